@@ -1,0 +1,304 @@
+//! The words that every other module speaks: newtypes for whatever could be confused.
+//!
+//! Knows nothing else of the crate. Text identifiers are hostile text with two rules, checked
+//! once at the door by [`IdError`]: 1 to [`ID_BYTES_MAX`] bytes, no control characters.
+
+use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc};
+
+/// The longest identifier or name, in bytes of UTF-8.
+pub const ID_BYTES_MAX: usize = 256;
+
+/// The number of an event: 1, 2, 3, without a gap. One more than its leaf index in the hash tree.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(NonZeroU64);
+
+impl Seq {
+    /// The first event of every ledger.
+    pub const FIRST: Self = Self(NonZeroU64::MIN);
+
+    /// The event with this number; `None` for zero, which no event has.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        match NonZeroU64::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The last event of a log that holds `size` events; `None` if it is empty.
+    #[must_use]
+    pub const fn last_of(size: u64) -> Option<Self> {
+        Self::new(size)
+    }
+
+    /// The number itself, which is also the size of a log that ends here.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The number after this one; `None` at the end of the range.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number before this one; `None` before the first.
+    #[must_use]
+    pub const fn prev(self) -> Option<Self> {
+        Self::new(self.0.get() - 1)
+    }
+
+    /// The number `count` after this one; `None` past the end of the range.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Option<Self> {
+        match self.0.checked_add(count) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// Where the event stands among the leaves of the hash tree, from 0.
+    #[must_use]
+    pub const fn leaf_index(self) -> u64 {
+        self.0.get() - 1
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+impl fmt::Debug for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text cannot be an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdError {
+    /// It has no characters.
+    #[error("an identifier cannot be empty")]
+    Empty,
+    /// It is longer than [`ID_BYTES_MAX`].
+    #[error("identifier of {len} bytes; the limit is {ID_BYTES_MAX} bytes")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// It holds a control character, which no identifier may.
+    #[error("control character U+{:04X} in an identifier", *.found as u32)]
+    Control {
+        /// The first such character.
+        found: char,
+    },
+}
+
+/// Checks the rules that every identifier and name obeys.
+///
+/// # Errors
+/// The first rule that `text` breaks.
+pub fn check_id(text: &str) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty);
+    }
+    if text.len() > ID_BYTES_MAX {
+        return Err(IdError::TooLong { len: text.len() });
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(found) => Err(IdError::Control { found }),
+        None => Ok(()),
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes a text that obeys the rules of identifiers.
+            ///
+            /// # Errors
+            /// The rule that it breaks; see [`check_id`].
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                check_id(text.as_ref())?;
+                Ok(Self(text.as_ref().into()))
+            }
+
+            /// The text as it was given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_id! {
+    /// A task: `bg_0`, or whatever a recording calls it. Unique in a ledger.
+    TaskId
+}
+text_id! {
+    /// The conversation, session or run that owns tasks.
+    ThreadId
+}
+text_id! {
+    /// One run of an agent.
+    RunId
+}
+text_id! {
+    /// One tool call of an agent.
+    CallId
+}
+text_id! {
+    /// An agent.
+    AgentId
+}
+
+macro_rules! bytes_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+bytes_id! {
+    /// Which ledger this is: random, given when it is created, forked or restored.
+    LedgerId
+}
+bytes_id! {
+    /// Which copy of a ledger this is: random, given to each directory.
+    NodeId
+}
+bytes_id! {
+    /// The idempotency key of an append.
+    Key
+}
+
+/// Which primary is in charge. The number grows; the nonce tells two that claim the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch {
+    /// 1 for a new ledger; one more at each promotion, fork and restore.
+    pub number: u64,
+    /// Random.
+    pub nonce: u64,
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:016x}", self.number, self.nonce)
+    }
+}
+
+/// The root of the hash tree over the first events of a log (RFC 6962, SHA-256).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Root(pub [u8; 32]);
+
+impl Root {
+    /// The root of the empty tree: SHA-256 of nothing.
+    pub const EMPTY: Self = Self([
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9,
+        0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52,
+        0xb8, 0x55,
+    ]);
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The head of a log at some moment: how many events it holds and the root over them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Events in the log.
+    pub size: u64,
+    /// The root over them.
+    pub root: Root,
+}
+
+impl Head {
+    /// The head of a log without events.
+    pub const EMPTY: Self = Self { size: 0, root: Root::EMPTY };
+
+    /// The last event; `None` in an empty log.
+    #[must_use]
+    pub const fn seq(self) -> Option<Seq> {
+        Seq::last_of(self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_start_at_one_and_end_at_the_end_of_the_range() {
+        assert_eq!(Seq::new(0), None);
+        assert_eq!(Seq::FIRST.get(), 1);
+        assert_eq!(Seq::FIRST.prev(), None);
+        assert_eq!(Seq::new(u64::MAX).unwrap().next(), None);
+        assert_eq!(Seq::FIRST.leaf_index(), 0);
+    }
+
+    #[test]
+    fn an_identifier_is_short_and_has_no_control_characters() {
+        assert_eq!(TaskId::new(""), Err(IdError::Empty));
+        assert_eq!(TaskId::new("a\u{1b}[2J"), Err(IdError::Control { found: '\u{1b}' }));
+        assert!(TaskId::new("x".repeat(256)).is_ok());
+        assert_eq!(TaskId::new("x".repeat(257)), Err(IdError::TooLong { len: 257 }));
+    }
+}

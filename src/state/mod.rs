@@ -1,0 +1,3 @@
+//! What is true after some events.
+
+pub mod command;

@@ -1,0 +1,134 @@
+//! What can go wrong below the ledger.
+
+use crate::ids::Seq;
+use std::{io, path::PathBuf};
+
+/// Why storage did not do as asked. One variant for each thing a caller can do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no ledger here. Opening never creates one.
+    #[error("no ledger at {}", .path.display())]
+    NotFound {
+        /// Where one was looked for.
+        path: PathBuf,
+    },
+    /// There is a ledger, or something else, here already.
+    #[error("{} is not empty", .path.display())]
+    Exists {
+        /// Where one was to be created.
+        path: PathBuf,
+    },
+    /// Another process, or another handle of this one, has it open.
+    #[error("the ledger at {} is open in process {pid}", .path.display())]
+    InUse {
+        /// The ledger.
+        path: PathBuf,
+        /// The process that holds its lock; 0 if it could not be told.
+        pid: u32,
+    },
+    /// The directory could be changed by somebody else, so nothing in it can be trusted.
+    #[error("unsafe directory {}: {why}", .path.display())]
+    UnsafeDir {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A file has a format that this version does not know. Nothing was written.
+    #[error("{} has format {found}; this version reads up to {max}", .path.display())]
+    UnsupportedFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        max: u32,
+    },
+    /// The append was not at the next number. Nothing was written.
+    #[error("cannot append at {at}: the next number is {next}")]
+    NotNext {
+        /// Where it was to go.
+        at: Seq,
+        /// Where it could have gone.
+        next: Seq,
+    },
+    /// The disk is full. Nothing was written; reads go on.
+    #[error("no space left for {what}")]
+    Full {
+        /// What was to be written.
+        what: &'static str,
+        /// What the system said, if it was asked.
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// Too many frames wait to be sealed. Nothing was written; try again later.
+    #[error("{waiting} bytes wait to be sealed; the limit is {max} bytes")]
+    Busy {
+        /// Bytes that wait.
+        waiting: usize,
+        /// How many may.
+        max: usize,
+    },
+    /// The device or file system failed. What reached the disk is unknown.
+    #[error("storage failed during {during}{}", .path.as_ref().map(|p| format!(" of {}", p.display())).unwrap_or_default())]
+    Io {
+        /// What was being done.
+        during: &'static str,
+        /// To which file, if to one.
+        path: Option<PathBuf>,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Stored bytes are not those that were written.
+    #[error("{} is damaged{}: {detail}", .file.display(), .seq.map(|s| format!(" at {s}")).unwrap_or_default())]
+    Damaged {
+        /// The first event that is affected, if it can be told.
+        seq: Option<Seq>,
+        /// The file.
+        file: PathBuf,
+        /// What does not hold.
+        detail: String,
+    },
+    /// The log is shorter than it is known to have been.
+    #[error("the log ends at event {found} but held {expected}")]
+    LostTail {
+        /// Events that it held durably.
+        expected: u64,
+        /// Events that are there.
+        found: u64,
+    },
+    /// The engine below the sealed store answered with an error or a panic.
+    #[error("the engine failed during {during}: {detail}")]
+    Engine {
+        /// What was being done.
+        during: &'static str,
+        /// What it said.
+        detail: String,
+    },
+    /// An earlier failure stopped this store. Open it again to learn what was kept.
+    #[error("the store stopped after an earlier failure")]
+    Halted,
+}
+
+impl Error {
+    /// Whether the same call can succeed later on this value.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Full { .. } | Self::Busy { .. } => true,
+            Self::NotFound { .. }
+            | Self::Exists { .. }
+            | Self::InUse { .. }
+            | Self::UnsafeDir { .. }
+            | Self::UnsupportedFormat { .. }
+            | Self::NotNext { .. }
+            | Self::Io { .. }
+            | Self::Damaged { .. }
+            | Self::LostTail { .. }
+            | Self::Engine { .. }
+            | Self::Halted => false,
+        }
+    }
+}

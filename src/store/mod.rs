@@ -1,0 +1,190 @@
+//! Frames on stable storage.
+//!
+//! The only module that knows how frames reach a disk. It moves opaque bytes: it cannot tell one
+//! event from another, knows neither the codec nor the hash tree (roots and marks reach it as
+//! bytes), reads no clock that can reach a result, and retries nothing.
+//!
+//! Start reading at [`FrameLog`]; `conformance` is the same contract as running code. The real
+//! store is `disk`: a journal that commits are synced to, a tail in memory, blocks in sled.
+
+use crate::ids::{Head, Root, Seq};
+use std::fmt;
+
+mod error;
+mod mem;
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+#[cfg(any(test, feature = "test-util"))]
+pub mod faulty;
+
+pub use error::Error;
+
+/// A hash of the tree over the frames, kept for proofs. To the store: a number and 32 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The frame after which it is known.
+    pub seq: Seq,
+    /// Its number among the stored hashes; unique.
+    pub index: u64,
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
+/// What one commit writes: frames that become durable together or not at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Group<'a> {
+    /// The number of the first frame.
+    pub first: Seq,
+    /// The frames; at least one.
+    pub frames: &'a [Vec<u8>],
+    /// The root of the hash tree after the last of them.
+    pub root: Root,
+    /// The tree's hashes that these frames complete.
+    pub marks: &'a [Mark],
+}
+
+/// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
+///
+/// Every call may block. One thread appends, syncs and erases; any number may read meanwhile.
+///
+/// # Contract
+///
+/// - A group is all or nothing, also across a crash.
+/// - Once [`sync`](Self::sync) returns `Ok`, every earlier group survives loss of power.
+/// - A frame, once readable, changes only by [`erase`](Self::erase).
+/// - After an append or a sync that failed other than with [`Error::NotNext`],
+///   [`Error::Full`] or [`Error::Busy`], every later one is [`Error::Halted`].
+pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
+    /// How far frames are written and readable. O(1).
+    fn written(&self) -> Head;
+
+    /// How far frames survive loss of power. O(1); never ahead of [`written`](Self::written).
+    fn synced(&self) -> Head;
+
+    /// Writes a group behind the last one. O(bytes).
+    ///
+    /// It is readable at once, survives a crash of the process, and is durable after the next
+    /// [`sync`](Self::sync).
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotNext`] if `group.first` does not follow the last frame: nothing is written.
+    /// - [`Error::Full`] if there is no space for it: nothing is written, and it may be tried
+    ///   again.
+    /// - [`Error::Busy`] if too many frames wait to be sealed: nothing is written, try again.
+    /// - [`Error::Io`] if storage failed: drop this value and open the store again.
+    fn append(&self, group: Group<'_>) -> Result<(), Error>;
+
+    /// Makes every appended group durable. One sync of the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if storage failed. What reached the disk is unknown; a sync is never tried
+    /// twice, since the second could succeed without the data (see `docs/adr/0001`).
+    fn sync(&self) -> Result<Head, Error>;
+
+    /// The frames from `from` on, in order: as many as fit `bytes_max`, but at least one if there
+    /// is one. Empty past the end. O(bytes), plus about 50 us for the first block.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Damaged`] if what is stored is not what was written.
+    /// - [`Error::Io`], [`Error::Engine`] if it could not be read.
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error>;
+
+    /// The mark with this index, if it was ever given. O(log size).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error>;
+
+    /// How far frames and marks are in the sealed store: from the frame after it on, the marks
+    /// are asked for again by [`resume`](Self::resume). O(1).
+    fn sealed(&self) -> Head;
+
+    /// Gives the marks of the frames after [`sealed`](Self::sealed) once more, and starts sealing.
+    /// Called once after opening, before the first append.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Halted`] if the store has failed.
+    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error>;
+
+    /// Moves everything that is synced into the sealed store, durably. Seconds at worst.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`], [`Error::Io`] or [`Error::Full`] if it could not be; commits go on.
+    fn checkpoint(&self) -> Result<(), Error>;
+
+    /// Replaces frames up to and including `upto` by what `rewrite` makes of them, in every file.
+    /// `rewrite` answers `None` for a frame that stays. O(all bytes).
+    ///
+    /// When it returns `Ok`, no file of the store holds what was replaced, and
+    /// [`erased_upto`](Self::erased_upto) is `upto`. Stopped half way, it is repeated.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoint`](Self::checkpoint). What was not reached still holds the old frames.
+    fn erase(
+        &self,
+        upto: Seq,
+        rewrite: &(dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync),
+    ) -> Result<(), Error>;
+
+    /// How far [`erase`](Self::erase) has been done. O(1).
+    fn erased_upto(&self) -> Option<Seq>;
+
+    /// A number kept durably beside the log, never going back; 0 at first. O(1).
+    ///
+    /// The ledger keeps here the task numbers that it may give out before they are synced.
+    fn reserved(&self) -> u64;
+
+    /// Raises [`reserved`](Self::reserved) to `number`, durably before it returns. One sync.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if storage failed; the store halts.
+    fn reserve(&self, number: u64) -> Result<(), Error>;
+
+    /// Syncs, checkpoints, stops its threads and lets go of its files. Later calls are
+    /// [`Error::Halted`].
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync) and [`checkpoint`](Self::checkpoint); it is closed all the same.
+    fn close(&self) -> Result<(), Error>;
+}
+
+/// Saved states, each named by the last event in it. Losing one costs time, never an answer.
+pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
+    /// The saved states, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they could not be listed.
+    fn list(&self) -> Result<Vec<Seq>, Error>;
+
+    /// The bytes of one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it could not be read, or is not there.
+    fn load(&self, at: Seq) -> Result<Vec<u8>, Error>;
+
+    /// Saves one, durably, or leaves nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Full`].
+    fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Removes one; `Ok` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    fn remove(&self, at: Seq) -> Result<(), Error>;
+}
