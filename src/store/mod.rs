@@ -10,8 +10,10 @@
 use crate::ids::{Head, Root, Seq};
 use std::fmt;
 
+pub mod disk;
 mod error;
 mod mem;
+mod sled;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
