@@ -46,6 +46,9 @@ pub struct Group<'a> {
     pub marks: &'a [Mark],
 }
 
+/// What erasing makes of a frame; `None` if it stays as it is.
+pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync + 'a);
+
 /// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
 ///
 /// Every call may block. One thread appends, syncs and erases; any number may read meanwhile.
@@ -130,11 +133,7 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As [`checkpoint`](Self::checkpoint). What was not reached still holds the old frames.
-    fn erase(
-        &self,
-        upto: Seq,
-        rewrite: &(dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync),
-    ) -> Result<(), Error>;
+    fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error>;
 
     /// How far [`erase`](Self::erase) has been done. O(1).
     fn erased_upto(&self) -> Option<Seq>;

@@ -22,7 +22,7 @@ use std::{
 };
 
 /// How long the thread sleeps when it is told to make no store checkpoints by itself.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 impl Shared {
     /// The life of the sealing thread.

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 mod crash;
 mod damage;
 mod erasing;
+mod inspecting;
 mod support;
 use support::*;
 

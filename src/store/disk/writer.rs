@@ -185,10 +185,8 @@ pub(super) fn file_bytes(options: &DiskOptions, record: usize) -> u64 {
 
 /// Whether a file has its name may be unknown: what says that nothing was written is not true.
 fn not_retryable(error: Error) -> Error {
-    match error {
-        Error::Full { source: Some(source), .. } => {
-            Error::Io { during: "start a journal", path: None, source }
-        }
-        other => other,
+    if let Error::Full { source: Some(source), .. } = error {
+        return Error::Io { during: "start a journal", path: None, source };
     }
+    error
 }
