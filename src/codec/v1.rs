@@ -101,7 +101,7 @@ pub(super) struct TaskRecord<'a> {
     pub(super) host: Host,
 }
 
-#[derive(Encode, BorrowDecode)]
+#[derive(Clone, Copy, Encode, BorrowDecode)]
 pub(super) enum Parent<'a> {
     // 0
     Local(&'a str),
@@ -142,7 +142,7 @@ pub(super) enum Restored<'a> {
     Orphaned { completed: u64 },
 }
 
-#[derive(Encode, BorrowDecode)]
+#[derive(Clone, Copy, Encode, BorrowDecode)]
 pub(super) enum CancelScope<'a> {
     Task,         // 0
     Tree,         // 1
