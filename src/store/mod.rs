@@ -10,6 +10,7 @@
 use crate::ids::{Head, Root, Seq};
 use std::fmt;
 
+pub mod disk;
 mod error;
 mod mem;
 
