@@ -69,8 +69,9 @@ pub struct Opened {
 impl Opened {
     /// The two faces of one store.
     pub fn both<S: FrameLog + SnapshotStore>(store: S) -> Self {
-        let store = Arc::new(store);
-        Self { log: Arc::clone(&store) as _, snapshots: store }
+        let snapshots = Arc::new(store);
+        let log = Arc::<S>::clone(&snapshots);
+        Self { log, snapshots }
     }
 }
 
