@@ -101,8 +101,7 @@ pub fn history(
     let size = moment.size();
     let Some(scope) = narrowed(&now, wanted)? else { return Ok(()) };
     let mut read = source.cursor();
-    let passes =
-        |event: &Event| Moment::admits(wanted.upto, event) && wanted.filter.passes(event);
+    let passes = |event: &Event| Moment::admits(wanted.upto, event) && wanted.filter.passes(event);
     let mut counted = |entry: Entry, visit: &mut dyn FnMut(Entry) -> Visited| {
         let kept = moment.keeps(&now, &mut read, &entry.event)?;
         if kept { visit(entry) } else { Ok(ControlFlow::Continue(())) }

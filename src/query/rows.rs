@@ -3,7 +3,7 @@
 use super::{QueryError, Source, depth::Depths};
 use crate::{
     event::{PartKind, TaskStatus},
-    ids::{AgentId, CallId, RunId, Seq, TaskId, ThreadId},
+    ids::{AgentId, CallId, RunId, TaskId, ThreadId},
     state::{LedgerState, Task, Text, TextBody},
     time::Millis,
 };
