@@ -25,17 +25,13 @@ fn log() -> Log {
     log
 }
 
-fn tasks_of(state: &LedgerState, id: &ThreadId) -> Vec<Task> {
-    // Where its thread stands among the threads is the state's own business.
-    state.tasks_in(id).map(|task| Arc::unwrap_or_clone(Arc::clone(task))).collect()
-}
-
 /// What can be told of a thread, whatever else the state holds.
 fn told(state: &LedgerState, id: &ThreadId) -> String {
-    let tasks: Vec<_> = tasks_of(state, id)
-        .into_iter()
+    let tasks: Vec<_> = state
+        .tasks_in(id)
         .map(|t| {
-            (t.id, t.record, t.status, t.description, t.error, t.result, t.completed, t.first_seq)
+            let texts = (&t.description, &t.error, &t.result);
+            (&t.id, &t.record, t.status, texts, t.completed, t.first_seq, t.last_seq)
         })
         .collect();
     let thread =

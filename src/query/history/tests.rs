@@ -113,7 +113,7 @@ fn a_visitor_can_stop() {
     for order in [Order::OldestFirst, Order::NewestFirst] {
         for limit in [None, Some(3)] {
             let mut met = 0;
-            history(&log(), &History { order, limit, ..History::default() }, |_| {
+            history(&log(), &History { limit, order, ..History::default() }, |_| {
                 met += 1;
                 ControlFlow::Break(())
             })

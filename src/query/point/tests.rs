@@ -31,9 +31,9 @@ fn every_way_to_write_a_point_is_read() {
         ("2026-01-31T12:00:00.25Z", Point::Occurred(Millis(noon.0 + 250))),
         ("1970-01-01T00:00:00Z", Point::Occurred(Millis(0))),
         ("rec:2026-01-31T12:00:00Z", Point::Recorded(noon)),
-        ("-10m", Point::Ago(Duration::from_secs(600))),
-        ("-2h30m", Point::Ago(Duration::from_secs(9_000))),
-        ("-1d", Point::Ago(Duration::from_secs(86_400))),
+        ("-10m", Point::Ago(Duration::from_mins(10))),
+        ("-2h30m", Point::Ago(Duration::from_mins(150))),
+        ("-1d", Point::Ago(Duration::from_hours(24))),
         ("-1w2d3h4m5s6ms", Point::Ago(Duration::from_millis(788_645_006))),
         ("-0s", Point::Ago(Duration::ZERO)),
     ] {

@@ -113,14 +113,14 @@ fn a_limit_is_taken_after_sorting() {
 fn a_text_too_long_for_a_state_is_read_from_its_event() {
     let mut log = Log::new();
     log.spawn("t", "a", None);
-    let long = format!("\"{}\"", "x".repeat(TEXT_KEPT_BYTES_MAX));
-    log.end("a", Outcome::Completed, None, Some(&long));
+    let text = format!("\"{}\"", "x".repeat(TEXT_KEPT_BYTES_MAX));
+    log.end("a", Outcome::Completed, None, Some(&text));
     log.spawn("t", "b", None);
     let only = TaskFilter::default();
     for size in [2, 3] {
         let view = as_of(&log, Scope::All, Position::Log(size)).unwrap();
         let rows = tasks(&log, &view.state, &only, Sort::default(), Some(1)).unwrap();
-        assert_eq!(rows[0].result.as_deref(), Some(long.as_str()));
+        assert_eq!(rows[0].result.as_deref(), Some(text.as_str()));
     }
     let last = Sort { key: SortKey::Seq, descending: true };
     let reads = log.reads();
