@@ -141,7 +141,7 @@ fn histories_go_both_ways() {
     for order in [Order::OldestFirst, Order::NewestFirst] {
         for scope in [Scope::All, Scope::Thread(&t1)] {
             let mut seqs = Vec::new();
-            let upto = Position::Log(size);
+            let upto = Some(Position::Log(size));
             history(&reader, &History { scope, upto, order, ..History::default() }, |entry| {
                 seqs.push(entry.event.seq);
                 ControlFlow::Continue(())

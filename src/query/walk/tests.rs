@@ -82,7 +82,7 @@ fn a_walk_ends_where_it_is_told_to() {
 #[test]
 fn a_log_longer_than_a_window_is_visited_from_its_end() {
     let mut log = Log::new();
-    let events = 2 * WINDOW_EVENTS + 3;
+    let events = 3 * WINDOW_EVENTS_MAX + 3;
     for _ in 0..events {
         log.began();
     }
