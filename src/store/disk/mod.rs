@@ -44,8 +44,8 @@ use std::{
 };
 
 pub use head::{HeadRecord, Slot};
-pub use node::{Identity, Role};
-pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX};
+pub use node::{Identity, NOTE_BYTES, Role};
+pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Steps};
 pub use snapshots::DiskSnapshots;
 
 /// A log in a directory. See the module for its files, [`FrameLog`] for its promises.
