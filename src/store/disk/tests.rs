@@ -12,6 +12,7 @@ use crate::ids::{LedgerId, NodeId, Root};
 use std::{fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
+mod conformance;
 mod support;
 use support::*;
 
