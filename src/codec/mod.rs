@@ -1,1 +1,201 @@
-//! Stub.
+//! Events as bytes: the same frame in journal, blocks, archive, stream and backup.
+//!
+//! A frame is a header, the event, and the texts beside it that can be erased. The *leaf*, which
+//! the hash tree is over, is the format byte and the event, contiguous in the frame; texts are
+//! bound to it by salted commitments, so that a frame keeps its leaf when it loses a text.
+//! `docs/format.md` draws every byte.
+//!
+//! Knows nothing of files, hash trees or what an event means. Bytes are never trusted: length and
+//! checksum are held against each other before anything is allocated, and an event that is written
+//! in any other way than [`encode`] does is refused. Texts are hashed only by [`check_parts`].
+//!
+//! Start reading at [`encode`] and [`decode`].
+
+use crate::event::{Entry, Part, PartSet};
+
+mod convert;
+mod error;
+mod limits;
+mod parts;
+mod v1;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{DecodeError, EncodeError, PartsError};
+pub use limits::{DESCRIPTION_BYTES_MAX, EVENT_BYTES_MAX, FRAME_BYTES_MAX, Limits, PART_BYTES_MAX};
+pub use parts::{check_parts, commit};
+
+/// The format that is written, and the newest that can be read.
+pub const FORMAT: u8 = 1;
+
+/// Length and checksum.
+const HEADER_BYTES: usize = 8;
+/// Flags and the length of the event.
+const PREFIX_BYTES: usize = 3;
+
+/// Makes one frame. O(bytes); the texts are not hashed.
+///
+/// # Errors
+///
+/// - [`EncodeError::TooLarge`] if a name, a text or the event is longer than format 1 allows.
+/// - [`EncodeError::Parts`] if the texts do not pair with `entry.event.parts`, or these are not of
+///   distinct kinds in the order of their tags.
+pub fn encode(entry: &Entry) -> Result<Vec<u8>, EncodeError> {
+    encode_within(entry, Limits::default())
+}
+
+/// Makes one frame, with limits below those of the format. Otherwise as [`encode`].
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn encode_within(entry: &Entry, limits: Limits) -> Result<Vec<u8>, EncodeError> {
+    limits::check_order(&entry.event.parts)?;
+    limits::check_lengths(&entry.event.parts, limits)?;
+    parts::check_pairs(entry)?;
+    let wire = v1::Event::from(&entry.event);
+    limits::check_names(&wire)?;
+
+    let mut frame = Vec::with_capacity(512 + parts::bytes(&entry.parts));
+    frame.extend_from_slice(&[0; HEADER_BYTES + PREFIX_BYTES]);
+    frame.push(FORMAT);
+    let event_start = frame.len();
+    v1::write(&wire, &mut frame)?;
+    let event_len = frame.len() - event_start;
+    Ok(seal(frame, event_len, &entry.parts))
+}
+
+/// Reads one frame, which must take all of `frame`. O(bytes), below a microsecond for a usual
+/// event; the texts are not hashed, see [`check_parts`].
+///
+/// # Errors
+///
+/// - [`DecodeError::Truncated`], [`DecodeError::Leftover`] or [`DecodeError::Checksum`] if these
+///   are not the bytes that were written.
+/// - [`DecodeError::UnsupportedFormat`] if a newer version wrote them.
+/// - Another one if no version writes this.
+pub fn decode(frame: &[u8]) -> Result<Entry, DecodeError> {
+    let layout = Layout::checked(frame)?;
+    let wire = v1::read(layout.event)?;
+    limits::check_names(&wire)?;
+    let event = convert::event(wire)?;
+    limits::check_order(&event.parts)?;
+    limits::check_lengths(&event.parts, Limits::default())?;
+    let parts = parts::read(&event.parts, layout.flags, layout.texts)?;
+    Ok(Entry { event, parts })
+}
+
+/// Cuts the first frame off `bytes`, by its length alone: the frame and what follows it. O(1).
+///
+/// # Errors
+///
+/// - [`DecodeError::Truncated`] if `bytes` end before the frame does, or are empty.
+/// - [`DecodeError::TooLarge`] if no frame is as long as this one says.
+pub fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+    let Some((header, _)) = bytes.split_first_chunk::<4>() else {
+        return Err(DecodeError::Truncated { need: HEADER_BYTES, have: bytes.len() });
+    };
+    let len = usize::try_from(u32::from_le_bytes(*header)).unwrap_or(usize::MAX);
+    let need = len.saturating_add(HEADER_BYTES);
+    error::TooLarge::check("frame", need, FRAME_BYTES_MAX)?;
+    bytes.split_at_checked(need).ok_or(DecodeError::Truncated { need, have: bytes.len() })
+}
+
+/// The bytes of a frame that the hash tree is over: its format byte and its event. O(1): the
+/// checksum is not looked at.
+///
+/// # Errors
+///
+/// As [`decode`], of those that concern the frame's layout.
+pub fn leaf(frame: &[u8]) -> Result<&[u8], DecodeError> {
+    Ok(Layout::of(frame)?.leaf)
+}
+
+/// The same frame without the texts of these kinds: same leaf, so same hashes. O(bytes).
+///
+/// Kinds that the event does not have, or that are erased already, change nothing.
+///
+/// # Errors
+///
+/// As [`decode`]: a damaged frame is not given a checksum that holds.
+pub fn erase(frame: &[u8], kinds: PartSet) -> Result<Vec<u8>, DecodeError> {
+    let mut entry = decode(frame)?;
+    entry.erase(kinds);
+    let layout = Layout::of(frame)?;
+    let mut erased = Vec::with_capacity(frame.len());
+    erased.extend_from_slice(&[0; HEADER_BYTES + PREFIX_BYTES]);
+    erased.extend_from_slice(layout.leaf);
+    Ok(seal(erased, layout.event.len(), &entry.parts))
+}
+
+/// Where everything is in a frame.
+struct Layout<'a> {
+    flags: u8,
+    leaf: &'a [u8],
+    event: &'a [u8],
+    texts: &'a [u8],
+}
+
+impl<'a> Layout<'a> {
+    /// Takes a frame apart, after holding it against its checksum.
+    fn checked(frame: &'a [u8]) -> Result<Self, DecodeError> {
+        let (expected, body) = open(frame)?;
+        let found = crc32c::crc32c(body);
+        if found != expected {
+            return Err(DecodeError::Checksum { expected, found });
+        }
+        Self::of_body(body)
+    }
+
+    /// Takes a frame apart, whatever its checksum says.
+    fn of(frame: &'a [u8]) -> Result<Self, DecodeError> {
+        let (_, body) = open(frame)?;
+        Self::of_body(body)
+    }
+
+    fn of_body(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let short = || DecodeError::Malformed { why: "its frame ends before it does" };
+        let (&[flags, low, high], rest) =
+            body.split_first_chunk::<PREFIX_BYTES>().ok_or_else(short)?;
+        let (&format, _) = rest.split_first().ok_or_else(short)?;
+        if format != FORMAT {
+            let (found, max) = (u32::from(format), u32::from(FORMAT));
+            return Err(DecodeError::UnsupportedFormat { what: "format", found, max });
+        }
+        let event_len = usize::from(u16::from_le_bytes([low, high]));
+        error::TooLarge::check("event", event_len, EVENT_BYTES_MAX)?;
+        let (leaf, texts) = rest.split_at_checked(event_len + 1).ok_or_else(short)?;
+        let (_, event) = leaf.split_first().ok_or_else(short)?;
+        Ok(Self { flags, leaf, event, texts })
+    }
+}
+
+/// The checksum of a frame, and what it is over.
+fn open(frame: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
+    let (exact, rest) = split(frame)?;
+    if !rest.is_empty() {
+        return Err(DecodeError::Leftover { what: "frame", bytes: rest.len() });
+    }
+    let (&[_, _, _, _, a, b, c, d], body) = exact
+        .split_first_chunk::<HEADER_BYTES>()
+        .ok_or(DecodeError::Truncated { need: HEADER_BYTES, have: exact.len() })?;
+    Ok((u32::from_le_bytes([a, b, c, d]), body))
+}
+
+/// Ends a frame that has room for its header and holds its leaf: texts, flags, lengths, checksum.
+///
+/// The limits have been checked, so every length fits its field.
+fn seal(mut frame: Vec<u8>, event_len: usize, parts: &[Part]) -> Vec<u8> {
+    let flags = parts::write(parts, &mut frame);
+    if let Some((header, body)) = frame.split_first_chunk_mut::<HEADER_BYTES>() {
+        if let Some(prefix) = body.first_chunk_mut::<PREFIX_BYTES>() {
+            let [low, high] = u16::try_from(event_len).unwrap_or(u16::MAX).to_le_bytes();
+            *prefix = [flags, low, high];
+        }
+        let [l0, l1, l2, l3] = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let [c0, c1, c2, c3] = crc32c::crc32c(body).to_le_bytes();
+        *header = [l0, l1, l2, l3, c0, c1, c2, c3];
+    }
+    frame
+}

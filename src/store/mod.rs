@@ -21,6 +21,7 @@ pub mod conformance;
 pub mod faulty;
 
 pub use error::Error;
+pub use mem::MemStore;
 
 /// A hash of the tree over the frames, kept for proofs. To the store: a number and 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +47,8 @@ pub struct Group<'a> {
     pub marks: &'a [Mark],
 }
 
-/// What erasing makes of a frame; `None` if it stays as it is.
-pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync + 'a);
+/// What a frame is to be replaced by; `None` if it stays as it is.
+pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync);
 
 /// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
 ///

@@ -37,7 +37,12 @@ pub struct Identity {
     pub sealed: Option<Epoch>,
     /// The epoch below which it promised to acknowledge nothing.
     pub promised: Option<Epoch>,
+    /// What the ledger keeps beside its name; zeros at first.
+    pub note: [u8; NOTE_BYTES],
 }
+
+/// Bytes that a ledger may keep in [`Identity::note`].
+pub const NOTE_BYTES: usize = 64;
 
 impl Identity {
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -54,6 +59,7 @@ impl Identity {
             body.extend_from_slice(&epoch.number.to_le_bytes());
             body.extend_from_slice(&epoch.nonce.to_le_bytes());
         }
+        body.extend_from_slice(&self.note);
         sector::encode(MAGIC, &body)
     }
 
@@ -68,6 +74,7 @@ impl Identity {
             },
             sealed: epoch(&mut body).ok()?,
             promised: epoch(&mut body).ok()?,
+            note: body.array()?,
         })
     }
 }
@@ -124,6 +131,7 @@ mod tests {
                 role: Role::Standby,
                 sealed,
                 promised,
+                note: [5; NOTE_BYTES],
             };
             dir::write_atomically(&root.path().join(FILE), &identity.encode()).unwrap();
             assert_eq!(read(root.path()).unwrap(), identity);

@@ -37,6 +37,7 @@ pub(super) fn identity() -> Identity {
         role: Role::Primary,
         sealed: None,
         promised: None,
+        note: [0; super::super::NOTE_BYTES],
     }
 }
 

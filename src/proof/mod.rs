@@ -1,0 +1,138 @@
+//! The hash tree over the log: one root per head, and short proofs that it holds what it held.
+//!
+//! The leaves form a Merkle tree as RFC 6962 has it (SHA-256), computed by crate `tlog_tiles`, so
+//! that other people's tools can check what is proven here. A leaf is opaque bytes: this module
+//! knows neither frames nor events, and does no I/O. Hashes come from a [`HashSource`].
+//!
+//! Only hashes of level 4 and above are kept, as [`Mark`]s: one for each block of 16 leaves and
+//! what is above it. Those below are made again from the leaves of their block.
+//!
+//! Start reading at [`Tree`], which grows with the log, then [`prove_inclusion`] and
+//! [`prove_consistency`]; [`Checkpoint`] is a head as text that can be signed.
+
+use crate::ids::{Head, Root, Seq};
+use tlog_tiles::{Hash, node_hash, record_hash, stored_hash_index, sub_tree_index};
+
+mod checkpoint;
+mod proofs;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+pub use checkpoint::{
+    Checkpoint, CheckpointError, KeyPair, SigningKey, VerifyingKey, generate_keys,
+};
+pub use proofs::{
+    CheckError, ConsistencyProof, InclusionProof, check_consistency, check_inclusion,
+    prove_consistency, prove_inclusion, root_at,
+};
+pub use source::{HashSource, ProofError};
+
+/// The level from which on hashes are kept: the one that has a hash for each block.
+pub const MARK_LEVEL: u8 = 4;
+
+/// Leaves of a block: what one hash of level [`MARK_LEVEL`] is over.
+pub const BLOCK_LEAVES: u64 = 1 << MARK_LEVEL;
+
+/// The largest tree that proofs are made for. Below it no number of a stored hash overflows.
+pub const SIZE_MAX: u64 = 1 << 62;
+
+/// A hash of the tree that is kept, because it is over whole blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The leaf that completes it.
+    pub seq: Seq,
+    /// Its number among all hashes of the tree, those below [`MARK_LEVEL`] too, in the order of
+    /// RFC 6962 tiles (`tlog_tiles::stored_hash_index`).
+    pub index: u64,
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
+/// The hash of a leaf: SHA-256 of a zero byte and the leaf. O(bytes).
+#[must_use]
+pub fn leaf_hash(leaf: &[u8]) -> [u8; 32] {
+    record_hash(leaf).0
+}
+
+/// The right edge of the tree: what it takes to add leaves and to know the root. O(log n) memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    size: u64,
+    /// The roots of the perfect trees that make up this one, largest first: one for each bit that
+    /// is set in `size`.
+    edge: Vec<[u8; 32]>,
+}
+
+impl Tree {
+    /// The tree without leaves.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tree over the first `size` leaves of a log. O(log n) reads.
+    ///
+    /// # Errors
+    ///
+    /// [`ProofError`] if the source does not have a hash that it should have.
+    pub fn restore<S: HashSource>(size: u64, source: &S) -> Result<Self, ProofError<S::Error>> {
+        if size > SIZE_MAX {
+            return Err(ProofError::OutOfRange { size });
+        }
+        let edge = source::Reader::new(source, size).hashes(&sub_tree_index(0, size, vec![]))?;
+        Ok(Self { size, edge })
+    }
+
+    /// How many leaves it has.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root over them. O(log n) hashes, about 2 us for a million leaves.
+    #[must_use]
+    pub fn root(&self) -> Root {
+        let mut right_to_left = self.edge.iter().rev();
+        match right_to_left.next() {
+            Some(&last) => {
+                Root(right_to_left.fold(Hash(last), |sum, &left| node_hash(Hash(left), sum)).0)
+            }
+            None => Root::EMPTY,
+        }
+    }
+
+    /// Size and root.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { size: self.size, root: self.root() }
+    }
+
+    /// Adds a leaf; answers the hashes to keep that it completes. O(bytes), and one more hash on
+    /// average.
+    pub fn push(&mut self, leaf: &[u8]) -> Vec<Mark> {
+        self.push_hash(leaf_hash(leaf))
+    }
+
+    /// Adds a leaf by its [`leaf_hash`]. One hash on average.
+    pub fn push_hash(&mut self, leaf_hash: [u8; 32]) -> Vec<Mark> {
+        let leaf_index = self.size;
+        self.size += 1;
+        let mut marks = Vec::new();
+        let mut sum = Hash(leaf_hash);
+        // Each bit that the new leaf carries over completes a tree twice the size.
+        for level in 1..=u8::try_from(self.size.trailing_zeros()).unwrap_or(u8::MAX) {
+            let Some(left) = self.edge.pop() else { break };
+            sum = node_hash(Hash(left), sum);
+            if level >= MARK_LEVEL
+                && let Some(seq) = Seq::last_of(self.size)
+            {
+                let index = stored_hash_index(level, leaf_index >> level);
+                marks.push(Mark { seq, index, hash: sum.0 });
+            }
+        }
+        self.edge.push(sum.0);
+        marks
+    }
+}

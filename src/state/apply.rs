@@ -1,0 +1,306 @@
+//! The fold: a state and one more event make the next state.
+//!
+//! Pure, total and deterministic: it reads no clock and no random number, refuses nothing, and
+//! lets no unordered iteration reach a result. It may be handed any ascending part of a log (one
+//! thread, or what had happened by some moment), so it never asks for the event before. An event
+//! about a task that the state does not hold moves the head and nothing else.
+
+use super::{LedgerState, RunningName, Task, Text, Thread, number_of, trimmed};
+use crate::{
+    event::{
+        Action, CancelScope, Entry, Event, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
+        TaskStatus,
+    },
+    ids::{LedgerId, RunId, Seq, TaskId, ThreadId},
+    time::Millis,
+};
+use std::sync::Arc;
+
+impl LedgerState {
+    /// Folds one more event in. About a microsecond.
+    pub fn apply(&mut self, entry: &Entry) {
+        let event = &entry.event;
+        self.size = event.seq.get();
+        self.recorded = event.recorded;
+        if let Some(key) = event.key {
+            self.keys.push(key, event.seq);
+        }
+        match &event.action {
+            Action::Upserted { record } => match self.subject(event) {
+                Subject::Held(row) => self.updated(row, entry, record),
+                Subject::New { task, thread } => {
+                    self.inserted(task, thread, entry, Inserted::running(record));
+                }
+                Subject::Nothing => {}
+            },
+            Action::Terminated { outcome, completed } => {
+                self.ended(entry, (*outcome).into(), *completed);
+            }
+            Action::Restored { why } => self.restored(entry, why),
+            Action::CancelRequested { scope, deadline: _ } => self.cancel_requested(event, scope),
+            Action::Messaged { .. } | Action::Emitted { .. } => {
+                self.about_task(event, Task::note_activity);
+            }
+            Action::Redacted { seq, parts } => self.redacted_event(event, *seq, *parts),
+            Action::Began { ledger, node: _, version: _, incarnation, why: _ } => {
+                self.began(event, *ledger, *incarnation);
+            }
+        }
+    }
+
+    /// Which task of this state an event is about.
+    fn subject<'e>(&self, event: &'e Event) -> Subject<'e> {
+        let (Some(task), Some(thread)) = (&event.task, &event.thread) else {
+            return Subject::Nothing;
+        };
+        let Some(row) = self.tasks.find(task) else { return Subject::New { task, thread } };
+        let owned = self.tasks.row(row).is_some_and(|held| held.thread == *thread);
+        if owned { Subject::Held(row) } else { Subject::Nothing }
+    }
+
+    /// Counts an event about a task of this state, and lets `change` have the task.
+    fn about_task(&mut self, event: &Event, change: impl FnOnce(&mut Task, &Event)) {
+        if let Subject::Held(row) = self.subject(event)
+            && let Some(task) = self.tasks.row_mut(row)
+        {
+            change(task, event);
+            if let Some(thread) = self.threads.row_mut(task.home) {
+                thread.note(event);
+            }
+        }
+    }
+
+    fn inserted(&mut self, id: &TaskId, thread: &ThreadId, entry: &Entry, new: Inserted<'_>) {
+        let Inserted { record, status, completed } = new;
+        let event = &entry.event;
+        let row = self.tasks.len();
+        let home = match self.threads.find(thread) {
+            Some(home) => home,
+            None => self.threads.push(thread.clone(), Thread::starting(thread.clone(), event)),
+        };
+        let Some(held) = self.threads.row_mut(home) else { return };
+        held.note(event);
+        held.tasks += 1;
+        held.counts.add(status);
+        held.rows.push_back(row);
+        let thread = held.id.clone();
+        self.counts.add(status);
+        let ended = status.is_terminal().then_some(event.seq);
+        let task = Task {
+            id: id.clone(),
+            thread,
+            record: record.clone(),
+            status,
+            description: description(entry).unwrap_or_else(|| Text::empty(event.seq)),
+            error: Text::of(entry, PartKind::Error),
+            result: Text::of(entry, PartKind::Result),
+            completed,
+            first_seq: event.seq,
+            last_seq: event.seq,
+            terminal_seq: ended,
+            cancel_seq: None,
+            tree_cancel_seq: None,
+            last_activity: event.occurred,
+            events: 1,
+            home,
+        };
+        self.index(row, &task);
+        self.tasks.push(id.clone(), task);
+    }
+
+    /// Enters a new task in every index.
+    pub(super) fn index(&mut self, row: usize, task: &Task) {
+        if let Some(Some(number)) = number_of(task.id.as_str()) {
+            self.next_number = self.next_number.max(number + 1);
+        }
+        self.index_parent(row, task.record.parent.as_ref());
+        if let Some(run) = &task.record.run {
+            self.runs.entry(trimmed_run(run)).or_default().insert(row);
+        }
+        if task.status == TaskStatus::Running && is_managed(&task.record) {
+            self.managed.insert(row);
+            self.names.extend(running_name(row, task));
+        }
+    }
+
+    fn index_parent(&mut self, row: usize, parent: Option<&Parent>) {
+        if let Some(Parent::Local(parent)) = parent {
+            self.children.entry(parent.clone()).or_default().insert(row);
+        }
+    }
+
+    fn unindex_parent(&mut self, row: usize, parent: Option<&Parent>) {
+        let Some(Parent::Local(parent)) = parent else { return };
+        let Some(rows) = self.children.get_mut(parent) else { return };
+        rows.remove(&row);
+        if rows.is_empty() {
+            self.children.remove(parent);
+        }
+    }
+
+    fn updated(&mut self, row: usize, entry: &Entry, record: &TaskRecord) {
+        let Some(task) = self.tasks.row_mut(row) else { return };
+        let named = task.status == TaskStatus::Running && is_managed(&task.record);
+        let renamed = named && task.record.name != record.name;
+        if renamed && let Some(name) = running_name(row, task) {
+            self.names.remove(&name);
+        }
+        task.note_activity(&entry.event);
+        task.record.name.clone_from(&record.name);
+        if let Some(text) = description(entry) {
+            task.description = text;
+        }
+        if renamed {
+            self.names.extend(running_name(row, task));
+        }
+        if let Some(thread) = self.threads.row_mut(task.home) {
+            thread.note(&entry.event);
+        }
+        if task.record.parent != record.parent {
+            let before = std::mem::replace(&mut task.record.parent, record.parent.clone());
+            self.unindex_parent(row, before.as_ref());
+            self.index_parent(row, record.parent.as_ref());
+        }
+    }
+
+    /// Ends a task of this state, unless it has ended before.
+    fn ended(&mut self, entry: &Entry, status: TaskStatus, completed: Millis) {
+        let event = &entry.event;
+        let Subject::Held(row) = self.subject(event) else { return };
+        let Some(task) = self.tasks.row_mut(row) else { return };
+        let Some(thread) = self.threads.row_mut(task.home) else { return };
+        thread.note(event);
+        if task.status.is_terminal() {
+            task.note(event);
+            return;
+        }
+        task.note_activity(event);
+        if is_managed(&task.record) {
+            self.managed.remove(&row);
+            if let Some(name) = running_name(row, task) {
+                self.names.remove(&name);
+            }
+        }
+        task.status = status;
+        task.error = Text::of(entry, PartKind::Error);
+        task.result = Text::of(entry, PartKind::Result);
+        task.completed = Some(completed);
+        task.terminal_seq = Some(event.seq);
+        thread.counts.end(status);
+        self.counts.end(status);
+    }
+
+    fn restored(&mut self, entry: &Entry, why: &Restored) {
+        match why {
+            Restored::Orphaned { completed } => self.ended(entry, TaskStatus::Failed, *completed),
+            Restored::Snapshot { record, status, completed } => match self.subject(&entry.event) {
+                Subject::New { task, thread } => {
+                    let new = Inserted { record, status: *status, completed: *completed };
+                    self.inserted(task, thread, entry, new);
+                }
+                Subject::Held(_) => self.about_task(&entry.event, Task::note),
+                Subject::Nothing => {}
+            },
+        }
+    }
+
+    fn cancel_requested(&mut self, event: &Event, scope: &CancelScope) {
+        match scope {
+            CancelScope::Task => self.about_task(event, |task, event| {
+                task.note(event);
+                task.cancel_seq.get_or_insert(event.seq);
+            }),
+            CancelScope::Tree => self.about_task(event, |task, event| {
+                task.note(event);
+                task.cancel_seq.get_or_insert(event.seq);
+                task.tree_cancel_seq.get_or_insert(event.seq);
+            }),
+            CancelScope::Thread => self.about_thread(event),
+            CancelScope::Run(run) => {
+                self.run_marks.entry(trimmed_run(run)).or_insert(event.seq);
+                self.about_thread(event);
+            }
+        }
+    }
+
+    /// Counts an event about a whole thread of this state.
+    fn about_thread(&mut self, event: &Event) {
+        let row = event.thread.as_ref().and_then(|thread| self.threads.find(thread));
+        if let Some(thread) = row.and_then(|row| self.threads.row_mut(row)) {
+            thread.note(event);
+        }
+    }
+
+    fn redacted_event(&mut self, event: &Event, seq: Seq, parts: PartSet) {
+        let known = self.redactions.entry(seq).or_default();
+        known.parts = union(known.parts, parts);
+        known.task = known.task.take().or_else(|| event.task.clone());
+        let row = event.task.as_ref().and_then(|task| self.tasks.find(task));
+        if let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) {
+            task.erase(seq, parts);
+        }
+        if event.task.is_some() {
+            self.about_task(event, Task::note);
+        } else {
+            self.about_thread(event);
+        }
+    }
+
+    fn began(&mut self, event: &Event, ledger: LedgerId, incarnation: u64) {
+        self.ledger = Some(ledger);
+        self.incarnation = incarnation;
+        if self.epoch() != Some(event.epoch) {
+            self.epochs.push_back((event.seq, event.epoch));
+        }
+    }
+}
+
+/// Which task of a state an event is about.
+enum Subject<'e> {
+    /// The one in this place.
+    Held(usize),
+    /// One that the state does not hold.
+    New { task: &'e TaskId, thread: &'e ThreadId },
+    /// None, or one of another thread.
+    Nothing,
+}
+
+/// What a new task starts with.
+#[derive(Clone, Copy)]
+struct Inserted<'e> {
+    record: &'e TaskRecord,
+    status: TaskStatus,
+    completed: Option<Millis>,
+}
+
+impl<'e> Inserted<'e> {
+    fn running(record: &'e TaskRecord) -> Self {
+        Self { record, status: TaskStatus::Running, completed: None }
+    }
+}
+
+fn description(entry: &Entry) -> Option<Text> {
+    Text::of(entry, PartKind::Description)
+}
+
+fn is_managed(record: &TaskRecord) -> bool {
+    matches!(record.host, Host::Managed { .. })
+}
+
+fn running_name(row: usize, task: &Task) -> Option<RunningName> {
+    let name = Arc::clone(task.record.name.as_ref()?);
+    Some(RunningName { thread: task.thread.clone(), name, row })
+}
+
+/// The run id without spaces around it.
+fn trimmed_run(run: &RunId) -> RunId {
+    let text = trimmed(run);
+    if text.len() == run.as_str().len() {
+        return run.clone();
+    }
+    RunId::new(text).unwrap_or_else(|_| run.clone())
+}
+
+fn union(a: PartSet, b: PartSet) -> PartSet {
+    PartSet::from_bits(a.bits() | b.bits()).unwrap_or(PartSet::ALL)
+}
