@@ -21,6 +21,7 @@ mod damage;
 mod erasing;
 mod inspecting;
 mod support;
+mod trouble;
 use support::*;
 
 #[test]
