@@ -11,3 +11,5 @@ pub mod snapshot;
 pub mod state;
 pub mod store;
 pub mod time;
+
+pub use ledger::{Ledger, Options};

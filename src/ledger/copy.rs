@@ -153,7 +153,7 @@ impl Ledger {
     ) -> Result<Self, CopyError> {
         let checkpoint = verify_backup(file.as_ref())?.checkpoint;
         let head = checkpoint.head();
-        let origin = Origin { ledger: checkpoint.ledger(), at: head.seq(), root: head.root };
+        let origin = Origin { ledger: checkpoint.ledger, at: head.seq(), root: head.root };
         let note = Some(OriginNote::RestoredFrom(origin));
         let copy = Self::create_copy(path.as_ref(), options, note)?;
         let filled = copy.fill_restore(file.as_ref(), head);
@@ -314,7 +314,7 @@ fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError> {
     }
     let mut text = vec![0; len];
     file.read_exact(&mut text).map_err(|_| bad(&"it ends within its checkpoint"))?;
-    let checkpoint = Checkpoint::from_text(&String::from_utf8_lossy(&text)).map_err(|e| bad(&e))?;
+    let checkpoint = Checkpoint::parse(&String::from_utf8_lossy(&text)).map_err(|e| bad(&e))?;
     let zstd = zstd::Decoder::new(BufReader::new(file)).map_err(read)?;
     Ok((checkpoint, Frames { zstd, buffer: Vec::new(), taken: 0 }))
 }

@@ -4,7 +4,7 @@
 //! before it would leave, then numbered, linked, encoded and hashed. The caller writes what was
 //! staged and hands it back to [`Core::commit`], or drops it: then nothing happened.
 
-use super::{AppendError, Options, Receipt};
+use super::{AppendError, Options, Receipt, links};
 use crate::{
     codec,
     event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody},
@@ -12,7 +12,7 @@ use crate::{
     proof::Tree,
     state::{
         self, Draft, LedgerState, Stamp,
-        command::{Command, Expect, Proposal},
+        command::{Command, Proposal},
     },
     store::{Group, Mark},
     time::{Entropy, Millis},
@@ -153,7 +153,7 @@ impl Core {
             let at = staging.next_seq()?;
             let entry = codec::decode(frame).map_err(|e| refuse(at, &e))?;
             codec::check_parts(&entry).map_err(|e| refuse(at, &e))?;
-            state::check_continues(&staging.state, &entry.event).map_err(|e| refuse(at, &e))?;
+            links::check_continues(&staging.state, &entry.event).map_err(|e| refuse(at, &e))?;
             staging.push(&entry, frame.clone())?;
         }
         Ok(())
@@ -206,8 +206,6 @@ impl Core {
         if let Some(receipt) = repeated(staging, proposal, around)? {
             return Ok(receipt);
         }
-        check_expectation(&staging.state, proposal.expect.as_ref())?;
-        check_texts(&proposal.command, around.options.part_bytes_max)?;
         let located = locate_redaction(staging, proposal, around)?;
         let proposal = located.as_ref().unwrap_or(proposal);
         let now = around.now.max(staging.state.recorded());
@@ -239,7 +237,7 @@ impl Core {
             epoch: self.epoch,
             recorded: around.now.max(state.recorded()),
             occurred: draft.occurred,
-            prev_in_thread: draft.thread.as_ref().and_then(|id| state.thread(id)?.last()),
+            prev_in_thread: draft.thread.as_ref().and_then(|id| Some(state.thread(id)?.last_seq)),
             prev_in_task: draft.task.as_ref().and_then(|id| Some(state.task(id)?.last_seq)),
             thread: draft.thread,
             task: draft.task,
@@ -250,7 +248,8 @@ impl Core {
         };
         let task = event.task.clone();
         let entry = Entry { event, parts };
-        let frame = codec::encode(&entry).map_err(too_large)?;
+        let limits = codec::Limits { part_bytes_max: around.options.part_bytes_max };
+        let frame = codec::encode_within(&entry, limits).map_err(too_large)?;
         staging.push(&entry, frame)?;
         Ok(Receipt { seq, task, repeated: false, durable: false })
     }
@@ -298,8 +297,8 @@ impl Staging {
         assert!(entry.event.recorded >= self.state.recorded(), "time never runs backwards");
         let invalid = |e: codec::DecodeError| AppendError::Invalid { why: e.to_string() };
         let leaf = codec::leaf(&frame).map_err(invalid)?;
-        let stored = self.tree.push(leaf);
-        self.marks.extend(stored.into_iter().map(|(index, hash)| Mark { seq, index, hash }));
+        let completed = self.tree.push(leaf).into_iter();
+        self.marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
         self.state.apply(entry);
         self.bytes += frame.len();
         self.frames.push(frame);
@@ -352,24 +351,6 @@ fn check_batch(batch: &[Proposal], options: &Options) -> Result<(), AppendError>
         return Err(AppendError::TooLarge { what: "batch, in events,", len, max });
     }
     Ok(())
-}
-
-fn check_texts(command: &Command, max: usize) -> Result<(), AppendError> {
-    match command.longest_text() {
-        Some((kind, len)) if len > max => {
-            Err(AppendError::TooLarge { what: kind.as_str(), len, max })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_expectation(state: &LedgerState, expect: Option<&Expect>) -> Result<(), AppendError> {
-    let (expected, actual) = match expect {
-        None => return Ok(()),
-        Some(Expect::Task(id, seen)) => (*seen, state.task(id).map(|task| task.last_seq)),
-        Some(Expect::Thread(id, seen)) => (*seen, state.thread(id).and_then(|t| t.last())),
-    };
-    if expected == actual { Ok(()) } else { Err(AppendError::Conflict { expected, actual }) }
 }
 
 /// The receipt of the event that has this proposal's key, if there is one.

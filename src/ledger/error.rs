@@ -1,9 +1,10 @@
 //! What opening, appending and reading can answer. One variant for each thing a caller can do.
 
 use crate::{
-    codec,
     ids::{Head, Key, Root, Seq},
-    proof, state, store,
+    proof::ProofError,
+    state::Rejection,
+    store,
 };
 use std::path::PathBuf;
 
@@ -129,7 +130,7 @@ impl From<ReadError> for OpenError {
 pub enum AppendError {
     /// A rule forbids it.
     #[error(transparent)]
-    Rejected(#[from] state::Rejection),
+    Rejected(Rejection),
     /// Something is larger than its limit.
     #[error("{what} of {len}; the limit is {max}")]
     TooLarge {
@@ -190,6 +191,15 @@ pub enum AppendError {
     /// Storage failed earlier, or the ledger is closed. Open it again.
     #[error("the ledger is halted")]
     Halted,
+}
+
+impl From<Rejection> for AppendError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Conflict { expected, actual } => Self::Conflict { expected, actual },
+            rule => Self::Rejected(rule),
+        }
+    }
 }
 
 fn show(seq: Option<&Seq>) -> String {
@@ -264,5 +274,27 @@ impl From<store::Error> for ReadError {
             }
             error => Self::Store(error),
         }
+    }
+}
+
+impl From<ProofError<Self>> for ReadError {
+    fn from(error: ProofError<Self>) -> Self {
+        let damaged = |size| Seq::last_of(size).unwrap_or(Seq::FIRST);
+        match error {
+            ProofError::Source(error) => error,
+            ProofError::MissingLeaves { first, .. } => {
+                Self::Damaged { seq: first, detail: error.to_string() }
+            }
+            ProofError::OutOfRange { size } => {
+                Self::Damaged { seq: damaged(size), detail: error.to_string() }
+            }
+            other => Self::Damaged { seq: Seq::FIRST, detail: other.to_string() },
+        }
+    }
+}
+
+impl From<ProofError<ReadError>> for OpenError {
+    fn from(error: ProofError<ReadError>) -> Self {
+        ReadError::from(error).into()
     }
 }

@@ -1,6 +1,9 @@
 //! Following a ledger: everything so far, a sign that this was all, then what comes.
 
-use super::{ReadError, Reader, shared::decode};
+use super::{
+    ReadError, Reader,
+    shared::{Progress, decode},
+};
 use crate::{
     event::Entry,
     ids::{Head, Seq},
@@ -26,7 +29,7 @@ pub enum Followed {
 #[derive(Debug)]
 pub struct Follow {
     reader: Reader,
-    synced: watch::Receiver<Head>,
+    progress: watch::Receiver<Progress>,
     next: Seq,
     ahead: VecDeque<Entry>,
     caught_up: bool,
@@ -43,13 +46,13 @@ impl Follow {
         if found != after.root {
             return Err(ReadError::OtherHistory { expected: after, found });
         }
-        let synced = reader.shared().watch_synced();
+        let progress = reader.shared().watch_progress();
         let next = Seq::new(after.size + 1).unwrap_or(Seq::FIRST);
-        Ok(Self { reader, synced, next, ahead: VecDeque::new(), caught_up: false })
+        Ok(Self { reader, progress, next, ahead: VecDeque::new(), caught_up: false })
     }
 
     /// The next event, or the sign that there are no older ones; `None` once the ledger is closed
-    /// and everything has been given.
+    /// or halted, so that nothing more will come.
     ///
     /// # Errors
     /// As [`Reader::entry`]. The same event is tried again by the next call.
@@ -64,8 +67,8 @@ impl Follow {
             if let Some(given) = self.next_ready()? {
                 return Ok(Some(given));
             }
-            if self.synced.changed().await.is_err() {
-                return self.next_ready();
+            if self.progress.borrow().ended || self.progress.changed().await.is_err() {
+                return Ok(None);
             }
         }
     }
@@ -78,7 +81,7 @@ impl Follow {
         if let Some(entry) = self.ahead.pop_front() {
             return Ok(Some(Followed::Event(Box::new(entry))));
         }
-        let head = *self.synced.borrow_and_update();
+        let head = self.progress.borrow_and_update().synced;
         if self.next.get() <= head.size {
             self.read_ahead(head)?;
             let first = self.ahead.pop_front();

@@ -7,16 +7,16 @@ mod copy;
 mod core;
 mod error;
 mod follow;
+pub mod links;
 mod open;
 mod options;
 mod origin;
-mod read_only;
 mod reader;
 mod shared;
 mod writer;
 
 pub use self::{
-    copy::{BackupInfo, CopyError},
+    copy::{BackupInfo, CopyError, verify_backup},
     error::{AppendError, OpenError, ReadError},
     follow::{Follow, Followed},
     options::{Durability, Options},
@@ -206,7 +206,7 @@ impl Ledger {
             origin: OriginNote::from_bytes(&kept.origin),
         };
         let snapshots = Arc::new(store.snapshots());
-        Self::start(Arc::new(store), snapshots, &identity, options)
+        Self::start(Arc::new(store.into_inner()), snapshots, &identity, options)
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.

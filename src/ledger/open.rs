@@ -118,8 +118,8 @@ fn replay(
             if next > tree.size() {
                 let leaf = codec::leaf(frame)
                     .map_err(|e| ReadError::Damaged { seq, detail: e.to_string() })?;
-                let stored = tree.push(leaf).into_iter();
-                marks.extend(stored.map(|(index, hash)| Mark { seq, index, hash }));
+                let completed = tree.push(leaf).into_iter();
+                marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
             }
             if next > state.size() {
                 state.apply(&decode(seq, frame)?);

@@ -176,31 +176,34 @@ impl Reader {
             return Ok(head.root);
         }
         self.check_size(size)?;
-        proof::root_at(size, &LogHashes(&*self.shared.log))
+        Ok(proof::root_at(size, &LogHashes(&*self.shared.log))?)
     }
 
     /// Proves that event `seq` is among the first `size` events. O(log size) reads.
     ///
     /// # Errors
     /// As [`root_at`](Self::root_at).
-    pub fn prove_inclusion(&self, seq: Seq, size: u64) -> Result<proof::Inclusion, ReadError> {
+    pub fn prove_inclusion(&self, seq: Seq, size: u64) -> Result<proof::InclusionProof, ReadError> {
         self.check_size(size)?;
         self.check_size(seq.get())?;
-        proof::prove_inclusion(seq, size, &LogHashes(&*self.shared.log))
+        Ok(proof::prove_inclusion(seq, size, &LogHashes(&*self.shared.log))?)
     }
 
     /// Proves that the first `old` events are the beginning of the first `new`. O(log size) reads.
     ///
     /// # Errors
     /// As [`root_at`](Self::root_at).
-    pub fn prove_consistency(&self, old: u64, new: u64) -> Result<proof::Consistency, ReadError> {
+    pub fn prove_consistency(&self, old: u64, new: u64) -> Result<proof::ConsistencyProof, ReadError> {
         self.check_size(old.max(new))?;
-        proof::prove_consistency(old, new, &LogHashes(&*self.shared.log))
+        Ok(proof::prove_consistency(old, new, &LogHashes(&*self.shared.log))?)
     }
 
     /// The head as a checkpoint in C2SP form.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(self.ledger, self.head())
+        {
+            let Head { size, root } = self.head();
+            Checkpoint { ledger: self.ledger, size, root }
+        }
     }
 
     fn check_size(&self, size: u64) -> Result<(), ReadError> {
@@ -269,7 +272,7 @@ pub(super) struct LogHashes<'a>(pub(super) &'a dyn FrameLog);
 impl HashSource for LogHashes<'_> {
     type Error = ReadError;
 
-    fn stored(&self, index: u64) -> Result<Option<[u8; 32]>, ReadError> {
+    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, ReadError> {
         Ok(self.0.mark(index)?)
     }
 

@@ -15,10 +15,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
 use tokio::sync::watch;
@@ -36,13 +33,20 @@ impl Published {
     }
 }
 
+/// What followers wait for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    pub(super) synced: Head,
+    /// Nothing more will come: the ledger is closed or halted.
+    pub(super) ended: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) log: Arc<dyn FrameLog>,
     pub(super) snapshots: Arc<dyn SnapshotStore>,
     published: ArcSwap<Published>,
-    synced: watch::Sender<Head>,
-    halted: AtomicBool,
+    progress: watch::Sender<Progress>,
     snapshots_kept: usize,
     snapshot_job: Mutex<SnapshotJob>,
 }
@@ -63,11 +67,10 @@ impl Shared {
         snapshots_kept: usize,
     ) -> Self {
         Self {
-            synced: watch::Sender::new(published.head()),
+            progress: watch::Sender::new(Progress { synced: log.synced(), ended: false }),
             published: ArcSwap::from_pointee(published),
             log,
             snapshots,
-            halted: AtomicBool::new(false),
             snapshots_kept,
             snapshot_job: Mutex::new(SnapshotJob { last: last_snapshot, running: None }),
         }
@@ -81,17 +84,16 @@ impl Shared {
         self.published.load().head()
     }
 
-    /// Heads as they become durable.
-    pub(super) fn watch_synced(&self) -> watch::Receiver<Head> {
-        self.synced.subscribe()
+    pub(super) fn watch_progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 
     pub(super) fn is_halted(&self) -> bool {
-        self.halted.load(Ordering::Acquire)
+        self.progress.borrow().ended
     }
 
     pub(super) fn set_halted(&self) {
-        self.halted.store(true, Ordering::Release);
+        self.progress.send_modify(|progress| progress.ended = true);
     }
 
     pub(super) fn publish(self: &Arc<Self>, published: Published) {
@@ -101,11 +103,11 @@ impl Shared {
     }
 
     pub(super) fn announce_synced(&self) {
-        let head = self.log.synced();
-        self.synced.send_if_modified(|known| {
-            let news = known.size < head.size;
+        let synced = self.log.synced();
+        self.progress.send_if_modified(|progress| {
+            let news = progress.synced.size < synced.size;
             if news {
-                *known = head;
+                progress.synced = synced;
             }
             news
         });
@@ -182,8 +184,8 @@ impl Shared {
 /// Decodes the frame of event `seq`.
 pub(super) fn decode(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
     let entry = codec::decode(frame).map_err(|error| match error {
-        codec::DecodeError::UnsupportedFormat { found, max } => {
-            ReadError::UnsupportedFormat { found: found.into(), max: max.into() }
+        codec::DecodeError::UnsupportedFormat { found, max, .. } => {
+            ReadError::UnsupportedFormat { found, max }
         }
         other => ReadError::Damaged { seq, detail: other.to_string() },
     })?;

@@ -1,0 +1,14 @@
+//! The public API of taskledger, as its users meet it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod append;
+mod follow;
+mod redaction;
+mod support;
