@@ -5,7 +5,7 @@
 //! thread, or what had happened by some moment), so it never asks for the event before. An event
 //! about a task that the state does not hold moves the head and nothing else.
 
-use super::{LedgerState, Redaction, RunningName, Task, Text, Thread, number_of, trimmed};
+use super::{LedgerState, RunningName, Task, Text, Thread, number_of, trimmed};
 use crate::{
     event::{
         Action, CancelScope, Entry, Event, Host, Parent, PartKind, PartSet, Restored, TaskRecord,

@@ -18,12 +18,12 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-//TMPpub use bytes::DecodeError;
+pub use bytes::DecodeError;
 pub use decide::{
     DEPTH_MAX, DESCRIPTION_BYTES_MAX, Draft, PART_BYTES_MAX, RESERVED_NAMES, Stamp, decide,
     same_command,
 };
-//TMPpub use encode::FOLD_VERSION;
+pub use encode::FOLD_VERSION;
 pub use number::{NUMBER_END, number_of};
 pub use rejection::Rejection;
 pub use task::{Counts, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread};

@@ -104,17 +104,25 @@ impl Text {
     /// The text of this kind that came with an event; `None` if the event has none.
     pub(super) fn of(entry: &Entry, kind: PartKind) -> Option<Self> {
         let promised = entry.event.parts.iter().find(|part| part.kind == kind)?;
-        let body = match entry.text(kind) {
-            None => TextBody::Erased,
-            Some(text) if text.len() > TEXT_KEPT_BYTES_MAX => TextBody::Stored,
-            Some(text) => TextBody::Kept(Arc::clone(text)),
+        let text = match entry.text(kind) {
+            None => Self { seq: entry.event.seq, len: promised.len, body: TextBody::Erased },
+            Some(text) if text.len() <= TEXT_KEPT_BYTES_MAX => {
+                Self::keeping(entry.event.seq, Arc::clone(text))
+            }
+            Some(_) => Self { seq: entry.event.seq, len: promised.len, body: TextBody::Stored },
         };
-        Some(Self { seq: entry.event.seq, len: promised.len, body })
+        Some(text)
+    }
+
+    /// A text that is held here.
+    pub(super) fn keeping(seq: Seq, text: Arc<str>) -> Self {
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Self { seq, len, body: TextBody::Kept(text) }
     }
 
     /// The empty text, for a task whose event has none.
     pub(super) fn empty(seq: Seq) -> Self {
-        Self { seq, len: 0, body: TextBody::Kept(Arc::default()) }
+        Self::keeping(seq, Arc::default())
     }
 
     /// The text, unless it is too long to be held here or erased.
