@@ -253,7 +253,8 @@ pub fn explain(error: &Error, hint: Option<String>, look: &Look) -> String {
         shown = format!("error: {text}");
     }
     // The handler indents for its source excerpts, of which there are none.
-    let lines: Vec<&str> = shown.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
+    let lines: Vec<&str> =
+        shown.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
     lines.join("\n").trim().to_owned()
 }
 
@@ -309,9 +310,6 @@ mod tests {
         };
         let error = anyhow::anyhow!("name \u{1b}[2J taken").context("recording a spawn");
         let shown = explain(&error, Some("choose another".into()), &look);
-        assert_eq!(
-            shown,
-            "error: recording a spawn: name \\u{1b}[2J taken\nhelp: choose another"
-        );
+        assert_eq!(shown, "error: recording a spawn: name \\u{1b}[2J taken\nhelp: choose another");
     }
 }

@@ -82,9 +82,9 @@ fn line(node: &Node, open: &[bool], last: bool, look: &Look) -> String {
         }
         prefix.push_str(if last { lines.corner } else { lines.tee });
     }
-    let room = look.width.map_or(usize::MAX, |width| {
-        width.saturating_sub(escape::width(&prefix) + 2).max(1)
-    });
+    let room = look
+        .width
+        .map_or(usize::MAX, |width| width.saturating_sub(escape::width(&prefix) + 2).max(1));
     let (title, detail) = fit(node, room, look);
     let shape = shape(node.status, look.charset).to_string();
     let mut line = format!(
@@ -116,14 +116,7 @@ mod tests {
     use taskledger::time::Millis;
 
     fn look(charset: Charset, width: Option<usize>) -> Look {
-        Look {
-            color: false,
-            charset,
-            width,
-            terminal: false,
-            time: TimeStyle::Iso,
-            now: Millis(0),
-        }
+        Look { color: false, charset, width, terminal: false, time: TimeStyle::Iso, now: Millis(0) }
     }
 
     fn node(depth: usize, title: &str) -> Node {
@@ -181,10 +174,7 @@ mod tests {
     #[test]
     fn a_title_cannot_draw_a_tree_of_its_own() {
         let nodes = [node(0, "a\n`- x b\u{1b}[31m")];
-        assert_eq!(
-            drawn(&nodes, &look(Charset::Ascii, None)),
-            ["~ a\\n`- x b\\u{1b}[31m"]
-        );
+        assert_eq!(drawn(&nodes, &look(Charset::Ascii, None)), ["~ a\\n`- x b\\u{1b}[31m"]);
     }
 
     #[test]

@@ -93,9 +93,11 @@ pub fn lines(columns: &[Column], rows: Vec<Vec<Cell>>, wide: bool, look: &Look) 
     } else {
         table.force_no_tty();
     }
-    table.set_header(shown.iter().map(|(_, column)| {
-        TableCell::new(column.title).add_attribute(Attribute::Bold)
-    }));
+    let titles = shown.iter().map(|(_, column)| TableCell::new(column.title));
+    let titles: Vec<TableCell> = titles.map(|title| title.add_attribute(Attribute::Bold)).collect();
+    let mut header = Row::from(titles);
+    header.max_height(1);
+    table.set_header(header);
     let mut widths: Vec<usize> = shown.iter().map(|(_, c)| escape::width(c.title)).collect();
     for row in rows {
         let cells = shown.iter().map(|(at, _)| row.get(*at).cloned().unwrap_or_default());
@@ -209,10 +211,7 @@ mod tests {
     #[test]
     fn wide_shows_the_columns_that_are_otherwise_left_out() {
         let lines = lines(&COLUMNS, rows(), true, &look(None));
-        assert_eq!(
-            lines.first().unwrap(),
-            "TASK   DESCRIPTION                          SEQ"
-        );
+        assert_eq!(lines.first().unwrap(), "TASK   DESCRIPTION                          SEQ");
         assert!(lines.get(1).unwrap().ends_with("    1"), "{lines:?}");
     }
 
