@@ -21,6 +21,7 @@ use serde_json::Value;
 use std::{
     fmt::Write as _,
     io::{self, BufWriter, Write},
+    marker::PhantomData,
 };
 
 /// How an answer is written.
@@ -104,16 +105,24 @@ impl Out {
         at: &At,
         items: impl IntoIterator<Item = Result<T>>,
     ) -> Result<()> {
-        match self.format {
-            Format::Table | Format::Wide | Format::Tree => self.table(items),
-            Format::Json => self.envelope(T::SCHEMA, at, items),
-            Format::Jsonl => items.into_iter().try_for_each(|item| {
-                let text = json_text(&item?)?;
-                self.line(&text)
-            }),
-            Format::Csv => self.csv(items),
-            Format::Name => items.into_iter().try_for_each(|item| self.name(&item?.name())),
+        let mut list = self.begin::<T>(at)?;
+        for item in items {
+            list.push(&item?)?;
         }
+        list.end()
+    }
+
+    /// Begins a list that is given item by item.
+    pub fn begin<T: Item>(&mut self, at: &At) -> Result<List<'_, T>> {
+        match self.format {
+            Format::Json => {
+                let (schema, at) = (json_text(T::SCHEMA)?, json_text(at)?);
+                write!(self.sink, "{{\"schema\":{schema},\"at\":{at},\"items\":[")?;
+            }
+            Format::Csv => write!(self.sink, "{}\r\n", T::FIELDS.join(","))?,
+            Format::Table | Format::Wide | Format::Tree | Format::Jsonl | Format::Name => {}
+        }
+        Ok(List { out: self, rows: Vec::new(), first: true, of: PhantomData })
     }
 
     /// One thing: `human` writes it for people, `name` is its id.
@@ -151,44 +160,6 @@ impl Out {
         self.line(&name)
     }
 
-    fn table<T: Item>(&mut self, items: impl IntoIterator<Item = Result<T>>) -> Result<()> {
-        let rows: Result<Vec<_>> =
-            items.into_iter().map(|item| Ok(item?.cells(&self.look))).collect();
-        let wide = self.format == Format::Wide;
-        for line in table::lines(T::COLUMNS, rows?, wide, &self.look) {
-            self.line(&line)?;
-        }
-        Ok(())
-    }
-
-    fn envelope<T: Item>(
-        &mut self,
-        schema: &str,
-        at: &At,
-        items: impl IntoIterator<Item = Result<T>>,
-    ) -> Result<()> {
-        let (schema, at) = (json_text(&schema)?, json_text(at)?);
-        write!(self.sink, "{{\"schema\":{schema},\"at\":{at},\"items\":[")?;
-        for (nth, item) in items.into_iter().enumerate() {
-            let separator = if nth == 0 { "\n" } else { ",\n" };
-            write!(self.sink, "{separator}{}", json_text(&item?)?)?;
-        }
-        self.line("\n]}")
-    }
-
-    fn csv<T: Item>(&mut self, items: impl IntoIterator<Item = Result<T>>) -> Result<()> {
-        self.raw(T::FIELDS.join(",").as_bytes())?;
-        self.raw(b"\r\n")?;
-        for item in items {
-            let value = serde_json::to_value(&item?)?;
-            let fields: Vec<String> =
-                T::FIELDS.iter().map(|field| self.csv_field(value.get(field))).collect();
-            self.raw(fields.join(",").as_bytes())?;
-            self.raw(b"\r\n")?;
-        }
-        Ok(())
-    }
-
     fn csv_field(&self, value: Option<&Value>) -> String {
         let text = match value {
             None | Some(Value::Null) => String::new(),
@@ -196,6 +167,53 @@ impl Out {
             Some(other) => json_safe(&other.to_string()),
         };
         csv_quote(&if self.look.terminal { self.look.safe(&text) } else { text })
+    }
+}
+
+/// A list that is being written. Without [`end`](Self::end) it stays open.
+pub struct List<'o, T> {
+    out: &'o mut Out,
+    /// What a table holds until its widths are known.
+    rows: Vec<Vec<Cell>>,
+    first: bool,
+    of: PhantomData<T>,
+}
+
+impl<T: Item> List<'_, T> {
+    /// One more item.
+    pub fn push(&mut self, item: &T) -> Result<()> {
+        let first = std::mem::replace(&mut self.first, false);
+        match self.out.format {
+            Format::Table | Format::Wide | Format::Tree => {
+                self.rows.push(item.cells(&self.out.look));
+            }
+            Format::Json => {
+                let separator = if first { "\n" } else { ",\n" };
+                write!(self.out.sink, "{separator}{}", json_text(item)?)?;
+            }
+            Format::Jsonl => self.out.line(&json_text(item)?)?,
+            Format::Csv => {
+                let value = serde_json::to_value(item)?;
+                let fields = T::FIELDS.iter().map(|field| self.out.csv_field(value.get(field)));
+                let fields: Vec<String> = fields.collect();
+                write!(self.out.sink, "{}\r\n", fields.join(","))?;
+            }
+            Format::Name => self.out.name(&item.name())?,
+        }
+        Ok(())
+    }
+
+    /// That was all.
+    pub fn end(self) -> Result<()> {
+        match self.out.format {
+            Format::Table | Format::Wide | Format::Tree => {
+                let wide = self.out.format == Format::Wide;
+                let lines = table::lines(T::COLUMNS, self.rows, wide, &self.out.look);
+                lines.iter().try_for_each(|line| self.out.line(line))
+            }
+            Format::Json => self.out.line("\n]}"),
+            Format::Jsonl | Format::Csv | Format::Name => Ok(()),
+        }
     }
 }
 
