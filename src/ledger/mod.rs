@@ -32,7 +32,7 @@ use crate::{
     event::PartSet,
     ids::{Head, LedgerId, NodeId, Seq, TaskId},
     state::command::{Command, Proposal},
-    store::{self, FrameLog, MemStore, SnapshotStore, disk::DiskStore},
+    store::{self, FrameLog, MemStore, SnapshotStore, disk::{DiskOptions, DiskStore, Role}},
 };
 use std::{
     path::Path,
@@ -119,7 +119,7 @@ impl Ledger {
     /// # Cost
     /// A snapshot, and the events since it.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let store = DiskStore::open(path.as_ref(), &options.store)?;
+        let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
         Self::over_disk(store, options)
     }
 
@@ -192,9 +192,12 @@ impl Ledger {
         let identity = store::disk::Identity {
             ledger: LedgerId(options.entropy.bytes16()),
             node: NodeId(options.entropy.bytes16()),
-            origin: origin.map(OriginNote::to_bytes).unwrap_or_default(),
+            role: Role::Primary,
+            sealed: None,
+            promised: None,
+            note: OriginNote::note(origin),
         };
-        let store = DiskStore::create(path, &options.store, identity)?;
+        let store = DiskStore::create(path, &store_options(&options), identity)?;
         Self::over_disk(store, options)
     }
 
@@ -203,10 +206,10 @@ impl Ledger {
         let identity = Identity {
             ledger: kept.ledger,
             node: kept.node,
-            origin: OriginNote::from_bytes(&kept.origin),
+            origin: OriginNote::of_note(&kept.note),
         };
         let snapshots = Arc::new(store.snapshots());
-        Self::start(Arc::new(store.into_inner()), snapshots, &identity, options)
+        Self::start(Arc::new(store), snapshots, &identity, options)
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.
@@ -394,6 +397,11 @@ impl Ledger {
             TrySendError::Disconnected(_) => AppendError::Halted,
         })
     }
+}
+
+/// The store may know no random numbers, so each opening hands it some.
+fn store_options(options: &Options) -> DiskOptions {
+    DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() }
 }
 
 /// An unknown outcome names the key with which the append can be repeated.

@@ -9,6 +9,7 @@
 )]
 
 mod append;
+mod disk;
 mod follow;
 mod redaction;
 mod support;

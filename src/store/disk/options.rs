@@ -35,7 +35,7 @@ pub struct DiskOptions {
     /// older file left in the same place on the disk.
     pub nonce_seed: u64,
     #[doc(hidden)]
-    pub(crate) steps: Steps,
+    pub steps: Steps,
 }
 
 impl Default for DiskOptions {
@@ -57,7 +57,7 @@ impl Default for DiskOptions {
 
 /// Where a crash would be interesting. In tests a hook is called there; otherwise nothing happens.
 #[derive(Clone, Default)]
-pub(crate) struct Steps {
+pub struct Steps {
     #[cfg(test)]
     pub(crate) hook: Option<std::sync::Arc<dyn Fn(&'static str) + Send + Sync>>,
 }

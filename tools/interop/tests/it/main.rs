@@ -1,0 +1,13 @@
+//! Recordings against the facts that they must give, through the public API alone.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod facts;
+mod fixtures;
+mod native;
+mod shared;
