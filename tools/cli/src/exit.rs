@@ -12,6 +12,7 @@ use taskledger::{
     query::{PointError, PredicateError, QueryError},
     store,
 };
+use taskledger_interop as interop;
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,11 @@ impl Problem {
         Self { exit: Exit::NotFound, text: text.into(), hint: None }
     }
 
+    /// It could be done only in part, or not at all, for what it was given.
+    pub fn refused(text: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, text: text.into(), hint: None }
+    }
+
     /// What helps.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
@@ -112,6 +118,9 @@ fn judge_one(error: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<
     }
     if let Some(error) = error.downcast_ref::<store::Error>() {
         return Some(of_store(error));
+    }
+    if let Some(error) = error.downcast_ref::<interop::ReadError>() {
+        return Some(of_recording(error));
     }
     let usage = error.is::<PointError>() || error.is::<PredicateError>();
     usage.then_some((Exit::Usage, None))
@@ -198,6 +207,20 @@ fn of_query(error: &QueryError) -> (Exit, Option<String>) {
             (Exit::Usage, Some("name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME".into()))
         }
         QueryError::Read(error) => of_read(error),
+        _ => (Exit::Failure, None),
+    }
+}
+
+fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
+    match error {
+        interop::ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            (Exit::NotFound, None)
+        }
+        interop::ReadError::Unrecognised { .. } => {
+            let formats = interop::Format::ALL.map(interop::Format::as_str).join(", ");
+            (Exit::Usage, Some(format!("name the format instead of `auto`: {formats}")))
+        }
+        interop::ReadError::Nothing { .. } => (Exit::NotFound, None),
         _ => (Exit::Failure, None),
     }
 }

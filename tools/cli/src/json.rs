@@ -266,33 +266,46 @@ pub struct BadLineItem {
     pub why: String,
 }
 
-/// What an import did.
+/// What the import of one recording did.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct ImportBody {
-    /// What was read.
+pub struct ImportItem {
+    /// What was read: the recording's main file.
     pub path: String,
     /// The format that it is in.
     pub format: String,
+    /// Whether nothing was to be written.
+    pub dry_run: bool,
     /// The threads that it is about.
-    pub threads: u64,
-    /// The tasks that it is about.
-    pub tasks: u64,
+    pub threads: Vec<String>,
     /// Lines that hold a record.
     pub records: u64,
-    /// Events that were appended.
+    /// Events that were appended, or would be.
     pub appended: u64,
+    /// New tasks among them.
+    pub tasks: u64,
     /// Events that were there already.
-    pub repeated: u64,
+    pub present: u64,
     /// Events that a rule refused.
-    pub rejected: u64,
+    pub refused: u64,
     /// Lines that could not be used.
     pub malformed: u64,
     /// Well-formed records that could not be placed.
     pub skipped: u64,
+    /// Records of unknown types, by type.
+    pub unknown: std::collections::BTreeMap<String, u64>,
     /// The first of the lines that could not be used.
     pub bad_lines: Vec<BadLineItem>,
-    /// Events in the ledger afterwards.
-    pub size: u64,
+    /// The first of the refusals.
+    pub refusals: Vec<RefusalItem>,
+}
+
+/// An event that a rule refused.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RefusalItem {
+    /// The task that it is about.
+    pub task_id: Option<String>,
+    /// Why.
+    pub why: String,
 }
 
 /// The answer to an append.
@@ -321,6 +334,17 @@ pub struct HeadBody {
     pub size: u64,
     /// The root over them, in hex.
     pub root: String,
+}
+
+/// The first event after which a condition held.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FirstBody {
+    /// Which moment is shown.
+    pub at: At,
+    /// The condition.
+    pub condition: String,
+    /// The event; null if it never held.
+    pub event: Option<EventItem>,
 }
 
 /// A checkpoint: how many events, and their root.

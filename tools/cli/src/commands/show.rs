@@ -51,15 +51,16 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         history: history.iter().map(events::item).collect(),
     };
     let name = args.task.to_string();
-    app.out.single("taskledger.task/v1", body, Some(&name), |out, body| {
-        human(out, body, &history)
-    })?;
+    app.out
+        .single("taskledger.task/v1", body, Some(&name), |out, body| human(out, body, &history))?;
     Ok(Exit::Ok)
 }
 
 fn relatives<'s>(
     view: &'s View,
-    of: impl FnOnce(&'s taskledger::state::LedgerState) -> Vec<&'s std::sync::Arc<taskledger::state::Task>>,
+    of: impl FnOnce(
+        &'s taskledger::state::LedgerState,
+    ) -> Vec<&'s std::sync::Arc<taskledger::state::Task>>,
 ) -> Vec<String> {
     of(&view.state).into_iter().map(|task| task.id.to_string()).collect()
 }

@@ -124,7 +124,11 @@ pub fn run(args: Args, app: &mut App) -> Result<Exit> {
 }
 
 /// The trees of the threads in which a task matches; what matches stands out.
-fn trees(app: &mut App, state: &taskledger::state::LedgerState, filter: &TaskFilter) -> Result<Exit> {
+fn trees(
+    app: &mut App,
+    state: &taskledger::state::LedgerState,
+    filter: &TaskFilter,
+) -> Result<Exit> {
     let look = app.out.look;
     let mut threads: Vec<&ThreadId> = query::matching(state, filter).map(|t| &t.thread).collect();
     threads.sort_unstable();

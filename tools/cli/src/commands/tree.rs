@@ -156,7 +156,10 @@ mod tests {
     #[test]
     fn what_is_too_deep_is_counted() {
         assert_eq!(shown(folded(forest(), Some(1), None)), [(0, 3), (0, 1)]);
-        assert_eq!(shown(folded(forest(), Some(2), None)), [(0, 0), (1, 1), (1, 0), (0, 0), (1, 0)]);
+        assert_eq!(
+            shown(folded(forest(), Some(2), None)),
+            [(0, 0), (1, 1), (1, 0), (0, 0), (1, 0)]
+        );
         assert_eq!(shown(folded(forest(), None, None)).len(), 6);
     }
 }

@@ -49,7 +49,8 @@ fn human(app: &mut App, chain: &Chain) -> Result<Exit> {
     let mut text = |indent: usize, text: &str| {
         let indent = " ".repeat(indent);
         let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(indent.len()));
-        app.out.line(&format!("{indent}{}", crate::escape::cut(&look.safe(text), room, look.charset)))
+        app.out
+            .line(&format!("{indent}{}", crate::escape::cut(&look.safe(text), room, look.charset)))
     };
     for (nth, link) in chain.links.iter().enumerate() {
         let task = &link.task;
