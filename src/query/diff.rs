@@ -210,7 +210,7 @@ pub fn diff(before: &LedgerState, after: &LedgerState, thread: Option<&ThreadId>
     }
     let mut diff = Diff::default();
     for pair in pairs.into_values() {
-        diff.compare(pair);
+        diff.compare(&pair);
     }
     diff
 }
@@ -252,7 +252,7 @@ impl Diff {
         stat
     }
 
-    fn compare(&mut self, pair: Pair<'_>) {
+    fn compare(&mut self, pair: &Pair<'_>) {
         match (pair.before, pair.after) {
             (Some(before), Some(after)) if Arc::ptr_eq(before, after) => {}
             (Some(before), Some(after)) => self.compare_task(before, after),

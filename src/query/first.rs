@@ -24,14 +24,21 @@ pub fn first(
     let now = source.state();
     let mut state = LedgerState::default();
     let mut found = None;
-    walk::oldest_first(source, &now, Scope::Thread(thread), now.size(), |_| true, |entry| {
-        state.apply(&entry);
-        if predicate.holds(&state) {
-            found = Some(entry);
-            return Ok(ControlFlow::Break(()));
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
+    walk::oldest_first(
+        source,
+        &now,
+        Scope::Thread(thread),
+        now.size(),
+        |_| true,
+        |entry| {
+            state.apply(&entry);
+            if predicate.holds(&state) {
+                found = Some(entry);
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
     Ok(found)
 }
 

@@ -20,8 +20,8 @@ use std::ops::ControlFlow;
 pub struct History<'a> {
     /// Whose events.
     pub scope: Scope<'a>,
-    /// Up to where.
-    pub upto: Position,
+    /// Up to where; the head if not given.
+    pub upto: Option<Position>,
     /// Which of them.
     pub filter: EventFilter,
     /// At most so many of those that pass the filter: the newest ones, in whatever order they are
@@ -35,7 +35,7 @@ impl Default for History<'_> {
     fn default() -> Self {
         Self {
             scope: Scope::All,
-            upto: Position::Occurred(Millis(u64::MAX)),
+            upto: None,
             filter: EventFilter::default(),
             limit: None,
             order: Order::OldestFirst,
@@ -97,12 +97,12 @@ pub fn history(
     mut visit: impl FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<(), QueryError> {
     let now = source.state();
-    let mut moment = Moment::new(&now, wanted.upto)?;
+    let upto = wanted.upto.unwrap_or(Position::Log(now.size()));
+    let mut moment = Moment::new(&now, upto)?;
     let size = moment.size();
     let Some(scope) = narrowed(&now, wanted)? else { return Ok(()) };
     let mut read = source.cursor();
-    let passes =
-        |event: &Event| Moment::admits(wanted.upto, event) && wanted.filter.passes(event);
+    let passes = |event: &Event| Moment::admits(upto, event) && wanted.filter.passes(event);
     let mut counted = |entry: Entry, visit: &mut dyn FnMut(Entry) -> Visited| {
         let kept = moment.keeps(&now, &mut read, &entry.event)?;
         if kept { visit(entry) } else { Ok(ControlFlow::Continue(())) }
@@ -179,7 +179,7 @@ fn collect(
     upto: Position,
 ) -> Result<Vec<Entry>, QueryError> {
     let mut entries = Vec::new();
-    history(source, &History { scope, upto, ..History::default() }, |entry| {
+    history(source, &History { scope, upto: Some(upto), ..History::default() }, |entry| {
         entries.push(entry);
         ControlFlow::Continue(())
     })?;

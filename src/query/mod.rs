@@ -39,9 +39,7 @@ pub use history::{EventFilter, History, Order, history, history_of_task, history
 pub use point::{
     Point, PointError, Position, format_duration, format_time, parse_duration, parse_time,
 };
-pub use predicate::{
-    Atom, Comparison, Counted, PREDICATE_BYTES_MAX, Predicate, PredicateError,
-};
+pub use predicate::{Atom, Comparison, Counted, PREDICATE_BYTES_MAX, Predicate, PredicateError};
 pub use rows::{Sort, SortKey, TaskFilter, TaskRow, matching, task_row, tasks, text};
 pub use source::Source;
 pub use threads::{ThreadRow, thread_row, threads};

@@ -281,7 +281,7 @@ pub fn format_duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, millis) in UNITS.into_iter().skip(1) {
         if rest >= millis {
-            text.push_str(&format!("{}{unit}", rest / millis));
+            text.extend([(rest / millis).to_string().as_str(), unit]);
             rest %= millis;
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{QueryError, Source, depth::Depths};
 use crate::{
-    event::{PartKind, TaskStatus},
-    ids::{AgentId, CallId, RunId, Seq, TaskId, ThreadId},
+    event::{Parent, PartKind, TaskStatus},
+    ids::{AgentId, CallId, RunId, TaskId, ThreadId},
     state::{LedgerState, Task, Text, TextBody},
     time::Millis,
 };
@@ -86,7 +86,7 @@ impl TaskFilter {
             && same(self.agent.as_ref(), record.agent.as_ref())
             && same(self.run.as_ref().map(run).as_ref(), record.run.as_ref().map(run).as_ref())
             && same(self.call.as_ref(), record.call.as_ref())
-            && same(self.parent.as_ref(), record.parent.as_ref().map(|parent| parent.id()))
+            && same(self.parent.as_ref(), record.parent.as_ref().map(Parent::id))
             && self.since.is_none_or(|since| record.created >= since)
             && self.until.is_none_or(|until| record.created <= until)
     }

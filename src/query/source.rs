@@ -66,3 +66,6 @@ impl Source for Reader {
         Self::scan(self, from, to, visit)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,10 +237,6 @@ impl Log {
         self.state.clone()
     }
 
-    pub(super) fn entries(&self) -> Vec<Entry> {
-        self.entries.iter().map(|entry| self.masked(entry)).collect()
-    }
-
     /// How many single events have been read.
     pub(super) fn reads(&self) -> usize {
         self.reads.get()

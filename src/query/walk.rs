@@ -21,8 +21,11 @@ const HELD_BYTES_MAX: usize = 32 << 20;
 /// What an event costs in memory apart from its texts, about.
 const HELD_BYTES_EACH: usize = 1 << 10;
 
-/// How many events are read at once when all of the log is visited from its end.
-const WINDOW_EVENTS: u64 = 256;
+/// How many events are read at once when all of the log is visited from its end: few at first,
+/// since most only want the last ones, then twice as many each time, up to about as many as a
+/// scan reads anyway.
+const WINDOW_EVENTS_MIN: u64 = 64;
+const WINDOW_EVENTS_MAX: u64 = 2_048;
 
 /// Whether a visitor wants more.
 pub(super) type Visited = Result<ControlFlow<()>, QueryError>;
@@ -110,8 +113,9 @@ fn all_newest_first(
     mut visit: impl FnMut(Entry) -> Visited,
 ) -> Result<(), QueryError> {
     let mut end = size;
+    let mut window = WINDOW_EVENTS_MIN;
     while let Some(last) = Seq::last_of(end) {
-        let before = end.saturating_sub(WINDOW_EVENTS);
+        let before = end.saturating_sub(window);
         let mut pile = Pile::default();
         scan(source, Seq::new(before + 1).unwrap_or(last), last, |entry| {
             pile.push(entry);
@@ -127,6 +131,7 @@ fn all_newest_first(
             return Ok(());
         }
         end = before;
+        window = (2 * window).min(WINDOW_EVENTS_MAX);
     }
     Ok(())
 }

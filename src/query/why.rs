@@ -88,11 +88,7 @@ pub struct CancelRequest {
 /// - [`QueryError::PastHead`] if the log is shorter than the position.
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.
-pub fn why(
-    source: &impl Source,
-    task: &TaskId,
-    position: Position,
-) -> Result<Chain, QueryError> {
+pub fn why(source: &impl Source, task: &TaskId, position: Position) -> Result<Chain, QueryError> {
     let now = source.state();
     let mut seen = BTreeSet::new();
     let mut links = Vec::new();
@@ -101,7 +97,9 @@ pub fn why(
         seen.insert(next.clone());
         let link = match link(source, &now, &next, position)? {
             Some(link) => link,
-            None if links.is_empty() => return Err(QueryError::NotYet { task: next, at: position }),
+            None if links.is_empty() => {
+                return Err(QueryError::NotYet { task: next, at: position });
+            }
             None => break ChainEnd::Absent { task: next },
         };
         let parent = link.task.record.parent.clone();
