@@ -120,12 +120,15 @@ pub fn at_head(reader: &Reader) -> At {
     at_of(state.size(), state.recorded())
 }
 
-/// How many events a position can count at most.
-pub fn size_of(position: Position, reader: &Reader) -> u64 {
-    match position {
-        Position::Log(size) => size,
-        Position::Occurred(_) => reader.head().size,
-    }
+/// The moment of a position.
+pub fn at_position(position: Position, reader: &Reader) -> Result<At> {
+    Ok(match position {
+        Position::Occurred(time) => at_of(reader.head().size, time),
+        Position::Log(size) => match Seq::last_of(size) {
+            Some(last) => at_of(size, reader.entry(last)?.event.recorded),
+            None => at_of(0, Millis(0)),
+        },
+    })
 }
 
 /// The last event of so many.

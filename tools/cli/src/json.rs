@@ -8,6 +8,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+pub use taskledger_interop::jsonl::EventLine;
 
 /// Which moment is shown: the last event that was counted, and its time.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -115,51 +116,6 @@ pub struct ThreadItem {
     pub last_ms: u64,
 }
 
-/// One event.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct EventItem {
-    /// Its number.
-    pub seq: u64,
-    /// When it was appended.
-    pub recorded_ms: u64,
-    /// When it happened.
-    pub occurred_ms: u64,
-    /// The thread that it belongs to.
-    pub thread_id: Option<String>,
-    /// The task that it is about.
-    pub task_id: Option<String>,
-    /// What it says: `upserted`, `terminated`, `restored`, `cancel_requested`, `messaged`,
-    /// `emitted`, `redacted` or `began`.
-    pub action: String,
-    /// What the action says besides; its fields depend on the action.
-    pub data: Value,
-    /// The texts that came with it, by kind; null where a text is erased.
-    pub texts: Value,
-    /// Who did it.
-    pub cause: CauseItem,
-    /// Which primary wrote it.
-    pub epoch: String,
-    /// The event before it in its thread.
-    pub prev_in_thread: Option<u64>,
-    /// The event before it of its task.
-    pub prev_in_task: Option<u64>,
-    /// The caller's idempotency key, in hex.
-    pub key: Option<String>,
-}
-
-/// Who did something.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct CauseItem {
-    /// The task whose code did it.
-    pub task_id: Option<String>,
-    /// The agent run that it was part of.
-    pub run_id: Option<String>,
-    /// The tool call that it was part of.
-    pub call_id: Option<String>,
-    /// The agent that did it.
-    pub agent_id: Option<String>,
-}
-
 /// One task and the events about it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ShowBody {
@@ -172,7 +128,7 @@ pub struct ShowBody {
     /// Its direct children.
     pub children: Vec<String>,
     /// The events about it, oldest first.
-    pub history: Vec<EventItem>,
+    pub history: Vec<EventLine>,
 }
 
 /// One link of the chain that led to a task.
@@ -344,7 +300,7 @@ pub struct FirstBody {
     /// The condition.
     pub condition: String,
     /// The event; null if it never held.
-    pub event: Option<EventItem>,
+    pub event: Option<EventLine>,
 }
 
 /// A checkpoint: how many events, and their root.

@@ -133,14 +133,25 @@ impl Out {
         name: Option<&str>,
         human: impl FnOnce(&mut Self, &T) -> Result<()>,
     ) -> Result<()> {
+        let single = Single { schema, body };
+        self.document(&single, name, |out, single| human(out, &single.body))
+    }
+
+    /// As [`single`](Self::single), for what says itself what it is.
+    pub fn document<T: Serialize>(
+        &mut self,
+        body: &T,
+        name: Option<&str>,
+        human: impl FnOnce(&mut Self, &T) -> Result<()>,
+    ) -> Result<()> {
         match (self.format, name) {
-            (Format::Table | Format::Wide | Format::Tree, _) => human(self, &body),
+            (Format::Table | Format::Wide | Format::Tree, _) => human(self, body),
             (Format::Json, _) => {
-                let text = serde_json::to_string_pretty(&Single { schema, body })?;
+                let text = serde_json::to_string_pretty(body)?;
                 self.line(&json_safe(&text))
             }
             (Format::Jsonl, _) => {
-                let text = json_text(&Single { schema, body })?;
+                let text = json_text(body)?;
                 self.line(&text)
             }
             (Format::Name, Some(name)) => self.name(name),

@@ -25,12 +25,14 @@ pub struct Column {
     pub flexible: bool,
     /// Holds figures.
     pub right: bool,
+    /// Left out when the terminal is narrow, the highest first; 0 for never.
+    pub spare: u8,
 }
 
 impl Column {
     /// A column of short texts, shown always.
     pub const fn new(title: &'static str) -> Self {
-        Self { title, wide: false, flexible: false, right: false }
+        Self { title, wide: false, flexible: false, right: false, spare: 0 }
     }
 
     /// Only with `-o wide`.
@@ -49,6 +51,14 @@ impl Column {
     #[must_use]
     pub const fn right(self) -> Self {
         Self { right: true, ..self }
+    }
+}
+
+impl Column {
+    /// Left out when there is little room: those with the highest `rank` first.
+    #[must_use]
+    pub const fn spare(self, rank: u8) -> Self {
+        Self { spare: rank, ..self }
     }
 }
 
@@ -81,8 +91,8 @@ impl Cell {
 
 /// The lines of a table, without trailing blanks.
 pub fn lines(columns: &[Column], rows: Vec<Vec<Cell>>, wide: bool, look: &Look) -> Vec<String> {
-    let shown: Vec<(usize, &Column)> =
-        columns.iter().enumerate().filter(|(_, column)| wide || !column.wide).collect();
+    let rows: Vec<Vec<Cell>> = rows.into_iter().map(|row| safe(row, look)).collect();
+    let shown = chosen(columns, &rows, wide, look);
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_truncation_indicator(match look.charset {
         escape::Charset::Unicode => "\u{2026}",
@@ -93,32 +103,76 @@ pub fn lines(columns: &[Column], rows: Vec<Vec<Cell>>, wide: bool, look: &Look) 
     } else {
         table.force_no_tty();
     }
-    let titles = shown.iter().map(|(_, column)| TableCell::new(column.title));
+    let titles = shown.iter().map(|shown| TableCell::new(shown.column.title));
     let titles: Vec<TableCell> = titles.map(|title| title.add_attribute(Attribute::Bold)).collect();
     let mut header = Row::from(titles);
     header.max_height(1);
     table.set_header(header);
-    let mut widths: Vec<usize> = shown.iter().map(|(_, c)| escape::width(c.title)).collect();
     for row in rows {
-        let cells = shown.iter().map(|(at, _)| row.get(*at).cloned().unwrap_or_default());
-        let cells: Vec<Cell> =
-            cells.map(|cell| Cell { text: look.safe(&cell.text), ..cell }).collect();
-        for (widest, cell) in widths.iter_mut().zip(&cells) {
-            *widest = (*widest).max(escape::width(&cell.text));
-        }
-        let mut row = Row::from(cells.into_iter().map(table_cell).collect::<Vec<_>>());
+        let cells = shown.iter().map(|shown| row.get(shown.place).cloned().unwrap_or_default());
+        let mut row = Row::from(cells.map(table_cell).collect::<Vec<_>>());
         row.max_height(1);
         table.add_row(row);
     }
-    arrange(&mut table, &shown, &widths, look);
+    arrange(&mut table, &shown, look);
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
-fn arrange(table: &mut Table, shown: &[(usize, &Column)], widths: &[usize], look: &Look) {
-    for (at, (_, column)) in shown.iter().enumerate() {
+fn safe(row: Vec<Cell>, look: &Look) -> Vec<Cell> {
+    row.into_iter().map(|cell| Cell { text: look.safe(&cell.text), ..cell }).collect()
+}
+
+/// A column that is shown.
+struct Shown<'a> {
+    column: &'a Column,
+    /// Its place in a row.
+    place: usize,
+    /// The columns on the terminal that its widest text takes.
+    width: usize,
+}
+
+impl Shown<'_> {
+    /// What it takes at least, with the gap.
+    fn least(&self) -> usize {
+        let least = if self.column.flexible { self.width.min(FLEXIBLE_MIN) } else { self.width };
+        least + GAP
+    }
+}
+
+/// The columns to show: with little room, not those that can be spared.
+fn chosen<'a>(
+    columns: &'a [Column],
+    rows: &[Vec<Cell>],
+    wide: bool,
+    look: &Look,
+) -> Vec<Shown<'a>> {
+    let widest = |place: usize| rows.iter().map(move |row| row.get(place));
+    let mut shown: Vec<Shown<'_>> = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| wide || !column.wide)
+        .map(|(place, column)| {
+            let widths = widest(place).flatten().map(|cell| escape::width(&cell.text));
+            let width = widths.max().unwrap_or(0).max(escape::width(column.title));
+            Shown { column, place, width }
+        })
+        .collect();
+    let room = look.width.filter(|_| !wide).unwrap_or(usize::MAX);
+    while shown.iter().map(Shown::least).sum::<usize>() > room {
+        let spare = shown.iter().map(|shown| shown.column.spare).max().unwrap_or(0);
+        if spare == 0 {
+            break;
+        }
+        shown.retain(|shown| shown.column.spare != spare);
+    }
+    shown
+}
+
+fn arrange(table: &mut Table, shown: &[Shown<'_>], look: &Look) {
+    for (at, shown) in shown.iter().enumerate() {
         if let Some(drawn) = table.column_mut(at) {
             drawn.set_padding((0, PADDING));
-            if column.right {
+            if shown.column.right {
                 drawn.set_cell_alignment(CellAlignment::Right);
             }
         }
@@ -126,22 +180,15 @@ fn arrange(table: &mut Table, shown: &[(usize, &Column)], widths: &[usize], look
     let Some(room) = look.width else { return };
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(room).unwrap_or(u16::MAX));
-    let (mut fixed, mut flexible) = (0, 0);
-    for ((_, column), width) in shown.iter().zip(widths) {
-        if column.flexible {
-            flexible += FLEXIBLE_MIN.min(*width) + GAP;
-        } else {
-            fixed += width + GAP;
-        }
-    }
-    if fixed + flexible > room {
+    if shown.iter().map(Shown::least).sum::<usize>() > room {
         return; // so narrow that every column must give way
     }
-    for (at, ((_, column), width)) in shown.iter().zip(widths).enumerate() {
-        let constraint = if column.flexible {
-            ColumnConstraint::LowerBoundary(fixed_width(FLEXIBLE_MIN.min(*width) + GAP))
+    for (at, shown) in shown.iter().enumerate() {
+        let least = fixed_width(shown.least());
+        let constraint = if shown.column.flexible {
+            ColumnConstraint::LowerBoundary(least)
         } else {
-            ColumnConstraint::Absolute(fixed_width(width + GAP))
+            ColumnConstraint::Absolute(least)
         };
         if let Some(drawn) = table.column_mut(at) {
             drawn.set_constraint(constraint);

@@ -132,13 +132,13 @@ impl Item for TaskItem {
     const COLUMNS: &'static [Column] = &[
         Column::new("TASK"),
         Column::new("STATUS"),
-        Column::new("TYPE"),
+        Column::new("TYPE").spare(2),
         Column::new("NAME").flexible(),
         Column::new("THREAD").flexible().wide(),
         Column::new("PARENT").wide(),
-        Column::new("DEPTH").right(),
-        Column::new("CREATED"),
-        Column::new("TOOK").right(),
+        Column::new("DEPTH").right().spare(4),
+        Column::new("CREATED").spare(3),
+        Column::new("TOOK").right().spare(1),
         Column::new("FIRST").right().wide(),
         Column::new("LAST").right().wide(),
         Column::new("RUN").wide(),
@@ -196,9 +196,9 @@ impl Item for ThreadItem {
         Column::new("COMPLETED").right(),
         Column::new("FAILED").right(),
         Column::new("CANCELLED").right(),
-        Column::new("DEPTH").right(),
-        Column::new("FIRST"),
-        Column::new("LAST"),
+        Column::new("DEPTH").right().spare(2),
+        Column::new("FIRST").spare(3),
+        Column::new("LAST").spare(1),
     ];
 
     fn cells(&self, look: &Look) -> Vec<Cell> {

@@ -1,10 +1,6 @@
 //! `taskledger checkpoint`: size and root, to hold the ledger against later.
 
-use crate::{
-    app::{App, size_of},
-    exit::Exit,
-    json::CheckpointBody,
-};
+use crate::{app::App, exit::Exit, json::CheckpointBody};
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 use taskledger::proof::{Checkpoint, SigningKey};
@@ -29,13 +25,7 @@ pub struct Args {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let reader = &opened.reader;
-    let size = match app.at {
-        Some(_) => {
-            app.position(reader)?.log_position()?;
-            size_of(app.position(reader)?, reader)
-        }
-        None => reader.head().size,
-    };
+    let size = app.position(reader)?.log_position()?;
     let checkpoint = Checkpoint { ledger: reader.ledger_id(), size, root: reader.root_at(size)? };
     let text = match &args.key {
         Some(file) => {

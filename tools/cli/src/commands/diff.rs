@@ -15,7 +15,7 @@ use anyhow::Result;
 use taskledger::{
     event::{Parent, TaskStatus},
     ids::ThreadId,
-    query::{self, Change, Point, Scope, Value, View},
+    query::{self, Change, Field, Point, Scope, Value, View},
     state::LedgerState,
 };
 
@@ -88,7 +88,7 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
     if changes.is_empty() {
         return out.line("no differences");
     }
-    for change in changes {
+    for change in changes.iter().filter(|change| !is_part_of_an_end(change, changes)) {
         let item = item(change);
         let (mark, status) = match change {
             Change::Spawned { .. } => ("+".to_owned(), Some(TaskStatus::Running)),
@@ -121,6 +121,15 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
         out.line(&format!("{head}{words}"))?;
     }
     Ok(())
+}
+
+/// Whether a change only says what came with the end of its task.
+fn is_part_of_an_end(change: &Change, all: &[Change]) -> bool {
+    let Change::Changed { task, field, .. } = change else { return false };
+    matches!(field, Field::Error | Field::Result | Field::Completed)
+        && all
+            .iter()
+            .any(|other| matches!(other, Change::Ended { task: ended, .. } if ended == task))
 }
 
 fn item(change: &Change) -> ChangeItem {

@@ -1,22 +1,17 @@
 //! `taskledger event`: one event, whole.
 
 use crate::{
-    app::{App, at_head},
-    events,
+    app::App,
+    events::{self, Around},
     exit::Exit,
-    json::{At, EventItem},
+    json::EventLine,
     output::Out,
     paint::Paint,
     time,
 };
 use anyhow::Result;
-use schemars::JsonSchema;
-use serde::Serialize;
-use taskledger::{
-    event::{Entry, PartKind},
-    ids::Seq,
-    time::Millis,
-};
+use serde_json::Value;
+use taskledger::{event::Entry, ids::Seq};
 
 /// Show one event with all its fields and texts.
 ///
@@ -30,15 +25,6 @@ pub struct Args {
     seq: Seq,
 }
 
-/// One event and the moment at which it was looked at.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct EventBody {
-    /// Which moment is shown.
-    pub at: At,
-    /// The event.
-    pub event: EventItem,
-}
-
 /// An event's number, with or without `#`.
 pub fn seq(text: &str) -> Result<Seq, String> {
     let number = text.strip_prefix('#').unwrap_or(text).parse().ok();
@@ -49,54 +35,51 @@ pub fn seq(text: &str) -> Result<Seq, String> {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let entry = opened.reader.entry(args.seq)?;
-    let body = EventBody { at: at_head(&opened.reader), event: events::item(&entry) };
+    let line = EventLine::from(&entry);
     let name = args.seq.get().to_string();
-    app.out.single("taskledger.event/v1", body, Some(&name), |out, body| {
-        human(out, &body.event, &entry)
-    })?;
+    app.out.document(&line, Some(&name), |out, line| human(out, line, &entry))?;
     Ok(Exit::Ok)
 }
 
-fn human(out: &mut Out, item: &EventItem, entry: &Entry) -> Result<()> {
+fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
     let look = out.look;
-    out.line(&events::line(entry, true, &look))?;
+    out.line(&events::line(entry, Around::Nothing, &look))?;
     let mut field = |name: &str, value: &str| {
         let name = Paint::Dim.on(&format!("{name:<15}"), &look);
         if value.is_empty() { Ok(()) } else { out.line(&format!("{name} {}", look.safe(value))) }
     };
-    field("thread", item.thread_id.as_deref().unwrap_or_default())?;
-    field("task", item.task_id.as_deref().unwrap_or_default())?;
-    field("occurred", &time::show(Millis(item.occurred_ms), &look))?;
-    field("recorded", &time::show(Millis(item.recorded_ms), &look))?;
-    field("epoch", &item.epoch)?;
-    field("key", item.key.as_deref().unwrap_or_default())?;
-    let links = [("prev in thread", item.prev_in_thread), ("prev in task", item.prev_in_task)];
-    for (name, seq) in links {
-        field(name, &seq.map(|seq| format!("#{seq}")).unwrap_or_default())?;
+    field("occurred", &time::show(entry.event.occurred, &look))?;
+    field("recorded", &time::show(entry.event.recorded, &look))?;
+    for (name, value) in plain(line)? {
+        field(&name, &value)?;
     }
-    let cause = &item.cause;
-    let causes = [
-        ("by task", &cause.task_id),
-        ("by run", &cause.run_id),
-        ("by call", &cause.call_id),
-        ("by agent", &cause.agent_id),
-    ];
-    for (name, id) in causes {
-        field(name, id.as_deref().unwrap_or_default())?;
-    }
-    for (name, value) in item.data.as_object().into_iter().flatten() {
-        let value = match value {
-            serde_json::Value::Null => continue,
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        field(name, &value)?;
-    }
-    for kind in PartKind::ALL {
-        if let Some(part) = entry.parts.iter().find(|part| part.kind == kind) {
-            let text = part.body.as_ref().map_or("(erased)", |body| &body.text);
-            field(kind.as_str(), text)?;
-        }
+    for part in &entry.parts {
+        let text = part.body.as_ref().map_or("(erased)", |body| &body.text);
+        field(part.kind.as_str(), text)?;
     }
     Ok(())
+}
+
+/// The fields that no other line shows, those of objects named after them.
+fn plain(line: &EventLine) -> Result<Vec<(String, String)>> {
+    const SHOWN: [&str; 6] = ["schema", "seq", "occurred_ms", "recorded_ms", "action", "texts"];
+    let Value::Object(fields) = serde_json::to_value(line)? else { return Ok(Vec::new()) };
+    let mut plain = Vec::new();
+    for (name, value) in fields.into_iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())) {
+        match value {
+            Value::Object(inner) => {
+                let inner = inner.into_iter().filter(|(_, value)| !value.is_null());
+                plain.extend(inner.map(|(inner, value)| (format!("{name}.{inner}"), text(value))));
+            }
+            value => plain.push((name, text(value))),
+        }
+    }
+    Ok(plain)
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
 }

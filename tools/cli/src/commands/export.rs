@@ -41,7 +41,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let wanted = History {
         scope: args.thread.as_ref().map_or(Scope::All, Scope::Thread),
-        upto: app.position(&opened.reader)?,
+        upto: Some(app.position(&opened.reader)?),
         ..History::default()
     };
     let Some(path) = &args.out else {

@@ -2,9 +2,10 @@
 
 use crate::{
     app::{App, at_head},
-    events,
+    events::{self, Around},
     exit::Exit,
-    json::FirstBody,
+    json::{EventLine, FirstBody},
+    output::Item as _,
 };
 use anyhow::Result;
 use taskledger::{
@@ -36,15 +37,15 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let body = FirstBody {
         at: at_head(&opened.reader),
         condition: args.condition.to_string(),
-        event: found.as_ref().map(events::item),
+        event: found.as_ref().map(EventLine::from),
     };
-    let name = body.event.as_ref().map(|event| event.seq.to_string());
+    let name = body.event.as_ref().map(|event| event.name());
     if name.is_none() && app.out.format == crate::output::Format::Name {
         return Ok(Exit::NotFound);
     }
     app.out.single("taskledger.first/v1", body, name.as_deref(), |out, body| match &found {
         Some(entry) => {
-            let line = events::line(entry, false, &out.look);
+            let line = events::line(entry, Around::Thread, &out.look);
             out.line(&line)
         }
         None => {

@@ -254,8 +254,8 @@ impl Item for ImportItem {
     const COLUMNS: &'static [Column] = &[
         Column::new("RECORDING").flexible(),
         Column::new("FORMAT"),
-        Column::new("THREADS").right(),
-        Column::new("RECORDS").right(),
+        Column::new("THREADS").right().spare(2),
+        Column::new("RECORDS").right().spare(1),
         Column::new("NEW TASKS").right(),
         Column::new("APPENDED").right(),
         Column::new("PRESENT").right(),

@@ -1,10 +1,10 @@
 //! `taskledger log`: the events.
 
 use crate::{
-    app::{App, at_of, size_of},
-    events,
+    app::{App, at_head, at_position},
+    events::{self, Around},
     exit::Exit,
-    json::EventItem,
+    json::EventLine,
     output::{Out, json_text},
 };
 use anyhow::Result;
@@ -14,8 +14,7 @@ use taskledger::{
     event::Entry,
     ids::{TaskId, ThreadId},
     ledger::Reader,
-    query::{self, EventFilter, History, Order, Point, Position, Scope},
-    time::Millis,
+    query::{self, EventFilter, History, Order, Point, Scope},
 };
 
 /// List events: all, or those of a thread or task, oldest first.
@@ -94,7 +93,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     };
     let wanted = History {
         scope: args.thread.as_ref().map_or(Scope::All, Scope::Thread),
-        upto: app.position(reader)?,
+        upto: Some(app.position(reader)?),
         filter: EventFilter {
             task: args.task.clone(),
             actions: args.action.iter().map(|action| action.as_str().to_owned()).collect(),
@@ -104,7 +103,12 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         limit: args.count,
         order: if args.reverse { Order::NewestFirst } else { Order::OldestFirst },
     };
-    list(&mut app.out, reader, &wanted, args.oneline, args.raw)?;
+    let around = match (args.oneline, &args.thread) {
+        (true, _) => Around::Nothing,
+        (false, Some(_)) => Around::Thread,
+        (false, None) => Around::Log,
+    };
+    list(&mut app.out, reader, &wanted, around, args.raw)?;
     Ok(Exit::Ok)
 }
 
@@ -113,12 +117,12 @@ pub fn list(
     out: &mut Out,
     reader: &Reader,
     wanted: &History<'_>,
-    short: bool,
+    around: Around,
     raw: bool,
 ) -> Result<()> {
     if raw {
         return each(reader, wanted, |entry| {
-            let mut event = serde_json::to_value(events::item(&entry))?;
+            let mut event = serde_json::to_value(EventLine::from(&entry))?;
             if let Some(fields) = event.as_object_mut() {
                 fields.insert("parts".to_owned(), events::commitments(&entry));
             }
@@ -127,19 +131,16 @@ pub fn list(
     }
     if !out.for_programs() {
         return each(reader, wanted, |entry| {
-            let line = events::line(&entry, short, &out.look);
+            let line = events::line(&entry, around, &out.look);
             out.line(&line)
         });
     }
-    let time = match wanted.upto {
-        Position::Occurred(time) => time,
-        Position::Log(size) => match taskledger::ids::Seq::last_of(size) {
-            Some(last) => reader.entry(last)?.event.recorded,
-            None => Millis(0),
-        },
+    let at = match wanted.upto {
+        Some(position) => at_position(position, reader)?,
+        None => at_head(reader),
     };
-    let mut list = out.begin::<EventItem>(&at_of(size_of(wanted.upto, reader), time))?;
-    each(reader, wanted, |entry| list.push(&events::item(&entry)))?;
+    let mut list = out.begin::<EventLine>(&at)?;
+    each(reader, wanted, |entry| list.push(&EventLine::from(&entry)))?;
     list.end()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     app::App,
-    events::{hex, line},
+    events::{Around, hex, line},
     exit::Exit,
     json::ProofBody,
 };
@@ -44,7 +44,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
     };
     app.out.single("taskledger.proof/v1", body, None, |out, body| {
-        let event = line(&entry, false, &out.look);
+        let event = line(&entry, Around::Log, &out.look);
         out.line(&event)?;
         out.line(&format!("leaf   {}", body.leaf_hash))?;
         for hash in &body.path {

@@ -2,7 +2,7 @@
 
 use crate::{
     app::App,
-    events,
+    events::{self, Around},
     exit::{Exit, Problem},
     output::Format,
     paint::Paint,
@@ -67,9 +67,10 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         (Some(point), _) | (None, Some(point)) => app.resolve(point, reader)?,
         (None, None) => app.position(reader)?,
     };
-    let wanted = History { scope: Scope::Thread(&args.thread), upto, ..History::default() };
+    let wanted =
+        History { scope: Scope::Thread(&args.thread), upto: Some(upto), ..History::default() };
     if app.out.for_programs() {
-        super::log::list(&mut app.out, reader, &wanted, false, false)?;
+        super::log::list(&mut app.out, reader, &wanted, Around::Thread, false)?;
         return Ok(Exit::Ok);
     }
     if args.step && !io::stdin().is_terminal() {
@@ -105,7 +106,7 @@ impl<'a> Screen<'a> {
         self.state.apply(&entry);
         let look = app.out.look;
         if !self.redraw {
-            return app.out.line(&events::line(&entry, false, &look));
+            return app.out.line(&events::line(&entry, Around::Thread, &look));
         }
         app.out.raw(CLEAR.as_bytes())?;
         let when = time::show(entry.event.occurred, &look);
@@ -113,7 +114,7 @@ impl<'a> Screen<'a> {
         app.out.line(&Paint::Strong.on(&title, &look))?;
         super::tree::draw(app, &nodes(&query::tree(&self.state, &self.args.thread)))?;
         app.out.line("")?;
-        app.out.line(&events::line(&entry, true, &look))?;
+        app.out.line(&events::line(&entry, Around::Nothing, &look))?;
         app.out.flush()
     }
 

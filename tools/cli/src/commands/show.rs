@@ -2,9 +2,9 @@
 
 use crate::{
     app::{self, App},
-    events,
+    events::{self, Around},
     exit::{Exit, Problem},
-    json::{ShowBody, TaskItem},
+    json::{EventLine, ShowBody, TaskItem},
     output::Out,
     paint::{self, Paint},
     time,
@@ -48,7 +48,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         task: item,
         ancestors: relatives(&thread, |state| state.ancestors(&args.task)),
         children: relatives(&thread, |state| state.children(&args.task).collect()),
-        history: history.iter().map(events::item).collect(),
+        history: history.iter().map(EventLine::from).collect(),
     };
     let name = args.task.to_string();
     app.out
@@ -101,7 +101,7 @@ fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
     field("agent", &of(&task.agent_id))?;
     out.line("")?;
     for entry in history {
-        out.line(&events::line(entry, false, &look))?;
+        out.line(&events::line(entry, Around::Thread, &look))?;
     }
     Ok(())
 }
