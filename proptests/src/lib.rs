@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Claims about any input, held against taskledger: what the tests in `tests/` share.
+
+pub mod histories;
+pub mod model;
