@@ -5,7 +5,7 @@
 //! thread, or what had happened by some moment), so it never asks for the event before. An event
 //! about a task that the state does not hold moves the head and nothing else.
 
-use super::{LedgerState, RunningName, Task, Text, Thread, number_of, trimmed};
+use super::{LedgerState, RunningName, Task, Text, Thread, number_of, roster::Run, trimmed};
 use crate::{
     event::{
         Action, CancelScope, Entry, Event, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
@@ -14,6 +14,7 @@ use crate::{
     ids::{LedgerId, RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
+use imbl::Vector;
 use std::sync::Arc;
 
 impl LedgerState {
@@ -53,7 +54,9 @@ impl LedgerState {
         let (Some(task), Some(thread)) = (&event.task, &event.thread) else {
             return Subject::Nothing;
         };
-        let Some(row) = self.tasks.find(task) else { return Subject::New { task, thread } };
+        let Some(row) = self.tasks.find(task.as_str()) else {
+            return Subject::New { task, thread };
+        };
         let owned = self.tasks.row(row).is_some_and(|held| held.thread == *thread);
         if owned { Subject::Held(row) } else { Subject::Nothing }
     }
@@ -74,10 +77,7 @@ impl LedgerState {
         let Inserted { record, status, completed } = new;
         let event = &entry.event;
         let row = self.tasks.len();
-        let home = match self.threads.find(thread) {
-            Some(home) => home,
-            None => self.threads.push(thread.clone(), Thread::starting(thread.clone(), event)),
-        };
+        let home = self.threads.place(thread.as_str(), || Thread::starting(thread.clone(), event));
         let Some(held) = self.threads.row_mut(home) else { return };
         held.note(event);
         held.tasks += 1;
@@ -104,37 +104,41 @@ impl LedgerState {
             events: 1,
             home,
         };
-        self.index(row, &task);
-        self.tasks.push(id.clone(), task);
+        self.enter(task);
     }
 
     /// Enters a new task in every index.
-    pub(super) fn index(&mut self, row: usize, task: &Task) {
+    pub(super) fn enter(&mut self, task: Task) {
+        let id = task.id.clone();
+        let row = self.tasks.place(id.as_str(), || task);
+        let Some(task) = self.tasks.row(row).map(Arc::clone) else { return };
         if let Some(Some(number)) = number_of(task.id.as_str()) {
             self.next_number = self.next_number.max(number + 1);
         }
-        self.index_parent(row, task.record.parent.as_ref());
+        self.children.arrived(&task.id, row);
+        self.link(row, task.record.parent.as_ref());
         if let Some(run) = &task.record.run {
-            self.runs.entry(trimmed_run(run)).or_default().insert(row);
+            let new = || Run { id: trimmed_run(run), rows: Vector::new() };
+            let place = self.runs.place(trimmed(run), new);
+            if let Some(run) = self.runs.row_mut(place) {
+                run.rows.push_back(row);
+            }
         }
         if task.status == TaskStatus::Running && is_managed(&task.record) {
             self.managed.insert(row);
-            self.names.extend(running_name(row, task));
+            self.names.extend(running_name(row, &task));
         }
     }
 
-    fn index_parent(&mut self, row: usize, parent: Option<&Parent>) {
+    fn link(&mut self, row: usize, parent: Option<&Parent>) {
         if let Some(Parent::Local(parent)) = parent {
-            self.children.entry(parent.clone()).or_default().insert(row);
+            self.children.link(parent, self.tasks.find(parent.as_str()), row);
         }
     }
 
-    fn unindex_parent(&mut self, row: usize, parent: Option<&Parent>) {
-        let Some(Parent::Local(parent)) = parent else { return };
-        let Some(rows) = self.children.get_mut(parent) else { return };
-        rows.remove(&row);
-        if rows.is_empty() {
-            self.children.remove(parent);
+    fn unlink(&mut self, row: usize, parent: Option<&Parent>) {
+        if let Some(Parent::Local(parent)) = parent {
+            self.children.unlink(parent, self.tasks.find(parent.as_str()), row);
         }
     }
 
@@ -158,8 +162,8 @@ impl LedgerState {
         }
         if task.record.parent != record.parent {
             let before = std::mem::replace(&mut task.record.parent, record.parent.clone());
-            self.unindex_parent(row, before.as_ref());
-            self.index_parent(row, record.parent.as_ref());
+            self.unlink(row, before.as_ref());
+            self.link(row, record.parent.as_ref());
         }
     }
 
@@ -225,7 +229,7 @@ impl LedgerState {
 
     /// Counts an event about a whole thread of this state.
     fn about_thread(&mut self, event: &Event) {
-        let row = event.thread.as_ref().and_then(|thread| self.threads.find(thread));
+        let row = event.thread.as_ref().and_then(|thread| self.threads.find(thread.as_str()));
         if let Some(thread) = row.and_then(|row| self.threads.row_mut(row)) {
             thread.note(event);
         }
@@ -235,7 +239,7 @@ impl LedgerState {
         let known = self.redactions.entry(seq).or_default();
         known.parts = union(known.parts, parts);
         known.task = known.task.take().or_else(|| event.task.clone());
-        let row = event.task.as_ref().and_then(|task| self.tasks.find(task));
+        let row = event.task.as_ref().and_then(|task| self.tasks.find(task.as_str()));
         if let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) {
             task.erase(seq, parts);
         }

@@ -131,10 +131,11 @@ impl LedgerState {
     fn read_threads(&mut self, from: &mut Reader<'_>) -> Result<(), DecodeError> {
         for _ in 0..from.count()? {
             let thread = read_thread(from)?;
-            if self.threads.find(&thread.id).is_some() {
+            if self.threads.find(thread.id.as_str()).is_some() {
                 return Err(from.invalid("thread: its id is not new"));
             }
-            self.threads.push(thread.id.clone(), thread);
+            let id = thread.id.clone();
+            self.threads.place(id.as_str(), || thread);
         }
         Ok(())
     }
@@ -146,7 +147,7 @@ impl LedgerState {
         }
         let mut words = Dictionary::default();
         for (row, id) in ids.iter().enumerate() {
-            if self.tasks.find(id).is_some() {
+            if self.tasks.find(id.as_str()).is_some() {
                 return Err(from.invalid("task: its id is not new"));
             }
             let task = self.read_task(from, &mut words, id, &ids)?;
@@ -156,10 +157,9 @@ impl LedgerState {
             thread.tasks += 1;
             thread.counts.add(task.status);
             self.counts.add(task.status);
-            self.index(row, &task);
-            self.tasks.push(id.clone(), task);
+            self.enter(task);
         }
-        if words.absent.iter().any(|id| self.tasks.find(id).is_some()) {
+        if words.absent.iter().any(|id| self.tasks.find(id.as_str()).is_some()) {
             return Err(from.invalid("parent: it is here"));
         }
         Ok(())
@@ -217,7 +217,7 @@ impl LedgerState {
         match &record.parent {
             None => to.tag(0),
             Some(Parent::Local(parent)) => {
-                if let Some(row) = self.tasks.find(parent) {
+                if let Some(row) = self.tasks.find(parent.as_str()) {
                     to.tag(1);
                     to.count(row);
                 } else {

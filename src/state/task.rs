@@ -1,5 +1,6 @@
 //! What is known of one task and of one thread.
 
+use super::roster::Row;
 use crate::{
     event::{Entry, Event, PartKind, PartSet, TaskRecord, TaskStatus},
     ids::{Seq, TaskId, ThreadId},
@@ -47,6 +48,12 @@ pub struct Task {
     pub events: u64,
     /// The place of its thread among the threads.
     pub(super) home: usize,
+}
+
+impl Row for Task {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
 }
 
 impl Task {
@@ -156,6 +163,12 @@ pub struct Thread {
     pub last_seq: Seq,
     /// The places of its tasks.
     pub(super) rows: Vector<usize>,
+}
+
+impl Row for Thread {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
 }
 
 impl Thread {
