@@ -100,7 +100,8 @@ impl Model {
             .collect();
         for task in self.tasks.iter_mut().filter(|task| Some(&task.id) == event.task.as_ref()) {
             for (kind, text) in &mut task.texts {
-                if parts.contains(*kind) && text.seq == seq {
+                // An empty text, which may stand for none, has nothing to erase.
+                if parts.contains(*kind) && text.seq == seq && text.len > 0 {
                     text.body = TextBody::Erased;
                 }
             }
@@ -385,6 +386,7 @@ impl ModelThread {
 fn texts(entry: &Entry) -> BTreeMap<PartKind, Text> {
     let text = |kind: PartKind, len: u32| {
         let body = match entry.text(kind) {
+            None if len == 0 => TextBody::Kept("".into()),
             None => TextBody::Erased,
             Some(text) if text.len() > 4_096 => TextBody::Stored,
             Some(text) => TextBody::Kept(Arc::clone(text)),
