@@ -5,7 +5,11 @@
 //! thread, or what had happened by some moment), so it never asks for the event before. An event
 //! about a task that the state does not hold moves the head and nothing else.
 
-use super::{LedgerState, RunningName, Task, Text, Thread, number_of, roster::Run, trimmed};
+use super::{
+    LedgerState, RunningName, Task, Text, Thread, number_of,
+    roster::{Run, Slot},
+    trimmed,
+};
 use crate::{
     event::{
         Action, CancelScope, Entry, Event, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
@@ -29,8 +33,8 @@ impl LedgerState {
         match &event.action {
             Action::Upserted { record } => match self.subject(event) {
                 Subject::Held(row) => self.updated(row, entry, record),
-                Subject::New { task, thread } => {
-                    self.inserted(task, thread, entry, Inserted::running(record));
+                Subject::New(new) => {
+                    self.inserted(new, entry, record, (TaskStatus::Running, None));
                 }
                 Subject::Nothing => {}
             },
@@ -54,8 +58,9 @@ impl LedgerState {
         let (Some(task), Some(thread)) = (&event.task, &event.thread) else {
             return Subject::Nothing;
         };
-        let Some(row) = self.tasks.find(task.as_str()) else {
-            return Subject::New { task, thread };
+        let row = match self.tasks.probe(task.as_str()) {
+            Ok(row) => row,
+            Err(slot) => return Subject::New(New { slot, task, thread }),
         };
         let owned = self.tasks.row(row).is_some_and(|held| held.thread == *thread);
         if owned { Subject::Held(row) } else { Subject::Nothing }
@@ -73,8 +78,14 @@ impl LedgerState {
         }
     }
 
-    fn inserted(&mut self, id: &TaskId, thread: &ThreadId, entry: &Entry, new: Inserted<'_>) {
-        let Inserted { record, status, completed } = new;
+    fn inserted(
+        &mut self,
+        new: New<'_>,
+        entry: &Entry,
+        record: &TaskRecord,
+        (status, completed): (TaskStatus, Option<Millis>),
+    ) {
+        let New { slot, task: id, thread } = new;
         let event = &entry.event;
         let row = self.tasks.len();
         let home = self.threads.place(thread.as_str(), || Thread::starting(thread.clone(), event));
@@ -104,19 +115,21 @@ impl LedgerState {
             events: 1,
             home,
         };
-        self.enter(task);
+        let parent = self.local(task.record.parent.as_ref());
+        self.enter(slot, task, parent);
     }
 
-    /// Enters a new task in every index.
-    pub(super) fn enter(&mut self, task: Task) {
-        let id = task.id.clone();
-        let row = self.tasks.place(id.as_str(), || task);
+    /// Enters a new task, whose parent may have a place here, in every index.
+    pub(super) fn enter(&mut self, slot: Slot, task: Task, parent: Option<usize>) {
+        let row = self.tasks.push(slot, task);
         let Some(task) = self.tasks.row(row).map(Arc::clone) else { return };
         if let Some(Some(number)) = number_of(task.id.as_str()) {
             self.next_number = self.next_number.max(number + 1);
         }
+        if let Some(Parent::Local(id)) = &task.record.parent {
+            self.children.link(id, parent, row);
+        }
         self.children.arrived(&task.id, row);
-        self.link(row, task.record.parent.as_ref());
         if let Some(run) = &task.record.run {
             let new = || Run { id: trimmed_run(run), rows: Vector::new() };
             let place = self.runs.place(trimmed(run), new);
@@ -130,15 +143,20 @@ impl LedgerState {
         }
     }
 
-    fn link(&mut self, row: usize, parent: Option<&Parent>) {
-        if let Some(Parent::Local(parent)) = parent {
-            self.children.link(parent, self.tasks.find(parent.as_str()), row);
+    /// The place of a parent, if it is here.
+    fn local(&self, parent: Option<&Parent>) -> Option<usize> {
+        match parent {
+            Some(Parent::Local(id)) => self.tasks.find(id.as_str()),
+            Some(Parent::External { .. }) | None => None,
         }
     }
 
-    fn unlink(&mut self, row: usize, parent: Option<&Parent>) {
-        if let Some(Parent::Local(parent)) = parent {
-            self.children.unlink(parent, self.tasks.find(parent.as_str()), row);
+    fn relink(&mut self, row: usize, before: Option<&Parent>, after: Option<&Parent>) {
+        if let Some(Parent::Local(id)) = before {
+            self.children.unlink(id, self.local(before), row);
+        }
+        if let Some(Parent::Local(id)) = after {
+            self.children.link(id, self.local(after), row);
         }
     }
 
@@ -162,8 +180,7 @@ impl LedgerState {
         }
         if task.record.parent != record.parent {
             let before = std::mem::replace(&mut task.record.parent, record.parent.clone());
-            self.unlink(row, before.as_ref());
-            self.link(row, record.parent.as_ref());
+            self.relink(row, before.as_ref(), record.parent.as_ref());
         }
     }
 
@@ -198,10 +215,7 @@ impl LedgerState {
         match why {
             Restored::Orphaned { completed } => self.ended(entry, TaskStatus::Failed, *completed),
             Restored::Snapshot { record, status, completed } => match self.subject(&entry.event) {
-                Subject::New { task, thread } => {
-                    let new = Inserted { record, status: *status, completed: *completed };
-                    self.inserted(task, thread, entry, new);
-                }
+                Subject::New(new) => self.inserted(new, entry, record, (*status, *completed)),
                 Subject::Held(_) => self.about_task(&entry.event, Task::note),
                 Subject::Nothing => {}
             },
@@ -264,23 +278,17 @@ enum Subject<'e> {
     /// The one in this place.
     Held(usize),
     /// One that the state does not hold.
-    New { task: &'e TaskId, thread: &'e ThreadId },
+    New(New<'e>),
     /// None, or one of another thread.
     Nothing,
 }
 
-/// What a new task starts with.
+/// A task that the state does not hold, and where it is to go.
 #[derive(Clone, Copy)]
-struct Inserted<'e> {
-    record: &'e TaskRecord,
-    status: TaskStatus,
-    completed: Option<Millis>,
-}
-
-impl<'e> Inserted<'e> {
-    fn running(record: &'e TaskRecord) -> Self {
-        Self { record, status: TaskStatus::Running, completed: None }
-    }
+struct New<'e> {
+    slot: Slot,
+    task: &'e TaskId,
+    thread: &'e ThreadId,
 }
 
 fn description(entry: &Entry) -> Option<Text> {

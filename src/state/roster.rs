@@ -61,9 +61,9 @@ impl<V: Row> Roster<V> {
         self.probe(id).ok()
     }
 
-    /// The place of an id, or where in `places` it is to go. Rows are never removed, so the first
-    /// free number ends the search.
-    fn probe(&self, id: &str) -> Result<usize, u64> {
+    /// The place of an id, or the slot in `places` that is free for it. Rows are never removed, so
+    /// the first free slot ends the search.
+    pub(super) fn probe(&self, id: &str) -> Result<usize, Slot> {
         let mut slot = self.hasher.hash_one(id);
         while let Some(place) = self.places.get(&slot) {
             if self.rows.get(*place).is_some_and(|row| row.id() == id) {
@@ -71,7 +71,7 @@ impl<V: Row> Roster<V> {
             }
             slot = slot.wrapping_add(1);
         }
-        Err(slot)
+        Err(Slot(slot))
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Arc<V>> {
@@ -87,19 +87,23 @@ impl<V: Row> Roster<V> {
         self.rows.get_mut(row).map(Arc::make_mut)
     }
 
+    /// Adds a row whose id was just found to be free, and tells its place.
+    pub(super) fn push(&mut self, Slot(slot): Slot, row: V) -> usize {
+        let place = self.rows.len();
+        self.places.insert(slot, place);
+        self.rows.push_back(Arc::new(row));
+        place
+    }
+
     /// The place of the row with this id, which is made if there is none.
     pub(super) fn place(&mut self, id: &str, make: impl FnOnce() -> V) -> usize {
-        match self.probe(id) {
-            Ok(place) => place,
-            Err(slot) => {
-                let place = self.rows.len();
-                self.places.insert(slot, place);
-                self.rows.push_back(Arc::new(make()));
-                place
-            }
-        }
+        self.probe(id).unwrap_or_else(|slot| self.push(slot, make()))
     }
 }
+
+/// Where in a roster an id is to go. Stale as soon as another is added.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot(u64);
 
 /// Hands a number through: it is a hash already.
 #[derive(Default)]
