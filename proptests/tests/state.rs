@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
-use proptest::{collection::vec, prelude::*, sample::Index};
+use proptest::{
+    collection::vec, prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use taskledger::{
     event::{Action, Entry, Host, PartKind, PartSet, Restored, TaskRecord, TaskStatus},
@@ -127,6 +129,42 @@ proptest! {
             entry
         }).collect();
         prop_assert_eq!(fold(&purged), view);
+    }
+}
+
+/// The world of the histories is small enough for every action and most rules to be met: without
+/// that, the claims above would be about next to nothing.
+#[test]
+fn the_histories_say_everything_and_try_the_rules() {
+    let mut runner = TestRunner::deterministic();
+    let (mut said, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..200 {
+        let history = histories(120).new_tree(&mut runner).unwrap().current();
+        said.extend(history.entries.iter().map(|entry| entry.event.action.as_str()));
+        let name = |rejection| format!("{rejection:?}").split(' ').next().map(str::to_owned);
+        refused.extend(history.refused.into_iter().filter_map(name));
+    }
+    assert_eq!(said.len(), 8, "{said:?}");
+    for rule in [
+        "TaskExists",
+        "BadNumber",
+        "ReservedName",
+        "NameLooksLikeId",
+        "InvalidName",
+        "NameTaken",
+        "ParentCancelled",
+        "ParentRunCancelled",
+        "Cycle",
+        "UnknownTask",
+        "UnknownThread",
+        "AlreadyEnded",
+        "NotManaged",
+        "RedactUnknown",
+        "RedactNothing",
+        "AlreadyRedacted",
+        "TooLarge",
+    ] {
+        assert!(refused.contains(rule), "{rule} was never met: {refused:?}");
     }
 }
 

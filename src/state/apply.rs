@@ -58,12 +58,11 @@ impl LedgerState {
         let (Some(task), Some(thread)) = (&event.task, &event.thread) else {
             return Subject::Nothing;
         };
-        let row = match self.tasks.probe(task.as_str()) {
-            Ok(row) => row,
-            Err(slot) => return Subject::New(New { slot, task, thread }),
-        };
-        let owned = self.tasks.row(row).is_some_and(|held| held.thread == *thread);
-        if owned { Subject::Held(row) } else { Subject::Nothing }
+        match self.tasks.probe(task.as_str()) {
+            Ok((row, held)) if held.thread == *thread => Subject::Held(row),
+            Ok(_) => Subject::Nothing,
+            Err(slot) => Subject::New(New { slot, task, thread }),
+        }
     }
 
     /// Counts an event about a task of this state, and lets `change` have the task.
@@ -121,8 +120,8 @@ impl LedgerState {
 
     /// Enters a new task, whose parent may have a place here, in every index.
     pub(super) fn enter(&mut self, slot: Slot, task: Task, parent: Option<usize>) {
-        let row = self.tasks.push(slot, task);
-        let Some(task) = self.tasks.row(row).map(Arc::clone) else { return };
+        let task = Arc::new(task);
+        let row = self.tasks.push(slot, Arc::clone(&task));
         if let Some(Some(number)) = number_of(task.id.as_str()) {
             self.next_number = self.next_number.max(number + 1);
         }

@@ -134,7 +134,7 @@ impl LedgerState {
             let Err(slot) = self.threads.probe(thread.id.as_str()) else {
                 return Err(from.invalid("thread: its id is not new"));
             };
-            self.threads.push(slot, thread);
+            self.threads.push(slot, Arc::new(thread));
         }
         Ok(())
     }

@@ -58,16 +58,16 @@ impl<V: Row> Roster<V> {
     }
 
     pub(super) fn find(&self, id: &str) -> Option<usize> {
-        self.probe(id).ok()
+        self.probe(id).ok().map(|(place, _)| place)
     }
 
-    /// The place of an id, or the slot in `places` that is free for it. Rows are never removed, so
+    /// The place of an id and its row, or the slot in `places` that is free for it. Rows are never removed, so
     /// the first free slot ends the search.
-    pub(super) fn probe(&self, id: &str) -> Result<usize, Slot> {
+    pub(super) fn probe(&self, id: &str) -> Result<(usize, &Arc<V>), Slot> {
         let mut slot = self.hasher.hash_one(id);
         while let Some(place) = self.places.get(&slot) {
-            if self.rows.get(*place).is_some_and(|row| row.id() == id) {
-                return Ok(*place);
+            if let Some(row) = self.rows.get(*place).filter(|row| row.id() == id) {
+                return Ok((*place, row));
             }
             slot = slot.wrapping_add(1);
         }
@@ -75,7 +75,7 @@ impl<V: Row> Roster<V> {
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Arc<V>> {
-        self.rows.get(self.find(id)?)
+        self.probe(id).ok().map(|(_, row)| row)
     }
 
     pub(super) fn row(&self, row: usize) -> Option<&Arc<V>> {
@@ -88,16 +88,19 @@ impl<V: Row> Roster<V> {
     }
 
     /// Adds a row whose id was just found to be free, and tells its place.
-    pub(super) fn push(&mut self, Slot(slot): Slot, row: V) -> usize {
+    pub(super) fn push(&mut self, Slot(slot): Slot, row: Arc<V>) -> usize {
         let place = self.rows.len();
         self.places.insert(slot, place);
-        self.rows.push_back(Arc::new(row));
+        self.rows.push_back(row);
         place
     }
 
     /// The place of the row with this id, which is made if there is none.
     pub(super) fn place(&mut self, id: &str, make: impl FnOnce() -> V) -> usize {
-        self.probe(id).unwrap_or_else(|slot| self.push(slot, make()))
+        match self.probe(id) {
+            Ok((place, _)) => place,
+            Err(slot) => self.push(slot, Arc::new(make())),
+        }
     }
 }
 
