@@ -151,6 +151,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
         | OpenError::Tampered { .. }
         | OpenError::Engine { .. } => (Exit::Finding, VERIFY),
         OpenError::Io(error) => return of_store(error),
+        // The library may learn of more.
         _ => return (Exit::Failure, None),
     };
     (exit, Some(hint.to_owned()))
@@ -166,20 +167,35 @@ fn of_append(error: &AppendError) -> (Exit, Option<String>) {
             (Exit::Unavailable, Some("with the same --key, recording it again is safe"))
         }
         AppendError::Halted => (Exit::Unavailable, None),
-        _ => (Exit::Failure, None),
+        AppendError::Busy { .. }
+        | AppendError::Conflict { .. }
+        | AppendError::KeyReused { .. }
+        | AppendError::NotContinuation { .. }
+        | _ => (Exit::Failure, None),
     };
     (exit, hint.map(str::to_owned))
 }
 
 /// What no state of the ledger would allow is wrong usage; the rest is an answer.
 fn of_rejection(rejection: &Rejection) -> Exit {
-    match rejection {
+    let usage = matches!(
+        rejection,
         Rejection::TooLarge { .. }
-        | Rejection::TooDeep { .. }
-        | Rejection::BadNumber { .. }
-        | Rejection::InvalidName { .. }
-        | Rejection::InvalidLabel { .. } => Exit::Usage,
-        _ => Exit::Failure,
+            | Rejection::TooDeep { .. }
+            | Rejection::BadNumber { .. }
+            | Rejection::InvalidName { .. }
+            | Rejection::InvalidLabel { .. }
+    );
+    let unknown = matches!(
+        rejection,
+        Rejection::UnknownTask { .. }
+            | Rejection::UnknownThread { .. }
+            | Rejection::RedactUnknown { .. }
+    );
+    match (usage, unknown) {
+        (true, _) => Exit::Usage,
+        (false, true) => Exit::NotFound,
+        (false, false) => Exit::Failure,
     }
 }
 
@@ -205,7 +221,12 @@ fn of_copy(error: &CopyError) -> Option<(Exit, Option<String>)> {
         CopyError::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
             Some((Exit::Usage, Some("name a file that does not exist yet".into())))
         }
-        _ => None,
+        CopyError::Open(_)
+        | CopyError::Read(_)
+        | CopyError::Append(_)
+        | CopyError::Close(_)
+        | CopyError::Io { .. }
+        | _ => None,
     }
 }
 
@@ -217,7 +238,10 @@ fn of_query(error: &QueryError) -> (Exit, Option<String>) {
         QueryError::UnknownThread { .. } => {
             (Exit::NotFound, Some("`taskledger threads` lists them".into()))
         }
-        QueryError::PastHead { .. } | QueryError::NotEnded { .. } => (Exit::NotFound, None),
+        QueryError::PastHead { .. } | QueryError::NotEnded { .. } | QueryError::NotYet { .. } => {
+            (Exit::NotFound, None)
+        }
+        QueryError::Damaged { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
         QueryError::NotLogPosition { .. } => {
             (Exit::Usage, Some("name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME".into()))
         }
@@ -236,7 +260,9 @@ fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
             (Exit::Usage, Some(format!("name the format instead of `auto`: {formats}")))
         }
         interop::ReadError::Nothing { .. } => (Exit::NotFound, None),
-        _ => (Exit::Failure, None),
+        interop::ReadError::Io { .. } | interop::ReadError::Changed { .. } | _ => {
+            (Exit::Failure, None)
+        }
     }
 }
 
@@ -249,7 +275,13 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
         store::Error::Damaged { .. }
         | store::Error::LostTail { .. }
         | store::Error::Engine { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
-        _ => (Exit::Unavailable, None),
+        store::Error::InUse { .. }
+        | store::Error::NotNext { .. }
+        | store::Error::Full { .. }
+        | store::Error::Busy { .. }
+        | store::Error::Io { .. }
+        | store::Error::Halted
+        | _ => (Exit::Unavailable, None),
     }
 }
 
@@ -270,7 +302,8 @@ impl std::error::Error for Shown {}
 
 impl Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+        let hint: Box<dyn fmt::Display> = Box::new(self.hint.as_ref()?);
+        Some(hint)
     }
 }
 
@@ -302,7 +335,10 @@ mod tests {
     use crate::time::TimeStyle;
     use anyhow::Context as _;
     use std::path::PathBuf;
-    use taskledger::{ids::Seq, time::Millis};
+    use taskledger::{
+        ids::{Seq, TaskId},
+        time::Millis,
+    };
 
     #[track_caller]
     fn ends_with(error: impl Into<Error>, exit: Exit) {
@@ -322,6 +358,11 @@ mod tests {
         ends_with(AppendError::DiskFull, Exit::Unavailable);
         ends_with(AppendError::KeyReused { seq: Seq::FIRST }, Exit::Failure);
         ends_with(AppendError::NotPrimary, Exit::Refused);
+        let unknown = Rejection::UnknownTask { task: TaskId::new("x").unwrap() };
+        ends_with(AppendError::Rejected(unknown), Exit::NotFound);
+        ends_with(AppendError::Rejected(Rejection::NumbersExhausted), Exit::Failure);
+        let deep = Rejection::TooDeep { depth: 9, max: 8 };
+        ends_with(AppendError::Rejected(deep), Exit::Usage);
         ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
         ends_with(Problem::usage("no"), Exit::Usage);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);

@@ -20,6 +20,9 @@ pub struct At {
 }
 
 /// The envelope of everything that is a list. `jsonl` gives the items alone, one on each line.
+///
+/// Lists are written item by item, so this is their shape in the schemas alone.
+#[cfg(test)]
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Listing<T> {
     /// What the items are, and the version of the contract: `taskledger.tasks/v1`.

@@ -66,16 +66,12 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
 }
 
 fn directory(args: &Args) -> Result<PathBuf> {
-    match &args.keep {
-        Some(path) => {
-            fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
-            Ok(path.clone())
-        }
-        None => {
-            let dir = tempfile::Builder::new().prefix("taskledger-demo-").tempdir();
-            Ok(dir.context("cannot make a temporary directory")?.keep())
-        }
+    if let Some(path) = &args.keep {
+        fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+        return Ok(path.clone());
     }
+    let dir = tempfile::Builder::new().prefix("taskledger-demo-").tempdir();
+    Ok(dir.context("cannot make a temporary directory")?.keep())
 }
 
 /// Writes the bundled recording; answers with its main file.

@@ -4,7 +4,7 @@ use crate::{
     app::{self, App},
     exit::Exit,
     json::{ChangeItem, DiffBody},
-    output::{Item, Out},
+    output::{Format, Item, Out},
     paint::{Paint, shape},
     table::{Cell, Column},
     tasks::title,
@@ -56,13 +56,12 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let differs = !diff.changes.is_empty();
     let items = diff.changes.iter().map(item).collect();
     let body = DiffBody { from: app::at(&from), to: app::at(&to), items };
-    match app.out.format {
-        crate::output::Format::Csv | crate::output::Format::Name => {
-            app.out.list(&app::at(&to), body.items.into_iter().map(Ok))?;
-        }
-        _ => app.out.single("taskledger.diff/v1", body, None, |out, _| {
+    if matches!(app.out.format, Format::Csv | Format::Name) {
+        app.out.list(&app::at(&to), body.items.into_iter().map(Ok))?;
+    } else {
+        app.out.single("taskledger.diff/v1", body, None, |out, _| {
             if args.stat { stat(out, diff.stat()) } else { human(out, &diff.changes, &to.state) }
-        })?,
+        })?;
     }
     Ok(if differs && args.exit_code { Exit::Finding } else { Exit::Ok })
 }

@@ -1,5 +1,7 @@
 //! One file for each subcommand. Each holds its arguments, and one `run` that reads top-down.
 
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are the help that is shown")]
+
 use crate::{app::App, exit::Exit, output::Format};
 use anyhow::Result;
 use clap::Subcommand;

@@ -26,7 +26,9 @@ fn every_list_is_what_its_schema_says_in_each_format() {
         let lines: Vec<Value> =
             lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(&lines, items, "{command:?}");
-        lines.iter().for_each(|item| schema::check_item(&list, item));
+        for item in &lines {
+            schema::check_item(&list, item);
+        }
 
         let csv = place.run(&[command, &["-o", "csv"][..]].concat()).ok();
         assert!(csv.ends_with("\r\n"), "{csv:?}");
