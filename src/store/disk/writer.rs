@@ -63,6 +63,10 @@ impl Shared {
     }
 
     /// Waits until `bytes` more may wait to be sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if sealing pauses for want of space, [`Error::Busy`] if it takes too long.
     fn wait_for_room(&self, bytes: usize) -> Result<(), Error> {
         if self.has_room(bytes) {
             return Ok(());
@@ -78,6 +82,7 @@ impl Shared {
             if self.has_room(bytes) {
                 return Ok(());
             }
+            self.check_sealing_space()?;
             if !self.seals.load(Ordering::SeqCst) || began.elapsed() >= self.options.busy_wait {
                 let waiting = lock(&self.tail).bytes();
                 return Err(Error::Busy { waiting, max: self.options.tail_bytes_max });
