@@ -208,12 +208,11 @@ fn transcripts(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<
     for path in entries(folder)? {
         // Links are not followed: a recording ends where its folder ends.
         let kind = fs::symlink_metadata(&path).map_err(ReadError::io(&path))?.file_type();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let agent =
+            path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with("agent-"));
         if kind.is_dir() && depth < DEPTH_MAX {
             transcripts(&path, depth + 1, files)?;
-        } else if kind.is_file()
-            && name.is_some_and(|name| name.starts_with("agent-") && name.ends_with(".jsonl"))
-        {
+        } else if kind.is_file() && agent && path.extension().is_some_and(|end| end == "jsonl") {
             files.push(path);
         }
     }
