@@ -217,8 +217,9 @@ pub fn verify_backup(file: impl AsRef<Path>) -> Result<BackupInfo, CopyError> {
     let mut tree = Tree::new();
     let mut bytes = 0;
     while let Some(frame) = frames.next_frame()? {
-        let leaf = codec::leaf(&frame).map_err(|e| bad(&e))?;
-        tree.push(leaf);
+        let entry = codec::decode(&frame).map_err(|e| bad(&e))?;
+        codec::check_parts(&entry).map_err(|e| bad(&e))?;
+        tree.push(codec::leaf(&frame).map_err(|e| bad(&e))?);
         bytes += u64::try_from(frame.len()).unwrap_or(0);
     }
     let (expected, found) = (checkpoint.head(), tree.head());

@@ -12,6 +12,7 @@ mod open;
 mod options;
 mod origin;
 mod reader;
+mod repair;
 mod shared;
 mod writer;
 
@@ -26,13 +27,14 @@ pub use self::{
 use self::{
     open::Identity,
     origin::OriginNote,
+    shared::Shared,
     writer::{Request, WriterThread},
 };
 use crate::{
     event::PartSet,
     ids::{Head, LedgerId, NodeId, Seq, TaskId},
     state::command::{Command, Proposal},
-    store::{self, FrameLog, MemStore, SnapshotStore, disk::DiskStore},
+    store::{self, FrameLog, MemStore, SnapshotStore, disk::{DiskOptions, DiskStore, Role}},
 };
 use std::{
     path::Path,
@@ -119,7 +121,7 @@ impl Ledger {
     /// # Cost
     /// A snapshot, and the events since it.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let store = DiskStore::open(path.as_ref(), &options.store)?;
+        let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
         Self::over_disk(store, options)
     }
 
@@ -156,7 +158,7 @@ impl Ledger {
         Self::start(store.clone(), store, &identity, options)
     }
 
-    pub(crate) fn start(
+    fn start(
         log: Arc<dyn FrameLog>,
         snapshots: Arc<dyn SnapshotStore>,
         identity: &Identity,
@@ -173,15 +175,26 @@ impl Ledger {
                 let during = "start of the writer thread";
                 OpenError::Io(store::Error::Io { during, path: None, source })
             })?;
-        let reader = Reader::new(shared, identity.ledger);
+        Ok(Self::of(shared, identity.ledger, options, incarnation, Some((queue, thread))))
+    }
+
+    /// A handle; without a writer it takes no appends.
+    fn of(
+        shared: Arc<Shared>,
+        ledger: LedgerId,
+        options: Options,
+        incarnation: u64,
+        writer: Option<(SyncSender<Request>, JoinHandle<()>)>,
+    ) -> Self {
+        let (queue, thread) = writer.unzip();
         let inner = Inner {
-            reader,
+            reader: Reader::new(shared, ledger),
             options,
-            queue: Mutex::new(Some(queue)),
-            thread: Mutex::new(Some(thread)),
+            queue: Mutex::new(queue),
+            thread: Mutex::new(thread),
             incarnation,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     fn create_copy(
@@ -192,9 +205,12 @@ impl Ledger {
         let identity = store::disk::Identity {
             ledger: LedgerId(options.entropy.bytes16()),
             node: NodeId(options.entropy.bytes16()),
-            origin: origin.map(OriginNote::to_bytes).unwrap_or_default(),
+            role: Role::Primary,
+            sealed: None,
+            promised: None,
+            note: OriginNote::note(origin),
         };
-        let store = DiskStore::create(path, &options.store, identity)?;
+        let store = DiskStore::create(path, &store_options(&options), identity)?;
         Self::over_disk(store, options)
     }
 
@@ -203,10 +219,10 @@ impl Ledger {
         let identity = Identity {
             ledger: kept.ledger,
             node: kept.node,
-            origin: OriginNote::from_bytes(&kept.origin),
+            origin: OriginNote::of_note(&kept.note),
         };
         let snapshots = Arc::new(store.snapshots());
-        Self::start(Arc::new(store.into_inner()), snapshots, &identity, options)
+        Self::start(Arc::new(store), snapshots, &identity, options)
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.
@@ -394,6 +410,11 @@ impl Ledger {
             TrySendError::Disconnected(_) => AppendError::Halted,
         })
     }
+}
+
+/// The store may know no random numbers, so each opening hands it some.
+fn store_options(options: &Options) -> DiskOptions {
+    DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() }
 }
 
 /// An unknown outcome names the key with which the append can be repeated.

@@ -3,6 +3,7 @@
 use crate::{
     event::Origin,
     ids::{LedgerId, Root, Seq},
+    store::disk::NOTE_BYTES,
 };
 
 /// How a copy was made.
@@ -14,26 +15,18 @@ pub(super) enum OriginNote {
 
 const FORKED: u8 = 1;
 const RESTORED: u8 = 2;
-/// Kind, ledger, size, root.
-const LEN: usize = 1 + 16 + 8 + 32;
-
 impl OriginNote {
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        let (kind, origin) = match self {
-            Self::Forked(origin) => (FORKED, origin),
-            Self::RestoredFrom(origin) => (RESTORED, origin),
-        };
-        let mut bytes = vec![kind];
-        bytes.extend(origin.ledger.0);
-        bytes.extend(origin.at.map_or(0, Seq::get).to_le_bytes());
-        bytes.extend(origin.root.0);
-        bytes
+    /// The note of a ledger that was copied, or of one that was not.
+    pub(super) fn note(origin: Option<Self>) -> [u8; NOTE_BYTES] {
+        let mut note = [0; NOTE_BYTES];
+        let bytes = origin.map(Self::to_bytes).unwrap_or_default();
+        note.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        note
     }
 
-    /// `None` if this is not what [`to_bytes`](Self::to_bytes) made.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; LEN] = bytes.try_into().ok()?;
-        let (kind, rest) = bytes.split_first()?;
+    /// What [`note`](Self::note) was made of.
+    pub(super) fn of_note(note: &[u8; NOTE_BYTES]) -> Option<Self> {
+        let (kind, rest) = note.split_first()?;
         let (ledger, rest) = rest.split_first_chunk::<16>()?;
         let (size, rest) = rest.split_first_chunk::<8>()?;
         let (root, _) = rest.split_first_chunk::<32>()?;
@@ -45,6 +38,18 @@ impl OriginNote {
             _ => None,
         }
     }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let (kind, origin) = match self {
+            Self::Forked(origin) => (FORKED, origin),
+            Self::RestoredFrom(origin) => (RESTORED, origin),
+        };
+        let mut bytes = vec![kind];
+        bytes.extend(origin.ledger.0);
+        bytes.extend(origin.at.map_or(0, Seq::get).to_le_bytes());
+        bytes.extend(origin.root.0);
+        bytes
+    }
 }
 
 #[cfg(test)]
@@ -54,10 +59,10 @@ mod tests {
     #[test]
     fn an_origin_reads_as_it_was_written() {
         let origin = Origin { ledger: LedgerId([7; 16]), at: Seq::new(9), root: Root([3; 32]) };
-        for note in [OriginNote::Forked(origin), OriginNote::RestoredFrom(origin)] {
-            assert_eq!(OriginNote::from_bytes(&note.to_bytes()), Some(note));
+        let notes = [OriginNote::Forked(origin), OriginNote::RestoredFrom(origin)];
+        for note in notes.map(Some).into_iter().chain([None]) {
+            assert_eq!(OriginNote::of_note(&OriginNote::note(note)), note);
         }
-        assert_eq!(OriginNote::from_bytes(&[9; LEN]), None);
-        assert_eq!(OriginNote::from_bytes(&[]), None);
+        assert_eq!(OriginNote::of_note(&[9; NOTE_BYTES]), None);
     }
 }

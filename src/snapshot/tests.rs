@@ -1,3 +1,5 @@
+//! What a snapshot keeps, and when it is distrusted.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;

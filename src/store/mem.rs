@@ -24,7 +24,7 @@ pub struct MemStore {
 struct Memory {
     opening: u64,
     frames: Vec<Vec<u8>>,
-    marks: BTreeMap<u64, [u8; 32]>,
+    marks: BTreeMap<u64, Mark>,
     snapshots: BTreeMap<Seq, Vec<u8>>,
     written: Head,
     synced: Head,
@@ -57,12 +57,15 @@ impl MemStore {
     }
 
     /// The same memory, opened again as after a crash of the process: all that was written is
-    /// there, and durable. The handles of earlier openings are halted.
+    /// there, and durable, but for the marks that are not sealed, as the contract has it. The
+    /// handles of earlier openings are halted.
     #[must_use]
     pub fn reopen(&self) -> Self {
         let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
         memory.opening += 1;
         memory.synced = memory.written;
+        let sealed = memory.sealed.size;
+        memory.marks.retain(|_, mark| mark.seq.get() <= sealed);
         Self { memory: Arc::clone(&self.memory), opening: memory.opening }
     }
 
@@ -101,7 +104,7 @@ impl Memory {
     }
 
     fn keep(&mut self, marks: &[Mark]) {
-        self.marks.extend(marks.iter().map(|mark| (mark.index, mark.hash)));
+        self.marks.extend(marks.iter().map(|mark| (mark.index, *mark)));
     }
 }
 
@@ -131,7 +134,7 @@ impl FrameLog for MemStore {
     }
 
     fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
-        Ok(self.get()?.marks.get(&index).copied())
+        Ok(self.get()?.marks.get(&index).map(|mark| mark.hash))
     }
 
     fn sealed(&self) -> Head {
@@ -224,4 +227,21 @@ pub(super) fn as_many_as_fit(frames: &[Vec<u8>], bytes_max: usize) -> Vec<Vec<u8
 
 fn size_of(frames: &[Vec<u8>]) -> u64 {
     u64::try_from(frames.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::conformance_tests!(mem, MemStore::new());
+
+    #[test]
+    fn a_handle_of_an_earlier_opening_is_halted() {
+        let first = MemStore::new();
+        let second = first.reopen();
+        assert!(matches!(first.sync(), Err(Error::Halted)));
+        assert!(matches!(first.read(Seq::FIRST, 1), Err(Error::Halted)));
+        assert!(matches!(first.clone().reserve(1), Err(Error::Halted)));
+        second.sync().unwrap();
+    }
 }

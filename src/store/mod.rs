@@ -13,6 +13,7 @@ use std::fmt;
 pub mod disk;
 mod error;
 mod mem;
+mod sled;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;

@@ -9,6 +9,8 @@
 )]
 
 mod append;
+mod audit;
+mod disk;
 mod follow;
 mod redaction;
 mod support;

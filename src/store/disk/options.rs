@@ -35,7 +35,7 @@ pub struct DiskOptions {
     /// older file left in the same place on the disk.
     pub nonce_seed: u64,
     #[doc(hidden)]
-    pub(crate) steps: Steps,
+    pub steps: Steps,
 }
 
 impl Default for DiskOptions {
@@ -57,9 +57,12 @@ impl Default for DiskOptions {
 
 /// Where a crash would be interesting. In tests a hook is called there; otherwise nothing happens.
 #[derive(Clone, Default)]
-pub(crate) struct Steps {
+pub struct Steps {
     #[cfg(test)]
     pub(crate) hook: Option<std::sync::Arc<dyn Fn(&'static str) + Send + Sync>>,
+    /// While it is true, the file system has no space.
+    #[cfg(test)]
+    pub(crate) full: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Steps {
@@ -70,9 +73,20 @@ impl Steps {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn no_space(&self) -> bool {
+        self.full.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     #[cfg(not(test))]
     #[allow(clippy::unused_self, reason = "the hook is there in tests only")]
     pub(crate) fn at(&self, _step: &'static str) {}
+
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self, reason = "the answer is another in tests only")]
+    pub(crate) fn no_space(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for Steps {
