@@ -23,6 +23,8 @@ use std::{ops::ControlFlow, sync::Arc};
 const SCAN_BYTES: usize = 1 << 20;
 /// Frames in a block: what the store reads to give one of them.
 const BLOCK_FRAMES: u64 = 16;
+/// Bytes of a usual block. A larger one is read event by event.
+const BLOCK_BYTES: usize = 12 << 10;
 
 /// A read-only view of a ledger. Cheap to clone; outlives the ledger's handle.
 #[derive(Debug, Clone)]
@@ -75,7 +77,7 @@ impl Reader {
     /// A way to read single events that lie near each other without reading a block twice.
     pub fn cursor(&self) -> Cursor<'_> {
         let state = self.state();
-        Cursor { reader: self, state, first: 0, frames: Vec::new() }
+        Cursor { reader: self, state, first: 0, frames: Vec::new(), block: None }
     }
 
     /// Visits the events `from` to `to`, both included, in order. O(bytes).
@@ -226,6 +228,8 @@ pub struct Cursor<'a> {
     state: LedgerState,
     first: u64,
     frames: Vec<Vec<u8>>,
+    /// The block that the last read was in.
+    block: Option<u64>,
 }
 
 impl Cursor<'_> {
@@ -235,7 +239,7 @@ impl Cursor<'_> {
     /// As [`Reader::entry`].
     pub fn entry(&mut self, seq: Seq) -> Result<Entry, ReadError> {
         if self.cached(seq).is_none() {
-            self.load_block(seq)?;
+            self.load(seq)?;
         }
         let Some(frame) = self.cached(seq) else {
             return Err(ReadError::NoSuchEvent { seq, head: self.reader.head() });
@@ -250,18 +254,23 @@ impl Cursor<'_> {
         self.frames.get(usize::try_from(index).ok()?)
     }
 
-    fn load_block(&mut self, seq: Seq) -> Result<(), ReadError> {
+    /// Reads the event alone, or its block if it is the second one asked for there: a walk over
+    /// an interleaved thread then reads no block for one event, a walk over neighbours one for
+    /// sixteen.
+    fn load(&mut self, seq: Seq) -> Result<(), ReadError> {
         self.reader.check_size(seq.get())?;
         let log = &self.reader.shared.log;
-        let start = seq.leaf_index() / BLOCK_FRAMES * BLOCK_FRAMES + 1;
-        let block = Seq::new(start).unwrap_or(seq);
-        self.frames = log.read(block, 64 << 10)?;
-        self.first = start;
+        let block = seq.leaf_index() / BLOCK_FRAMES;
+        if self.block == Some(block) {
+            let start = Seq::new(block * BLOCK_FRAMES + 1).unwrap_or(seq);
+            self.frames = log.read(start, BLOCK_BYTES)?;
+            self.first = start.get();
+        }
         if self.cached(seq).is_none() {
-            // Frames before it in the block are large.
             self.frames = log.read(seq, 1)?;
             self.first = seq.get();
         }
+        self.block = Some(block);
         Ok(())
     }
 }

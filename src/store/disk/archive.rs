@@ -78,7 +78,7 @@ pub(super) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
 /// Whether the archive of these events is there and whole.
 pub(super) fn holds(root: &Path, span: Span) -> bool {
     let whole = |path: &Path| {
-        let mut archive = Archive::open_as(path, span)?;
+        let archive = Archive::open_as(path, span)?;
         (0..archive.chunks()).try_for_each(|chunk| archive.frames(chunk).map(drop))
     };
     whole(&span.path(root)).is_ok()
@@ -207,7 +207,7 @@ impl Writer {
         self.put(&index)?;
         self.put(&sector::encode(TRAILER, &trailer))?;
         self.file.sync_all().map_err(at_or_full("an archive", "sync", &self.tmp))?;
-        let mut again = Archive::open_as(&self.tmp, self.span)?;
+        let again = Archive::open_as(&self.tmp, self.span)?;
         for chunk in 0..again.chunks() {
             again.frames(chunk)?;
         }
@@ -261,6 +261,16 @@ impl Archive {
         self.index.len()
     }
 
+    /// The frames of a chunk with their numbers; see [`Self::frames`].
+    pub(super) fn numbered(
+        &self,
+        chunk: usize,
+    ) -> Result<impl Iterator<Item = (Seq, Vec<u8>)> + use<>, Error> {
+        let first = self.index.get(chunk).map_or(1, |chunk| chunk.first);
+        let frames = self.frames(chunk)?;
+        Ok((first..).zip(frames).filter_map(|(number, frame)| Some((Seq::new(number)?, frame))))
+    }
+
     /// The first event of a chunk.
     pub(super) fn first_of(&self, chunk: usize) -> Option<Seq> {
         self.index.get(chunk).and_then(|chunk| Seq::new(chunk.first))
@@ -276,7 +286,7 @@ impl Archive {
     /// # Errors
     ///
     /// [`Error::Damaged`] with the first event of the chunk.
-    pub(super) fn frames(&mut self, chunk: usize) -> Result<Vec<Vec<u8>>, Error> {
+    pub(super) fn frames(&self, chunk: usize) -> Result<Vec<Vec<u8>>, Error> {
         let Some(entry) = self.index.get(chunk) else { return Ok(Vec::new()) };
         let bad = |detail: &str| Error::Damaged {
             seq: Seq::new(entry.first),
@@ -374,7 +384,7 @@ mod tests {
     }
 
     fn read_all(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
-        let mut archive = Archive::open(path)?;
+        let archive = Archive::open(path)?;
         let mut frames = Vec::new();
         for chunk in 0..archive.chunks() {
             frames.extend(archive.frames(chunk)?);
@@ -387,7 +397,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let frames: Vec<_> = (0..3000_u32).map(|n| n.to_le_bytes().repeat(100)).collect();
         let span = archive_of(root.path(), &frames);
-        let mut archive = Archive::open(&span.path(root.path())).unwrap();
+        let archive = Archive::open(&span.path(root.path())).unwrap();
         assert!(archive.chunks() > 2);
         assert_eq!(read_all(&archive.path).unwrap(), frames);
         let wanted = Seq::new(100 + 2500).unwrap();

@@ -71,10 +71,10 @@ fn claim(root: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(root) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => dir::create_dir(root),
         Err(error) => Err(dir::at("inspect", root)(error)),
-        Ok(meta) if !meta.is_dir() => match meta.is_symlink() {
-            true => Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" }),
-            false => Err(Error::Exists { path: root.to_owned() }),
-        },
+        Ok(meta) if meta.is_symlink() => {
+            Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" })
+        }
+        Ok(meta) if !meta.is_dir() => Err(Error::Exists { path: root.to_owned() }),
         Ok(_) => {
             refuse_content(root)?;
             if dir::entries(root)?.is_empty() {

@@ -39,9 +39,11 @@ pub(super) fn at_or_full(
     path: &Path,
 ) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
-    move |source| match is_full(&source) {
-        true => Error::Full { what, source: Some(source) },
-        false => Error::Io { during, path: Some(path), source },
+    move |source| {
+        if is_full(&source) {
+            return Error::Full { what, source: Some(source) };
+        }
+        Error::Io { during, path: Some(path), source }
     }
 }
 
@@ -241,6 +243,11 @@ pub(super) fn tmp_of(path: &Path) -> PathBuf {
     tmp.into()
 }
 
+/// Whether a file was being written when the process ended.
+pub(super) fn is_tmp(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tmp")
+}
+
 /// Gives a synced file its final name, durably.
 pub(super) fn publish(tmp: &Path, path: &Path) -> Result<(), Error> {
     fs::rename(tmp, path).map_err(at_or_full("a directory entry", "rename", path))?;
@@ -279,7 +286,7 @@ pub(super) fn remove_tree(path: &Path) -> Result<(), Error> {
 pub(super) fn remove_leftovers(root: &Path) -> Result<(), Error> {
     for place in [root.to_owned(), root.join(JOURNAL), root.join(ARCHIVE), root.join(SNAPSHOTS)] {
         for entry in entries(&place)? {
-            if name(&entry).ends_with(".tmp") {
+            if is_tmp(&entry) {
                 remove(&entry)?;
             }
         }

@@ -14,14 +14,17 @@
 //! the journal. Start reading at [`DiskStore`], then `writer`, `sealer`, `open`.
 
 mod archive;
+mod cold;
 mod create;
 mod dir;
+mod erase;
 mod head;
 mod journal;
 mod node;
 mod open;
 mod options;
 mod reader;
+mod rebuild;
 mod scan;
 mod sealer;
 mod sector;
@@ -46,6 +49,7 @@ use std::{
 pub use head::{HeadRecord, Slot};
 pub use node::{Identity, NOTE_BYTES, Role};
 pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Steps};
+pub use rebuild::{Replay, rebuild};
 pub use snapshots::DiskSnapshots;
 
 /// A log in a directory. See the module for its files, [`FrameLog`] for its promises.
@@ -191,10 +195,10 @@ impl FrameLog for DiskStore {
 
     fn erase(
         &self,
-        _upto: Seq,
-        _rewrite: &(dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync),
+        upto: Seq,
+        rewrite: &(dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync),
     ) -> Result<(), Error> {
-        self.shared.check_running()
+        self.shared.erase(upto, rewrite)
     }
 
     fn erased_upto(&self) -> Option<Seq> {

@@ -72,20 +72,20 @@ impl Identity {
                 1 => Role::Standby,
                 _ => return None,
             },
-            sealed: epoch(&mut body)?,
-            promised: epoch(&mut body)?,
+            sealed: epoch(&mut body).ok()?,
+            promised: epoch(&mut body).ok()?,
             note: body.array()?,
         })
     }
 }
 
-fn epoch(body: &mut Bytes<'_>) -> Option<Option<Epoch>> {
-    let there = body.u8()?;
-    let epoch = Epoch { number: body.u64()?, nonce: body.u64()? };
+/// An epoch, if there is one; the error is that the bytes are no such thing.
+fn epoch(body: &mut Bytes<'_>) -> Result<Option<Epoch>, ()> {
+    let (there, number, nonce) = (body.u8(), body.u64().ok_or(())?, body.u64().ok_or(())?);
     match there {
-        0 => Some(None),
-        1 => Some(Some(epoch)),
-        _ => None,
+        Some(0) => Ok(None),
+        Some(1) => Ok(Some(Epoch { number, nonce })),
+        _ => Err(()),
     }
 }
 

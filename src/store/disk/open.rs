@@ -51,11 +51,8 @@ pub(super) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> 
 }
 
 fn is_full(error: &Error) -> bool {
-    match error {
-        Error::Full { .. } => true,
-        Error::Io { source, .. } => dir::is_full(source),
-        _ => false,
-    }
+    let io = matches!(error, Error::Io { source, .. } if dir::is_full(source));
+    io || matches!(error, Error::Full { .. })
 }
 
 /// What was found; nothing is written yet, except by sled to its own files.
@@ -71,7 +68,7 @@ struct Found {
 fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let identity = node::read(root)?;
     let (head_file, record) = HeadFile::open(root)?;
-    let journals = FoundJournals::read(root, &identity, &record)?;
+    let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     let (sled, mut tail) = open_sled(root, options, &record)?;
     for (seq, frame) in journals.scans.iter().flat_map(Scan::frames) {
         if seq.get() > record.sealed.size {
@@ -119,15 +116,22 @@ pub(super) fn list_journals(root: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 impl FoundJournals {
-    /// Reads the journals and holds them against `HEAD`.
-    fn read(root: &Path, identity: &Identity, record: &HeadRecord) -> Result<Self, Error> {
-        let mut found = Self::read_from(root, identity, record.sealed)?;
+    /// Reads the journals that hold events after `elsewhere`, which is in sled or in the archive,
+    /// and holds them against it and against `HEAD`.
+    pub(super) fn read(
+        root: &Path,
+        identity: &Identity,
+        record: &HeadRecord,
+        elsewhere: Head,
+    ) -> Result<Self, Error> {
+        let mut found = Self::read_after(root, identity, elsewhere.size)?;
         let place = || root.join(dir::JOURNAL);
-        found.judge(record)?;
-        for head in [record.sealed, record.synced] {
+        found.judge(record, elsewhere.size)?;
+        for head in [elsewhere, record.sealed, record.synced] {
             let said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
             if said.clone().count() > 0 && !said.into_iter().all(|agrees| agrees) {
-                let detail = format!("HEAD and the journals name other roots after {}", head.size);
+                let size = head.size;
+                let detail = format!("the roots after event {size} are not the same everywhere");
                 return Err(Error::Damaged { seq: head.seq(), file: place(), detail });
             }
         }
@@ -135,8 +139,8 @@ impl FoundJournals {
         Ok(found)
     }
 
-    /// Reads the journals that hold events after `sealed`, and the headers of the others.
-    fn read_from(root: &Path, identity: &Identity, sealed: Head) -> Result<Self, Error> {
+    /// Reads the journals that hold events after `size`, and the headers of the others.
+    fn read_after(root: &Path, identity: &Identity, size: u64) -> Result<Self, Error> {
         let paths = list_journals(root)?;
         let mut headers = Vec::new();
         for path in &paths {
@@ -154,7 +158,7 @@ impl FoundJournals {
                 let (before, after) = (header.before, next.before);
                 found.retired.push(Retired { path: path.clone(), before, after });
             }
-            if next.is_none_or(|next| next.before.size > sealed.size) {
+            if next.is_none_or(|next| next.before.size > size) {
                 found.scans.push(Scan::read(path)?);
             }
         }
@@ -162,19 +166,16 @@ impl FoundJournals {
     }
 
     /// Finds out whether anything that was durable is missing.
-    fn judge(&self, record: &HeadRecord) -> Result<(), Error> {
+    fn judge(&self, record: &HeadRecord, elsewhere: u64) -> Result<(), Error> {
         let durable = record.synced.size.max(record.sealed.size);
         let Some(first) = self.scans.first() else {
-            return Err(Error::LostTail { expected: durable, found: record.sealed.size });
+            return Err(Error::LostTail { expected: durable, found: elsewhere });
         };
-        if first.header.before.size > record.sealed.size {
+        if first.header.before.size > elsewhere {
             return Err(Error::Damaged {
-                seq: Some(next_after(record.sealed.size)),
+                seq: Some(next_after(elsewhere)),
                 file: first.path.clone(),
-                detail: format!(
-                    "it is the oldest journal, but sled holds only up to event {}",
-                    record.sealed.size
-                ),
+                detail: format!("it is the oldest journal, and nothing follows event {elsewhere}"),
             });
         }
         let nexts = self.scans.iter().skip(1).map(|scan| scan.header.before.size);
@@ -220,9 +221,10 @@ fn open_sled(
     let frames = sled.block(next_after(last))?.unwrap_or_default();
     let needed = sealed - last;
     if wide(frames.len()) < needed {
-        let found = match frames.is_empty() {
-            true => sled.last_block()?.map_or(0, |first| first.leaf_index() + BLOCK).min(last),
-            false => last + wide(frames.len()),
+        let found = if frames.is_empty() {
+            sled.last_block()?.map_or(0, |first| first.leaf_index() + BLOCK).min(last)
+        } else {
+            last + wide(frames.len())
         };
         return Err(Error::LostTail { expected: sealed, found });
     }

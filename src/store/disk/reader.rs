@@ -1,9 +1,10 @@
 //! Reading: the tail first, then sled.
 
 use super::{
-    sector::narrow,
-    shared::{Shared, lock},
-    tail::block_start,
+    cold,
+    sector::{narrow, wide},
+    shared::{Shared, lock, next_after},
+    tail::{BLOCK, block_start},
 };
 use crate::{ids::Seq, store::Error};
 use std::sync::atomic::Ordering;
@@ -27,22 +28,31 @@ impl Shared {
             if !rest.iter().all(|frame| taken.add(frame)) {
                 break;
             }
-            next = before + super::tail::BLOCK + 1;
+            next = before + BLOCK + 1;
         }
         Ok(taken.frames)
     }
 
-    /// The frames of the whole block after `before` events.
+    /// The frames of the whole block after `before` events: from sled, or, if that has failed,
+    /// from where they were before.
     fn sealed_block(&self, before: u64) -> Result<Vec<Vec<u8>>, Error> {
-        let first = super::shared::next_after(before);
-        let block = self.engine()?.block(first)?;
-        block.filter(|frames| super::sector::wide(frames.len()) == super::tail::BLOCK).ok_or_else(
-            || Error::Damaged {
+        let first = next_after(before);
+        let whole = |frames: &Vec<Vec<u8>>| wide(frames.len()) == BLOCK;
+        let failure = match self.engine()?.block(first) {
+            Ok(Some(frames)) if whole(&frames) => return Ok(frames),
+            Ok(_) => Error::Damaged {
                 seq: Some(first),
                 file: self.engine_path(self.progress().record.engine),
                 detail: "the block of this event is not in it; a rebuild makes it anew".to_owned(),
             },
-        )
+            Err(error) => error,
+        };
+        let ledger = self.root.display();
+        tracing::warn!(%ledger, seq_first = first.get(), error = %failure, "reading without sled");
+        match cold::block(&self.root, first) {
+            Ok(Some(frames)) => Ok(frames),
+            Ok(None) | Err(_) => Err(failure),
+        }
     }
 
     /// See [`crate::store::FrameLog::mark`].
@@ -57,10 +67,7 @@ impl Shared {
 
     /// Refuses after closing: a store that failed can still be read.
     fn check_open(&self) -> Result<(), Error> {
-        match self.closed.load(Ordering::SeqCst) {
-            true => Err(Error::Halted),
-            false => Ok(()),
-        }
+        if self.closed.load(Ordering::SeqCst) { Err(Error::Halted) } else { Ok(()) }
     }
 }
 

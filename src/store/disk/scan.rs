@@ -222,6 +222,11 @@ impl Scan {
         wide(self.bytes.len()) >= self.header.bytes
     }
 
+    /// Makes what a killed process wrote, and nobody has synced yet, survive loss of power.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        sync(&dir::open_to_write(&self.path)?, &self.path)
+    }
+
     /// Makes the file one that can be appended to: everything after the last whole group is
     /// zeroed, and all of it synced.
     pub(super) fn into_journal(self) -> Result<Journal, Error> {

@@ -197,10 +197,10 @@ impl Shared {
         if archive::holds(&self.root, span) {
             return Ok(());
         }
-        let scan = Scan::read(&journal.path)?;
-        scan.judge(journal.after.size)?;
+        let full = Scan::read(&journal.path)?;
+        full.judge(journal.after.size)?;
         let mut writer = archive::Writer::create(&self.root, span)?;
-        for (_, frame) in scan.frames() {
+        for (_, frame) in full.frames() {
             writer.push(frame)?;
         }
         self.steps_at("archive half written");

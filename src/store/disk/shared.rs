@@ -127,10 +127,8 @@ impl Shared {
 
     /// Refuses after a failure and after closing.
     pub(super) fn check_running(&self) -> Result<(), Error> {
-        match self.halted.load(Ordering::SeqCst) || self.closed.load(Ordering::SeqCst) {
-            true => Err(Error::Halted),
-            false => Ok(()),
-        }
+        let halted = self.halted.load(Ordering::SeqCst) || self.closed.load(Ordering::SeqCst);
+        if halted { Err(Error::Halted) } else { Ok(()) }
     }
 
     /// After this error nothing is written any more, unless it says that nothing was.
