@@ -207,11 +207,7 @@ impl Sled {
         let Some(head) = guarded("read", || self.db.get(block_key(first, 0)))? else {
             return Ok(None);
         };
-        let damaged = || Error::Damaged {
-            seq: Some(first),
-            file: self.path.join("db"),
-            detail: "the block does not hold; a rebuild makes it anew".to_owned(),
-        };
+        let damaged = || self.damaged(first);
         let head_fields = BlockHead::decode(&head).ok_or_else(damaged)?;
         let mut stored = head.to_vec();
         for number in 1..head_fields.pieces {
@@ -219,6 +215,53 @@ impl Sled {
             stored.extend_from_slice(&piece.ok_or_else(damaged)?);
         }
         decode_block(&head_fields, &stored).map(Some).ok_or_else(damaged)
+    }
+
+    /// Gives every block to `visit`, in order, until it answers `false`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`]. A block that does not hold is an error for `visit`.
+    pub(super) fn each_block(
+        &self,
+        mut visit: impl FnMut(Seq, Result<Vec<Vec<u8>>, Error>) -> bool,
+    ) -> Result<(), Error> {
+        let mut pieces = self.db.range([BLOCK]..[BLOCK + 1]);
+        let mut current: Option<(Seq, Vec<u8>)> = None;
+        while let Some((key, piece)) = guarded("read", || pieces.next().transpose())? {
+            match (&mut current, first_of(&key)) {
+                (Some((first, stored)), Some(next)) if *first == next => {
+                    stored.extend_from_slice(&piece);
+                }
+                (_, Some(next)) => {
+                    let done = current.replace((next, piece.to_vec()));
+                    if !done.is_none_or(|(first, stored)| visit(first, self.whole(first, stored))) {
+                        return Ok(());
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+        if let Some((first, stored)) = current {
+            visit(first, self.whole(first, stored));
+        }
+        Ok(())
+    }
+
+    /// The frames of a block whose pieces were put together. A block that was longer when it was
+    /// stored before may have left pieces behind the last.
+    fn whole(&self, first: Seq, mut stored: Vec<u8>) -> Result<Vec<Vec<u8>>, Error> {
+        let head = BlockHead::decode(&stored).ok_or_else(|| self.damaged(first))?;
+        stored.truncate(BLOCK_HEAD.saturating_add(head.packed));
+        decode_block(&head, &stored).ok_or_else(|| self.damaged(first))
+    }
+
+    fn damaged(&self, first: Seq) -> Error {
+        Error::Damaged {
+            seq: Some(first),
+            file: self.path.join("db"),
+            detail: "the block does not hold; a rebuild makes it anew".to_owned(),
+        }
     }
 
     /// The first frame of the last block; `None` if there is no block.

@@ -271,17 +271,12 @@ impl Archive {
         Ok((first..).zip(frames).filter_map(|(number, frame)| Some((Seq::new(number)?, frame))))
     }
 
-    /// The first event of a chunk.
-    pub(super) fn first_of(&self, chunk: usize) -> Option<Seq> {
-        self.index.get(chunk).and_then(|chunk| Seq::new(chunk.first))
-    }
-
     /// The chunk that holds an event.
     pub(super) fn chunk_of(&self, seq: Seq) -> usize {
         self.index.partition_point(|chunk| chunk.first <= seq.get()).saturating_sub(1)
     }
 
-    /// The frames of a chunk, the first of them [`Self::first_of`]. O(chunk).
+    /// The frames of a chunk. O(chunk).
     ///
     /// # Errors
     ///
@@ -378,7 +373,9 @@ mod tests {
         let after = Head { size: 100 + wide(frames.len()), root: Root([2; 32]) };
         let span = Span { ledger: LedgerId([9; 16]), before, after };
         let mut writer = Writer::create(root, span).unwrap();
-        frames.iter().for_each(|frame| writer.push(frame).unwrap());
+        for frame in frames {
+            writer.push(frame).unwrap();
+        }
         writer.finish().unwrap();
         span
     }
@@ -402,8 +399,8 @@ mod tests {
         assert_eq!(read_all(&archive.path).unwrap(), frames);
         let wanted = Seq::new(100 + 2500).unwrap();
         let chunk = archive.chunk_of(wanted);
-        let skip = narrow(wanted.get() - archive.first_of(chunk).unwrap().get());
-        assert_eq!(archive.frames(chunk).unwrap()[skip], frames[2499]);
+        let found = archive.numbered(chunk).unwrap().find(|(seq, _)| *seq == wanted);
+        assert_eq!(found.unwrap().1, frames[2499]);
     }
 
     #[test]

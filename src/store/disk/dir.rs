@@ -116,7 +116,7 @@ fn holder(file: &File) -> u32 {
 /// [`Error::NotFound`], [`Error::UnsafeDir`].
 pub(super) fn check_safe(root: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(root) {
-        Ok(_) => check_entry(root, 0),
+        Ok(_) => check_entry(root, 0, Modes::Ours),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Error::NotFound { path: root.to_owned() })
         }
@@ -124,9 +124,22 @@ pub(super) fn check_safe(root: &Path) -> Result<(), Error> {
     }
 }
 
-fn check_entry(path: &Path, depth: usize) -> Result<(), Error> {
+/// Who chose the modes of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Modes {
+    /// We did.
+    Ours,
+    /// sled did, by the umask. Nobody else comes past the directory above, which is ours.
+    Anyones,
+}
+
+fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
     let refuse = |why| Err(Error::UnsafeDir { path: path.to_owned(), why });
-    let meta = fs::symlink_metadata(path).map_err(at("inspect", path))?;
+    let meta = match fs::symlink_metadata(path) {
+        // sled's threads may still be removing a file of theirs.
+        Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        meta => meta.map_err(at("inspect", path))?,
+    };
     if meta.file_type().is_symlink() {
         return refuse("it is a symbolic link");
     }
@@ -134,22 +147,35 @@ fn check_entry(path: &Path, depth: usize) -> Result<(), Error> {
         return refuse("it belongs to another user");
     }
     if meta.is_file() {
-        // sled makes its files readable to all; the directory above them shuts them off.
-        return match meta.mode() & 0o022 {
-            0 => Ok(()),
-            _ => refuse("others may write to it (chmod go-w)"),
-        };
+        let writable = modes == Modes::Ours && meta.mode() & 0o022 != 0;
+        return if writable { refuse("others may write to it (chmod go-w)") } else { Ok(()) };
     }
     if !meta.is_dir() {
         return refuse("it is neither a file nor a directory");
     }
-    if meta.mode() & 0o077 != 0 {
+    if modes == Modes::Ours && meta.mode() & 0o077 != 0 {
         return refuse("others may enter it (chmod 700)");
     }
     if depth > DEPTH_MAX {
         return refuse("it is nested too deep to belong to a ledger");
     }
-    entries(path)?.iter().try_for_each(|entry| check_entry(entry, depth + 1))
+    let by_sled = depth == 1 && [SLED, QUARANTINE].contains(&name(path));
+    let below = if by_sled { Modes::Anyones } else { modes };
+    entries(path)?.iter().try_for_each(|entry| check_entry(entry, depth + 1, below))
+}
+
+/// Answers whether `bytes` more fit the file system, before a part of them is written.
+///
+/// # Errors
+///
+/// [`Error::Full`].
+pub(super) fn check_space(what: &'static str, place: &Path, bytes: u64) -> Result<(), Error> {
+    // Where this cannot be told, the write itself will.
+    let Ok(now) = rustix::fs::statvfs(place) else { return Ok(()) };
+    if now.f_bavail.saturating_mul(now.f_frsize) >= bytes {
+        return Ok(());
+    }
+    Err(Error::Full { what, source: None })
 }
 
 /// What is in a directory, in order of name; empty if the directory is not there.

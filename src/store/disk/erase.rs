@@ -13,16 +13,13 @@ use super::{
 };
 use crate::{
     ids::Seq,
-    store::{Error, sled::Sled},
+    store::{Error, Rewrite, sled::Sled},
 };
 use std::{
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// What a frame becomes; `None` if it stays as it is.
-pub(super) type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync);
 
 /// How long a reader may hold on to the old sled before erasing gives up on removing it.
 const READERS_WAIT: Duration = Duration::from_secs(30);

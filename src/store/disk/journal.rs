@@ -177,6 +177,12 @@ impl Journal {
         Self { file, path, header, end, crc_before: crc, buffer: Vec::new() }
     }
 
+    /// From here on, a test writes to another file.
+    #[cfg(test)]
+    pub(super) fn redirect(&mut self, file: File) {
+        self.file = file;
+    }
+
     /// Whether a group of this size still fits.
     pub(super) fn fits(&self, bytes: usize) -> bool {
         wide(self.end + bytes) <= self.header.bytes

@@ -19,6 +19,7 @@ mod create;
 mod dir;
 mod erase;
 mod head;
+pub mod inspect;
 mod journal;
 mod node;
 mod open;
@@ -37,7 +38,7 @@ mod writer;
 
 use crate::{
     ids::{Head, Seq},
-    store::{Error, FrameLog, Group, Mark},
+    store::{Error, FrameLog, Group, Mark, Rewrite},
 };
 use shared::{Sealing, Shared, lock};
 use std::{
@@ -193,11 +194,7 @@ impl FrameLog for DiskStore {
         self.shared.checkpoint()
     }
 
-    fn erase(
-        &self,
-        upto: Seq,
-        rewrite: &(dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync),
-    ) -> Result<(), Error> {
+    fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
         self.shared.erase(upto, rewrite)
     }
 

@@ -213,6 +213,10 @@ fn open_sled(
     if segments == 0 && sealed > 0 {
         return Err(Error::LostTail { expected: sealed, found: 0 });
     }
+    options.steps.at("opening sled");
+    if options.steps.no_space() {
+        return Err(Error::Full { what: "opening sled", source: None });
+    }
     let sled = Sled::open(&path, options.cache_bytes, &root.join(dir::QUARANTINE))?;
     let mut tail = Tail::new(block_start(sealed));
     let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {

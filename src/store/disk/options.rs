@@ -60,6 +60,9 @@ impl Default for DiskOptions {
 pub struct Steps {
     #[cfg(test)]
     pub(crate) hook: Option<std::sync::Arc<dyn Fn(&'static str) + Send + Sync>>,
+    /// While it is true, the file system has no space.
+    #[cfg(test)]
+    pub(crate) full: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Steps {
@@ -70,9 +73,20 @@ impl Steps {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn no_space(&self) -> bool {
+        self.full.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     #[cfg(not(test))]
     #[allow(clippy::unused_self, reason = "the hook is there in tests only")]
     pub(crate) fn at(&self, _step: &'static str) {}
+
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self, reason = "the answer is another in tests only")]
+    pub(crate) fn no_space(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for Steps {

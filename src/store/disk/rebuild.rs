@@ -81,6 +81,9 @@ pub fn rebuild(
     Ok(head)
 }
 
+/// Takes the next frame and answers the root after it.
+type Push<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<Root, Error>;
+
 /// Every frame of a log, where it was synced to.
 struct Source {
     archives: Vec<Archive>,
@@ -108,10 +111,7 @@ impl Source {
 
     /// Gives every frame to `push`, which answers the root after it, and holds that against the
     /// roots that the files name. Answers the end of the log.
-    fn replay(
-        &self,
-        push: &mut dyn FnMut(Seq, &[u8]) -> Result<Root, Error>,
-    ) -> Result<Head, Error> {
+    fn replay(&self, push: Push<'_>) -> Result<Head, Error> {
         let mut after = Head::EMPTY;
         let mut add = |seq: Seq, frame: &[u8]| -> Result<Head, Error> {
             Ok(Head { size: seq.get(), root: push(seq, frame)? })

@@ -6,7 +6,6 @@
 
 use super::{
     archive, dir,
-    journal::Spare,
     scan::Scan,
     shared::{Retired, Sealing, Shared, lock},
     tail::BLOCK,
@@ -21,8 +20,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Space in bytes that must be left for sled to be let write: some of its segments, and more than
+/// it takes to write a leaf again and again.
+const SEALING_MARGIN: u64 = 8 << 20;
 /// How long the thread sleeps when it is told to make no store checkpoints by itself.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 impl Shared {
     /// The life of the sealing thread.
@@ -96,6 +98,7 @@ impl Shared {
         if *sealing != Sealing::Running {
             return Ok(());
         }
+        self.check_sealing_space()?;
         let upto = self.progress().record.synced.size;
         let sealed = self.engine().and_then(|sled| self.seal_blocks(&sled, upto, false));
         self.stopping(&mut sealing, sealed)
@@ -126,6 +129,7 @@ impl Shared {
                 return Err(Error::Engine { during, detail: detail.clone() });
             }
         }
+        self.check_sealing_space()?;
         let moved = self.engine().and_then(|sled| self.seal_durably(&sled, target));
         self.stopping(sealing, moved)?;
         let mut now = lock(&self.progress);
@@ -146,6 +150,13 @@ impl Shared {
         Ok(())
     }
 
+    /// sled does not recover from a full disk before it is opened again, so sealing pauses ahead
+    /// of that.
+    fn check_sealing_space(&self) -> Result<(), Error> {
+        let waiting = self.progress().unsealed_bytes();
+        self.check_space("sealed blocks", SEALING_MARGIN + waiting.saturating_mul(2))
+    }
+
     /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
     fn seal_blocks(&self, sled: &Sled, upto: u64, partial: bool) -> Result<(), Error> {
         loop {
@@ -164,7 +175,11 @@ impl Shared {
     }
 
     /// An error ends sealing until the ledger is opened again.
-    fn stopping<T>(&self, sealing: &mut Sealing, answer: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn stopping<T>(
+        &self,
+        sealing: &mut Sealing,
+        answer: Result<T, Error>,
+    ) -> Result<T, Error> {
         if let Err(error) = &answer {
             let ledger = self.root.display();
             tracing::error!(%ledger, error = %error, "sealing stopped; commits go on");
@@ -213,9 +228,7 @@ impl Shared {
         if !wanted {
             return Ok(());
         }
-        let place = self.root.join(dir::JOURNAL);
-        let bytes = file_bytes(&self.options, 0);
-        let spare = Spare::prepare(&place, self.spare_number(), bytes)?;
+        let spare = self.prepare_journal(file_bytes(&self.options, 0))?;
         lock(&self.journals).spare = Some(spare);
         // Given up when the disk was full at an opening; there is space again.
         dir::ensure_reserve(&self.root, self.options.reserve_bytes)

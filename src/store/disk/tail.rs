@@ -5,7 +5,7 @@
 
 use crate::{
     ids::Seq,
-    store::{Group, Mark},
+    store::{Group, Mark, Rewrite},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -134,7 +134,7 @@ impl Tail {
     }
 
     /// Replaces frames by what `rewrite` makes of them.
-    pub(super) fn rewrite(&mut self, rewrite: &dyn Fn(Seq, &[u8]) -> Option<Vec<u8>>) {
+    pub(super) fn rewrite(&mut self, rewrite: Rewrite<'_>) {
         for (frame, number) in self.frames.iter_mut().zip(self.start + 1..) {
             if let Some(new) = Seq::new(number).and_then(|seq| rewrite(seq, frame)) {
                 self.bytes = self.bytes - frame.len() + new.len();

@@ -19,7 +19,9 @@ mod conformance;
 mod crash;
 mod damage;
 mod erasing;
+mod inspecting;
 mod support;
+mod trouble;
 use support::*;
 
 #[test]

@@ -143,9 +143,7 @@ impl Shared {
             Some(spare) if spare.bytes >= bytes => spare,
             unfit => {
                 unfit.into_iter().for_each(Spare::discard);
-                self.steps_at("no spare journal");
-                let place = self.root.join(dir::JOURNAL);
-                self.halting(Spare::prepare(&place, self.spare_number(), bytes))?
+                self.halting(self.prepare_journal(bytes))?
             }
         };
         // A later group vouches for every earlier one, also across files.
@@ -159,6 +157,20 @@ impl Shared {
         }
         self.wake();
         Ok(())
+    }
+
+    /// Makes a file of zeros that can become a journal.
+    pub(super) fn prepare_journal(&self, bytes: u64) -> Result<Spare, Error> {
+        self.check_space("the next journal", bytes)?;
+        Spare::prepare(&self.root.join(dir::JOURNAL), self.spare_number(), bytes)
+    }
+
+    /// Whether `bytes` more fit the file system; in tests, whatever the test says.
+    pub(super) fn check_space(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
+        if self.options.steps.no_space() {
+            return Err(Error::Full { what, source: None });
+        }
+        dir::check_space(what, &self.root, bytes)
     }
 
     fn activate(&self, spare: Spare, before: Head) -> Result<Journal, Error> {
@@ -185,10 +197,8 @@ pub(super) fn file_bytes(options: &DiskOptions, record: usize) -> u64 {
 
 /// Whether a file has its name may be unknown: what says that nothing was written is not true.
 fn not_retryable(error: Error) -> Error {
-    match error {
-        Error::Full { source: Some(source), .. } => {
-            Error::Io { during: "start a journal", path: None, source }
-        }
-        other => other,
+    if let Error::Full { source: Some(source), .. } = error {
+        return Error::Io { during: "start a journal", path: None, source };
     }
+    error
 }

@@ -13,6 +13,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
+    sync::Arc,
 };
 use taskledger::{
     ids::{Key, TaskId, ThreadId},
@@ -21,6 +22,8 @@ use taskledger::{
 
 /// Proposals that are appended together, at most.
 pub const BATCH_MAX: usize = 512;
+/// Bytes of text after which a batch is appended, however few proposals it has.
+const BATCH_BYTES: usize = 2 << 20;
 /// The most refusals of which the reason is kept. All are counted.
 pub const REFUSED_KEPT_MAX: usize = 1_000;
 
@@ -119,6 +122,7 @@ pub fn import(
         sink,
         dry_run,
         batch: Vec::new(),
+        bytes: 0,
         pending: BTreeMap::new(),
         elsewhere: BTreeSet::new(),
         keys: BTreeMap::new(),
@@ -126,7 +130,7 @@ pub fn import(
     };
     for proposal in recording.proposals() {
         import.take(proposal?)?;
-        if import.batch.len() >= BATCH_MAX {
+        if import.batch.len() >= BATCH_MAX || import.bytes >= BATCH_BYTES {
             import.append()?;
             let done = import.report.proposals;
             progress(Progress { phase: Phase::Appending, done, total });
@@ -141,6 +145,8 @@ struct Import<'a, S> {
     sink: &'a mut S,
     dry_run: bool,
     batch: Vec<Proposal>,
+    /// Of its texts.
+    bytes: usize,
     /// Tasks as they will stand once the batch is appended.
     pending: BTreeMap<TaskId, Known>,
     /// Tasks that the ledger holds in another thread: nothing of them is taken.
@@ -165,6 +171,7 @@ impl<S: Sink> Import<'_, S> {
                 self.report.tasks += u64::from(spawns);
                 self.report.appended += 1;
                 if !self.dry_run {
+                    self.bytes += text_bytes(&proposal.command);
                     self.batch.push(proposal);
                 }
             }
@@ -266,6 +273,7 @@ impl<S: Sink> Import<'_, S> {
 
     fn append(&mut self) -> Result<(), ImportError> {
         let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
         if batch.is_empty() {
             return Ok(());
         }
@@ -333,6 +341,22 @@ fn task_of(command: &Command) -> Option<TaskId> {
         | Command::Emit { task, .. } => Some(task.clone()),
         Command::Cancel(cancel) => cancel.task.clone(),
         Command::Redact { .. } => None,
+    }
+}
+
+fn text_bytes(command: &Command) -> usize {
+    let len = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    match command {
+        Command::Spawn(spawn) => spawn.description.len(),
+        Command::Restore(Restore { spawn, error, result, .. }) => {
+            spawn.description.len() + len(error) + len(result)
+        }
+        Command::Update(update) => len(&update.description),
+        Command::Finish(Finish { error, result, .. }) => len(error) + len(result),
+        Command::Message { content, .. } | Command::Emit { content, .. } => content.len(),
+        Command::Cancel(cancel) => len(&cancel.reason),
+        Command::Orphan { error, .. } => error.len(),
+        Command::Redact { reason, .. } => reason.len(),
     }
 }
 

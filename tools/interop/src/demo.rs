@@ -13,6 +13,6 @@ pub fn demo_recording_files() -> &'static [(&'static str, &'static str)] {
         file!("release-kestrel.jsonl"),
         file!("release-kestrel/subagents/agent-a1build7.jsonl"),
         file!("release-kestrel/subagents/agent-a2docs41.jsonl"),
-        file!("release-kestrel/subagents/agent-a3test90.jsonl"),
+        file!("release-kestrel/subagents/agent-a3links9.jsonl"),
     ]
 }

@@ -5,12 +5,15 @@
 //!
 //! ```
 //! # use taskledger_interop as interop;
+//! # let ledger = taskledger::Ledger::in_memory(taskledger::Options::default())?;
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("session.jsonl");
 //! # std::fs::write(&path, r#"{"type":"summary","sessionId":"s"}"#)?;
 //! for dataset in interop::find(&[path], None)? {
 //!     let recording = interop::read(&dataset, &Default::default(), &mut |_| {})?;
-//!     println!("{}: {} records", dataset.format, recording.tally.records);
+//!     let mut sink = interop::LedgerSink::new(&ledger);
+//!     let report = interop::import(&mut sink, &recording, false, &mut |_| {})?;
+//!     println!("{} records, {} events", recording.tally.records, report.appended);
 //!     for line in &recording.tally.bad_lines {
 //!         println!("{line}");
 //!     }
@@ -36,6 +39,7 @@ mod error;
 mod fetch;
 pub mod jsonl;
 mod lax;
+mod ledger_sink;
 mod lines;
 mod plan;
 mod recording;
@@ -50,6 +54,7 @@ pub use demo::demo_recording_files;
 pub use detect::{Dataset, Spooled, find, recognise};
 pub use error::{ImportError, ReadError};
 pub use fetch::Proposals;
+pub use ledger_sink::LedgerSink;
 pub use recording::{
     BAD_LINES_KEPT_MAX, BadLine, Format, Grain, Input, Phase, Progress, ReadOptions, Recording,
     Tally, UnknownFormat,

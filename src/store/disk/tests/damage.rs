@@ -293,18 +293,21 @@ fn a_rebuild_from_a_damaged_archive_changes_nothing() {
     assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
 }
 
+/// A tree that is not the one of the made-up log.
+struct Other;
+
+impl Replay for Other {
+    fn push(&mut self, _: Seq, _: &[u8]) -> Result<Vec<Mark>, Error> {
+        Ok(Vec::new())
+    }
+    fn root(&self) -> Root {
+        Root([3; 32])
+    }
+}
+
 #[test]
 fn a_rebuild_that_gives_another_root_is_refused() {
     let (dir, _) = sealed();
-    struct Other;
-    impl Replay for Other {
-        fn push(&mut self, _: Seq, _: &[u8]) -> Result<Vec<Mark>, Error> {
-            Ok(Vec::new())
-        }
-        fn root(&self) -> Root {
-            Root([3; 32])
-        }
-    }
     let error = rebuild(ledger(dir.path()), &small(), &mut Other).unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
     assert_holds(&reopened(dir.path()), 700);

@@ -84,7 +84,7 @@ pub(super) fn head_at(size: u64) -> Head {
 /// Every 16th frame completes a hash.
 pub(super) fn mark_of(number: u64) -> Option<Mark> {
     let hash = [(number % 251) as u8; 32];
-    (number % 16 == 0).then(|| Mark { seq: seq(number), index: number * 2 - 2, hash })
+    number.is_multiple_of(16).then(|| Mark { seq: seq(number), index: number * 2 - 2, hash })
 }
 
 /// Appends frames in groups of one to seven, up to and including number `upto`.

@@ -192,10 +192,10 @@ fn command(
         "upserted" if first => Command::Spawn(spawn(line, task()?, thread()?)?),
         "upserted" => Command::Update(update(line, task()?)?),
         "terminated" => Command::Finish(finish(line, task()?)?),
-        "restored" if line.why.as_deref() == Some("orphaned") => Command::Finish(Finish {
-            outcome: Outcome::Failed,
-            ..finish_of(line, task()?, Outcome::Failed)
-        }),
+        // Only a manager's own ledger can tell that it is gone; here it is a failure like another.
+        "restored" if line.why.as_deref() == Some("orphaned") => {
+            Command::Finish(finish_of(line, task()?, Outcome::Failed))
+        }
         "restored" => Command::Restore(restore(line, task()?, thread()?)?),
         "cancel_requested" => Command::Cancel(cancel(line, &task, &thread)?),
         "messaged" => {
@@ -265,12 +265,14 @@ fn finish_of(line: &EventLine, task: TaskId, outcome: Outcome) -> Finish {
 
 fn restore(line: &EventLine, task: TaskId, thread: ThreadId) -> Result<Restore, String> {
     let word = line.status.as_deref().unwrap_or(TaskStatus::Running.as_str());
+    let status = status(word).ok_or_else(|| unknown("status", word))?;
+    let ended = |line: &EventLine, kind| part(line, kind).filter(|_| status.is_terminal());
     Ok(Restore {
         spawn: spawn(line, task, thread)?,
-        status: status(word).ok_or_else(|| unknown("status", word))?,
-        error: part(line, "error"),
-        result: part(line, "result"),
-        completed: line.completed_at_ms.map(Millis),
+        status,
+        error: ended(line, "error"),
+        result: ended(line, "result"),
+        completed: line.completed_at_ms.filter(|_| status.is_terminal()).map(Millis),
     })
 }
 

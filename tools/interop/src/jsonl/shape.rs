@@ -1,5 +1,6 @@
 //! What a line of the native format holds, and how an entry becomes one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 use taskledger::event::{
@@ -11,7 +12,7 @@ use taskledger::event::{
 pub const SCHEMA: &str = "taskledger.event/v1";
 
 /// One event. What does not belong to its action is absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EventLine {
     /// [`SCHEMA`].
@@ -108,7 +109,7 @@ pub struct EventLine {
 }
 
 /// Who did something.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CauseLine {
     /// The task whose code did it.
@@ -126,7 +127,7 @@ pub struct CauseLine {
 }
 
 /// A task as its spawn or update records it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RecordLine {
     /// What kind of task.
@@ -148,7 +149,7 @@ pub struct RecordLine {
 }
 
 /// A parent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ParentLine {
     /// Its id.
@@ -162,7 +163,7 @@ pub struct ParentLine {
 }
 
 /// Who runs a task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HostLine {
     /// `managed`, `external` or `imported`.
@@ -176,7 +177,7 @@ pub struct HostLine {
 }
 
 /// Texts that were erased.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RedactsLine {
     /// The event.
@@ -186,7 +187,7 @@ pub struct RedactsLine {
 }
 
 /// A copied history.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct OriginLine {
     /// The ledger that was copied: 32 hexadecimal digits.
