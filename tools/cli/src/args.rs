@@ -66,6 +66,9 @@ pub struct Global {
     /// When to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
+    /// Open without changing any file, and in spite of damage; takes no appends
+    #[arg(long, global = true)]
+    pub read_only: bool,
     /// Do not show the progress of long work
     #[arg(long, global = true)]
     pub no_progress: bool,

@@ -10,6 +10,7 @@ use std::{fmt, process::ExitCode};
 use taskledger::{
     ledger::{AppendError, CopyError, OpenError, ReadError},
     query::{PointError, PredicateError, QueryError},
+    state::Rejection,
     store,
 };
 use taskledger_interop as interop;
@@ -127,7 +128,8 @@ fn judge_one(error: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<
 }
 
 const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where, and \
-                      `taskledger rebuild` makes the sealed blocks anew from archive and journal";
+                      `taskledger rebuild` makes the sealed blocks anew from archive and journal; \
+                      --read-only shows what can be read all the same";
 
 fn of_open(error: &OpenError) -> (Exit, Option<String>) {
     let (exit, hint) = match error {
@@ -157,6 +159,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
 fn of_append(error: &AppendError) -> (Exit, Option<String>) {
     let (exit, hint) = match error {
         AppendError::TooLarge { .. } | AppendError::Invalid { .. } => (Exit::Usage, None),
+        AppendError::Rejected(rejection) => (of_rejection(rejection), None),
         AppendError::DiskFull => (Exit::Unavailable, Some("nothing was written: make space")),
         AppendError::NotPrimary => (Exit::Refused, None),
         AppendError::OutcomeUnknown { .. } => {
@@ -166,6 +169,18 @@ fn of_append(error: &AppendError) -> (Exit, Option<String>) {
         _ => (Exit::Failure, None),
     };
     (exit, hint.map(str::to_owned))
+}
+
+/// What no state of the ledger would allow is wrong usage; the rest is an answer.
+fn of_rejection(rejection: &Rejection) -> Exit {
+    match rejection {
+        Rejection::TooLarge { .. }
+        | Rejection::TooDeep { .. }
+        | Rejection::BadNumber { .. }
+        | Rejection::InvalidName { .. }
+        | Rejection::InvalidLabel { .. } => Exit::Usage,
+        _ => Exit::Failure,
+    }
 }
 
 fn of_read(error: &ReadError) -> (Exit, Option<String>) {

@@ -196,8 +196,12 @@ pub struct VerifyBody {
     pub size: u64,
     /// The root over them, in hex.
     pub root: String,
-    /// What was found.
+    /// What was found, by event.
     pub findings: Vec<FindingItem>,
+    /// Findings beyond those that are told.
+    pub more_findings: u64,
+    /// What was noticed and is harmless: it changes no answer and loses nothing.
+    pub notes: Vec<FindingItem>,
 }
 
 /// One thing that an audit found.

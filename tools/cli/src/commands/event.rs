@@ -45,7 +45,7 @@ fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
     let look = out.look;
     out.line(&events::line(entry, Around::Nothing, &look))?;
     let mut field = |name: &str, value: &str| {
-        let name = Paint::Dim.on(&format!("{name:<15}"), &look);
+        let name = Paint::Dim.on(&format!("{name:<20}"), &look);
         if value.is_empty() { Ok(()) } else { out.line(&format!("{name} {}", look.safe(value))) }
     };
     field("occurred", &time::show(entry.event.occurred, &look))?;
