@@ -11,7 +11,7 @@ use crate::{
     proof::Tree,
     state::LedgerState,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// A root that the events up to some size are known to have had, and who says so.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub(super) struct History {
     witnesses: BTreeMap<u64, Vec<Witness>>,
     /// Digests of the states that snapshots claim.
     snapshots: BTreeMap<u64, [u8; 32]>,
+    marks: BTreeMap<u64, [u8; 32]>,
     unreadable: bool,
 }
 
@@ -44,19 +45,25 @@ impl History {
         self.snapshots.insert(size, digest);
     }
 
-    pub(super) fn head(&self) -> Head {
-        self.tree.head()
-    }
-
     /// Whether a frame could not be read, so that what follows it cannot be judged.
     pub(super) fn is_unreadable(&self) -> bool {
         self.unreadable
+    }
+
+    /// The tree's hash with this index, if the events so far complete it.
+    pub(super) fn mark(&self, index: u64) -> Option<[u8; 32]> {
+        self.marks.get(&index).copied()
     }
 
     /// Checks the next frame, which should be event `seq`.
     pub(super) fn frame(&mut self, seq: Seq, frame: &[u8], findings: &mut Findings) {
         if self.unreadable {
             return;
+        }
+        if seq.get() != self.tree.size() + 1 {
+            self.unreadable = true;
+            let detail = format!("event {seq} follows {}", self.tree.size());
+            return findings.add(Seq::new(self.tree.size() + 1), FindingKind::Gap, detail);
         }
         let (leaf, entry) = match (codec::leaf(frame), codec::decode(frame)) {
             (Ok(leaf), Ok(entry)) => (leaf, entry),
@@ -74,17 +81,22 @@ impl History {
         if let Err(error) = codec::check_parts(&entry) {
             findings.add(seq, FindingKind::Part, error.to_string());
         }
-        self.tree.push(leaf);
+        let completed = self.tree.push(leaf).into_iter();
+        self.marks.extend(completed.map(|mark| (mark.index, mark.hash)));
         self.state.apply(&entry);
         self.check_witnesses(findings);
         self.check_snapshot(findings);
     }
 
     /// Holds the current root against a witness met on the way, such as a commit's record.
-    pub(super) fn check_root(&self, root: Root, who: &str, findings: &mut Findings) {
-        if !self.unreadable && self.tree.root() != root {
-            let detail = format!("{who} says {root}, the events give {}", self.tree.root());
-            findings.add(self.tree.head().seq(), FindingKind::Root, detail);
+    pub(super) fn check_root(&self, said: Head, who: &Path, findings: &mut Findings) {
+        let found = self.tree.head();
+        if !self.unreadable && found != said {
+            let Head { size, root } = said;
+            let who = who.display();
+            let detail =
+                format!("{who} says {root} after {size} events; {} give {}", found.size, found.root);
+            findings.add(said.seq(), FindingKind::Root, detail);
         }
     }
 

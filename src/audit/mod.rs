@@ -7,6 +7,9 @@ mod history;
 mod live;
 mod report;
 mod rules;
+mod sealed;
+mod verify;
 
 pub use live::verify_reader;
 pub use report::{FINDINGS_MAX, Finding, FindingKind, Report};
+pub use verify::{VerifyOptions, verify};

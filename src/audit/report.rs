@@ -33,6 +33,8 @@ pub enum FindingKind {
     Root,
     /// The events do not hash to the checkpoint that was given.
     Checkpoint,
+    /// Events are in no file, though later ones are.
+    Gap,
     /// Events are missing at the end.
     LostTail,
     /// A journal file is damaged.
@@ -47,8 +49,9 @@ pub enum FindingKind {
     Sealed,
     /// A snapshot is not the fold of its events.
     Snapshot,
-    /// A file that no ledger has.
-    Stray,
+    /// Something that changes no answer and loses nothing: a file that no ledger has, bytes that
+    /// nobody reads, the end of a commit that was torn and that nobody was promised.
+    Harmless,
 }
 
 impl FindingKind {
@@ -62,6 +65,7 @@ impl FindingKind {
             Self::Part => "part",
             Self::Root => "root",
             Self::Checkpoint => "checkpoint",
+            Self::Gap => "gap",
             Self::LostTail => "lost_tail",
             Self::Journal => "journal",
             Self::Archive => "archive",
@@ -69,7 +73,7 @@ impl FindingKind {
             Self::Node => "node",
             Self::Sealed => "sealed",
             Self::Snapshot => "snapshot",
-            Self::Stray => "stray",
+            Self::Harmless => "harmless",
         }
     }
 }
@@ -95,6 +99,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings beyond the first [`FINDINGS_MAX`].
     pub more_findings: u64,
+    /// What was noticed and is harmless: it changes no answer and loses nothing.
+    pub notes: Vec<Finding>,
 }
 
 impl Report {
@@ -116,6 +122,7 @@ impl Report {
 pub(super) struct Findings {
     kept: Vec<Finding>,
     more: u64,
+    notes: Vec<Finding>,
 }
 
 impl Findings {
@@ -125,8 +132,11 @@ impl Findings {
         kind: FindingKind,
         detail: impl Into<String>,
     ) {
-        if self.kept.len() < FINDINGS_MAX {
-            self.kept.push(Finding { seq: seq.into(), kind, detail: detail.into() });
+        let finding = Finding { seq: seq.into(), kind, detail: detail.into() };
+        if kind == FindingKind::Harmless {
+            self.notes.push(finding);
+        } else if self.kept.len() < FINDINGS_MAX {
+            self.kept.push(finding);
         } else {
             self.more += 1;
         }
@@ -135,6 +145,6 @@ impl Findings {
     pub(super) fn report(mut self, head: Head) -> Report {
         self.kept.sort_by_key(|finding| finding.seq);
         let Head { size, root } = head;
-        Report { size, root, findings: self.kept, more_findings: self.more }
+        Report { size, root, findings: self.kept, more_findings: self.more, notes: self.notes }
     }
 }

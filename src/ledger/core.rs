@@ -25,7 +25,8 @@ pub(super) struct Core {
     tree: Tree,
     ledger: LedgerId,
     node: NodeId,
-    epoch: Epoch,
+    /// Tells the epoch that this writer begins, if it begins one, from another of that number.
+    epoch_nonce: u64,
     /// Why this writer began, until that is in the log.
     began: Option<Began>,
     /// Task numbers below this may have been given out and lost with the power.
@@ -37,7 +38,7 @@ pub(super) struct Core {
 pub(super) struct Writer {
     pub(super) ledger: LedgerId,
     pub(super) node: NodeId,
-    pub(super) epoch: Epoch,
+    pub(super) epoch_nonce: u64,
     pub(super) began: Began,
     pub(super) number_floor: u64,
 }
@@ -70,8 +71,8 @@ pub(super) struct Surroundings<'a> {
 impl Core {
     pub(super) fn new(state: LedgerState, tree: Tree, writer: Writer) -> Self {
         assert_eq!(state.size(), tree.size(), "state and tree are of the same events");
-        let Writer { ledger, node, epoch, began, number_floor } = writer;
-        Self { state, tree, ledger, node, epoch, began: Some(began), number_floor }
+        let Writer { ledger, node, epoch_nonce, began, number_floor } = writer;
+        Self { state, tree, ledger, node, epoch_nonce, began: Some(began), number_floor }
     }
 
     pub(super) fn state(&self) -> &LedgerState {
@@ -80,11 +81,6 @@ impl Core {
 
     pub(super) fn tree(&self) -> &Tree {
         &self.tree
-    }
-
-    /// The number that the next assigned task id would have.
-    pub(super) fn next_number(&self) -> u64 {
-        self.state.next_number().max(self.number_floor)
     }
 
     /// The incarnation of this writer, recorded or not.
@@ -214,6 +210,19 @@ impl Core {
         self.write(staging, draft, around)
     }
 
+    /// The epoch in charge, or the next one if the event begins it. Asked when the event is
+    /// written: a copy learns which epochs there were only after it was created.
+    fn epoch_of(&self, state: &LedgerState, action: &Action) -> Epoch {
+        let nonce = self.epoch_nonce;
+        match (state.epoch(), action) {
+            (None, _) => Epoch { number: 1, nonce },
+            (Some(before), Action::Began { why, .. }) if *why != Began::Opened => {
+                Epoch { number: before.number.saturating_add(1), nonce }
+            }
+            (Some(current), _) => current,
+        }
+    }
+
     /// Numbers a draft, links it to the events before it, and adds its frame.
     fn write(
         &self,
@@ -234,7 +243,7 @@ impl Core {
             .unzip();
         let event = Event {
             seq,
-            epoch: self.epoch,
+            epoch: self.epoch_of(state, &draft.action),
             recorded: around.now.max(state.recorded()),
             occurred: draft.occurred,
             prev_in_thread: draft.thread.as_ref().and_then(|id| Some(state.thread(id)?.last_seq)),

@@ -197,6 +197,7 @@ impl From<Rejection> for AppendError {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::Conflict { expected, actual } => Self::Conflict { expected, actual },
+            Rejection::TooLarge { what, len, max } => Self::TooLarge { what, len, max },
             rule => Self::Rejected(rule),
         }
     }

@@ -12,6 +12,7 @@ mod open;
 mod options;
 mod origin;
 mod reader;
+mod repair;
 mod shared;
 mod writer;
 
@@ -26,6 +27,7 @@ pub use self::{
 use self::{
     open::Identity,
     origin::OriginNote,
+    shared::Shared,
     writer::{Request, WriterThread},
 };
 use crate::{
@@ -156,7 +158,7 @@ impl Ledger {
         Self::start(store.clone(), store, &identity, options)
     }
 
-    pub(crate) fn start(
+    fn start(
         log: Arc<dyn FrameLog>,
         snapshots: Arc<dyn SnapshotStore>,
         identity: &Identity,
@@ -173,15 +175,26 @@ impl Ledger {
                 let during = "start of the writer thread";
                 OpenError::Io(store::Error::Io { during, path: None, source })
             })?;
-        let reader = Reader::new(shared, identity.ledger);
+        Ok(Self::of(shared, identity.ledger, options, incarnation, Some((queue, thread))))
+    }
+
+    /// A handle; without a writer it takes no appends.
+    fn of(
+        shared: Arc<Shared>,
+        ledger: LedgerId,
+        options: Options,
+        incarnation: u64,
+        writer: Option<(SyncSender<Request>, JoinHandle<()>)>,
+    ) -> Self {
+        let (queue, thread) = writer.unzip();
         let inner = Inner {
-            reader,
+            reader: Reader::new(shared, ledger),
             options,
-            queue: Mutex::new(Some(queue)),
-            thread: Mutex::new(Some(thread)),
+            queue: Mutex::new(queue),
+            thread: Mutex::new(thread),
             incarnation,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     fn create_copy(

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     codec,
     event::Began,
-    ids::{Epoch, Head, LedgerId, NodeId, Seq},
+    ids::{Head, LedgerId, NodeId, Seq},
     proof::Tree,
     snapshot,
     state::LedgerState,
@@ -48,9 +48,13 @@ pub(super) fn load(
     log.resume(marks)?;
 
     let number_floor = log.reserved();
-    let (began, epoch) = take_charge(&state, identity, options);
-    let writer =
-        Writer { ledger: identity.ledger, node: identity.node, epoch, began, number_floor };
+    let writer = Writer {
+        ledger: identity.ledger,
+        node: identity.node,
+        epoch_nonce: options.entropy.number(),
+        began: why(&state, identity),
+        number_floor,
+    };
     let published = Published { state: state.clone(), tree: tree.clone() };
     let shared =
         Shared::new(log, snapshots, published, snapshot_at, options.snapshots_kept);
@@ -131,17 +135,12 @@ fn replay(
     Ok((tree, marks))
 }
 
-/// Why this writer begins, and the epoch it writes in: a mere opening never changes the epoch.
-fn take_charge(state: &LedgerState, identity: &Identity, options: &Options) -> (Began, Epoch) {
-    let next = |number| Epoch { number, nonce: options.entropy.number() };
-    let known = state.epoch();
-    if state.ledger() == Some(identity.ledger) {
-        return (Began::Opened, known.unwrap_or_else(|| next(1)));
-    }
-    let number = known.map_or(1, |epoch| epoch.number.saturating_add(1));
-    match &identity.origin {
-        None => (Began::Created, next(number)),
-        Some(OriginNote::Forked(origin)) => (Began::Forked(*origin), next(number)),
-        Some(OriginNote::RestoredFrom(origin)) => (Began::RestoredFrom(*origin), next(number)),
+/// Why this writer begins.
+fn why(state: &LedgerState, identity: &Identity) -> Began {
+    match identity.origin {
+        _ if state.ledger() == Some(identity.ledger) => Began::Opened,
+        None => Began::Created,
+        Some(OriginNote::Forked(origin)) => Began::Forked(origin),
+        Some(OriginNote::RestoredFrom(origin)) => Began::RestoredFrom(origin),
     }
 }

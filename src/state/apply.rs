@@ -5,7 +5,11 @@
 //! thread, or what had happened by some moment), so it never asks for the event before. An event
 //! about a task that the state does not hold moves the head and nothing else.
 
-use super::{LedgerState, RunningName, Task, Text, Thread, number_of, trimmed};
+use super::{
+    LedgerState, RunningName, Task, Text, Thread, number_of,
+    roster::{Run, Slot},
+    trimmed,
+};
 use crate::{
     event::{
         Action, CancelScope, Entry, Event, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
@@ -14,6 +18,7 @@ use crate::{
     ids::{LedgerId, RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
+use imbl::Vector;
 use std::sync::Arc;
 
 impl LedgerState {
@@ -28,8 +33,8 @@ impl LedgerState {
         match &event.action {
             Action::Upserted { record } => match self.subject(event) {
                 Subject::Held(row) => self.updated(row, entry, record),
-                Subject::New { task, thread } => {
-                    self.inserted(task, thread, entry, Inserted::running(record));
+                Subject::New(new) => {
+                    self.inserted(new, entry, record, (TaskStatus::Running, None));
                 }
                 Subject::Nothing => {}
             },
@@ -53,9 +58,11 @@ impl LedgerState {
         let (Some(task), Some(thread)) = (&event.task, &event.thread) else {
             return Subject::Nothing;
         };
-        let Some(row) = self.tasks.find(task) else { return Subject::New { task, thread } };
-        let owned = self.tasks.row(row).is_some_and(|held| held.thread == *thread);
-        if owned { Subject::Held(row) } else { Subject::Nothing }
+        match self.tasks.probe(task.as_str()) {
+            Ok((row, held)) if held.thread == *thread => Subject::Held(row),
+            Ok(_) => Subject::Nothing,
+            Err(slot) => Subject::New(New { slot, task, thread }),
+        }
     }
 
     /// Counts an event about a task of this state, and lets `change` have the task.
@@ -70,14 +77,17 @@ impl LedgerState {
         }
     }
 
-    fn inserted(&mut self, id: &TaskId, thread: &ThreadId, entry: &Entry, new: Inserted<'_>) {
-        let Inserted { record, status, completed } = new;
+    fn inserted(
+        &mut self,
+        new: New<'_>,
+        entry: &Entry,
+        record: &TaskRecord,
+        (status, completed): (TaskStatus, Option<Millis>),
+    ) {
+        let New { slot, task: id, thread } = new;
         let event = &entry.event;
         let row = self.tasks.len();
-        let home = match self.threads.find(thread) {
-            Some(home) => home,
-            None => self.threads.push(thread.clone(), Thread::starting(thread.clone(), event)),
-        };
+        let home = self.threads.place(thread.as_str(), || Thread::starting(thread.clone(), event));
         let Some(held) = self.threads.row_mut(home) else { return };
         held.note(event);
         held.tasks += 1;
@@ -104,37 +114,48 @@ impl LedgerState {
             events: 1,
             home,
         };
-        self.index(row, &task);
-        self.tasks.push(id.clone(), task);
+        let parent = self.local(task.record.parent.as_ref());
+        self.enter(slot, task, parent);
     }
 
-    /// Enters a new task in every index.
-    pub(super) fn index(&mut self, row: usize, task: &Task) {
+    /// Enters a new task, whose parent may have a place here, in every index.
+    pub(super) fn enter(&mut self, slot: Slot, task: Task, parent: Option<usize>) {
+        let task = Arc::new(task);
+        let row = self.tasks.push(slot, Arc::clone(&task));
         if let Some(Some(number)) = number_of(task.id.as_str()) {
             self.next_number = self.next_number.max(number + 1);
         }
-        self.index_parent(row, task.record.parent.as_ref());
+        if let Some(Parent::Local(id)) = &task.record.parent {
+            self.children.link(id, parent, row);
+        }
+        self.children.arrived(&task.id, row);
         if let Some(run) = &task.record.run {
-            self.runs.entry(trimmed_run(run)).or_default().insert(row);
+            let new = || Run { id: trimmed_run(run), rows: Vector::new() };
+            let place = self.runs.place(trimmed(run), new);
+            if let Some(run) = self.runs.row_mut(place) {
+                run.rows.push_back(row);
+            }
         }
         if task.status == TaskStatus::Running && is_managed(&task.record) {
             self.managed.insert(row);
-            self.names.extend(running_name(row, task));
+            self.names.extend(running_name(row, &task));
         }
     }
 
-    fn index_parent(&mut self, row: usize, parent: Option<&Parent>) {
-        if let Some(Parent::Local(parent)) = parent {
-            self.children.entry(parent.clone()).or_default().insert(row);
+    /// The place of a parent, if it is here.
+    fn local(&self, parent: Option<&Parent>) -> Option<usize> {
+        match parent {
+            Some(Parent::Local(id)) => self.tasks.find(id.as_str()),
+            Some(Parent::External { .. }) | None => None,
         }
     }
 
-    fn unindex_parent(&mut self, row: usize, parent: Option<&Parent>) {
-        let Some(Parent::Local(parent)) = parent else { return };
-        let Some(rows) = self.children.get_mut(parent) else { return };
-        rows.remove(&row);
-        if rows.is_empty() {
-            self.children.remove(parent);
+    fn relink(&mut self, row: usize, before: Option<&Parent>, after: Option<&Parent>) {
+        if let Some(Parent::Local(id)) = before {
+            self.children.unlink(id, self.local(before), row);
+        }
+        if let Some(Parent::Local(id)) = after {
+            self.children.link(id, self.local(after), row);
         }
     }
 
@@ -158,8 +179,7 @@ impl LedgerState {
         }
         if task.record.parent != record.parent {
             let before = std::mem::replace(&mut task.record.parent, record.parent.clone());
-            self.unindex_parent(row, before.as_ref());
-            self.index_parent(row, record.parent.as_ref());
+            self.relink(row, before.as_ref(), record.parent.as_ref());
         }
     }
 
@@ -194,10 +214,7 @@ impl LedgerState {
         match why {
             Restored::Orphaned { completed } => self.ended(entry, TaskStatus::Failed, *completed),
             Restored::Snapshot { record, status, completed } => match self.subject(&entry.event) {
-                Subject::New { task, thread } => {
-                    let new = Inserted { record, status: *status, completed: *completed };
-                    self.inserted(task, thread, entry, new);
-                }
+                Subject::New(new) => self.inserted(new, entry, record, (*status, *completed)),
                 Subject::Held(_) => self.about_task(&entry.event, Task::note),
                 Subject::Nothing => {}
             },
@@ -225,7 +242,7 @@ impl LedgerState {
 
     /// Counts an event about a whole thread of this state.
     fn about_thread(&mut self, event: &Event) {
-        let row = event.thread.as_ref().and_then(|thread| self.threads.find(thread));
+        let row = event.thread.as_ref().and_then(|thread| self.threads.find(thread.as_str()));
         if let Some(thread) = row.and_then(|row| self.threads.row_mut(row)) {
             thread.note(event);
         }
@@ -235,7 +252,7 @@ impl LedgerState {
         let known = self.redactions.entry(seq).or_default();
         known.parts = union(known.parts, parts);
         known.task = known.task.take().or_else(|| event.task.clone());
-        let row = event.task.as_ref().and_then(|task| self.tasks.find(task));
+        let row = event.task.as_ref().and_then(|task| self.tasks.find(task.as_str()));
         if let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) {
             task.erase(seq, parts);
         }
@@ -260,23 +277,17 @@ enum Subject<'e> {
     /// The one in this place.
     Held(usize),
     /// One that the state does not hold.
-    New { task: &'e TaskId, thread: &'e ThreadId },
+    New(New<'e>),
     /// None, or one of another thread.
     Nothing,
 }
 
-/// What a new task starts with.
+/// A task that the state does not hold, and where it is to go.
 #[derive(Clone, Copy)]
-struct Inserted<'e> {
-    record: &'e TaskRecord,
-    status: TaskStatus,
-    completed: Option<Millis>,
-}
-
-impl<'e> Inserted<'e> {
-    fn running(record: &'e TaskRecord) -> Self {
-        Self { record, status: TaskStatus::Running, completed: None }
-    }
+struct New<'e> {
+    slot: Slot,
+    task: &'e TaskId,
+    thread: &'e ThreadId,
 }
 
 fn description(entry: &Entry) -> Option<Text> {

@@ -131,10 +131,10 @@ impl LedgerState {
     fn read_threads(&mut self, from: &mut Reader<'_>) -> Result<(), DecodeError> {
         for _ in 0..from.count()? {
             let thread = read_thread(from)?;
-            if self.threads.find(&thread.id).is_some() {
+            let Err(slot) = self.threads.probe(thread.id.as_str()) else {
                 return Err(from.invalid("thread: its id is not new"));
-            }
-            self.threads.push(thread.id.clone(), thread);
+            };
+            self.threads.push(slot, Arc::new(thread));
         }
         Ok(())
     }
@@ -146,20 +146,19 @@ impl LedgerState {
         }
         let mut words = Dictionary::default();
         for (row, id) in ids.iter().enumerate() {
-            if self.tasks.find(id).is_some() {
+            let Err(slot) = self.tasks.probe(id.as_str()) else {
                 return Err(from.invalid("task: its id is not new"));
-            }
-            let task = self.read_task(from, &mut words, id, &ids)?;
+            };
+            let (task, parent) = self.read_task(from, &mut words, id, &ids)?;
             let thread = self.threads.row_mut(task.home);
             let thread = thread.ok_or_else(|| from.invalid("thread of a task"))?;
             thread.rows.push_back(row);
             thread.tasks += 1;
             thread.counts.add(task.status);
             self.counts.add(task.status);
-            self.index(row, &task);
-            self.tasks.push(id.clone(), task);
+            self.enter(slot, task, parent);
         }
-        if words.absent.iter().any(|id| self.tasks.find(id).is_some()) {
+        if words.absent.iter().any(|id| self.tasks.find(id.as_str()).is_some()) {
             return Err(from.invalid("parent: it is here"));
         }
         Ok(())
@@ -188,13 +187,14 @@ impl LedgerState {
         words: &mut Dictionary,
         id: &TaskId,
         ids: &[TaskId],
-    ) -> Result<Task, DecodeError> {
+    ) -> Result<(Task, Option<usize>), DecodeError> {
         let home = usize::try_from(from.number()?).unwrap_or(usize::MAX);
         let thread = self.threads.row(home).ok_or_else(|| from.invalid("thread of a task"))?;
-        Ok(Task {
+        let (record, parent) = read_record(from, words, ids)?;
+        let task = Task {
             id: id.clone(),
             thread: thread.id.clone(),
-            record: read_record(from, words, ids)?,
+            record,
             status: read_status(from)?,
             description: read_text(from)?,
             error: from.option(read_text)?,
@@ -208,7 +208,8 @@ impl LedgerState {
             last_activity: Millis(from.number()?),
             events: from.number()?,
             home,
-        })
+        };
+        Ok((task, parent))
     }
 
     fn write_record(&self, to: &mut Writer, words: &mut Dictionary, record: &TaskRecord) {
@@ -217,7 +218,7 @@ impl LedgerState {
         match &record.parent {
             None => to.tag(0),
             Some(Parent::Local(parent)) => {
-                if let Some(row) = self.tasks.find(parent) {
+                if let Some(row) = self.tasks.find(parent.as_str()) {
                     to.tag(1);
                     to.count(row);
                 } else {
@@ -258,16 +259,20 @@ struct Dictionary {
     absent: Vec<TaskId>,
 }
 
+/// A record, and the place of its parent.
 fn read_record(
     from: &mut Reader<'_>,
     words: &mut Dictionary,
     ids: &[TaskId],
-) -> Result<TaskRecord, DecodeError> {
+) -> Result<(TaskRecord, Option<usize>), DecodeError> {
     let label = |text: &str| Ok(text.into());
-    Ok(TaskRecord {
-        task_type: words.labels.read(from, label)?,
-        name: from.option(|from| words.labels.read(from, label))?,
-        parent: read_parent(from, words, ids)?,
+    let task_type = words.labels.read(from, label)?;
+    let name = from.option(|from| words.labels.read(from, label))?;
+    let (parent, place) = read_parent(from, words, ids)?;
+    let record = TaskRecord {
+        task_type,
+        name,
+        parent,
         run: from.option(|from| words.runs.read(from, RunId::new))?,
         call: from.option(|from| from.id(CallId::new))?,
         agent: from.option(|from| words.agents.read(from, AgentId::new))?,
@@ -281,19 +286,21 @@ fn read_record(
             2 => Host::Imported,
             _ => return Err(from.invalid("host")),
         },
-    })
+    };
+    Ok((record, place))
 }
 
 fn read_parent(
     from: &mut Reader<'_>,
     words: &mut Dictionary,
     ids: &[TaskId],
-) -> Result<Option<Parent>, DecodeError> {
-    Ok(Some(match from.tag()? {
-        0 => return Ok(None),
+) -> Result<(Option<Parent>, Option<usize>), DecodeError> {
+    let parent = match from.tag()? {
+        0 => return Ok((None, None)),
         1 => {
             let row = usize::try_from(from.number()?).unwrap_or(usize::MAX);
-            Parent::Local(ids.get(row).ok_or_else(|| from.invalid("parent"))?.clone())
+            let id = ids.get(row).ok_or_else(|| from.invalid("parent"))?;
+            return Ok((Some(Parent::Local(id.clone())), Some(row)));
         }
         2 => {
             let id = from.id(TaskId::new)?;
@@ -305,7 +312,8 @@ fn read_parent(
             id: from.id(TaskId::new)?,
         },
         _ => return Err(from.invalid("parent")),
-    }))
+    };
+    Ok((Some(parent), None))
 }
 
 const fn status_tag(status: TaskStatus) -> u8 {

@@ -33,8 +33,8 @@ use crate::{
     ids::{Epoch, Key, LedgerId, RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
-use imbl::{HashMap, OrdMap, OrdSet, Vector};
-use roster::{Keys, Roster};
+use imbl::{OrdMap, OrdSet, Vector};
+use roster::{Children, Keys, Roster, Run};
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 pub use roster::KEYS_MAX;
@@ -53,16 +53,16 @@ pub struct LedgerState {
     ledger: Option<LedgerId>,
     incarnation: u64,
     epochs: Vector<(Seq, Epoch)>,
-    tasks: Roster<TaskId, Task>,
-    threads: Roster<ThreadId, Thread>,
+    tasks: Roster<Task>,
+    threads: Roster<Thread>,
     counts: Counts,
     next_number: u64,
     run_marks: OrdMap<RunId, Seq>,
     redactions: OrdMap<Seq, Redaction>,
     keys: Keys,
     // What follows can be rebuilt from `tasks`; `encode` does.
-    children: HashMap<TaskId, OrdSet<usize>>,
-    runs: HashMap<RunId, OrdSet<usize>>,
+    children: Children,
+    runs: Roster<Run>,
     managed: OrdSet<usize>,
     names: OrdSet<RunningName>,
 }
@@ -121,7 +121,7 @@ impl LedgerState {
     /// The task with this id. O(1).
     #[must_use]
     pub fn task(&self, id: &TaskId) -> Option<&Arc<Task>> {
-        self.tasks.get(id)
+        self.tasks.get(id.as_str())
     }
 
     /// Every task.
@@ -138,7 +138,7 @@ impl LedgerState {
     /// The thread with this id. O(1).
     #[must_use]
     pub fn thread(&self, id: &ThreadId) -> Option<&Arc<Thread>> {
-        self.threads.get(id)
+        self.threads.get(id.as_str())
     }
 
     /// Every thread that has had a task.
@@ -148,20 +148,20 @@ impl LedgerState {
 
     /// The tasks of a thread. O(result).
     pub fn tasks_in(&self, thread: &ThreadId) -> impl Iterator<Item = &Arc<Task>> {
-        let rows = self.threads.get(thread).into_iter().flat_map(|t| t.rows.iter());
+        let rows = self.threads.get(thread.as_str()).into_iter().flat_map(|t| t.rows.iter());
         rows.filter_map(|row| self.tasks.row(*row))
     }
 
     /// The tasks that have this task of this ledger as their parent. O(result).
     pub fn children(&self, parent: &TaskId) -> impl Iterator<Item = &Arc<Task>> {
-        let rows = self.children.get(parent).into_iter().flatten();
-        rows.filter_map(|row| self.tasks.row(*row))
+        let rows = self.tasks.find(parent.as_str()).into_iter();
+        rows.flat_map(|row| self.children.of(row)).filter_map(|row| self.tasks.row(row))
     }
 
     /// The tasks that this run spawned, nested ones too. Spaces around run ids do not count.
     /// O(result).
     pub fn tasks_of_run(&self, run: &RunId) -> impl Iterator<Item = &Arc<Task>> {
-        let rows = self.runs.get(trimmed(run)).into_iter().flatten();
+        let rows = self.runs.get(trimmed(run)).into_iter().flat_map(|run| run.rows.iter());
         rows.filter_map(|row| self.tasks.row(*row))
     }
 
@@ -248,7 +248,7 @@ impl LedgerState {
     pub fn mask(&mut self, later: &Self) {
         let Some(end) = Seq::last_of(self.size) else { return };
         for (seq, redaction) in later.redactions.range(..=end) {
-            let row = redaction.task.as_ref().and_then(|task| self.tasks.find(task));
+            let row = redaction.task.as_ref().and_then(|task| self.tasks.find(task.as_str()));
             let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) else { continue };
             task.erase(*seq, redaction.parts);
         }

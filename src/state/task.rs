@@ -1,5 +1,6 @@
 //! What is known of one task and of one thread.
 
+use super::roster::Row;
 use crate::{
     event::{Entry, Event, PartKind, PartSet, TaskRecord, TaskStatus},
     ids::{Seq, TaskId, ThreadId},
@@ -49,6 +50,12 @@ pub struct Task {
     pub(super) home: usize,
 }
 
+impl Row for Task {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
 impl Task {
     /// Counts one more event about this task.
     pub(super) fn note(&mut self, event: &Event) {
@@ -62,7 +69,8 @@ impl Task {
         self.last_activity = self.last_activity.max(event.occurred);
     }
 
-    /// Takes away the texts that came with event `seq`.
+    /// Takes away the texts that came with event `seq`. In an empty one there is nothing to take:
+    /// it may be that of an event without such a part.
     pub(super) fn erase(&mut self, seq: Seq, parts: PartSet) {
         let Self { description, error, result, .. } = self;
         let texts = [
@@ -71,7 +79,9 @@ impl Task {
             (PartKind::Result, result.as_mut()),
         ];
         for (kind, text) in texts {
-            if let Some(text) = text.filter(|text| text.seq == seq && parts.contains(kind)) {
+            if let Some(text) = text.filter(|text| text.seq == seq && parts.contains(kind))
+                && text.len > 0
+            {
                 text.body = TextBody::Erased;
             }
         }
@@ -105,6 +115,7 @@ impl Text {
     pub(super) fn of(entry: &Entry, kind: PartKind) -> Option<Self> {
         let promised = entry.event.parts.iter().find(|part| part.kind == kind)?;
         let text = match entry.text(kind) {
+            None if promised.len == 0 => Self::empty(entry.event.seq),
             None => Self { seq: entry.event.seq, len: promised.len, body: TextBody::Erased },
             Some(text) if text.len() <= TEXT_KEPT_BYTES_MAX => {
                 Self::keeping(entry.event.seq, Arc::clone(text))
@@ -156,6 +167,12 @@ pub struct Thread {
     pub last_seq: Seq,
     /// The places of its tasks.
     pub(super) rows: Vector<usize>,
+}
+
+impl Row for Thread {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
 }
 
 impl Thread {

@@ -13,19 +13,19 @@ use taskledger::{
 use tempfile::TempDir;
 
 /// Small journals, so that a few events reach every kind of file.
-fn small() -> Options {
+pub(crate) fn small() -> Options {
     let store =
         DiskOptions { journal_bytes: 64 << 10, checkpoint_every: None, ..DiskOptions::default() };
     Options { store, entropy: std::sync::Arc::new(OsEntropy), ..options() }
 }
 
-fn directory() -> (TempDir, std::path::PathBuf) {
+pub(crate) fn directory() -> (TempDir, std::path::PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("ledger");
     (temporary, path)
 }
 
-fn fill(ledger: &Ledger, tasks: std::ops::Range<u32>) {
+pub(crate) fn fill(ledger: &Ledger, tasks: std::ops::Range<u32>) {
     for n in tasks {
         let text = format!("task {n} could not: {}", "x".repeat(500));
         let id = format!("t{n}");

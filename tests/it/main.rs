@@ -9,6 +9,7 @@
 )]
 
 mod append;
+mod audit;
 mod disk;
 mod follow;
 mod redaction;

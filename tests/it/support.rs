@@ -11,9 +11,9 @@ use taskledger::{
 };
 
 /// 2023-11-14T22:13:20Z.
-pub const START: Millis = Millis(1_700_000_000_000);
+pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         clock: Arc::new(ManualClock::at(START)),
         entropy: Arc::new(SeededEntropy::new(7)),
@@ -21,20 +21,20 @@ pub fn options() -> Options {
     }
 }
 
-pub fn ledger() -> Ledger {
+pub(crate) fn ledger() -> Ledger {
     Ledger::in_memory(options()).unwrap()
 }
 
-pub fn task(id: &str) -> TaskId {
+pub(crate) fn task(id: &str) -> TaskId {
     TaskId::new(id).unwrap()
 }
 
-pub fn thread(id: &str) -> ThreadId {
+pub(crate) fn thread(id: &str) -> ThreadId {
     ThreadId::new(id).unwrap()
 }
 
 /// A task on thread `main`.
-pub fn spawn(id: &str) -> Proposal {
+pub(crate) fn spawn(id: &str) -> Proposal {
     let spawn = Spawn {
         task: Some(task(id)),
         description: format!("what {id} is for").into(),
@@ -43,11 +43,11 @@ pub fn spawn(id: &str) -> Proposal {
     Command::Spawn(spawn).into()
 }
 
-pub fn finish(id: &str) -> Proposal {
+pub(crate) fn finish(id: &str) -> Proposal {
     finish_with(id, Outcome::Completed, None)
 }
 
-pub fn finish_with(id: &str, outcome: Outcome, error: Option<&str>) -> Proposal {
+pub(crate) fn finish_with(id: &str, outcome: Outcome, error: Option<&str>) -> Proposal {
     let finish = Finish {
         task: task(id),
         outcome,
@@ -58,23 +58,23 @@ pub fn finish_with(id: &str, outcome: Outcome, error: Option<&str>) -> Proposal 
     Command::Finish(finish).into()
 }
 
-pub fn keyed(proposal: Proposal, key: u8) -> Proposal {
+pub(crate) fn keyed(proposal: Proposal, key: u8) -> Proposal {
     Proposal { key: Some(Key([key; 16])), ..proposal }
 }
 
-pub fn append(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> Vec<Seq> {
+pub(crate) fn append(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> Vec<Seq> {
     ledger.append_blocking(proposals).unwrap().iter().map(|receipt| receipt.seq).collect()
 }
 
 #[track_caller]
-pub fn refused(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> AppendError {
+pub(crate) fn refused(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> AppendError {
     let before = ledger.reader().head();
     let error = ledger.append_blocking(proposals).expect_err("this append is refused");
     assert_eq!(ledger.reader().head(), before, "a refused append leaves no trace");
     error
 }
 
-pub fn entries(ledger: &Ledger) -> Vec<Entry> {
+pub(crate) fn entries(ledger: &Ledger) -> Vec<Entry> {
     let mut all = Vec::new();
     let (reader, last) = (ledger.reader(), ledger.reader().head().seq());
     if let Some(last) = last {

@@ -89,3 +89,38 @@ fn another_fold_is_refused() {
     let other = DecodeError::OtherFold { found: FOLD_VERSION + 1, known: FOLD_VERSION };
     assert_eq!(LedgerState::from_bytes(&bytes), Err(other));
 }
+
+/// The bytes with one run of them replaced, which must be there once.
+#[track_caller]
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let found: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let (before, rest) = bytes.split_at(found[0]);
+    [before, to, &rest[from.len()..]].concat()
+}
+
+#[test]
+fn marks_are_in_order() {
+    let bytes = given([run_cancelled("a"), run_cancelled("b")]).state.to_bytes();
+    let swapped = replaced(&bytes, b"\x01a\x01\x01b\x02", b"\x01b\x02\x01a\x01");
+    assert!(matches!(LedgerState::from_bytes(&swapped), Err(DecodeError::Invalid { .. })));
+    let doubled = replaced(&bytes, b"\x01a\x01\x01b\x02", b"\x01a\x01\x01a\x02");
+    assert!(matches!(LedgerState::from_bytes(&doubled), Err(DecodeError::Invalid { .. })));
+}
+
+#[test]
+fn a_parent_that_is_here_is_told_by_its_place() {
+    let history = given([spawned("t1"), task("t2").under("t1").spawned()]);
+    let child = history.entries[1].clone();
+    let bytes = given([spawned("t9")]).fold(child).state.to_bytes();
+    assert!(LedgerState::from_bytes(&bytes).is_ok());
+    let here = replaced(&bytes, b"\x02t9", b"\x02t1");
+    assert!(matches!(LedgerState::from_bytes(&here), Err(DecodeError::Invalid { .. })));
+}
+
+#[test]
+fn ids_are_told_once() {
+    let bytes = given([spawned("t1"), spawned("t2")]).state.to_bytes();
+    let twice = replaced(&bytes, b"\x02t2", b"\x02t1");
+    assert!(matches!(LedgerState::from_bytes(&twice), Err(DecodeError::Invalid { .. })));
+}

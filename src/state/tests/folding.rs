@@ -256,6 +256,18 @@ fn an_erased_text_folds_as_erased() {
     assert_eq!((description.body, description.len), (TextBody::Erased, 6));
 }
 
+/// Found by a random history: redacting the description of an event that has none made the empty
+/// one look erased in the state, but not in what the purged log folds to.
+#[test]
+fn an_empty_text_has_nothing_to_erase() {
+    let history = given([spawned("t1"), redacted(1, "t1", &[PartKind::Description])]);
+    assert!(history.task("t1").description.kept().is_some());
+    let mut purged = given([spawned("t1"), described("t1", "")]).entries.pop().unwrap();
+    purged.erase(PartSet::ALL);
+    let history = history.fold(purged);
+    assert!(history.task("t1").description.kept().is_some());
+}
+
 #[test]
 fn the_past_is_masked_by_what_was_redacted_later() {
     let past = given([task("t1").about("secret").spawned(), spawned("t2")]);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    event::Parent::{External, Local},
     ids::{IdError, LedgerId},
     state::{DEPTH_MAX, NUMBER_END, PART_BYTES_MAX, command::Expect},
 };
@@ -146,7 +147,6 @@ fn a_parent_is_local_exactly_if_this_ledger_holds_it() {
         let history = given([]).began(EPOCH, 1, Began::Created).and(spawned("t1"));
         history.and(child.spawned()).task("child").record.parent.clone().unwrap()
     };
-    use crate::event::Parent::{External, Local};
     let elsewhere = LedgerId([9; 16]);
     assert_eq!(parent_of(None, "t1"), Local(task_id("t1")));
     assert_eq!(parent_of(Some(LEDGER), "t1"), Local(task_id("t1")));
