@@ -133,8 +133,9 @@ impl Source<'_> {
         self.findings.push(Finding { file: self.file.into(), line, what, rule });
     }
 
+    /// A `tests.rs` is about the file that it stands beside, which says so.
     fn header(&mut self) {
-        if !self.text.starts_with("//! ") {
+        if !self.text.starts_with("//! ") && !self.file.ends_with("/tests.rs") {
             self.find(1, "no header", "a file begins with `//!`: what it is for, where to start");
         }
     }
@@ -514,6 +515,7 @@ mod planted {
     #[test]
     fn a_file_has_a_header_ascii_and_an_end() {
         assert_eq!(check("tests/a.rs", "use std::fmt;").len(), 1);
+        assert_eq!(check("src/event/tests.rs", "use std::fmt;"), []);
         assert_eq!(findings("tests/a.rs", "// \u{2192}").len(), 1);
         let long = "\n".repeat(LINES_MAX);
         assert_eq!(findings("src/event.rs", &long).len(), 1);

@@ -402,7 +402,7 @@ fn locate_redaction(
 fn too_large(error: codec::EncodeError) -> AppendError {
     match error {
         codec::EncodeError::TooLarge { what, len, max } => AppendError::TooLarge { what, len, max },
-        other => AppendError::Invalid { why: other.to_string() },
+        codec::EncodeError::Parts(parts) => AppendError::Invalid { why: parts.to_string() },
     }
 }
 

@@ -107,10 +107,8 @@ impl Salvage<'_> {
         self.tree.push(leaf);
         self.bytes += frame.len();
         self.frames.push(frame.to_vec());
-        match self.bytes < Self::GROUP_BYTES || self.write().is_ok() {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        }
+        let taken = self.bytes < Self::GROUP_BYTES || self.write().is_ok();
+        if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn write(&mut self) -> Result<(), Error> {

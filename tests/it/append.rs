@@ -166,7 +166,7 @@ fn a_batch_over_its_limits_is_refused_whole() {
 
 #[test]
 fn an_interval_ledger_says_what_is_durable() {
-    let interval = Durability::Interval(Duration::from_secs(3_600));
+    let interval = Durability::Interval(Duration::from_hours(1));
     let ledger = Ledger::in_memory(Options { durability: interval, ..options() }).unwrap();
     let receipts = ledger.append_blocking([spawn("a")]).unwrap();
     assert!(!receipts[0].durable);

@@ -218,6 +218,8 @@ impl FrameLog for DiskStore {
         let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.checkpoint_if_resumed());
         self.shared.closed.store(true, Ordering::SeqCst);
         self.stop_thread();
+        let spare = lock(&self.shared.journals).spare.take();
+        spare.into_iter().for_each(journal::Spare::discard);
         // sled lets go of its lock when the last handle is gone; then ours may be taken.
         drop(lock(&self.shared.engine).take());
         drop(lock(&self.shared.lock).take());

@@ -22,7 +22,7 @@ use std::{
 
 /// Space in bytes that must be left for sled to be let write: some of its segments, and more than
 /// it takes to write a leaf again and again.
-const SEALING_MARGIN: u64 = 8 << 20;
+const SEALING_MARGIN: u64 = 16 << 20;
 /// How long the thread sleeps when it is told to make no store checkpoints by itself.
 const IDLE: Duration = Duration::from_hours(1);
 
@@ -98,7 +98,6 @@ impl Shared {
         if *sealing != Sealing::Running {
             return Ok(());
         }
-        self.check_sealing_space()?;
         let upto = self.progress().record.synced.size;
         let sealed = self.engine().and_then(|sled| self.seal_blocks(&sled, upto, false));
         self.stopping(&mut sealing, sealed)
@@ -113,23 +112,20 @@ impl Shared {
 
     /// Moves everything that is synced to sled, durably, and says so in `HEAD`.
     pub(super) fn seal_everything(&self, sealing: &mut Sealing) -> Result<(), Error> {
+        let during = "store checkpoint";
+        // Also when nothing is left to seal: what follows trusts that `HEAD` says so durably.
+        if let Sealing::Stopped(detail) = sealing {
+            return Err(Error::Engine { during, detail: detail.clone() });
+        }
         let progress = self.progress();
         let target = progress.record.synced;
         if target == progress.record.sealed {
             return Ok(());
         }
-        let during = "store checkpoint";
-        match sealing {
-            Sealing::Running => {}
-            Sealing::Waiting => {
-                let detail = "the marks of the tail were not given yet".to_owned();
-                return Err(Error::Engine { during, detail });
-            }
-            Sealing::Stopped(detail) => {
-                return Err(Error::Engine { during, detail: detail.clone() });
-            }
+        if *sealing == Sealing::Waiting {
+            let detail = "the marks of the tail were not given yet".to_owned();
+            return Err(Error::Engine { during, detail });
         }
-        self.check_sealing_space()?;
         let moved = self.engine().and_then(|sled| self.seal_durably(&sled, target));
         self.stopping(sealing, moved)?;
         let mut now = lock(&self.progress);
@@ -142,6 +138,7 @@ impl Shared {
     fn seal_durably(&self, sled: &Sled, target: Head) -> Result<(), Error> {
         self.seal_blocks(sled, target.size, true)?;
         self.steps_at("blocks in sled");
+        self.check_sealing_space()?;
         sled.sync()?;
         self.steps_at("sled synced");
         lock(&self.progress).record.sealed = target;
@@ -152,9 +149,8 @@ impl Shared {
 
     /// sled does not recover from a full disk before it is opened again, so sealing pauses ahead
     /// of that.
-    fn check_sealing_space(&self) -> Result<(), Error> {
-        let waiting = self.progress().unsealed_bytes();
-        self.check_space("sealed blocks", SEALING_MARGIN + waiting.saturating_mul(2))
+    pub(super) fn check_sealing_space(&self) -> Result<(), Error> {
+        self.check_space("sealed blocks", SEALING_MARGIN)
     }
 
     /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
@@ -164,6 +160,7 @@ impl Shared {
             let block = tail.block(tail.start(), upto, partial);
             drop(tail);
             let Some(block) = block else { return Ok(()) };
+            self.check_sealing_space()?;
             sled.put_block(block.first, &block.frames, &block.marks)?;
             let count = super::sector::wide(block.frames.len());
             lock(&self.tail).sealed(block.first.leaf_index() + count, &block.marks);
@@ -180,7 +177,11 @@ impl Shared {
         sealing: &mut Sealing,
         answer: Result<T, Error>,
     ) -> Result<T, Error> {
-        if let Err(error) = &answer {
+        // Without a source it is our own look at the free space: sled has not failed.
+        let paused = matches!(&answer, Err(Error::Full { source: None, .. }));
+        if let Err(error) = &answer
+            && !paused
+        {
             let ledger = self.root.display();
             tracing::error!(%ledger, error = %error, "sealing stopped; commits go on");
             *sealing = Sealing::Stopped(error.to_string());

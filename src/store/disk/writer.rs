@@ -38,11 +38,11 @@ impl Shared {
         let fits = |frame: &Vec<u8>| frame.len() <= FRAME_BYTES_MAX;
         assert!(!group.frames.is_empty(), "a group has at least one frame");
         assert!(group.frames.iter().all(fits), "a frame has at most {FRAME_BYTES_MAX} bytes");
-        assert!(bytes <= GROUP_BYTES_MAX, "a group has at most {GROUP_BYTES_MAX} bytes");
+        let record = journal::record_bytes(group.frames);
+        assert!(record <= GROUP_BYTES_MAX, "a group has at most {GROUP_BYTES_MAX} bytes");
         self.wait_for_room(bytes)?;
 
         let mut journal = lock(&self.journal);
-        let record = journal::record_bytes(group.frames);
         if !journal.fits(record) {
             self.rotate(&mut journal, record)?;
         }
@@ -63,6 +63,10 @@ impl Shared {
     }
 
     /// Waits until `bytes` more may wait to be sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if sealing pauses for want of space, [`Error::Busy`] if it takes too long.
     fn wait_for_room(&self, bytes: usize) -> Result<(), Error> {
         if self.has_room(bytes) {
             return Ok(());
@@ -78,6 +82,7 @@ impl Shared {
             if self.has_room(bytes) {
                 return Ok(());
             }
+            self.check_sealing_space()?;
             if !self.seals.load(Ordering::SeqCst) || began.elapsed() >= self.options.busy_wait {
                 let waiting = lock(&self.tail).bytes();
                 return Err(Error::Busy { waiting, max: self.options.tail_bytes_max });

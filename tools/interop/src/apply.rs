@@ -282,7 +282,7 @@ impl<S: Sink> Import<'_, S> {
             Ok(()) => {}
             // Whole or not at all: find those that the ledger refuses, and append the others.
             Err(SinkError::Refused(_)) => {
-                for proposal in batch {
+                for proposal in &batch {
                     self.append_one(proposal)?;
                 }
             }
@@ -295,16 +295,16 @@ impl<S: Sink> Import<'_, S> {
         Ok(())
     }
 
-    fn append_one(&mut self, proposal: Proposal) -> Result<(), ImportError> {
+    fn append_one(&mut self, proposal: &Proposal) -> Result<(), ImportError> {
         match self.sink.append(vec![proposal.clone()]) {
             Ok(()) => Ok(()),
             Err(SinkError::Refused(why)) => {
-                self.uncount(std::slice::from_ref(&proposal));
+                self.uncount(std::slice::from_ref(proposal));
                 self.refuse(task_of(&proposal.command), chain(&*why));
                 Ok(())
             }
             Err(SinkError::Failed(source)) => {
-                self.uncount(std::slice::from_ref(&proposal));
+                self.uncount(std::slice::from_ref(proposal));
                 Err(self.failed(source))
             }
         }

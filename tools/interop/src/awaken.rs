@@ -244,10 +244,10 @@ type Lineage = (Option<String>, Option<RunId>, Option<CallId>, Option<AgentId>);
 
 fn lineage(meta: &Meta<'_>) -> Result<Lineage, String> {
     let Some(context) = &meta.parent.0 else { return Ok((None, None, None, None)) };
-    let parent = context.task_id.owned();
-    let run = context.run_id.get().map(RunId::new).transpose().map_err(bad_id("run_id"))?;
-    let call = context.call_id.get().map(CallId::new).transpose().map_err(bad_id("call_id"))?;
-    let agent = context.agent_id.get().map(AgentId::new).transpose().map_err(bad_id("agent_id"))?;
+    let parent = context.task.owned();
+    let run = context.run.get().map(RunId::new).transpose().map_err(bad_id("run_id"))?;
+    let call = context.call.get().map(CallId::new).transpose().map_err(bad_id("call_id"))?;
+    let agent = context.agent.get().map(AgentId::new).transpose().map_err(bad_id("agent_id"))?;
     Ok((parent, run, call, agent))
 }
 
@@ -362,14 +362,14 @@ struct Meta<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Context<'a> {
-    #[serde(borrow)]
-    task_id: Str<'a>,
-    #[serde(borrow)]
-    run_id: Str<'a>,
-    #[serde(borrow)]
-    call_id: Str<'a>,
-    #[serde(borrow)]
-    agent_id: Str<'a>,
+    #[serde(borrow, rename = "task_id")]
+    task: Str<'a>,
+    #[serde(borrow, rename = "run_id")]
+    run: Str<'a>,
+    #[serde(borrow, rename = "call_id")]
+    call: Str<'a>,
+    #[serde(borrow, rename = "agent_id")]
+    agent: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -67,7 +67,7 @@ pub(crate) fn read(
 }
 
 /// Reads the texts of an end from the record that told of it.
-pub(crate) fn fill(record: &str, source: &Source, finish: &mut Finish) -> Option<()> {
+pub(crate) fn fill(record: &str, source: Source, finish: &mut Finish) -> Option<()> {
     let line: Line<'_> = serde_json::from_str(record).ok()?;
     let data = line.data.0?;
     match source {

@@ -50,6 +50,8 @@ pub fn find(paths: &[PathBuf], format: Option<Format>) -> Result<Vec<Dataset>, R
     for path in paths {
         let datasets = if fs::metadata(path).map_err(ReadError::io(path))?.is_dir() {
             in_folder(path, format)?
+        } else if let Some(states) = states_beside(path, format) {
+            vec![states]
         } else {
             vec![of_file(path, format)?]
         };
@@ -175,11 +177,8 @@ fn of_file(path: &Path, format: Option<Format>) -> Result<Dataset, ReadError> {
 }
 
 fn in_folder(path: &Path, format: Option<Format>) -> Result<Vec<Dataset>, ReadError> {
-    if path.join(AWAKEN_STATES).is_file() && format.is_none_or(|format| format == Format::Awaken) {
-        let names = [AWAKEN_STATES, AWAKEN_INBOX, AWAKEN_SUMMARIES];
-        let files = names.map(|name| path.join(name)).into_iter().filter(|file| file.is_file());
-        let inputs = files.map(|file| input(&file)).collect();
-        return Ok(vec![Dataset { format: Format::Awaken, inputs }]);
+    if let Some(states) = states_in(path, format) {
+        return Ok(vec![states]);
     }
     let session = with_suffix(path, ".jsonl");
     if (path.join("subagents").is_dir() || path.join("workflows").is_dir()) && session.is_file() {
@@ -204,16 +203,32 @@ fn in_folder(path: &Path, format: Option<Format>) -> Result<Vec<Dataset>, ReadEr
     Ok(found)
 }
 
+/// The recording in a folder of state revisions.
+fn states_in(folder: &Path, format: Option<Format>) -> Option<Dataset> {
+    if !folder.join(AWAKEN_STATES).is_file() || format.is_some_and(|f| f != Format::Awaken) {
+        return None;
+    }
+    let names = [AWAKEN_STATES, AWAKEN_INBOX, AWAKEN_SUMMARIES];
+    let files = names.map(|name| folder.join(name)).into_iter().filter(|file| file.is_file());
+    Some(Dataset { format: Format::Awaken, inputs: files.map(|file| input(&file)).collect() })
+}
+
+/// The same, for a file in it: none of them means much without the others.
+fn states_beside(file: &Path, format: Option<Format>) -> Option<Dataset> {
+    let name = file.file_name()?;
+    let known = [AWAKEN_STATES, AWAKEN_INBOX, AWAKEN_SUMMARIES].iter().any(|known| name == *known);
+    known.then(|| states_in(file.parent()?, format)).flatten()
+}
+
 fn transcripts(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), ReadError> {
     for path in entries(folder)? {
         // Links are not followed: a recording ends where its folder ends.
         let kind = fs::symlink_metadata(&path).map_err(ReadError::io(&path))?.file_type();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let agent =
+            path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with("agent-"));
         if kind.is_dir() && depth < DEPTH_MAX {
             transcripts(&path, depth + 1, files)?;
-        } else if kind.is_file()
-            && name.is_some_and(|name| name.starts_with("agent-") && name.ends_with(".jsonl"))
-        {
+        } else if kind.is_file() && agent && path.extension().is_some_and(|end| end == "jsonl") {
             files.push(path);
         }
     }

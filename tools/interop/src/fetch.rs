@@ -31,12 +31,12 @@ impl<'a> Proposals<'a> {
     fn proposal(&mut self, step: &Step) -> Result<Proposal, ReadError> {
         match step {
             Step::Ready(proposal) => Ok(Proposal::clone(proposal)),
-            Step::Fill { proposal, span, how } => {
-                let mut proposal = Proposal::clone(proposal);
+            Step::Fill(unfilled) => {
+                let mut proposal = unfilled.proposal.clone();
                 if let Command::Finish(finish) = &mut proposal.command {
-                    self.records.read(*span, |text| match how {
+                    self.records.read(unfilled.span, |text| match &unfilled.how {
                         Fill::ClaudeCode(source) => claude_code::fill(text, source, finish),
-                        Fill::Copilot(source) => copilot::fill(text, source, finish),
+                        Fill::Copilot(source) => copilot::fill(text, *source, finish),
                     })?;
                 }
                 Ok(proposal)

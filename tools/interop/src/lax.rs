@@ -47,17 +47,12 @@ pub(crate) struct Flag(pub(crate) bool);
 pub(crate) struct Num(pub(crate) Option<u64>);
 
 /// Text, or a list of blocks; neither for anything else.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Content<'a, T> {
     Text(Cow<'a, str>),
     Blocks(Vec<T>),
+    #[default]
     Other,
-}
-
-impl<T> Default for Content<'_, T> {
-    fn default() -> Self {
-        Self::Other
-    }
 }
 
 /// The methods of a visitor that ignore what is not written out before them.

@@ -3,7 +3,7 @@
 use crate::{
     lines::Span,
     recording::{Format, bad_id},
-    sort::{Class, Fill, Sorter, Step},
+    sort::{Class, Fill, Sorter, Step, Unfilled},
     text,
 };
 use sha2::{Digest, Sha256};
@@ -121,10 +121,10 @@ impl Plan {
             result: end.result,
             completed: end.at,
         });
-        let proposal = Box::new(Proposal { key, occurred: end.at, ..Proposal::new(command) });
+        let proposal = Proposal { key, occurred: end.at, ..Proposal::new(command) };
         let step = match end.fill {
-            Some((span, how)) => Step::Fill { proposal, span, how },
-            None => Step::Ready(proposal),
+            Some((span, how)) => Step::Fill(Box::new(Unfilled { proposal, span, how })),
+            None => Step::Ready(Box::new(proposal)),
         };
         self.sorter.about(Some(&facts.id), Class::End, end.order, step);
     }

@@ -13,10 +13,18 @@ use taskledger::{ids::TaskId, state::command::Proposal};
 pub(crate) enum Step {
     /// It is all there.
     Ready(Box<Proposal>),
-    /// Its texts are read from this record when they are needed.
-    Fill { proposal: Box<Proposal>, span: Span, how: Fill },
+    /// Its texts are read from a record when they are needed.
+    Fill(Box<Unfilled>),
     /// It is an event of the native format; `first` of its task.
     Native { span: Span, first: bool },
+}
+
+/// A proposal without its texts, and the record that has them.
+#[derive(Debug)]
+pub(crate) struct Unfilled {
+    pub(crate) proposal: Proposal,
+    pub(crate) span: Span,
+    pub(crate) how: Fill,
 }
 
 /// How to read the texts of an end out of a record.
@@ -52,15 +60,24 @@ struct Place {
     walked: bool,
 }
 
+/// There can be one for each line of a large export, so it is small.
 #[derive(Debug)]
 struct Item {
-    task: Option<u32>,
-    class: Class,
     order: u64,
+    class: Class,
+    depth: u32,
+    /// Where it was added.
+    place: usize,
+    task: Option<u32>,
     step: Step,
 }
 
 impl Sorter {
+    /// A sorter with room for so many steps.
+    pub(crate) fn with_capacity(steps: usize) -> Self {
+        Self { items: Vec::with_capacity(steps), ..Self::default() }
+    }
+
     /// Adds the spawn of a task; says whether it is the first one.
     pub(crate) fn spawn(
         &mut self,
@@ -76,27 +93,32 @@ impl Sorter {
             place.parent = place.parent.or(parent);
             place.order = Some(place.order.map_or(order, |before| before.min(order)));
         }
-        self.items.push(Item { task: Some(number), class: Class::Spawn, order, step });
+        self.add(Some(number), Class::Spawn, order, step);
         first
     }
 
     /// Adds anything else, about a task or not.
     pub(crate) fn about(&mut self, task: Option<&TaskId>, class: Class, order: u64, step: Step) {
         let task = task.map(|task| self.number(task));
-        self.items.push(Item { task, class, order, step });
+        self.add(task, class, order, step);
     }
 
     /// The steps in order. O(n log n).
     pub(crate) fn sort(mut self) -> Vec<Step> {
         self.place_all();
-        let tasks = &self.tasks;
-        self.items.sort_by_cached_key(|item| {
-            let place = item.task.and_then(|task| tasks.get(index(task))?.placed);
+        for item in &mut self.items {
+            let place = item.task.and_then(|task| self.tasks.get(index(task))?.placed);
             let (order, depth) = place.unwrap_or_default();
-            let depth = if item.class == Class::Spawn { depth } else { 0 };
-            (item.order.max(order), item.class, depth)
-        });
+            item.order = item.order.max(order);
+            item.depth = if item.class == Class::Spawn { depth } else { 0 };
+        }
+        self.items.sort_unstable_by_key(|item| (item.order, item.class, item.depth, item.place));
         self.items.into_iter().map(|item| item.step).collect()
+    }
+
+    fn add(&mut self, task: Option<u32>, class: Class, order: u64, step: Step) {
+        let place = self.items.len();
+        self.items.push(Item { order, class, depth: 0, place, task, step });
     }
 
     fn number(&mut self, id: &TaskId) -> u32 {
@@ -149,6 +171,8 @@ fn index(number: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::wildcard_enum_match_arm, reason = "tests want one kind and no other")]
+
     use super::*;
     use taskledger::state::command::Command;
 

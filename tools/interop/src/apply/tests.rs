@@ -1,3 +1,5 @@
+#![allow(clippy::wildcard_enum_match_arm, reason = "tests want one kind and no other")]
+
 use super::*;
 use crate::{
     recording::{Format, ReadOptions, Tally},

@@ -99,10 +99,8 @@ fn context(dataset: &Dataset, input: &Input) -> Context {
     let own = stem(&input.path);
     let agent = own.as_deref().and_then(|stem| stem.strip_prefix("agent-")).map(str::to_owned);
     let names = input.path.parent().into_iter().flat_map(Path::components);
-    let workflow = names
-        .map(|name| name.as_os_str().to_string_lossy())
-        .filter(|name| name.starts_with("wf_"))
-        .last();
+    let workflow =
+        names.map(|name| name.as_os_str().to_string_lossy()).rfind(|name| name.starts_with("wf_"));
     Context {
         thread: above.and_then(|stem| ThreadId::new(stem).ok()),
         workflow: workflow.filter(|_| agent.is_some()).map(std::borrow::Cow::into_owned),

@@ -8,13 +8,16 @@ use super::shape::{EventLine, RecordLine, bytes16, delivery, id, outcome, status
 use crate::{
     detect::Dataset,
     error::ReadError,
-    lines::{Walk, not_json},
+    lines::{Span, Walk, not_json},
     plan::{key, name},
     recording::{Format, Progress, ReadOptions, Recording},
     sort::{Class, Sorter, Step},
     text,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use taskledger::{
     event::{CancelScope, Cause, Host, Outcome, TaskStatus},
     ids::{Key, LedgerId, RunId, TaskId, ThreadId, check_id},
@@ -64,73 +67,91 @@ pub(crate) fn proposal(text: &str, first: bool, options: &ReadOptions) -> Option
 struct Events {
     threads: BTreeSet<ThreadId>,
     found: Vec<Found>,
-    ids: BTreeSet<TaskId>,
+    /// Every task that a line names has a number here.
+    numbers: BTreeMap<TaskId, u32>,
+    tasks: Vec<TaskId>,
+    /// Whether a line has no number.
+    unnumbered: bool,
 }
 
+/// There is one for each line, so it is small.
 #[derive(Debug)]
 struct Found {
-    seq: Option<u64>,
+    seq: u64,
     occurred: u64,
-    span: crate::lines::Span,
+    span: Span,
+    task: Option<u32>,
+    parent: Option<u32>,
     class: Class,
-    task: Option<TaskId>,
-    parent: Option<TaskId>,
 }
 
 impl Events {
-    fn add(&mut self, line: &EventLine, proposal: &Proposal, span: crate::lines::Span) {
+    fn add(&mut self, line: &EventLine, proposal: &Proposal, span: Span) {
         let (task, class, parent) = match &proposal.command {
-            Command::Spawn(spawn) | Command::Restore(Restore { spawn, .. }) => {
-                (spawn.task.clone(), Class::Spawn, spawn.parent.as_ref().map(|p| p.id.clone()))
+            Command::Spawn(task) | Command::Restore(Restore { spawn: task, .. }) => {
+                (task.task.as_ref(), Class::Spawn, task.parent.as_ref().map(|parent| &parent.id))
             }
             Command::Finish(Finish { task, .. }) | Command::Orphan { task, .. } => {
-                (Some(task.clone()), Class::End, None)
+                (Some(task), Class::End, None)
             }
             Command::Update(Update { task, .. })
             | Command::Message { task, .. }
-            | Command::Emit { task, .. } => (Some(task.clone()), Class::Middle, None),
-            Command::Cancel(cancel) => (cancel.task.clone(), Class::Middle, None),
+            | Command::Emit { task, .. } => (Some(task), Class::Middle, None),
+            Command::Cancel(cancel) => (cancel.task.as_ref(), Class::Middle, None),
             Command::Redact { .. } => (None, Class::Middle, None),
         };
         let last = self.found.last().map_or(0, |found| found.occurred);
-        let occurred = line.occurred_ms.unwrap_or(last);
-        let (task, parent) = (task.map(|id| self.share(id)), parent.map(|id| self.share(id)));
-        self.found.push(Found { seq: line.seq, occurred, span, class, task, parent });
+        self.unnumbered |= line.seq.is_none();
+        let found = Found {
+            seq: line.seq.unwrap_or_default(),
+            occurred: line.occurred_ms.unwrap_or(last),
+            span,
+            task: task.map(|task| self.number(task)),
+            parent: parent.map(|parent| self.number(parent)),
+            class,
+        };
+        self.found.push(found);
     }
 
-    /// One text for each id, however many events name it.
-    fn share(&mut self, id: TaskId) -> TaskId {
-        if let Some(known) = self.ids.get(&id) {
-            return known.clone();
+    fn number(&mut self, id: &TaskId) -> u32 {
+        if let Some(number) = self.numbers.get(id) {
+            return *number;
         }
-        self.ids.insert(id.clone());
-        id
+        let number = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(id.clone(), number);
+        self.tasks.push(id.clone());
+        number
     }
 
     fn steps(self) -> Vec<Step> {
-        let numbers: Option<BTreeSet<u64>> = self.found.iter().map(|found| found.seq).collect();
-        let numbered = numbers.is_some_and(|numbers| numbers.len() == self.found.len());
-        let mut found = self.found;
-        let order = |found: &Found| if numbered { found.seq } else { Some(found.occurred) };
-        // The first record of a task, in the order in which they count, is its spawn.
-        found.sort_by_key(|found| (order(found), found.span.file, found.span.offset));
-        let mut sorter = Sorter::default();
-        let mut spawned = BTreeSet::new();
+        let Self { mut found, tasks, unnumbered, .. } = self;
+        found.sort_unstable_by_key(|found| (found.seq, found.span.file, found.span.offset));
+        let repeated = found.windows(2).any(|pair| matches!(pair, [a, b] if a.seq == b.seq));
+        let numbered = !unnumbered && !repeated;
+        if !numbered {
+            found
+                .sort_unstable_by_key(|found| (found.occurred, found.span.file, found.span.offset));
+        }
+        let id = |number: Option<u32>| tasks.get(usize::try_from(number?).ok()?);
+        let mut sorter = Sorter::with_capacity(found.len());
+        let mut spawned = vec![false; tasks.len()];
         for event in found {
-            let at = order(&event).unwrap_or_default();
+            let order = if numbered { event.seq } else { event.occurred };
             let span = event.span;
-            match (event.class, event.task) {
-                (Class::Spawn, Some(task)) if spawned.insert(task.clone()) => {
+            let seen = event.task.and_then(|task| spawned.get_mut(usize::try_from(task).ok()?));
+            match (event.class, id(event.task), seen) {
+                // The first record of a task, in the order that counts, is its spawn.
+                (Class::Spawn, Some(task), Some(seen)) if !*seen => {
+                    *seen = true;
                     let step = Step::Native { span, first: true };
-                    sorter.spawn(&task, event.parent.as_ref(), at, step);
+                    sorter.spawn(task, id(event.parent), order, step);
                 }
-                (Class::Spawn, task) => {
+                (Class::Spawn, task, _) => {
                     let step = Step::Native { span, first: false };
-                    sorter.about(task.as_ref(), Class::Middle, at, step);
+                    sorter.about(task, Class::Middle, order, step);
                 }
-                (class, task) => {
-                    let step = Step::Native { span, first: true };
-                    sorter.about(task.as_ref(), class, at, step);
+                (class, task, _) => {
+                    sorter.about(task, class, order, Step::Native { span, first: true });
                 }
             }
         }

@@ -219,8 +219,8 @@ impl From<&Entry> for EventLine {
             occurred_ms: Some(event.occurred.0),
             thread_id: text(event.thread.as_ref()),
             task_id: text(event.task.as_ref()),
-            prev_in_thread: event.prev_in_thread.map(|seq| seq.get()),
-            prev_in_task: event.prev_in_task.map(|seq| seq.get()),
+            prev_in_thread: event.prev_in_thread.map(taskledger::ids::Seq::get),
+            prev_in_task: event.prev_in_task.map(taskledger::ids::Seq::get),
             cause: cause(&event.cause),
             key: text(event.key.as_ref()),
             action: event.action.as_str().to_owned(),
@@ -293,7 +293,7 @@ impl EventLine {
         self.why = Some(word.to_owned());
         self.origin = origin.map(|Origin { ledger, at, root }| OriginLine {
             ledger_id: ledger.to_string(),
-            at: at.map(|seq| seq.get()),
+            at: at.map(taskledger::ids::Seq::get),
             root: root.to_string(),
         });
     }

@@ -90,7 +90,8 @@ pub(crate) fn check(recording: &Recording, facts: &Value) {
     assert_eq!(recording.tally.records, facts["records"].as_u64().unwrap(), "records");
     let bad = &recording.tally.bad_lines;
     assert_eq!(recording.tally.malformed, facts["malformed_lines"].as_u64().unwrap(), "{bad:?}");
-    let threads: Vec<&str> = recording.threads.iter().map(|thread| thread.as_str()).collect();
+    let threads: Vec<&str> =
+        recording.threads.iter().map(taskledger::ids::ThreadId::as_str).collect();
     assert_eq!(Value::from(threads), facts["threads"], "threads");
 
     let proposals = recording.collect().unwrap();
@@ -151,9 +152,9 @@ fn check_task(tasks: &BTreeMap<String, Task>, task: &Task, fact: &Value) {
     let given = |name: &str| fact.get(name).filter(|value| !value.is_null());
     let spawned: [(&str, Option<&str>); 4] = [
         ("description", Some(&spawn.description)),
-        ("run_id", spawn.run.as_ref().map(|id| id.as_str())),
-        ("call_id", spawn.call.as_ref().map(|id| id.as_str())),
-        ("agent_id", spawn.agent.as_ref().map(|id| id.as_str())),
+        ("run_id", spawn.run.as_ref().map(taskledger::ids::RunId::as_str)),
+        ("call_id", spawn.call.as_ref().map(taskledger::ids::CallId::as_str)),
+        ("agent_id", spawn.agent.as_ref().map(taskledger::ids::AgentId::as_str)),
     ];
     for (name, found) in spawned {
         if let Some(expected) = given(name) {

@@ -194,6 +194,15 @@ fn a_session_named_with_its_folder_is_one_recording() {
 }
 
 #[test]
+fn the_files_of_a_folder_of_states_are_one_recording_however_they_are_named() {
+    let whole = find(&[folder().join("awaken/kitchen")], None).unwrap();
+    let names =
+        ["inbox_events.jsonl", "task_summaries.json", "background_task_state.snapshots.jsonl"];
+    let files = names.map(|name| folder().join("awaken/kitchen").join(name));
+    assert_eq!(find(&files, None).unwrap(), whole);
+}
+
+#[test]
 fn a_folder_of_recordings_is_all_of_them() {
     let found = find(&[folder().join("claude-code")], Some(Format::ClaudeCode)).unwrap();
     assert_eq!(found.len(), 3);

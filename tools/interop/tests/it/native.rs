@@ -233,8 +233,8 @@ fn lines_of_two_ledgers_together_are_ordered_by_occurrence() {
 #[test]
 fn the_document_shows_lines_that_are_read() {
     let text = include_str!("../../../../docs/jsonl.md");
-    let lines: String =
-        text.lines().filter(|line| line.starts_with('{')).map(|l| format!("{l}\n")).collect();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('{')).collect();
+    let lines = lines.join("\n");
     let recording = exported(lines.as_bytes()).recording;
     assert_eq!(recording.tally.malformed, 0, "{:?}", recording.tally.bad_lines);
     let to = ledger();

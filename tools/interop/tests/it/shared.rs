@@ -3,7 +3,10 @@
 //! The collection is large and not ours, so it is not part of the repository: `TASKLEDGER_DATA`
 //! names it, or it stands beside the checkout.
 
-use super::facts::{check, read_one};
+use super::{
+    facts::{check, read_one},
+    fixtures::{into_ledger, ledger},
+};
 use serde_json::Value;
 use std::{fs, path::PathBuf};
 
@@ -15,6 +18,7 @@ fn collection() -> Option<PathBuf> {
 
 fn check_all(format: &str) {
     let Some(folder) = collection() else { return };
+    let ledger = ledger();
     let index = fs::read(folder.join("EXPECTED/INDEX.json")).unwrap();
     let index: Vec<Value> = serde_json::from_slice(&index).unwrap();
     let mut checked = 0;
@@ -24,7 +28,14 @@ fn check_all(format: &str) {
         let facts: Value = serde_json::from_slice(&fs::read(facts).unwrap()).unwrap();
         let file = folder.join(format).join(format!("{dataset}.jsonl"));
         let path = if file.is_file() { file } else { folder.join(format).join(dataset) };
-        check(&read_one(&path, format), &facts);
+        let recording = read_one(&path, format);
+        check(&recording, &facts);
+        let first = into_ledger(&ledger, &recording);
+        assert_eq!((first.refused, first.present), (0, 0), "{dataset}: {:?}", first.refusals);
+        let head = ledger.reader().head();
+        let again = into_ledger(&ledger, &read_one(&path, format));
+        assert_eq!((again.appended, again.refused), (0, 0), "{dataset} again");
+        assert_eq!(ledger.reader().head(), head);
         checked += 1;
     }
     assert!(checked > 0, "the collection has recordings of {format}");
