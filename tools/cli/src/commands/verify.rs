@@ -41,7 +41,7 @@ pub struct Args {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let options = VerifyOptions { expect: expected(args)?, ..VerifyOptions::default() };
     let report = {
-        let shown = app.progress.start("verifying", Unit::Events, 0);
+        let shown = app.progress.start("verifying", Unit::Events);
         audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?
     };
     let sound = report.is_ok();
