@@ -4,7 +4,7 @@ use crate::{child::options, work::Place};
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 use taskledger::{
     Ledger,
-    audit::verify_reader,
+    audit::{VerifyOptions, verify, verify_reader},
     event::{Action, Entry},
     ids::{Head, Seq},
     ledger::{Durability, OpenError},
@@ -12,13 +12,13 @@ use taskledger::{
 
 /// What is known of a ledger from outside.
 #[derive(Debug)]
-pub struct Known {
+pub(crate) struct Known {
     /// A child, or a check, had it open: from then on there is a ledger.
-    pub opened: bool,
+    pub(crate) opened: bool,
     /// Every event that was acknowledged, by its number in the log: lane, and number in the lane.
-    pub acknowledged: BTreeMap<u64, (u64, u64)>,
+    pub(crate) acknowledged: BTreeMap<u64, (u64, u64)>,
     /// What the last check found. An opening makes it durable, so it stays.
-    pub seen: Head,
+    pub(crate) seen: Head,
 }
 
 impl Default for Known {
@@ -28,7 +28,7 @@ impl Default for Known {
 }
 
 /// Opens the ledger at `path` and holds it against what is known.
-pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<(), String> {
+pub(crate) fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<(), String> {
     let ledger = match Ledger::open(path, options(durability)) {
         Ok(ledger) => ledger,
         // Killed while it was created: nothing was promised, and the next child creates it.
@@ -64,7 +64,19 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<(
         return Err(format!("the audit says {report:?}"));
     }
     known.seen = head;
-    ledger.close_blocking().map_err(|error| format!("it does not close: {error:?}"))
+    ledger.close_blocking().map_err(|error| format!("it does not close: {error:?}"))?;
+    drop(ledger);
+    audit_files(path, head)
+}
+
+/// Every file, from bytes.
+fn audit_files(path: &Path, head: Head) -> Result<(), String> {
+    let report = verify(path, &VerifyOptions::default(), &mut |_, _| {});
+    let report = report.map_err(|error| format!("it cannot be audited: {error:?}"))?;
+    if report.is_ok() && report.head() == head {
+        return Ok(());
+    }
+    Err(format!("the audit of the files says {report:?}, not {head:?}"))
 }
 
 /// A log as it is read.

@@ -30,18 +30,18 @@ const BATCHES_OF_A_CHECKPOINT: u64 = 40;
 
 /// What a child is told to do.
 #[derive(Debug)]
-pub struct Order {
+pub(crate) struct Order {
     /// How often the ledger is synced; 0: at each commit.
-    pub interval_ms: u64,
+    pub(crate) interval_ms: u64,
     /// What the sizes of its batches follow from.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// After so many acknowledgements it aborts, and so many turns of an empty loop later.
-    pub abort: (u64, u64),
-    pub path: PathBuf,
+    pub(crate) abort: (u64, u64),
+    pub(crate) path: PathBuf,
 }
 
 impl Order {
-    pub fn given() -> Option<Self> {
+    pub(crate) fn given() -> Option<Self> {
         let order = env::var(ORDER).ok()?;
         let mut words = order.splitn(5, ' ');
         let mut number = || u64::from_str(words.next().unwrap()).unwrap();
@@ -50,7 +50,7 @@ impl Order {
     }
 
     /// The variable, and what it has to be for this order.
-    pub fn variable(&self) -> (&'static str, String) {
+    pub(crate) fn variable(&self) -> (&'static str, String) {
         let Self { interval_ms, seed, abort: (acks, turns), path } = self;
         (ORDER, format!("{interval_ms} {seed} {acks} {turns} {}", path.display()))
     }
@@ -64,7 +64,7 @@ impl Order {
 }
 
 /// Small journals and frequent store checkpoints, so that a kill finds all of it at work.
-pub fn options(durability: Durability) -> Options {
+pub(crate) fn options(durability: Durability) -> Options {
     let store = DiskOptions {
         journal_bytes: 64 << 10,
         seal_bytes: 8 << 10,
@@ -75,7 +75,7 @@ pub fn options(durability: Durability) -> Options {
     Options { durability, store, ..Options::default() }
 }
 
-pub fn run(order: &Order) {
+pub(crate) fn run(order: &Order) {
     let (acknowledged, count) = channel();
     let (after, turns) = order.abort;
     thread::spawn(move || abort(&count, after, turns));
@@ -107,7 +107,7 @@ fn abort(count: &Receiver<()>, after: u64, turns: u64) {
 }
 
 /// A little while that no clock measures.
-pub fn spin(turns: u64) {
+pub(crate) fn spin(turns: u64) {
     for _ in 0..turns {
         std::hint::spin_loop();
     }

@@ -27,7 +27,7 @@ const MAY_FAIL: [&str; 4] = ["pwrite64", "fdatasync", "fsync", "rename,renameat,
 
 /// What happens to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// The parent sends SIGKILL.
     Killed,
     /// Another thread of the child aborts it.
@@ -40,18 +40,18 @@ pub enum Ending {
 
 /// One ending, in full.
 #[derive(Debug, Clone)]
-pub struct Plan {
-    pub ending: Ending,
+pub(crate) struct Plan {
+    pub(crate) ending: Ending,
     /// After so many lines, and so many turns of an empty loop. A child that is not stopped at a
     /// call is aborted then.
-    pub lines: u64,
-    pub turns: u64,
+    pub(crate) lines: u64,
+    pub(crate) turns: u64,
     /// What `strace` does to which calls.
     inject: String,
 }
 
 impl Plan {
-    pub fn draw(random: &SeededEntropy) -> Self {
+    pub(crate) fn draw(random: &SeededEntropy) -> Self {
         let below = |max: u64| random.number() % max;
         let traced = env::var_os("TASKLEDGER_CRASH_STRACE").is_some();
         let ending = match below(if traced { 4 } else { 2 }) {
@@ -76,7 +76,7 @@ impl Plan {
     }
 
     /// The child aborts by itself after so many lines and turns.
-    pub fn abort(&self) -> (u64, u64) {
+    pub(crate) fn abort(&self) -> (u64, u64) {
         match self.ending {
             Ending::Killed => (u64::MAX - 1, 0),
             Ending::Aborted => (self.lines, self.turns),
@@ -85,7 +85,7 @@ impl Plan {
     }
 
     /// What runs the test binary.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let binary = env::current_exe().unwrap();
         if self.inject.is_empty() {
             return Command::new(binary);

@@ -20,7 +20,6 @@
     clippy::panic,
     clippy::print_stdout,
     missing_docs,
-    unreachable_pub,
     reason = "tests"
 )]
 

@@ -24,7 +24,7 @@ const SIGNALS: [i32; 2] = [9, 6];
 
 /// What happened in all rounds.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     endings: BTreeMap<Ending, u64>,
     /// Children that did not come as far as having the ledger open.
     ended_before_open: u64,
@@ -36,7 +36,7 @@ pub struct Tally {
 
 /// One directory and all that is known of it.
 #[derive(Debug)]
-pub struct Life {
+pub(crate) struct Life {
     place: TempDir,
     durability: Durability,
     random: SeededEntropy,
@@ -45,7 +45,7 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn new(durability: Durability, seed: u64) -> Self {
+    pub(crate) fn new(durability: Durability, seed: u64) -> Self {
         Self {
             place: TempDir::new().unwrap(),
             durability,
@@ -55,7 +55,7 @@ impl Life {
         }
     }
 
-    pub fn round(&mut self, tally: &mut Tally) -> Result<(), String> {
+    pub(crate) fn round(&mut self, tally: &mut Tally) -> Result<(), String> {
         self.rounds += 1;
         let plan = Plan::draw(&self.random);
         let before = (self.known.acknowledged.len(), self.known.seen.size);
@@ -74,7 +74,7 @@ impl Life {
     }
 
     /// Where the directory stays, for whoever looks into a failure.
-    pub fn keep(self) -> PathBuf {
+    pub(crate) fn keep(self) -> PathBuf {
         self.place.keep()
     }
 

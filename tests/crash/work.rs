@@ -8,30 +8,30 @@ use taskledger::{
 };
 
 /// Threads that append at once, each its own events in its own order.
-pub const LANES: u64 = 3;
+pub(crate) const LANES: u64 = 3;
 
 /// Which event: its number in its lane (1, 2, 3 ..), and the batch it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    pub lane: u64,
-    pub number: u64,
+pub(crate) struct Place {
+    pub(crate) lane: u64,
+    pub(crate) number: u64,
     /// The number of the first event of the batch.
-    pub first: u64,
+    pub(crate) first: u64,
     /// How many events the batch has.
-    pub len: u64,
+    pub(crate) len: u64,
 }
 
 impl Place {
-    pub fn batch(lane: u64, first: u64, len: u64) -> impl Iterator<Item = Self> {
+    pub(crate) fn batch(lane: u64, first: u64, len: u64) -> impl Iterator<Item = Self> {
         (first..first + len).map(move |number| Self { lane, number, first, len })
     }
 
-    pub fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.number + 1 == self.first + self.len
     }
 
     /// The place that an event says it has; `None` for those that nobody asked for.
-    pub fn of(entry: &Entry) -> Option<Self> {
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
         let kinds = [PartKind::Description, PartKind::Content, PartKind::Error];
         let text = kinds.into_iter().find_map(|kind| entry.text(kind))?;
         let mut numbers = text.split(' ').map_while(|word| word.parse().ok());
@@ -49,7 +49,7 @@ impl Place {
         format!("{lane} {number} {first} {len} {dots}")
     }
 
-    pub fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&self.lane.to_le_bytes());
         key[8..].copy_from_slice(&self.number.to_le_bytes());
@@ -57,7 +57,7 @@ impl Place {
     }
 
     /// Every task is spawned, changed, heard of, and ended.
-    pub fn proposal(&self) -> Proposal {
+    pub(crate) fn proposal(&self) -> Proposal {
         let task = TaskId::new(format!("t{}-{}", self.lane, (self.number - 1) / 4)).unwrap();
         let command = match (self.number - 1) % 4 {
             0 => {

@@ -11,6 +11,7 @@
 
 mod append;
 mod audit;
+mod concurrency;
 mod disk;
 mod follow;
 mod redaction;
