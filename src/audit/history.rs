@@ -94,8 +94,10 @@ impl History {
         if !self.unreadable && found != said {
             let Head { size, root } = said;
             let who = who.display();
-            let detail =
-                format!("{who} says {root} after {size} events; {} give {}", found.size, found.root);
+            let detail = format!(
+                "{who} says {root} after {size} events; {} give {}",
+                found.size, found.root
+            );
             findings.add(said.seq(), FindingKind::Root, detail);
         }
     }

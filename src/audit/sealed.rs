@@ -31,9 +31,9 @@ impl SealedWalk {
             return;
         }
         self.take_findings(findings);
-        let here = self.items.next_if(|item| {
-            matches!(item, Ok(SealedItem::Frame { seq: at, .. }) if *at <= seq)
-        });
+        let here = self
+            .items
+            .next_if(|item| matches!(item, Ok(SealedItem::Frame { seq: at, .. }) if *at <= seq));
         match here {
             Some(Ok(SealedItem::Frame { seq: at, bytes })) if at == seq => {
                 self.missing_from = None;

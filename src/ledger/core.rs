@@ -141,10 +141,7 @@ impl Core {
     }
 
     /// Adds frames that another ledger wrote: they must continue this log exactly.
-    pub(super) fn add_frames(
-        staging: &mut Staging,
-        frames: &[Vec<u8>],
-    ) -> Result<(), AppendError> {
+    pub(super) fn add_frames(staging: &mut Staging, frames: &[Vec<u8>]) -> Result<(), AppendError> {
         for frame in frames {
             let at = staging.next_seq()?;
             let entry = codec::decode(frame).map_err(|e| refuse(at, &e))?;

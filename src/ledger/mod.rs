@@ -34,7 +34,10 @@ use crate::{
     event::PartSet,
     ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
     state::command::{Command, Proposal},
-    store::{self, FrameLog, MemStore, SnapshotStore, disk::{DiskOptions, DiskStore, Role}},
+    store::{
+        self, FrameLog, MemStore, SnapshotStore,
+        disk::{DiskOptions, DiskStore, Role},
+    },
 };
 use std::{
     path::Path,
@@ -419,10 +422,7 @@ fn store_options(options: &Options) -> DiskOptions {
 }
 
 /// An unknown outcome names the key with which the append can be repeated.
-fn name_unknown<T>(
-    answer: Result<T, AppendError>,
-    key: Option<Key>,
-) -> Result<T, AppendError> {
+fn name_unknown<T>(answer: Result<T, AppendError>, key: Option<Key>) -> Result<T, AppendError> {
     answer.map_err(|error| {
         let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
         if unknown { AppendError::OutcomeUnknown { key } } else { error }

@@ -51,7 +51,8 @@ impl Ledger {
         let inspection = Inspection::open(path)?;
         let identity = inspection.identity();
         let store = MemStore::new();
-        let mut salvage = Salvage { store: &store, tree: Tree::new(), frames: Vec::new(), bytes: 0 };
+        let mut salvage =
+            Salvage { store: &store, tree: Tree::new(), frames: Vec::new(), bytes: 0 };
         inspection.log(&mut |evidence| match evidence {
             Evidence::Frame { seq, bytes } => salvage.take(seq, bytes),
             Evidence::Root { .. } => ControlFlow::Continue(()),

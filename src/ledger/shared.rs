@@ -140,7 +140,8 @@ impl Shared {
                 tracing::warn!(%error, "no snapshot could be taken: opening will take longer");
             }
         };
-        job.running = std::thread::Builder::new().name("taskledger-snapshot".into()).spawn(take).ok();
+        job.running =
+            std::thread::Builder::new().name("taskledger-snapshot".into()).spawn(take).ok();
     }
 
     pub(super) fn join_snapshot(&self) {

@@ -166,9 +166,8 @@ impl WriterThread {
             return;
         }
         let shared = &self.shared;
-        let lookup = |seq: Seq| {
-            shared.entry(seq).map_err(|e| AppendError::Invalid { why: e.to_string() })
-        };
+        let lookup =
+            |seq: Seq| shared.entry(seq).map_err(|e| AppendError::Invalid { why: e.to_string() });
         let around = Surroundings {
             now: self.options.clock.now(),
             entropy: &*self.options.entropy,

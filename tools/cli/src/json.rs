@@ -20,8 +20,8 @@ pub struct At {
 }
 
 /// The envelope of everything that is a list. `jsonl` gives the items alone, one on each line.
-///
-/// Lists are written item by item, so this is their shape in the schemas alone.
+//
+// Lists are written item by item, so this is their shape in the schemas alone.
 #[cfg(test)]
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Listing<T> {

@@ -22,7 +22,7 @@ pub struct Args {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let size = opened.reader.head().size;
-    let shown = app.progress.start("backup", Unit::Events, size);
+    let shown = app.progress.start("backup", Unit::Events);
     let info = opened
         .reader
         .backup(&args.file)

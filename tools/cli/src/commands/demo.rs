@@ -20,9 +20,9 @@ use taskledger::{
 };
 use taskledger_interop::demo_recording_files;
 
-/// Show what this program does: import the bundled recording, then ask every kind of question.
+/// Show what this program does, on a bundled recording.
 ///
-/// Before each answer stands the command that gives it; the ledger stays, so that each can be
+/// Imports it into a new ledger, then asks every kind of question. Before each answer stands the command that gives it; the ledger stays, so that each can be
 /// repeated and varied.
 ///
 /// Example:

@@ -19,7 +19,9 @@ use taskledger::{
     state::LedgerState,
 };
 
-/// Compare two moments of a thread: which tasks were spawned, ended, changed or got another parent.
+/// Compare two moments of a thread.
+///
+/// Tells which tasks were spawned, ended, changed or got another parent between them.
 ///
 /// Example:
 ///   taskledger diff session-1 --from spawn:bg_3 --to @

@@ -7,9 +7,9 @@ use crate::{
 use anyhow::{Context as _, Result};
 use taskledger::{Ledger, Options};
 
-/// Make the sealed blocks anew from archive and journal, and hold them against every root.
+/// Make the sealed blocks anew from archive and journal.
 ///
-/// For a ledger whose sealed blocks are damaged, cut or gone: every event comes back, with the
+/// Everything is held against every root. For a ledger whose sealed blocks are damaged, cut or gone: every event comes back, with the
 /// same root. The old blocks stay in use until the new ones are whole.
 ///
 /// Example:

@@ -28,9 +28,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Back to the top left, and clear what is below.
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
-/// Watch a thread's tree grow: redrawn after each event, at the pace at which they occurred.
+/// Watch a thread's tree grow, event by event.
 ///
-/// Pauses are at most two seconds. Without a terminal nothing is redrawn and nothing waits: each
+/// It is redrawn after each event, at the pace at which they occurred. Pauses are at most two seconds. Without a terminal nothing is redrawn and nothing waits: each
 /// event is one line. Nothing is executed: this is a replay of the log.
 ///
 /// Example:

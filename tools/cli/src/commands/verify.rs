@@ -17,9 +17,9 @@ use taskledger::{
     proof::{Checkpoint, VerifyingKey},
 };
 
-/// Check every byte of the ledger: checksums, numbers, links, rules, texts, roots, snapshots.
+/// Check every byte of the ledger.
 ///
-/// Changes nothing. Ends with 4 if anything was found; each finding names the first event that is
+/// Checksums, numbers, links, rules, texts, roots, sealed blocks, snapshots. Changes nothing. Ends with 4 if anything was found; each finding names the first event that is
 /// affected. With --expect, the ledger must also begin with the history of a checkpoint that was
 /// kept elsewhere, so that not even its owner can have changed it since.
 ///
@@ -41,7 +41,7 @@ pub struct Args {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let options = VerifyOptions { expect: expected(args)?, ..VerifyOptions::default() };
     let report = {
-        let shown = app.progress.start("verifying", Unit::Events, 0);
+        let shown = app.progress.start("verifying", Unit::Events);
         audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?
     };
     let sound = report.is_ok();

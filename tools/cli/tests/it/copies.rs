@@ -1,7 +1,10 @@
 //! Backups, forks, rebuilding, proofs and erasing.
 
 use crate::support::Place;
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[test]
 fn a_backup_restores_to_the_same_events_and_root() {
@@ -68,10 +71,9 @@ fn a_checkpoint_is_what_later_audits_expect() {
 #[test]
 fn a_flipped_byte_is_found_or_harmless() {
     let place = Place::with_story();
-    let files = fs::read_dir(place.path("ledger")).unwrap().flatten();
     let needle = b"3 tests failed";
     let mut flipped = 0;
-    for path in files.map(|entry| entry.path()).filter(|path| path.is_file()) {
+    for path in files(&place.path("ledger")) {
         let mut bytes = fs::read(&path).unwrap();
         if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
             bytes[at] ^= 1;
@@ -125,4 +127,10 @@ fn a_proof_leads_from_the_leaf_to_the_root_of_the_checkpoint() {
     assert_eq!(proof["leaf_index"], 2);
     // The path of one of nine leaves: three levels of neighbours, and the ninth.
     assert_eq!(proof["path"].as_array().unwrap().len(), 4);
+}
+
+/// Every file below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

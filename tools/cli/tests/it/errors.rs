@@ -2,6 +2,7 @@
 
 use crate::support::{Place, ran};
 use std::fs;
+use taskledger::{Ledger, Options};
 
 #[test]
 fn arguments_that_make_no_sense_end_with_2() {
@@ -92,6 +93,39 @@ fn a_time_is_no_place_to_fork_at() {
     let told = place.run(&["fork", "--at", "-10m", "copy"]).fails(2);
     assert!(told.contains("time of occurrence"), "{told}");
     assert!(!place.path("copy").exists());
+}
+
+#[test]
+fn a_ledger_that_another_process_has_open_ends_with_5() {
+    let place = Place::with_story();
+    let held = Ledger::open(place.path("ledger"), Options::default()).unwrap();
+    let told = place.run(&["threads"]).fails(5);
+    assert!(told.contains(&format!("open in process {}", std::process::id())), "{told}");
+    assert!(told.contains("help:"), "{told}");
+    held.close_blocking().unwrap();
+    place.run(&["threads"]).ok();
+}
+
+#[test]
+fn a_damaged_ledger_ends_with_4_and_is_read_all_the_same_if_asked() {
+    let place = Place::with_story();
+    let engines = |name: &str| name.starts_with("sled");
+    let dirs = fs::read_dir(place.path("ledger")).unwrap().map(|entry| entry.unwrap());
+    let gone: Vec<_> = dirs
+        .filter(|entry| engines(&entry.file_name().to_string_lossy()) && entry.path().is_dir())
+        .map(|entry| fs::remove_dir_all(entry.path()).unwrap())
+        .collect();
+    assert!(!gone.is_empty(), "the sealed store has a directory");
+    let told = place.run(&["tasks"]).fails(4);
+    assert!(told.contains("taskledger rebuild"), "{told}");
+    assert_eq!(place.run(&["verify"]).code, 4);
+    let names = place.run(&["--read-only", "tasks", "-o", "name"]).ok();
+    assert_eq!(names, "root\ncompile\ntest\ntalk\n");
+    let end = ["--read-only", "record", "end", "root", "--status", "completed"];
+    place.run(&end).fails(6);
+    place.run(&["rebuild"]).ok();
+    place.run(&["verify"]).ok();
+    assert_eq!(place.run(&["tasks", "-o", "name"]).ok(), names);
 }
 
 #[cfg(unix)]
