@@ -14,5 +14,6 @@ mod audit;
 mod concurrency;
 mod disk;
 mod follow;
+mod invariants;
 mod redaction;
 mod support;
