@@ -138,7 +138,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
         }
         OpenError::Exists { .. } => (Exit::Usage, "name a directory that does not exist yet"),
         OpenError::InUse { .. } => {
-            (Exit::Unavailable, "one process at a time: ask that one (--server), or wait for it")
+            (Exit::Unavailable, "one process at a time has a ledger: end that one, or wait for it")
         }
         OpenError::UnsafeDir { .. } => {
             (Exit::Unsafe, "the directory must be yours alone: chown it, chmod 700, no symlinks")

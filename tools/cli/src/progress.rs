@@ -3,8 +3,11 @@
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
     cell::Cell,
-    fmt,
+    fmt, fs,
     io::{self, IsTerminal},
+    path::Path,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,8 @@ pub enum Unit {
     Events,
     /// Bytes.
     Bytes,
+    /// Bytes, nobody knows of how many.
+    Growing,
 }
 
 /// Whether to show progress at all.
@@ -42,6 +47,7 @@ impl Shower {
             Unit::Bytes => {
                 "{msg} [{bar:24}] {bytes}/{total_bytes}  {binary_bytes_per_sec}  ETA {eta}"
             }
+            Unit::Growing => "{msg} {bytes}  {binary_bytes_per_sec}",
         };
         let style = ProgressStyle::with_template(template);
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -52,6 +58,26 @@ impl Shower {
         bar.set_style(style.progress_chars("=> ").with_key("rate", rate));
         bar.set_message(what.to_owned());
         Shown { bar, started: Instant::now(), waits: Cell::new(self.wanted) }
+    }
+
+    /// Does `work`, and meanwhile shows how `file` grows.
+    pub fn watch<T>(self, what: &str, file: &Path, work: impl FnOnce() -> T) -> T {
+        if !self.wanted {
+            return work();
+        }
+        let shown = self.start(what, Unit::Growing);
+        let (working, over) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                    let len = fs::metadata(file).map_or(0, |found| found.len());
+                    shown.set(len, len);
+                }
+            });
+            let done = work();
+            drop(working);
+            done
+        })
     }
 }
 

@@ -12,9 +12,10 @@ use crate::{
     time,
 };
 use anyhow::Result;
+use std::collections::BTreeSet;
 use taskledger::{
     event::{Parent, TaskStatus},
-    ids::ThreadId,
+    ids::{TaskId, ThreadId},
     query::{self, Change, Field, Point, Scope, Value, View},
     state::LedgerState,
 };
@@ -89,7 +90,15 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
     if changes.is_empty() {
         return out.line("no differences");
     }
-    for change in changes.iter().filter(|change| !is_part_of_an_end(change, changes)) {
+    let ended = changes.iter().filter_map(|change| match change {
+        Change::Ended { task, .. } => Some(task),
+        Change::Spawned { .. }
+        | Change::Vanished { .. }
+        | Change::Reparented { .. }
+        | Change::Changed { .. } => None,
+    });
+    let ended: BTreeSet<&TaskId> = ended.collect();
+    for change in changes.iter().filter(|change| !is_part_of_an_end(change, &ended)) {
         let item = item(change);
         let (mark, status) = match change {
             Change::Spawned { .. } => ("+".to_owned(), Some(TaskStatus::Running)),
@@ -125,12 +134,9 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
 }
 
 /// Whether a change only says what came with the end of its task.
-fn is_part_of_an_end(change: &Change, all: &[Change]) -> bool {
+fn is_part_of_an_end(change: &Change, ended: &BTreeSet<&TaskId>) -> bool {
     let Change::Changed { task, field, .. } = change else { return false };
-    matches!(field, Field::Error | Field::Result | Field::Completed)
-        && all
-            .iter()
-            .any(|other| matches!(other, Change::Ended { task: ended, .. } if ended == task))
+    matches!(field, Field::Error | Field::Result | Field::Completed) && ended.contains(task)
 }
 
 fn item(change: &Change) -> ChangeItem {
