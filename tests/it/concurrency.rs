@@ -18,7 +18,7 @@ use std::{
 use taskledger::{
     Ledger, Options,
     audit::verify_reader,
-    event::{Action, Host, Outcome},
+    event::{Action, Entry, Host, Outcome},
     ids::{Head, Seq},
     ledger::{AppendError, Followed, Receipt},
     state::{
@@ -125,12 +125,11 @@ fn assert_everything_is_there(ledger: &Ledger, receipts: &[Vec<Receipt>]) {
         })
         .collect();
     expected.sort();
+    let spawned = |entry: &Entry| matches!(entry.event.action, Action::Upserted { .. });
     let found: Vec<_> = entries(ledger)
         .into_iter()
-        .filter_map(|entry| match entry.event.action {
-            Action::Upserted { .. } => Some((entry.event.seq, entry.event.task.unwrap())),
-            _ => None,
-        })
+        .filter(spawned)
+        .map(|entry| (entry.event.seq, entry.event.task.unwrap()))
         .collect();
     assert_eq!(found, expected);
     assert_eq!(ledger.reader().head().size, u64::try_from(2 * receipts.len() + 1).unwrap());
@@ -240,7 +239,7 @@ fn a_reader_that_does_not_go_on_delays_no_append() {
 
     let mut visited = 0;
     let last = reader.head().seq().unwrap();
-    let visit = |entry: taskledger::event::Entry| {
+    let visit = |entry: Entry| {
         visited += 1;
         assert_eq!(entry.event.seq.get(), visited);
         if visited % 20 == 1 {
