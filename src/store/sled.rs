@@ -63,9 +63,11 @@ impl std::fmt::Debug for Sled {
 /// Checks, without writing, whether sled may be let at the files in `path`. Answers how many
 /// segments hold something.
 ///
-/// Each segment header says up to where the log was stable. If the segment of the highest such
-/// place is not there, opening would take the whole log for torn and overwrite it. O(1 header per
-/// 512 KiB).
+/// Each segment header says up to where the log was stable, and sled's snapshot how far it was
+/// replayed. If the segment of the highest such place is not there, opening would take the whole
+/// log for torn and overwrite it. Segments before the snapshot do not count: sled zeroes those that
+/// hold nothing any more, also the one that a later header was stable up to. O(1 header per 512
+/// KiB).
 ///
 /// # Errors
 ///
@@ -82,25 +84,40 @@ pub(super) fn preflight(path: &Path) -> Result<usize, Error> {
         Err(error) => return Err(io(error)),
     };
     let length = file.metadata().map_err(io)?.len();
-    let (mut present, mut stable, mut place) = (std::collections::BTreeSet::new(), -1, 0);
+    let segment = i64::try_from(SEGMENT_BYTES).unwrap_or(i64::MAX);
+    let replayed = replayed_upto(path)?;
+    let (mut headers, mut place) = (std::collections::BTreeMap::new(), 0);
     while place + 20 <= length {
         let mut head = [0; 20];
         file.read_exact_at(&mut head, place).map_err(io)?;
-        if let Some((lsn, stable_here)) = segment_header(&head) {
-            present.insert(lsn);
-            stable = stable_here.max(stable);
-        }
+        headers.extend(segment_header(&head));
         place += SEGMENT_BYTES;
     }
-    let segment = i64::try_from(SEGMENT_BYTES).unwrap_or(i64::MAX);
-    let needed = stable.max(0) / segment * segment;
-    if !present.is_empty() && !present.contains(&needed) {
+    let counting = headers.range(replayed / segment * segment..);
+    let stable = counting.map(|(_, stable)| *stable).fold(replayed, i64::max);
+    let needed = stable / segment * segment;
+    // What was replayed up to the very end of a segment needs none after it.
+    let nothing_since = stable == replayed && needed == replayed && replayed > 0;
+    if !headers.is_empty() && !headers.contains_key(&needed) && !nothing_since {
         return damaged(format!(
             "it was stable up to {stable}, but the segment of {needed} is not in it; \
              a rebuild makes it anew"
         ));
     }
-    Ok(present.len())
+    Ok(headers.len())
+}
+
+/// How far the newest snapshot of sled's goes, by its name; 0 if there is none.
+fn replayed_upto(path: &Path) -> Result<i64, Error> {
+    let io = |source| Error::Io { during: "list", path: Some(path.to_owned()), source };
+    let mut replayed = 0;
+    for entry in fs::read_dir(path).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("snap."));
+        let number = number.and_then(|number| i64::from_str_radix(number, 16).ok());
+        replayed = number.map_or(replayed, |number| replayed.max(number));
+    }
+    Ok(replayed)
 }
 
 /// Place and stable place of a segment, if its checksum holds.
@@ -527,6 +544,23 @@ mod tests {
         let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
         assert_eq!(sled.block(seq(17)).unwrap().unwrap(), blocks[1]);
         assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+    }
+
+    /// sled zeroes a segment that holds nothing any more when it is opened, while the header of the
+    /// next one still says that the log was stable up to there.
+    #[test]
+    fn a_log_whose_first_segments_are_used_up_is_opened_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        Sled::create(dir.path(), 1 << 20).unwrap().sync().unwrap();
+        for k in 0..40 {
+            preflight(dir.path()).unwrap();
+            let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
+            for n in 0..3 {
+                // Of bytes that do not compress, and always the same block: what was is garbage.
+                sled.put_block(seq(1), &block_of(k * 3 + n, 1_500), &[]).unwrap();
+                sled.sync().unwrap();
+            }
+        }
     }
 
     #[test]

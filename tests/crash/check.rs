@@ -29,6 +29,9 @@ impl Default for Known {
 
 /// Opens the ledger at `path` and holds it against what is known.
 pub(crate) fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<(), String> {
+    if known.opened {
+        audit_files(path, None)?;
+    }
     let ledger = match Ledger::open(path, options(durability)) {
         Ok(ledger) => ledger,
         // Killed while it was created: nothing was promised, and the next child creates it.
@@ -66,14 +69,14 @@ pub(crate) fn check(path: &Path, durability: Durability, known: &mut Known) -> R
     known.seen = head;
     ledger.close_blocking().map_err(|error| format!("it does not close: {error:?}"))?;
     drop(ledger);
-    audit_files(path, head)
+    audit_files(path, Some(head))
 }
 
-/// Every file, from bytes.
-fn audit_files(path: &Path, head: Head) -> Result<(), String> {
+/// Every file, from bytes; of a ledger that was killed and not opened since, too.
+fn audit_files(path: &Path, head: Option<Head>) -> Result<(), String> {
     let report = verify(path, &VerifyOptions::default(), &mut |_, _| {});
     let report = report.map_err(|error| format!("it cannot be audited: {error:?}"))?;
-    if report.is_ok() && report.head() == head {
+    if report.is_ok() && head.is_none_or(|head| report.head() == head) {
         return Ok(());
     }
     Err(format!("the audit of the files says {report:?}, not {head:?}"))
