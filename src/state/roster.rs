@@ -4,16 +4,13 @@
 //! up to 32 entries. So the indexes hold plain numbers: to copy those is to move memory, while a
 //! pointer costs a reference count in memory that is far away.
 
-use crate::ids::{Key, RunId, Seq, TaskId};
-use imbl::{GenericHashMap, HashMap, OrdMap, OrdSet, Vector, shared_ptr::DefaultSharedPtr};
+use crate::ids::{RunId, TaskId};
+use imbl::{GenericHashMap, OrdMap, OrdSet, Vector, shared_ptr::DefaultSharedPtr};
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, BuildHasherDefault, Hasher},
     sync::Arc,
 };
-
-/// How many idempotency keys are remembered; the oldest are forgotten first.
-pub const KEYS_MAX: usize = 65_536;
 
 /// Something that is found by its id.
 pub(super) trait Row: Clone {
@@ -183,35 +180,5 @@ impl Children {
         }
         let children = self.absent.remove(parent).unwrap_or_default();
         self.links.extend(children.iter().map(|child| (place, *child)));
-    }
-}
-
-/// The last [`KEYS_MAX`] idempotency keys and the events that had them.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Keys {
-    order: Vector<(Key, Seq)>,
-    seqs: HashMap<Key, Seq>,
-}
-
-impl Keys {
-    pub(super) fn get(&self, key: &Key) -> Option<Seq> {
-        self.seqs.get(key).copied()
-    }
-
-    /// Oldest first.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (Key, Seq)> {
-        self.order.iter().copied()
-    }
-
-    /// Remembers one more, and forgets the oldest if there are too many.
-    pub(super) fn push(&mut self, key: Key, seq: Seq) {
-        self.seqs.insert(key, seq);
-        self.order.push_back((key, seq));
-        if self.order.len() > KEYS_MAX
-            && let Some((oldest, seq)) = self.order.pop_front()
-            && self.seqs.get(&oldest) == Some(&seq)
-        {
-            self.seqs.remove(&oldest);
-        }
     }
 }
