@@ -11,6 +11,7 @@ mod bytes;
 pub mod command;
 mod decide;
 mod encode;
+mod index;
 mod keys;
 mod number;
 mod rejection;
