@@ -94,8 +94,10 @@ impl History {
         if !self.unreadable && found != said {
             let Head { size, root } = said;
             let who = who.display();
-            let detail =
-                format!("{who} says {root} after {size} events; {} give {}", found.size, found.root);
+            let detail = format!(
+                "{who} says {root} after {size} events; {} give {}",
+                found.size, found.root
+            );
             findings.add(said.seq(), FindingKind::Root, detail);
         }
     }
@@ -106,10 +108,8 @@ impl History {
         for (size, witnesses) in self.witnesses.range(head.size + 1..) {
             for witness in witnesses {
                 let detail = format!("{} says {size} events; {} are there", witness.who, head.size);
-                let kind = match witness.kind {
-                    FindingKind::Checkpoint => FindingKind::Checkpoint,
-                    _ => FindingKind::LostTail,
-                };
+                let kept = witness.kind == FindingKind::Checkpoint;
+                let kind = if kept { witness.kind } else { FindingKind::LostTail };
                 findings.add(Seq::new(head.size + 1), kind, detail);
             }
         }

@@ -34,16 +34,16 @@ fn broken_transition(state: &LedgerState, entry: &Entry, known: Option<&Task>) -
             Some(task) => ended(task),
             None => missing_parent(state, record.parent.as_ref()).or_else(|| nameless(entry)),
         },
-        Action::Terminated { .. } => known.map_or_else(|| unknown(entry), ended),
+        Action::Terminated { .. } => known.map_or_else(|| Some(unknown(entry)), ended),
         Action::Restored { why: Restored::Orphaned { .. } } => {
-            known.map_or_else(|| unknown(entry), ended)
+            known.map_or_else(|| Some(unknown(entry)), ended)
         }
         Action::Restored { why: Restored::Snapshot { .. } } => match known {
             Some(task) => Some(format!("task '{}' is restored but was never gone", task.id)),
             None => nameless(entry),
         },
         Action::CancelRequested { scope, .. } => match scope {
-            CancelScope::Task | CancelScope::Tree if known.is_none() => unknown(entry),
+            CancelScope::Task | CancelScope::Tree if known.is_none() => Some(unknown(entry)),
             CancelScope::Thread if event.thread.is_none() => {
                 Some("a thread is cancelled that is not named".to_owned())
             }
@@ -51,7 +51,7 @@ fn broken_transition(state: &LedgerState, entry: &Entry, known: Option<&Task>) -
                 None
             }
         },
-        Action::Messaged { .. } | Action::Emitted { .. } if known.is_none() => unknown(entry),
+        Action::Messaged { .. } | Action::Emitted { .. } if known.is_none() => Some(unknown(entry)),
         Action::Messaged { .. } | Action::Emitted { .. } => None,
         Action::Redacted { seq, parts } => {
             let sensible = *seq < event.seq && !parts.is_empty();
@@ -69,9 +69,9 @@ fn ended(task: &Task) -> Option<String> {
     task.terminal_seq.map(|end| format!("task '{}' ended at {end}", task.id))
 }
 
-fn unknown(entry: &Entry) -> Option<String> {
+fn unknown(entry: &Entry) -> String {
     let name = entry.event.task.as_ref().map_or("without a name", TaskId::as_str);
-    Some(format!("task '{name}' was never spawned"))
+    format!("task '{name}' was never spawned")
 }
 
 fn nameless(entry: &Entry) -> Option<String> {

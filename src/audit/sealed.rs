@@ -31,9 +31,9 @@ impl SealedWalk {
             return;
         }
         self.take_findings(findings);
-        let here = self.items.next_if(|item| {
-            matches!(item, Ok(SealedItem::Frame { seq: at, .. }) if *at <= seq)
-        });
+        let here = self
+            .items
+            .next_if(|item| matches!(item, Ok(SealedItem::Frame { seq: at, .. }) if *at <= seq));
         match here {
             Some(Ok(SealedItem::Frame { seq: at, bytes })) if at == seq => {
                 self.missing_from = None;
@@ -52,8 +52,8 @@ impl SealedWalk {
     }
 
     /// Compares the hashes that it holds with those of the history, and takes what is left.
-    pub(super) fn finish(mut self, history: &History, findings: &mut Findings) {
-        while let Some(item) = self.items.next() {
+    pub(super) fn finish(self, history: &History, findings: &mut Findings) {
+        for item in self.items {
             match item {
                 Err(finding) => add_sealed(&finding, findings),
                 Ok(SealedItem::Mark { index, hash }) => {

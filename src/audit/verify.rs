@@ -28,7 +28,7 @@ pub struct VerifyOptions {
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { expect: None, sealed_deadline: Duration::from_secs(600) }
+        Self { expect: None, sealed_deadline: Duration::from_mins(10) }
     }
 }
 
@@ -58,7 +58,9 @@ pub fn verify(
     const STRIDE: u64 = 4_096;
     let inspection = Inspection::open(path)?;
     let (mut findings, mut history) = (Findings::default(), History::default());
-    inspection.findings().iter().for_each(|finding| add_store(finding, &mut findings));
+    for finding in inspection.findings() {
+        add_store(finding, &mut findings);
+    }
     let record = inspection.head();
     let sealed = record.map_or(Head::EMPTY, |record| record.sealed);
     let total = record.map_or(0, |record| record.written.size);
@@ -80,7 +82,9 @@ pub fn verify(
         }
         if history.is_unreadable() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    seen.iter().for_each(|finding| add_store(finding, &mut findings));
+    for finding in &seen {
+        add_store(finding, &mut findings);
+    }
     walk.finish(&history, &mut findings);
     let head = history.finish(&mut findings);
     progress(head.size, total.max(head.size));

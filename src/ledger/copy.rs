@@ -95,8 +95,7 @@ impl Ledger {
     ) -> Result<Self, CopyError> {
         let reader = self.reader();
         let root = reader.root_at(size)?;
-        let origin =
-            Origin { ledger: reader.ledger_id(), at: Seq::last_of(size), root };
+        let origin = Origin { ledger: reader.ledger_id(), at: Seq::last_of(size), root };
         let copy = Self::create_copy(path.as_ref(), options, Some(OriginNote::Forked(origin)))?;
         let filled = copy.fill_fork(&reader, Head { size, root });
         finish(copy, path.as_ref(), filled)
@@ -345,7 +344,9 @@ impl Frames {
                     let more = self.zstd.by_ref().take(Self::STEP).read_to_end(&mut self.buffer);
                     match (more.map_err(|e| bad(&e))?, self.buffer.len()) {
                         (0, 0) => return Ok(None),
-                        (0, left) => return Err(bad(&format!("{left} bytes follow the last frame"))),
+                        (0, left) => {
+                            return Err(bad(&format!("{left} bytes follow the last frame")));
+                        }
                         _ => {}
                     }
                 }
@@ -362,4 +363,3 @@ fn read(source: io::Error) -> CopyError {
 fn bad(detail: &dyn std::fmt::Display) -> CopyError {
     CopyError::BadBackup { detail: detail.to_string() }
 }
-

@@ -141,10 +141,7 @@ impl Core {
     }
 
     /// Adds frames that another ledger wrote: they must continue this log exactly.
-    pub(super) fn add_frames(
-        staging: &mut Staging,
-        frames: &[Vec<u8>],
-    ) -> Result<(), AppendError> {
+    pub(super) fn add_frames(staging: &mut Staging, frames: &[Vec<u8>]) -> Result<(), AppendError> {
         for frame in frames {
             let at = staging.next_seq()?;
             let entry = codec::decode(frame).map_err(|e| refuse(at, &e))?;
@@ -402,7 +399,7 @@ fn locate_redaction(
 fn too_large(error: codec::EncodeError) -> AppendError {
     match error {
         codec::EncodeError::TooLarge { what, len, max } => AppendError::TooLarge { what, len, max },
-        other => AppendError::Invalid { why: other.to_string() },
+        codec::EncodeError::Parts(parts) => AppendError::Invalid { why: parts.to_string() },
     }
 }
 

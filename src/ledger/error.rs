@@ -195,11 +195,13 @@ pub enum AppendError {
 
 impl From<Rejection> for AppendError {
     fn from(rejection: Rejection) -> Self {
-        match rejection {
-            Rejection::Conflict { expected, actual } => Self::Conflict { expected, actual },
-            Rejection::TooLarge { what, len, max } => Self::TooLarge { what, len, max },
-            rule => Self::Rejected(rule),
+        if let Rejection::Conflict { expected, actual } = rejection {
+            return Self::Conflict { expected, actual };
         }
+        if let Rejection::TooLarge { what, len, max } = rejection {
+            return Self::TooLarge { what, len, max };
+        }
+        Self::Rejected(rejection)
     }
 }
 
@@ -269,28 +271,23 @@ pub enum ReadError {
 
 impl From<store::Error> for ReadError {
     fn from(error: store::Error) -> Self {
-        match error {
-            store::Error::Damaged { seq: Some(seq), file, detail } => {
-                Self::Damaged { seq, detail: format!("{}: {detail}", file.display()) }
-            }
-            error => Self::Store(error),
+        if let store::Error::Damaged { seq: Some(seq), file, detail } = error {
+            return Self::Damaged { seq, detail: format!("{}: {detail}", file.display()) };
         }
+        Self::Store(error)
     }
 }
 
 impl From<ProofError<Self>> for ReadError {
     fn from(error: ProofError<Self>) -> Self {
-        let damaged = |size| Seq::last_of(size).unwrap_or(Seq::FIRST);
-        match error {
-            ProofError::Source(error) => error,
-            ProofError::MissingLeaves { first, .. } => {
-                Self::Damaged { seq: first, detail: error.to_string() }
-            }
-            ProofError::OutOfRange { size } => {
-                Self::Damaged { seq: damaged(size), detail: error.to_string() }
-            }
-            other => Self::Damaged { seq: Seq::FIRST, detail: other.to_string() },
-        }
+        let detail = error.to_string();
+        let seq = match error {
+            ProofError::Source(error) => return error,
+            ProofError::MissingLeaves { first, .. } => first,
+            ProofError::OutOfRange { size } => Seq::last_of(size).unwrap_or(Seq::FIRST),
+            ProofError::MissingMark { .. } => Seq::FIRST,
+        };
+        Self::Damaged { seq, detail }
     }
 }
 

@@ -80,13 +80,13 @@ fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
     let Some(previous) = state.epoch() else { return Ok(()) };
     let takes_over = matches!(
         &event.action,
-        Action::Began { why: Began::Created | Began::Promoted | Began::Forked(_) | Began::RestoredFrom(_), .. }
+        Action::Began {
+            why: Began::Created | Began::Promoted | Began::Forked(_) | Began::RestoredFrom(_),
+            ..
+        }
     );
-    let follows = if takes_over {
-        event.epoch.number > previous.number
-    } else {
-        event.epoch == previous
-    };
+    let follows =
+        if takes_over { event.epoch.number > previous.number } else { event.epoch == previous };
     if follows {
         return Ok(());
     }

@@ -32,9 +32,12 @@ use self::{
 };
 use crate::{
     event::PartSet,
-    ids::{Head, LedgerId, NodeId, Seq, TaskId},
+    ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
     state::command::{Command, Proposal},
-    store::{self, FrameLog, MemStore, SnapshotStore, disk::{DiskOptions, DiskStore, Role}},
+    store::{
+        self, FrameLog, MemStore, SnapshotStore,
+        disk::{DiskOptions, DiskStore, Role},
+    },
 };
 use std::{
     path::Path,
@@ -114,9 +117,10 @@ impl Ledger {
     /// Opens the ledger in `path`. Never creates one, never mends one.
     ///
     /// # Errors
-    /// What DESIGN calls a finding ([`OpenError::LostTail`], [`OpenError::Damaged`],
-    /// [`OpenError::Tampered`], [`OpenError::Engine`]) leaves every file as it was;
-    /// [`open_read_only`](Self::open_read_only) shows what can still be read.
+    /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
+    /// [`OpenError::Engine`]) leaves the history as it was: [`rebuild`](Self::rebuild) mends the
+    /// engine's files, [`open_read_only`](Self::open_read_only) shows what can still be read.
+    /// The others say why there is nothing to open here, or not now.
     ///
     /// # Cost
     /// A snapshot, and the events since it.
@@ -418,13 +422,10 @@ fn store_options(options: &Options) -> DiskOptions {
 }
 
 /// An unknown outcome names the key with which the append can be repeated.
-fn name_unknown<T>(
-    answer: Result<T, AppendError>,
-    key: Option<crate::ids::Key>,
-) -> Result<T, AppendError> {
-    answer.map_err(|error| match error {
-        AppendError::OutcomeUnknown { .. } => AppendError::OutcomeUnknown { key },
-        other => other,
+fn name_unknown<T>(answer: Result<T, AppendError>, key: Option<Key>) -> Result<T, AppendError> {
+    answer.map_err(|error| {
+        let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
+        if unknown { AppendError::OutcomeUnknown { key } } else { error }
     })
 }
 

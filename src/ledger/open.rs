@@ -56,8 +56,7 @@ pub(super) fn load(
         number_floor,
     };
     let published = Published { state: state.clone(), tree: tree.clone() };
-    let shared =
-        Shared::new(log, snapshots, published, snapshot_at, options.snapshots_kept);
+    let shared = Shared::new(log, snapshots, published, snapshot_at, options.snapshots_kept);
     Ok((Core::new(state, tree, writer), Arc::new(shared)))
 }
 
@@ -74,15 +73,13 @@ struct Loaded {
 }
 
 /// The newest snapshot that is of this history; none is as good, only slower.
-fn newest_snapshot(
-    log: &dyn FrameLog,
-    snapshots: &dyn SnapshotStore,
-) -> Result<Loaded, OpenError> {
+fn newest_snapshot(log: &dyn FrameLog, snapshots: &dyn SnapshotStore) -> Result<Loaded, OpenError> {
     let written = log.written();
     for at in snapshots.list()?.into_iter().rev() {
-        let loaded = snapshots.load(at).map_err(|e| e.to_string()).and_then(|bytes| {
-            snapshot::decode(&bytes).map_err(|e| e.to_string())
-        });
+        let loaded = snapshots
+            .load(at)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| snapshot::decode(&bytes).map_err(|e| e.to_string()));
         match loaded {
             Err(error) => tracing::warn!(%at, error, "snapshot is unusable: skipped"),
             Ok((_, head)) if head.seq() != Some(at) || head.size > written.size => {

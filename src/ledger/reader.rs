@@ -59,7 +59,7 @@ impl Reader {
         self.shared.log.synced()
     }
 
-    /// How far erased texts are gone from every file; see [`Ledger::purge`](super::Ledger::purge).
+    /// How far erased texts are gone from every file; see [`Ledger::purge_blocking`](super::Ledger::purge_blocking).
     pub fn erased_upto(&self) -> Option<Seq> {
         self.shared.log.erased_upto()
     }
@@ -158,7 +158,9 @@ impl Reader {
         for at in saved.into_iter().rev().filter(|at| *at <= last) {
             let Ok(bytes) = self.shared.snapshots.load(at) else { continue };
             match snapshot::decode(&bytes) {
-                Ok((state, head)) if head.seq() == Some(at) && self.root_at(head.size)? == head.root => {
+                Ok((state, head))
+                    if head.seq() == Some(at) && self.root_at(head.size)? == head.root =>
+                {
                     return Ok(state);
                 }
                 Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
@@ -195,7 +197,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`root_at`](Self::root_at).
-    pub fn prove_consistency(&self, old: u64, new: u64) -> Result<proof::ConsistencyProof, ReadError> {
+    pub fn prove_consistency(
+        &self,
+        old: u64,
+        new: u64,
+    ) -> Result<proof::ConsistencyProof, ReadError> {
         self.check_size(old.max(new))?;
         Ok(proof::prove_consistency(old, new, &LogHashes(&*self.shared.log))?)
     }
@@ -294,7 +300,9 @@ impl HashSource for LogHashes<'_> {
                 let detail = "the store does not hold it".to_owned();
                 return Err(ReadError::Damaged { seq: next, detail });
             }
-            for frame in frames.iter().take(usize::try_from(count).unwrap_or(usize::MAX) - hashes.len()) {
+            for frame in
+                frames.iter().take(usize::try_from(count).unwrap_or(usize::MAX) - hashes.len())
+            {
                 let leaf = codec::leaf(frame)
                     .map_err(|e| ReadError::Damaged { seq: next, detail: e.to_string() })?;
                 hashes.push(proof::leaf_hash(leaf));

@@ -51,7 +51,8 @@ impl Ledger {
         let inspection = Inspection::open(path)?;
         let identity = inspection.identity();
         let store = MemStore::new();
-        let mut salvage = Salvage { store: &store, tree: Tree::new(), frames: Vec::new(), bytes: 0 };
+        let mut salvage =
+            Salvage { store: &store, tree: Tree::new(), frames: Vec::new(), bytes: 0 };
         inspection.log(&mut |evidence| match evidence {
             Evidence::Frame { seq, bytes } => salvage.take(seq, bytes),
             Evidence::Root { .. } => ControlFlow::Continue(()),
@@ -107,10 +108,8 @@ impl Salvage<'_> {
         self.tree.push(leaf);
         self.bytes += frame.len();
         self.frames.push(frame.to_vec());
-        match self.bytes < Self::GROUP_BYTES || self.write().is_ok() {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        }
+        let taken = self.bytes < Self::GROUP_BYTES || self.write().is_ok();
+        if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn write(&mut self) -> Result<(), Error> {

@@ -140,7 +140,8 @@ impl Shared {
                 tracing::warn!(%error, "no snapshot could be taken: opening will take longer");
             }
         };
-        job.running = std::thread::Builder::new().name("taskledger-snapshot".into()).spawn(take).ok();
+        job.running =
+            std::thread::Builder::new().name("taskledger-snapshot".into()).spawn(take).ok();
     }
 
     pub(super) fn join_snapshot(&self) {
@@ -183,11 +184,11 @@ impl Shared {
 
 /// Decodes the frame of event `seq`.
 pub(super) fn decode(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
-    let entry = codec::decode(frame).map_err(|error| match error {
-        codec::DecodeError::UnsupportedFormat { found, max, .. } => {
-            ReadError::UnsupportedFormat { found, max }
+    let entry = codec::decode(frame).map_err(|error| {
+        if let codec::DecodeError::UnsupportedFormat { found, max, .. } = error {
+            return ReadError::UnsupportedFormat { found, max };
         }
-        other => ReadError::Damaged { seq, detail: other.to_string() },
+        ReadError::Damaged { seq, detail: error.to_string() }
     })?;
     if entry.event.seq != seq {
         let detail = format!("its frame says that it is event {}", entry.event.seq);

@@ -17,6 +17,7 @@ use crate::{
     store,
 };
 use std::{
+    ops::ControlFlow,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -61,29 +62,20 @@ impl WriterThread {
 
     pub(super) fn run(mut self, queue: &Receiver<Request>) {
         loop {
-            let request = match self.next_request(queue) {
-                Ok(request) => request,
+            let flow = match self.next_request(queue) {
+                Ok(request) => self.serve(request, queue),
                 Err(RecvTimeoutError::Timeout) => {
                     self.sync_if_due();
-                    continue;
+                    ControlFlow::Continue(())
                 }
                 Err(RecvTimeoutError::Disconnected) => {
+                    // Every handle was dropped; nobody is left to be told how it went.
                     let _ = self.close();
-                    return;
+                    ControlFlow::Break(())
                 }
             };
-            match request {
-                Request::Append { batch, reply } => {
-                    if let Some(Request::Close { reply }) = self.append(batch, reply, queue) {
-                        let _ = reply.send(self.close());
-                        return;
-                    }
-                }
-                Request::Close { reply } => {
-                    let _ = reply.send(self.close());
-                    return;
-                }
-                other => self.serve(other),
+            if flow.is_break() {
+                return;
             }
         }
     }
@@ -95,9 +87,14 @@ impl WriterThread {
         }
     }
 
-    /// Everything but `Append` and `Close`.
-    fn serve(&mut self, request: Request) {
+    /// Does what is asked, and answers; whoever no longer waits for the answer is not missed.
+    fn serve(&mut self, request: Request, queue: &Receiver<Request>) -> ControlFlow<()> {
         match request {
+            Request::Append { batch, reply } => {
+                if let Some(next) = self.append(&batch, reply, queue) {
+                    return self.serve(next, queue);
+                }
+            }
             Request::Ingest { frames, expect, reply } => {
                 let _ = reply.send(self.ingest(&frames, expect));
             }
@@ -107,24 +104,26 @@ impl WriterThread {
             Request::Erase { reply } => {
                 let _ = reply.send(self.erase());
             }
-            Request::Append { .. } | Request::Close { .. } => {
-                unreachable!("served by `run`");
+            Request::Close { reply } => {
+                let _ = reply.send(self.close());
+                return ControlFlow::Break(());
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// One group commit: this batch and those that wait behind it. Returns a request that was
     /// found in the queue and is not an append.
     fn append(
         &mut self,
-        batch: Vec<Proposal>,
+        batch: &[Proposal],
         reply: Reply<Vec<Receipt>>,
         queue: &Receiver<Request>,
     ) -> Option<Request> {
         let mut staging = self.core.stage();
         let mut waiting: Waiting = Vec::new();
         let mut left_over = None;
-        self.decide(&mut staging, &batch, reply, &mut waiting);
+        self.decide(&mut staging, batch, reply, &mut waiting);
         while staging.events() < self.options.group_events_max
             && staging.bytes() < self.options.group_bytes_max
         {
@@ -140,27 +139,18 @@ impl WriterThread {
             }
         }
         let outcome = self.commit(staging);
+        self.answer(waiting, &outcome);
+        self.sync_if_due();
+        left_over
+    }
+
+    fn answer(&self, waiting: Waiting, outcome: &Result<(), AppendError>) {
         let durable = self.shared.log.synced();
         for (mut receipts, reply) in waiting {
-            let answer = match &outcome {
-                Ok(()) => {
-                    for receipt in &mut receipts {
-                        receipt.durable = receipt.seq.get() <= durable.size;
-                    }
-                    Ok(receipts)
-                }
-                Err(error) => Err(error.clone()),
-            };
-            let _ = reply.send(answer);
-        }
-        self.sync_if_due();
-        match left_over {
-            Some(close @ Request::Close { .. }) => Some(close),
-            Some(other) => {
-                self.serve(other);
-                None
+            for receipt in &mut receipts {
+                receipt.durable = receipt.seq.get() <= durable.size;
             }
-            None => None,
+            let _ = reply.send(outcome.clone().map(|()| receipts));
         }
     }
 
@@ -176,9 +166,8 @@ impl WriterThread {
             return;
         }
         let shared = &self.shared;
-        let lookup = |seq: Seq| {
-            shared.entry(seq).map_err(|e| AppendError::Invalid { why: e.to_string() })
-        };
+        let lookup =
+            |seq: Seq| shared.entry(seq).map_err(|e| AppendError::Invalid { why: e.to_string() });
         let around = Surroundings {
             now: self.options.clock.now(),
             entropy: &*self.options.entropy,

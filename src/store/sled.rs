@@ -7,6 +7,13 @@
 //! segment would go to files that are never synced, so blocks are cut into pieces. An error or a
 //! panic is [`Error::Engine`]; whoever sees one stops sealing, and commits go on.
 //!
+//! ```text
+//! 'B', first seq u64 BE, piece u16 BE   up to 7 KiB of: format 1, frames u8, pieces u16, bytes u32,
+//!                                       zstd bytes u32, CRC-32C of these and of the zstd bytes,
+//!                                       zstd of, for each frame: length u32, bytes
+//! 'M', index u64 BE                     32 bytes
+//! ```
+//!
 //! Knows nothing of journals, tails or what a frame is.
 
 use crate::{

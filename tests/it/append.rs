@@ -1,6 +1,7 @@
 //! Appending: numbers, links, batches, keys, expectations, limits.
 
 use crate::support::*;
+use std::{sync::Arc, time::Duration};
 use taskledger::{
     Ledger, Options,
     event::{Action, Began, Outcome, TaskStatus},
@@ -12,7 +13,6 @@ use taskledger::{
     },
     time::{Clock, ManualClock, Millis},
 };
-use std::{sync::Arc, time::Duration};
 
 #[test]
 fn an_empty_ledger_has_the_root_of_nothing_and_reading_it_appends_nothing() {
@@ -166,7 +166,7 @@ fn a_batch_over_its_limits_is_refused_whole() {
 
 #[test]
 fn an_interval_ledger_says_what_is_durable() {
-    let interval = Durability::Interval(Duration::from_secs(3_600));
+    let interval = Durability::Interval(Duration::from_hours(1));
     let ledger = Ledger::in_memory(Options { durability: interval, ..options() }).unwrap();
     let receipts = ledger.append_blocking([spawn("a")]).unwrap();
     assert!(!receipts[0].durable);
@@ -190,9 +190,8 @@ fn a_closed_ledger_takes_no_more_appends() {
 fn of_many_racing_spawns_of_one_id_exactly_one_wins() {
     let ledger = ledger();
     let won = std::thread::scope(|scope| {
-        let racers: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| ledger.append_blocking([spawn("a")]).is_ok()))
-            .collect();
+        let racers: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| ledger.append_blocking([spawn("a")]).is_ok())).collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).filter(|won| *won).count()
     });
     assert_eq!(won, 1);

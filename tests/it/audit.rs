@@ -57,7 +57,8 @@ fn files(path: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_sound_ledger_has_no_findings_and_the_audit_changes_nothing() {
     let (_temporary, path, head) = sound();
-    let bytes = || files(&path).iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect::<Vec<_>>();
+    let bytes =
+        || files(&path).iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect::<Vec<_>>();
     let before = bytes();
     let report = audit(&path);
     assert_eq!((report.findings.clone(), report.notes.clone()), (vec![], vec![]));
@@ -112,7 +113,10 @@ fn one_flipped_bit_is_harmless_or_found() {
                     found += 1;
                 }
                 Err(error) => {
-                    assert!(matches!(error, OpenError::UnsupportedFormat { .. }), "{place}: {error}");
+                    assert!(
+                        matches!(error, OpenError::UnsupportedFormat { .. }),
+                        "{place}: {error}"
+                    );
                     found += 1;
                 }
             }

@@ -80,7 +80,11 @@ fn everything_is_there_again_after_closing_and_after_dropping() {
     let ledger = Ledger::open(&path, small()).unwrap();
     assert_eq!(ledger.reader().head(), head);
     assert_eq!(began(&ledger), [(1, Began::Created), (2, Began::Opened)]);
-    assert_eq!(entries(&ledger).last().unwrap().event.epoch.number, 1, "an opening keeps the epoch");
+    assert_eq!(
+        entries(&ledger).last().unwrap().event.epoch.number,
+        1,
+        "an opening keeps the epoch"
+    );
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_token_of_another_history_is_refused() {
 
 #[test]
 fn an_event_that_could_still_be_lost_is_not_followed() {
-    let interval = Durability::Interval(Duration::from_secs(3_600));
+    let interval = Durability::Interval(Duration::from_hours(1));
     let ledger = Ledger::in_memory(Options { durability: interval, ..options() }).unwrap();
     append(&ledger, [spawn("a")]);
     let mut follow = ledger.follow(Head::EMPTY).unwrap();

@@ -3,6 +3,13 @@
 //! Header sector, chunks that are compressed each by itself, an index of them, and a trailer
 //! sector that says where the index is. A chunk can be read without the ones before it. With the
 //! live journals, the archive holds every frame of the log: sled can be built from it.
+//!
+//! ```text
+//! file     sector: "TLARCH\r\n", format u32, ledger 16, size and root before, size and root after
+//! chunks   zstd of, for each frame: length u32, bytes
+//! index    for each chunk: offset u64, first u64, frames u32, bytes u32, zstd bytes u32, their CRC
+//! trailer  sector: "TLINDX\r\n", format u32, offset of the index u64, chunks u64, CRC of the index
+//! ```
 
 use super::{
     dir::{self, at, at_or_full},

@@ -3,6 +3,11 @@
 //! Two slots, each a sector at the start of its own 4 KiB page, written in turn; the valid one
 //! with the higher generation counts. A commit moves it with one small write that is not synced:
 //! it then may be behind the journal, never ahead, so it proves losses and nothing else.
+//!
+//! ```text
+//! slot  sector: "TLHEAD\r\n", format u32, generation u64, written, synced, sealed (each size u64,
+//!               root 32), erased_upto u64, reserved u64, engine u64, zeros, CRC-32C at 508
+//! ```
 
 use super::{
     dir::{self, at},

@@ -3,6 +3,16 @@
 //! A file is zeroed and synced before it is used, so that a commit changes no metadata: one write
 //! and one fdatasync. A header sector in its own page, then group records back to back, each on a
 //! multiple of 8 bytes; then zeros. How a file is read again is in `scan`.
+//!
+//! ```text
+//! file    sector: "TLJRNL\r\n", format u32, ledger 16, nonce u64, size before u64, root 32,
+//!                 bytes of the file u64, zeros, CRC-32C at 508; zeros to 4096; groups
+//! group   "TLG1", count u32, nonce u64, first u64, synced_upto u64, bytes of the frames u32,
+//!         CRC of the group before u32 (of the header sector for the first), root after 32,
+//!         for each frame: length u32, bytes; CRC-32C of all this; zeros to a multiple of 8
+//! ```
+//!
+//! All numbers are little endian, here and in every file of the store but for sled's keys.
 
 use super::{
     dir::{self, at, at_or_full},

@@ -125,7 +125,7 @@ impl Scan {
         let mut reader = Bytes(record);
         let head = GroupHead::decode(&mut reader)?;
         let bytes = usize::try_from(head.bytes).ok()?;
-        if head.nonce != self.header.nonce || head.count == 0 || bytes > 2 * GROUP_BYTES_MAX {
+        if head.nonce != self.header.nonce || head.count == 0 || bytes > GROUP_BYTES_MAX {
             return None;
         }
         let frames = reader.take(bytes)?;

@@ -112,21 +112,19 @@ impl Shared {
 
     /// Moves everything that is synced to sled, durably, and says so in `HEAD`.
     pub(super) fn seal_everything(&self, sealing: &mut Sealing) -> Result<(), Error> {
+        let during = "store checkpoint";
+        // Also when nothing is left to seal: what follows trusts that `HEAD` says so durably.
+        if let Sealing::Stopped(detail) = sealing {
+            return Err(Error::Engine { during, detail: detail.clone() });
+        }
         let progress = self.progress();
         let target = progress.record.synced;
         if target == progress.record.sealed {
             return Ok(());
         }
-        let during = "store checkpoint";
-        match sealing {
-            Sealing::Running => {}
-            Sealing::Waiting => {
-                let detail = "the marks of the tail were not given yet".to_owned();
-                return Err(Error::Engine { during, detail });
-            }
-            Sealing::Stopped(detail) => {
-                return Err(Error::Engine { during, detail: detail.clone() });
-            }
+        if *sealing == Sealing::Waiting {
+            let detail = "the marks of the tail were not given yet".to_owned();
+            return Err(Error::Engine { during, detail });
         }
         let moved = self.engine().and_then(|sled| self.seal_durably(&sled, target));
         self.stopping(sealing, moved)?;

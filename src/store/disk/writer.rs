@@ -38,11 +38,11 @@ impl Shared {
         let fits = |frame: &Vec<u8>| frame.len() <= FRAME_BYTES_MAX;
         assert!(!group.frames.is_empty(), "a group has at least one frame");
         assert!(group.frames.iter().all(fits), "a frame has at most {FRAME_BYTES_MAX} bytes");
-        assert!(bytes <= GROUP_BYTES_MAX, "a group has at most {GROUP_BYTES_MAX} bytes");
+        let record = journal::record_bytes(group.frames);
+        assert!(record <= GROUP_BYTES_MAX, "a group has at most {GROUP_BYTES_MAX} bytes");
         self.wait_for_room(bytes)?;
 
         let mut journal = lock(&self.journal);
-        let record = journal::record_bytes(group.frames);
         if !journal.fits(record) {
             self.rotate(&mut journal, record)?;
         }

@@ -56,7 +56,12 @@ impl App {
 
     /// Opens the ledger.
     pub fn open(&self) -> Result<Opened> {
-        Ok(Opened::of(Ledger::open(&self.db, Options::default())?))
+        let options = Options::default();
+        Ok(Opened::of(if self.global.read_only {
+            Ledger::open_read_only(&self.db, options)?
+        } else {
+            Ledger::open(&self.db, options)?
+        }))
     }
 
     /// What "now" is, for this whole command.

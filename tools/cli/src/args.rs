@@ -39,6 +39,7 @@ pub struct Cli {
 }
 
 /// Options of every command.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
@@ -66,6 +67,9 @@ pub struct Global {
     /// When to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
+    /// Open without changing any file, and in spite of damage; takes no appends
+    #[arg(long, global = true)]
+    pub read_only: bool,
     /// Do not show the progress of long work
     #[arg(long, global = true)]
     pub no_progress: bool,

@@ -138,6 +138,9 @@ pub fn status_after(action: &Action) -> Option<TaskStatus> {
     }
 }
 
+/// On a terminal with fewer columns, times are left out.
+const NARROW: usize = 72;
+
 /// What the line of an event says besides the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Around {
@@ -155,9 +158,12 @@ pub fn line(entry: &Entry, around: Around, look: &Look) -> String {
     let seq = format!("#{:<6}", event.seq.get());
     let status = status_after(&event.action);
     let shape = status.map_or(' ', |status| shape(status, look.charset)).to_string();
+    let narrow = look.width.is_some_and(|width| width < NARROW);
     let when = match around {
-        Around::Log | Around::Thread => format!("{}  ", time::show(event.occurred, look)),
-        Around::Nothing => String::new(),
+        Around::Log | Around::Thread if !narrow => {
+            format!("{}  ", time::show(event.occurred, look))
+        }
+        Around::Log | Around::Thread | Around::Nothing => String::new(),
     };
     let head = format!("{when}{:<16}", event.action.as_str());
     let thread = event.thread.as_ref().map(ThreadId::as_str);

@@ -10,6 +10,7 @@ use std::{fmt, process::ExitCode};
 use taskledger::{
     ledger::{AppendError, CopyError, OpenError, ReadError},
     query::{PointError, PredicateError, QueryError},
+    state::Rejection,
     store,
 };
 use taskledger_interop as interop;
@@ -127,7 +128,8 @@ fn judge_one(error: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<
 }
 
 const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where, and \
-                      `taskledger rebuild` makes the sealed blocks anew from archive and journal";
+                      `taskledger rebuild` makes the sealed blocks anew from archive and journal; \
+                      --read-only shows what can be read all the same";
 
 fn of_open(error: &OpenError) -> (Exit, Option<String>) {
     let (exit, hint) = match error {
@@ -136,7 +138,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
         }
         OpenError::Exists { .. } => (Exit::Usage, "name a directory that does not exist yet"),
         OpenError::InUse { .. } => {
-            (Exit::Unavailable, "one process at a time: ask that one (--server), or wait for it")
+            (Exit::Unavailable, "one process at a time has a ledger: end that one, or wait for it")
         }
         OpenError::UnsafeDir { .. } => {
             (Exit::Unsafe, "the directory must be yours alone: chown it, chmod 700, no symlinks")
@@ -149,6 +151,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
         | OpenError::Tampered { .. }
         | OpenError::Engine { .. } => (Exit::Finding, VERIFY),
         OpenError::Io(error) => return of_store(error),
+        // The library may learn of more.
         _ => return (Exit::Failure, None),
     };
     (exit, Some(hint.to_owned()))
@@ -157,15 +160,43 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
 fn of_append(error: &AppendError) -> (Exit, Option<String>) {
     let (exit, hint) = match error {
         AppendError::TooLarge { .. } | AppendError::Invalid { .. } => (Exit::Usage, None),
+        AppendError::Rejected(rejection) => (of_rejection(rejection), None),
         AppendError::DiskFull => (Exit::Unavailable, Some("nothing was written: make space")),
         AppendError::NotPrimary => (Exit::Refused, None),
         AppendError::OutcomeUnknown { .. } => {
             (Exit::Unavailable, Some("with the same --key, recording it again is safe"))
         }
         AppendError::Halted => (Exit::Unavailable, None),
-        _ => (Exit::Failure, None),
+        AppendError::Busy { .. }
+        | AppendError::Conflict { .. }
+        | AppendError::KeyReused { .. }
+        | AppendError::NotContinuation { .. }
+        | _ => (Exit::Failure, None),
     };
     (exit, hint.map(str::to_owned))
+}
+
+/// What no state of the ledger would allow is wrong usage; the rest is an answer.
+fn of_rejection(rejection: &Rejection) -> Exit {
+    let usage = matches!(
+        rejection,
+        Rejection::TooLarge { .. }
+            | Rejection::TooDeep { .. }
+            | Rejection::BadNumber { .. }
+            | Rejection::InvalidName { .. }
+            | Rejection::InvalidLabel { .. }
+    );
+    let unknown = matches!(
+        rejection,
+        Rejection::UnknownTask { .. }
+            | Rejection::UnknownThread { .. }
+            | Rejection::RedactUnknown { .. }
+    );
+    match (usage, unknown) {
+        (true, _) => Exit::Usage,
+        (false, true) => Exit::NotFound,
+        (false, false) => Exit::Failure,
+    }
 }
 
 fn of_read(error: &ReadError) -> (Exit, Option<String>) {
@@ -190,7 +221,12 @@ fn of_copy(error: &CopyError) -> Option<(Exit, Option<String>)> {
         CopyError::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
             Some((Exit::Usage, Some("name a file that does not exist yet".into())))
         }
-        _ => None,
+        CopyError::Open(_)
+        | CopyError::Read(_)
+        | CopyError::Append(_)
+        | CopyError::Close(_)
+        | CopyError::Io { .. }
+        | _ => None,
     }
 }
 
@@ -202,7 +238,10 @@ fn of_query(error: &QueryError) -> (Exit, Option<String>) {
         QueryError::UnknownThread { .. } => {
             (Exit::NotFound, Some("`taskledger threads` lists them".into()))
         }
-        QueryError::PastHead { .. } | QueryError::NotEnded { .. } => (Exit::NotFound, None),
+        QueryError::PastHead { .. } | QueryError::NotEnded { .. } | QueryError::NotYet { .. } => {
+            (Exit::NotFound, None)
+        }
+        QueryError::Damaged { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
         QueryError::NotLogPosition { .. } => {
             (Exit::Usage, Some("name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME".into()))
         }
@@ -221,7 +260,9 @@ fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
             (Exit::Usage, Some(format!("name the format instead of `auto`: {formats}")))
         }
         interop::ReadError::Nothing { .. } => (Exit::NotFound, None),
-        _ => (Exit::Failure, None),
+        interop::ReadError::Io { .. } | interop::ReadError::Changed { .. } | _ => {
+            (Exit::Failure, None)
+        }
     }
 }
 
@@ -234,7 +275,13 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
         store::Error::Damaged { .. }
         | store::Error::LostTail { .. }
         | store::Error::Engine { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
-        _ => (Exit::Unavailable, None),
+        store::Error::InUse { .. }
+        | store::Error::NotNext { .. }
+        | store::Error::Full { .. }
+        | store::Error::Busy { .. }
+        | store::Error::Io { .. }
+        | store::Error::Halted
+        | _ => (Exit::Unavailable, None),
     }
 }
 
@@ -255,7 +302,8 @@ impl std::error::Error for Shown {}
 
 impl Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+        let hint: Box<dyn fmt::Display> = Box::new(self.hint.as_ref()?);
+        Some(hint)
     }
 }
 
@@ -287,7 +335,10 @@ mod tests {
     use crate::time::TimeStyle;
     use anyhow::Context as _;
     use std::path::PathBuf;
-    use taskledger::{ids::Seq, time::Millis};
+    use taskledger::{
+        ids::{Seq, TaskId},
+        time::Millis,
+    };
 
     #[track_caller]
     fn ends_with(error: impl Into<Error>, exit: Exit) {
@@ -307,6 +358,11 @@ mod tests {
         ends_with(AppendError::DiskFull, Exit::Unavailable);
         ends_with(AppendError::KeyReused { seq: Seq::FIRST }, Exit::Failure);
         ends_with(AppendError::NotPrimary, Exit::Refused);
+        let unknown = Rejection::UnknownTask { task: TaskId::new("x").unwrap() };
+        ends_with(AppendError::Rejected(unknown), Exit::NotFound);
+        ends_with(AppendError::Rejected(Rejection::NumbersExhausted), Exit::Failure);
+        let deep = Rejection::TooDeep { depth: 9, max: 8 };
+        ends_with(AppendError::Rejected(deep), Exit::Usage);
         ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
         ends_with(Problem::usage("no"), Exit::Usage);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);

@@ -20,6 +20,9 @@ pub struct At {
 }
 
 /// The envelope of everything that is a list. `jsonl` gives the items alone, one on each line.
+//
+// Lists are written item by item, so this is their shape in the schemas alone.
+#[cfg(test)]
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Listing<T> {
     /// What the items are, and the version of the contract: `taskledger.tasks/v1`.
@@ -196,8 +199,12 @@ pub struct VerifyBody {
     pub size: u64,
     /// The root over them, in hex.
     pub root: String,
-    /// What was found.
+    /// What was found, by event.
     pub findings: Vec<FindingItem>,
+    /// Findings beyond those that are told.
+    pub more_findings: u64,
+    /// What was noticed and is harmless: it changes no answer and loses nothing.
+    pub notes: Vec<FindingItem>,
 }
 
 /// One thing that an audit found.

@@ -22,6 +22,9 @@ mod tasks;
 mod term;
 mod time;
 
+#[cfg(test)]
+mod schemas;
+
 use app::App;
 use clap::Parser as _;
 use exit::Exit;

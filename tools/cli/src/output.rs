@@ -69,12 +69,11 @@ pub struct Out {
 impl Out {
     /// Standard output, with the colours that `look` allows.
     pub fn stdout(look: Look, format: Format) -> Self {
-        let choice = if look.color { ColorChoice::AlwaysAnsi } else { ColorChoice::Never };
-        let stdout = BufWriter::with_capacity(64 << 10, io::stdout());
-        let sink: Box<dyn Write> = if look.color {
-            Box::new(AutoStream::new(Box::new(stdout) as Box<dyn Write>, choice))
+        let stdout: Box<dyn Write> = Box::new(BufWriter::with_capacity(64 << 10, io::stdout()));
+        let sink = if look.color {
+            Box::new(AutoStream::new(stdout, ColorChoice::Always))
         } else {
-            Box::new(stdout)
+            stdout
         };
         Self { sink, look, format }
     }
@@ -275,7 +274,7 @@ mod tests {
     fn json_means_the_same_and_holds_nothing_that_acts_on_a_terminal() {
         let hostile = "a\u{9b}2J\u{202e}\u{7f}\u{e0041}\u{1b}\n\u{4e16}";
         let text = json_text(hostile).unwrap();
-        assert!(!text.contains(|c| escape::is_hostile(c)), "{text}");
+        assert!(!text.contains(escape::is_hostile), "{text}");
         assert!(text.contains('\u{4e16}'));
         assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
     }

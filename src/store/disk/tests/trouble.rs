@@ -137,3 +137,22 @@ fn modes_that_sled_chose_are_no_reason_to_refuse() {
     let mode = fs::metadata(sled.join("db")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+// Sealing counts as done in memory a moment before HEAD says so durably. A journal that was removed
+// then would be missed after loss of power.
+#[test]
+fn no_journal_is_archived_once_sealing_has_stopped() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &DiskOptions { seal_bytes: usize::MAX, ..small() });
+    store.stop_thread();
+    append_upto(&store, 400);
+    store.sync().unwrap();
+    let before = journals(dir.path());
+    assert!(before.len() > 1);
+    let mut sealing = lock(&store.shared.sealing);
+    lock(&store.shared.progress).record.sealed = head_at(400);
+    *sealing = Sealing::Stopped("HEAD could not be synced".to_owned());
+    drop(sealing);
+    assert!(store.checkpoint().is_err());
+    assert_eq!(journals(dir.path()), before);
+}

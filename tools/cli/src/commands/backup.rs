@@ -1,6 +1,6 @@
 //! `taskledger backup`: the whole history in one file.
 
-use crate::{app::App, exit::Exit, progress, progress::Unit};
+use crate::{app::App, exit::Exit, progress};
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 use taskledger::ledger::verify_backup;
@@ -21,16 +21,12 @@ pub struct Args {
 /// Writes it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
-    let size = opened.reader.head().size;
-    let shown = app.progress.start("backup", Unit::Events, size);
-    let info = opened
-        .reader
-        .backup(&args.file)
+    let info = app
+        .progress
+        .watch("backup", &args.file, || opened.reader.backup(&args.file))
         .with_context(|| format!("cannot back up to {}", args.file.display()))?;
-    shown.set(size, size);
     verify_backup(&args.file)
         .with_context(|| format!("{} is not what was written", args.file.display()))?;
-    drop(shown);
     let head = info.checkpoint.head();
     super::init::tell(app, "backup", &args.file, info.checkpoint.ledger, head)?;
     app.remark(&format!("{} of events", progress::bytes(info.bytes)));

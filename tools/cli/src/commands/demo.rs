@@ -20,9 +20,9 @@ use taskledger::{
 };
 use taskledger_interop::demo_recording_files;
 
-/// Show what this program does: import the bundled recording, then ask every kind of question.
+/// Show what this program does, on a bundled recording.
 ///
-/// Before each answer stands the command that gives it; the ledger stays, so that each can be
+/// Imports it into a new ledger, then asks every kind of question. Before each answer stands the command that gives it; the ledger stays, so that each can be
 /// repeated and varied.
 ///
 /// Example:
@@ -66,16 +66,12 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
 }
 
 fn directory(args: &Args) -> Result<PathBuf> {
-    match &args.keep {
-        Some(path) => {
-            fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
-            Ok(path.clone())
-        }
-        None => {
-            let dir = tempfile::Builder::new().prefix("taskledger-demo-").tempdir();
-            Ok(dir.context("cannot make a temporary directory")?.keep())
-        }
+    if let Some(path) = &args.keep {
+        fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+        return Ok(path.clone());
     }
+    let dir = tempfile::Builder::new().prefix("taskledger-demo-").tempdir();
+    Ok(dir.context("cannot make a temporary directory")?.keep())
 }
 
 /// Writes the bundled recording; answers with its main file.

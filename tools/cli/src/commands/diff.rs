@@ -4,7 +4,7 @@ use crate::{
     app::{self, App},
     exit::Exit,
     json::{ChangeItem, DiffBody},
-    output::{Item, Out},
+    output::{Format, Item, Out},
     paint::{Paint, shape},
     table::{Cell, Column},
     tasks::title,
@@ -12,14 +12,17 @@ use crate::{
     time,
 };
 use anyhow::Result;
+use std::collections::BTreeSet;
 use taskledger::{
     event::{Parent, TaskStatus},
-    ids::ThreadId,
+    ids::{TaskId, ThreadId},
     query::{self, Change, Field, Point, Scope, Value, View},
     state::LedgerState,
 };
 
-/// Compare two moments of a thread: which tasks were spawned, ended, changed or got another parent.
+/// Compare two moments of a thread.
+///
+/// Tells which tasks were spawned, ended, changed or got another parent between them.
 ///
 /// Example:
 ///   taskledger diff session-1 --from spawn:bg_3 --to @
@@ -56,13 +59,12 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let differs = !diff.changes.is_empty();
     let items = diff.changes.iter().map(item).collect();
     let body = DiffBody { from: app::at(&from), to: app::at(&to), items };
-    match app.out.format {
-        crate::output::Format::Csv | crate::output::Format::Name => {
-            app.out.list(&app::at(&to), body.items.into_iter().map(Ok))?;
-        }
-        _ => app.out.single("taskledger.diff/v1", body, None, |out, _| {
+    if matches!(app.out.format, Format::Csv | Format::Name) {
+        app.out.list(&app::at(&to), body.items.into_iter().map(Ok))?;
+    } else {
+        app.out.single("taskledger.diff/v1", body, None, |out, _| {
             if args.stat { stat(out, diff.stat()) } else { human(out, &diff.changes, &to.state) }
-        })?,
+        })?;
     }
     Ok(if differs && args.exit_code { Exit::Finding } else { Exit::Ok })
 }
@@ -88,7 +90,15 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
     if changes.is_empty() {
         return out.line("no differences");
     }
-    for change in changes.iter().filter(|change| !is_part_of_an_end(change, changes)) {
+    let ended = changes.iter().filter_map(|change| match change {
+        Change::Ended { task, .. } => Some(task),
+        Change::Spawned { .. }
+        | Change::Vanished { .. }
+        | Change::Reparented { .. }
+        | Change::Changed { .. } => None,
+    });
+    let ended: BTreeSet<&TaskId> = ended.collect();
+    for change in changes.iter().filter(|change| !is_part_of_an_end(change, &ended)) {
         let item = item(change);
         let (mark, status) = match change {
             Change::Spawned { .. } => ("+".to_owned(), Some(TaskStatus::Running)),
@@ -124,12 +134,9 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
 }
 
 /// Whether a change only says what came with the end of its task.
-fn is_part_of_an_end(change: &Change, all: &[Change]) -> bool {
+fn is_part_of_an_end(change: &Change, ended: &BTreeSet<&TaskId>) -> bool {
     let Change::Changed { task, field, .. } = change else { return false };
-    matches!(field, Field::Error | Field::Result | Field::Completed)
-        && all
-            .iter()
-            .any(|other| matches!(other, Change::Ended { task: ended, .. } if ended == task))
+    matches!(field, Field::Error | Field::Result | Field::Completed) && ended.contains(task)
 }
 
 fn item(change: &Change) -> ChangeItem {

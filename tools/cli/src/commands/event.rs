@@ -45,7 +45,7 @@ fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
     let look = out.look;
     out.line(&events::line(entry, Around::Nothing, &look))?;
     let mut field = |name: &str, value: &str| {
-        let name = Paint::Dim.on(&format!("{name:<15}"), &look);
+        let name = Paint::Dim.on(&format!("{name:<20}"), &look);
         if value.is_empty() { Ok(()) } else { out.line(&format!("{name} {}", look.safe(value))) }
     };
     field("occurred", &time::show(entry.event.occurred, &look))?;
@@ -66,20 +66,16 @@ fn plain(line: &EventLine) -> Result<Vec<(String, String)>> {
     let Value::Object(fields) = serde_json::to_value(line)? else { return Ok(Vec::new()) };
     let mut plain = Vec::new();
     for (name, value) in fields.into_iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())) {
-        match value {
-            Value::Object(inner) => {
-                let inner = inner.into_iter().filter(|(_, value)| !value.is_null());
-                plain.extend(inner.map(|(inner, value)| (format!("{name}.{inner}"), text(value))));
-            }
-            value => plain.push((name, text(value))),
+        if let Value::Object(inner) = value {
+            let inner = inner.into_iter().filter(|(_, value)| !value.is_null());
+            plain.extend(inner.map(|(inner, value)| (format!("{name}.{inner}"), text(&value))));
+        } else {
+            plain.push((name, text(&value)));
         }
     }
     Ok(plain)
 }
 
-fn text(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -56,7 +56,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let context = || format!("cannot write {}", path.display());
     let mut file = BufWriter::new(File::create_new(path).with_context(context)?);
     let total = opened.reader.head().size;
-    let shown = app.progress.start("exporting", Unit::Events, total);
+    let shown = app.progress.start("exporting", Unit::Events);
     super::log::each(&opened.reader, &wanted, |entry| {
         shown.set(entry.event.seq.get(), total);
         jsonl::write_event(&mut file, &entry).with_context(context)

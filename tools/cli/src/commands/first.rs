@@ -39,19 +39,16 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         condition: args.condition.to_string(),
         event: found.as_ref().map(EventLine::from),
     };
-    let name = body.event.as_ref().map(|event| event.name());
+    let name = body.event.as_ref().map(EventLine::name);
     if name.is_none() && app.out.format == crate::output::Format::Name {
         return Ok(Exit::NotFound);
     }
-    app.out.single("taskledger.first/v1", body, name.as_deref(), |out, body| match &found {
-        Some(entry) => {
-            let line = events::line(entry, Around::Thread, &out.look);
-            out.line(&line)
-        }
-        None => {
-            let condition = out.look.safe(&body.condition);
-            out.line(&format!("{condition}: never"))
-        }
+    app.out.single("taskledger.first/v1", body, name.as_deref(), |out, body| {
+        let told = match &found {
+            Some(entry) => events::line(entry, Around::Thread, &out.look),
+            None => format!("{}: never", out.look.safe(&body.condition)),
+        };
+        out.line(&told)
     })?;
     Ok(if found.is_some() { Exit::Ok } else { Exit::NotFound })
 }

@@ -154,7 +154,7 @@ fn import(args: &Args, app: &App, opened: &Opened, dataset: &Dataset) -> Result<
     };
     let path = dataset.inputs.first().map(|input| input.shown.clone()).unwrap_or_default();
     let recording = {
-        let shown = app.progress.start("reading", Unit::Bytes, 0);
+        let shown = app.progress.start("reading", Unit::Bytes);
         let mut tell = teller(&shown, Phase::Reading);
         interop::read(dataset, &options, &mut tell)
             .with_context(|| format!("cannot import {path}"))?
@@ -168,7 +168,7 @@ fn import(args: &Args, app: &App, opened: &Opened, dataset: &Dataset) -> Result<
             .into());
     }
     let report = {
-        let shown = app.progress.start("importing", Unit::Events, 0);
+        let shown = app.progress.start("importing", Unit::Events);
         let mut tell = teller(&shown, Phase::Appending);
         let mut sink = LedgerSink::new(&opened.ledger);
         interop::import(&mut sink, &recording, args.dry_run, &mut tell)

@@ -1,5 +1,7 @@
 //! One file for each subcommand. Each holds its arguments, and one `run` that reads top-down.
 
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are the help that is shown")]
+
 use crate::{app::App, exit::Exit, output::Format};
 use anyhow::Result;
 use clap::Subcommand;
@@ -36,61 +38,33 @@ mod why;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new, empty ledger
     Init(init::Args),
-    /// Bring recordings of agents into the ledger
     Import(import::Args),
-    /// List the threads
     Threads(threads::Args),
-    /// Draw the tree of a thread's tasks
     Tree(tree::Args),
-    /// List tasks
     Tasks(tasks::Args),
-    /// Show one task and its history
     Show(show::Args),
-    /// Say who started a task, and why
     Why(why::Args),
-    /// List events
     Log(log::Args),
-    /// Show one event
     Event(event::Args),
-    /// Compare two moments of a thread
     Diff(diff::Args),
-    /// Find the first event after which something was true
     First(first::Args),
-    /// Draw a thread's tasks on a line of time
     Timeline(timeline::Args),
-    /// Watch a thread's tree grow, event by event
     Replay(replay::Args),
-    /// Check every byte of the ledger
     Verify(verify::Args),
-    /// Print the ledger's size and root, to hold it against later
     Checkpoint(checkpoint::Args),
-    /// Prove that an event is in the log
     Prove(prove::Args),
-    /// Erase an event's texts from every view
     Redact(redact::Args),
-    /// Remove redacted texts from every file
     Purge(purge::Args),
-    /// Make a new ledger of the events up to a moment
     Fork(fork::Args),
-    /// Write the whole history to one file
     Backup(backup::Args),
-    /// Make a new ledger of a backup file
     Restore(restore::Args),
-    /// Make the sealed blocks anew from archive and journal
     Rebuild(rebuild::Args),
-    /// Write the history in another format
     Export(export::Args),
-    /// Figures about the ledger
     Stats(stats::Args),
-    /// Record one event from a script
     Record(record::Args),
-    /// Show what this program does, on a bundled recording
     Demo(demo::Args),
-    /// Print completions for a shell
     Completions(completions::Args),
-    /// Write the manual pages
     Man(man::Args),
 }
 

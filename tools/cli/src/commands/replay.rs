@@ -28,9 +28,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Back to the top left, and clear what is below.
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
-/// Watch a thread's tree grow: redrawn after each event, at the pace at which they occurred.
+/// Watch a thread's tree grow, event by event.
 ///
-/// Pauses are at most two seconds. Without a terminal nothing is redrawn and nothing waits: each
+/// It is redrawn after each event, at the pace at which they occurred. Pauses are at most two seconds. Without a terminal nothing is redrawn and nothing waits: each
 /// event is one line. Nothing is executed: this is a replay of the log.
 ///
 /// Example:
@@ -78,7 +78,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     }
     let redraw = app.out.look.terminal && app.out.format != Format::Wide;
     let mut screen = Screen::new(args, redraw);
-    super::log::each(reader, &wanted, |entry| screen.show(app, entry))?;
+    super::log::each(reader, &wanted, |entry| screen.show(app, &entry))?;
     Ok(Exit::Ok)
 }
 
@@ -95,7 +95,7 @@ impl<'a> Screen<'a> {
         Self { args, redraw, state: LedgerState::default(), before: None }
     }
 
-    fn show(&mut self, app: &mut App, entry: Entry) -> Result<()> {
+    fn show(&mut self, app: &mut App, entry: &Entry) -> Result<()> {
         if self.args.step {
             app.out.flush()?;
             let mut line = String::new();
@@ -103,10 +103,10 @@ impl<'a> Screen<'a> {
         } else if self.redraw {
             self.wait(entry.event.occurred);
         }
-        self.state.apply(&entry);
+        self.state.apply(entry);
         let look = app.out.look;
         if !self.redraw {
-            return app.out.line(&events::line(&entry, Around::Thread, &look));
+            return app.out.line(&events::line(entry, Around::Thread, &look));
         }
         app.out.raw(CLEAR.as_bytes())?;
         let when = time::show(entry.event.occurred, &look);
@@ -114,7 +114,7 @@ impl<'a> Screen<'a> {
         app.out.line(&Paint::Strong.on(&title, &look))?;
         super::tree::draw(app, &nodes(&query::tree(&self.state, &self.args.thread)))?;
         app.out.line("")?;
-        app.out.line(&events::line(&entry, Around::Nothing, &look))?;
+        app.out.line(&events::line(entry, Around::Nothing, &look))?;
         app.out.flush()
     }
 

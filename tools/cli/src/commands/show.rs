@@ -17,7 +17,9 @@ use taskledger::{
     time::Millis,
 };
 
-/// Show one task: what it was asked, how it stands, what it returned, and every event about it.
+/// Show one task, and every event about it.
+///
+/// What it was asked, how it stands, what it returned, who its relatives are.
 ///
 /// Example:
 ///   taskledger show bg_3

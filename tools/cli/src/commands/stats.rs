@@ -15,7 +15,7 @@ use taskledger::{
     query::{self, Position, Scope},
 };
 
-/// Figures about the ledger: events, threads, tasks by status and type, bytes on disk.
+/// Count events, threads, tasks by status and type, and bytes on disk.
 ///
 /// Example:
 ///   taskledger stats

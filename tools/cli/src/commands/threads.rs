@@ -12,7 +12,9 @@ use crate::{
 use anyhow::Result;
 use taskledger::query::{self, Scope};
 
-/// List the threads: conversations, sessions or runs, with how their tasks stand.
+/// List the threads, and how their tasks stand.
+///
+/// A thread is a conversation, a session or a run.
 ///
 /// Example:
 ///   taskledger threads

@@ -14,9 +14,10 @@ use crate::{
     time,
 };
 use anyhow::Result;
+use std::collections::BTreeMap;
 use taskledger::{
     event::TaskStatus,
-    ids::ThreadId,
+    ids::{TaskId, ThreadId},
     query::{self, Forest, Scope, Span, Timeline},
     time::Millis,
 };
@@ -48,7 +49,10 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let until = view.state.thread(&args.thread).map_or(view.time, |thread| thread.last);
     let timeline = query::timeline(&view.state, &args.thread, until);
     if app.out.for_programs() || app.out.format == crate::output::Format::Wide {
-        let items = timeline.spans.iter().map(|span| Ok(item(span, &forest)));
+        let depths: BTreeMap<&TaskId, usize> =
+            forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
+        let depth = |span: &Span| depths.get(&span.task.id).copied().unwrap_or(0);
+        let items = timeline.spans.iter().map(|span| Ok(item(span, depth(span))));
         app.out.list(&app::at(&view), items)?;
         return Ok(Exit::Ok);
     }
@@ -65,9 +69,10 @@ fn draw(timeline: &Timeline, forest: &Forest, look: &Look) -> Vec<String> {
     let label_width = longest.min((width / 2).max(BARS_MIN));
     let bars = width.saturating_sub(label_width + 2).max(BARS_MIN);
     let mut lines = vec![axis(timeline, label_width, bars, look)];
+    let spans: BTreeMap<&TaskId, &Span> =
+        timeline.spans.iter().map(|span| (&span.task.id, span)).collect();
     for (label, node) in labels.iter().zip(&forest.nodes) {
-        let span = timeline.spans.iter().find(|span| span.task.id == node.task.id);
-        let Some(span) = span else { continue };
+        let Some(span) = spans.get(&node.task.id) else { continue };
         let label = escape::pad(&escape::cut(label, label_width, look.charset), label_width);
         let status = span.task.status;
         let bar = Paint::Status(status).on(&bar(span, timeline, bars, look.charset), look);
@@ -121,11 +126,10 @@ fn column(at: Millis, timeline: &Timeline, columns: usize) -> usize {
     usize::try_from(scaled).unwrap_or(last).min(last)
 }
 
-fn item(span: &Span, forest: &Forest) -> SpanItem {
-    let node = forest.nodes.iter().find(|node| node.task.id == span.task.id);
+fn item(span: &Span, depth: usize) -> SpanItem {
     SpanItem {
         task_id: span.task.id.to_string(),
-        depth: node.map_or(0, |node| count(node.depth)),
+        depth: count(depth),
         status: span.task.status.into(),
         start_ms: span.start.0,
         end_ms: span.end.map(|end| end.0),

@@ -129,7 +129,7 @@ mod tests {
         Node { depth, status, title: String::new(), detail: String::new(), hidden: 0 }
     }
 
-    fn shown(nodes: Vec<Node>) -> Vec<(usize, usize)> {
+    fn shown(nodes: &[Node]) -> Vec<(usize, usize)> {
         nodes.iter().map(|node| (node.depth, node.hidden)).collect()
     }
 
@@ -148,18 +148,18 @@ mod tests {
     #[test]
     fn a_tree_is_folded_only_if_all_of_it_has_the_status() {
         assert_eq!(
-            shown(folded(forest(), None, Some(TaskStatus::Completed))),
+            shown(&folded(forest(), None, Some(TaskStatus::Completed))),
             [(0, 0), (1, 1), (1, 0), (0, 1)]
         );
     }
 
     #[test]
     fn what_is_too_deep_is_counted() {
-        assert_eq!(shown(folded(forest(), Some(1), None)), [(0, 3), (0, 1)]);
+        assert_eq!(shown(&folded(forest(), Some(1), None)), [(0, 3), (0, 1)]);
         assert_eq!(
-            shown(folded(forest(), Some(2), None)),
+            shown(&folded(forest(), Some(2), None)),
             [(0, 0), (1, 1), (1, 0), (0, 0), (1, 0)]
         );
-        assert_eq!(shown(folded(forest(), None, None)).len(), 6);
+        assert_eq!(shown(&folded(forest(), None, None)).len(), 6);
     }
 }
