@@ -7,11 +7,7 @@
 
 use crate::ids::{Key, Seq};
 use imbl::{HashMap, Vector};
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    sync::Arc,
-};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
 
 /// How many idempotency keys are remembered; the oldest are forgotten first.
 pub const KEYS_MAX: usize = 65_536;
