@@ -40,7 +40,11 @@ fn a_frame_with_any_bit_flipped_is_refused() {
         for at in 0..frame.len() * 8 {
             let mut flipped = frame.to_vec();
             flipped[at / 8] ^= 1 << (at % 8);
-            assert!(decode(&flipped).is_err(), "{name}, bit {at}");
+            let refused = decode(&flipped).unwrap_err();
+            // Past the length it is the checksum that says so: damage is never taken for a newer
+            // format.
+            let by_checksum = matches!(refused, DecodeError::Checksum { .. });
+            assert!(at < 32 || by_checksum, "{name}, bit {at}: {refused}");
         }
     }
 }
