@@ -373,6 +373,12 @@ impl PartSet {
         self.0 & Self::bit(kind) != 0
     }
 
+    /// What is in it and not in `other`.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether nothing is in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {

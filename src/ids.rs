@@ -94,7 +94,7 @@ pub enum IdError {
         len: usize,
     },
     /// It holds a control character, which no identifier may.
-    #[error("control character U+{:04X} in an identifier", *.found as u32)]
+    #[error("control character U+{:04X} in an identifier", u32::from(*.found))]
     Control {
         /// The first such character.
         found: char,

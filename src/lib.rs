@@ -1,4 +1,55 @@
-//! taskledger: the flight recorder of agent tasks.
+//! The flight recorder of agent runtimes: an event-sourced ledger of tasks.
+//!
+//! Every state action of a task (spawn, update, end, cancel request, message, restore) is an
+//! immutable event in a log that is durable before it is acknowledged. What is true is the fold of
+//! that log, so restore, audit and time travel are one thing: replay.
+//!
+//! ```
+//! use taskledger::{
+//!     Ledger, Options,
+//!     event::{Outcome, TaskStatus},
+//!     ids::ThreadId,
+//!     query::{Position, Scope, as_of},
+//!     state::command::{Command, Finish, Spawn},
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("ledger");
+//! let ledger = Ledger::open_or_create(&path, Options::default())?;
+//! let thread = ThreadId::new("session-1")?;
+//!
+//! // In async code: `ledger.append(..).await`. When it returns, the event survives loss of power.
+//! let spawned = ledger.append_blocking([Command::Spawn(Spawn::new(thread.clone(), "agent")).into()])?;
+//! let task = spawned[0].task.clone().ok_or("a spawn has a task")?;
+//! let end = Finish {
+//!     task: task.clone(),
+//!     outcome: Outcome::Failed,
+//!     error: Some("out of tokens".into()),
+//!     result: None,
+//!     completed: None,
+//! };
+//! ledger.append_blocking([Command::Finish(end).into()])?;
+//!
+//! // Now, and before the end was recorded.
+//! let reader = ledger.reader();
+//! let status = |state: &taskledger::state::LedgerState| state.task(&task).map(|t| t.status);
+//! assert_eq!(status(&reader.state()), Some(TaskStatus::Failed));
+//! let then = as_of(&reader, Scope::Thread(&thread), Position::Log(spawned[0].seq.get()))?;
+//! assert_eq!(status(&then.state), Some(TaskStatus::Running));
+//! # ledger.close_blocking()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! - [`Ledger`] appends, [`Reader`](ledger::Reader) reads, [`Follow`](ledger::Follow) follows.
+//! - [`state`] holds what is true after some events, and every rule.
+//! - [`query`] answers questions about the past; [`audit`] checks all of it, from bytes.
+//! - [`event`] and [`state::command`] are the words for what happened and for what is asked.
+//!
+//! Layers and invariants are drawn in `docs/architecture.md`, bytes in `docs/format.md`.
 
 pub mod audit;
 pub mod codec;
@@ -11,3 +62,10 @@ pub mod snapshot;
 pub mod state;
 pub mod store;
 pub mod time;
+
+pub use ledger::{Durability, Ledger, Options};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

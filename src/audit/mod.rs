@@ -1,1 +1,15 @@
-//! Stub.
+//! Checks that believe nothing: a ledger read again, from bytes.
+//!
+//! Answers with [`Finding`]s, each naming the first event that is affected; damage of any kind is a
+//! finding, never a panic. Start reading at [`verify`].
+
+mod history;
+mod live;
+mod report;
+mod rules;
+mod sealed;
+mod verify;
+
+pub use live::verify_reader;
+pub use report::{FINDINGS_MAX, Finding, FindingKind, Report};
+pub use verify::{VerifyOptions, verify};

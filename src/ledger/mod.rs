@@ -1,1 +1,446 @@
-//! Stub.
+//! The ledger: every state action an event, acknowledged when it is durable.
+//!
+//! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
+//! append is `writer` (one thread, group commit) around `core` (pure steps) around `state::decide`.
+
+mod copy;
+mod core;
+mod error;
+mod follow;
+pub mod links;
+mod open;
+mod options;
+mod origin;
+mod reader;
+mod repair;
+mod shared;
+mod writer;
+
+pub use self::{
+    copy::{BackupInfo, CopyError, verify_backup},
+    error::{AppendError, OpenError, ReadError},
+    follow::{Follow, Followed},
+    options::{Durability, Options},
+    reader::{Cursor, Reader},
+};
+
+use self::{
+    open::Identity,
+    origin::OriginNote,
+    shared::Shared,
+    writer::{Request, WriterThread},
+};
+use crate::{
+    event::PartSet,
+    ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
+    state::command::{Command, Proposal},
+    store::{
+        self, FrameLog, MemStore, SnapshotStore,
+        disk::{DiskOptions, DiskStore, Role},
+    },
+};
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+use tokio::sync::oneshot;
+
+/// The answer to one proposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The event that records it.
+    pub seq: Seq,
+    /// The task that it is about; for a spawn without an id, the id that was assigned.
+    pub task: Option<TaskId>,
+    /// Whether the event was there already, by the proposal's key.
+    pub repeated: bool,
+    /// Whether the event survives loss of power by now. Always, unless the ledger was opened with
+    /// [`Durability::Interval`].
+    pub durable: bool,
+}
+
+/// An event-sourced task ledger in a directory. Cheap to clone; one process at a time.
+///
+/// ```
+/// use taskledger::{Ledger, Options, event::Outcome, ids::ThreadId};
+/// use taskledger::state::command::{Command, Finish, Spawn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ledger = Ledger::in_memory(Options::default())?;
+/// let spawn = Spawn::new(ThreadId::new("thread-1")?, "sub_agent");
+/// let receipts = ledger.append_blocking([Command::Spawn(spawn).into()])?;
+/// let task = receipts[0].task.clone().ok_or("a spawn has a task")?;
+///
+/// let done = Finish {
+///     task: task.clone(),
+///     outcome: Outcome::Completed,
+///     error: None,
+///     result: Some(r#"{"pages":3}"#.into()),
+///     completed: None,
+/// };
+/// ledger.append_blocking([Command::Finish(done).into()])?;
+/// assert!(ledger.reader().state().task(&task).is_some_and(|t| t.status.is_terminal()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    reader: Reader,
+    options: Options,
+    /// `None` in a ledger that takes no appends.
+    queue: Mutex<Option<SyncSender<Request>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    incarnation: u64,
+}
+
+impl Ledger {
+    /// Creates a ledger in `path`, a directory that does not exist or is empty.
+    ///
+    /// # Durability
+    /// When it returns, the empty ledger survives loss of power.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] if something is there; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
+    pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::create_copy(path.as_ref(), options, None)
+    }
+
+    /// Opens the ledger in `path`. Never creates one, never mends one.
+    ///
+    /// # Errors
+    /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
+    /// [`OpenError::Engine`]) leaves the history as it was: [`rebuild`](Self::rebuild) mends the
+    /// engine's files, [`open_read_only`](Self::open_read_only) shows what can still be read.
+    /// The others say why there is nothing to open here, or not now.
+    ///
+    /// # Cost
+    /// A snapshot, and the events since it.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
+        Self::over_disk(store, options)
+    }
+
+    /// Opens the ledger in `path`, or creates it if there is none.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        match Self::open(path.as_ref(), options.clone()) {
+            Err(OpenError::NotFound { .. }) => Self::create(path, options),
+            opened => opened,
+        }
+    }
+
+    /// A ledger in memory: the same code, gone with the process.
+    ///
+    /// # Errors
+    /// None that a fresh memory store gives; the type is that of its siblings.
+    pub fn in_memory(options: Options) -> Result<Self, OpenError> {
+        Self::over_memory(MemStore::new(), options)
+    }
+
+    /// A ledger over a memory store that may hold events already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn over_memory(store: MemStore, options: Options) -> Result<Self, OpenError> {
+        let identity = Identity {
+            ledger: LedgerId(options.entropy.bytes16()),
+            node: NodeId(options.entropy.bytes16()),
+            origin: None,
+        };
+        let store = Arc::new(store);
+        Self::start(store.clone(), store, &identity, options)
+    }
+
+    fn start(
+        log: Arc<dyn FrameLog>,
+        snapshots: Arc<dyn SnapshotStore>,
+        identity: &Identity,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let (core, shared) = open::load(log, snapshots, identity, &options)?;
+        let incarnation = core.incarnation();
+        let (queue, requests) = sync_channel(options.queue_requests_max);
+        let writer = WriterThread::new(core, Arc::clone(&shared), options.clone());
+        let thread = std::thread::Builder::new()
+            .name("taskledger-writer".to_owned())
+            .spawn(move || writer.run(&requests))
+            .map_err(|source| {
+                let during = "start of the writer thread";
+                OpenError::Io(store::Error::Io { during, path: None, source })
+            })?;
+        Ok(Self::of(shared, identity.ledger, options, incarnation, Some((queue, thread))))
+    }
+
+    /// A handle; without a writer it takes no appends.
+    fn of(
+        shared: Arc<Shared>,
+        ledger: LedgerId,
+        options: Options,
+        incarnation: u64,
+        writer: Option<(SyncSender<Request>, JoinHandle<()>)>,
+    ) -> Self {
+        let (queue, thread) = writer.unzip();
+        let inner = Inner {
+            reader: Reader::new(shared, ledger),
+            options,
+            queue: Mutex::new(queue),
+            thread: Mutex::new(thread),
+            incarnation,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn create_copy(
+        path: &Path,
+        options: Options,
+        origin: Option<OriginNote>,
+    ) -> Result<Self, OpenError> {
+        let identity = store::disk::Identity {
+            ledger: LedgerId(options.entropy.bytes16()),
+            node: NodeId(options.entropy.bytes16()),
+            role: Role::Primary,
+            sealed: None,
+            promised: None,
+            note: OriginNote::note(origin),
+        };
+        let store = DiskStore::create(path, &store_options(&options), identity)?;
+        Self::over_disk(store, options)
+    }
+
+    fn over_disk(store: DiskStore, options: Options) -> Result<Self, OpenError> {
+        let kept = store.identity();
+        let identity = Identity {
+            ledger: kept.ledger,
+            node: kept.node,
+            origin: OriginNote::of_note(&kept.note),
+        };
+        let snapshots = Arc::new(store.snapshots());
+        Self::start(Arc::new(store), snapshots, &identity, options)
+    }
+
+    /// Records `proposals`, all or none, and waits until they are acknowledged.
+    ///
+    /// Returns one receipt for each, in the same order.
+    ///
+    /// # Durability
+    /// With [`Durability::Synced`], `Ok` means the events survive loss of power. An error other
+    /// than [`AppendError::OutcomeUnknown`] means that nothing was written.
+    ///
+    /// # Errors
+    /// - [`AppendError::Rejected`] if a rule forbids one of them.
+    /// - [`AppendError::Conflict`], [`AppendError::KeyReused`]: somebody else was first.
+    /// - [`AppendError::TooLarge`], [`AppendError::Invalid`]: it can never be recorded.
+    /// - [`AppendError::Busy`], [`AppendError::DiskFull`]: try again later.
+    /// - [`AppendError::OutcomeUnknown`], then [`AppendError::Halted`], after a storage failure.
+    /// - [`AppendError::NotPrimary`] if the ledger takes no appends.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped after its first poll, the events may still be written.
+    ///
+    /// # Cost
+    /// O(bytes), and a share of one sync for all appends that wait.
+    pub async fn append(
+        &self,
+        proposals: impl Into<Vec<Proposal>>,
+    ) -> Result<Vec<Receipt>, AppendError> {
+        let batch = proposals.into();
+        let key = batch.first().and_then(|proposal| proposal.key);
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Append { batch, reply })?;
+        name_unknown(answer.await.map_err(|_| AppendError::Halted)?, key)
+    }
+
+    /// [`append`](Self::append) for callers outside of async code.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    pub fn append_blocking(
+        &self,
+        proposals: impl Into<Vec<Proposal>>,
+    ) -> Result<Vec<Receipt>, AppendError> {
+        let batch = proposals.into();
+        let key = batch.first().and_then(|proposal| proposal.key);
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Append { batch, reply })?;
+        name_unknown(answer.blocking_recv().map_err(|_| AppendError::Halted)?, key)
+    }
+
+    /// Writes frames of another ledger behind the last event, byte for byte.
+    ///
+    /// They must continue this log: numbers, links, epochs and times are checked before anything
+    /// is written, and so is `expect`, the head that they must lead to.
+    ///
+    /// # Durability
+    /// `Ok` means that they survive loss of power, whatever [`Durability`] is set.
+    ///
+    /// # Errors
+    /// [`AppendError::NotContinuation`] if they do not fit; otherwise as [`append`](Self::append).
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    pub fn ingest_blocking(
+        &self,
+        frames: Vec<Vec<u8>>,
+        expect: Option<Head>,
+    ) -> Result<Head, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Ingest { frames, expect, reply })?;
+        answer.blocking_recv().map_err(|_| AppendError::Halted)?
+    }
+
+    /// Erases texts of event `seq` from every view, for ever. Their bytes stay in the files until
+    /// [`purge_blocking`](Self::purge_blocking); proofs hold before and after.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    pub fn redact_blocking(
+        &self,
+        seq: Seq,
+        parts: PartSet,
+        reason: &str,
+    ) -> Result<Receipt, AppendError> {
+        let command = Command::Redact { seq, about: (None, None), parts, reason: reason.into() };
+        let receipts = self.append_blocking([Proposal::new(command)])?;
+        receipts.into_iter().next().ok_or(AppendError::Halted)
+    }
+
+    /// Rewrites every file of the ledger without the texts that are redacted. Backups keep them.
+    ///
+    /// Appends wait meanwhile. Stopped half way, it is to be repeated.
+    ///
+    /// # Errors
+    /// [`store::Error`]; what was not reached still holds the texts.
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    ///
+    /// # Cost
+    /// O(bytes of the ledger).
+    pub fn purge_blocking(&self) -> Result<(), store::Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
+        answer.blocking_recv().map_err(|_| store::Error::Halted)?
+    }
+
+    /// Makes every acknowledged event durable, whatever [`Durability`] is set.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    pub fn sync_blocking(&self) -> Result<Head, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Sync { reply })?;
+        answer.blocking_recv().map_err(|_| AppendError::Halted)?
+    }
+
+    /// Saves a snapshot now and moves everything durable into the sealed store.
+    ///
+    /// # Errors
+    /// [`store::Error`]; appends go on.
+    pub fn checkpoint_store(&self) -> Result<(), store::Error> {
+        self.inner.reader.shared().snapshot_now()?;
+        self.inner.reader.shared().log.checkpoint()
+    }
+
+    /// Reads of this ledger. Cheap.
+    pub fn reader(&self) -> Reader {
+        self.inner.reader.clone()
+    }
+
+    /// The events behind `after`, then what comes; [`Head::EMPTY`] for all.
+    ///
+    /// # Errors
+    /// [`ReadError::OtherHistory`] if `after` is not a head of this history.
+    pub fn follow(&self, after: Head) -> Result<Follow, ReadError> {
+        Follow::new(self.reader(), after)
+    }
+
+    /// The number of this writer among all that wrote this log.
+    pub fn incarnation(&self) -> u64 {
+        self.inner.incarnation
+    }
+
+    /// The options that it was opened with.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    /// Syncs, seals and lets go of every file. Appends on clones are refused afterwards.
+    ///
+    /// Dropping the last clone does the same, but cannot say what went wrong.
+    ///
+    /// # Errors
+    /// [`store::Error`] if the last sync or checkpoint failed; it is closed all the same.
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    pub fn close_blocking(&self) -> Result<(), store::Error> {
+        let (reply, answer) = oneshot::channel();
+        let Ok(()) = self.send(Request::Close { reply }) else { return Ok(()) };
+        let closed = answer.blocking_recv().unwrap_or(Ok(()));
+        self.inner.stop();
+        closed
+    }
+
+    fn send(&self, request: Request) -> Result<(), AppendError> {
+        if self.inner.reader.shared().is_halted() && !matches!(request, Request::Close { .. }) {
+            return Err(AppendError::Halted);
+        }
+        let queue = self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = queue.as_ref() else { return Err(AppendError::NotPrimary) };
+        queue.try_send(request).map_err(|refused| match refused {
+            TrySendError::Full(_) => {
+                AppendError::Busy { max: self.inner.options.queue_requests_max }
+            }
+            TrySendError::Disconnected(_) => AppendError::Halted,
+        })
+    }
+}
+
+/// The store may know no random numbers, so each opening hands it some.
+fn store_options(options: &Options) -> DiskOptions {
+    DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() }
+}
+
+/// An unknown outcome names the key with which the append can be repeated.
+fn name_unknown<T>(answer: Result<T, AppendError>, key: Option<Key>) -> Result<T, AppendError> {
+    answer.map_err(|error| {
+        let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
+        if unknown { AppendError::OutcomeUnknown { key } } else { error }
+    })
+}
+
+impl Inner {
+    fn stop(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

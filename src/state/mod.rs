@@ -1,3 +1,276 @@
 //! What is true after some events.
+//!
+//! [`LedgerState`] is a value: it knows no bytes, no disk, no clock and no running task.
+//! [`LedgerState::apply`] folds one more event into it, and [`decide`] answers whether a command
+//! may become the next event. Everything else here reads.
+//!
+//! Start reading at [`LedgerState`], then `apply.rs`, then `decide.rs`.
 
+mod apply;
+mod bytes;
 pub mod command;
+mod decide;
+mod encode;
+mod number;
+mod rejection;
+mod roster;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use bytes::DecodeError;
+pub use decide::{
+    DEPTH_MAX, DESCRIPTION_BYTES_MAX, Draft, PART_BYTES_MAX, RESERVED_NAMES, Stamp, decide,
+    same_command,
+};
+pub use encode::FOLD_VERSION;
+pub use number::{NUMBER_END, number_of};
+pub use rejection::Rejection;
+pub use task::{Counts, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread};
+
+use crate::{
+    event::{Parent, PartSet},
+    ids::{Epoch, Key, LedgerId, RunId, Seq, TaskId, ThreadId},
+    time::Millis,
+};
+use imbl::{OrdMap, OrdSet, Vector};
+use roster::{Children, Keys, Roster, Run};
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+pub use roster::KEYS_MAX;
+
+/// What the log says, up to some event.
+///
+/// An immutable value for all who read it: the maps are persistent, so a clone costs a few
+/// pointers and shares everything. The default is the state before the first event.
+///
+/// Two states are equal exactly if their [`digest`](Self::digest)s are. Every iterator goes in
+/// the order of creation, which is the order of `first_seq`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct LedgerState {
+    size: u64,
+    recorded: Millis,
+    ledger: Option<LedgerId>,
+    incarnation: u64,
+    epochs: Vector<(Seq, Epoch)>,
+    tasks: Roster<Task>,
+    threads: Roster<Thread>,
+    counts: Counts,
+    next_number: u64,
+    run_marks: OrdMap<RunId, Seq>,
+    redactions: OrdMap<Seq, Redaction>,
+    keys: Keys,
+    // What follows can be rebuilt from `tasks`; `encode` does.
+    children: Children,
+    runs: Roster<Run>,
+    managed: OrdSet<usize>,
+    names: OrdSet<RunningName>,
+}
+
+/// What is erased of one event, and which task it was about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Redaction {
+    parts: PartSet,
+    task: Option<TaskId>,
+}
+
+/// The name of a running Managed task, by which it is found in its thread.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct RunningName {
+    thread: ThreadId,
+    name: Arc<str>,
+    row: usize,
+}
+
+impl LedgerState {
+    /// The number of the last event in it; 0 before the first.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When the last event in it was recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Millis {
+        self.recorded
+    }
+
+    /// Which ledger this is, once a writer has said so.
+    #[must_use]
+    pub fn ledger(&self) -> Option<LedgerId> {
+        self.ledger
+    }
+
+    /// The epoch in charge.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epochs.last().map(|(_, epoch)| *epoch)
+    }
+
+    /// Every epoch so far, and the event that began it.
+    pub fn epochs(&self) -> impl Iterator<Item = (Seq, Epoch)> {
+        self.epochs.iter().copied()
+    }
+
+    /// The last writer's number: 1, 2, 3; 0 before the first.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// The task with this id. O(1).
+    #[must_use]
+    pub fn task(&self, id: &TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(id.as_str())
+    }
+
+    /// Every task.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.iter()
+    }
+
+    /// How many tasks there are. O(1).
+    #[must_use]
+    pub fn tasks_len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The thread with this id. O(1).
+    #[must_use]
+    pub fn thread(&self, id: &ThreadId) -> Option<&Arc<Thread>> {
+        self.threads.get(id.as_str())
+    }
+
+    /// Every thread that has had a task.
+    pub fn threads(&self) -> impl Iterator<Item = &Arc<Thread>> {
+        self.threads.iter()
+    }
+
+    /// The tasks of a thread. O(result).
+    pub fn tasks_in(&self, thread: &ThreadId) -> impl Iterator<Item = &Arc<Task>> {
+        let rows = self.threads.get(thread.as_str()).into_iter().flat_map(|t| t.rows.iter());
+        rows.filter_map(|row| self.tasks.row(*row))
+    }
+
+    /// The tasks that have this task of this ledger as their parent. O(result).
+    pub fn children(&self, parent: &TaskId) -> impl Iterator<Item = &Arc<Task>> {
+        let rows = self.tasks.find(parent.as_str()).into_iter();
+        rows.flat_map(|row| self.children.of(row)).filter_map(|row| self.tasks.row(row))
+    }
+
+    /// The tasks that this run spawned, nested ones too. Spaces around run ids do not count.
+    /// O(result).
+    pub fn tasks_of_run(&self, run: &RunId) -> impl Iterator<Item = &Arc<Task>> {
+        let rows = self.runs.get(trimmed(run)).into_iter().flat_map(|run| run.rows.iter());
+        rows.filter_map(|row| self.tasks.row(*row))
+    }
+
+    /// The running Managed task of this name in a thread. O(log running).
+    #[must_use]
+    pub fn running_named(&self, thread: &ThreadId, name: &str) -> Option<&Arc<Task>> {
+        let from = RunningName { thread: thread.clone(), name: name.into(), row: 0 };
+        let found = self.names.get_next(&from)?;
+        let same = found.thread == *thread && *found.name == *name;
+        if same { self.tasks.row(found.row) } else { None }
+    }
+
+    /// The running Managed tasks. O(result).
+    pub fn running_managed(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.managed.iter().filter_map(|row| self.tasks.row(*row))
+    }
+
+    /// How many tasks have each status. O(1).
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// 1 for a task without a parent here, one more for each ancestor; 0 if it is unknown.
+    /// O(result).
+    #[must_use]
+    pub fn depth(&self, id: &TaskId) -> usize {
+        if self.task(id).is_some() { 1 + self.ancestors(id).len() } else { 0 }
+    }
+
+    /// The task's parent, the parent's parent and so on, as far as this ledger holds them.
+    /// A cycle, which only a forged log can have, ends it. O(result).
+    #[must_use]
+    pub fn ancestors(&self, id: &TaskId) -> Vec<&Arc<Task>> {
+        let mut found: Vec<&Arc<Task>> = Vec::new();
+        let mut seen = BTreeSet::from([id]);
+        let mut at = self.task(id);
+        while let Some(Parent::Local(parent)) = at.and_then(|task| task.record.parent.as_ref()) {
+            at = if seen.insert(parent) { self.task(parent) } else { None };
+            found.extend(at);
+        }
+        found
+    }
+
+    /// The event that was appended with this key, if it is among the last [`KEYS_MAX`] that had
+    /// one. O(1).
+    #[must_use]
+    pub fn key(&self, key: &Key) -> Option<Seq> {
+        self.keys.get(key)
+    }
+
+    /// Which texts of an event have been redacted. O(log redactions).
+    #[must_use]
+    pub fn redacted(&self, seq: Seq) -> PartSet {
+        self.redactions.get(&seq).map_or(PartSet::default(), |redaction| redaction.parts)
+    }
+
+    /// Every event with redacted texts, and which.
+    pub fn redactions(&self) -> impl Iterator<Item = (Seq, PartSet)> {
+        self.redactions.iter().map(|(seq, redaction)| (*seq, redaction.parts))
+    }
+
+    /// The first request to cancel the tree below this task. O(1).
+    #[must_use]
+    pub fn tree_mark(&self, id: &TaskId) -> Option<Seq> {
+        self.task(id)?.tree_cancel_seq
+    }
+
+    /// The first request to cancel what this run started. Spaces around run ids do not count.
+    /// O(log marks).
+    #[must_use]
+    pub fn run_mark(&self, run: &RunId) -> Option<Seq> {
+        self.run_marks.get(trimmed(run)).copied()
+    }
+
+    /// 1 + the highest n of all ids `bg_n`; 0 if there are none.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Takes away the texts that `later`, a later state of the same ledger, has redacted.
+    /// O(redactions).
+    pub fn mask(&mut self, later: &Self) {
+        let Some(end) = Seq::last_of(self.size) else { return };
+        for (seq, redaction) in later.redactions.range(..=end) {
+            let row = redaction.task.as_ref().and_then(|task| self.tasks.find(task.as_str()));
+            let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) else { continue };
+            task.erase(*seq, redaction.parts);
+        }
+    }
+}
+
+impl fmt::Debug for LedgerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LedgerState")
+            .field("size", &self.size)
+            .field("ledger", &self.ledger)
+            .field("epoch", &self.epoch())
+            .field("threads", &self.threads.len())
+            .field("tasks", &self.counts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The run id without spaces around it, unless nothing else is in it.
+fn trimmed(run: &RunId) -> &str {
+    match run.as_str().trim() {
+        "" => run.as_str(),
+        text => text,
+    }
+}

@@ -1,1 +1,259 @@
-//! Stub.
+//! A store on a device that fails, for tests of what stands on a store.
+//!
+//! [`FaultyDisk`] is the device: it keeps what is written apart from what is durable, and can lose
+//! power, fill up, fail a call, lie about a sync and rot, each time as its seed decides.
+//! [`FaultyStore`] is a simple [`FrameLog`] on it that keeps the contract as long as the device
+//! keeps its word. Knows no real file: `file` is the model of one, `record` what is written to it,
+//! `disk` what a call does.
+
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "panics only where a test has got this harness itself wrong"
+)]
+
+mod disk;
+mod file;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use super::{Error, FrameLog, Group, Mark, Rewrite, SnapshotStore, mem::as_many_as_fit};
+use crate::ids::{Head, Seq};
+use disk::{Answer, Disk, Process};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// A kind of call to the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Reading frames, marks or snapshots.
+    Read,
+    /// Writing a group, a snapshot or an erasure.
+    Write,
+    /// Making something durable: syncs, reservations, checkpoints.
+    Sync,
+    /// Any of these.
+    Any,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// One call fails.
+    FailsOnce,
+    /// It and every later one fails, until [`FaultyDisk::repair`].
+    FailsForGood,
+    /// A sync answers `Ok` and has done nothing, as do all later ones.
+    Lies,
+}
+
+/// A plan for a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Which calls count, and fail.
+    pub call: Call,
+    /// How many of them still succeed.
+    pub after: u64,
+    /// What then happens.
+    pub effect: Effect,
+}
+
+/// A device in memory that outlives the stores on it. A clone is the same device.
+#[derive(Debug, Clone)]
+pub struct FaultyDisk(Arc<Mutex<Disk>>);
+
+/// A log on a [`FaultyDisk`]. Only the one opened last may do anything.
+#[derive(Debug)]
+pub struct FaultyStore {
+    disk: FaultyDisk,
+    opening: u64,
+}
+
+impl FaultyDisk {
+    /// A device without anything on it. The same seed fails in the same way.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Disk::new(seed))))
+    }
+
+    /// Opens the store on it, as a new process would. Earlier handles are halted.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::LostTail`] if the log is shorter than it was known to be durable.
+    /// - [`Error::Damaged`] if something in it is not what was written.
+    /// - [`Error::Io`] if the device fails.
+    pub fn open(&self) -> Result<FaultyStore, Error> {
+        let opening = self.disk().open()?;
+        Ok(FaultyStore { disk: self.clone(), opening })
+    }
+
+    /// Cuts the power: of what was not synced, each sector is there, gone or torn. Handles are
+    /// halted.
+    pub fn cut_power(&self) {
+        let disk = &mut *self.disk();
+        disk.journal.cut_power(&mut disk.random);
+        disk.process = Process::new(disk.process.opening + 1);
+    }
+
+    /// Plans a failure, in place of any planned before.
+    pub fn fail(&self, fault: Fault) {
+        self.disk().fault = Some(fault);
+    }
+
+    /// The device works from now on. A halted store stays halted.
+    pub fn repair(&self) {
+        self.disk().fault = None;
+    }
+
+    /// Sets how many bytes the log may take; `None` for as many as it likes.
+    pub fn set_bytes_max(&self, bytes_max: Option<usize>) {
+        self.disk().bytes_max = bytes_max;
+    }
+
+    /// The bytes that the log takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.disk().journal.bytes().len()
+    }
+
+    /// Flips the bits of `mask` in one byte of the log, durably, as rot does.
+    pub fn flip(&self, at: usize, mask: u8) {
+        self.disk().journal.flip(at, mask);
+    }
+
+    /// Cuts the log to `len` bytes, durably, as a careless copy does.
+    pub fn truncate(&self, len: usize) {
+        self.disk().journal.truncate(len);
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FaultyStore {
+    /// The disk, if this handle was not closed, crashed or opened anew.
+    fn ours(&self) -> Result<MutexGuard<'_, Disk>, Error> {
+        let disk = self.disk.disk();
+        if disk.process.opening == self.opening { Ok(disk) } else { Err(Error::Halted) }
+    }
+
+    /// The same for calls that change something: not after a failure either.
+    fn working(&self) -> Result<MutexGuard<'_, Disk>, Error> {
+        let disk = self.ours()?;
+        if disk.process.halted { Err(Error::Halted) } else { Ok(disk) }
+    }
+}
+
+impl FrameLog for FaultyStore {
+    fn written(&self) -> Head {
+        self.disk.disk().process.written
+    }
+
+    fn synced(&self) -> Head {
+        self.disk.disk().beside.synced
+    }
+
+    fn append(&self, group: Group<'_>) -> Result<(), Error> {
+        self.working()?.append(group)
+    }
+
+    fn sync(&self) -> Result<Head, Error> {
+        self.working()?.sync_all()
+    }
+
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let mut disk = self.ours()?;
+        disk.answer(Call::Read, "reading frames")?;
+        let from = usize::try_from(from.leaf_index()).unwrap_or(usize::MAX);
+        Ok(as_many_as_fit(disk.process.frames.get(from..).unwrap_or_default(), bytes_max))
+    }
+
+    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        let mut disk = self.ours()?;
+        disk.answer(Call::Read, "reading a mark")?;
+        let mark = disk.process.marks.get(&index).or_else(|| disk.beside.marks.get(&index));
+        Ok(mark.map(|mark| mark.hash))
+    }
+
+    fn sealed(&self) -> Head {
+        self.disk.disk().beside.sealed
+    }
+
+    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
+        let mut disk = self.working()?;
+        disk.process.marks.extend(marks.into_iter().map(|mark| (mark.index, mark)));
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<(), Error> {
+        self.working()?.checkpoint()
+    }
+
+    fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        self.working()?.erase(upto, rewrite)
+    }
+
+    fn erased_upto(&self) -> Option<Seq> {
+        self.disk.disk().beside.erased_upto
+    }
+
+    fn reserved(&self) -> u64 {
+        self.disk.disk().beside.reserved
+    }
+
+    fn reserve(&self, number: u64) -> Result<(), Error> {
+        let mut disk = self.working()?;
+        match disk.answer(Call::Sync, "reserving numbers") {
+            Ok(Answer::Obeys) => disk.beside.reserved = disk.beside.reserved.max(number),
+            Ok(Answer::Lies) => {}
+            Err(error) => {
+                disk.process.halted = true;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        let mut disk = self.working()?;
+        let done = disk.sync_all().and_then(|_| disk.checkpoint());
+        disk.process.opening += 1;
+        done
+    }
+}
+
+impl SnapshotStore for FaultyStore {
+    fn list(&self) -> Result<Vec<Seq>, Error> {
+        let mut disk = self.ours()?;
+        disk.answer(Call::Read, "listing snapshots")?;
+        Ok(disk.snapshots.keys().copied().collect())
+    }
+
+    fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
+        let mut disk = self.ours()?;
+        disk.answer(Call::Read, "reading a snapshot")?;
+        disk.snapshots.get(&at).cloned().ok_or_else(|| Error::Io {
+            during: "reading a snapshot",
+            path: None,
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error> {
+        let mut disk = self.working()?;
+        disk.answer(Call::Write, "writing a snapshot")?;
+        disk.snapshots.insert(at, bytes.to_vec());
+        Ok(())
+    }
+
+    fn remove(&self, at: Seq) -> Result<(), Error> {
+        let mut disk = self.working()?;
+        disk.answer(Call::Write, "removing a snapshot")?;
+        disk.snapshots.remove(&at);
+        Ok(())
+    }
+}

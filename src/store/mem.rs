@@ -1,1 +1,247 @@
-//! Stub.
+//! A store in memory: the same promises, kept for as long as the memory is.
+//!
+//! For ledgers that nobody wants to keep, and for tests, which "open it again" with
+//! [`MemStore::reopen`]. Nothing survives the process, so every sync is immediate.
+
+use super::{Error, FrameLog, Group, Mark, Rewrite, SnapshotStore};
+use crate::ids::{Head, Seq};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+/// Frames, marks and snapshots in memory. A clone is the same handle.
+#[derive(Debug, Clone, Default)]
+pub struct MemStore {
+    memory: Arc<RwLock<Memory>>,
+    /// Which opening this handle is of. Only that of the newest opening may do anything.
+    opening: u64,
+}
+
+/// What a directory would hold.
+#[derive(Debug)]
+struct Memory {
+    opening: u64,
+    frames: Vec<Vec<u8>>,
+    marks: BTreeMap<u64, Mark>,
+    snapshots: BTreeMap<Seq, Vec<u8>>,
+    written: Head,
+    synced: Head,
+    sealed: Head,
+    erased_upto: Option<Seq>,
+    reserved: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            opening: 0,
+            frames: Vec::new(),
+            marks: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            written: Head::EMPTY,
+            synced: Head::EMPTY,
+            sealed: Head::EMPTY,
+            erased_upto: None,
+            reserved: 0,
+        }
+    }
+}
+
+impl MemStore {
+    /// A store without frames.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same memory, opened again as after a crash of the process: all that was written is
+    /// there, and durable, but for the marks that are not sealed, as the contract has it. The
+    /// handles of earlier openings are halted.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        memory.opening += 1;
+        memory.synced = memory.written;
+        let sealed = memory.sealed.size;
+        memory.marks.retain(|_, mark| mark.seq.get() <= sealed);
+        Self { memory: Arc::clone(&self.memory), opening: memory.opening }
+    }
+
+    fn look(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The memory for reading, unless this handle was closed or opened anew.
+    fn get(&self) -> Result<RwLockReadGuard<'_, Memory>, Error> {
+        let memory = self.look();
+        if memory.opening == self.opening { Ok(memory) } else { Err(Error::Halted) }
+    }
+
+    /// The memory for writing, unless this handle was closed or opened anew.
+    fn get_mut(&self) -> Result<RwLockWriteGuard<'_, Memory>, Error> {
+        let memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.opening == self.opening { Ok(memory) } else { Err(Error::Halted) }
+    }
+}
+
+impl Memory {
+    fn append(&mut self, group: Group<'_>) -> Result<(), Error> {
+        assert!(!group.frames.is_empty(), "a group holds at least one frame");
+        let next = self
+            .written
+            .seq()
+            .map_or(Some(Seq::FIRST), Seq::next)
+            .ok_or(Error::Full { what: "an event number", source: None })?;
+        if group.first != next {
+            return Err(Error::NotNext { at: group.first, next });
+        }
+        self.frames.extend_from_slice(group.frames);
+        self.keep(group.marks);
+        self.written = Head { size: size_of(&self.frames), root: group.root };
+        Ok(())
+    }
+
+    fn keep(&mut self, marks: &[Mark]) {
+        self.marks.extend(marks.iter().map(|mark| (mark.index, *mark)));
+    }
+}
+
+impl FrameLog for MemStore {
+    fn written(&self) -> Head {
+        self.look().written
+    }
+
+    fn synced(&self) -> Head {
+        self.look().synced
+    }
+
+    fn append(&self, group: Group<'_>) -> Result<(), Error> {
+        self.get_mut()?.append(group)
+    }
+
+    fn sync(&self) -> Result<Head, Error> {
+        let mut memory = self.get_mut()?;
+        memory.synced = memory.written;
+        Ok(memory.synced)
+    }
+
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let memory = self.get()?;
+        let from = usize::try_from(from.leaf_index()).unwrap_or(usize::MAX);
+        Ok(as_many_as_fit(memory.frames.get(from..).unwrap_or_default(), bytes_max))
+    }
+
+    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        Ok(self.get()?.marks.get(&index).map(|mark| mark.hash))
+    }
+
+    fn sealed(&self) -> Head {
+        self.look().sealed
+    }
+
+    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
+        self.get_mut()?.keep(&marks);
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<(), Error> {
+        let mut memory = self.get_mut()?;
+        memory.sealed = memory.synced;
+        Ok(())
+    }
+
+    fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        let mut memory = self.get_mut()?;
+        let numbers = (1..=upto.get()).filter_map(Seq::new);
+        for (seq, frame) in numbers.zip(&mut memory.frames) {
+            if let Some(instead) = rewrite(seq, frame) {
+                *frame = instead;
+            }
+        }
+        memory.erased_upto = memory.erased_upto.max(Some(upto));
+        Ok(())
+    }
+
+    fn erased_upto(&self) -> Option<Seq> {
+        self.look().erased_upto
+    }
+
+    fn reserved(&self) -> u64 {
+        self.look().reserved
+    }
+
+    fn reserve(&self, number: u64) -> Result<(), Error> {
+        let mut memory = self.get_mut()?;
+        memory.reserved = memory.reserved.max(number);
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        let mut memory = self.get_mut()?;
+        memory.synced = memory.written;
+        memory.sealed = memory.synced;
+        memory.opening += 1;
+        Ok(())
+    }
+}
+
+impl SnapshotStore for MemStore {
+    fn list(&self) -> Result<Vec<Seq>, Error> {
+        Ok(self.look().snapshots.keys().copied().collect())
+    }
+
+    fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
+        self.look().snapshots.get(&at).cloned().ok_or_else(|| Error::Io {
+            during: "reading a snapshot",
+            path: None,
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error> {
+        self.get_mut()?.snapshots.insert(at, bytes.to_vec());
+        Ok(())
+    }
+
+    fn remove(&self, at: Seq) -> Result<(), Error> {
+        self.get_mut()?.snapshots.remove(&at);
+        Ok(())
+    }
+}
+
+/// The first of `frames`: as many as fit `bytes_max`, but at least one if there is one.
+pub(super) fn as_many_as_fit(frames: &[Vec<u8>], bytes_max: usize) -> Vec<Vec<u8>> {
+    let mut left = bytes_max;
+    let fit = |frame: &&Vec<u8>| match left.checked_sub(frame.len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let fitting = frames.iter().take_while(fit).count().max(1);
+    frames.iter().take(fitting).cloned().collect()
+}
+
+fn size_of(frames: &[Vec<u8>]) -> u64 {
+    u64::try_from(frames.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::conformance_tests!(mem, MemStore::new());
+
+    #[test]
+    fn a_handle_of_an_earlier_opening_is_halted() {
+        let first = MemStore::new();
+        let second = first.reopen();
+        assert!(matches!(first.sync(), Err(Error::Halted)));
+        assert!(matches!(first.read(Seq::FIRST, 1), Err(Error::Halted)));
+        assert!(matches!(first.clone().reserve(1), Err(Error::Halted)));
+        second.sync().unwrap();
+    }
+}

@@ -10,8 +10,10 @@
 use crate::ids::{Head, Root, Seq};
 use std::fmt;
 
+pub mod disk;
 mod error;
 mod mem;
+mod sled;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
@@ -19,6 +21,7 @@ pub mod conformance;
 pub mod faulty;
 
 pub use error::Error;
+pub use mem::MemStore;
 
 /// A hash of the tree over the frames, kept for proofs. To the store: a number and 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,9 @@ pub struct Group<'a> {
     /// The tree's hashes that these frames complete.
     pub marks: &'a [Mark],
 }
+
+/// What a frame is to be replaced by; `None` if it stays as it is.
+pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync);
 
 /// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
 ///
@@ -128,11 +134,7 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As [`checkpoint`](Self::checkpoint). What was not reached still holds the old frames.
-    fn erase(
-        &self,
-        upto: Seq,
-        rewrite: &(dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync),
-    ) -> Result<(), Error>;
+    fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error>;
 
     /// How far [`erase`](Self::erase) has been done. O(1).
     fn erased_upto(&self) -> Option<Seq>;

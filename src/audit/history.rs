@@ -1,0 +1,148 @@
+//! The history, event by event, from bytes: frames, links, rules, texts, roots, snapshots.
+
+use super::{
+    report::{FindingKind, Findings},
+    rules::broken_rule,
+};
+use crate::{
+    codec,
+    ids::{Head, Root, Seq},
+    ledger::links::check_continues,
+    proof::Tree,
+    state::LedgerState,
+};
+use std::{collections::BTreeMap, path::Path};
+
+/// A root that the events up to some size are known to have had, and who says so.
+#[derive(Debug)]
+pub(super) struct Witness {
+    pub(super) root: Root,
+    pub(super) kind: FindingKind,
+    pub(super) who: String,
+}
+
+/// Reads a history once, in order.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    state: LedgerState,
+    tree: Tree,
+    witnesses: BTreeMap<u64, Vec<Witness>>,
+    /// Digests of the states that snapshots claim.
+    snapshots: BTreeMap<u64, [u8; 32]>,
+    marks: BTreeMap<u64, [u8; 32]>,
+    unreadable: bool,
+}
+
+impl History {
+    /// Says what root the first `head.size` events must have. To be said before they are read.
+    pub(super) fn expect(&mut self, head: Head, kind: FindingKind, who: impl Into<String>) {
+        let witness = Witness { root: head.root, kind, who: who.into() };
+        self.witnesses.entry(head.size).or_default().push(witness);
+    }
+
+    /// Says what digest the state after `size` events must have.
+    pub(super) fn expect_snapshot(&mut self, size: u64, digest: [u8; 32]) {
+        self.snapshots.insert(size, digest);
+    }
+
+    /// Whether a frame could not be read, so that what follows it cannot be judged.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.unreadable
+    }
+
+    /// The tree's hash with this index, if the events so far complete it.
+    pub(super) fn mark(&self, index: u64) -> Option<[u8; 32]> {
+        self.marks.get(&index).copied()
+    }
+
+    /// Checks the next frame, which should be event `seq`.
+    pub(super) fn frame(&mut self, seq: Seq, frame: &[u8], findings: &mut Findings) {
+        if self.unreadable {
+            return;
+        }
+        if seq.get() != self.tree.size() + 1 {
+            self.unreadable = true;
+            let detail = format!("event {seq} follows {}", self.tree.size());
+            return findings.add(Seq::new(self.tree.size() + 1), FindingKind::Gap, detail);
+        }
+        let (leaf, entry) = match (codec::leaf(frame), codec::decode(frame)) {
+            (Ok(leaf), Ok(entry)) => (leaf, entry),
+            (_, Err(error)) | (Err(error), _) => {
+                self.unreadable = true;
+                return findings.add(seq, FindingKind::Frame, error.to_string());
+            }
+        };
+        if let Err(error) = check_continues(&self.state, &entry.event) {
+            findings.add(seq, FindingKind::Link, error.to_string());
+        }
+        if let Some(rule) = broken_rule(&self.state, &entry) {
+            findings.add(seq, FindingKind::Rule, rule);
+        }
+        if let Err(error) = codec::check_parts(&entry) {
+            findings.add(seq, FindingKind::Part, error.to_string());
+        }
+        let completed = self.tree.push(leaf).into_iter();
+        self.marks.extend(completed.map(|mark| (mark.index, mark.hash)));
+        self.state.apply(&entry);
+        self.check_witnesses(findings);
+        self.check_snapshot(findings);
+    }
+
+    /// Holds the current root against a witness met on the way, such as a commit's record.
+    pub(super) fn check_root(&self, said: Head, who: &Path, findings: &mut Findings) {
+        let found = self.tree.head();
+        if !self.unreadable && found != said {
+            let Head { size, root } = said;
+            let who = who.display();
+            let detail = format!(
+                "{who} says {root} after {size} events; {} give {}",
+                found.size, found.root
+            );
+            findings.add(said.seq(), FindingKind::Root, detail);
+        }
+    }
+
+    /// Reports witnesses of events that are not there.
+    pub(super) fn finish(self, findings: &mut Findings) -> Head {
+        let head = self.tree.head();
+        for (size, witnesses) in self.witnesses.range(head.size + 1..) {
+            for witness in witnesses {
+                let detail = format!("{} says {size} events; {} are there", witness.who, head.size);
+                let kept = witness.kind == FindingKind::Checkpoint;
+                let kind = if kept { witness.kind } else { FindingKind::LostTail };
+                findings.add(Seq::new(head.size + 1), kind, detail);
+            }
+        }
+        for size in self.snapshots.range(head.size + 1..).map(|(size, _)| size) {
+            let detail = format!("it is of {size} events; {} are there", head.size);
+            findings.add(Seq::last_of(*size), FindingKind::Snapshot, detail);
+        }
+        head
+    }
+
+    /// Checks what is said of the log before its first event.
+    pub(super) fn start(&mut self, findings: &mut Findings) {
+        self.check_witnesses(findings);
+    }
+
+    fn check_witnesses(&mut self, findings: &mut Findings) {
+        let head = self.tree.head();
+        for witness in self.witnesses.remove(&head.size).unwrap_or_default() {
+            if witness.root != head.root {
+                let Witness { root, kind, who } = witness;
+                let detail = format!("{who} says {root}, the events give {}", head.root);
+                findings.add(head.seq(), kind, detail);
+            }
+        }
+    }
+
+    fn check_snapshot(&mut self, findings: &mut Findings) {
+        let size = self.tree.size();
+        if let Some(digest) = self.snapshots.remove(&size)
+            && digest != self.state.digest()
+        {
+            let detail = "it is not what its events fold to".to_owned();
+            findings.add(Seq::last_of(size), FindingKind::Snapshot, detail);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! An audit of what an open ledger answers, for ledgers in memory and for tests.
+
+use super::{
+    history::History,
+    report::{FindingKind, Findings, Report},
+};
+use crate::{codec, ids::Seq, ledger::Reader};
+use std::ops::ControlFlow;
+
+/// Checks every event that `reader` gives, as [`verify`](super::verify) does, but not the files
+/// they come from. O(events).
+pub fn verify_reader(reader: &Reader) -> Report {
+    let (mut history, mut findings) = (History::default(), Findings::default());
+    let head = reader.head();
+    history.expect(head, FindingKind::Root, "the head");
+    history.start(&mut findings);
+    let mut next = Seq::FIRST;
+    if let Some(last) = head.seq() {
+        let read = reader.scan(Seq::FIRST, last, |entry| {
+            match codec::encode(&entry) {
+                Ok(frame) => history.frame(next, &frame, &mut findings),
+                Err(error) => findings.add(next, FindingKind::Frame, error.to_string()),
+            }
+            next = next.next().unwrap_or(next);
+            ControlFlow::Continue(())
+        });
+        if let Err(error) = read {
+            findings.add(next, FindingKind::Frame, error.to_string());
+        }
+    }
+    let head = history.finish(&mut findings);
+    findings.report(head)
+}

@@ -1,0 +1,84 @@
+//! What sled holds, held against what archive and journals hold, event by event.
+
+use super::{
+    history::History,
+    report::{FindingKind, Findings},
+};
+use crate::{
+    ids::{Head, Seq},
+    store::disk::inspect::{Sealed, SealedItem},
+};
+use std::iter::Peekable;
+
+/// Walks the sealed store in step with the history.
+#[derive(Debug)]
+pub(super) struct SealedWalk {
+    items: Peekable<Sealed>,
+    /// How far it must reach.
+    sealed: Head,
+    /// The first event of the gap that is being walked over.
+    missing_from: Option<Seq>,
+}
+
+impl SealedWalk {
+    pub(super) fn new(items: Sealed, sealed: Head) -> Self {
+        Self { items: items.peekable(), sealed, missing_from: None }
+    }
+
+    /// Compares one event of the history with the same event here.
+    pub(super) fn compare(&mut self, seq: Seq, frame: &[u8], findings: &mut Findings) {
+        if seq.get() > self.sealed.size {
+            return;
+        }
+        self.take_findings(findings);
+        let here = self
+            .items
+            .next_if(|item| matches!(item, Ok(SealedItem::Frame { seq: at, .. }) if *at <= seq));
+        match here {
+            Some(Ok(SealedItem::Frame { seq: at, bytes })) if at == seq => {
+                self.missing_from = None;
+                if bytes != frame {
+                    let detail = "it is another one than in archive or journal";
+                    findings.add(seq, FindingKind::Sealed, detail);
+                }
+            }
+            _ => {
+                if self.missing_from.is_none() {
+                    findings.add(seq, FindingKind::Sealed, "it is not in the sealed store");
+                }
+                self.missing_from.get_or_insert(seq);
+            }
+        }
+    }
+
+    /// Compares the hashes that it holds with those of the history, and takes what is left.
+    pub(super) fn finish(self, history: &History, findings: &mut Findings) {
+        for item in self.items {
+            match item {
+                Err(finding) => add_sealed(&finding, findings),
+                Ok(SealedItem::Mark { index, hash }) => {
+                    let known = history.mark(index);
+                    let judged = !history.is_unreadable();
+                    if judged && known.is_some_and(|known| known != hash) {
+                        let detail = format!("hash {index} of the tree is another one there");
+                        findings.add(None, FindingKind::Sealed, detail);
+                    }
+                }
+                // Events that were sealed after the last store checkpoint: read from the journal
+                // at the next opening and written again.
+                Ok(SealedItem::Frame { .. }) => {}
+            }
+        }
+    }
+
+    fn take_findings(&mut self, findings: &mut Findings) {
+        while let Some(Err(finding)) = self.items.next_if(Result::is_err) {
+            add_sealed(&finding, findings);
+        }
+    }
+}
+
+fn add_sealed(finding: &crate::store::disk::inspect::StoreFinding, findings: &mut Findings) {
+    let detail = format!("{}: {}", finding.file.display(), finding.detail);
+    findings.add(finding.seq, FindingKind::Sealed, detail);
+}

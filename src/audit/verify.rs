@@ -1,0 +1,148 @@
+//! The audit of a directory: every file, from bytes, without changing one.
+
+use super::{
+    history::History,
+    report::{FindingKind, Findings, Report},
+    sealed::SealedWalk,
+};
+use crate::{
+    ids::Head,
+    ledger::OpenError,
+    snapshot::{self, SnapshotError},
+    store::{
+        SnapshotStore,
+        disk::inspect::{Evidence, Inspection, StoreFinding, kind},
+    },
+};
+use std::{ops::ControlFlow, path::Path, time::Duration};
+
+/// What to hold a ledger against, and how long to wait.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// A head that somebody kept: the ledger must still begin with that history.
+    pub expect: Option<Head>,
+    /// How long the engine below the sealed store may take to be read before that is a finding.
+    /// Ten minutes: for damage that makes it wait for ever.
+    pub sealed_deadline: Duration,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { expect: None, sealed_deadline: Duration::from_mins(10) }
+    }
+}
+
+/// Reads everything in the directory of a ledger again, and believes none of it.
+///
+/// Checksums and canonical form of every frame; numbers, links, clamped times, epochs; whether the
+/// rules would have let each event in; texts against their commitments; every leaf and root against
+/// commits, archives, `HEAD` and `options.expect`; the sealed store against archive and journal;
+/// every snapshot against the fold. `progress` is told how many events of how many are done.
+///
+/// Changes nothing, and holds the ledger's lock meanwhile. Takes as much temporary space as the
+/// sealed store.
+///
+/// # Errors
+/// Only if there is nothing to audit: [`OpenError::NotFound`], [`OpenError::InUse`],
+/// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`], [`OpenError::Io`]. Whatever else is
+/// wrong is a finding.
+///
+/// # Cost
+/// O(bytes); some hundred thousand events a second.
+pub fn verify(
+    path: impl AsRef<Path>,
+    options: &VerifyOptions,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, OpenError> {
+    /// Events between two calls of `progress`.
+    const STRIDE: u64 = 4_096;
+    let inspection = Inspection::open(path)?;
+    let (mut findings, mut history) = (Findings::default(), History::default());
+    for finding in inspection.findings() {
+        add_store(finding, &mut findings);
+    }
+    let record = inspection.head();
+    let sealed = record.map_or(Head::EMPTY, |record| record.sealed);
+    let total = record.map_or(0, |record| record.written.size);
+    expect_heads(&inspection, options, &mut history);
+    expect_snapshots(&inspection, &mut history, &mut findings);
+
+    let mut walk = SealedWalk::new(inspection.sealed(options.sealed_deadline), sealed);
+    history.start(&mut findings);
+    let seen = inspection.log(&mut |evidence| {
+        match evidence {
+            Evidence::Frame { seq, bytes } => {
+                history.frame(seq, bytes, &mut findings);
+                walk.compare(seq, bytes, &mut findings);
+                if seq.get() % STRIDE == 0 {
+                    progress(seq.get(), total.max(seq.get()));
+                }
+            }
+            Evidence::Root { head, file } => history.check_root(head, file, &mut findings),
+        }
+        if history.is_unreadable() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    for finding in &seen {
+        add_store(finding, &mut findings);
+    }
+    walk.finish(&history, &mut findings);
+    let head = history.finish(&mut findings);
+    progress(head.size, total.max(head.size));
+    Ok(findings.report(head))
+}
+
+fn expect_heads(inspection: &Inspection, options: &VerifyOptions, history: &mut History) {
+    if let Some(record) = inspection.head() {
+        history.expect(record.synced, FindingKind::Head, "HEAD.synced");
+        history.expect(record.sealed, FindingKind::Head, "HEAD.sealed");
+    }
+    if let Some(head) = options.expect {
+        history.expect(head, FindingKind::Checkpoint, "the checkpoint");
+    }
+}
+
+fn expect_snapshots(inspection: &Inspection, history: &mut History, findings: &mut Findings) {
+    let snapshots = inspection.snapshots();
+    let saved = snapshots.list().unwrap_or_else(|error| {
+        findings.add(None, FindingKind::Snapshot, format!("they cannot be listed: {error}"));
+        Vec::new()
+    });
+    for at in saved {
+        let bytes = match snapshots.load(at) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                findings.add(at, FindingKind::Snapshot, error.to_string());
+                continue;
+            }
+        };
+        match snapshot::decode(&bytes) {
+            Ok((state, head)) if head.seq() == Some(at) => {
+                history.expect(head, FindingKind::Snapshot, format!("the snapshot at {at}"));
+                history.expect_snapshot(head.size, state.digest());
+            }
+            Ok((_, head)) => {
+                let detail = format!("it says that it is of {} events", head.size);
+                findings.add(at, FindingKind::Snapshot, detail);
+            }
+            Err(error @ SnapshotError::OtherFold { .. }) => {
+                findings.add(at, FindingKind::Harmless, error.to_string());
+            }
+            Err(error) => findings.add(at, FindingKind::Snapshot, error.to_string()),
+        }
+    }
+}
+
+fn add_store(finding: &StoreFinding, findings: &mut Findings) {
+    let kind = match finding.kind {
+        _ if finding.is_harmless() => FindingKind::Harmless,
+        kind::HEAD => FindingKind::Head,
+        kind::NODE => FindingKind::Node,
+        kind::ARCHIVE => FindingKind::Archive,
+        kind::GAP => FindingKind::Gap,
+        kind::LOST_TAIL => FindingKind::LostTail,
+        kind::SLED => FindingKind::Sealed,
+        _ => FindingKind::Journal,
+    };
+    let detail = format!("{}: {}", finding.file.display(), finding.detail);
+    findings.add(finding.seq, kind, detail);
+}

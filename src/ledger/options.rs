@@ -1,0 +1,66 @@
+//! Every limit and default of a ledger, with its unit and its reason.
+
+use crate::{
+    store::disk::DiskOptions,
+    time::{Clock, Entropy, OsEntropy, SystemClock},
+};
+use std::{sync::Arc, time::Duration};
+
+/// What an acknowledged append has survived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Loss of power: the device has synced it. One sync for all appends that wait.
+    #[default]
+    Synced,
+    /// A crash of the process (`kill -9`). The device is synced at least this often, so loss of
+    /// power can cost the last so much time of acknowledged events.
+    Interval(Duration),
+}
+
+/// How a ledger behaves. `Options::default()` is right for most.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What an acknowledgement means. Default: [`Durability::Synced`].
+    pub durability: Durability,
+    /// Appends that may wait for the writer before [`AppendError::Busy`]. 4,096: some seconds of
+    /// work on a slow disk, and a bound on memory.
+    ///
+    /// [`AppendError::Busy`]: super::AppendError::Busy
+    pub queue_requests_max: usize,
+    /// Events in one commit. 256: past that a sync is already spread thin enough.
+    pub group_events_max: usize,
+    /// Bytes in one commit. 1 MiB: well under a millisecond of a disk's bandwidth.
+    pub group_bytes_max: usize,
+    /// Events in one batch, which is one commit. 4,096.
+    pub batch_events_max: usize,
+    /// Bytes in one batch. 16 MiB, so that it fits a journal file.
+    pub batch_bytes_max: usize,
+    /// Bytes in one text beside an event. 1 MiB, which is also what the format allows.
+    pub part_bytes_max: usize,
+    /// Snapshots that are kept; older ones are removed. 2: the newest, and one to fall back on.
+    pub snapshots_kept: usize,
+    /// How the directory is kept.
+    pub store: DiskOptions,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where salts, nonces and ids come from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            queue_requests_max: 4_096,
+            group_events_max: 256,
+            group_bytes_max: 1 << 20,
+            batch_events_max: 4_096,
+            batch_bytes_max: 16 << 20,
+            part_bytes_max: 1 << 20,
+            snapshots_kept: 2,
+            store: DiskOptions::default(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+        }
+    }
+}

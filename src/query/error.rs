@@ -1,0 +1,68 @@
+//! Why a question about the past has no answer.
+
+use super::point::{Position, format_time};
+use crate::{
+    ids::{Seq, TaskId, ThreadId},
+    ledger::ReadError,
+    time::Millis,
+};
+
+/// Why a question about the past has no answer. One variant for each thing a caller can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The ledger has never held this task.
+    #[error("no task {task:?}")]
+    UnknownTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// The ledger has never held a task of this thread.
+    #[error("no thread {thread:?}")]
+    UnknownThread {
+        /// The thread.
+        thread: ThreadId,
+    },
+    /// The ledger holds the task, but not yet at that position.
+    #[error("task {task:?} did not exist at {at}")]
+    NotYet {
+        /// The task.
+        task: TaskId,
+        /// The position.
+        at: Position,
+    },
+    /// The task runs, so the point at which it ended is not known yet.
+    #[error("task {task:?} has not ended")]
+    NotEnded {
+        /// The task.
+        task: TaskId,
+    },
+    /// The log is shorter than the position asks for.
+    #[error("no event #{size}: the log ends at #{head}")]
+    PastHead {
+        /// How many events the position asks for.
+        size: u64,
+        /// How many there are.
+        head: u64,
+    },
+    /// A place in the log is needed, but the position is a time of occurrence.
+    #[error(
+        "{} is a time of occurrence, which is no place in the log: use `#1204` or `rec:TIME`",
+        format_time(*.at)
+    )]
+    NotLogPosition {
+        /// The time.
+        at: Millis,
+    },
+    /// An event's links do not hold together. The audit says more.
+    #[error("event {seq} is damaged: {detail}")]
+    Damaged {
+        /// The event.
+        seq: Seq,
+        /// What does not hold.
+        detail: &'static str,
+    },
+    /// An event could not be read.
+    #[error("the past could not be read")]
+    Read(#[from] ReadError),
+}

@@ -1,0 +1,218 @@
+//! The events of a thread, of a task, or of all of the log.
+
+use super::{
+    Position, QueryError, Scope, Source,
+    moment::Moment,
+    walk::{self, Pile, Visited},
+};
+use crate::{
+    event::{Entry, Event},
+    ids::{TaskId, ThreadId},
+    state::LedgerState,
+    time::Millis,
+};
+use std::ops::ControlFlow;
+
+/// Which events to show, and how.
+///
+/// The default is all of the log at its head, oldest first.
+#[derive(Debug, Clone)]
+pub struct History<'a> {
+    /// Whose events.
+    pub scope: Scope<'a>,
+    /// Up to where; the head if not given.
+    pub upto: Option<Position>,
+    /// Which of them.
+    pub filter: EventFilter,
+    /// At most so many of those that pass the filter: the newest ones, in whatever order they are
+    /// shown.
+    pub limit: Option<usize>,
+    /// Which comes first.
+    pub order: Order,
+}
+
+impl Default for History<'_> {
+    fn default() -> Self {
+        Self {
+            scope: Scope::All,
+            upto: None,
+            filter: EventFilter::default(),
+            limit: None,
+            order: Order::OldestFirst,
+        }
+    }
+}
+
+/// Which event comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// In the order of the log.
+    #[default]
+    OldestFirst,
+    /// Against it.
+    NewestFirst,
+}
+
+/// What an event must be to be shown. The default lets all pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventFilter {
+    /// About this task.
+    pub task: Option<TaskId>,
+    /// With one of these actions, named as [`Action::as_str`](crate::event::Action::as_str) does;
+    /// empty for any.
+    pub actions: Vec<String>,
+    /// Occurred then or later.
+    pub since: Option<Millis>,
+    /// Occurred then or earlier.
+    pub until: Option<Millis>,
+}
+
+impl EventFilter {
+    /// Whether the event passes. O(actions).
+    #[must_use]
+    pub fn passes(&self, event: &Event) -> bool {
+        self.task.as_ref().is_none_or(|task| event.task.as_ref() == Some(task))
+            && (self.actions.is_empty() || self.actions.iter().any(|a| a == event.action.as_str()))
+            && self.since.is_none_or(|since| event.occurred >= since)
+            && self.until.is_none_or(|until| event.occurred <= until)
+    }
+}
+
+/// Visits the events that `wanted` describes, in its order, until `visit` says to stop.
+///
+/// # Cost
+/// One read for each own event of the thread or task; with a limit or newest first, only for those
+/// from the newest down to the last one visited. All of the log costs a scan, or the end of it.
+/// A filter by task is answered from that task's events. Memory is bounded.
+///
+/// # Errors
+/// - [`QueryError::UnknownThread`] or [`QueryError::UnknownTask`] if the scope or the filter names
+///   one that the ledger does not hold.
+/// - [`QueryError::PastHead`] if the log is shorter than the position.
+/// - [`QueryError::Damaged`] if the links between the events do not hold together.
+/// - [`QueryError::Read`] if an event could not be read.
+pub fn history(
+    source: &impl Source,
+    wanted: &History<'_>,
+    mut visit: impl FnMut(Entry) -> ControlFlow<()>,
+) -> Result<(), QueryError> {
+    let now = source.state();
+    let upto = wanted.upto.unwrap_or(Position::Log(now.size()));
+    let mut moment = Moment::new(&now, upto)?;
+    let size = moment.size();
+    let Some(scope) = narrowed(&now, wanted)? else { return Ok(()) };
+    let mut read = source.cursor();
+    let passes = |event: &Event| Moment::admits(upto, event) && wanted.filter.passes(event);
+    let mut counted = |entry: Entry, visit: &mut dyn FnMut(Entry) -> Visited| {
+        let kept = moment.keeps(&now, &mut read, &entry.event)?;
+        if kept { visit(entry) } else { Ok(ControlFlow::Continue(())) }
+    };
+    if wanted.limit == Some(0) {
+        return Ok(());
+    }
+    match (wanted.order, wanted.limit) {
+        (Order::OldestFirst, None) => {
+            walk::oldest_first(source, &now, scope, size, passes, |entry| {
+                counted(entry, &mut |entry| Ok(visit(entry)))
+            })
+        }
+        (Order::OldestFirst, Some(limit)) => {
+            let mut pile = Pile::default();
+            walk::newest_first(source, &now, scope, size, |entry| {
+                if !passes(&entry.event) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                counted(entry, &mut |entry| {
+                    pile.push(entry);
+                    Ok(enough(pile.len(), Some(limit)))
+                })
+            })?;
+            pile.unpile(source, |entry| Ok(visit(entry)))
+        }
+        (Order::NewestFirst, limit) => {
+            let mut shown = 0;
+            walk::newest_first(source, &now, scope, size, |entry| {
+                if !passes(&entry.event) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                counted(entry, &mut |entry| {
+                    shown += 1;
+                    let flow = visit(entry);
+                    Ok(if flow.is_break() { flow } else { enough(shown, limit) })
+                })
+            })
+        }
+    }
+}
+
+/// Every event of a thread up to a position, oldest first.
+///
+/// All of them are held in memory at once: [`history`] visits them one by one.
+///
+/// # Errors
+/// As [`history`].
+pub fn history_of_thread(
+    source: &impl Source,
+    thread: &ThreadId,
+    upto: Position,
+) -> Result<Vec<Entry>, QueryError> {
+    collect(source, Scope::Thread(thread), upto)
+}
+
+/// Every event of a task up to a position, oldest first.
+///
+/// All of them are held in memory at once: [`history`] visits them one by one.
+///
+/// # Errors
+/// As [`history`].
+pub fn history_of_task(
+    source: &impl Source,
+    task: &TaskId,
+    upto: Position,
+) -> Result<Vec<Entry>, QueryError> {
+    collect(source, Scope::Task(task), upto)
+}
+
+fn collect(
+    source: &impl Source,
+    scope: Scope<'_>,
+    upto: Position,
+) -> Result<Vec<Entry>, QueryError> {
+    let mut entries = Vec::new();
+    history(source, &History { scope, upto: Some(upto), ..History::default() }, |entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    })?;
+    Ok(entries)
+}
+
+/// The scope with the filter's task taken into account; `None` if nothing can be in both.
+fn narrowed<'a>(
+    now: &LedgerState,
+    wanted: &'a History<'_>,
+) -> Result<Option<Scope<'a>>, QueryError> {
+    let Some(id) = &wanted.filter.task else { return Ok(Some(wanted.scope)) };
+    let Some(task) = now.task(id) else {
+        return Err(QueryError::UnknownTask { task: id.clone() });
+    };
+    let within = match wanted.scope {
+        Scope::All => true,
+        Scope::Thread(thread) if now.thread(thread).is_none() => {
+            return Err(QueryError::UnknownThread { thread: thread.clone() });
+        }
+        Scope::Thread(thread) => task.thread == *thread,
+        Scope::Task(other) => other == id,
+    };
+    Ok(within.then_some(Scope::Task(id)))
+}
+
+fn enough(count: usize, limit: Option<usize>) -> ControlFlow<()> {
+    if limit.is_some_and(|limit| count >= limit) {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

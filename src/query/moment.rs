@@ -1,0 +1,80 @@
+//! Which events count at a position.
+
+use super::{Position, QueryError};
+use crate::{
+    event::{Entry, Event},
+    ids::{Seq, TaskId},
+    ledger::ReadError,
+    state::LedgerState,
+};
+use std::collections::BTreeMap;
+
+/// A position in a log of known size, and which tasks are known to have been spawned by then.
+#[derive(Debug)]
+pub(super) struct Moment {
+    position: Position,
+    size: u64,
+    spawned: BTreeMap<TaskId, bool>,
+}
+
+impl Moment {
+    /// The position in the log that `state` is the fold of.
+    ///
+    /// # Errors
+    /// [`QueryError::PastHead`] if the log is shorter.
+    pub(super) fn new(state: &LedgerState, position: Position) -> Result<Self, QueryError> {
+        let head = state.size();
+        let size = match position {
+            Position::Log(size) if size > head => {
+                return Err(QueryError::PastHead { size, head });
+            }
+            Position::Log(size) => size,
+            Position::Occurred(_) => head,
+        };
+        Ok(Self { position, size, spawned: BTreeMap::new() })
+    }
+
+    /// No event after this many counts.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether the event had happened, not asking about the spawn of its task. O(1).
+    pub(super) fn admits(position: Position, event: &Event) -> bool {
+        match position {
+            Position::Log(size) => event.seq.get() <= size,
+            Position::Occurred(at) => event.occurred <= at,
+        }
+    }
+
+    /// Whether the event counts: it had happened, and so had the spawn of its task.
+    ///
+    /// Reads the spawn of a task whose spawn has not come by here before.
+    pub(super) fn keeps(
+        &mut self,
+        state: &LedgerState,
+        read: &mut impl FnMut(Seq) -> Result<Entry, ReadError>,
+        event: &Event,
+    ) -> Result<bool, QueryError> {
+        let admitted = Self::admits(self.position, event);
+        let (Position::Occurred(at), Some(task)) = (self.position, &event.task) else {
+            return Ok(admitted);
+        };
+        if event.prev_in_task.is_none() {
+            self.spawned.insert(task.clone(), admitted);
+            return Ok(admitted);
+        }
+        if !admitted {
+            return Ok(false);
+        }
+        if let Some(spawned) = self.spawned.get(task) {
+            return Ok(*spawned);
+        }
+        let spawned = match state.task(task) {
+            Some(task) => read(task.first_seq)?.event.occurred <= at,
+            None => false,
+        };
+        self.spawned.insert(task.clone(), spawned);
+        Ok(spawned)
+    }
+}

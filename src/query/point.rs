@@ -1,0 +1,309 @@
+//! How a moment of the past is written, and which events it means.
+//!
+//! One notation for library, command line and HTTP:
+//!
+//! | text | means |
+//! |---|---|
+//! | `@` | now: everything |
+//! | `@-3` | three events ago |
+//! | `#1204` or `1204` | just after event 1204 (a shell takes `#` for a comment) |
+//! | `spawn:TASK`, `end:TASK` | just after the event with which the task began or ended |
+//! | `2026-01-31T12:00:00Z` | what had occurred by then |
+//! | `-10m`, `-2h30m`, `-1d` | what had occurred that long ago |
+//! | `rec:2026-01-31T12:00:00Z` | what had been recorded by then |
+//!
+//! Start at [`Point`], which is parsed and printed, and at [`Point::resolve`], which asks a ledger
+//! what it means there. Reads no clock: now is handed in.
+
+use super::{QueryError, Source};
+use crate::{
+    ids::{IdError, Seq, TaskId},
+    time::Millis,
+};
+use jiff::Timestamp;
+use std::{cmp::Ordering, fmt, str::FromStr, time::Duration};
+
+/// A moment, as somebody names it.
+///
+/// Printing and parsing are each other's inverse for times up to the year 9999 and whole
+/// milliseconds; identifiers are taken exactly as they stand, spaces included.
+///
+/// # Example
+/// ```
+/// use taskledger::query::Point;
+///
+/// assert_eq!("@-3".parse(), Ok(Point::Back(3)));
+/// assert_eq!("-90m".parse::<Point>()?.to_string(), "-1h30m");
+/// assert_eq!("1204".parse::<Point>()?.to_string(), "#1204");
+/// # Ok::<(), taskledger::query::PointError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Point {
+    /// `@`: everything that is in the log.
+    Head,
+    /// `@-3`: all but so many of the last events. Past the start: nothing.
+    Back(u64),
+    /// `#1204`: up to and including this event.
+    Seq(Seq),
+    /// `spawn:TASK`: up to and including the event that inserted the task.
+    Spawn(TaskId),
+    /// `end:TASK`: up to and including the event that ended the task.
+    End(TaskId),
+    /// `2026-01-31T12:00:00Z`: what had occurred by then.
+    Occurred(Millis),
+    /// `-10m`: what had occurred this long before now.
+    Ago(Duration),
+    /// `rec:2026-01-31T12:00:00Z`: what had been recorded by then.
+    Recorded(Millis),
+}
+
+/// What a [`Point`] means in one ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// The first so many events: a prefix of the log, the same for ever.
+    Log(u64),
+    /// The events that had occurred by then, in the order of the log. A recording that is imported
+    /// later can add to them.
+    Occurred(Millis),
+}
+
+/// Why a text is not a [`Point`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PointError {
+    /// It is not written as any point is.
+    #[error("{text:?} is not a point: expected {expected}")]
+    Syntax {
+        /// What was written.
+        text: String,
+        /// What could have been, with examples.
+        expected: &'static str,
+    },
+    /// It names a task by something that cannot be an identifier.
+    #[error("{text:?} names no task")]
+    Task {
+        /// What was written.
+        text: String,
+        /// The rule that the identifier breaks.
+        #[source]
+        source: IdError,
+    },
+}
+
+impl Point {
+    /// What this point means in the log behind `source`. `now` is what `-10m` counts back from.
+    ///
+    /// O(1), except for `rec:` which reads O(log size) events.
+    ///
+    /// # Errors
+    /// - [`QueryError::PastHead`] if the log does not hold that event yet.
+    /// - [`QueryError::UnknownTask`] or [`QueryError::NotEnded`] for `spawn:` and `end:`.
+    /// - [`QueryError::Read`] if an event could not be read.
+    pub fn resolve(&self, source: &impl Source, now: Millis) -> Result<Position, QueryError> {
+        let state = source.state();
+        let task = |id: &TaskId| {
+            state.task(id).ok_or_else(|| QueryError::UnknownTask { task: id.clone() })
+        };
+        match self {
+            Self::Head => Ok(Position::Log(state.size())),
+            Self::Back(count) => Ok(Position::Log(state.size().saturating_sub(*count))),
+            Self::Seq(seq) if seq.get() > state.size() => {
+                Err(QueryError::PastHead { size: seq.get(), head: state.size() })
+            }
+            Self::Seq(seq) => Ok(Position::Log(seq.get())),
+            Self::Spawn(id) => Ok(Position::Log(task(id)?.first_seq.get())),
+            Self::End(id) => match task(id)?.terminal_seq {
+                Some(seq) => Ok(Position::Log(seq.get())),
+                None => Err(QueryError::NotEnded { task: id.clone() }),
+            },
+            Self::Occurred(at) => Ok(Position::Occurred(*at)),
+            Self::Ago(by) => {
+                let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+                Ok(Position::Occurred(Millis(now.0.saturating_sub(by))))
+            }
+            Self::Recorded(at) if *at >= state.recorded() => Ok(Position::Log(state.size())),
+            Self::Recorded(at) => recorded_by(source, *at, state.size()).map(Position::Log),
+        }
+    }
+}
+
+impl Position {
+    /// How many events of the log it means: for fork and backup, which copy a prefix.
+    ///
+    /// # Errors
+    /// [`QueryError::NotLogPosition`] if it is a time of occurrence, which need not be a prefix.
+    pub fn log_position(self) -> Result<u64, QueryError> {
+        match self {
+            Self::Log(size) => Ok(size),
+            Self::Occurred(at) => Err(QueryError::NotLogPosition { at }),
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(size) => write!(f, "#{size}"),
+            Self::Occurred(at) => f.write_str(&format_time(*at)),
+        }
+    }
+}
+
+/// How many events had been recorded by `at`. Recorded times never fall, so halving finds it.
+fn recorded_by(source: &impl Source, at: Millis, size: u64) -> Result<u64, QueryError> {
+    let mut read = source.cursor();
+    let (mut within, mut beyond) = (0, size.saturating_add(1));
+    while beyond - within > 1 {
+        let middle = within + (beyond - within) / 2;
+        let Some(seq) = Seq::new(middle) else { break };
+        match read(seq)?.event.recorded.cmp(&at) {
+            Ordering::Less | Ordering::Equal => within = middle,
+            Ordering::Greater => beyond = middle,
+        }
+    }
+    Ok(within)
+}
+
+const ANY: &str = "`@`, `@-3`, `#1204`, `spawn:TASK`, `end:TASK`, a time such as \
+                   `2026-01-31T12:00:00Z`, `-10m` or `rec:2026-01-31T12:00:00Z`";
+const BACK: &str = "`@` or, for three events ago, `@-3`";
+const NUMBER: &str = "the number of an event, from 1 up: `#1204` or `1204`";
+const TIME: &str = "an RFC 3339 time from 1970 on, with its offset: `rec:2026-01-31T12:00:00Z`";
+const AGO: &str = "whole numbers with the units w, d, h, m, s or ms, largest first: `-10m`, \
+                   `-2h30m` or `-1d`";
+
+impl FromStr for Point {
+    type Err = PointError;
+
+    /// # Errors
+    /// [`PointError`], which repeats the text and says what was expected. O(length).
+    fn from_str(text: &str) -> Result<Self, PointError> {
+        let refuse = |expected| PointError::Syntax { text: shorten(text), expected };
+        let task = |id: &str| {
+            TaskId::new(id).map_err(|source| PointError::Task { text: shorten(text), source })
+        };
+        if text == "@" {
+            Ok(Self::Head)
+        } else if let Some(rest) = text.strip_prefix('@') {
+            let count = rest.strip_prefix('-').and_then(number);
+            count.map(Self::Back).ok_or_else(|| refuse(BACK))
+        } else if let Some(rest) = text.strip_prefix('#') {
+            number(rest).and_then(Seq::new).map(Self::Seq).ok_or_else(|| refuse(NUMBER))
+        } else if let Some(rest) = text.strip_prefix("spawn:") {
+            task(rest).map(Self::Spawn)
+        } else if let Some(rest) = text.strip_prefix("end:") {
+            task(rest).map(Self::End)
+        } else if let Some(rest) = text.strip_prefix("rec:") {
+            parse_time(rest).map(Self::Recorded).ok_or_else(|| refuse(TIME))
+        } else if let Some(rest) = text.strip_prefix('-') {
+            parse_duration(rest).map(Self::Ago).ok_or_else(|| refuse(AGO))
+        } else if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            number(text).and_then(Seq::new).map(Self::Seq).ok_or_else(|| refuse(NUMBER))
+        } else {
+            parse_time(text).map(Self::Occurred).ok_or_else(|| refuse(ANY))
+        }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("@"),
+            Self::Back(count) => write!(f, "@-{count}"),
+            Self::Seq(seq) => write!(f, "{seq}"),
+            Self::Spawn(task) => write!(f, "spawn:{task}"),
+            Self::End(task) => write!(f, "end:{task}"),
+            Self::Occurred(at) => f.write_str(&format_time(*at)),
+            Self::Ago(by) => write!(f, "-{}", format_duration(*by)),
+            Self::Recorded(at) => write!(f, "rec:{}", format_time(*at)),
+        }
+    }
+}
+
+/// Reads an RFC 3339 time; what is finer than a millisecond is cut off.
+///
+/// `None` if it is not one, has no offset, or lies before 1970.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<Millis> {
+    let time: Timestamp = text.parse().ok()?;
+    if time < Timestamp::UNIX_EPOCH {
+        return None;
+    }
+    u64::try_from(time.as_millisecond()).ok().map(Millis)
+}
+
+/// Writes a time as RFC 3339 in UTC, with milliseconds if it has any: `2026-01-31T12:00:00Z`.
+///
+/// Times after the year 9999, which the notation cannot say, are shown as its last moment.
+#[must_use]
+pub fn format_time(at: Millis) -> String {
+    let time = i64::try_from(at.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    time.unwrap_or(Timestamp::MAX).to_string()
+}
+
+/// Units of a duration, largest first, in milliseconds.
+const UNITS: [(&str, u64); 6] = [
+    ("w", 7 * 24 * 60 * 60 * 1000),
+    ("d", 24 * 60 * 60 * 1000),
+    ("h", 60 * 60 * 1000),
+    ("m", 60 * 1000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// Reads `2h30m`: whole numbers with the units w, d, h, m, s and ms, each at most once, largest
+/// first. `None` if it is written otherwise, or longer than milliseconds can count.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let mut units = UNITS.as_slice();
+    let (mut rest, mut total) = (text, 0_u64);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let unit_len = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, next) = after.split_at(unit_len);
+        let at = units.iter().position(|(name, _)| *name == unit)?;
+        let (_, millis) = units.get(at)?;
+        total = total.checked_add(number(digits)?.checked_mul(*millis)?)?;
+        units = units.get(at + 1..)?;
+        rest = next;
+    }
+    Some(Duration::from_millis(total))
+}
+
+/// Writes a duration as [`parse_duration`] reads it, in the fewest letters but without weeks;
+/// what is finer than a millisecond is cut off.
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    for (unit, millis) in UNITS.into_iter().skip(1) {
+        if rest >= millis {
+            text.extend([(rest / millis).to_string().as_str(), unit]);
+            rest %= millis;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// A number in plain digits: no sign, no spaces.
+fn number(digits: &str) -> Option<u64> {
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// As much of a text as an error message needs.
+pub(super) fn shorten(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 80;
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}..", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

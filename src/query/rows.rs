@@ -1,0 +1,287 @@
+//! Tasks as flat rows: what a table, a CSV file or a JSON list shows of them.
+
+use super::{QueryError, Source, depth::Depths};
+use crate::{
+    event::{Parent, PartKind, TaskStatus},
+    ids::{AgentId, CallId, RunId, TaskId, ThreadId},
+    state::{LedgerState, Task, Text, TextBody},
+    time::Millis,
+};
+use std::{cmp::Ordering, sync::Arc};
+
+/// One task, flat. The fields are those of the JSON contract, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRow {
+    /// Its id.
+    pub task_id: TaskId,
+    /// The thread that owns it.
+    pub thread_id: ThreadId,
+    /// What kind of task it is.
+    pub task_type: Arc<str>,
+    /// Its name.
+    pub name: Option<Arc<str>>,
+    /// What it is for; `None` if that was erased.
+    pub description: Option<Arc<str>>,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// Why it failed or was cancelled; `None` if nothing was said or it was erased.
+    pub error: Option<Arc<str>>,
+    /// What it returned, as JSON text; `None` if nothing, or if it was erased.
+    pub result: Option<Arc<str>>,
+    /// When it was created.
+    pub created_at_ms: u64,
+    /// When it ended.
+    pub completed_at_ms: Option<u64>,
+    /// The task that spawned it, in this ledger or outside.
+    pub parent_task_id: Option<TaskId>,
+    /// The run that spawned it.
+    pub run_id: Option<RunId>,
+    /// The tool call that spawned it.
+    pub call_id: Option<CallId>,
+    /// The agent that spawned it.
+    pub agent_id: Option<AgentId>,
+    /// 1 for a task without a parent in the state, one more for each ancestor there.
+    pub depth: usize,
+    /// The event that brought it here.
+    pub first_seq: u64,
+    /// Its newest event.
+    pub last_seq: u64,
+}
+
+/// What a task must be to be listed. The default lets all pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskFilter {
+    /// Of this thread.
+    pub thread: Option<ThreadId>,
+    /// With one of these statuses; empty for any.
+    pub statuses: Vec<TaskStatus>,
+    /// Of one of these kinds; empty for any.
+    pub types: Vec<String>,
+    /// Spawned by this agent.
+    pub agent: Option<AgentId>,
+    /// Spawned by this run. Spaces around run ids do not count.
+    pub run: Option<RunId>,
+    /// Spawned by this tool call.
+    pub call: Option<CallId>,
+    /// Spawned by this task, in this ledger or outside.
+    pub parent: Option<TaskId>,
+    /// Created then or later.
+    pub since: Option<Millis>,
+    /// Created then or earlier.
+    pub until: Option<Millis>,
+}
+
+impl TaskFilter {
+    /// Whether the task passes. O(statuses and kinds).
+    #[must_use]
+    pub fn passes(&self, task: &Task) -> bool {
+        fn same<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
+            wanted.is_none() || wanted == found
+        }
+        let record = &task.record;
+        let run = |run: &RunId| run.as_str().trim().to_owned();
+        same(self.thread.as_ref(), Some(&task.thread))
+            && (self.statuses.is_empty() || self.statuses.contains(&task.status))
+            && (self.types.is_empty() || self.types.iter().any(|t| **t == *record.task_type))
+            && same(self.agent.as_ref(), record.agent.as_ref())
+            && same(self.run.as_ref().map(run).as_ref(), record.run.as_ref().map(run).as_ref())
+            && same(self.call.as_ref(), record.call.as_ref())
+            && same(self.parent.as_ref(), record.parent.as_ref().map(Parent::id))
+            && self.since.is_none_or(|since| record.created >= since)
+            && self.until.is_none_or(|until| record.created <= until)
+    }
+}
+
+/// In what order tasks are listed. The default is the order of creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sort {
+    /// By what. Tasks that are alike in this stay in the order of creation.
+    pub key: SortKey,
+    /// Largest or latest first. Tasks that do not have it come last either way.
+    pub descending: bool,
+}
+
+/// What tasks can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortKey {
+    /// The event that brought it here: the order of creation in this ledger.
+    #[default]
+    Seq,
+    /// When it was created.
+    Created,
+    /// When it ended.
+    Completed,
+    /// Its newest event.
+    Activity,
+    /// How long it ran, from creation to its end.
+    Duration,
+    /// Its id.
+    Task,
+    /// Its thread.
+    Thread,
+    /// Its kind.
+    Type,
+    /// Its name.
+    Name,
+    /// Its status: running, completed, failed, cancelled.
+    Status,
+}
+
+impl SortKey {
+    /// Every key.
+    pub const ALL: [Self; 10] = [
+        Self::Seq,
+        Self::Created,
+        Self::Completed,
+        Self::Activity,
+        Self::Duration,
+        Self::Task,
+        Self::Thread,
+        Self::Type,
+        Self::Name,
+        Self::Status,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seq => "seq",
+            Self::Created => "created",
+            Self::Completed => "completed",
+            Self::Activity => "activity",
+            Self::Duration => "duration",
+            Self::Task => "task",
+            Self::Thread => "thread",
+            Self::Type => "type",
+            Self::Name => "name",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// The tasks of `state` that pass, sorted, at most `limit` of them, as rows.
+///
+/// `source` is the ledger that `state` is of: texts too long for a state are read from it, for
+/// the rows that are returned only.
+///
+/// # Cost
+/// O(tasks of the thread, run, or of all), and a read for each long text.
+///
+/// # Errors
+/// [`QueryError::Read`] if a long text could not be read.
+pub fn tasks(
+    source: &impl Source,
+    state: &LedgerState,
+    filter: &TaskFilter,
+    sort: Sort,
+    limit: Option<usize>,
+) -> Result<Vec<TaskRow>, QueryError> {
+    let mut found: Vec<_> = matching(state, filter).collect();
+    if sort != Sort::default() {
+        found.sort_by(|a, b| sort.compare(a, b));
+    }
+    found.truncate(limit.unwrap_or(usize::MAX));
+    let mut depths = Depths::new(state);
+    found.into_iter().map(|task| row(source, depths.of(&task.id), task)).collect()
+}
+
+/// The tasks that pass, in the order of creation. O(tasks of the thread, run, or of all).
+pub fn matching<'s>(
+    state: &'s LedgerState,
+    filter: &TaskFilter,
+) -> impl Iterator<Item = &'s Arc<Task>> {
+    let candidates: Box<dyn Iterator<Item = &'s Arc<Task>>> = match (&filter.thread, &filter.run) {
+        (Some(thread), _) => Box::new(state.tasks_in(thread).collect::<Vec<_>>().into_iter()),
+        (None, Some(run)) => Box::new(state.tasks_of_run(run).collect::<Vec<_>>().into_iter()),
+        (None, None) => Box::new(state.tasks()),
+    };
+    candidates.filter(move |task| filter.passes(task))
+}
+
+/// One task as a row. O(depth), and a read for each long text.
+///
+/// # Errors
+/// [`QueryError::Read`] if a long text could not be read.
+pub fn task_row(
+    source: &impl Source,
+    state: &LedgerState,
+    task: &Task,
+) -> Result<TaskRow, QueryError> {
+    row(source, state.depth(&task.id), task)
+}
+
+/// All of a text of a task; `None` if it is erased. One read if it is too long for a state.
+///
+/// # Errors
+/// [`QueryError::Read`] if it could not be read.
+pub fn text(
+    source: &impl Source,
+    text: &Text,
+    kind: PartKind,
+) -> Result<Option<Arc<str>>, QueryError> {
+    match &text.body {
+        TextBody::Kept(text) => Ok(Some(Arc::clone(text))),
+        TextBody::Erased => Ok(None),
+        TextBody::Stored => Ok(source.cursor()(text.seq)?.text(kind).cloned()),
+    }
+}
+
+fn row(source: &impl Source, depth: usize, task: &Task) -> Result<TaskRow, QueryError> {
+    let read = |of: Option<&Text>, kind| match of {
+        Some(of) => text(source, of, kind),
+        None => Ok(None),
+    };
+    let record = &task.record;
+    Ok(TaskRow {
+        task_id: task.id.clone(),
+        thread_id: task.thread.clone(),
+        task_type: Arc::clone(&record.task_type),
+        name: record.name.clone(),
+        description: read(Some(&task.description), PartKind::Description)?,
+        status: task.status,
+        error: read(task.error.as_ref(), PartKind::Error)?,
+        result: read(task.result.as_ref(), PartKind::Result)?,
+        created_at_ms: record.created.0,
+        completed_at_ms: task.completed.map(|at| at.0),
+        parent_task_id: record.parent.as_ref().map(|parent| parent.id().clone()),
+        run_id: record.run.clone(),
+        call_id: record.call.clone(),
+        agent_id: record.agent.clone(),
+        depth,
+        first_seq: task.first_seq.get(),
+        last_seq: task.last_seq.get(),
+    })
+}
+
+impl Sort {
+    fn compare(self, a: &Task, b: &Task) -> Ordering {
+        let ran = |task: &Task| task.completed.map(|at| at.0.saturating_sub(task.record.created.0));
+        match self.key {
+            SortKey::Seq => self.order(Some(a.first_seq), Some(b.first_seq)),
+            SortKey::Created => self.order(Some(a.record.created), Some(b.record.created)),
+            SortKey::Completed => self.order(a.completed, b.completed),
+            SortKey::Activity => self.order(Some(a.last_seq), Some(b.last_seq)),
+            SortKey::Duration => self.order(ran(a), ran(b)),
+            SortKey::Task => self.order(Some(&a.id), Some(&b.id)),
+            SortKey::Thread => self.order(Some(&a.thread), Some(&b.thread)),
+            SortKey::Type => self.order(Some(&a.record.task_type), Some(&b.record.task_type)),
+            SortKey::Name => self.order(a.record.name.as_ref(), b.record.name.as_ref()),
+            SortKey::Status => self.order(Some(a.status), Some(b.status)),
+        }
+    }
+
+    /// Sorting is stable, so what is equal here keeps the order of creation.
+    fn order<T: Ord>(self, a: Option<T>, b: Option<T>) -> Ordering {
+        match (a, b) {
+            (Some(a), Some(b)) if self.descending => b.cmp(&a),
+            (Some(a), Some(b)) => a.cmp(&b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => Ordering::Equal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! A log in memory, made by hand: what `decide` accepts, and what only a forger could write.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use super::Source;
+use crate::{
+    event::{
+        Action, Began, CancelScope, Cause, Commitment, Delivery, Entry, Event, Host, Outcome,
+        Parent, Part, PartBody, PartKind, PartSet,
+    },
+    ids::{Epoch, Head, LedgerId, NodeId, Root, RunId, Seq, TaskId, ThreadId},
+    ledger::ReadError,
+    state::{
+        Draft, LedgerState, Stamp,
+        command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
+        decide,
+    },
+    time::Millis,
+};
+use std::{cell::Cell, ops::ControlFlow, sync::Arc};
+
+pub(super) fn task(id: &str) -> TaskId {
+    TaskId::new(id).unwrap()
+}
+
+pub(super) fn thread(id: &str) -> ThreadId {
+    ThreadId::new(id).unwrap()
+}
+
+pub(super) fn run(id: &str) -> RunId {
+    RunId::new(id).unwrap()
+}
+
+/// Events 1, 2, 3, ..; time stands still unless it is moved.
+#[derive(Debug)]
+pub(super) struct Log {
+    entries: Vec<Entry>,
+    state: LedgerState,
+    clock: Millis,
+    occurring: Option<Millis>,
+    cause: Cause,
+    run: Option<RunId>,
+    reads: Cell<usize>,
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            state: LedgerState::default(),
+            clock: Millis(1),
+            occurring: None,
+            cause: Cause::default(),
+            run: None,
+            reads: Cell::new(0),
+        }
+    }
+
+    /// From now on events are recorded, and occur, at this time.
+    pub(super) fn at(&mut self, at: u64) -> &mut Self {
+        self.clock = Millis(at);
+        self
+    }
+
+    /// The next event occurred at this time.
+    pub(super) fn occurring(&mut self, at: u64) -> &mut Self {
+        self.occurring = Some(Millis(at));
+        self
+    }
+
+    /// From now on events have this cause.
+    pub(super) fn by(&mut self, cause: Cause) -> &mut Self {
+        self.cause = cause;
+        self
+    }
+
+    /// From now on spawns belong to this run.
+    pub(super) fn in_run(&mut self, id: Option<&str>) -> &mut Self {
+        self.run = id.map(run);
+        self
+    }
+
+    pub(super) fn began(&mut self) -> &mut Self {
+        let action = Action::Began {
+            ledger: LedgerId([1; 16]),
+            node: NodeId([2; 16]),
+            version: "0".into(),
+            incarnation: self.state.incarnation() + 1,
+            why: Began::Created,
+        };
+        let (occurred, cause) = (self.clock, Cause::default());
+        let texts = vec![];
+        self.push(Draft { thread: None, task: None, occurred, action, texts, cause, key: None })
+    }
+
+    pub(super) fn spawn(&mut self, on: &str, id: &str, parent: Option<&str>) -> &mut Self {
+        let mut spawn = Spawn::new(thread(on), "sub_agent");
+        spawn.task = Some(task(id));
+        spawn.description = format!("what {id} is for").into();
+        spawn.parent = parent.map(|id| ParentRef { ledger: None, id: task(id) });
+        spawn.run.clone_from(&self.run);
+        spawn.host = Host::Imported;
+        self.say(Command::Spawn(spawn))
+    }
+
+    pub(super) fn finish(&mut self, id: &str) -> &mut Self {
+        self.end(id, Outcome::Completed, None, Some("{}"))
+    }
+
+    pub(super) fn fail(&mut self, id: &str, error: &str) -> &mut Self {
+        self.end(id, Outcome::Failed, Some(error), None)
+    }
+
+    pub(super) fn end(
+        &mut self,
+        id: &str,
+        outcome: Outcome,
+        error: Option<&str>,
+        result: Option<&str>,
+    ) -> &mut Self {
+        let (error, result) = (error.map(Arc::from), result.map(Arc::from));
+        let task = task(id);
+        self.say(Command::Finish(Finish { task, outcome, error, result, completed: None }))
+    }
+
+    pub(super) fn reparent(&mut self, id: &str, parent: Option<&str>) -> &mut Self {
+        let parent = parent.map(|id| ParentRef { ledger: None, id: task(id) });
+        let task = task(id);
+        self.say(Command::Update(Update {
+            task,
+            name: None,
+            parent: Some(parent),
+            description: None,
+        }))
+    }
+
+    pub(super) fn rename(&mut self, id: &str, name: &str, description: &str) -> &mut Self {
+        self.say(Command::Update(Update {
+            task: task(id),
+            name: Some(Some(name.into())),
+            parent: None,
+            description: Some(description.into()),
+        }))
+    }
+
+    pub(super) fn message(&mut self, id: &str, content: &str) -> &mut Self {
+        let (task, from, content) = (task(id), "main".into(), content.into());
+        self.say(Command::Message { task, from, content, delivery: Delivery::Delivered })
+    }
+
+    pub(super) fn cancel(&mut self, scope: CancelScope, id: &str) -> &mut Self {
+        let (mut of_task, mut of_thread) = (None, None);
+        match scope {
+            CancelScope::Task | CancelScope::Tree => of_task = Some(task(id)),
+            CancelScope::Thread => of_thread = Some(thread(id)),
+            CancelScope::Run(_) => {}
+        }
+        let reason = Some("enough".into());
+        let (task, thread) = (of_task, of_thread);
+        self.say(Command::Cancel(Cancel { scope, task, thread, deadline: None, reason }))
+    }
+
+    pub(super) fn redact(&mut self, seq: u64, parts: PartSet) -> &mut Self {
+        let seq = Seq::new(seq).unwrap();
+        let event = &self.entries[usize::try_from(seq.leaf_index()).unwrap()].event;
+        let about = (event.thread.clone(), event.task.clone());
+        self.say(Command::Redact { seq, about, parts, reason: "secret".into() })
+    }
+
+    /// Records what a command comes to.
+    pub(super) fn say(&mut self, command: Command) -> &mut Self {
+        let mut proposal = Proposal::new(command);
+        proposal.occurred = self.occurring.take();
+        proposal.cause.clone_from(&self.cause);
+        let stamp = Stamp { now: self.clock, number_floor: 0 };
+        let draft = decide(&self.state, &proposal, stamp).unwrap();
+        self.push(draft)
+    }
+
+    fn push(&mut self, draft: Draft) -> &mut Self {
+        let state = &self.state;
+        let commit = |(kind, text): &(PartKind, Arc<str>)| Commitment {
+            kind: *kind,
+            len: u32::try_from(text.len()).unwrap(),
+            digest: [0; 32],
+        };
+        let part = |(kind, text): &(PartKind, Arc<str>)| Part {
+            kind: *kind,
+            body: Some(PartBody { salt: [0; 16], text: Arc::clone(text) }),
+        };
+        let of_thread = draft.thread.as_ref().and_then(|id| state.thread(id));
+        let of_task = draft.task.as_ref().and_then(|id| state.task(id));
+        let entry = Entry {
+            event: Event {
+                seq: Seq::new(state.size() + 1).unwrap(),
+                epoch: Epoch { number: 1, nonce: 1 },
+                recorded: self.clock,
+                occurred: draft.occurred,
+                prev_in_thread: of_thread.map(|thread| thread.last_seq),
+                prev_in_task: of_task.map(|task| task.last_seq),
+                thread: draft.thread,
+                task: draft.task,
+                cause: draft.cause,
+                key: draft.key,
+                action: draft.action,
+                parts: draft.texts.iter().map(commit).collect(),
+            },
+            parts: draft.texts.iter().map(part).collect(),
+        };
+        self.state.apply(&entry);
+        self.entries.push(entry);
+        self
+    }
+
+    /// Changes an event that is in the log already; the state stays what it was.
+    pub(super) fn forge(&mut self, seq: u64, change: impl FnOnce(&mut Event)) {
+        change(&mut self.entries[usize::try_from(seq - 1).unwrap()].event);
+    }
+
+    /// Gives a task a parent that no rule would allow.
+    pub(super) fn forge_parent(&mut self, id: &str, parent: Option<&str>) {
+        let held = Arc::clone(self.state.task(&task(id)).unwrap());
+        let mut record = held.record.clone();
+        record.parent = parent.map(|id| Parent::Local(task(id)));
+        self.push(Draft {
+            thread: Some(held.thread.clone()),
+            task: Some(held.id.clone()),
+            occurred: self.clock,
+            action: Action::Upserted { record },
+            texts: vec![],
+            cause: Cause::default(),
+            key: None,
+        });
+    }
+
+    pub(super) fn state_now(&self) -> LedgerState {
+        self.state.clone()
+    }
+
+    /// How many single events have been read.
+    pub(super) fn reads(&self) -> usize {
+        self.reads.get()
+    }
+
+    fn masked(&self, entry: &Entry) -> Entry {
+        let mut entry = entry.clone();
+        entry.erase(self.state.redacted(entry.event.seq));
+        entry
+    }
+
+    fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
+        self.reads.set(self.reads.get() + 1);
+        let found = self.entries.get(usize::try_from(seq.leaf_index()).unwrap());
+        let head = Head { size: self.state.size(), root: Root::EMPTY };
+        found.map(|entry| self.masked(entry)).ok_or(ReadError::NoSuchEvent { seq, head })
+    }
+}
+
+impl Source for Log {
+    fn state(&self) -> LedgerState {
+        self.state.clone()
+    }
+
+    fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
+        let mut state = LedgerState::default();
+        for entry in self.entries.iter().take(usize::try_from(size).unwrap()) {
+            state.apply(&self.masked(entry));
+        }
+        Ok(state)
+    }
+
+    fn cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError> {
+        |seq| self.entry(seq)
+    }
+
+    fn scan(
+        &self,
+        from: Seq,
+        to: Seq,
+        mut visit: impl FnMut(Entry) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        for entry in self.entries.iter().filter(|e| e.event.seq >= from && e.event.seq <= to) {
+            if visit(self.masked(entry)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

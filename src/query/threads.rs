@@ -1,0 +1,87 @@
+//! Threads as flat rows.
+
+use super::depth::Depths;
+use crate::{
+    ids::ThreadId,
+    state::{LedgerState, Thread},
+};
+
+/// One thread, flat. The fields are those of the JSON contract, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadRow {
+    /// Its id.
+    pub thread_id: ThreadId,
+    /// How many tasks it has.
+    pub tasks: u64,
+    /// Of these, how many run.
+    pub running: u64,
+    /// How many did what they were asked to do.
+    pub completed: u64,
+    /// How many could not.
+    pub failed: u64,
+    /// How many were stopped.
+    pub cancelled: u64,
+    /// The depth of its deepest task, ancestors in other threads included.
+    pub depth: usize,
+    /// When its first event happened.
+    pub first_ms: u64,
+    /// The latest time at which an event of it happened.
+    pub last_ms: u64,
+}
+
+/// Every thread, in the order of creation. O(tasks).
+#[must_use]
+pub fn threads(state: &LedgerState) -> Vec<ThreadRow> {
+    let mut depths = Depths::new(state);
+    state.threads().map(|thread| row(state, &mut depths, thread)).collect()
+}
+
+/// One thread as a row. O(tasks of the thread).
+#[must_use]
+pub fn thread_row(state: &LedgerState, thread: &Thread) -> ThreadRow {
+    row(state, &mut Depths::new(state), thread)
+}
+
+fn row<'s>(state: &'s LedgerState, depths: &mut Depths<'s>, thread: &Thread) -> ThreadRow {
+    let counts = thread.counts;
+    ThreadRow {
+        thread_id: thread.id.clone(),
+        tasks: thread.tasks,
+        running: counts.running,
+        completed: counts.completed,
+        failed: counts.failed,
+        cancelled: counts.cancelled,
+        depth: state.tasks_in(&thread.id).map(|task| depths.of(&task.id)).max().unwrap_or(0),
+        first_ms: thread.first.0,
+        last_ms: thread.last.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::testing::{Log, thread};
+
+    #[test]
+    fn a_thread_counts_its_tasks_and_spans_its_events() {
+        let mut log = Log::new();
+        log.at(10).spawn("t", "a", None);
+        log.at(20).spawn("t", "b", Some("a"));
+        log.at(30).spawn("u", "c", Some("b"));
+        log.at(40).fail("b", "broken");
+        log.at(50).finish("c");
+        let rows = threads(&log.state_now());
+        let row = |id: &str, depth, first_ms, last_ms, (running, completed, failed)| ThreadRow {
+            thread_id: thread(id),
+            tasks: running + completed + failed,
+            running,
+            completed,
+            failed,
+            cancelled: 0,
+            depth,
+            first_ms,
+            last_ms,
+        };
+        assert_eq!(rows, [row("t", 2, 10, 40, (1, 0, 1)), row("u", 3, 30, 50, (0, 1, 0))]);
+    }
+}

@@ -1,0 +1,84 @@
+//! When each task of a thread ran: what a chart over time is drawn from.
+
+use crate::{
+    ids::ThreadId,
+    state::{LedgerState, Task},
+    time::Millis,
+};
+use std::sync::Arc;
+
+/// When the tasks of a thread ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline {
+    /// One for each task, in the order of creation.
+    pub spans: Vec<Span>,
+    /// The earliest start; the time of the view if there are no tasks.
+    pub start: Millis,
+    /// The latest end; where tasks run, not before the time of the view.
+    pub end: Millis,
+}
+
+/// When one task ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The task, with its status.
+    pub task: Arc<Task>,
+    /// When it was created.
+    pub start: Millis,
+    /// When it ended, never before `start`; `None` while it runs. Where only the fact is known,
+    /// its last activity.
+    pub end: Option<Millis>,
+}
+
+/// When the tasks of `thread` ran, as of `time`, the time of the view that `state` is from.
+/// O(tasks of the thread).
+#[must_use]
+pub fn timeline(state: &LedgerState, thread: &ThreadId, time: Millis) -> Timeline {
+    let spans: Vec<Span> = state.tasks_in(thread).map(span).collect();
+    let start = spans.iter().map(|span| span.start).min().unwrap_or(time);
+    let end = spans.iter().map(|span| span.end.unwrap_or(time).max(span.start)).max();
+    Timeline { spans, start, end: end.unwrap_or(time) }
+}
+
+fn span(task: &Arc<Task>) -> Span {
+    let start = task.record.created;
+    let ended = task.completed.unwrap_or(task.last_activity);
+    let end = task.status.is_terminal().then(|| ended.max(start));
+    Span { task: Arc::clone(task), start, end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::testing::{Log, thread};
+
+    #[test]
+    fn a_span_goes_from_creation_to_end_or_is_open() {
+        let mut log = Log::new();
+        log.at(10).spawn("t", "a", None);
+        log.at(20).spawn("t", "b", Some("a"));
+        log.at(30).fail("b", "broken");
+        log.at(35).spawn("u", "c", None);
+        let line = timeline(&log.state_now(), &thread("t"), Millis(40));
+        let spans: Vec<_> =
+            line.spans.iter().map(|s| (s.task.id.to_string(), s.start.0, s.end)).collect();
+        assert_eq!(spans, [("a".into(), 10, None), ("b".into(), 20, Some(Millis(30)))]);
+        assert_eq!((line.start, line.end), (Millis(10), Millis(40)));
+    }
+
+    #[test]
+    fn a_span_never_ends_before_it_starts() {
+        let mut log = Log::new();
+        log.at(30).spawn("t", "a", None);
+        log.occurring(5).finish("a");
+        let line = timeline(&log.state_now(), &thread("t"), Millis(30));
+        assert_eq!(line.spans.first().unwrap().end, Some(Millis(30)));
+        assert_eq!((line.start, line.end), (Millis(30), Millis(30)));
+    }
+
+    #[test]
+    fn a_thread_without_tasks_spans_nothing() {
+        let line = timeline(&LedgerState::default(), &thread("t"), Millis(7));
+        assert_eq!(line, Timeline { spans: vec![], start: Millis(7), end: Millis(7) });
+    }
+}

@@ -1,0 +1,226 @@
+//! Events in order: all of the log, or those of one thread or task through their links.
+//!
+//! Each event names the one before it in its thread and of its task. A walk from the newest back
+//! therefore reads nothing but what is asked for, and shows whether something is missing: every
+//! link must lead to an earlier event of the same thread or task, and a walk to the start must
+//! meet as many as the state has counted. Whatever else the bytes say, a walk ends.
+
+use super::{QueryError, Scope, Source};
+use crate::{
+    event::{Entry, Event},
+    ids::Seq,
+    ledger::ReadError,
+    state::LedgerState,
+};
+use std::ops::ControlFlow;
+
+/// Events waiting to be visited in the other direction are kept up to this many bytes; beyond
+/// that only their numbers are, and they are read once more.
+const HELD_BYTES_MAX: usize = 32 << 20;
+
+/// What an event costs in memory apart from its texts, about.
+const HELD_BYTES_EACH: usize = 1 << 10;
+
+/// How many events are read at once when all of the log is visited from its end: few at first,
+/// since most only want the last ones, then twice as many each time, up to about as many as a
+/// scan reads anyway.
+const WINDOW_EVENTS_MIN: u64 = 64;
+const WINDOW_EVENTS_MAX: u64 = 2_048;
+
+/// Whether a visitor wants more.
+pub(super) type Visited = Result<ControlFlow<()>, QueryError>;
+
+/// Visits the events up to and including number `size`, newest first.
+///
+/// Costs O(own events after `size`) reads to get there, then one for each event visited.
+pub(super) fn newest_first(
+    source: &impl Source,
+    state: &LedgerState,
+    scope: Scope<'_>,
+    size: u64,
+    mut visit: impl FnMut(Entry) -> Visited,
+) -> Result<(), QueryError> {
+    let Some((newest, events)) = ends(state, scope)? else {
+        return all_newest_first(source, size, visit);
+    };
+    let mut read = source.cursor();
+    let mut next = Some(newest);
+    let mut met = 0_u64;
+    while let Some(seq) = next {
+        let entry = read(seq)?;
+        next = link(scope, &entry.event, seq)?;
+        met += 1;
+        if next.is_none() && met != events {
+            let detail = "its links leave out events of its thread or task";
+            return Err(QueryError::Damaged { seq, detail });
+        }
+        if seq.get() <= size && visit(entry)?.is_break() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Visits the events up to and including number `size` that `keep` wants, oldest first.
+///
+/// Costs O(own events) reads before the first visit. Memory is bounded: what does not fit is read
+/// a second time.
+pub(super) fn oldest_first(
+    source: &impl Source,
+    state: &LedgerState,
+    scope: Scope<'_>,
+    size: u64,
+    keep: impl Fn(&Event) -> bool,
+    mut visit: impl FnMut(Entry) -> Visited,
+) -> Result<(), QueryError> {
+    if matches!(scope, Scope::All) {
+        let Some(last) = Seq::last_of(size) else { return Ok(()) };
+        return scan(source, Seq::FIRST, last, |entry| {
+            if keep(&entry.event) { visit(entry) } else { Ok(ControlFlow::Continue(())) }
+        });
+    }
+    let mut pile = Pile::default();
+    newest_first(source, state, scope, size, |entry| {
+        if keep(&entry.event) {
+            pile.push(entry);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    pile.unpile(source, visit)
+}
+
+/// Visits a range of the log in order, and hands on what the visitor could not do.
+pub(super) fn scan(
+    source: &impl Source,
+    from: Seq,
+    to: Seq,
+    mut visit: impl FnMut(Entry) -> Visited,
+) -> Result<(), QueryError> {
+    let mut result = Ok(());
+    source.scan(from, to, |entry| match visit(entry) {
+        Ok(flow) => flow,
+        Err(error) => {
+            result = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    result
+}
+
+fn all_newest_first(
+    source: &impl Source,
+    size: u64,
+    mut visit: impl FnMut(Entry) -> Visited,
+) -> Result<(), QueryError> {
+    let mut end = size;
+    let mut window = WINDOW_EVENTS_MIN;
+    while let Some(last) = Seq::last_of(end) {
+        let before = end.saturating_sub(window);
+        let mut pile = Pile::default();
+        scan(source, Seq::new(before + 1).unwrap_or(last), last, |entry| {
+            pile.push(entry);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut stopped = false;
+        pile.unpile(source, |entry| {
+            let flow = visit(entry)?;
+            stopped = flow.is_break();
+            Ok(flow)
+        })?;
+        if stopped {
+            return Ok(());
+        }
+        end = before;
+        window = (2 * window).min(WINDOW_EVENTS_MAX);
+    }
+    Ok(())
+}
+
+/// The newest event of a scope and how many it has; `None` for all of the log.
+fn ends(state: &LedgerState, scope: Scope<'_>) -> Result<Option<(Seq, u64)>, QueryError> {
+    match scope {
+        Scope::All => Ok(None),
+        Scope::Thread(id) => match state.thread(id) {
+            Some(thread) => Ok(Some((thread.last_seq, thread.events))),
+            None => Err(QueryError::UnknownThread { thread: id.clone() }),
+        },
+        Scope::Task(id) => match state.task(id) {
+            Some(task) => Ok(Some((task.last_seq, task.events))),
+            None => Err(QueryError::UnknownTask { task: id.clone() }),
+        },
+    }
+}
+
+/// The event before this one, once it is certain that following it leads on and down.
+fn link(scope: Scope<'_>, event: &Event, asked: Seq) -> Result<Option<Seq>, QueryError> {
+    let damaged = |detail| Err(QueryError::Damaged { seq: asked, detail });
+    let (belongs, before) = match scope {
+        Scope::All => (true, event.seq.prev()),
+        Scope::Thread(id) => (event.thread.as_ref() == Some(id), event.prev_in_thread),
+        Scope::Task(id) => (event.task.as_ref() == Some(id), event.prev_in_task),
+    };
+    if event.seq != asked {
+        return damaged("it says that it has another number");
+    }
+    if !belongs {
+        return damaged("a link leads to it from another thread or task");
+    }
+    if before.is_some_and(|before| before >= asked) {
+        return damaged("its link does not lead to an earlier event");
+    }
+    Ok(before)
+}
+
+/// Events to be visited last in, first out.
+#[derive(Debug, Default)]
+pub(super) struct Pile {
+    held: Vec<Held>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Held {
+    Entry(Box<Entry>),
+    Number(Seq),
+}
+
+impl Pile {
+    /// Puts one more on top.
+    pub(super) fn push(&mut self, entry: Entry) {
+        let texts = entry.parts.iter().filter_map(|part| part.body.as_ref());
+        let bytes = HELD_BYTES_EACH + texts.map(|body| body.text.len()).sum::<usize>();
+        if self.bytes + bytes > HELD_BYTES_MAX {
+            self.held.push(Held::Number(entry.event.seq));
+        } else {
+            self.bytes += bytes;
+            self.held.push(Held::Entry(Box::new(entry)));
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Visits them from the top. Those that were too many to keep are read again.
+    pub(super) fn unpile(
+        self,
+        source: &impl Source,
+        mut visit: impl FnMut(Entry) -> Visited,
+    ) -> Result<(), QueryError> {
+        let mut read = source.cursor();
+        for held in self.held.into_iter().rev() {
+            let entry: Result<Entry, ReadError> = match held {
+                Held::Entry(entry) => Ok(*entry),
+                Held::Number(seq) => read(seq),
+            };
+            if visit(entry?)?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

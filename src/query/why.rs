@@ -1,0 +1,179 @@
+//! Why a task exists: who spawned it, and who spawned that one, up to the root.
+
+use super::{Position, QueryError, Scope, Source, moment::Moment, walk};
+use crate::{
+    event::{Action, CancelScope, Cause, Entry, Parent, PartKind},
+    ids::{LedgerId, Seq, TaskId},
+    state::{LedgerState, Task},
+    time::Millis,
+};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
+
+/// A task and its ancestors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The task itself first, then its parent, and so on.
+    pub links: Vec<Link>,
+    /// Why it goes no further.
+    pub end: ChainEnd,
+}
+
+/// Why a [`Chain`] goes no further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChainEnd {
+    /// The last task was spawned by no task.
+    Root,
+    /// It was spawned by a task that this ledger does not hold.
+    External {
+        /// The ledger that holds it, if known.
+        ledger: Option<LedgerId>,
+        /// Its id there.
+        task: TaskId,
+    },
+    /// It was spawned by a task whose spawn, by its time, had not occurred at the position.
+    Absent {
+        /// That task.
+        task: TaskId,
+    },
+    /// Its parent is in the chain already, which only a forged log can say.
+    Cycle {
+        /// That parent.
+        task: TaskId,
+    },
+}
+
+/// One task of a [`Chain`], and the evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The task as it was at the position. Its record names the run, call and agent that spawned
+    /// it, and `first_seq` is the event that says so.
+    pub task: Arc<Task>,
+    /// When that event occurred.
+    pub spawned: Millis,
+    /// Who caused that event.
+    pub cause: Cause,
+    /// The event that says which parent the task has: the spawn, or the last update that changed
+    /// the parent.
+    pub linked: Seq,
+    /// Who caused that event.
+    pub linked_by: Cause,
+    /// Every request to stop this task or its tree, and the first to stop its run. A request to
+    /// stop a whole thread is in the history of the thread.
+    pub cancels: Vec<CancelRequest>,
+}
+
+/// A request to stop something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// The event that records it.
+    pub seq: Seq,
+    /// When it occurred.
+    pub occurred: Millis,
+    /// What was to stop.
+    pub scope: CancelScope,
+    /// Who asked.
+    pub cause: Cause,
+    /// Why, unless nothing was said or it was erased.
+    pub reason: Option<Arc<str>>,
+}
+
+/// Why `task` exists, as the log had it at `position`.
+///
+/// # Cost
+/// One read for each event of the task and of each of its ancestors.
+///
+/// # Errors
+/// - [`QueryError::UnknownTask`] if the ledger does not hold the task; [`QueryError::NotYet`] if
+///   it did not at that position.
+/// - [`QueryError::PastHead`] if the log is shorter than the position.
+/// - [`QueryError::Damaged`] if the links between the events do not hold together.
+/// - [`QueryError::Read`] if an event could not be read.
+pub fn why(source: &impl Source, task: &TaskId, position: Position) -> Result<Chain, QueryError> {
+    let now = source.state();
+    let mut seen = BTreeSet::new();
+    let mut links = Vec::new();
+    let mut next = task.clone();
+    let end = loop {
+        seen.insert(next.clone());
+        let link = match link(source, &now, &next, position)? {
+            Some(link) => link,
+            None if links.is_empty() => {
+                return Err(QueryError::NotYet { task: next, at: position });
+            }
+            None => break ChainEnd::Absent { task: next },
+        };
+        let parent = link.task.record.parent.clone();
+        links.push(link);
+        next = match parent {
+            None => break ChainEnd::Root,
+            Some(Parent::External { ledger, id }) => {
+                break ChainEnd::External { ledger, task: id };
+            }
+            Some(Parent::Local(id)) if seen.contains(&id) => break ChainEnd::Cycle { task: id },
+            Some(Parent::Local(id)) => id,
+        };
+    };
+    Ok(Chain { links, end })
+}
+
+/// One link; `None` if the task was not there at the position.
+fn link(
+    source: &impl Source,
+    now: &LedgerState,
+    id: &TaskId,
+    position: Position,
+) -> Result<Option<Link>, QueryError> {
+    let mut moment = Moment::new(now, position)?;
+    let size = moment.size();
+    let mut read = source.cursor();
+    let mut state = LedgerState::default();
+    let mut spawn: Option<(Millis, Cause)> = None;
+    let mut linked: Option<(Seq, Cause)> = None;
+    let mut cancels = Vec::new();
+    let keep = |event: &_| Moment::admits(position, event);
+    walk::oldest_first(source, now, Scope::Task(id), size, keep, |entry| {
+        let event = &entry.event;
+        if moment.keeps(now, &mut read, event)? {
+            let before = state.task(id).map(|task| task.record.parent.clone());
+            state.apply(&entry);
+            let after = state.task(id).map(|task| task.record.parent.clone());
+            if before.is_none() && after.is_some() {
+                spawn = Some((event.occurred, event.cause.clone()));
+            }
+            if before != after {
+                linked = Some((event.seq, event.cause.clone()));
+            }
+            cancels.extend(cancel_request(&entry));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let (Some(task), Some((spawned, cause)), Some((linked, linked_by))) =
+        (state.task(id).cloned(), spawn, linked)
+    else {
+        return Ok(None);
+    };
+    let of_run = task.record.run.as_ref().and_then(|run| now.run_mark(run));
+    if let Some(seq) = of_run.filter(|seq| seq.get() <= size) {
+        let entry = read(seq)?;
+        let counts = Moment::admits(position, &entry.event);
+        cancels.extend(cancel_request(&entry).filter(|_| counts));
+        cancels.sort_by_key(|request| request.seq);
+        cancels.dedup_by_key(|request| request.seq);
+    }
+    Ok(Some(Link { task, spawned, cause, linked, linked_by, cancels }))
+}
+
+fn cancel_request(entry: &Entry) -> Option<CancelRequest> {
+    let Entry { event, .. } = entry;
+    let Action::CancelRequested { scope, deadline: _ } = &event.action else { return None };
+    Some(CancelRequest {
+        seq: event.seq,
+        occurred: event.occurred,
+        scope: scope.clone(),
+        cause: event.cause.clone(),
+        reason: entry.text(PartKind::Reason).cloned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! The fold: a state and one more event make the next state.
+//!
+//! Pure, total and deterministic: it reads no clock and no random number, refuses nothing, and
+//! lets no unordered iteration reach a result. It may be handed any ascending part of a log (one
+//! thread, or what had happened by some moment), so it never asks for the event before. An event
+//! about a task that the state does not hold moves the head and nothing else.
+
+use super::{
+    LedgerState, RunningName, Task, Text, Thread, number_of,
+    roster::{Run, Slot},
+    trimmed,
+};
+use crate::{
+    event::{
+        Action, CancelScope, Entry, Event, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
+        TaskStatus,
+    },
+    ids::{LedgerId, RunId, Seq, TaskId, ThreadId},
+    time::Millis,
+};
+use imbl::Vector;
+use std::sync::Arc;
+
+impl LedgerState {
+    /// Folds one more event in. About a microsecond.
+    pub fn apply(&mut self, entry: &Entry) {
+        let event = &entry.event;
+        self.size = event.seq.get();
+        self.recorded = event.recorded;
+        if let Some(key) = event.key {
+            self.keys.push(key, event.seq);
+        }
+        match &event.action {
+            Action::Upserted { record } => match self.subject(event) {
+                Subject::Held(row) => self.updated(row, entry, record),
+                Subject::New(new) => {
+                    self.inserted(new, entry, record, (TaskStatus::Running, None));
+                }
+                Subject::Nothing => {}
+            },
+            Action::Terminated { outcome, completed } => {
+                self.ended(entry, (*outcome).into(), *completed);
+            }
+            Action::Restored { why } => self.restored(entry, why),
+            Action::CancelRequested { scope, deadline: _ } => self.cancel_requested(event, scope),
+            Action::Messaged { .. } | Action::Emitted { .. } => {
+                self.about_task(event, Task::note_activity);
+            }
+            Action::Redacted { seq, parts } => self.redacted_event(event, *seq, *parts),
+            Action::Began { ledger, node: _, version: _, incarnation, why: _ } => {
+                self.began(event, *ledger, *incarnation);
+            }
+        }
+    }
+
+    /// Which task of this state an event is about.
+    fn subject<'e>(&self, event: &'e Event) -> Subject<'e> {
+        let (Some(task), Some(thread)) = (&event.task, &event.thread) else {
+            return Subject::Nothing;
+        };
+        match self.tasks.probe(task.as_str()) {
+            Ok((row, held)) if held.thread == *thread => Subject::Held(row),
+            Ok(_) => Subject::Nothing,
+            Err(slot) => Subject::New(New { slot, task, thread }),
+        }
+    }
+
+    /// Counts an event about a task of this state, and lets `change` have the task.
+    fn about_task(&mut self, event: &Event, change: impl FnOnce(&mut Task, &Event)) {
+        if let Subject::Held(row) = self.subject(event)
+            && let Some(task) = self.tasks.row_mut(row)
+        {
+            change(task, event);
+            if let Some(thread) = self.threads.row_mut(task.home) {
+                thread.note(event);
+            }
+        }
+    }
+
+    fn inserted(
+        &mut self,
+        new: New<'_>,
+        entry: &Entry,
+        record: &TaskRecord,
+        (status, completed): (TaskStatus, Option<Millis>),
+    ) {
+        let New { slot, task: id, thread } = new;
+        let event = &entry.event;
+        let row = self.tasks.len();
+        let home = self.threads.place(thread.as_str(), || Thread::starting(thread.clone(), event));
+        let Some(held) = self.threads.row_mut(home) else { return };
+        held.note(event);
+        held.tasks += 1;
+        held.counts.add(status);
+        held.rows.push_back(row);
+        let thread = held.id.clone();
+        self.counts.add(status);
+        let ended = status.is_terminal().then_some(event.seq);
+        let task = Task {
+            id: id.clone(),
+            thread,
+            record: record.clone(),
+            status,
+            description: description(entry).unwrap_or_else(|| Text::empty(event.seq)),
+            error: Text::of(entry, PartKind::Error),
+            result: Text::of(entry, PartKind::Result),
+            completed,
+            first_seq: event.seq,
+            last_seq: event.seq,
+            terminal_seq: ended,
+            cancel_seq: None,
+            tree_cancel_seq: None,
+            last_activity: event.occurred,
+            events: 1,
+            home,
+        };
+        let parent = self.local(task.record.parent.as_ref());
+        self.enter(slot, task, parent);
+    }
+
+    /// Enters a new task, whose parent may have a place here, in every index.
+    pub(super) fn enter(&mut self, slot: Slot, task: Task, parent: Option<usize>) {
+        let task = Arc::new(task);
+        let row = self.tasks.push(slot, Arc::clone(&task));
+        if let Some(Some(number)) = number_of(task.id.as_str()) {
+            self.next_number = self.next_number.max(number + 1);
+        }
+        if let Some(Parent::Local(id)) = &task.record.parent {
+            self.children.link(id, parent, row);
+        }
+        self.children.arrived(&task.id, row);
+        if let Some(run) = &task.record.run {
+            let new = || Run { id: trimmed_run(run), rows: Vector::new() };
+            let place = self.runs.place(trimmed(run), new);
+            if let Some(run) = self.runs.row_mut(place) {
+                run.rows.push_back(row);
+            }
+        }
+        if task.status == TaskStatus::Running && is_managed(&task.record) {
+            self.managed.insert(row);
+            self.names.extend(running_name(row, &task));
+        }
+    }
+
+    /// The place of a parent, if it is here.
+    fn local(&self, parent: Option<&Parent>) -> Option<usize> {
+        match parent {
+            Some(Parent::Local(id)) => self.tasks.find(id.as_str()),
+            Some(Parent::External { .. }) | None => None,
+        }
+    }
+
+    fn relink(&mut self, row: usize, before: Option<&Parent>, after: Option<&Parent>) {
+        if let Some(Parent::Local(id)) = before {
+            self.children.unlink(id, self.local(before), row);
+        }
+        if let Some(Parent::Local(id)) = after {
+            self.children.link(id, self.local(after), row);
+        }
+    }
+
+    fn updated(&mut self, row: usize, entry: &Entry, record: &TaskRecord) {
+        let Some(task) = self.tasks.row_mut(row) else { return };
+        let named = task.status == TaskStatus::Running && is_managed(&task.record);
+        let renamed = named && task.record.name != record.name;
+        if renamed && let Some(name) = running_name(row, task) {
+            self.names.remove(&name);
+        }
+        task.note_activity(&entry.event);
+        task.record.name.clone_from(&record.name);
+        if let Some(text) = description(entry) {
+            task.description = text;
+        }
+        if renamed {
+            self.names.extend(running_name(row, task));
+        }
+        if let Some(thread) = self.threads.row_mut(task.home) {
+            thread.note(&entry.event);
+        }
+        if task.record.parent != record.parent {
+            let before = std::mem::replace(&mut task.record.parent, record.parent.clone());
+            self.relink(row, before.as_ref(), record.parent.as_ref());
+        }
+    }
+
+    /// Ends a task of this state, unless it has ended before.
+    fn ended(&mut self, entry: &Entry, status: TaskStatus, completed: Millis) {
+        let event = &entry.event;
+        let Subject::Held(row) = self.subject(event) else { return };
+        let Some(task) = self.tasks.row_mut(row) else { return };
+        let Some(thread) = self.threads.row_mut(task.home) else { return };
+        thread.note(event);
+        if task.status.is_terminal() {
+            task.note(event);
+            return;
+        }
+        task.note_activity(event);
+        if is_managed(&task.record) {
+            self.managed.remove(&row);
+            if let Some(name) = running_name(row, task) {
+                self.names.remove(&name);
+            }
+        }
+        task.status = status;
+        task.error = Text::of(entry, PartKind::Error);
+        task.result = Text::of(entry, PartKind::Result);
+        task.completed = Some(completed);
+        task.terminal_seq = Some(event.seq);
+        thread.counts.end(status);
+        self.counts.end(status);
+    }
+
+    fn restored(&mut self, entry: &Entry, why: &Restored) {
+        match why {
+            Restored::Orphaned { completed } => self.ended(entry, TaskStatus::Failed, *completed),
+            Restored::Snapshot { record, status, completed } => match self.subject(&entry.event) {
+                Subject::New(new) => self.inserted(new, entry, record, (*status, *completed)),
+                Subject::Held(_) => self.about_task(&entry.event, Task::note),
+                Subject::Nothing => {}
+            },
+        }
+    }
+
+    fn cancel_requested(&mut self, event: &Event, scope: &CancelScope) {
+        match scope {
+            CancelScope::Task => self.about_task(event, |task, event| {
+                task.note(event);
+                task.cancel_seq.get_or_insert(event.seq);
+            }),
+            CancelScope::Tree => self.about_task(event, |task, event| {
+                task.note(event);
+                task.cancel_seq.get_or_insert(event.seq);
+                task.tree_cancel_seq.get_or_insert(event.seq);
+            }),
+            CancelScope::Thread => self.about_thread(event),
+            CancelScope::Run(run) => {
+                self.run_marks.entry(trimmed_run(run)).or_insert(event.seq);
+                self.about_thread(event);
+            }
+        }
+    }
+
+    /// Counts an event about a whole thread of this state.
+    fn about_thread(&mut self, event: &Event) {
+        let row = event.thread.as_ref().and_then(|thread| self.threads.find(thread.as_str()));
+        if let Some(thread) = row.and_then(|row| self.threads.row_mut(row)) {
+            thread.note(event);
+        }
+    }
+
+    fn redacted_event(&mut self, event: &Event, seq: Seq, parts: PartSet) {
+        let known = self.redactions.entry(seq).or_default();
+        known.parts = union(known.parts, parts);
+        known.task = known.task.take().or_else(|| event.task.clone());
+        let row = event.task.as_ref().and_then(|task| self.tasks.find(task.as_str()));
+        if let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) {
+            task.erase(seq, parts);
+        }
+        if event.task.is_some() {
+            self.about_task(event, Task::note);
+        } else {
+            self.about_thread(event);
+        }
+    }
+
+    fn began(&mut self, event: &Event, ledger: LedgerId, incarnation: u64) {
+        self.ledger = Some(ledger);
+        self.incarnation = incarnation;
+        if self.epoch() != Some(event.epoch) {
+            self.epochs.push_back((event.seq, event.epoch));
+        }
+    }
+}
+
+/// Which task of a state an event is about.
+enum Subject<'e> {
+    /// The one in this place.
+    Held(usize),
+    /// One that the state does not hold.
+    New(New<'e>),
+    /// None, or one of another thread.
+    Nothing,
+}
+
+/// A task that the state does not hold, and where it is to go.
+#[derive(Clone, Copy)]
+struct New<'e> {
+    slot: Slot,
+    task: &'e TaskId,
+    thread: &'e ThreadId,
+}
+
+fn description(entry: &Entry) -> Option<Text> {
+    Text::of(entry, PartKind::Description)
+}
+
+fn is_managed(record: &TaskRecord) -> bool {
+    matches!(record.host, Host::Managed { .. })
+}
+
+fn running_name(row: usize, task: &Task) -> Option<RunningName> {
+    let name = Arc::clone(task.record.name.as_ref()?);
+    Some(RunningName { thread: task.thread.clone(), name, row })
+}
+
+/// The run id without spaces around it.
+fn trimmed_run(run: &RunId) -> RunId {
+    let text = trimmed(run);
+    if text.len() == run.as_str().len() {
+        return run.clone();
+    }
+    RunId::new(text).unwrap_or_else(|_| run.clone())
+}
+
+fn union(a: PartSet, b: PartSet) -> PartSet {
+    PartSet::from_bits(a.bits() | b.bits()).unwrap_or(PartSet::ALL)
+}

@@ -1,0 +1,458 @@
+//! Every rule: whether a command may become the next event, and what that event says.
+//!
+//! Asked under the one writer, against the state that the event would follow, so nothing can
+//! change between the check and the append. Pure: the clock is handed in. What `decide` accepts,
+//! `apply` folds; what it refuses is never written.
+
+use super::{
+    LedgerState, Rejection, Task,
+    command::{Cancel, Command, Expect, Finish, ParentRef, Proposal, Restore, Spawn, Update},
+    number::{NUMBER_END, number_of},
+};
+use crate::{
+    event::{
+        Action, CancelScope, Cause, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
+        TaskStatus,
+    },
+    ids::{IdError, Key, RunId, Seq, TaskId, ThreadId, check_id},
+    time::Millis,
+};
+use std::sync::Arc;
+
+mod same;
+
+pub use same::same_command;
+
+/// The most levels that a tree of tasks can have.
+pub const DEPTH_MAX: usize = 1_024;
+
+/// The longest description of a task, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+
+/// The longest text beside an event, in bytes. A ledger can be told to take less.
+pub const PART_BYTES_MAX: usize = 1024 * 1024;
+
+/// Names that no Managed task can have, since they address others.
+pub const RESERVED_NAMES: [&str; 4] = ["parent", "self", "all", "broadcast"];
+
+/// What the writer adds to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The clock; not earlier than that of the event before.
+    pub now: Millis,
+    /// Assigned ids have at least this number.
+    pub number_floor: u64,
+}
+
+/// An event to be: what the writer completes with its number, links and commitments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The thread that it belongs to.
+    pub thread: Option<ThreadId>,
+    /// The task that it is about.
+    pub task: Option<TaskId>,
+    /// When it happened.
+    pub occurred: Millis,
+    /// What it says.
+    pub action: Action,
+    /// The texts beside it, at most one of a kind.
+    pub texts: Vec<(PartKind, Arc<str>)>,
+    /// Who did it.
+    pub cause: Cause,
+    /// Its idempotency key.
+    pub key: Option<Key>,
+}
+
+/// Decides whether `proposal` may follow `state`, and what event it becomes.
+///
+/// Costs O(depth) for what has a parent, O(subtree) for a change of parent, O(1) otherwise.
+///
+/// # Errors
+/// The first rule that it breaks. A key that was used before is not looked at here: see
+/// [`same_command`].
+pub fn decide(state: &LedgerState, proposal: &Proposal, stamp: Stamp) -> Result<Draft, Rejection> {
+    check_expectation(state, proposal.expect.as_ref())?;
+    let occurred = proposal.occurred.unwrap_or(stamp.now);
+    let Said { thread, task, action, texts } = match &proposal.command {
+        Command::Spawn(spawn) => decide_spawn(state, spawn, occurred, stamp.number_floor),
+        Command::Update(update) => decide_update(state, update),
+        Command::Finish(finish) => decide_finish(state, finish, occurred),
+        Command::Restore(restore) => decide_restore(state, restore),
+        Command::Orphan { task, error } => decide_orphan(state, task, error, occurred),
+        Command::Cancel(cancel) => decide_cancel(state, cancel),
+        Command::Message { task, from, content, delivery } => {
+            check_label("sender", from)?;
+            let action = Action::Messaged { from: Arc::clone(from), delivery: *delivery };
+            Ok(Said::of(known(state, task)?, action).with(PartKind::Content, content))
+        }
+        Command::Emit { task, event_type, content } => {
+            check_label("event type", event_type)?;
+            let action = Action::Emitted { event_type: Arc::clone(event_type) };
+            Ok(Said::of(known(state, task)?, action).with(PartKind::Content, content))
+        }
+        Command::Redact { seq, about: (thread, task), parts, reason } => {
+            check_redaction(state, *seq, *parts)?;
+            let action = Action::Redacted { seq: *seq, parts: *parts };
+            let said = Said { thread: thread.clone(), task: task.clone(), action, texts: vec![] };
+            Ok(said.with(PartKind::Reason, reason))
+        }
+    }?;
+    texts.iter().try_for_each(|(kind, text)| check_text(*kind, text))?;
+    let (cause, key) = (proposal.cause.clone(), proposal.key);
+    Ok(Draft { thread, task, occurred, action, texts, cause, key })
+}
+
+/// What a command comes to: a [`Draft`] without what every command has.
+struct Said {
+    thread: Option<ThreadId>,
+    task: Option<TaskId>,
+    action: Action,
+    texts: Vec<(PartKind, Arc<str>)>,
+}
+
+impl Said {
+    fn of(task: &Task, action: Action) -> Self {
+        Self::about(task.thread.clone(), task.id.clone(), action)
+    }
+
+    fn about(thread: ThreadId, task: TaskId, action: Action) -> Self {
+        Self { thread: Some(thread), task: Some(task), action, texts: Vec::new() }
+    }
+
+    fn with<'t>(mut self, kind: PartKind, text: impl Into<Option<&'t Arc<str>>>) -> Self {
+        self.texts.extend(text.into().map(|text| (kind, Arc::clone(text))));
+        self
+    }
+
+    /// With the description, unless it is empty: a task starts with an empty one.
+    fn described(self, description: &Arc<str>) -> Self {
+        self.with(PartKind::Description, Some(description).filter(|text| !text.is_empty()))
+    }
+}
+
+fn decide_spawn(
+    state: &LedgerState,
+    spawn: &Spawn,
+    occurred: Millis,
+    floor: u64,
+) -> Result<Said, Rejection> {
+    check_label("task type", &spawn.task_type)?;
+    let parent = placed(state, spawn)?;
+    if is_managed(spawn.host) {
+        check_managed_name(state, &spawn.thread, spawn.name.as_ref())?;
+        check_not_cancelled(state, spawn.run.as_ref(), parent.as_ref())?;
+    }
+    let id = match &spawn.task {
+        Some(id) => new_id(state, id)?,
+        None => assigned_id(state, floor)?,
+    };
+    let record = record(spawn, parent, spawn.created.unwrap_or(occurred));
+    let said = Said::about(spawn.thread.clone(), id, Action::Upserted { record });
+    Ok(said.described(&spawn.description))
+}
+
+fn decide_update(state: &LedgerState, update: &Update) -> Result<Said, Rejection> {
+    let Update { task, name, parent, description } = update;
+    let held = running(state, task)?;
+    if name.is_none() && parent.is_none() && description.is_none() {
+        return Err(Rejection::NothingToUpdate { task: task.clone() });
+    }
+    let managed = is_managed(held.record.host);
+    let mut record = held.record.clone();
+    if let Some(name) = name
+        && *name != record.name
+    {
+        check_name(name.as_ref())?;
+        if managed {
+            check_managed_name(state, &held.thread, name.as_ref())?;
+        }
+        record.name.clone_from(name);
+    }
+    if let Some(parent) = parent {
+        record.parent = parent.as_ref().map(|parent| resolved(state, parent));
+        check_move(state, held, record.parent.as_ref())?;
+        if managed && record.parent != held.record.parent {
+            check_not_cancelled(state, None, record.parent.as_ref())?;
+        }
+    }
+    Ok(Said::of(held, Action::Upserted { record }).with(PartKind::Description, description))
+}
+
+fn decide_finish(
+    state: &LedgerState,
+    finish: &Finish,
+    occurred: Millis,
+) -> Result<Said, Rejection> {
+    let Finish { task, outcome, error, result, completed } = finish;
+    let held = running(state, task)?;
+    let completed = completed.unwrap_or(occurred);
+    let said = Said::of(held, Action::Terminated { outcome: *outcome, completed });
+    Ok(said.with(PartKind::Error, error).with(PartKind::Result, result))
+}
+
+fn decide_restore(state: &LedgerState, restore: &Restore) -> Result<Said, Rejection> {
+    let Restore { spawn, status, error, result, completed } = restore;
+    let Some(id) = &spawn.task else { return Err(Rejection::RestoreWithoutId) };
+    let id = new_id(state, id)?;
+    let Some(created) = spawn.created else {
+        return Err(Rejection::RestoreWithoutCreated { task: id });
+    };
+    check_label("task type", &spawn.task_type)?;
+    let parent = placed(state, spawn)?;
+    if *status == TaskStatus::Running {
+        if error.is_some() || result.is_some() || completed.is_some() {
+            return Err(Rejection::RestoreRunningWithOutcome { task: id });
+        }
+        if is_managed(spawn.host) {
+            check_managed_name(state, &spawn.thread, spawn.name.as_ref())?;
+        }
+    }
+    let record = record(spawn, parent, created);
+    let why = Restored::Snapshot { record, status: *status, completed: *completed };
+    let said = Said::about(spawn.thread.clone(), id, Action::Restored { why });
+    let said = said.described(&spawn.description);
+    Ok(said.with(PartKind::Error, error).with(PartKind::Result, result))
+}
+
+fn decide_orphan(
+    state: &LedgerState,
+    task: &TaskId,
+    error: &Arc<str>,
+    occurred: Millis,
+) -> Result<Said, Rejection> {
+    let held = running(state, task)?;
+    if !is_managed(held.record.host) {
+        return Err(Rejection::NotManaged { task: task.clone() });
+    }
+    let why = Restored::Orphaned { completed: occurred };
+    Ok(Said::of(held, Action::Restored { why }).with(PartKind::Error, error))
+}
+
+fn decide_cancel(state: &LedgerState, cancel: &Cancel) -> Result<Said, Rejection> {
+    let Cancel { scope, task, thread, deadline, reason } = cancel;
+    let action = Action::CancelRequested { scope: scope.clone(), deadline: *deadline };
+    let said = match (scope, task, thread) {
+        (CancelScope::Task, Some(task), None) => Said::of(running(state, task)?, action),
+        // The tree below a task that has ended can be alive.
+        (CancelScope::Tree, Some(task), None) => Said::of(known(state, task)?, action),
+        (CancelScope::Thread, None, Some(thread)) => {
+            if state.thread(thread).is_none() {
+                return Err(Rejection::UnknownThread { thread: thread.clone() });
+            }
+            Said { thread: Some(thread.clone()), task: None, action, texts: Vec::new() }
+        }
+        (CancelScope::Run(_), None, None) => {
+            Said { thread: None, task: None, action, texts: Vec::new() }
+        }
+        (scope, _, _) => {
+            let (scope, wants) = match scope {
+                CancelScope::Task => ("task", "a task and nothing else"),
+                CancelScope::Tree => ("tree", "a task and nothing else"),
+                CancelScope::Thread => ("thread", "a thread and nothing else"),
+                CancelScope::Run(_) => ("run", "neither task nor thread"),
+            };
+            return Err(Rejection::CancelTarget { scope, wants });
+        }
+    };
+    Ok(said.with(PartKind::Reason, reason))
+}
+
+/// The task, which must exist.
+fn known<'s>(state: &'s LedgerState, task: &TaskId) -> Result<&'s Arc<Task>, Rejection> {
+    state.task(task).ok_or_else(|| Rejection::UnknownTask { task: task.clone() })
+}
+
+/// The task, which must exist and run.
+fn running<'s>(state: &'s LedgerState, task: &TaskId) -> Result<&'s Arc<Task>, Rejection> {
+    let held = known(state, task)?;
+    if held.status.is_terminal() {
+        return Err(Rejection::AlreadyEnded { task: task.clone(), status: held.status });
+    }
+    Ok(held)
+}
+
+fn new_id(state: &LedgerState, id: &TaskId) -> Result<TaskId, Rejection> {
+    if number_of(id.as_str()) == Some(None) {
+        return Err(Rejection::BadNumber { task: id.clone() });
+    }
+    if state.task(id).is_some() {
+        return Err(Rejection::TaskExists { task: id.clone() });
+    }
+    Ok(id.clone())
+}
+
+fn assigned_id(state: &LedgerState, floor: u64) -> Result<TaskId, Rejection> {
+    let number = state.next_number().max(floor);
+    if number >= NUMBER_END {
+        return Err(Rejection::NumbersExhausted);
+    }
+    TaskId::new(format!("bg_{number}")).map_err(|_| Rejection::NumbersExhausted)
+}
+
+fn record(spawn: &Spawn, parent: Option<Parent>, created: Millis) -> TaskRecord {
+    TaskRecord {
+        task_type: Arc::clone(&spawn.task_type),
+        name: spawn.name.clone(),
+        parent,
+        run: spawn.run.clone(),
+        call: spawn.call.clone(),
+        agent: spawn.agent.clone(),
+        created,
+        host: spawn.host,
+    }
+}
+
+/// The parent of a new task, with the rules that bind every new task.
+fn placed(state: &LedgerState, spawn: &Spawn) -> Result<Option<Parent>, Rejection> {
+    check_name(spawn.name.as_ref())?;
+    let Some(given) = &spawn.parent else { return Ok(None) };
+    let elsewhere = given.ledger.is_some() && given.ledger != state.ledger();
+    if let Some(task) = &spawn.task
+        && *task == given.id
+        && !elsewhere
+    {
+        return Err(Rejection::Cycle { task: task.clone(), parent: given.id.clone() });
+    }
+    let parent = resolved(state, given);
+    check_depth(parent_depth(state, Some(&parent)) + 1)?;
+    Ok(Some(parent))
+}
+
+/// Decides once whether a parent is a task of this ledger.
+fn resolved(state: &LedgerState, parent: &ParentRef) -> Parent {
+    let ours = parent.ledger.is_none() || parent.ledger == state.ledger();
+    if ours && state.task(&parent.id).is_some() {
+        Parent::Local(parent.id.clone())
+    } else {
+        Parent::External { ledger: parent.ledger, id: parent.id.clone() }
+    }
+}
+
+fn parent_depth(state: &LedgerState, parent: Option<&Parent>) -> usize {
+    match parent {
+        Some(Parent::Local(parent)) => state.depth(parent),
+        Some(Parent::External { .. }) | None => 0,
+    }
+}
+
+fn check_depth(depth: usize) -> Result<(), Rejection> {
+    if depth > DEPTH_MAX {
+        return Err(Rejection::TooDeep { depth, max: DEPTH_MAX });
+    }
+    Ok(())
+}
+
+/// A task that moves, and all below it, must not come to be below itself, nor too deep.
+fn check_move(state: &LedgerState, task: &Task, to: Option<&Parent>) -> Result<(), Rejection> {
+    let Some(Parent::Local(parent)) = to else { return Ok(()) };
+    let below_itself =
+        *parent == task.id || state.ancestors(parent).iter().any(|ancestor| ancestor.id == task.id);
+    if below_itself {
+        return Err(Rejection::Cycle { task: task.id.clone(), parent: parent.clone() });
+    }
+    let mut depth = parent_depth(state, to) + 1;
+    let mut level = vec![&task.id];
+    while !level.is_empty() {
+        check_depth(depth)?;
+        depth += 1;
+        level = level.iter().flat_map(|id| state.children(id)).map(|task| &task.id).collect();
+    }
+    Ok(())
+}
+
+/// A Managed task cannot start in a tree that was cancelled, nor by a run that was.
+fn check_not_cancelled(
+    state: &LedgerState,
+    run: Option<&RunId>,
+    parent: Option<&Parent>,
+) -> Result<(), Rejection> {
+    check_run(state, run)?;
+    let Some(Parent::Local(parent)) = parent else { return Ok(()) };
+    let parent = known(state, parent)?;
+    for above in std::iter::once(parent).chain(state.ancestors(&parent.id)) {
+        if above.tree_cancel_seq.is_some() {
+            return Err(Rejection::ParentCancelled { task: above.id.clone() });
+        }
+        if above.record.parent.is_none() {
+            check_run(state, above.record.run.as_ref())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_run(state: &LedgerState, run: Option<&RunId>) -> Result<(), Rejection> {
+    match run {
+        Some(run) if state.run_mark(run).is_some() => {
+            Err(Rejection::ParentRunCancelled { run: run.clone() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn is_managed(host: Host) -> bool {
+    matches!(host, Host::Managed { .. })
+}
+
+fn check_name(name: Option<&Arc<str>>) -> Result<(), Rejection> {
+    name.map_or(Ok(()), |name| check_id(name)).map_err(|source| Rejection::InvalidName { source })
+}
+
+/// The rules by which a name finds one running task of a thread.
+fn check_managed_name(
+    state: &LedgerState,
+    thread: &ThreadId,
+    name: Option<&Arc<str>>,
+) -> Result<(), Rejection> {
+    let Some(name) = name else { return Ok(()) };
+    if RESERVED_NAMES.contains(&&**name) {
+        return Err(Rejection::ReservedName { name: Arc::clone(name) });
+    }
+    if number_of(name).is_some() {
+        return Err(Rejection::NameLooksLikeId { name: Arc::clone(name) });
+    }
+    if let Some(holder) = state.running_named(thread, name) {
+        return Err(Rejection::NameTaken { name: Arc::clone(name), task: holder.id.clone() });
+    }
+    Ok(())
+}
+
+/// A short text that others wrote: as an identifier, but it may be empty.
+fn check_label(what: &'static str, text: &str) -> Result<(), Rejection> {
+    match check_id(text) {
+        Ok(()) | Err(IdError::Empty) => Ok(()),
+        Err(source) => Err(Rejection::InvalidLabel { what, source }),
+    }
+}
+
+fn check_text(kind: PartKind, text: &str) -> Result<(), Rejection> {
+    let max = match kind {
+        PartKind::Description => DESCRIPTION_BYTES_MAX,
+        PartKind::Error | PartKind::Result | PartKind::Content | PartKind::Reason => PART_BYTES_MAX,
+    };
+    if text.len() > max {
+        return Err(Rejection::TooLarge { what: kind.as_str(), len: text.len(), max });
+    }
+    Ok(())
+}
+
+fn check_redaction(state: &LedgerState, seq: Seq, parts: PartSet) -> Result<(), Rejection> {
+    if seq.get() > state.size() {
+        return Err(Rejection::RedactUnknown { seq, size: state.size() });
+    }
+    if parts.is_empty() {
+        return Err(Rejection::RedactNothing { seq });
+    }
+    if parts.bits() & !state.redacted(seq).bits() == 0 {
+        return Err(Rejection::AlreadyRedacted { seq });
+    }
+    Ok(())
+}
+
+fn check_expectation(state: &LedgerState, expect: Option<&Expect>) -> Result<(), Rejection> {
+    let (expected, actual) = match expect {
+        None => return Ok(()),
+        Some(Expect::Task(id, seen)) => (*seen, state.task(id).map(|task| task.last_seq)),
+        Some(Expect::Thread(id, seen)) => (*seen, state.thread(id).map(|thread| thread.last_seq)),
+    };
+    if expected == actual { Ok(()) } else { Err(Rejection::Conflict { expected, actual }) }
+}

@@ -1,0 +1,160 @@
+//! Whether a recorded event was the answer to a command that is asked again.
+
+use super::super::command::{Command, Finish, ParentRef, Proposal, Restore, Spawn, Update};
+use crate::{
+    event::{Action, Entry, Event, Parent, PartKind, Restored, TaskRecord},
+    time::Millis,
+};
+use std::sync::Arc;
+
+/// Whether `recorded` is what `proposal` became when it was asked the first time.
+///
+/// Who asks, when it happened and what the caller had seen are not part of the command. What the
+/// caller left open (an id, a time) may be anything in the event. A text that was erased is
+/// compared by its length alone.
+#[must_use]
+pub fn same_command(proposal: &Proposal, recorded: &Entry) -> bool {
+    let event = &recorded.event;
+    match (&proposal.command, &event.action) {
+        (Command::Spawn(spawn), Action::Upserted { record }) => {
+            event.prev_in_task.is_none()
+                && same_spawn(spawn, event, record)
+                && same_description(recorded, &spawn.description)
+        }
+        (Command::Update(update), Action::Upserted { record }) => {
+            event.prev_in_task.is_some() && same_update(update, recorded, record)
+        }
+        (Command::Finish(finish), Action::Terminated { outcome, completed }) => {
+            let Finish { task, outcome: asked, error, result, completed: at } = finish;
+            event.task.as_ref() == Some(task)
+                && outcome == asked
+                && same_time(*at, event, *completed)
+                && same_text(recorded, PartKind::Error, error.as_ref())
+                && same_text(recorded, PartKind::Result, result.as_ref())
+        }
+        (Command::Restore(restore), Action::Restored { why }) => {
+            same_restore(restore, recorded, why)
+        }
+        (Command::Orphan { task, error }, Action::Restored { why }) => {
+            matches!(why, Restored::Orphaned { .. })
+                && event.task.as_ref() == Some(task)
+                && same_text(recorded, PartKind::Error, Some(error))
+        }
+        (Command::Cancel(cancel), Action::CancelRequested { scope, deadline }) => {
+            // A request names its task or its thread; the event of a task has its thread too.
+            let thread = event.thread.as_ref().filter(|_| event.task.is_none());
+            cancel.scope == *scope
+                && cancel.deadline == *deadline
+                && cancel.task.as_ref() == event.task.as_ref()
+                && cancel.thread.as_ref() == thread
+                && same_text(recorded, PartKind::Reason, cancel.reason.as_ref())
+        }
+        (
+            Command::Message { task, from, content, delivery },
+            Action::Messaged { from: sender, delivery: became },
+        ) => {
+            event.task.as_ref() == Some(task)
+                && from == sender
+                && delivery == became
+                && same_text(recorded, PartKind::Content, Some(content))
+        }
+        (Command::Emit { task, event_type, content }, Action::Emitted { event_type: told }) => {
+            event.task.as_ref() == Some(task)
+                && event_type == told
+                && same_text(recorded, PartKind::Content, Some(content))
+        }
+        (
+            Command::Redact { seq, about: _, parts, reason },
+            Action::Redacted { seq: of, parts: erased },
+        ) => seq == of && parts == erased && same_text(recorded, PartKind::Reason, Some(reason)),
+        (
+            Command::Spawn(_)
+            | Command::Update(_)
+            | Command::Finish(_)
+            | Command::Restore(_)
+            | Command::Orphan { .. }
+            | Command::Cancel(_)
+            | Command::Message { .. }
+            | Command::Emit { .. }
+            | Command::Redact { .. },
+            _,
+        ) => false,
+    }
+}
+
+fn same_spawn(spawn: &Spawn, event: &Event, record: &TaskRecord) -> bool {
+    let Spawn {
+        task,
+        thread,
+        task_type,
+        name,
+        description: _,
+        parent,
+        run,
+        call,
+        agent,
+        created,
+        host,
+    } = spawn;
+    (task.is_none() || *task == event.task)
+        && event.thread.as_ref() == Some(thread)
+        && *task_type == record.task_type
+        && *name == record.name
+        && same_parent(parent.as_ref(), record.parent.as_ref())
+        && *run == record.run
+        && *call == record.call
+        && *agent == record.agent
+        && same_time(*created, event, record.created)
+        && *host == record.host
+}
+
+fn same_update(update: &Update, recorded: &Entry, record: &TaskRecord) -> bool {
+    let Update { task, name, parent, description } = update;
+    recorded.event.task.as_ref() == Some(task)
+        && name.as_ref().is_none_or(|name| *name == record.name)
+        && parent.as_ref().is_none_or(|parent| same_parent(parent.as_ref(), record.parent.as_ref()))
+        && same_text(recorded, PartKind::Description, description.as_ref())
+}
+
+fn same_restore(restore: &Restore, recorded: &Entry, why: &Restored) -> bool {
+    let Restored::Snapshot { record, status, completed } = why else { return false };
+    same_spawn(&restore.spawn, &recorded.event, record)
+        && same_description(recorded, &restore.spawn.description)
+        && restore.status == *status
+        && restore.completed == *completed
+        && same_text(recorded, PartKind::Error, restore.error.as_ref())
+        && same_text(recorded, PartKind::Result, restore.result.as_ref())
+}
+
+/// A parent as it was named against a parent as it was resolved.
+fn same_parent(asked: Option<&ParentRef>, recorded: Option<&Parent>) -> bool {
+    match (asked, recorded) {
+        (None, None) => true,
+        (Some(asked), Some(Parent::Local(id))) => asked.id == *id,
+        (Some(asked), Some(Parent::External { ledger, id })) => {
+            asked.id == *id && asked.ledger == *ledger
+        }
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+/// A time that, if it was left open, became that of the event.
+fn same_time(asked: Option<Millis>, event: &Event, recorded: Millis) -> bool {
+    asked.unwrap_or(event.occurred) == recorded
+}
+
+fn same_description(recorded: &Entry, asked: &Arc<str>) -> bool {
+    same_text(recorded, PartKind::Description, Some(asked).filter(|text| !text.is_empty()))
+}
+
+fn same_text(recorded: &Entry, kind: PartKind, asked: Option<&Arc<str>>) -> bool {
+    let promised = recorded.event.parts.iter().find(|part| part.kind == kind);
+    match (asked, promised) {
+        (None, None) => true,
+        (Some(asked), Some(promised)) => match recorded.text(kind) {
+            Some(text) => text == asked,
+            None => usize::try_from(promised.len) == Ok(asked.len()),
+        },
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}

@@ -1,0 +1,190 @@
+//! Why a command may not become an event.
+
+use super::number::NUMBER_END;
+use crate::{
+    event::TaskStatus,
+    ids::{IdError, RunId, Seq, TaskId, ThreadId},
+};
+use std::sync::Arc;
+
+/// The rule that a command would break. An answer, not a fault: nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// There is a task with this id, running or not.
+    #[error("task '{task}' already exists")]
+    TaskExists {
+        /// The id.
+        task: TaskId,
+    },
+    /// The id looks like one that the ledger gives out, but is not spelled like one.
+    #[error("task id '{task}' is not a canonical number below {NUMBER_END}")]
+    BadNumber {
+        /// The id.
+        task: TaskId,
+    },
+    /// Every number has been given out.
+    #[error("no task number below {NUMBER_END} is left")]
+    NumbersExhausted,
+    /// The name means something else wherever tasks are named.
+    #[error("'{name}' is a reserved name")]
+    ReservedName {
+        /// The name.
+        name: Arc<str>,
+    },
+    /// The name could be taken for the id of a task.
+    #[error("the name '{name}' looks like a task id")]
+    NameLooksLikeId {
+        /// The name.
+        name: Arc<str>,
+    },
+    /// The name is empty, too long, or holds control characters.
+    #[error("invalid task name")]
+    InvalidName {
+        /// The rule that it breaks.
+        #[source]
+        source: IdError,
+    },
+    /// A running Managed task of the same thread has the name.
+    #[error("a running task named '{name}' already exists")]
+    NameTaken {
+        /// The name.
+        name: Arc<str>,
+        /// The task that has it.
+        task: TaskId,
+    },
+    /// The tree that the task would be in was cancelled.
+    #[error("parent task '{task}' has already been cancelled")]
+    ParentCancelled {
+        /// The root of that tree.
+        task: TaskId,
+    },
+    /// The run that spawns it was cancelled.
+    #[error("parent run '{run}' has already been cancelled")]
+    ParentRunCancelled {
+        /// The run.
+        run: RunId,
+    },
+    /// The task would have too many ancestors.
+    #[error("task at depth {depth}; the limit is {max} levels")]
+    TooDeep {
+        /// The depth that it, or a task below it, would have.
+        depth: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The task would be its own ancestor.
+    #[error("task '{task}' cannot be below itself, under '{parent}'")]
+    Cycle {
+        /// The task.
+        task: TaskId,
+        /// The parent that it cannot have.
+        parent: TaskId,
+    },
+    /// There is no task with this id.
+    #[error("no task '{task}'")]
+    UnknownTask {
+        /// The id.
+        task: TaskId,
+    },
+    /// There is no thread with this id.
+    #[error("no thread '{thread}'")]
+    UnknownThread {
+        /// The id.
+        thread: ThreadId,
+    },
+    /// The task has ended, which is final.
+    #[error("task '{task}' already {}", .status.as_str())]
+    AlreadyEnded {
+        /// The task.
+        task: TaskId,
+        /// How it ended.
+        status: TaskStatus,
+    },
+    /// An update that changes nothing.
+    #[error("nothing to change of task '{task}'")]
+    NothingToUpdate {
+        /// The task.
+        task: TaskId,
+    },
+    /// A task cannot be restored without its id.
+    #[error("a restored task needs its id")]
+    RestoreWithoutId,
+    /// A task cannot be restored without the time at which it was created.
+    #[error("restored task '{task}' needs its creation time")]
+    RestoreWithoutCreated {
+        /// The task.
+        task: TaskId,
+    },
+    /// A task cannot be restored as running and have an outcome.
+    #[error("restored task '{task}' is running, but has an error, a result or a completion time")]
+    RestoreRunningWithOutcome {
+        /// The task.
+        task: TaskId,
+    },
+    /// Only the ledger's own manager can be gone: others may still run the task.
+    #[error("task '{task}' has no manager here, so it cannot be an orphan")]
+    NotManaged {
+        /// The task.
+        task: TaskId,
+    },
+    /// The request does not name what its scope is about, or names something else too.
+    #[error("a cancel request for a {scope} must name {wants}")]
+    CancelTarget {
+        /// `task`, `tree`, `thread` or `run`.
+        scope: &'static str,
+        /// What it must name.
+        wants: &'static str,
+    },
+    /// The event whose texts are to be erased is not in the log.
+    #[error("cannot redact event {seq}: the log ends at {size}")]
+    RedactUnknown {
+        /// The event.
+        seq: Seq,
+        /// How many events there are.
+        size: u64,
+    },
+    /// No texts were named.
+    #[error("nothing to redact of event {seq}")]
+    RedactNothing {
+        /// The event.
+        seq: Seq,
+    },
+    /// The texts have been redacted before.
+    #[error("event {seq} is already redacted")]
+    AlreadyRedacted {
+        /// The event.
+        seq: Seq,
+    },
+    /// A short text that is not a name is too long or holds control characters.
+    #[error("invalid {what}")]
+    InvalidLabel {
+        /// `task type`, `sender` or `event type`.
+        what: &'static str,
+        /// The rule that it breaks.
+        #[source]
+        source: IdError,
+    },
+    /// A text is too long.
+    #[error("{what} of {len} bytes; the limit is {max} bytes")]
+    TooLarge {
+        /// Which text.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// There are events that the caller had not seen.
+    #[error("expected the last event to be {}, but it is {}", or_none(*.expected), or_none(*.actual))]
+    Conflict {
+        /// The last event that the caller has seen.
+        expected: Option<Seq>,
+        /// The last event that there is.
+        actual: Option<Seq>,
+    },
+}
+
+fn or_none(seq: Option<Seq>) -> String {
+    seq.map_or_else(|| "none".to_owned(), |seq| seq.to_string())
+}

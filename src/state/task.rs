@@ -1,0 +1,252 @@
+//! What is known of one task and of one thread.
+
+use super::roster::Row;
+use crate::{
+    event::{Entry, Event, PartKind, PartSet, TaskRecord, TaskStatus},
+    ids::{Seq, TaskId, ThreadId},
+    time::Millis,
+};
+use imbl::Vector;
+use std::sync::Arc;
+
+/// The longest text that a state holds, in bytes. A longer one is read from its event.
+pub const TEXT_KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// A task, as its events so far tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The thread that owns it. Never changes.
+    pub thread: ThreadId,
+    /// What it was spawned with; name and parent may have changed since.
+    pub record: TaskRecord,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// What it is for.
+    pub description: Text,
+    /// Why it failed or was cancelled.
+    pub error: Option<Text>,
+    /// What it returned: JSON text.
+    pub result: Option<Text>,
+    /// When it ended.
+    pub completed: Option<Millis>,
+    /// The event that brought it here.
+    pub first_seq: Seq,
+    /// Its newest event, of whatever kind.
+    pub last_seq: Seq,
+    /// The event that ended it.
+    pub terminal_seq: Option<Seq>,
+    /// The first request to stop it, or the tree below it.
+    pub cancel_seq: Option<Seq>,
+    /// The first request to stop the tree below it: from then on nothing is spawned there.
+    pub tree_cancel_seq: Option<Seq>,
+    /// When the newest of its own events happened; requests to stop it do not count, nor do
+    /// redactions.
+    pub last_activity: Millis,
+    /// How many events are about it.
+    pub events: u64,
+    /// The place of its thread among the threads.
+    pub(super) home: usize,
+}
+
+impl Row for Task {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Task {
+    /// Counts one more event about this task.
+    pub(super) fn note(&mut self, event: &Event) {
+        self.last_seq = event.seq;
+        self.events += 1;
+    }
+
+    /// Counts one more event that the task itself brought about.
+    pub(super) fn note_activity(&mut self, event: &Event) {
+        self.note(event);
+        self.last_activity = self.last_activity.max(event.occurred);
+    }
+
+    /// Takes away the texts that came with event `seq`. In an empty one there is nothing to take:
+    /// it may be that of an event without such a part.
+    pub(super) fn erase(&mut self, seq: Seq, parts: PartSet) {
+        let Self { description, error, result, .. } = self;
+        let texts = [
+            (PartKind::Description, Some(description)),
+            (PartKind::Error, error.as_mut()),
+            (PartKind::Result, result.as_mut()),
+        ];
+        for (kind, text) in texts {
+            if let Some(text) = text.filter(|text| text.seq == seq && parts.contains(kind))
+                && text.len > 0
+            {
+                text.body = TextBody::Erased;
+            }
+        }
+    }
+}
+
+/// A text of a task, and where it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// The event that it came with.
+    pub seq: Seq,
+    /// Its length in bytes, also when it is erased.
+    pub len: u32,
+    /// The text, if it is here.
+    pub body: TextBody,
+}
+
+/// What a state holds of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextBody {
+    /// All of it.
+    Kept(Arc<str>),
+    /// Nothing, since it is longer than [`TEXT_KEPT_BYTES_MAX`]: read it from event `seq`.
+    Stored,
+    /// Nothing, and nothing is to be found: it was redacted.
+    Erased,
+}
+
+impl Text {
+    /// The text of this kind that came with an event; `None` if the event has none.
+    pub(super) fn of(entry: &Entry, kind: PartKind) -> Option<Self> {
+        let promised = entry.event.parts.iter().find(|part| part.kind == kind)?;
+        let text = match entry.text(kind) {
+            None if promised.len == 0 => Self::empty(entry.event.seq),
+            None => Self { seq: entry.event.seq, len: promised.len, body: TextBody::Erased },
+            Some(text) if text.len() <= TEXT_KEPT_BYTES_MAX => {
+                Self::keeping(entry.event.seq, Arc::clone(text))
+            }
+            Some(_) => Self { seq: entry.event.seq, len: promised.len, body: TextBody::Stored },
+        };
+        Some(text)
+    }
+
+    /// A text that is held here.
+    pub(super) fn keeping(seq: Seq, text: Arc<str>) -> Self {
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Self { seq, len, body: TextBody::Kept(text) }
+    }
+
+    /// The empty text, for a task whose event has none.
+    pub(super) fn empty(seq: Seq) -> Self {
+        Self::keeping(seq, Arc::default())
+    }
+
+    /// The text, unless it is too long to be held here or erased.
+    #[must_use]
+    pub fn kept(&self) -> Option<&Arc<str>> {
+        match &self.body {
+            TextBody::Kept(text) => Some(text),
+            TextBody::Stored | TextBody::Erased => None,
+        }
+    }
+}
+
+/// A thread, as its events so far tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Its id.
+    pub id: ThreadId,
+    /// How many of its tasks have each status.
+    pub counts: Counts,
+    /// How many tasks it has.
+    pub tasks: u64,
+    /// How many events it has.
+    pub events: u64,
+    /// When its first event happened.
+    pub first: Millis,
+    /// The latest time at which an event of it happened.
+    pub last: Millis,
+    /// Its first event.
+    pub first_seq: Seq,
+    /// Its newest event.
+    pub last_seq: Seq,
+    /// The places of its tasks.
+    pub(super) rows: Vector<usize>,
+}
+
+impl Row for Thread {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Thread {
+    /// A thread whose first event this is; not yet counted.
+    pub(super) fn starting(id: ThreadId, event: &Event) -> Self {
+        Self {
+            id,
+            counts: Counts::default(),
+            tasks: 0,
+            events: 0,
+            first: event.occurred,
+            last: event.occurred,
+            first_seq: event.seq,
+            last_seq: event.seq,
+            rows: Vector::new(),
+        }
+    }
+
+    /// Counts one more event of this thread.
+    pub(super) fn note(&mut self, event: &Event) {
+        self.last_seq = event.seq;
+        self.last = self.last.max(event.occurred);
+        self.events += 1;
+    }
+}
+
+/// How many tasks have each status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Without a terminal event.
+    pub running: u64,
+    /// Did what they were asked to do.
+    pub completed: u64,
+    /// Could not.
+    pub failed: u64,
+    /// Were stopped.
+    pub cancelled: u64,
+}
+
+impl Counts {
+    /// How many have this status.
+    #[must_use]
+    pub fn of(&self, status: TaskStatus) -> u64 {
+        match status {
+            TaskStatus::Running => self.running,
+            TaskStatus::Completed => self.completed,
+            TaskStatus::Failed => self.failed,
+            TaskStatus::Cancelled => self.cancelled,
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.running + self.completed + self.failed + self.cancelled
+    }
+
+    /// One more task.
+    pub(super) fn add(&mut self, status: TaskStatus) {
+        *self.slot(status) += 1;
+    }
+
+    /// A running task ended.
+    pub(super) fn end(&mut self, status: TaskStatus) {
+        self.running = self.running.saturating_sub(1);
+        self.add(status);
+    }
+
+    fn slot(&mut self, status: TaskStatus) -> &mut u64 {
+        match status {
+            TaskStatus::Running => &mut self.running,
+            TaskStatus::Completed => &mut self.completed,
+            TaskStatus::Failed => &mut self.failed,
+            TaskStatus::Cancelled => &mut self.cancelled,
+        }
+    }
+}

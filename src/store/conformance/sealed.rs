@@ -1,0 +1,138 @@
+//! Claims about the sealed store: checkpoints, marks and erasure.
+
+use super::{FrameLog, Place, assert_holds, assert_marks, fill, frame, head, mark, open};
+use super::{read_from, seq};
+
+/// Sealing waits for the sync, never the other way round.
+pub fn a_checkpoint_seals_what_is_synced(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill(&*opened.log, &[20]);
+    opened.log.sync().unwrap();
+    opened.log.checkpoint().unwrap();
+    assert_eq!(opened.log.sealed(), head(20));
+    fill(&*opened.log, &[3]);
+    opened.log.checkpoint().unwrap();
+    assert!(opened.log.sealed().size <= opened.log.synced().size);
+    opened.log.sync().unwrap();
+    opened.log.checkpoint().unwrap();
+    assert_eq!(opened.log.sealed(), head(23));
+}
+
+/// Where a frame is kept cannot be told by reading it.
+pub fn a_checkpoint_changes_no_frame_and_no_mark(mut place: impl Place) {
+    let opened = open(&mut place);
+    for groups in [[5, 11, 1], [15, 16, 17], [1, 1, 33]] {
+        let sizes = fill(&*opened.log, &groups);
+        opened.log.sync().unwrap();
+        opened.log.checkpoint().unwrap();
+        assert_holds(&*opened.log, sizes[2]);
+        assert_marks(&*opened.log, sizes[2]);
+    }
+}
+
+/// A mark is there as soon as its group is; one that nobody gave is not.
+pub fn marks_read_back(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill(&*opened.log, &[4, 30]);
+    assert_marks(&*opened.log, 34);
+    assert_eq!(opened.log.mark(1).unwrap(), None);
+    assert_eq!(opened.log.mark(u64::MAX).unwrap(), None);
+}
+
+/// With the marks after the sealed head given again, all marks are there as before a crash.
+pub fn marks_after_the_sealed_head_are_given_again(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill(&*opened.log, &[10, 10]);
+    opened.log.sync().unwrap();
+    opened.log.checkpoint().unwrap();
+    fill(&*opened.log, &[10, 10]);
+    opened.log.sync().unwrap();
+    place.crash(opened);
+    let opened = place.open();
+    let sealed = opened.log.sealed().size;
+    assert!(sealed >= 20, "what a checkpoint sealed stays sealed");
+    assert_marks(&*opened.log, sealed);
+    opened.log.resume((sealed + 1..=40).filter_map(mark).collect()).unwrap();
+    assert_marks(&*opened.log, 40);
+    fill(&*opened.log, &[8]);
+    opened.log.sync().unwrap();
+    opened.log.checkpoint().unwrap();
+    assert_marks(&*opened.log, 48);
+}
+
+/// Frames up to a number are replaced by what they are told to be, the others stay; heads and
+/// marks do not move.
+pub fn erasing_replaces_what_it_is_told_to(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill_and_seal_some(&*opened.log);
+    opened.log.erase(seq(40), &erased).unwrap();
+    assert_eq!(opened.log.erased_upto(), Some(seq(40)));
+    assert_erased(&*opened.log, 40, 45);
+    fill(&*opened.log, &[2]);
+    assert_erased(&*opened.log, 40, 47);
+}
+
+/// Erasure survives crashes and loss of power.
+pub fn erased_frames_stay_erased(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill_and_seal_some(&*opened.log);
+    opened.log.erase(seq(21), &erased).unwrap();
+    place.crash(opened);
+    let opened = open(&mut place);
+    assert_eq!(opened.log.erased_upto(), Some(seq(21)));
+    assert_erased(&*opened.log, 21, 45);
+    opened.log.checkpoint().unwrap();
+    let _ = place.cut_power(opened);
+    let opened = open(&mut place);
+    assert_eq!(opened.log.erased_upto(), Some(seq(21)));
+    assert_erased(&*opened.log, 21, 45);
+}
+
+/// Stopped half way, an erasure is repeated: what is erased already does no harm.
+pub fn erasing_twice_is_erasing_once(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill_and_seal_some(&*opened.log);
+    opened.log.erase(seq(30), &erased).unwrap();
+    opened.log.erase(seq(30), &erased).unwrap();
+    assert_erased(&*opened.log, 30, 45);
+    opened.log.erase(seq(45), &erased).unwrap();
+    assert_erased(&*opened.log, 45, 45);
+    assert_eq!(opened.log.erased_upto(), Some(seq(45)));
+}
+
+/// An orderly end leaves nothing to seal for the next opening.
+pub fn closing_seals_everything(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill(&*opened.log, &[18, 5]);
+    opened.log.close().unwrap();
+    drop(opened);
+    let opened = open(&mut place);
+    assert_eq!(opened.log.sealed(), head(23));
+    assert_holds(&*opened.log, 23);
+    assert_marks(&*opened.log, 23);
+}
+
+/// 45 frames: 33 sealed, 12 synced only.
+fn fill_and_seal_some(log: &dyn FrameLog) {
+    fill(log, &[33]);
+    log.sync().unwrap();
+    log.checkpoint().unwrap();
+    fill(log, &[4, 8]);
+    log.sync().unwrap();
+}
+
+/// Every third frame and the large ones lose what they say. Their number is in their first bytes.
+fn erased(at: crate::ids::Seq, frame: &[u8]) -> Option<Vec<u8>> {
+    assert_eq!(frame[..8], at.get().to_le_bytes(), "the frame goes with its number");
+    let goes = at.get().is_multiple_of(3) && frame.len() > 8;
+    goes.then(|| frame[..8].to_vec())
+}
+
+#[track_caller]
+fn assert_erased(log: &dyn FrameLog, upto: u64, size: u64) {
+    assert_eq!(log.written(), head(size));
+    let short = |number: u64| number <= upto && number.is_multiple_of(3);
+    let expected = |n| if short(n) { n.to_le_bytes().to_vec() } else { frame(n) };
+    assert!(read_from(log, 1) == (1..=size).map(expected).collect::<Vec<_>>());
+    assert_marks(log, size);
+}

@@ -1,0 +1,65 @@
+//! Claims about saved states.
+
+use super::{Error, Place, open, seq};
+
+/// Nothing is saved by itself.
+pub fn a_new_store_has_no_snapshots(mut place: impl Place) {
+    assert_eq!(open(&mut place).snapshots.list().unwrap(), []);
+}
+
+/// Any bytes, of any length.
+pub fn a_snapshot_loads_as_it_was_saved(mut place: impl Place) {
+    let opened = open(&mut place);
+    let large: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    for (at, bytes) in [(1, &b"small"[..]), (2, &[]), (u64::MAX, &large)] {
+        opened.snapshots.save(seq(at), bytes).unwrap();
+        assert!(opened.snapshots.load(seq(at)).unwrap() == bytes, "snapshot {at}");
+    }
+}
+
+/// Whoever opens the ledger tries the newest first, and so the order counts.
+pub fn snapshots_are_listed_oldest_first(mut place: impl Place) {
+    let opened = open(&mut place);
+    for at in [200, 9, 1_000, 10] {
+        opened.snapshots.save(seq(at), b"state").unwrap();
+    }
+    assert_eq!(opened.snapshots.list().unwrap(), [9, 10, 200, 1_000].map(seq));
+}
+
+/// There is one state at a number, so there is one snapshot.
+pub fn a_snapshot_saved_again_replaces_the_first(mut place: impl Place) {
+    let opened = open(&mut place);
+    opened.snapshots.save(seq(5), b"a longer first one").unwrap();
+    opened.snapshots.save(seq(5), b"second").unwrap();
+    assert_eq!(opened.snapshots.list().unwrap(), [seq(5)]);
+    assert_eq!(opened.snapshots.load(seq(5)).unwrap(), b"second");
+}
+
+/// A missing one is told apart from an empty one.
+pub fn loading_a_missing_snapshot_is_an_error(mut place: impl Place) {
+    let opened = open(&mut place);
+    opened.snapshots.save(seq(5), b"").unwrap();
+    assert!(matches!(opened.snapshots.load(seq(4)), Err(Error::Io { .. })));
+}
+
+/// What is to be gone may be gone already.
+pub fn removing_a_snapshot_twice_is_no_error(mut place: impl Place) {
+    let opened = open(&mut place);
+    opened.snapshots.save(seq(5), b"state").unwrap();
+    opened.snapshots.save(seq(6), b"state").unwrap();
+    opened.snapshots.remove(seq(5)).unwrap();
+    opened.snapshots.remove(seq(5)).unwrap();
+    assert_eq!(opened.snapshots.list().unwrap(), [seq(6)]);
+}
+
+/// `Ok` means durable, and a removed one does not come back with a crash.
+pub fn snapshots_survive_loss_of_power(mut place: impl Place) {
+    let opened = open(&mut place);
+    opened.snapshots.save(seq(5), b"five").unwrap();
+    opened.snapshots.save(seq(6), b"six").unwrap();
+    opened.snapshots.remove(seq(5)).unwrap();
+    let _ = place.cut_power(opened);
+    let opened = open(&mut place);
+    assert_eq!(opened.snapshots.list().unwrap(), [seq(6)]);
+    assert_eq!(opened.snapshots.load(seq(6)).unwrap(), b"six");
+}

@@ -1,0 +1,118 @@
+//! Making a new ledger.
+//!
+//! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp` and
+//! no `NODE` was never finished, holds no event, and may be cleared.
+
+use super::{
+    dir::{self, Lock},
+    head::{HeadFile, HeadRecord},
+    journal::{Header, Spare},
+    node::{self, Identity},
+    open::Parts,
+    options::DiskOptions,
+    shared::{Shared, engine_path, nonce},
+    tail::Tail,
+    writer::file_bytes,
+};
+use crate::{
+    ids::Head,
+    store::{Error, sled::Sled},
+};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+/// Makes a ledger; see [`super::DiskStore::create`].
+pub(super) fn create(
+    root: &Path,
+    options: &DiskOptions,
+    identity: Identity,
+) -> Result<Shared, Error> {
+    claim(root)?;
+    let lock = Lock::take(root)?;
+    refuse_content(root)?;
+    clear(root)?;
+    let unfinished = dir::tmp_of(&root.join(node::FILE));
+    write_unfinished(&unfinished, &identity)?;
+    options.steps.at("creation begun");
+
+    let record = HeadRecord::NEW;
+    let engine = engine_path(root, record.engine);
+    for name in dir::SUBDIRS {
+        dir::create_dir(&root.join(name))?;
+    }
+    dir::create_dir(&engine)?;
+    dir::ensure_reserve(root, options.reserve_bytes)?;
+    let spare = Spare::prepare(&root.join(dir::JOURNAL), 0, file_bytes(options, 0))?;
+    let header = Header {
+        ledger: identity.ledger,
+        nonce: nonce(options.nonce_seed, &identity, 0, 0),
+        before: Head::EMPTY,
+        bytes: 0,
+    };
+    let journal = spare.write_header(header)?.publish()?;
+    let sled = Sled::create(&engine, options.cache_bytes)?;
+    sled.sync()?;
+    let head_file = HeadFile::create(root, &record)?;
+    dir::sync_dir(root)?;
+    options.steps.at("creation all but named");
+
+    dir::publish(&unfinished, &root.join(node::FILE))?;
+    dir::sync_parent(&fs::canonicalize(root).map_err(dir::at("find", root))?)?;
+    let tail = Tail::new(0);
+    Parts { identity, lock, record, head_file, journal, retired: Vec::new(), tail, sled }
+        .into_shared(root, options)
+}
+
+/// Makes the directory, or makes an empty one ours alone.
+fn claim(root: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => dir::create_dir(root),
+        Err(error) => Err(dir::at("inspect", root)(error)),
+        Ok(meta) if meta.is_symlink() => {
+            Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" })
+        }
+        Ok(meta) if !meta.is_dir() => Err(Error::Exists { path: root.to_owned() }),
+        Ok(_) => {
+            refuse_content(root)?;
+            if dir::entries(root)?.is_empty() {
+                fs::set_permissions(root, Permissions::from_mode(0o700))
+                    .map_err(dir::at("shut off", root))?;
+            }
+            dir::check_safe(root)
+        }
+    }
+}
+
+/// Refuses a directory that holds anything but a ledger whose creation was cut short.
+fn refuse_content(root: &Path) -> Result<(), Error> {
+    let entries = dir::entries(root)?;
+    let has = |wanted: &str| entries.iter().any(|entry| dir::name(entry) == wanted);
+    let unfinished = has("NODE.tmp") && !has(node::FILE);
+    if unfinished || entries.iter().all(|entry| dir::name(entry) == "LOCK") {
+        return Ok(());
+    }
+    Err(Error::Exists { path: root.to_owned() })
+}
+
+/// Removes what an unfinished creation left; `NODE.tmp` goes last.
+fn clear(root: &Path) -> Result<(), Error> {
+    for name in dir::SUBDIRS {
+        dir::remove_tree(&root.join(name))?;
+    }
+    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", "NODE.tmp"] {
+        dir::remove(&root.join(name))?;
+    }
+    Ok(())
+}
+
+fn write_unfinished(path: &Path, identity: &Identity) -> Result<(), Error> {
+    use std::io::Write;
+    let mut file = dir::create_file(path)?;
+    file.write_all(&identity.encode())
+        .and_then(|()| file.sync_all())
+        .map_err(dir::at_or_full("NODE", "write", path))?;
+    dir::sync_parent(path)
+}

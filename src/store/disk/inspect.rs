@@ -1,0 +1,303 @@
+//! What is in the directory of a ledger, for an audit: every frame from where it was synced to,
+//! every frame as sled holds it, and whatever does not belong or does not hold.
+//!
+//! Changes nothing, and no bytes make it panic or wait: sled is opened on a copy, on a thread that
+//! is given a deadline. Start reading at [`Inspection`].
+
+mod log;
+mod sealed;
+
+use super::{
+    archive,
+    dir::{self, Lock},
+    head::{HeadRecord, Slot, read_slots},
+    journal, node,
+    node::Identity,
+    sector::is_zero,
+};
+use crate::{
+    ids::{Head, Seq},
+    store::Error,
+};
+use std::{
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+pub use sealed::{Sealed, SealedItem};
+
+/// Something that an inspection saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreFinding {
+    /// The first event that is affected, if it can be told.
+    pub seq: Option<Seq>,
+    /// The file.
+    pub file: PathBuf,
+    /// One of the names in [`kind`].
+    pub kind: &'static str,
+    /// What does not hold.
+    pub detail: String,
+}
+
+/// What a [`StoreFinding`] can be about.
+pub mod kind {
+    /// A slot of `HEAD` does not hold; the other one counts.
+    pub const HEAD_SLOT: &str = "head-slot";
+    /// `HEAD` does not hold, or is not there.
+    pub const HEAD: &str = "head";
+    /// `NODE` does not hold, or is not there.
+    pub const NODE: &str = "node";
+    /// A journal does not hold.
+    pub const JOURNAL: &str = "journal";
+    /// An archive does not hold.
+    pub const ARCHIVE: &str = "archive";
+    /// Events are in no file.
+    pub const GAP: &str = "gap";
+    /// The log is shorter than `HEAD` says.
+    pub const LOST_TAIL: &str = "lost-tail";
+    /// sled cannot be read.
+    pub const SLED: &str = "sled";
+    /// Bytes behind the last whole group that were never acknowledged. Harmless: the next opening
+    /// removes them.
+    pub const TORN_END: &str = "torn-end";
+    /// Bytes where there should be zeros. Harmless: nobody reads them.
+    pub const STRAY_BYTES: &str = "stray-bytes";
+    /// A file that no ledger has. Harmless.
+    pub const UNKNOWN_FILE: &str = "unknown-file";
+}
+
+impl StoreFinding {
+    /// Whether it changes no answer and loses nothing.
+    #[must_use]
+    pub fn is_harmless(&self) -> bool {
+        let harmless = [kind::HEAD_SLOT, kind::TORN_END, kind::STRAY_BYTES, kind::UNKNOWN_FILE];
+        harmless.contains(&self.kind)
+    }
+
+    fn new(kind: &'static str, file: &Path, seq: Option<Seq>, detail: impl Into<String>) -> Self {
+        Self { seq, file: file.to_owned(), kind, detail: detail.into() }
+    }
+
+    /// The finding that an error of the store amounts to.
+    fn of(kind: &'static str, place: &Path, error: &Error) -> Self {
+        match error {
+            Error::Damaged { seq, file, detail } => Self::new(kind, file, *seq, detail.as_str()),
+            Error::LostTail { found, .. } => {
+                let seq = Seq::FIRST.plus(*found);
+                Self::new(kind::LOST_TAIL, place, seq, error.to_string())
+            }
+            Error::Io { source, .. } => Self::new(kind, place, None, format!("{error}: {source}")),
+            Error::NotFound { .. }
+            | Error::Exists { .. }
+            | Error::InUse { .. }
+            | Error::UnsafeDir { .. }
+            | Error::UnsupportedFormat { .. }
+            | Error::NotNext { .. }
+            | Error::Full { .. }
+            | Error::Busy { .. }
+            | Error::Engine { .. }
+            | Error::Halted => Self::new(kind, place, None, error.to_string()),
+        }
+    }
+}
+
+/// A file that holds frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its first event, by its name.
+    pub first: Seq,
+    /// Its last event, by its name; a journal has none there.
+    pub last: Option<Seq>,
+}
+
+/// One thing that archive and journals say, in the order of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence<'a> {
+    /// A frame, whose checksum in the store holds.
+    Frame {
+        /// Its number. It grows; after a finding there may be a gap.
+        seq: Seq,
+        /// Its bytes.
+        bytes: &'a [u8],
+    },
+    /// The log at this size, by the word of a file.
+    Root {
+        /// Size and root.
+        head: Head,
+        /// The file.
+        file: &'a Path,
+    },
+}
+
+/// A ledger under inspection. Its lock is held, so nobody writes meanwhile.
+#[derive(Debug)]
+pub struct Inspection {
+    root: PathBuf,
+    _lock: Option<Lock>,
+    identity: Option<Identity>,
+    slots: [Slot; 2],
+    archives: Vec<LogFile>,
+    journals: Vec<LogFile>,
+    findings: Vec<StoreFinding>,
+}
+
+impl Inspection {
+    /// Looks at the ledger in `path`. O(files).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InUse`], [`Error::UnsafeDir`], [`Error::UnsupportedFormat`],
+    /// or [`Error::Io`] if a directory cannot be listed. Whatever else is wrong is a finding.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let root = path.as_ref().to_owned();
+        dir::check_safe(&root)?;
+        let mut findings = Vec::new();
+        let identity = finding_or(node::read(&root), kind::NODE, &root, &mut findings)?;
+        let lock = Lock::take_to_read(&root)?;
+        let slots = read_head(&root, &mut findings)?;
+        let archives = archive::list(&root)?;
+        let archives = archives.into_iter().filter_map(|path| {
+            let (first, last) = archive::range_of(&path)?;
+            Some(LogFile { path, first, last: Some(last) })
+        });
+        let journals = super::open::list_journals(&root)?;
+        let journals = journals.into_iter().filter_map(|path| {
+            Some(LogFile { first: journal::first_of(&path)?, path, last: None })
+        });
+        let (archives, journals) = (archives.collect(), journals.collect());
+        find_unknown(&root, "", &mut findings)?;
+        for within in dir::SUBDIRS {
+            find_unknown(&root.join(within), within, &mut findings)?;
+        }
+        Ok(Self { root, _lock: lock, identity, slots, archives, journals, findings })
+    }
+
+    /// Who this copy of the ledger is; `None` if that cannot be read.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// The two slots of `HEAD`.
+    #[must_use]
+    pub fn slots(&self) -> [Slot; 2] {
+        self.slots
+    }
+
+    /// What the newer valid slot of `HEAD` says; `None` if neither is valid.
+    #[must_use]
+    pub fn head(&self) -> Option<HeadRecord> {
+        let valid = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Valid(record) => Some(*record),
+            Slot::Blank | Slot::Bad => None,
+        });
+        valid.max_by_key(|record| record.generation)
+    }
+
+    /// The archives, by their first event.
+    #[must_use]
+    pub fn archives(&self) -> &[LogFile] {
+        &self.archives
+    }
+
+    /// The journals, by their first event.
+    #[must_use]
+    pub fn journals(&self) -> &[LogFile] {
+        &self.journals
+    }
+
+    /// What was seen without reading the log: `NODE`, `HEAD`, and files that do not belong.
+    #[must_use]
+    pub fn findings(&self) -> &[StoreFinding] {
+        &self.findings
+    }
+
+    /// The saved states.
+    #[must_use]
+    pub fn snapshots(&self) -> super::DiskSnapshots {
+        super::DiskSnapshots::of(&self.root)
+    }
+}
+
+/// The value, or a finding instead of damage.
+fn finding_or<T>(
+    answer: Result<T, Error>,
+    kind: &'static str,
+    root: &Path,
+    findings: &mut Vec<StoreFinding>,
+) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ (Error::Damaged { .. } | Error::Io { .. })) => {
+            findings.push(StoreFinding::of(kind, root, &error));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_head(root: &Path, findings: &mut Vec<StoreFinding>) -> Result<[Slot; 2], Error> {
+    let path = root.join("HEAD");
+    let slots = dir::open_to_read(&path).and_then(|file| {
+        let stray = [512, 4096 + 512].into_iter().any(|place| {
+            let mut page = vec![0; 4096 - 512];
+            file.read_exact_at(&mut page, place).is_ok() && !is_zero(&page)
+        });
+        if stray {
+            let detail = "there are bytes beside its slots";
+            findings.push(StoreFinding::new(kind::STRAY_BYTES, &path, None, detail));
+        }
+        read_slots(&file, &path)
+    });
+    let slots = finding_or(slots, kind::HEAD, &path, findings)?.unwrap_or([Slot::Bad; 2]);
+    let bad = slots.iter().filter(|slot| !matches!(slot, Slot::Valid(_))).count();
+    if bad > 0 {
+        let kind = if bad == 1 { kind::HEAD_SLOT } else { kind::HEAD };
+        let detail = format!("{bad} of its two slots do not hold");
+        findings.push(StoreFinding::new(kind, &path, None, detail));
+    }
+    Ok(slots)
+}
+
+/// Names every file in `place` that no ledger has. sled's directories hold what sled likes.
+fn find_unknown(place: &Path, within: &str, findings: &mut Vec<StoreFinding>) -> Result<(), Error> {
+    for path in dir::entries(place)? {
+        let name = dir::name(&path);
+        let known = match within {
+            "" if path.is_dir() => dir::SUBDIRS.contains(&name),
+            "" => ["NODE", "HEAD", "LOCK", dir::RESERVE].contains(&name) || dir::is_tmp(&path),
+            dir::JOURNAL => journal::first_of(&path).is_some() || dir::is_tmp(&path),
+            dir::ARCHIVE => archive::range_of(&path).is_some() || dir::is_tmp(&path),
+            dir::SNAPSHOTS => {
+                path.extension().is_some_and(|extension| extension == "snapshot")
+                    || dir::is_tmp(&path)
+            }
+            _ => true,
+        };
+        if !known {
+            let detail = "no ledger has such a file";
+            findings.push(StoreFinding::new(kind::UNKNOWN_FILE, &path, None, detail));
+        }
+    }
+    Ok(())
+}
+
+/// Copies a directory and what is in it, for eyes only ours.
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        // Links were refused; whatever else is neither is none of ours.
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}

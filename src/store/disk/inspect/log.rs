@@ -1,0 +1,166 @@
+//! Archive and journals from the first event to the last, past whatever does not hold.
+
+use super::{Evidence, Inspection, LogFile, StoreFinding, kind};
+use crate::{
+    ids::{Head, Seq},
+    store::{
+        Error,
+        disk::{
+            archive::Archive,
+            dir,
+            journal::DATA_AT,
+            scan::{Rest, Scan},
+            sector::{SECTOR, is_zero},
+        },
+    },
+};
+use std::{io::Read, ops::ControlFlow, path::Path};
+
+/// Takes evidence; `Break` ends the walk.
+type Visit<'a> = &'a mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>;
+
+impl Inspection {
+    /// Gives every frame in archive and journals to `visit`, in order and each once, and the
+    /// roots that the files name as it comes to them. O(all bytes).
+    ///
+    /// Answers what does not hold. What comes behind it is still given; `visit` sees a number
+    /// that does not follow the one before.
+    pub fn log(&self, visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>) -> Vec<StoreFinding> {
+        let mut walk = Walk { next: 1, findings: Vec::new(), stopped: false, visit };
+        for file in &self.archives {
+            walk.archive(self, file);
+        }
+        walk.journals(self);
+        walk.findings
+    }
+}
+
+struct Walk<'a> {
+    /// The number that should come.
+    next: u64,
+    findings: Vec<StoreFinding>,
+    stopped: bool,
+    visit: Visit<'a>,
+}
+
+impl Walk<'_> {
+    fn give(&mut self, evidence: Evidence<'_>) {
+        if !self.stopped {
+            self.stopped = (self.visit)(evidence).is_break();
+        }
+    }
+
+    fn frame(&mut self, seq: Seq, bytes: &[u8]) {
+        if seq.get() >= self.next {
+            self.next = seq.get() + 1;
+            self.give(Evidence::Frame { seq, bytes });
+        }
+    }
+
+    fn root(&mut self, head: Head, file: &Path) {
+        self.give(Evidence::Root { head, file });
+    }
+
+    fn archive(&mut self, inspection: &Inspection, file: &LogFile) {
+        if self.stopped {
+            return;
+        }
+        self.expect(file.first, &file.path);
+        match Archive::open(&file.path) {
+            Ok(archive) => {
+                self.check_ledger(inspection, archive.span.ledger, &file.path);
+                self.root(archive.span.before, &file.path);
+                self.chunks(&archive);
+                self.root(archive.span.after, &file.path);
+            }
+            Err(error) => self.findings.push(StoreFinding::of(kind::ARCHIVE, &file.path, &error)),
+        }
+        let after = file.last.and_then(Seq::next).map_or(u64::MAX, Seq::get);
+        self.next = self.next.max(after);
+    }
+
+    fn chunks(&mut self, archive: &Archive) {
+        for chunk in 0..archive.chunks() {
+            match archive.numbered(chunk) {
+                Ok(frames) => frames.for_each(|(seq, frame)| self.frame(seq, &frame)),
+                Err(error) => {
+                    self.findings.push(StoreFinding::of(kind::ARCHIVE, &archive.path, &error));
+                }
+            }
+        }
+    }
+
+    /// Notes that events before `first` are in no file.
+    fn expect(&mut self, first: Seq, file: &Path) {
+        if first.get() > self.next {
+            let detail = format!("events {} to {} are in no file", self.next, first.get() - 1);
+            self.findings.push(StoreFinding::new(kind::GAP, file, Seq::new(self.next), detail));
+            self.next = first.get();
+        }
+    }
+
+    fn check_ledger(&mut self, inspection: &Inspection, found: crate::ids::LedgerId, file: &Path) {
+        if inspection.identity.is_some_and(|identity| identity.ledger != found) {
+            let detail = format!("it belongs to ledger {found}");
+            self.findings.push(StoreFinding::new(kind::JOURNAL, file, None, detail));
+        }
+    }
+
+    fn journals(&mut self, inspection: &Inspection) {
+        let head = inspection.head();
+        let durable = head.map_or(0, |head| head.synced.size.max(head.sealed.size));
+        let firsts = inspection.journals.iter().skip(1).map(|file| file.first.get() - 1);
+        for (file, durable) in inspection.journals.iter().zip(firsts.chain([durable])) {
+            if self.stopped {
+                return;
+            }
+            self.journal(inspection, file, durable);
+        }
+        if inspection.journals.is_empty() && !self.stopped {
+            let place = inspection.root.join(dir::JOURNAL);
+            let error = Error::LostTail { expected: durable, found: self.next - 1 };
+            let error = StoreFinding::of(kind::LOST_TAIL, &place, &error);
+            let detail = format!("there is no journal; {}", error.detail);
+            self.findings.push(StoreFinding { detail, ..error });
+        }
+    }
+
+    fn journal(&mut self, inspection: &Inspection, file: &LogFile, durable: u64) {
+        self.expect(file.first, &file.path);
+        let found = match Scan::read(&file.path) {
+            Ok(found) => found,
+            Err(error) => {
+                self.findings.push(StoreFinding::of(kind::JOURNAL, &file.path, &error));
+                return;
+            }
+        };
+        self.check_ledger(inspection, found.header.ledger, &file.path);
+        self.root(found.header.before, &file.path);
+        for group in &found.groups {
+            found.frames_of(group).for_each(|(seq, frame)| self.frame(seq, frame));
+            self.root(group.after, &file.path);
+        }
+        match (found.judge(durable), found.rest) {
+            (Err(error), _) => {
+                self.findings.push(StoreFinding::of(kind::JOURNAL, &file.path, &error));
+            }
+            (Ok(()), Rest::Bad { .. }) => {
+                let detail = format!("bytes that are no group begin at byte {}", found.end());
+                let seq = Seq::FIRST.plus(found.after().size);
+                self.findings.push(StoreFinding::new(kind::TORN_END, &file.path, seq, detail));
+            }
+            (Ok(()), Rest::Zero) => {}
+        }
+        if has_stray_bytes(&file.path) {
+            let detail = "there are bytes between its header and its first group";
+            self.findings.push(StoreFinding::new(kind::STRAY_BYTES, &file.path, None, detail));
+        }
+    }
+}
+
+/// Whether the rest of the page of a journal's header is anything but zeros.
+fn has_stray_bytes(path: &Path) -> bool {
+    let mut page = vec![0; DATA_AT];
+    let read = dir::open_to_read(path).map(|mut file| file.read_exact(&mut page));
+    matches!(read, Ok(Ok(()))) && !page.get(SECTOR..).is_some_and(is_zero)
+}

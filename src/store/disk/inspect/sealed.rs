@@ -1,0 +1,201 @@
+//! What sled holds, read from a copy on a thread of its own.
+//!
+//! sled writes when it opens, may panic over damage, and could wait for ever. None of that reaches
+//! the ledger or the caller.
+
+use super::{Inspection, StoreFinding, copy_tree, kind};
+use crate::{
+    ids::Seq,
+    store::{
+        Error,
+        disk::{dir, shared::engine_path},
+        sled::{self, Sled},
+    },
+};
+use std::{
+    collections::VecDeque,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Blocks that may wait to be taken.
+const WAITING_MAX: usize = 64;
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// One thing that sled holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealedItem {
+    /// A frame. The numbers grow; a block that does not hold is a finding instead.
+    Frame {
+        /// Its number.
+        seq: Seq,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// A hash of the tree. They come after the frames.
+    Mark {
+        /// Its number among the stored hashes.
+        index: u64,
+        /// The hash.
+        hash: [u8; 32],
+    },
+}
+
+impl Inspection {
+    /// Everything that sled holds: frames in order, then marks. Reads ahead on another thread.
+    ///
+    /// Takes as much space in the system's directory for temporary files as sled takes in the
+    /// ledger, until it is dropped. If sled has not answered after `deadline`, that is a finding
+    /// and the end.
+    #[must_use]
+    pub fn sealed(&self, deadline: Duration) -> Sealed {
+        let path = self
+            .head()
+            .map_or_else(|| newest_engine(&self.root), |head| engine_path(&self.root, head.engine));
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let copied = path.clone();
+        let thread = std::thread::Builder::new()
+            .name("taskledger-inspector".to_owned())
+            .spawn(move || Reader { path: copied, sender }.run());
+        let mut ready = VecDeque::new();
+        let thread = match thread {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                let detail = format!("no thread to read it: {error}");
+                ready.push_back(Err(StoreFinding::new(kind::SLED, &path, None, detail)));
+                None
+            }
+        };
+        let receiver = thread.is_some().then_some(receiver);
+        Sealed { path, deadline, began: Instant::now(), receiver, thread, ready }
+    }
+}
+
+/// Without `HEAD`, the directory with the highest number.
+fn newest_engine(root: &Path) -> PathBuf {
+    let found = dir::entries(&root.join(dir::SLED)).unwrap_or_default();
+    let numbers = found.iter().filter_map(|path| dir::name(path).parse().ok());
+    engine_path(root, numbers.max().unwrap_or(1))
+}
+
+/// See [`Inspection::sealed`].
+#[derive(Debug)]
+pub struct Sealed {
+    path: PathBuf,
+    deadline: Duration,
+    began: Instant,
+    receiver: Option<Receiver<Message>>,
+    thread: Option<JoinHandle<()>>,
+    ready: VecDeque<Result<SealedItem, StoreFinding>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Block(Seq, Vec<Vec<u8>>),
+    Mark(u64, [u8; 32]),
+    Found(StoreFinding),
+    End,
+}
+
+impl Iterator for Sealed {
+    type Item = Result<SealedItem, StoreFinding>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ready.is_empty() {
+            let left = self.deadline.saturating_sub(self.began.elapsed());
+            match self.receiver.as_ref()?.recv_timeout(left) {
+                Ok(Message::Block(first, frames)) => self.ready.extend(
+                    (first.get()..)
+                        .filter_map(Seq::new)
+                        .zip(frames)
+                        .map(|(seq, bytes)| Ok(SealedItem::Frame { seq, bytes })),
+                ),
+                Ok(Message::Mark(index, hash)) => {
+                    self.ready.push_back(Ok(SealedItem::Mark { index, hash }));
+                }
+                Ok(Message::Found(finding)) => self.ready.push_back(Err(finding)),
+                Ok(Message::End) => self.receiver = None,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Whatever it waits for, it may go on waiting alone.
+                    self.thread = None;
+                    self.fail(format!("no answer within {:?}", self.deadline));
+                }
+                Err(RecvTimeoutError::Disconnected) => self.fail("its thread died".to_owned()),
+            }
+        }
+        self.ready.pop_front()
+    }
+}
+
+impl Sealed {
+    fn fail(&mut self, detail: String) {
+        self.receiver = None;
+        let finding = StoreFinding::new(kind::SLED, &self.path, None, detail);
+        self.ready.push_back(Err(finding));
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        // Nobody listens any more, so the thread ends at its next message, and removes the copy.
+        self.receiver = None;
+        if let Some(thread) = self.thread.take()
+            && self.began.elapsed() < self.deadline
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The other side.
+struct Reader {
+    path: PathBuf,
+    sender: SyncSender<Message>,
+}
+
+impl Reader {
+    fn run(self) {
+        if let Err(error) = self.read() {
+            let finding = StoreFinding::of(kind::SLED, &self.path, &error);
+            let _ = self.sender.send(Message::Found(finding));
+        }
+        let _ = self.sender.send(Message::End);
+    }
+
+    fn read(&self) -> Result<(), Error> {
+        sled::preflight(&self.path)?;
+        let io = |source| Error::Io { during: "copy", path: Some(self.path.clone()), source };
+        let private = std::fs::Permissions::from_mode(0o700);
+        let place: TempDir = tempfile::Builder::new()
+            .prefix("taskledger-")
+            .permissions(private)
+            .tempdir()
+            .map_err(io)?;
+        let copy = place.path().join("sled");
+        copy_tree(&self.path, &copy).map_err(io)?;
+        let sled = Sled::open(&copy, CACHE_BYTES, place.path())?;
+        let mut listening = true;
+        sled.each_block(|first, block| {
+            let message = match block {
+                Ok(frames) => Message::Block(first, frames),
+                Err(error) => {
+                    let finding = StoreFinding::of(kind::SLED, &self.path, &error);
+                    Message::Found(StoreFinding { file: self.path.clone(), ..finding })
+                }
+            };
+            listening = self.sender.send(message).is_ok();
+            listening
+        })?;
+        if listening {
+            // An error that nobody hears ends the walk.
+            sled.each_mark(|index, hash| {
+                self.sender.send(Message::Mark(index, hash)).map_err(|_| Error::Halted)
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! The real store: a journal that commits are synced to, a tail in memory, blocks in sled.
+//!
+//! ```text
+//! append, sync --> journal/   one write and one fdatasync a commit   (journal, scan)
+//!              --> tail       what sled does not hold yet            (tail)
+//!              --> HEAD       how far; moved after the sync          (head)
+//!   behind that, on a thread of its own                              (sealer)
+//!                  sled/      blocks of 16 frames, marks             (store::sled)
+//!                  archive/   full journals, compressed              (archive)
+//! ```
+//!
+//! **What sled holds is always elsewhere too**: archive and journals together hold every frame,
+//! so sled can be built anew ([`rebuild`]). What was lost is told by `HEAD` and by the groups of
+//! the journal. Start reading at [`DiskStore`], then `writer`, `sealer`, `open`.
+
+mod archive;
+mod cold;
+mod create;
+mod dir;
+mod erase;
+mod head;
+pub mod inspect;
+mod journal;
+mod node;
+mod open;
+mod options;
+mod reader;
+mod rebuild;
+mod scan;
+mod sealer;
+mod sector;
+mod shared;
+mod snapshots;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use crate::{
+    ids::{Head, Seq},
+    store::{Error, FrameLog, Group, Mark, Rewrite},
+};
+use shared::{Sealing, Shared, lock};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, atomic::Ordering},
+    thread::JoinHandle,
+};
+
+pub use head::{HeadRecord, Slot};
+pub use node::{Identity, NOTE_BYTES, Role};
+pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Steps};
+pub use rebuild::{Replay, rebuild};
+pub use snapshots::DiskSnapshots;
+
+/// A log in a directory. See the module for its files, [`FrameLog`] for its promises.
+///
+/// Dropping it without [`close`](FrameLog::close) loses nothing that was written; the next
+/// opening then takes longer.
+#[derive(Debug)]
+pub struct DiskStore {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl DiskStore {
+    /// Makes a ledger in `path`, which must not exist or be empty. Durable when it returns;
+    /// stopped half way, it leaves what the next `create` clears away and what no `open` accepts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`], [`Error::UnsafeDir`], [`Error::InUse`], [`Error::Full`],
+    /// [`Error::Io`], [`Error::Engine`].
+    pub fn create(
+        path: impl AsRef<Path>,
+        options: &DiskOptions,
+        identity: Identity,
+    ) -> Result<Self, Error> {
+        let store = Self::over(create::create(path.as_ref(), options, identity)?);
+        store.resume(Vec::new())?;
+        Ok(store)
+    }
+
+    /// Opens the ledger in `path`: reads the journals, drops what was torn by a crash, and holds
+    /// journals, `HEAD` and sled against each other. Nothing is sealed before
+    /// [`resume`](FrameLog::resume).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::UnsafeDir`], [`Error::InUse`], and the findings
+    /// [`Error::Damaged`], [`Error::LostTail`], [`Error::Engine`] and
+    /// [`Error::UnsupportedFormat`], after which no file was changed, except that sled may have
+    /// written to its own before it failed.
+    pub fn open(path: impl AsRef<Path>, options: &DiskOptions) -> Result<Self, Error> {
+        Ok(Self::over(open::open(path.as_ref(), options)?))
+    }
+
+    fn over(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), thread: Mutex::new(None) }
+    }
+
+    /// Who this copy of the ledger is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        *lock(&self.shared.identity)
+    }
+
+    /// Changes who this copy is, durably before it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] or [`Error::Io`]: then the old identity stays.
+    pub fn set_identity(&self, identity: Identity) -> Result<(), Error> {
+        self.shared.check_running()?;
+        let mut current = lock(&self.shared.identity);
+        dir::write_atomically(&self.shared.root.join(node::FILE), &identity.encode())?;
+        *current = identity;
+        Ok(())
+    }
+
+    /// The saved states of this ledger.
+    #[must_use]
+    pub fn snapshots(&self) -> DiskSnapshots {
+        DiskSnapshots::of(&self.shared.root)
+    }
+
+    /// Where the ledger is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.root
+    }
+
+    fn stop_thread(&self) {
+        lock(&self.shared.call).stop = true;
+        self.shared.called.notify_all();
+        if let Some(thread) = lock(&self.thread).take() {
+            // It catches what sled throws; if it panicked all the same, sealing has stopped.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl FrameLog for DiskStore {
+    fn written(&self) -> Head {
+        self.shared.progress().record.written
+    }
+
+    fn synced(&self) -> Head {
+        self.shared.progress().record.synced
+    }
+
+    fn append(&self, group: Group<'_>) -> Result<(), Error> {
+        self.shared.append(group)
+    }
+
+    fn sync(&self) -> Result<Head, Error> {
+        self.shared.sync()
+    }
+
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        self.shared.read(from, bytes_max)
+    }
+
+    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        self.shared.mark(index)
+    }
+
+    fn sealed(&self) -> Head {
+        self.shared.progress().record.sealed
+    }
+
+    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
+        self.shared.check_running()?;
+        lock(&self.shared.tail).add_marks(&marks);
+        let mut sealing = lock(&self.shared.sealing);
+        if *sealing != Sealing::Waiting {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new()
+            .name("taskledger-sealer".to_owned())
+            .spawn(move || shared.seal_until_stopped())
+            .map_err(|source| Error::Io { during: "start a thread", path: None, source })?;
+        *lock(&self.thread) = Some(thread);
+        *sealing = Sealing::Running;
+        self.shared.seals.store(true, Ordering::SeqCst);
+        drop(sealing);
+        self.shared.wake();
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<(), Error> {
+        self.shared.check_running()?;
+        self.shared.checkpoint()
+    }
+
+    fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        self.shared.erase(upto, rewrite)
+    }
+
+    fn erased_upto(&self) -> Option<Seq> {
+        Seq::new(self.shared.progress().record.erased_upto)
+    }
+
+    fn reserved(&self) -> u64 {
+        self.shared.progress().record.reserved
+    }
+
+    fn reserve(&self, number: u64) -> Result<(), Error> {
+        self.shared.reserve(number)
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        if self.shared.closed.load(Ordering::SeqCst) {
+            return Err(Error::Halted);
+        }
+        let synced = self.shared.sync();
+        let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.checkpoint_if_resumed());
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.stop_thread();
+        let spare = lock(&self.shared.journals).spare.take();
+        spare.into_iter().for_each(journal::Spare::discard);
+        // sled lets go of its lock when the last handle is gone; then ours may be taken.
+        drop(lock(&self.shared.engine).take());
+        drop(lock(&self.shared.lock).take());
+        synced.and(sealed)
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        self.stop_thread();
+    }
+}

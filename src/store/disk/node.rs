@@ -1,0 +1,140 @@
+//! `NODE`: which ledger this is a copy of, which copy it is, and what it may do.
+//!
+//! Written rarely and always durably. Its presence is what makes a directory a ledger.
+
+use super::{
+    dir,
+    sector::{self, Bytes, Sector},
+};
+use crate::{
+    ids::{Epoch, LedgerId, NodeId},
+    store::Error,
+};
+use std::path::Path;
+
+pub(super) const FILE: &str = "NODE";
+const MAGIC: [u8; 8] = *b"TLNODE\r\n";
+
+/// What a node may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It may append.
+    Primary,
+    /// It follows a primary.
+    Standby,
+}
+
+/// Who this copy of the ledger is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// This copy of it.
+    pub node: NodeId,
+    /// What it may do.
+    pub role: Role,
+    /// The epoch that ended its being a primary, if one did.
+    pub sealed: Option<Epoch>,
+    /// The epoch below which it promised to acknowledge nothing.
+    pub promised: Option<Epoch>,
+    /// What the ledger keeps beside its name; zeros at first.
+    pub note: [u8; NOTE_BYTES],
+}
+
+/// Bytes that a ledger may keep in [`Identity::note`].
+pub const NOTE_BYTES: usize = 64;
+
+impl Identity {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        body.extend_from_slice(&self.ledger.0);
+        body.extend_from_slice(&self.node.0);
+        body.push(match self.role {
+            Role::Primary => 0,
+            Role::Standby => 1,
+        });
+        for epoch in [self.sealed, self.promised] {
+            body.push(u8::from(epoch.is_some()));
+            let epoch = epoch.unwrap_or(Epoch { number: 0, nonce: 0 });
+            body.extend_from_slice(&epoch.number.to_le_bytes());
+            body.extend_from_slice(&epoch.nonce.to_le_bytes());
+        }
+        body.extend_from_slice(&self.note);
+        sector::encode(MAGIC, &body)
+    }
+
+    fn decode(mut body: Bytes<'_>) -> Option<Self> {
+        Some(Self {
+            ledger: LedgerId(body.array()?),
+            node: NodeId(body.array()?),
+            role: match body.u8()? {
+                0 => Role::Primary,
+                1 => Role::Standby,
+                _ => return None,
+            },
+            sealed: epoch(&mut body).ok()?,
+            promised: epoch(&mut body).ok()?,
+            note: body.array()?,
+        })
+    }
+}
+
+/// An epoch, if there is one; the error is that the bytes are no such thing.
+fn epoch(body: &mut Bytes<'_>) -> Result<Option<Epoch>, ()> {
+    let (there, number, nonce) = (body.u8(), body.u64().ok_or(())?, body.u64().ok_or(())?);
+    match there {
+        Some(0) => Ok(None),
+        Some(1) => Ok(Some(Epoch { number, nonce })),
+        _ => Err(()),
+    }
+}
+
+/// Reads `NODE`.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] if there is no ledger here, [`Error::Damaged`] if there is one and only
+/// this file is missing or bad, [`Error::UnsupportedFormat`].
+pub(super) fn read(root: &Path) -> Result<Identity, Error> {
+    let path = root.join(FILE);
+    let Some(bytes) = dir::read_small(&path)? else {
+        if root.join("HEAD").exists() && !root.join("NODE.tmp").exists() {
+            let detail = "it is missing, though the other files of a ledger are here".to_owned();
+            return Err(Error::Damaged { seq: None, file: path, detail });
+        }
+        return Err(Error::NotFound { path: root.to_owned() });
+    };
+    let identity = match sector::decode(MAGIC, &bytes) {
+        Sector::Newer(found) => return Err(dir::newer(&path, found)),
+        Sector::Valid(body) if bytes.len() == sector::SECTOR => Identity::decode(body),
+        Sector::Valid(_) | Sector::Blank | Sector::Bad => None,
+    };
+    identity.ok_or_else(|| Error::Damaged {
+        seq: None,
+        file: path,
+        detail: "its checksum does not hold".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_reads_back_as_it_was_written() {
+        let root = tempfile::tempdir().unwrap();
+        let epoch = Epoch { number: 3, nonce: 9 };
+        for (sealed, promised) in [(None, None), (Some(epoch), None), (None, Some(epoch))] {
+            let identity = Identity {
+                ledger: LedgerId([1; 16]),
+                node: NodeId([2; 16]),
+                role: Role::Standby,
+                sealed,
+                promised,
+                note: [5; NOTE_BYTES],
+            };
+            dir::write_atomically(&root.path().join(FILE), &identity.encode()).unwrap();
+            assert_eq!(read(root.path()).unwrap(), identity);
+        }
+    }
+}

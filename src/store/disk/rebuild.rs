@@ -1,0 +1,211 @@
+//! Building sled anew from archive and journals, in a directory of its own.
+//!
+//! Nothing depends on sled being whole: what is here reads every frame from where it was synced
+//! to, and the old directory is not even looked at. `HEAD` says which directory counts, so the
+//! change from one to the other is one write.
+
+use super::{
+    archive::{self, Archive},
+    dir::{self, Lock},
+    head::{HeadFile, HeadRecord},
+    node::{self, Identity},
+    open::{FoundJournals, remove_other_engines},
+    options::DiskOptions,
+    scan::Scan,
+    sector::wide,
+    shared::{engine_path, next_after},
+    tail::BLOCK,
+};
+use crate::{
+    ids::{Head, Root, Seq},
+    store::{Error, Mark, sled::Sled},
+};
+use std::path::Path;
+
+/// What knows the hash tree, which the store does not.
+pub trait Replay {
+    /// Takes the next frame, and answers the marks that it completes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the frame from being one of this log; the rebuild then ends with it.
+    fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<Mark>, Error>;
+
+    /// The root over the frames so far.
+    fn root(&self) -> Root;
+}
+
+/// Replaces the sled of the ledger in `path` by one built from archive and journals, and answers
+/// how far it reaches. The ledger must not be open. O(all bytes).
+///
+/// The roots that `replay` computes are held against those that archives, journals and `HEAD`
+/// name. Stopped half way, the old sled is still in use, and the rebuild is done again.
+///
+/// # Errors
+///
+/// - [`Error::Damaged`], [`Error::LostTail`] if archive and journals do not hold the whole log:
+///   nothing is changed.
+/// - As [`super::DiskStore::open`], but for what concerns sled.
+pub fn rebuild(
+    path: impl AsRef<Path>,
+    options: &DiskOptions,
+    replay: &mut dyn Replay,
+) -> Result<Head, Error> {
+    let root = path.as_ref();
+    dir::check_safe(root)?;
+    let identity = node::read(root)?;
+    let _lock = Lock::take(root)?;
+    let (mut head_file, mut record) = HeadFile::open(root)?;
+    let source = Source::open(root, &identity, &record)?;
+
+    remove_other_engines(root, record.engine)?;
+    let mut builder = Builder::create(root, record.engine + 1, options)?;
+    let head = source.replay(&mut |seq, frame| {
+        let marks = replay.push(seq, frame)?;
+        builder.push(frame, &marks)?;
+        Ok(replay.root())
+    })?;
+    source.sync()?;
+    drop(builder.finish()?);
+    options.steps.at("sled built");
+
+    record.engine += 1;
+    (record.written, record.synced, record.sealed) = (head, head, head);
+    let handle = head_file.handle()?;
+    for _ in 0..2 {
+        head_file.write(&record)?;
+        handle.sync_data().map_err(dir::at("sync", &root.join("HEAD")))?;
+        options.steps.at("HEAD names the new sled");
+    }
+    remove_other_engines(root, record.engine)?;
+    Ok(head)
+}
+
+/// Takes the next frame and answers the root after it.
+type Push<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<Root, Error>;
+
+/// Every frame of a log, where it was synced to.
+struct Source {
+    archives: Vec<Archive>,
+    journals: FoundJournals,
+}
+
+impl Source {
+    /// Opens archives and journals and finds out whether they hold the whole log.
+    fn open(root: &Path, identity: &Identity, record: &HeadRecord) -> Result<Self, Error> {
+        let mut behind = Head::EMPTY;
+        let mut archives = Vec::new();
+        for path in archive::list(root)? {
+            let archive = Archive::open(&path)?;
+            if archive.span.ledger != identity.ledger || archive.span.before != behind {
+                let detail = format!("it does not follow event {}", behind.size);
+                let seq = Some(next_after(behind.size));
+                return Err(Error::Damaged { seq, file: path, detail });
+            }
+            behind = archive.span.after;
+            archives.push(archive);
+        }
+        let journals = FoundJournals::read(root, identity, record, behind)?;
+        Ok(Self { archives, journals })
+    }
+
+    /// Gives every frame to `push`, which answers the root after it, and holds that against the
+    /// roots that the files name. Answers the end of the log.
+    fn replay(&self, push: Push<'_>) -> Result<Head, Error> {
+        let mut after = Head::EMPTY;
+        let mut add = |seq: Seq, frame: &[u8]| -> Result<Head, Error> {
+            Ok(Head { size: seq.get(), root: push(seq, frame)? })
+        };
+        for archive in &self.archives {
+            for chunk in 0..archive.chunks() {
+                for (seq, frame) in archive.numbered(chunk)? {
+                    after = add(seq, &frame)?;
+                }
+            }
+            agree(after, archive.span.after, &archive.path)?;
+        }
+        for scan in &self.journals.scans {
+            let from = after.size;
+            for group in scan.groups.iter().filter(|group| group.after.size > from) {
+                for (seq, frame) in scan.frames_of(group).filter(|(seq, _)| seq.get() > from) {
+                    after = add(seq, frame)?;
+                }
+                agree(after, group.after, &scan.path)?;
+            }
+        }
+        Ok(after)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.journals.scans.iter().try_for_each(Scan::sync)
+    }
+}
+
+/// Refuses a root that is not the one that a file names.
+fn agree(computed: Head, named: Head, file: &Path) -> Result<(), Error> {
+    if computed == named {
+        return Ok(());
+    }
+    Err(Error::Damaged {
+        seq: named.seq(),
+        file: file.to_owned(),
+        detail: format!("it names root {}, but its frames give {}", named.root, computed.root),
+    })
+}
+
+/// A sled that is being built; in use only once `HEAD` names it.
+pub(super) struct Builder {
+    sled: Sled,
+    size: u64,
+    block: Vec<Vec<u8>>,
+    marks: Vec<Mark>,
+}
+
+impl Builder {
+    /// Begins an empty one in the directory number `engine`, clearing what was left there.
+    pub(super) fn create(root: &Path, engine: u64, options: &DiskOptions) -> Result<Self, Error> {
+        let path = engine_path(root, engine);
+        dir::create_dir(&root.join(dir::SLED))?;
+        dir::remove_tree(&path)?;
+        dir::create_dir(&path)?;
+        let sled = Sled::create(&path, options.cache_bytes)?;
+        Ok(Self { sled, size: 0, block: Vec::new(), marks: Vec::new() })
+    }
+
+    /// Adds the next frame and the marks that it completes.
+    pub(super) fn push(&mut self, frame: &[u8], marks: &[Mark]) -> Result<(), Error> {
+        self.block.push(frame.to_vec());
+        self.marks.extend_from_slice(marks);
+        if wide(self.block.len()) == BLOCK { self.put() } else { Ok(()) }
+    }
+
+    fn put(&mut self) -> Result<(), Error> {
+        self.sled.put_block(next_after(self.size), &self.block, &self.marks)?;
+        self.size += wide(self.block.len());
+        self.block.clear();
+        self.marks.clear();
+        Ok(())
+    }
+
+    /// Takes over every mark of another one.
+    pub(super) fn copy_marks(&self, from: &Sled) -> Result<(), Error> {
+        let mut batch = Vec::new();
+        from.each_mark(|index, hash| {
+            batch.push(Mark { seq: Seq::FIRST, index, hash });
+            if batch.len() < 64 {
+                return Ok(());
+            }
+            self.sled.put_marks(&std::mem::take(&mut batch))
+        })?;
+        self.sled.put_marks(&batch)
+    }
+
+    /// Stores what is left and makes all of it durable.
+    pub(super) fn finish(mut self) -> Result<Sled, Error> {
+        if !self.block.is_empty() {
+            self.put()?;
+        }
+        self.sled.sync()?;
+        Ok(self.sled)
+    }
+}

@@ -1,0 +1,156 @@
+//! How the store writes small records: one 512-byte sector, which a disk writes whole or not at
+//! all, with magic, format and checksum at places that no later format will move.
+//!
+//! Also the reading of numbers out of bytes that may be anything.
+
+use crate::ids::{Head, Root};
+
+/// What a disk writes as one.
+pub(super) const SECTOR: usize = 512;
+/// The format of every file of the store.
+pub(super) const FORMAT: u32 = 1;
+const CRC_AT: usize = SECTOR - 4;
+
+/// What a sector turned out to be.
+#[derive(Debug)]
+pub(super) enum Sector<'a> {
+    /// Zeros: never written.
+    Blank,
+    /// Neither zeros nor a record.
+    Bad,
+    /// A record of a later format.
+    Newer(u32),
+    /// A record.
+    Valid(Bytes<'a>),
+}
+
+/// The sector that holds `body`.
+pub(super) fn encode(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
+    let mut sector = Vec::with_capacity(SECTOR);
+    sector.extend_from_slice(&magic);
+    sector.extend_from_slice(&FORMAT.to_le_bytes());
+    sector.extend_from_slice(body);
+    assert!(sector.len() <= CRC_AT, "a record of the store fits a sector");
+    sector.resize(CRC_AT, 0);
+    sector.extend_from_slice(&crc32c::crc32c(&sector).to_le_bytes());
+    sector
+}
+
+/// What the first sector of `bytes` holds.
+pub(super) fn decode(magic: [u8; 8], bytes: &[u8]) -> Sector<'_> {
+    let Some(sector) = bytes.get(..SECTOR) else { return Sector::Bad };
+    if is_zero(sector) {
+        return Sector::Blank;
+    }
+    let (kept, crc) = sector.split_at(CRC_AT);
+    let mut body = Bytes(kept);
+    if Bytes(crc).u32() != Some(crc32c::crc32c(kept)) || body.array() != Some(magic) {
+        return Sector::Bad;
+    }
+    match body.u32() {
+        Some(FORMAT) => Sector::Valid(body),
+        Some(found) if found > FORMAT => Sector::Newer(found),
+        _ => Sector::Bad,
+    }
+}
+
+/// Whether there is nothing but zeros.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    // Words first: this runs over whole journals.
+    let (words, rest) = bytes.as_chunks::<64>();
+    words.iter().all(|word| *word == [0; 64]) && rest.iter().all(|byte| *byte == 0)
+}
+
+/// Bytes that are read from the front; `None` when there are not enough.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    pub(super) fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn root(&mut self) -> Option<Root> {
+        self.array().map(Root)
+    }
+
+    pub(super) fn head(&mut self) -> Option<Head> {
+        Some(Head { size: self.u64()?, root: self.root()? })
+    }
+}
+
+/// `size` and root, as they are read by [`Bytes::head`].
+pub(super) fn put_head(to: &mut Vec<u8>, head: Head) {
+    to.extend_from_slice(&head.size.to_le_bytes());
+    to.extend_from_slice(&head.root.0);
+}
+
+/// A length in memory as the number that is written to disk.
+pub(super) fn wide(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// A number from disk as a length in memory; far too long if it does not fit.
+pub(super) fn narrow(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// A length below 4 GiB as it is written to disk.
+///
+/// # Panics
+///
+/// If it is not: whoever writes has checked a far lower limit.
+pub(super) fn short(length: usize) -> u32 {
+    let Ok(short) = u32::try_from(length) else { panic!("{length} bytes are over every limit") };
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAGIC: [u8; 8] = *b"TLTEST\r\n";
+
+    #[test]
+    fn a_record_survives_and_any_flipped_bit_is_seen() {
+        let sector = encode(MAGIC, b"body");
+        assert!(
+            matches!(decode(MAGIC, &sector), Sector::Valid(body) if body.0.starts_with(b"body"))
+        );
+        for bit in 0..SECTOR * 8 {
+            let mut flipped = sector.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(decode(MAGIC, &flipped), Sector::Bad), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_later_format_is_told_from_damage() {
+        let mut sector = encode(MAGIC, b"");
+        sector[8..12].copy_from_slice(&7_u32.to_le_bytes());
+        sector.truncate(CRC_AT);
+        let crc = crc32c::crc32c(&sector).to_le_bytes();
+        sector.extend_from_slice(&crc);
+        assert!(matches!(decode(MAGIC, &sector), Sector::Newer(7)));
+        assert!(matches!(decode(MAGIC, &[0; SECTOR]), Sector::Blank));
+        assert!(matches!(decode(MAGIC, b"short"), Sector::Bad));
+    }
+}

@@ -1,0 +1,175 @@
+//! The frames and marks that are not yet in sled, in memory. Reads look here first.
+//!
+//! Always begins with the first frame of a block, so that a block that is sealed half full can be
+//! sealed again when it is whole.
+
+use crate::{
+    ids::Seq,
+    store::{Group, Mark, Rewrite},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+/// How many frames are one stored value.
+pub(super) const BLOCK: u64 = 16;
+
+/// The frame before the block of the frame after `size`: a multiple of 16.
+pub(super) fn block_start(size: u64) -> u64 {
+    size - size % BLOCK
+}
+
+/// A frame that is shared instead of copied.
+pub(super) type SharedFrame = Arc<[u8]>;
+
+/// One block, whole or not, to be sealed.
+#[derive(Debug)]
+pub(super) struct Unsealed {
+    pub(super) first: Seq,
+    pub(super) frames: Vec<SharedFrame>,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// What waits to be sealed.
+#[derive(Debug)]
+pub(super) struct Tail {
+    /// The size of the log before the first frame here; a multiple of 16.
+    start: u64,
+    frames: VecDeque<SharedFrame>,
+    bytes: usize,
+    marks: BTreeMap<u64, Mark>,
+    /// The marks by the frame that completes them.
+    marks_by_seq: BTreeSet<(Seq, u64)>,
+}
+
+impl Tail {
+    /// An empty tail behind `start` events.
+    pub(super) fn new(start: u64) -> Self {
+        assert_eq!(start % BLOCK, 0, "the tail begins with a block");
+        Self {
+            start,
+            frames: VecDeque::new(),
+            bytes: 0,
+            marks: BTreeMap::new(),
+            marks_by_seq: BTreeSet::new(),
+        }
+    }
+
+    /// The size of the log before the first frame here.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The size of the log up to the last frame here.
+    pub(super) fn size(&self) -> u64 {
+        self.start + super::sector::wide(self.frames.len())
+    }
+
+    /// Bytes of the frames here.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is less than a block, which nothing can make shorter.
+    pub(super) fn is_short(&self) -> bool {
+        self.size() - self.start < BLOCK
+    }
+
+    pub(super) fn push(&mut self, frame: &[u8]) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame.into());
+    }
+
+    pub(super) fn push_group(&mut self, group: &Group<'_>) {
+        group.frames.iter().for_each(|frame| self.push(frame));
+        self.add_marks(group.marks);
+    }
+
+    pub(super) fn add_marks(&mut self, marks: &[Mark]) {
+        self.marks.extend(marks.iter().map(|mark| (mark.index, *mark)));
+        self.marks_by_seq.extend(marks.iter().map(|mark| (mark.seq, mark.index)));
+    }
+
+    pub(super) fn mark(&self, index: u64) -> Option<[u8; 32]> {
+        self.marks.get(&index).map(|mark| mark.hash)
+    }
+
+    /// Frames from `from` on; `None` if it was sealed and let go.
+    pub(super) fn read(&self, from: Seq, bytes_max: usize) -> Option<Vec<SharedFrame>> {
+        let skip = super::sector::narrow(from.get().checked_sub(self.start + 1)?);
+        let mut bytes = 0;
+        let fitting = self.frames.iter().skip(skip).enumerate().take_while(|(index, frame)| {
+            bytes += frame.len();
+            *index == 0 || bytes <= bytes_max
+        });
+        Some(fitting.map(|(_, frame)| Arc::clone(frame)).collect())
+    }
+
+    /// The next block to seal, not reaching beyond `upto`; whole ones only unless `partial`.
+    pub(super) fn block(&self, after: u64, upto: u64, partial: bool) -> Option<Unsealed> {
+        let end = upto.min(self.size()).min(after + BLOCK);
+        if end <= after || (end - after < BLOCK && !partial) {
+            return None;
+        }
+        let skip = super::sector::narrow(after - self.start);
+        let count = super::sector::narrow(end - after);
+        let frames = self.frames.iter().skip(skip).take(count).map(Arc::clone).collect();
+        let complete = self.marks_by_seq.iter().take_while(|(seq, _)| seq.get() <= end);
+        let marks = complete.filter_map(|(_, index)| self.marks.get(index)).copied().collect();
+        Some(Unsealed { first: Seq::new(after + 1)?, frames, marks })
+    }
+
+    /// Lets go of what is in sled: the frames of whole blocks up to `size`, and these marks.
+    pub(super) fn sealed(&mut self, size: u64, marks: &[Mark]) {
+        while self.start < block_start(size) {
+            let Some(frame) = self.frames.pop_front() else { break };
+            self.bytes -= frame.len();
+            self.start += 1;
+        }
+        for mark in marks {
+            self.marks.remove(&mark.index);
+            self.marks_by_seq.remove(&(mark.seq, mark.index));
+        }
+    }
+
+    /// Replaces frames by what `rewrite` makes of them.
+    pub(super) fn rewrite(&mut self, rewrite: Rewrite<'_>) {
+        for (frame, number) in self.frames.iter_mut().zip(self.start + 1..) {
+            if let Some(new) = Seq::new(number).and_then(|seq| rewrite(seq, frame)) {
+                self.bytes = self.bytes - frame.len() + new.len();
+                *frame = new.into();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail_of(count: u8) -> Tail {
+        let mut tail = Tail::new(32);
+        (0..count).for_each(|byte| tail.push(&[byte; 10]));
+        tail
+    }
+
+    #[test]
+    fn only_whole_blocks_are_let_go() {
+        let mut tail = tail_of(20);
+        tail.sealed(52, &[]);
+        assert_eq!((tail.start(), tail.size(), tail.bytes()), (48, 52, 40));
+        assert!(tail.read(Seq::new(48).unwrap(), 1).is_none());
+        assert_eq!(tail.read(Seq::new(49).unwrap(), 1).unwrap().len(), 1);
+        assert_eq!(tail.read(Seq::new(49).unwrap(), 25).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_block_beyond_what_is_synced_is_not_given_out_to_be_sealed() {
+        let tail = tail_of(20);
+        assert!(tail.block(32, 47, false).is_none());
+        assert_eq!(tail.block(32, 47, true).unwrap().frames.len(), 15);
+        assert_eq!(tail.block(32, 52, false).unwrap().frames.len(), 16);
+        assert!(tail.block(48, 52, false).is_none());
+    }
+}

@@ -1,0 +1,261 @@
+//! The real store against crashes, faults and other people's files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test may stop at the first surprise"
+)]
+
+use super::*;
+use crate::{
+    ids::{LedgerId, NodeId, Root},
+    store::SnapshotStore,
+};
+use std::{fs, path::PathBuf, time::Duration};
+use tempfile::TempDir;
+
+mod conformance;
+mod crash;
+mod damage;
+mod erasing;
+mod inspecting;
+mod support;
+mod trouble;
+use support::*;
+
+#[test]
+fn what_was_written_is_there_again_after_a_drop_without_close() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 100);
+    store.sync().unwrap();
+    append_upto(&store, 103);
+    assert_eq!(store.synced(), head_at(100));
+    drop(store);
+    let store = reopened(dir.path());
+    assert_eq!(store.synced(), head_at(103));
+    assert_holds(&store, 103);
+}
+
+#[test]
+fn a_closed_store_is_sealed_and_does_nothing_more() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 100);
+    store.close().unwrap();
+    assert_eq!(store.sealed(), head_at(100));
+    assert!(matches!(append_group(&store, 101, 101), Err(Error::Halted)));
+    assert!(matches!(store.read(seq(1), 1), Err(Error::Halted)));
+    assert!(matches!(store.close(), Err(Error::Halted)));
+    // Its files can be opened while the value lives.
+    assert_holds(&reopened(dir.path()), 100);
+}
+
+#[test]
+fn full_journals_go_to_the_archive_and_reads_go_on() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    for upto in (100..=1500).step_by(100) {
+        append_upto(&store, upto);
+        store.sync().unwrap();
+    }
+    assert_holds(&store, 1500);
+    store.checkpoint().unwrap();
+    assert_eq!(store.sealed(), head_at(1500));
+    assert_eq!(journals(dir.path()).len(), 1);
+    assert!(archives(dir.path()).len() > 5);
+    assert_holds(&store, 1500);
+    drop(store);
+    let store = reopened(dir.path());
+    assert_holds(&store, 1500);
+    append_upto(&store, 1600);
+    store.close().unwrap();
+    assert_holds(&reopened(dir.path()), 1600);
+}
+
+#[test]
+fn several_journals_that_sled_does_not_hold_are_read_in_order() {
+    let dir = TempDir::new().unwrap();
+    let options = DiskOptions { seal_bytes: usize::MAX, ..small() };
+    let store = DiskStore::create(ledger(dir.path()), &options, identity()).unwrap();
+    store.stop_thread();
+    append_upto(&store, 700);
+    assert!(journals(dir.path()).len() > 2);
+    drop(store);
+    let store = reopened(dir.path());
+    assert_eq!(store.sealed(), Head::EMPTY);
+    assert_holds(&store, 700);
+    store.checkpoint().unwrap();
+    assert_eq!(journals(dir.path()).len(), 1);
+    assert_holds(&store, 700);
+}
+
+#[test]
+fn a_block_that_was_sealed_half_full_is_sealed_again() {
+    let dir = TempDir::new().unwrap();
+    let mut size = 0;
+    for more in [3, 20, 1, 16, 5, 40] {
+        let store = match size {
+            0 => created_with(dir.path(), &lazy()),
+            _ => reopened_with(dir.path(), &lazy()),
+        };
+        assert_holds(&store, size);
+        size += more;
+        append_upto(&store, size);
+        store.sync().unwrap();
+        store.checkpoint().unwrap();
+        assert_eq!(store.sealed(), head_at(size));
+        assert_holds(&store, size);
+    }
+}
+
+#[test]
+fn a_group_larger_than_a_journal_gets_one_of_its_own() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 10);
+    append_group(&store, 11, 1000).unwrap();
+    append_upto(&store, 1010);
+    store.sync().unwrap();
+    drop(store);
+    let store = reopened(dir.path());
+    assert_holds(&store, 1010);
+    store.close().unwrap();
+    assert_holds(&reopened(dir.path()), 1010);
+}
+
+#[test]
+fn an_append_waits_for_room_and_is_busy_when_there_is_none() {
+    let dir = TempDir::new().unwrap();
+    let options = DiskOptions {
+        tail_bytes_max: 20_000,
+        seal_bytes: usize::MAX,
+        busy_wait: Duration::from_millis(50),
+        ..lazy()
+    };
+    let store = created_with(dir.path(), &options);
+    // The sealing thread makes room, though nobody synced.
+    append_upto(&store, 500);
+    store.stop_thread();
+    let refused = (501..1000).find_map(|n| append_group(&store, n, n).err());
+    assert!(matches!(refused, Some(Error::Busy { max: 20_000, .. })), "{refused:?}");
+    assert!(append_group(&store, store.written().size + 1, store.written().size + 1).is_err());
+    // Nobody halts: when there is room again, appends go on.
+    store.checkpoint().unwrap();
+    let written = store.written().size;
+    append_upto(&store, written + 3);
+    assert_holds(&store, written + 3);
+}
+
+#[test]
+fn an_append_at_another_number_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 5);
+    for first in [1, 5, 7] {
+        let refused = append_group(&store, first, first).unwrap_err();
+        assert!(matches!(refused, Error::NotNext { next, .. } if next == seq(6)));
+    }
+    append_upto(&store, 6);
+    assert_holds(&store, 6);
+}
+
+#[test]
+fn a_reserved_number_outlives_the_process_and_never_falls() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    store.reserve(500).unwrap();
+    store.reserve(400).unwrap();
+    drop(store);
+    assert_eq!(reopened(dir.path()).reserved(), 500);
+}
+
+#[test]
+fn an_identity_is_kept_and_can_be_changed() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    assert_eq!(store.identity(), identity());
+    let standby = Identity { role: Role::Standby, ..identity() };
+    store.set_identity(standby).unwrap();
+    drop(store);
+    assert_eq!(reopened(dir.path()).identity(), standby);
+}
+
+#[test]
+fn one_ledger_is_open_once() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    let pid = std::process::id();
+    assert!(matches!(refused(dir.path()), Error::InUse { pid: found, .. } if found == pid));
+    drop(store);
+    reopened(dir.path()).close().unwrap();
+}
+
+#[test]
+fn nothing_is_created_where_something_is_and_nothing_opened_where_nothing_is() {
+    let dir = TempDir::new().unwrap();
+    assert!(matches!(refused(dir.path()), Error::NotFound { .. }));
+    fs::create_dir(ledger(dir.path())).unwrap();
+    created(dir.path()).close().unwrap();
+    let again = DiskStore::create(ledger(dir.path()), &small(), identity());
+    assert!(matches!(again, Err(Error::Exists { .. })));
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("letter"), b"mine").unwrap();
+    assert!(matches!(DiskStore::create(&other, &small(), identity()), Err(Error::Exists { .. })));
+    assert_eq!(files(&other).len(), 1, "not even a lock file is left");
+}
+
+#[test]
+fn a_directory_that_others_could_change_is_refused() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let dir = TempDir::new().unwrap();
+    created(dir.path()).close().unwrap();
+    let root = ledger(dir.path());
+    for (path, loose, tight) in [
+        (root.clone(), 0o755, 0o700),
+        (root.join("archive"), 0o711, 0o700),
+        (root.join("HEAD"), 0o666, 0o600),
+    ] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(loose)).unwrap();
+        assert!(matches!(refused(dir.path()), Error::UnsafeDir { path: at, .. } if at == path));
+        fs::set_permissions(&path, fs::Permissions::from_mode(tight)).unwrap();
+    }
+    let link = dir.path().join("link");
+    symlink(&root, &link).unwrap();
+    assert!(matches!(DiskStore::open(&link, &small()), Err(Error::UnsafeDir { .. })));
+    fs::rename(root.join("archive"), dir.path().join("elsewhere")).unwrap();
+    symlink(dir.path().join("elsewhere"), root.join("archive")).unwrap();
+    assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
+}
+
+#[test]
+fn every_file_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 1000);
+    store.snapshots().save(seq(1000), b"state").unwrap();
+    store.close().unwrap();
+    drop(reopened(dir.path()));
+    for (path, _) in files(&ledger(dir.path())) {
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn reads_go_on_when_sled_has_lost_a_block() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 700);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    let empty = TempDir::new().unwrap();
+    let sled = crate::store::sled::Sled::create(empty.path(), 1 << 20).unwrap();
+    *lock(&store.shared.engine) = Some(Arc::new(sled));
+    let frames = store.read(seq(40), 5000).unwrap();
+    assert_eq!(frames[0], frame_of(40));
+    assert!(frames.len() > 16);
+}

@@ -1,0 +1,216 @@
+//! A copy of the directory at every step of everything, opened as if the process had been killed
+//! there.
+
+use super::*;
+use std::sync::Mutex;
+
+/// Copies of a ledger, taken while it was at work.
+struct Images {
+    place: TempDir,
+    taken: Mutex<Vec<(&'static str, u64)>>,
+}
+
+impl Images {
+    /// Options under which `dir` is copied at every step.
+    fn of(dir: &Path, options: &DiskOptions) -> (Arc<Self>, DiskOptions) {
+        let place = TempDir::new().unwrap();
+        let images = Arc::new(Self { place, taken: Mutex::default() });
+        let (kept, from) = (Arc::clone(&images), ledger(dir));
+        let hook: Arc<dyn Fn(&'static str) + Send + Sync> = Arc::new(move |step| {
+            let mut taken = lock(&kept.taken);
+            copy(&from, &kept.place.path().join(taken.len().to_string()));
+            taken.push((step, 0));
+        });
+        let mut options = options.clone();
+        options.steps.hook = Some(hook);
+        (images, options)
+    }
+
+    /// Gives each copy to `check`, with the step at which it was taken.
+    fn each(&self, mut check: impl FnMut(&'static str, &Path)) -> Vec<&'static str> {
+        let steps: Vec<_> = lock(&self.taken).iter().map(|(step, _)| *step).collect();
+        for (number, step) in steps.iter().enumerate() {
+            let dir = TempDir::new().unwrap();
+            copy(&self.place.path().join(number.to_string()), &ledger(dir.path()));
+            check(step, dir.path());
+        }
+        steps
+    }
+}
+
+/// Opens a copy, checks that it holds a prefix, appends to it, and opens it again.
+fn assert_lives(step: &str, dir: &Path, at_least: u64) {
+    let store = reopened(dir);
+    let size = store.written().size;
+    assert!(size >= at_least, "{step}: only {size} of {at_least}");
+    assert_holds(&store, size);
+    append_upto(&store, size + 30);
+    store.close().unwrap();
+    assert_holds(&reopened(dir), size + 30);
+    let left = files(&ledger(dir));
+    assert!(!left.iter().any(|(path, _)| path.ends_with("NODE.tmp")), "{step}");
+}
+
+#[test]
+fn a_crash_at_any_step_of_rotation_and_store_checkpoint_loses_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (images, options) = Images::of(dir.path(), &small());
+    let store = created_with(dir.path(), &options);
+    // One thread, so that every copy is of one moment.
+    store.stop_thread();
+    let mut synced = 0;
+    for upto in [120, 240, 360, 480] {
+        append_upto(&store, upto);
+        store.sync().unwrap();
+        store.checkpoint().unwrap();
+        synced = upto;
+    }
+    drop(store);
+    let steps = images.each(|step, dir| {
+        if step.starts_with("creation") {
+            // Not a ledger yet, and no obstacle to making one.
+            assert!(matches!(refused(dir), Error::NotFound { .. }), "{step}");
+            created(dir).close().unwrap();
+        } else {
+            assert_lives(step, dir, 0);
+        }
+    });
+    for wanted in [
+        "creation begun",
+        "creation all but named",
+        "spare journal ready",
+        "journal header written",
+        "journal published",
+        "blocks in sled",
+        "sled synced",
+        "HEAD says sealed",
+        "archive half written",
+        "archive written",
+        "journal removed",
+    ] {
+        assert!(steps.contains(&wanted), "{wanted} is not among {steps:?}");
+    }
+    assert_eq!(reopened(dir.path()).written(), head_at(synced));
+}
+
+#[test]
+fn a_crash_at_any_step_of_opening_loses_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 300);
+    store.sync().unwrap();
+    drop(store);
+    fs::write(ledger(dir.path()).join("journal/spare-9.tmp"), b"half").unwrap();
+    let (images, options) = Images::of(dir.path(), &lazy());
+    drop(reopened_with(dir.path(), &options));
+    let steps = images.each(|step, dir| assert_lives(step, dir, 300));
+    assert_eq!(steps, ["opening sled", "leftovers removed", "torn end cut"]);
+}
+
+#[test]
+fn a_crash_at_any_step_of_erasing_leaves_a_log_that_can_be_erased_again() {
+    let dir = TempDir::new().unwrap();
+    let (images, options) = Images::of(dir.path(), &small());
+    let store = created_with(dir.path(), &options);
+    store.stop_thread();
+    append_upto(&store, 250);
+    store.sync().unwrap();
+    let before = lock(&images.taken).len();
+    store.erase(seq(250), &|at, _| (at == seq(100)).then(|| b"erased".to_vec())).unwrap();
+    drop(store);
+    let mut number = 0;
+    let steps = images.each(|step, dir| {
+        number += 1;
+        if number <= before {
+            return;
+        }
+        let store = reopened(dir);
+        assert_eq!(store.written(), head_at(250), "{step}");
+        assert_eq!(store.read(seq(99), 1).unwrap(), [frame_of(99)], "{step}");
+        store.erase(seq(250), &|at, _| (at == seq(100)).then(|| b"erased".to_vec())).unwrap();
+        assert_eq!(store.read(seq(100), 1).unwrap(), [b"erased"], "{step}");
+        assert_eq!(store.erased_upto(), Some(seq(250)), "{step}");
+        store.close().unwrap();
+        super::erasing::assert_gone(dir, &frame_of(100));
+    });
+    for wanted in [
+        "all in the archive",
+        "archive half rewritten",
+        "archive rewritten",
+        "sled built without the texts",
+        "HEAD names the sled without the texts",
+        "copies removed",
+    ] {
+        assert!(steps.contains(&wanted), "{wanted} is not among {steps:?}");
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_rebuild_leaves_a_log_that_can_be_rebuilt() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 400);
+    store.close().unwrap();
+    drop(store);
+    let (images, options) = Images::of(dir.path(), &small());
+    rebuild(ledger(dir.path()), &options, &mut Tree(0)).unwrap();
+    let steps = images.each(|step, dir| {
+        assert_holds(&reopened(dir), 400);
+        rebuild(ledger(dir), &small(), &mut Tree(0)).unwrap();
+        assert_lives(step, dir, 400);
+    });
+    assert_eq!(steps, ["sled built", "HEAD names the new sled", "HEAD names the new sled"]);
+}
+
+/// What loss of power may leave of a file: the old bytes, with any of the new sectors.
+fn torn(old: &[u8], new: &[u8], seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut left = old.to_vec();
+    left.resize(new.len(), 0);
+    for (to, from) in left.chunks_mut(512).zip(new.chunks(512)) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        if state.is_multiple_of(2) {
+            to[..from.len()].copy_from_slice(from);
+        }
+    }
+    left
+}
+
+#[test]
+fn loss_of_power_leaves_what_was_synced_and_a_prefix_of_the_rest() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 60);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    append_upto(&store, 100);
+    store.sync().unwrap();
+    let journal = journals(dir.path()).remove(0);
+    let head = ledger(dir.path()).join("HEAD");
+    let (journal_synced, head_synced) = (fs::read(&journal).unwrap(), fs::read(&head).unwrap());
+    append_upto(&store, 140);
+    store.shared.write_head().unwrap();
+    let (journal_new, head_new) = (fs::read(&journal).unwrap(), fs::read(&head).unwrap());
+    drop(store);
+
+    let mut sizes = std::collections::BTreeSet::new();
+    for seed in 0..40 {
+        let image = TempDir::new().unwrap();
+        copy(&ledger(dir.path()), &ledger(image.path()));
+        let place =
+            |path: &Path| ledger(image.path()).join(path.strip_prefix(ledger(dir.path())).unwrap());
+        fs::write(place(&journal), torn(&journal_synced, &journal_new, seed)).unwrap();
+        fs::write(place(&head), torn(&head_synced, &head_new, seed + 1000)).unwrap();
+        let store = reopened_with(image.path(), &lazy());
+        let size = store.written().size;
+        assert!((100..=140).contains(&size), "seed {seed}: {size}");
+        assert_holds(&store, size);
+        append_upto(&store, 150);
+        store.close().unwrap();
+        assert_holds(&reopened_with(image.path(), &lazy()), 150);
+        sizes.insert(size);
+    }
+    assert!(sizes.len() > 1, "every image is the same: {sizes:?}");
+}

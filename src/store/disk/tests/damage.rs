@@ -1,0 +1,345 @@
+//! What is found wrong at an opening, and that nothing is written when something is.
+
+use super::*;
+use std::os::unix::fs::FileExt;
+
+/// The files of a ledger but the one that every opening writes to.
+fn evidence(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = files(&ledger(dir));
+    found.retain(|(path, _)| !path.ends_with("LOCK"));
+    found
+}
+
+/// Opening is refused, and changes nothing.
+#[track_caller]
+fn refused_untouched(dir: &Path) -> Error {
+    let before = evidence(dir);
+    let error = refused(dir);
+    assert!(evidence(dir) == before, "something was written before {error}");
+    error
+}
+
+fn open_file(path: &Path) -> fs::File {
+    fs::OpenOptions::new().read(true).write(true).open(path).unwrap()
+}
+
+/// A ledger of `size` events in one journal, none of them sealed.
+fn unsealed(size: u64) -> (TempDir, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, size);
+    store.sync().unwrap();
+    drop(store);
+    let journal = journals(dir.path()).remove(0);
+    (dir, journal)
+}
+
+fn place_of(path: &Path, text: &str) -> u64 {
+    let bytes = fs::read(path).unwrap();
+    bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap() as u64
+}
+
+fn flip(path: &Path, place: u64) {
+    let file = open_file(path);
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, place).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], place).unwrap();
+}
+
+#[test]
+fn a_group_that_was_never_synced_is_dropped_when_torn_and_the_rest_is_zeroed() {
+    let (dir, journal) = unsealed(50);
+    let store = reopened_with(dir.path(), &lazy());
+    append_group(&store, 51, 60).unwrap();
+    append_group(&store, 61, 62).unwrap();
+    drop(store);
+    flip(&journal, place_of(&journal, "frame 55 "));
+    let store = reopened_with(dir.path(), &lazy());
+    assert_holds(&store, 50);
+    let bytes = fs::read(&journal).unwrap();
+    let text = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(text(b"frame 50 ") && !text(b"frame 52 ") && !text(b"frame 61 "));
+    append_upto(&store, 70);
+    store.close().unwrap();
+    assert_holds(&reopened_with(dir.path(), &lazy()), 70);
+}
+
+#[test]
+fn a_bad_group_below_what_head_says_was_synced_is_damaged_there() {
+    let (dir, journal) = unsealed(50);
+    flip(&journal, place_of(&journal, "frame 20 "));
+    let error = refused_untouched(dir.path());
+    let Error::Damaged { seq: Some(at), .. } = error else { panic!("{error}") };
+    // The first event of its group.
+    assert!(at <= seq(20) && at > seq(13), "{at}");
+}
+
+#[test]
+fn a_bad_group_below_what_a_later_group_says_was_synced_is_damaged_too() {
+    let (dir, journal) = unsealed(50);
+    let store = reopened_with(dir.path(), &lazy());
+    append_group(&store, 51, 51).unwrap();
+    drop(store);
+    // After loss of power HEAD may be old: here it knows of nothing.
+    let head = ledger(dir.path()).join("HEAD");
+    fs::remove_file(&head).unwrap();
+    head::HeadFile::create(&ledger(dir.path()), &HeadRecord::NEW).unwrap();
+    flip(&journal, place_of(&journal, "frame 20 "));
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { seq: Some(_), .. }));
+}
+
+#[test]
+fn a_cut_journal_is_a_lost_tail() {
+    let (dir, journal) = unsealed(50);
+    open_file(&journal).set_len(place_of(&journal, "frame 40 ")).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::LostTail { .. } | Error::Damaged { .. }), "{error}");
+    open_file(&journal).set_len(4096).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::LostTail { expected: 50, found: 0 }), "{error}");
+    fs::remove_file(&journal).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::LostTail { expected: 50, found: 0 }), "{error}");
+}
+
+#[test]
+fn a_journal_cut_behind_its_groups_is_made_whole_again() {
+    let (dir, journal) = unsealed(50);
+    let length = fs::metadata(&journal).unwrap().len();
+    open_file(&journal).set_len(length - 100_000).unwrap();
+    drop(reopened_with(dir.path(), &lazy()));
+    assert_eq!(fs::metadata(&journal).unwrap().len(), length);
+}
+
+#[test]
+fn a_missing_journal_between_two_is_damage() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &small());
+    store.stop_thread();
+    append_upto(&store, 700);
+    store.sync().unwrap();
+    drop(store);
+    let journals = journals(dir.path());
+    fs::remove_file(&journals[1]).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::LostTail { .. }), "{error}");
+    fs::remove_file(&journals[0]).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == seq(1)), "{error}");
+}
+
+#[test]
+fn one_bad_slot_of_head_is_harmless_and_two_are_damage() {
+    let (dir, _) = unsealed(50);
+    let head = ledger(dir.path()).join("HEAD");
+    flip(&head, 20);
+    assert_holds(&reopened_with(dir.path(), &lazy()), 50);
+    flip(&head, 20);
+    flip(&head, 4096 + 20);
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+}
+
+#[test]
+fn a_head_that_names_another_root_is_damage() {
+    let (dir, _) = unsealed(50);
+    let head = ledger(dir.path()).join("HEAD");
+    let synced = Head { size: 50, root: Root([1; 32]) };
+    fs::remove_file(&head).unwrap();
+    let record = HeadRecord { synced, written: synced, ..HeadRecord::NEW };
+    head::HeadFile::create(&ledger(dir.path()), &record).unwrap();
+    assert!(matches!(
+        refused_untouched(dir.path()),
+        Error::Damaged { seq: Some(at), .. } if at == seq(50)
+    ));
+}
+
+#[test]
+fn a_file_of_a_later_format_is_refused() {
+    let (dir, journal) = unsealed(50);
+    let root = ledger(dir.path());
+    for path in [root.join("NODE"), root.join("HEAD"), journal] {
+        let whole = fs::read(&path).unwrap();
+        let mut newer = whole.clone();
+        newer[8] = 9;
+        let crc = crc32c::crc32c(&newer[..508]);
+        newer[508..512].copy_from_slice(&crc.to_le_bytes());
+        fs::write(&path, newer).unwrap();
+        let error = refused_untouched(dir.path());
+        assert!(
+            matches!(&error, Error::UnsupportedFormat { path: at, found: 9, max: 1 } if *at == path),
+            "{error}"
+        );
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+#[test]
+fn a_node_file_that_is_lost_or_bad_is_damage_and_no_empty_place() {
+    let (dir, _) = unsealed(50);
+    let node = ledger(dir.path()).join("NODE");
+    let whole = fs::read(&node).unwrap();
+    flip(&node, 30);
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+    fs::remove_file(&node).unwrap();
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+    let again = DiskStore::create(ledger(dir.path()), &small(), identity());
+    assert!(matches!(again, Err(Error::Exists { .. })));
+    fs::write(&node, whole).unwrap();
+    assert_holds(&reopened_with(dir.path(), &lazy()), 50);
+}
+
+#[test]
+fn any_flipped_bit_of_a_journal_is_found_or_harmless() {
+    let (_dir, journal) = unsealed(12);
+    let whole = fs::read(&journal).unwrap();
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    for place in (0..4096).step_by(31).chain(4096..end + 40) {
+        flip(&journal, place);
+        match scan::Scan::read(&journal).and_then(|scan| scan.judge(12).map(|()| scan)) {
+            Ok(scan) => {
+                let frames: Vec<_> = scan.frames().map(|(_, frame)| frame.to_vec()).collect();
+                assert_eq!(frames, (1..=12).map(frame_of).collect::<Vec<_>>(), "byte {place}");
+            }
+            Err(Error::Damaged { .. }) => {}
+            Err(other) => panic!("byte {place}: {other}"),
+        }
+        fs::write(&journal, &whole).unwrap();
+    }
+}
+
+/// A ledger of 700 events, all of them sealed.
+fn sealed() -> (TempDir, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 700);
+    store.close().unwrap();
+    drop(store);
+    let sled = ledger(dir.path()).join("sled");
+    (dir, sled)
+}
+
+#[test]
+fn a_sled_that_is_missing_is_a_finding_and_is_rebuilt() {
+    let (dir, sled) = sealed();
+    fs::remove_dir_all(&sled).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::Damaged { seq: None, .. }), "{error}");
+    let head = rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap();
+    assert_eq!(head, head_at(700));
+    assert_holds(&reopened(dir.path()), 700);
+}
+
+#[test]
+fn a_sled_that_is_cut_or_emptied_is_a_finding_and_is_rebuilt() {
+    let (dir, sled) = sealed();
+    let db = sled.join("1/db");
+    let length = fs::metadata(&db).unwrap().len();
+    for cut in [0, 1, 600_000, length / 2] {
+        if cut < length {
+            open_file(&db).set_len(cut).unwrap();
+            let error = refused(dir.path());
+            assert!(
+                matches!(
+                    error,
+                    Error::LostTail { expected: 700, .. }
+                        | Error::Damaged { .. }
+                        | Error::Engine { .. }
+                ),
+                "cut at {cut}: {error}"
+            );
+        }
+    }
+    rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap();
+    let store = reopened(dir.path());
+    assert_holds(&store, 700);
+    append_upto(&store, 800);
+    store.close().unwrap();
+    assert_holds(&reopened(dir.path()), 800);
+}
+
+#[test]
+fn a_rebuild_takes_what_was_never_sealed_from_the_journal() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 500);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    append_upto(&store, 530);
+    store.sync().unwrap();
+    drop(store);
+    fs::remove_dir_all(ledger(dir.path()).join("sled")).unwrap();
+    rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap();
+    let store = reopened(dir.path());
+    assert_eq!(store.sealed(), head_at(530));
+    assert_holds(&store, 530);
+}
+
+#[test]
+fn a_rebuild_from_a_damaged_archive_changes_nothing() {
+    let (dir, _) = sealed();
+    let archive = archives(dir.path()).remove(1);
+    flip(&archive, 700);
+    let before = evidence(dir.path());
+    let error = rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap_err();
+    let first = archive::range_of(&archive).unwrap().0;
+    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
+    let mut after = evidence(dir.path());
+    after.retain(|(path, _)| !path.to_string_lossy().contains("sled/2"));
+    assert!(before == after);
+    // The sled that is in use is as good as it was.
+    assert_holds(&reopened(dir.path()), 700);
+    fs::remove_file(&archive).unwrap();
+    let error = rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap_err();
+    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
+}
+
+/// A tree that is not the one of the made-up log.
+struct Other;
+
+impl Replay for Other {
+    fn push(&mut self, _: Seq, _: &[u8]) -> Result<Vec<Mark>, Error> {
+        Ok(Vec::new())
+    }
+    fn root(&self) -> Root {
+        Root([3; 32])
+    }
+}
+
+#[test]
+fn a_rebuild_that_gives_another_root_is_refused() {
+    let (dir, _) = sealed();
+    let error = rebuild(ledger(dir.path()), &small(), &mut Other).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert_holds(&reopened(dir.path()), 700);
+}
+
+#[test]
+fn any_flipped_bit_of_sled_is_found_or_harmless_and_a_rebuild_mends_it() {
+    let (dir, sled) = sealed();
+    let db = sled.join("1/db");
+    let whole = fs::read(&db).unwrap();
+    let original = files(&sled);
+    let mut found = 0;
+    for number in 0..16 {
+        let image = TempDir::new().unwrap();
+        copy(&ledger(dir.path()), &ledger(image.path()));
+        let place = whole.len() / 16 * number + 77;
+        flip(&ledger(image.path()).join("sled/1/db"), place as u64);
+        match DiskStore::open(ledger(image.path()), &small()) {
+            // What sled has lost without a word is read from where it was before.
+            Ok(store) => {
+                for number in 1..=700 {
+                    assert_eq!(store.read(seq(number), 1).unwrap(), [frame_of(number)]);
+                }
+            }
+            Err(Error::LostTail { .. } | Error::Damaged { .. } | Error::Engine { .. }) => {
+                found += 1;
+            }
+            Err(other) => panic!("byte {place}: {other}"),
+        }
+        rebuild(ledger(image.path()), &small(), &mut Tree(0)).unwrap();
+        assert_holds(&reopened(image.path()), 700);
+    }
+    assert!(found > 0, "not one of these places matters");
+    assert!(files(&sled) == original);
+}

@@ -1,0 +1,101 @@
+//! After erasing, the old bytes are in no file, compressed or not.
+
+use super::*;
+
+/// Reads every file of the ledger, and all that is compressed in it, for the start of `frame`.
+#[track_caller]
+pub(super) fn assert_gone(dir: &Path, frame: &[u8]) {
+    let text = &frame[..20];
+    let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    for (path, bytes) in files(&ledger(dir)) {
+        assert!(!holds(&bytes), "{} holds it", path.display());
+        // Every zstd frame in the file, wherever it begins.
+        for place in 0..bytes.len() {
+            if bytes[place..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+                let unpacked = zstd::bulk::decompress(&bytes[place..], 4 << 20);
+                let unpacked = unpacked.or_else(|_| first_frame(&bytes[place..]));
+                assert!(!unpacked.is_ok_and(|bytes| holds(&bytes)), "{}", path.display());
+            }
+        }
+    }
+}
+
+fn first_frame(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut unpacked = Vec::new();
+    let mut reader = zstd::stream::read::Decoder::new(bytes)?.single_frame();
+    // What comes before a cut is evidence too.
+    let _ = reader.read_to_end(&mut unpacked);
+    Ok(unpacked)
+}
+
+#[test]
+fn erased_bytes_are_in_no_file_and_everything_else_is() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 600);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    append_upto(&store, 650);
+    store.snapshots().save(seq(600), &frame_of(3)).unwrap();
+    fs::write(ledger(dir.path()).join("quarantine/snap.1.generating"), frame_of(3)).unwrap();
+
+    let gone = [3, 300, 649].map(seq);
+    store.erase(seq(650), &|at, frame| gone.contains(&at).then(|| frame[..5].to_vec())).unwrap();
+    assert_eq!(store.erased_upto(), Some(seq(650)));
+    assert_eq!(store.written(), head_at(650));
+    append_upto(&store, 700);
+    store.close().unwrap();
+    drop(store);
+
+    for at in gone {
+        assert_gone(dir.path(), &frame_of(at.get()));
+    }
+    let store = reopened(dir.path());
+    assert_eq!(store.erased_upto(), Some(seq(650)));
+    for number in 1..=700 {
+        let whole = frame_of(number);
+        let wanted = if gone.contains(&seq(number)) { &whole[..5] } else { &whole };
+        assert_eq!(store.read(seq(number), 1).unwrap(), [wanted]);
+    }
+    for mark in (1..=700).filter_map(mark_of) {
+        assert_eq!(store.mark(mark.index).unwrap(), Some(mark.hash));
+    }
+    assert!(store.snapshots().list().unwrap().is_empty());
+}
+
+#[test]
+fn frames_behind_the_limit_stay() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 40);
+    store.erase(seq(20), &|_, _| Some(b"gone".to_vec())).unwrap();
+    assert_eq!(store.read(seq(20), 1).unwrap(), [b"gone"]);
+    assert_eq!(store.read(seq(21), 1).unwrap(), [frame_of(21)]);
+}
+
+#[test]
+fn readers_go_on_while_texts_are_erased() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(created(dir.path()));
+    append_upto(&store, 500);
+    store.sync().unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let reader = {
+        let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let mut reads = 0_u64;
+            while !stop.load(Ordering::SeqCst) || reads < 500 {
+                let number = reads % 500 + 1;
+                let found = store.read(seq(number), 1).unwrap();
+                assert!(found == [frame_of(number)] || found == [b"gone"], "frame {number}");
+                reads += 1;
+            }
+        })
+    };
+    for upto in [100, 200, 300] {
+        store.erase(seq(upto), &|_, _| Some(b"gone".to_vec())).unwrap();
+    }
+    stop.store(true, Ordering::SeqCst);
+    reader.join().unwrap();
+}

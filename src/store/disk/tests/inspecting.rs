@@ -1,0 +1,190 @@
+//! What an audit is shown of a ledger, whole or not.
+
+use super::*;
+use inspect::{Evidence, Inspection, SealedItem, StoreFinding, kind};
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A closed ledger of 700 events with archives and a journal that is not empty.
+fn whole() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 600);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    append_upto(&store, 700);
+    store.close().unwrap();
+    assert!(archives(dir.path()).len() > 2);
+    dir
+}
+
+/// The frames and the findings that archive and journals give.
+fn log_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, Vec<StoreFinding>) {
+    let inspection = Inspection::open(ledger(dir)).unwrap();
+    let mut frames = BTreeMap::new();
+    let mut findings = inspection.findings().to_vec();
+    findings.extend(inspection.log(&mut |evidence| {
+        match evidence {
+            Evidence::Frame { seq, bytes } => {
+                assert!(frames.insert(seq.get(), bytes.to_vec()).is_none(), "{seq} twice");
+            }
+            Evidence::Root { head, .. } => assert_eq!(head, head_at(head.size)),
+        }
+        ControlFlow::Continue(())
+    }));
+    (frames, findings)
+}
+
+fn sealed_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, u64, Vec<StoreFinding>) {
+    let (mut frames, mut marks, mut findings) = (BTreeMap::new(), 0, Vec::new());
+    for item in Inspection::open(ledger(dir)).unwrap().sealed(DEADLINE) {
+        match item {
+            Ok(SealedItem::Frame { seq, bytes }) => {
+                frames.insert(seq.get(), bytes);
+            }
+            Ok(SealedItem::Mark { index, hash }) => {
+                marks += 1;
+                assert_eq!(Some(hash), mark_of(index / 2 + 1).map(|mark| mark.hash));
+            }
+            Err(finding) => findings.push(finding),
+        }
+    }
+    (frames, marks, findings)
+}
+
+fn all(size: u64) -> BTreeMap<u64, Vec<u8>> {
+    (1..=size).map(|number| (number, frame_of(number))).collect()
+}
+
+fn flip(path: &Path, place: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[place] ^= 4;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_whole_ledger_shows_every_frame_twice_and_is_not_changed() {
+    let dir = whole();
+    let before = files(&ledger(dir.path()));
+    assert_eq!(log_of(dir.path()), (all(700), vec![]));
+    assert_eq!(sealed_of(dir.path()), (all(700), 700 / 16, vec![]));
+    let inspection = Inspection::open(ledger(dir.path())).unwrap();
+    assert_eq!(inspection.identity(), Some(identity()));
+    assert_eq!(inspection.head().unwrap().sealed, head_at(700));
+    assert!(files(&ledger(dir.path())) == before);
+}
+
+#[test]
+fn an_open_ledger_is_not_inspected() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    assert!(matches!(Inspection::open(ledger(dir.path())), Err(Error::InUse { .. })));
+    drop(store);
+    let inspection = Inspection::open(ledger(dir.path())).unwrap();
+    assert!(matches!(refused(dir.path()), Error::InUse { .. }));
+    drop(inspection);
+    drop(reopened(dir.path()));
+}
+
+#[test]
+fn a_damaged_archive_is_found_and_what_follows_is_still_shown() {
+    let dir = whole();
+    let archive = archives(dir.path()).remove(1);
+    let (first, last) = archive::range_of(&archive).unwrap();
+    flip(&archive, 600);
+    let (frames, findings) = log_of(dir.path());
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].kind, findings[0].seq), (kind::ARCHIVE, Some(first)));
+    let mut rest = all(700);
+    rest.retain(|number, _| *number < first.get() || *number > last.get());
+    assert_eq!(frames, rest);
+    fs::remove_file(&archive).unwrap();
+    let (frames, findings) = log_of(dir.path());
+    assert_eq!((findings[0].kind, findings[0].seq), (kind::GAP, Some(first)));
+    assert_eq!(frames, rest);
+}
+
+#[test]
+fn a_damaged_journal_is_found_at_its_event() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 60);
+    store.sync().unwrap();
+    drop(store);
+    let journal = journals(dir.path()).remove(0);
+    let bytes = fs::read(&journal).unwrap();
+    let place = bytes.windows(9).position(|window| window == b"frame 40 ").unwrap();
+    flip(&journal, place);
+    let (frames, findings) = log_of(dir.path());
+    assert_eq!(findings.len(), 1);
+    let next = *frames.keys().last().unwrap() + 1;
+    assert_eq!((findings[0].kind, findings[0].seq), (kind::JOURNAL, Some(seq(next))));
+    fs::remove_file(&journal).unwrap();
+    assert_eq!(log_of(dir.path()).1[0].kind, kind::LOST_TAIL);
+}
+
+#[test]
+fn harmless_oddities_are_named() {
+    let dir = whole();
+    let root = ledger(dir.path());
+    fs::write(root.join("archive/letter"), b"?").unwrap();
+    flip(&root.join("HEAD"), 30);
+    flip(&root.join("HEAD"), 3000);
+    let journal = journals(dir.path()).remove(0);
+    flip(&journal, 2000);
+    let end = fs::read(&journal).unwrap().len() - 3;
+    flip(&journal, end);
+    let (frames, findings) = log_of(dir.path());
+    assert_eq!(frames, all(700));
+    assert!(findings.iter().all(StoreFinding::is_harmless), "{findings:?}");
+    let kinds: Vec<_> = findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(
+        kinds,
+        [kind::STRAY_BYTES, kind::HEAD_SLOT, kind::UNKNOWN_FILE, kind::TORN_END, kind::STRAY_BYTES]
+    );
+    assert_holds(&reopened(dir.path()), 700);
+}
+
+#[test]
+fn no_damage_to_sled_gets_out_as_a_panic_or_as_a_wrong_frame() {
+    let dir = whole();
+    let db = ledger(dir.path()).join("sled/1/db");
+    let whole = fs::read(&db).unwrap();
+    for number in 0..12 {
+        flip(&db, whole.len() / 12 * number + 100);
+        // It may be silent about what it lost: an audit holds this against the log.
+        let (frames, _, _) = sealed_of(dir.path());
+        assert!(frames.iter().all(|(number, frame)| *frame == frame_of(*number)));
+        fs::write(&db, &whole).unwrap();
+    }
+    fs::remove_file(&db).unwrap();
+    let (frames, _, findings) = sealed_of(dir.path());
+    assert!(frames.is_empty());
+    assert_eq!(findings[0].kind, kind::SLED);
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_a_finding_and_the_end() {
+    let dir = whole();
+    let inspection = Inspection::open(ledger(dir.path())).unwrap();
+    let items: Vec<_> = inspection.sealed(Duration::ZERO).collect();
+    assert!(matches!(items.last(), Some(Err(finding)) if finding.kind == kind::SLED));
+}
+
+#[test]
+fn any_bytes_in_any_small_file_are_an_answer() {
+    let dir = whole();
+    let root = ledger(dir.path());
+    for name in ["NODE", "HEAD"] {
+        let path = root.join(name);
+        let whole = fs::read(&path).unwrap();
+        for bytes in [&b""[..], b"x", &whole[..100], &vec![0xff; 9000]] {
+            fs::write(&path, bytes).unwrap();
+            let (frames, findings) = log_of(dir.path());
+            assert_eq!(frames, all(700));
+            assert!(!findings.is_empty(), "{name}");
+        }
+        fs::write(&path, whole).unwrap();
+    }
+}

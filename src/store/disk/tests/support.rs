@@ -1,0 +1,174 @@
+//! A made-up log: every frame, root and mark follows from its number, so a test can say what a
+//! store must hold without keeping a copy.
+
+use super::*;
+
+pub(super) fn seq(number: u64) -> Seq {
+    Seq::new(number).unwrap()
+}
+
+/// The path of the ledger below a temporary directory.
+pub(super) fn ledger(dir: &Path) -> PathBuf {
+    dir.join("ledger")
+}
+
+/// Small files, no timer: a test sees every rotation and decides on every checkpoint.
+pub(super) fn small() -> DiskOptions {
+    DiskOptions {
+        journal_bytes: 32 << 10,
+        reserve_bytes: 4096,
+        cache_bytes: 1 << 20,
+        seal_bytes: 4 << 10,
+        checkpoint_every: None,
+        busy_wait: Duration::from_secs(5),
+        ..DiskOptions::default()
+    }
+}
+
+/// Rotates only when it must, and seals only when asked.
+pub(super) fn lazy() -> DiskOptions {
+    DiskOptions { journal_bytes: 1 << 20, seal_bytes: usize::MAX, ..small() }
+}
+
+pub(super) fn identity() -> Identity {
+    Identity {
+        ledger: LedgerId([7; 16]),
+        node: NodeId([8; 16]),
+        role: Role::Primary,
+        sealed: None,
+        promised: None,
+        note: [0; super::super::NOTE_BYTES],
+    }
+}
+
+pub(super) fn created(dir: &Path) -> DiskStore {
+    created_with(dir, &small())
+}
+
+pub(super) fn created_with(dir: &Path, options: &DiskOptions) -> DiskStore {
+    DiskStore::create(ledger(dir), options, identity()).unwrap()
+}
+
+pub(super) fn reopened(dir: &Path) -> DiskStore {
+    reopened_with(dir, &small())
+}
+
+pub(super) fn reopened_with(dir: &Path, options: &DiskOptions) -> DiskStore {
+    let store = DiskStore::open(ledger(dir), options).unwrap();
+    let (sealed, written) = (store.sealed().size, store.written().size);
+    store.resume((sealed + 1..=written).filter_map(mark_of).collect()).unwrap();
+    store
+}
+
+pub(super) fn refused(dir: &Path) -> Error {
+    DiskStore::open(ledger(dir), &small()).unwrap_err()
+}
+
+/// The frame with this number: 100 to 300 bytes that tell which it is.
+pub(super) fn frame_of(number: u64) -> Vec<u8> {
+    let text = format!("frame {number} of the log|");
+    text.as_bytes().iter().copied().cycle().take(100 + (number % 200) as usize).collect()
+}
+
+/// A stand-in for the root over the first `size` frames.
+pub(super) fn root_at(size: u64) -> Root {
+    let mut root = [0x5a; 32];
+    root[..8].copy_from_slice(&size.to_le_bytes());
+    if size == 0 { Root::EMPTY } else { Root(root) }
+}
+
+pub(super) fn head_at(size: u64) -> Head {
+    Head { size, root: root_at(size) }
+}
+
+/// Every 16th frame completes a hash.
+pub(super) fn mark_of(number: u64) -> Option<Mark> {
+    let hash = [(number % 251) as u8; 32];
+    number.is_multiple_of(16).then(|| Mark { seq: seq(number), index: number * 2 - 2, hash })
+}
+
+/// Appends frames in groups of one to seven, up to and including number `upto`.
+pub(super) fn append_upto(store: &DiskStore, upto: u64) {
+    let mut next = store.written().size + 1;
+    while next <= upto {
+        let last = upto.min(next + next % 7);
+        append_group(store, next, last).unwrap();
+        next = last + 1;
+    }
+}
+
+pub(super) fn append_group(store: &DiskStore, first: u64, last: u64) -> Result<(), Error> {
+    let frames: Vec<_> = (first..=last).map(frame_of).collect();
+    let marks: Vec<_> = (first..=last).filter_map(mark_of).collect();
+    store.append(Group { first: seq(first), frames: &frames, root: root_at(last), marks: &marks })
+}
+
+/// The store holds exactly the first `size` frames and their marks.
+#[track_caller]
+pub(super) fn assert_holds(store: &DiskStore, size: u64) {
+    assert_eq!(store.written(), head_at(size));
+    let mut next = 1;
+    while next <= size {
+        let frames = store.read(seq(next), 3000).unwrap();
+        assert!(!frames.is_empty(), "nothing at {next} of {size}");
+        for frame in frames {
+            assert_eq!(frame, frame_of(next), "frame {next}");
+            next += 1;
+        }
+    }
+    assert_eq!(next, size + 1);
+    assert!(store.read(seq(size + 1), 100).unwrap().is_empty());
+    for mark in (1..=size).filter_map(mark_of) {
+        assert_eq!(store.mark(mark.index).unwrap(), Some(mark.hash), "mark of {}", mark.seq);
+    }
+}
+
+/// The files below a directory, with their bytes.
+pub(super) fn files(place: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in dir::entries(place).unwrap() {
+        if entry.is_dir() {
+            found.extend(files(&entry));
+        } else {
+            let bytes = fs::read(&entry).unwrap();
+            found.push((entry, bytes));
+        }
+    }
+    found
+}
+
+pub(super) fn copy(from: &Path, to: &Path) {
+    dir::create_dir(to).unwrap();
+    for entry in dir::entries(from).unwrap() {
+        let target = to.join(entry.file_name().unwrap());
+        if entry.is_dir() {
+            copy(&entry, &target);
+        } else {
+            // What is renamed or removed meanwhile would not be there after a crash either.
+            let _ = fs::copy(&entry, &target);
+        }
+    }
+}
+
+pub(super) fn journals(dir: &Path) -> Vec<PathBuf> {
+    open::list_journals(&ledger(dir)).unwrap()
+}
+
+pub(super) fn archives(dir: &Path) -> Vec<PathBuf> {
+    archive::list(&ledger(dir)).unwrap()
+}
+
+/// What the caller of a rebuild brings: the roots and marks of the made-up log.
+pub(super) struct Tree(pub(super) u64);
+
+impl Replay for Tree {
+    fn push(&mut self, at: Seq, _frame: &[u8]) -> Result<Vec<Mark>, Error> {
+        assert_eq!(at.get(), self.0 + 1, "frames come in order");
+        self.0 += 1;
+        Ok(mark_of(self.0).into_iter().collect())
+    }
+
+    fn root(&self) -> Root {
+        root_at(self.0)
+    }
+}

@@ -1,0 +1,158 @@
+//! A disk that is full, and a device that fails.
+
+use super::*;
+use std::sync::atomic::AtomicBool;
+
+/// A store, and the switch that fills its disk.
+fn with_switch(dir: &Path) -> (DiskStore, Arc<AtomicBool>) {
+    let options = DiskOptions { checkpoint_every: Some(Duration::from_millis(1)), ..small() };
+    let full = Arc::clone(&options.steps.full);
+    (created_with(dir, &options), full)
+}
+
+#[test]
+fn on_a_full_disk_appends_are_refused_whole_and_accepted_again() {
+    let dir = TempDir::new().unwrap();
+    let (store, full) = with_switch(dir.path());
+    append_upto(&store, 20);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    full.store(true, Ordering::SeqCst);
+    // What is left of the journal, and of a spare, may still be used.
+    let refused = (21..2000).find_map(|n| append_group(&store, n, n).err()).unwrap();
+    assert!(matches!(refused, Error::Full { .. }), "{refused}");
+    assert!(refused.is_retryable());
+    let written = store.written().size;
+    assert!(matches!(append_group(&store, written + 1, written + 1), Err(Error::Full { .. })));
+    assert_holds(&store, written);
+    store.sync().unwrap();
+    assert!(matches!(store.checkpoint(), Err(Error::Full { .. })));
+
+    full.store(false, Ordering::SeqCst);
+    append_upto(&store, written + 500);
+    store.checkpoint().unwrap();
+    assert_holds(&store, written + 500);
+    store.close().unwrap();
+    assert_holds(&reopened(dir.path()), written + 500);
+}
+
+#[test]
+fn a_full_disk_can_be_opened_by_giving_up_the_reserve() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 20);
+    store.close().unwrap();
+    drop(store);
+    let root = ledger(dir.path());
+    let options = small();
+    options.steps.full.store(true, Ordering::SeqCst);
+    fs::remove_file(root.join("RESERVE")).unwrap();
+    let refused = DiskStore::open(&root, &options).unwrap_err();
+    assert!(matches!(refused, Error::Full { .. }), "{refused}");
+
+    fs::write(root.join("RESERVE"), vec![0; 4096]).unwrap();
+    // With it, the space that was missing is there.
+    let full = Arc::clone(&options.steps.full);
+    let mut options = options;
+    let reserve = root.join("RESERVE");
+    options.steps.hook = Some(Arc::new(move |step| {
+        if step == "opening sled" {
+            full.store(reserve.exists(), Ordering::SeqCst);
+        }
+    }));
+    let store = DiskStore::open(&root, &options).unwrap();
+    assert_holds(&store, 20);
+    assert!(root.join("RESERVE").exists(), "there is space again, so it is there again");
+}
+
+#[test]
+fn a_failed_write_ends_appending_and_not_reading() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 40);
+    store.sync().unwrap();
+    let journal = journals(dir.path()).remove(0);
+    lock(&store.shared.journal).redirect(fs::File::open(&journal).unwrap());
+    assert!(matches!(append_group(&store, 41, 41), Err(Error::Io { .. })));
+    assert!(matches!(append_group(&store, 41, 41), Err(Error::Halted)));
+    assert!(matches!(store.sync(), Err(Error::Halted)));
+    assert!(matches!(store.reserve(9), Err(Error::Halted)));
+    assert_holds(&store, 40);
+    drop(store);
+    assert_holds(&reopened(dir.path()), 40);
+}
+
+// A second sync may succeed although the data of the first is gone.
+#[test]
+fn a_failed_sync_is_never_tried_again() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 40);
+    store.sync().unwrap();
+    append_upto(&store, 45);
+    // A device that cannot be synced.
+    lock(&store.shared.journal).redirect(fs::File::open("/dev/null").unwrap());
+    assert!(matches!(store.sync(), Err(Error::Io { .. })));
+    assert!(matches!(store.sync(), Err(Error::Halted)));
+    assert!(matches!(append_group(&store, 46, 46), Err(Error::Halted)));
+    assert_eq!(store.synced(), head_at(40));
+    assert!(store.close().is_err());
+}
+
+#[test]
+fn when_sled_fails_commits_and_reads_go_on_and_sealing_does_not() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 300);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    let mut sealing = lock(&store.shared.sealing);
+    let failure = Error::Engine { during: "seal", detail: "it panicked".to_owned() };
+    store.shared.stopping::<()>(&mut sealing, Err(failure)).unwrap_err();
+    drop(sealing);
+    append_upto(&store, 400);
+    store.sync().unwrap();
+    assert!(matches!(store.checkpoint(), Err(Error::Engine { .. })));
+    assert_eq!(store.sealed(), head_at(300));
+    assert_holds(&store, 400);
+    drop(store);
+    let store = reopened(dir.path());
+    store.checkpoint().unwrap();
+    assert_eq!(store.sealed(), head_at(400));
+}
+
+#[test]
+fn modes_that_sled_chose_are_no_reason_to_refuse() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 40);
+    store.close().unwrap();
+    drop(store);
+    let sled = ledger(dir.path()).join("sled/1");
+    for (path, mode) in [(sled.join("blobs"), 0o777), (sled.join("db"), 0o666)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    assert_holds(&reopened(dir.path()), 40);
+    let mode = fs::metadata(sled.join("db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+// Sealing counts as done in memory a moment before HEAD says so durably. A journal that was removed
+// then would be missed after loss of power.
+#[test]
+fn no_journal_is_archived_once_sealing_has_stopped() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &DiskOptions { seal_bytes: usize::MAX, ..small() });
+    store.stop_thread();
+    append_upto(&store, 400);
+    store.sync().unwrap();
+    let before = journals(dir.path());
+    assert!(before.len() > 1);
+    let mut sealing = lock(&store.shared.sealing);
+    lock(&store.shared.progress).record.sealed = head_at(400);
+    *sealing = Sealing::Stopped("HEAD could not be synced".to_owned());
+    drop(sealing);
+    assert!(store.checkpoint().is_err());
+    assert_eq!(journals(dir.path()), before);
+}

@@ -1,0 +1,217 @@
+//! What is on the device, what the process on it knows, and each call with its planned failure.
+
+use super::{
+    Call, Effect, Fault,
+    file::{File, Random},
+    record::{self, Found},
+};
+use crate::{
+    ids::{Head, Seq},
+    store::{Error, Group, Mark, Rewrite},
+};
+use std::{collections::BTreeMap, io, path::PathBuf};
+
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) journal: File,
+    /// Small files that are replaced whole, and durable when that is done.
+    pub(super) beside: Beside,
+    pub(super) snapshots: BTreeMap<Seq, Vec<u8>>,
+    /// What the process that has the store open holds in memory.
+    pub(super) process: Process,
+    pub(super) fault: Option<Fault>,
+    pub(super) bytes_max: Option<usize>,
+    pub(super) random: Random,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Beside {
+    pub(super) synced: Head,
+    pub(super) sealed: Head,
+    pub(super) marks: BTreeMap<u64, Mark>,
+    pub(super) erased_upto: Option<Seq>,
+    pub(super) reserved: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) opening: u64,
+    pub(super) halted: bool,
+    pub(super) frames: Vec<Vec<u8>>,
+    pub(super) written: Head,
+    /// Marks that are not sealed.
+    pub(super) marks: BTreeMap<u64, Mark>,
+}
+
+impl Process {
+    pub(super) fn new(opening: u64) -> Self {
+        Self {
+            opening,
+            halted: false,
+            frames: Vec::new(),
+            written: Head::EMPTY,
+            marks: BTreeMap::new(),
+        }
+    }
+}
+
+/// What the device does about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Obeys,
+    Lies,
+}
+
+impl Disk {
+    pub(super) fn new(seed: u64) -> Self {
+        let beside = Beside {
+            synced: Head::EMPTY,
+            sealed: Head::EMPTY,
+            marks: BTreeMap::new(),
+            erased_upto: None,
+            reserved: 0,
+        };
+        Self {
+            journal: File::default(),
+            beside,
+            snapshots: BTreeMap::new(),
+            process: Process::new(0),
+            fault: None,
+            bytes_max: None,
+            random: Random::new(seed),
+        }
+    }
+
+    /// Recovers: groups up to the first that is not whole, all of it made durable.
+    pub(super) fn open(&mut self) -> Result<u64, Error> {
+        self.process = Process::new(self.process.opening + 1);
+        self.answer(Call::Read, "reading the log")?;
+        let found = record::recover(self.journal.bytes());
+        let durable = self.beside.synced.size;
+        if found.head.size < durable {
+            return Err(self.missing(&found, durable));
+        }
+        // Also what was read from a whole group may be in memory only, and taken for written by
+        // the system if an earlier sync failed. So the tail is written again, then synced.
+        let answer = self.answer(Call::Sync, "syncing the recovered log")?;
+        self.journal.truncate_live(found.bytes);
+        self.journal.touch();
+        self.sync(answer, found.head);
+        self.process.written = found.head;
+        self.process.frames = found.frames;
+        Ok(self.process.opening)
+    }
+
+    fn missing(&self, found: &Found, expected: u64) -> Error {
+        if found.bytes == self.journal.bytes().len() {
+            return Error::LostTail { expected, found: found.head.size };
+        }
+        Error::Damaged {
+            seq: Seq::new(found.head.size + 1),
+            file: PathBuf::from("faulty journal"),
+            detail: "a group that was durable is not as it was written".into(),
+        }
+    }
+
+    /// Counts a call; an error if it is one that is planned to fail.
+    pub(super) fn answer(&mut self, call: Call, during: &'static str) -> Result<Answer, Error> {
+        let Some(fault) = self.fault.as_mut().filter(|f| f.call == call || f.call == Call::Any)
+        else {
+            return Ok(Answer::Obeys);
+        };
+        if let Some(after) = fault.after.checked_sub(1) {
+            fault.after = after;
+            return Ok(Answer::Obeys);
+        }
+        match fault.effect {
+            Effect::Lies if call == Call::Sync => return Ok(Answer::Lies),
+            Effect::Lies => return Ok(Answer::Obeys),
+            Effect::FailsOnce => self.fault = None,
+            Effect::FailsForGood => {}
+        }
+        Err(Error::Io { during, path: None, source: io::Error::other("injected fault") })
+    }
+
+    /// Makes everything up to `head` durable, or only says so.
+    fn sync(&mut self, answer: Answer, head: Head) {
+        match answer {
+            Answer::Obeys => {
+                self.journal.sync();
+                self.beside.synced = head;
+            }
+            Answer::Lies => {}
+        }
+    }
+
+    pub(super) fn append(&mut self, group: Group<'_>) -> Result<(), Error> {
+        assert!(!group.frames.is_empty(), "a group holds at least one frame");
+        let full = |source| Error::Full { what: "a group", source };
+        let next = Seq::new(self.process.written.size + 1).ok_or_else(|| full(None))?;
+        if group.first != next {
+            return Err(Error::NotNext { at: group.first, next });
+        }
+        let record = record::encode(group);
+        let at = self.journal.bytes().len();
+        if self.bytes_max.is_some_and(|max| at + record.len() > max) {
+            return Err(full(Some(io::ErrorKind::StorageFull.into())));
+        }
+        if let Err(error) = self.answer(Call::Write, "writing a group") {
+            let reached = self.random.below(record.len() + 1);
+            self.journal.write(record.get(..reached).unwrap_or_default());
+            self.process.halted = true;
+            return Err(error);
+        }
+        self.journal.write(&record);
+        self.process.frames.extend_from_slice(group.frames);
+        self.process.marks.extend(group.marks.iter().map(|mark| (mark.index, *mark)));
+        self.process.written.size += u64::try_from(group.frames.len()).unwrap_or(u64::MAX);
+        self.process.written.root = group.root;
+        Ok(())
+    }
+
+    pub(super) fn sync_all(&mut self) -> Result<Head, Error> {
+        let written = self.process.written;
+        match self.answer(Call::Sync, "syncing the log") {
+            Ok(answer) => self.sync(answer, written),
+            Err(error) => {
+                self.journal.fail_sync(&mut self.random);
+                self.process.halted = true;
+                return Err(error);
+            }
+        }
+        Ok(written)
+    }
+
+    pub(super) fn checkpoint(&mut self) -> Result<(), Error> {
+        let sealed = self.beside.synced;
+        match self.answer(Call::Sync, "syncing the sealed store")? {
+            Answer::Obeys => {
+                let seal = |_: &u64, mark: &mut Mark| mark.seq.get() <= sealed.size;
+                self.beside.marks.extend(self.process.marks.extract_if(.., seal));
+                self.beside.sealed = sealed;
+            }
+            Answer::Lies => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the log anew as one group, synced, and puts it in place of the old one.
+    pub(super) fn erase(&mut self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        self.answer(Call::Write, "writing the erased log")?;
+        let mut frames = self.process.frames.clone();
+        for (seq, frame) in (1..=upto.get()).filter_map(Seq::new).zip(&mut frames) {
+            if let Some(instead) = rewrite(seq, frame) {
+                *frame = instead;
+            }
+        }
+        if !frames.is_empty() {
+            let root = self.process.written.root;
+            let group = Group { first: Seq::FIRST, frames: &frames, root, marks: &[] };
+            self.journal.replace(record::encode(group));
+        }
+        self.process.frames = frames;
+        self.beside.synced = self.process.written;
+        self.beside.erased_upto = self.beside.erased_upto.max(Some(upto));
+        Ok(())
+    }
+}

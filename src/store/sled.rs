@@ -1,0 +1,593 @@
+//! The sealed store: blocks of 16 frames and the tree's hashes, in sled. The only file that names
+//! it.
+//!
+//! sled 0.34.7 is not trusted with anything that is not elsewhere too. Its `flush` does not sync,
+//! so [`Sled::sync`] does; a damaged file may make it panic or, worse, answer with an empty log
+//! and overwrite the file, so [`preflight`] looks before it may; values over a quarter of a
+//! segment would go to files that are never synced, so blocks are cut into pieces. An error or a
+//! panic is [`Error::Engine`]; whoever sees one stops sealing, and commits go on.
+//!
+//! ```text
+//! 'B', first seq u64 BE, piece u16 BE   up to 7 KiB of: format 1, frames u8, pieces u16, bytes u32,
+//!                                       zstd bytes u32, CRC-32C of these and of the zstd bytes,
+//!                                       zstd of, for each frame: length u32, bytes
+//! 'M', index u64 BE                     32 bytes
+//! ```
+//!
+//! Knows nothing of journals, tails or what a frame is.
+
+use crate::{
+    ids::Seq,
+    store::{Error, Mark},
+};
+use sled::{Config, Db};
+use std::{
+    cell::RefCell,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::{FileExt, PermissionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// A leaf of sled holds up to 17 items and must stay below a quarter of its 512 KiB segments.
+const PIECE_BYTES_MAX: usize = 7 << 10;
+const SEGMENT_BYTES: u64 = 512 << 10;
+/// sled's own lock outlives the handle that took it, for as long as its threads need.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const COMPRESSION: i32 = 1;
+const BLOCK_FORMAT: u8 = 1;
+/// Format, frames, pieces, bytes before and after compression, checksum of these and the bytes.
+const BLOCK_HEAD: usize = 16;
+/// 16 frames of the largest size.
+const BLOCK_BYTES_MAX: usize = 257 << 20;
+const BLOCK: u8 = b'B';
+const MARK: u8 = b'M';
+
+/// An open sled directory.
+pub(super) struct Sled {
+    db: Db,
+    path: PathBuf,
+    /// Opened before anything is written, so that it sees every failed write-back.
+    file: File,
+}
+
+impl std::fmt::Debug for Sled {
+    // sled's own would print the whole tree.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sled").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Checks, without writing, whether sled may be let at the files in `path`. Answers how many
+/// segments hold something.
+///
+/// Each segment header says up to where the log was stable. If the segment of the highest such
+/// place is not there, opening would take the whole log for torn and overwrite it. O(1 header per
+/// 512 KiB).
+///
+/// # Errors
+///
+/// [`Error::Damaged`], [`Error::Io`].
+pub(super) fn preflight(path: &Path) -> Result<usize, Error> {
+    let db = path.join("db");
+    let io = |source| Error::Io { during: "check", path: Some(db.clone()), source };
+    let damaged = |detail: String| Err(Error::Damaged { seq: None, file: db.clone(), detail });
+    let file = match File::open(&db) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return damaged("it is missing; a rebuild makes it anew".to_owned());
+        }
+        Err(error) => return Err(io(error)),
+    };
+    let length = file.metadata().map_err(io)?.len();
+    let (mut present, mut stable, mut place) = (std::collections::BTreeSet::new(), -1, 0);
+    while place + 20 <= length {
+        let mut head = [0; 20];
+        file.read_exact_at(&mut head, place).map_err(io)?;
+        if let Some((lsn, stable_here)) = segment_header(&head) {
+            present.insert(lsn);
+            stable = stable_here.max(stable);
+        }
+        place += SEGMENT_BYTES;
+    }
+    let segment = i64::try_from(SEGMENT_BYTES).unwrap_or(i64::MAX);
+    let needed = stable.max(0) / segment * segment;
+    if !present.is_empty() && !present.contains(&needed) {
+        return damaged(format!(
+            "it was stable up to {stable}, but the segment of {needed} is not in it; \
+             a rebuild makes it anew"
+        ));
+    }
+    Ok(present.len())
+}
+
+/// Place and stable place of a segment, if its checksum holds.
+fn segment_header(head: &[u8; 20]) -> Option<(i64, i64)> {
+    let (crc, kept) = head.split_first_chunk::<4>()?;
+    let (lsn, stable) = kept.split_first_chunk::<8>()?;
+    let (stable, _) = stable.split_first_chunk::<8>()?;
+    let holds = u32::from_le_bytes(*crc) == !crc32(kept);
+    let number = |bytes: &[u8; 8]| i64::from_le_bytes(*bytes) ^ i64::MAX;
+    holds.then(|| (number(lsn), number(stable)))
+}
+
+/// CRC-32 (IEEE), as sled uses it; for 16 bytes per segment no table is worth it.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
+impl Sled {
+    /// Makes a new one; the directory must be there, and empty.
+    pub(super) fn create(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
+        Self::start(path, cache_bytes)
+    }
+
+    /// Opens what [`preflight`] accepted. Leftovers of an opening that was killed go to
+    /// `quarantine` first: with them in place every opening fails.
+    pub(super) fn open(path: &Path, cache_bytes: u64, quarantine: &Path) -> Result<Self, Error> {
+        for name in leftovers(path)? {
+            fs::rename(path.join(&name), quarantine.join(&name)).map_err(|source| Error::Io {
+                during: "move away",
+                path: Some(path.join(&name)),
+                source,
+            })?;
+        }
+        Self::start(path, cache_bytes)
+    }
+
+    fn start(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
+        let config = Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
+        let began = Instant::now();
+        let db = loop {
+            match guarded("open", || config.open()) {
+                Err(Error::Engine { detail, .. })
+                    if detail.contains("could not acquire lock") && began.elapsed() < LOCK_WAIT =>
+                {
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+                answer => break answer?,
+            }
+        };
+        let io = |source| Error::Io { during: "open", path: Some(path.to_owned()), source };
+        let file = File::open(path.join("db")).map_err(io)?;
+        let sled = Self { db, path: path.to_owned(), file };
+        sled.shut_off().map_err(io)?;
+        Ok(sled)
+    }
+
+    /// Takes the rights of others off the files that sled made.
+    fn shut_off(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            let mode = if path.is_dir() { 0o700 } else { 0o600 };
+            match fs::set_permissions(&path, fs::Permissions::from_mode(mode)) {
+                // sled removes old snapshots on its own threads.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                answer => answer?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a block, whole or not, and the marks that its frames complete, all or none.
+    ///
+    /// A block that was stored before is replaced. It is not durable before [`Self::sync`].
+    pub(super) fn put_block(
+        &self,
+        first: Seq,
+        frames: &[impl AsRef<[u8]>],
+        marks: &[Mark],
+    ) -> Result<(), Error> {
+        let stored = encode_block(frames).map_err(|source| Error::Io {
+            during: "compress",
+            path: None,
+            source,
+        })?;
+        let mut batch = sled::Batch::default();
+        for (piece, number) in stored.chunks(PIECE_BYTES_MAX).zip(0..=u16::MAX) {
+            batch.insert(block_key(first, number), piece);
+        }
+        for mark in marks {
+            batch.insert(mark_key(mark.index), &mark.hash);
+        }
+        guarded("seal", || self.db.apply_batch(batch))
+    }
+
+    /// Stores marks alone.
+    pub(super) fn put_marks(&self, marks: &[Mark]) -> Result<(), Error> {
+        let mut batch = sled::Batch::default();
+        for mark in marks {
+            batch.insert(mark_key(mark.index), &mark.hash);
+        }
+        guarded("seal", || self.db.apply_batch(batch))
+    }
+
+    /// The frames of the block that begins with `first`; `None` if there is no such block.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] at its first frame if its pieces do not add up, [`Error::Engine`].
+    pub(super) fn block(&self, first: Seq) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let Some(head) = guarded("read", || self.db.get(block_key(first, 0)))? else {
+            return Ok(None);
+        };
+        let damaged = || self.damaged(first);
+        let head_fields = BlockHead::decode(&head).ok_or_else(damaged)?;
+        let mut stored = head.to_vec();
+        for number in 1..head_fields.pieces {
+            let piece = guarded("read", || self.db.get(block_key(first, number)))?;
+            stored.extend_from_slice(&piece.ok_or_else(damaged)?);
+        }
+        decode_block(&head_fields, &stored).map(Some).ok_or_else(damaged)
+    }
+
+    /// Gives every block to `visit`, in order, until it answers `false`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`]. A block that does not hold is an error for `visit`.
+    pub(super) fn each_block(
+        &self,
+        mut visit: impl FnMut(Seq, Result<Vec<Vec<u8>>, Error>) -> bool,
+    ) -> Result<(), Error> {
+        let mut pieces = self.db.range([BLOCK]..[BLOCK + 1]);
+        let mut current: Option<(Seq, Vec<u8>)> = None;
+        while let Some((key, piece)) = guarded("read", || pieces.next().transpose())? {
+            match (&mut current, first_of(&key)) {
+                (Some((first, stored)), Some(next)) if *first == next => {
+                    stored.extend_from_slice(&piece);
+                }
+                (_, Some(next)) => {
+                    let done = current.replace((next, piece.to_vec()));
+                    if !done.is_none_or(|(first, stored)| visit(first, self.whole(first, stored))) {
+                        return Ok(());
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+        if let Some((first, stored)) = current {
+            visit(first, self.whole(first, stored));
+        }
+        Ok(())
+    }
+
+    /// The frames of a block whose pieces were put together. A block that was longer when it was
+    /// stored before may have left pieces behind the last.
+    fn whole(&self, first: Seq, mut stored: Vec<u8>) -> Result<Vec<Vec<u8>>, Error> {
+        let head = BlockHead::decode(&stored).ok_or_else(|| self.damaged(first))?;
+        stored.truncate(BLOCK_HEAD.saturating_add(head.packed));
+        decode_block(&head, &stored).ok_or_else(|| self.damaged(first))
+    }
+
+    fn damaged(&self, first: Seq) -> Error {
+        Error::Damaged {
+            seq: Some(first),
+            file: self.path.join("db"),
+            detail: "the block does not hold; a rebuild makes it anew".to_owned(),
+        }
+    }
+
+    /// The first frame of the last block; `None` if there is no block.
+    pub(super) fn last_block(&self) -> Result<Option<Seq>, Error> {
+        let last = guarded("read", || self.db.range([BLOCK]..[BLOCK + 1]).next_back().transpose())?;
+        Ok(last.and_then(|(key, _)| first_of(&key)))
+    }
+
+    /// The hash under this index.
+    pub(super) fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        let hash = guarded("read", || self.db.get(mark_key(index)))?;
+        let Some(hash) = hash else { return Ok(None) };
+        match <[u8; 32]>::try_from(&*hash) {
+            Ok(hash) => Ok(Some(hash)),
+            Err(_) => Err(Error::Damaged {
+                seq: None,
+                file: self.path.join("db"),
+                detail: format!("mark {index} has {} bytes instead of 32", hash.len()),
+            }),
+        }
+    }
+
+    /// Gives every mark to `visit`, in order of its index.
+    pub(super) fn each_mark(
+        &self,
+        mut visit: impl FnMut(u64, [u8; 32]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut marks = self.db.range([MARK]..[MARK + 1]);
+        while let Some((key, hash)) = guarded("read", || marks.next().transpose())? {
+            let index = key.get(1..).and_then(|key| <[u8; 8]>::try_from(key).ok());
+            let hash = <[u8; 32]>::try_from(&*hash).ok();
+            let (Some(index), Some(hash)) = (index, hash) else {
+                return Err(Error::Damaged {
+                    seq: None,
+                    file: self.path.join("db"),
+                    detail: "a mark has not 32 bytes; a rebuild makes it anew".to_owned(),
+                });
+            };
+            visit(u64::from_be_bytes(index), hash)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything stored so far survive loss of power: what sled calls flushing, and then
+    /// our own sync of its files and directories.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        guarded("flush", || self.db.flush())?;
+        self.shut_off().and_then(|()| self.sync_files()).map_err(|source| Error::Io {
+            during: "sync",
+            path: Some(self.path.clone()),
+            source,
+        })
+    }
+
+    fn sync_files(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        for entry in fs::read_dir(&self.path)? {
+            match File::open(entry?.path()).and_then(|file| file.sync_all()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                answer => answer?,
+            }
+        }
+        File::open(&self.path)?.sync_all()?;
+        self.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    }
+}
+
+/// The snapshots that an opening was killed over.
+fn leftovers(path: &Path) -> Result<Vec<String>, Error> {
+    let io = |source| Error::Io { during: "list", path: Some(path.to_owned()), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        if let Some(name) = name.to_str().filter(|name| name.ends_with(".generating")) {
+            found.push(name.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Calls sled, and makes an error of whatever comes out of it.
+fn guarded<T>(during: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(sled::Error::Io(source))) if source.kind() == io::ErrorKind::StorageFull => {
+            Err(Error::Full { what: "sealed blocks", source: Some(source) })
+        }
+        Ok(Err(error)) => Err(Error::Engine { during, detail: error.to_string() }),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("nothing");
+            Err(Error::Engine { during, detail: format!("it panicked, saying: {said}") })
+        }
+    }
+}
+
+fn block_key(first: Seq, piece: u16) -> Vec<u8> {
+    let mut key = vec![BLOCK];
+    key.extend_from_slice(&first.get().to_be_bytes());
+    key.extend_from_slice(&piece.to_be_bytes());
+    key
+}
+
+fn first_of(key: &[u8]) -> Option<Seq> {
+    let first = key.get(1..9)?.try_into().ok()?;
+    Seq::new(u64::from_be_bytes(first))
+}
+
+fn mark_key(index: u64) -> Vec<u8> {
+    let mut key = vec![MARK];
+    key.extend_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// What the first piece of a block begins with.
+#[derive(Debug)]
+struct BlockHead {
+    frames: u8,
+    pieces: u16,
+    raw: usize,
+    packed: usize,
+    crc: u32,
+}
+
+impl BlockHead {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let [format, frames, pieces @ ..] = bytes.first_chunk::<BLOCK_HEAD>()?;
+        let (pieces, rest) = pieces.split_first_chunk::<2>()?;
+        let (raw, rest) = rest.split_first_chunk::<4>()?;
+        let (packed, crc) = rest.split_first_chunk::<4>()?;
+        let length = |bytes: &[u8; 4]| usize::try_from(u32::from_le_bytes(*bytes)).ok();
+        (*format == BLOCK_FORMAT).then_some(())?;
+        Some(Self {
+            frames: *frames,
+            pieces: u16::from_le_bytes(*pieces),
+            raw: length(raw)?,
+            packed: length(packed)?,
+            crc: u32::from_le_bytes(crc.try_into().ok()?),
+        })
+    }
+}
+
+/// Head and compressed frames, to be cut into pieces.
+fn encode_block(frames: &[impl AsRef<[u8]>]) -> io::Result<Vec<u8>> {
+    let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+    let mut raw = Vec::new();
+    for frame in frames {
+        let length = u32::try_from(frame.as_ref().len()).map_err(too_large)?;
+        raw.extend_from_slice(&length.to_le_bytes());
+        raw.extend_from_slice(frame.as_ref());
+    }
+    thread_local! {
+        static PACKER: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    let packed = PACKER.with_borrow_mut(|packer| match packer {
+        Some(packer) => packer.compress(&raw),
+        None => packer.insert(zstd::bulk::Compressor::new(COMPRESSION)?).compress(&raw),
+    })?;
+    let pieces = (BLOCK_HEAD + packed.len()).div_ceil(PIECE_BYTES_MAX);
+    let mut stored = vec![BLOCK_FORMAT, u8::try_from(frames.len()).map_err(too_large)?];
+    stored.extend_from_slice(&u16::try_from(pieces).map_err(too_large)?.to_le_bytes());
+    stored.extend_from_slice(&u32::try_from(raw.len()).map_err(too_large)?.to_le_bytes());
+    stored.extend_from_slice(&u32::try_from(packed.len()).map_err(too_large)?.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&stored), &packed);
+    stored.extend_from_slice(&crc.to_le_bytes());
+    stored.extend_from_slice(&packed);
+    Ok(stored)
+}
+
+fn decode_block(head: &BlockHead, stored: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (fields, packed) = stored.split_at_checked(BLOCK_HEAD)?;
+    let covered = crc32c::crc32c(fields.get(..BLOCK_HEAD - 4)?);
+    let holds = packed.len() == head.packed && head.raw <= BLOCK_BYTES_MAX;
+    if !holds || crc32c::crc32c_append(covered, packed) != head.crc {
+        return None;
+    }
+    thread_local! {
+        static UNPACKER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    let raw = UNPACKER.with_borrow_mut(|unpacker| match unpacker {
+        Some(unpacker) => unpacker.decompress(packed, head.raw),
+        None => unpacker.insert(zstd::bulk::Decompressor::new()?).decompress(packed, head.raw),
+    });
+    let raw = raw.ok()?;
+    let mut reader = raw.as_slice();
+    let mut frames = Vec::with_capacity(usize::from(head.frames));
+    for _ in 0..head.frames {
+        let mut length = [0; 4];
+        reader.read_exact(&mut length).ok()?;
+        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
+        let (frame, after) = reader.split_at_checked(length)?;
+        frames.push(frame.to_vec());
+        reader = after;
+    }
+    reader.is_empty().then_some(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seq(number: u64) -> Seq {
+        Seq::new(number).unwrap()
+    }
+
+    /// Bytes that do not compress.
+    fn noise(seed: u64, len: usize) -> Vec<u8> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[0]
+        };
+        std::iter::repeat_with(&mut next).take(len).collect()
+    }
+
+    fn narrow_segment() -> usize {
+        usize::try_from(SEGMENT_BYTES).unwrap()
+    }
+
+    fn block_of(seed: u64, len: usize) -> Vec<Vec<u8>> {
+        (0..16).map(|n| noise(seed * 16 + n + 1, len)).collect()
+    }
+
+    #[test]
+    fn a_block_reads_back_and_a_fuller_one_replaces_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let sled = Sled::create(dir.path(), 1 << 20).unwrap();
+        let frames = block_of(1, 2000);
+        let mark = Mark { seq: seq(16), index: 30, hash: [3; 32] };
+        sled.put_block(seq(1), &frames[..3], &[]).unwrap();
+        assert_eq!(sled.block(seq(1)).unwrap().unwrap(), &frames[..3]);
+        sled.put_block(seq(1), &frames, &[mark]).unwrap();
+        assert_eq!(sled.block(seq(1)).unwrap().unwrap(), frames);
+        assert_eq!(sled.mark(30).unwrap(), Some([3; 32]));
+        assert_eq!(sled.mark(31).unwrap(), None);
+        assert_eq!(sled.block(seq(17)).unwrap(), None);
+        assert_eq!(sled.last_block().unwrap(), Some(seq(1)));
+    }
+
+    // A value over a quarter of a segment goes to blobs/, which is never synced; a lost one is
+    // skipped, or makes the next opening panic.
+    #[test]
+    fn the_largest_frames_leave_nothing_in_blobs() {
+        let dir = tempfile::tempdir().unwrap();
+        let sled = Sled::create(dir.path(), 1 << 20).unwrap();
+        let blocks: Vec<_> = (0..2).map(|k| block_of(k, 1 << 20)).collect();
+        for (frames, k) in blocks.iter().zip(0..) {
+            sled.put_block(seq(k * 16 + 1), frames, &[]).unwrap();
+        }
+        sled.sync().unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+        drop(sled);
+        preflight(dir.path()).unwrap();
+        let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
+        assert_eq!(sled.block(seq(17)).unwrap().unwrap(), blocks[1]);
+        assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_log_whose_newest_segment_is_missing_is_refused_before_sled_touches_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let sled = Sled::create(dir.path(), 1 << 20).unwrap();
+        for k in 0..20 {
+            sled.put_block(seq(k * 16 + 1), &block_of(k, 8 << 10), &[]).unwrap();
+            sled.sync().unwrap();
+        }
+        drop(sled);
+        preflight(dir.path()).unwrap();
+        // Which one it is depends on what sled wrote last; only that one is refused, so that no
+        // log is refused without need.
+        let whole = fs::read(dir.path().join("db")).unwrap();
+        let segment = narrow_segment();
+        let refused = (0..whole.len()).step_by(segment).filter(|place| {
+            let mut cut = whole.clone();
+            let end = whole.len().min(place + segment);
+            cut[*place..end].fill(0);
+            fs::write(dir.path().join("db"), cut).unwrap();
+            matches!(preflight(dir.path()), Err(Error::Damaged { .. }))
+        });
+        assert_eq!(refused.count(), 1);
+        fs::remove_file(dir.path().join("db")).unwrap();
+        assert!(matches!(preflight(dir.path()), Err(Error::Damaged { .. })));
+    }
+
+    // A kill during sled's open leaves such a file, and every later open says Corruption.
+    #[test]
+    fn the_leftover_of_a_killed_opening_is_moved_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let quarantine = tempfile::tempdir().unwrap();
+        let sled = Sled::create(dir.path(), 1 << 20).unwrap();
+        sled.put_block(seq(1), &block_of(1, 100), &[]).unwrap();
+        sled.sync().unwrap();
+        drop(sled);
+        fs::write(dir.path().join("snap.0000000000000000.generating"), b"half").unwrap();
+        let sled = Sled::open(dir.path(), 1 << 20, quarantine.path()).unwrap();
+        assert!(sled.block(seq(1)).unwrap().is_some());
+        assert!(quarantine.path().join("snap.0000000000000000.generating").exists());
+    }
+
+    #[test]
+    fn a_damaged_block_is_damaged_at_its_first_event() {
+        let dir = tempfile::tempdir().unwrap();
+        let sled = Sled::create(dir.path(), 1 << 20).unwrap();
+        sled.put_block(seq(17), &block_of(1, 1000), &[]).unwrap();
+        let mut piece = sled.db.get(block_key(seq(17), 1)).unwrap().unwrap().to_vec();
+        piece[9] ^= 1;
+        sled.db.insert(block_key(seq(17), 1), piece).unwrap();
+        assert!(matches!(
+            sled.block(seq(17)),
+            Err(Error::Damaged { seq: Some(at), .. }) if at == seq(17)
+        ));
+    }
+
+    #[test]
+    fn a_panic_inside_is_an_error() {
+        let answer = guarded("seal", || -> sled::Result<()> { panic!("bug {}", 7) });
+        let error = answer.unwrap_err();
+        assert!(matches!(&error, Error::Engine { detail, .. } if detail.contains("bug 7")));
+    }
+}

@@ -1,0 +1,200 @@
+//! Audits: a sound ledger has no findings; whatever is done to its files is harmless or found.
+
+use crate::{disk::*, support::*};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use taskledger::{
+    Ledger,
+    audit::{FindingKind, Report, VerifyOptions, verify},
+    event::Outcome,
+    ids::{Head, Root},
+    ledger::{AppendError, OpenError},
+};
+
+fn audit(path: &Path) -> Report {
+    verify(path, &VerifyOptions::default(), &mut |_, _| {}).unwrap()
+}
+
+/// A closed ledger with something in every kind of file.
+fn sound() -> (tempfile::TempDir, PathBuf, Head) {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..150);
+    ledger.checkpoint_store().unwrap();
+    fill(&ledger, 150..160);
+    let head = ledger.reader().head();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    (temporary, path, head)
+}
+
+fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+fn files(path: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { all.extend(files(&path)) } else { all.push(path) }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_sound_ledger_has_no_findings_and_the_audit_changes_nothing() {
+    let (_temporary, path, head) = sound();
+    let bytes =
+        || files(&path).iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect::<Vec<_>>();
+    let before = bytes();
+    let report = audit(&path);
+    assert_eq!((report.findings.clone(), report.notes.clone()), (vec![], vec![]));
+    assert_eq!(report.head(), head);
+    assert!(before == bytes(), "an audit reads");
+}
+
+#[test]
+fn a_history_is_held_against_a_checkpoint_that_somebody_kept() {
+    let (_temporary, path, head) = sound();
+    let expect = |expect| VerifyOptions { expect: Some(expect), ..VerifyOptions::default() };
+    let verify = |options| verify(&path, &options, &mut |_, _| {}).unwrap();
+    assert!(verify(expect(head)).is_ok());
+    let other = verify(expect(Head { size: 7, root: Root([1; 32]) }));
+    assert_eq!(other.findings[0].kind, FindingKind::Checkpoint);
+    let longer = verify(expect(Head { size: head.size + 1, root: head.root }));
+    assert_eq!(longer.findings[0].kind, FindingKind::Checkpoint);
+}
+
+/// Every 97th byte of every file, one bit each: never a panic, never a shorter or different
+/// history without a finding, neither in the audit nor in what an opened ledger answers.
+#[test]
+fn one_flipped_bit_is_harmless_or_found() {
+    let (temporary, path, head) = sound();
+    let truth = {
+        let ledger = Ledger::open(&path, small()).unwrap();
+        let truth = entries(&ledger);
+        ledger.close_blocking().unwrap();
+        truth
+    };
+    let work = temporary.path().join("work");
+    let (mut found, mut harmless) = (0, 0);
+    for file in files(&path) {
+        let name = file.strip_prefix(&path).unwrap();
+        let len = usize::try_from(fs::metadata(&file).unwrap().len()).unwrap();
+        if name.starts_with("RESERVE") || len == 0 {
+            continue;
+        }
+        for at in (0..len).step_by((len / 12).max(1)) {
+            copy(&path, &work);
+            let mut bytes = fs::read(work.join(name)).unwrap();
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(work.join(name), bytes).unwrap();
+            let place = format!("byte {at} of {}", name.display());
+            match verify(&work, &VerifyOptions::default(), &mut |_, _| {}) {
+                Ok(report) if report.is_ok() => {
+                    assert_eq!(report.head(), head, "{place}");
+                    harmless += 1;
+                }
+                Ok(report) => {
+                    assert!(report.findings[0].seq.is_none_or(|seq| seq.get() <= head.size + 1));
+                    found += 1;
+                }
+                Err(error) => {
+                    assert!(
+                        matches!(error, OpenError::UnsupportedFormat { .. }),
+                        "{place}: {error}"
+                    );
+                    found += 1;
+                }
+            }
+            if let Ok(ledger) = Ledger::open(&work, small()) {
+                assert_eq!(ledger.reader().head(), head, "{place}");
+                let mut seq = taskledger::ids::Seq::FIRST;
+                for entry in &truth {
+                    if let Ok(read) = ledger.reader().entry(seq) {
+                        assert_eq!(&read, entry, "{place}");
+                    }
+                    seq = seq.next().unwrap();
+                }
+            }
+            fs::remove_dir_all(&work).unwrap();
+        }
+    }
+    assert!(found > 50, "{found} found, {harmless} harmless");
+}
+
+#[test]
+fn whatever_happens_to_sled_a_rebuild_brings_every_event_back() {
+    let (temporary, path, head) = sound();
+    let work = temporary.path().join("work");
+    let damages: [&dyn Fn(&Path); 3] = [
+        &|sled| fs::remove_dir_all(sled).unwrap(),
+        &|sled| files(sled).iter().for_each(|file| fs::write(file, b"").unwrap()),
+        &|sled| {
+            for file in files(sled) {
+                let mut bytes = fs::read(&file).unwrap();
+                bytes.iter_mut().step_by(1_000).for_each(|byte| *byte ^= 0x10);
+                fs::write(&file, bytes).unwrap();
+            }
+        },
+    ];
+    for damage in damages {
+        copy(&path, &work);
+        damage(&work.join("sled"));
+        let report = audit(&work);
+        assert!(report.findings.iter().any(|f| f.kind == FindingKind::Sealed), "{report:?}");
+        assert_eq!(Ledger::rebuild(&work, &small()).unwrap(), head);
+        assert_eq!(audit(&work).findings, []);
+        let ledger = Ledger::open(&work, small()).unwrap();
+        assert_eq!(ledger.reader().head(), head);
+        append(&ledger, [spawn("later")]);
+        ledger.close_blocking().unwrap();
+        drop(ledger);
+        fs::remove_dir_all(&work).unwrap();
+    }
+}
+
+#[test]
+fn what_is_before_the_damage_can_be_read_and_nothing_can_be_appended() {
+    let (_temporary, path, head) = sound();
+    let newest = files(&path.join("journal")).pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[last] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let error = Ledger::open(&path, small()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. } | OpenError::LostTail { .. }), "{error}");
+    let ledger = Ledger::open_read_only(&path, small()).unwrap();
+    let size = ledger.reader().head().size;
+    assert!(size < head.size && size > 0, "{size}");
+    assert_eq!(entries(&ledger).len(), usize::try_from(size).unwrap());
+    assert!(matches!(ledger.append_blocking([spawn("x")]), Err(AppendError::NotPrimary)));
+}
+
+#[test]
+fn an_audit_of_nothing_says_so() {
+    let (_temporary, path) = directory();
+    let nothing = verify(&path, &VerifyOptions::default(), &mut |_, _| {});
+    assert!(matches!(nothing, Err(OpenError::NotFound { .. })));
+    let ledger = Ledger::create(&path, small()).unwrap();
+    append(&ledger, [finish_with_spawn()].concat());
+    let busy = verify(&path, &VerifyOptions::default(), &mut |_, _| {});
+    assert!(matches!(busy, Err(OpenError::InUse { .. })));
+}
+
+fn finish_with_spawn() -> Vec<taskledger::state::command::Proposal> {
+    vec![spawn("a"), finish_with("a", Outcome::Completed, None)]
+}

@@ -1,0 +1,207 @@
+//! Ledgers in a directory: what a reopening finds, and what copies hold.
+
+use crate::support::*;
+use std::{fs, path::Path};
+use taskledger::{
+    Ledger, Options,
+    event::{Action, Began, Outcome, PartKind, PartSet},
+    ids::Seq,
+    ledger::{CopyError, OpenError, verify_backup},
+    store::disk::DiskOptions,
+    time::OsEntropy,
+};
+use tempfile::TempDir;
+
+/// Small journals, so that a few events reach every kind of file.
+pub(crate) fn small() -> Options {
+    let store =
+        DiskOptions { journal_bytes: 64 << 10, checkpoint_every: None, ..DiskOptions::default() };
+    Options { store, entropy: std::sync::Arc::new(OsEntropy), ..options() }
+}
+
+pub(crate) fn directory() -> (TempDir, std::path::PathBuf) {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("ledger");
+    (temporary, path)
+}
+
+pub(crate) fn fill(ledger: &Ledger, tasks: std::ops::Range<u32>) {
+    for n in tasks {
+        let text = format!("task {n} could not: {}", "x".repeat(500));
+        let id = format!("t{n}");
+        append(ledger, [spawn(&id), finish_with(&id, Outcome::Failed, Some(&text))]);
+    }
+}
+
+fn began(ledger: &Ledger) -> Vec<(u64, Began)> {
+    let mut all = Vec::new();
+    for entry in entries(ledger) {
+        if let Action::Began { why, incarnation, .. } = entry.event.action {
+            all.push((incarnation, why));
+        }
+    }
+    all
+}
+
+#[test]
+fn opening_never_creates_and_creating_never_overwrites() {
+    let (_temporary, path) = directory();
+    assert!(matches!(Ledger::open(&path, options()), Err(OpenError::NotFound { .. })));
+    assert!(!path.exists(), "looking for a ledger leaves nothing");
+    drop(Ledger::create(&path, options()).unwrap());
+    assert!(matches!(Ledger::create(&path, options()), Err(OpenError::Exists { .. })));
+}
+
+#[test]
+fn a_second_handle_is_told_who_has_it() {
+    let (_temporary, path) = directory();
+    let _first = Ledger::create(&path, options()).unwrap();
+    let second = Ledger::open(&path, options());
+    assert!(matches!(second, Err(OpenError::InUse { pid, .. }) if pid == std::process::id()));
+}
+
+#[test]
+fn everything_is_there_again_after_closing_and_after_dropping() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..200);
+    let (head, state) = (ledger.reader().head(), ledger.reader().state());
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(ledger.reader().head(), head);
+    assert_eq!(ledger.reader().state(), state);
+    assert_eq!(began(&ledger), [(1, Began::Created)], "reading appends nothing");
+    fill(&ledger, 200..210);
+    let head = ledger.reader().head();
+    drop(ledger);
+
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(ledger.reader().head(), head);
+    assert_eq!(began(&ledger), [(1, Began::Created), (2, Began::Opened)]);
+    assert_eq!(
+        entries(&ledger).last().unwrap().event.epoch.number,
+        1,
+        "an opening keeps the epoch"
+    );
+}
+
+#[test]
+fn a_fork_has_the_same_roots_up_to_its_cut_and_its_own_life_after() {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..50);
+    let cut = 41;
+    let secret = Seq::new(3).unwrap();
+    let errors = PartSet::default().with(PartKind::Error);
+    ledger.redact_blocking(secret, errors, "a credential").unwrap();
+
+    let fork = ledger.fork_blocking(cut, temporary.path().join("fork"), small()).unwrap();
+    let (ours, theirs) = (ledger.reader(), fork.reader());
+    assert_eq!(theirs.root_at(cut).unwrap(), ours.root_at(cut).unwrap());
+    assert_ne!(theirs.ledger_id(), ours.ledger_id());
+    assert_eq!(theirs.entry(secret).unwrap().text(PartKind::Error), None, "redacted there too");
+    let why = began(&fork).pop().unwrap().1;
+    let Began::Forked(origin) = why else { panic!("{why:?}") };
+    assert_eq!((origin.ledger, origin.at), (ours.ledger_id(), Seq::new(cut)));
+    append(&fork, [spawn("only in the fork")]);
+    assert_eq!(entries(&fork).last().unwrap().event.epoch.number, 2);
+}
+
+#[test]
+fn a_backup_restores_to_the_same_history() {
+    let (temporary, path) = directory();
+    let file = temporary.path().join("backup.tl");
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..100);
+    let head = ledger.reader().head();
+    let info = ledger.reader().backup(&file).unwrap();
+    assert_eq!(info.checkpoint.head(), head);
+    assert_eq!(verify_backup(&file).unwrap().checkpoint.head(), head);
+
+    let restored = Ledger::restore_blocking(&file, temporary.path().join("new"), small()).unwrap();
+    assert_eq!(restored.reader().head(), head);
+    assert_eq!(entries(&restored), entries(&ledger));
+    append(&restored, [spawn("later")]);
+    let why = began(&restored).pop().unwrap().1;
+    assert!(matches!(why, Began::RestoredFrom(origin) if origin.root == head.root), "{why:?}");
+}
+
+#[test]
+fn a_backup_that_was_changed_anywhere_is_refused_or_holds_the_same() {
+    let (temporary, path) = directory();
+    let file = temporary.path().join("backup.tl");
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..10);
+    let written = ledger.reader().backup(&file).unwrap();
+    let whole = fs::read(&file).unwrap();
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        if let Ok(info) = verify_backup(&file) {
+            // Root and commitments hold, so it is the same history: the bit was in the id of the
+            // ledger, or in a header of the compression that does not change what it says.
+            assert_eq!(info.bytes, written.bytes, "byte {at}");
+            assert_eq!(info.checkpoint.head(), written.checkpoint.head(), "byte {at}");
+        }
+    }
+    fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    let target = temporary.path().join("new");
+    let restored = Ledger::restore_blocking(&file, &target, small());
+    assert!(matches!(restored, Err(CopyError::BadBackup { .. })), "{restored:?}");
+    assert!(!target.exists());
+}
+
+/// Every file below `path`, decompressed wherever a zstd frame begins.
+fn holds(path: &Path, needle: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holds(&path, needle));
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        let contains = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        let mut hit = contains(&bytes);
+        let magic = 0xFD2F_B528_u32.to_le_bytes();
+        for start in 0..bytes.len().saturating_sub(4) {
+            if bytes[start..start + 4] == magic {
+                let mut plain = Vec::new();
+                // What follows the frame is not zstd: an error after the frame is expected.
+                let mut decoder = zstd::Decoder::new(&bytes[start..]).unwrap().single_frame();
+                let _ = std::io::Read::read_to_end(&mut decoder, &mut plain);
+                hit |= contains(&plain);
+            }
+        }
+        if hit {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn after_a_purge_no_file_of_the_ledger_holds_the_text() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some("swordfish-1234567890"))]);
+    fill(&ledger, 0..200);
+    ledger.checkpoint_store().unwrap();
+    assert_ne!(holds(&path, b"swordfish-1234567890"), Vec::<String>::new());
+
+    let end = Seq::new(3).unwrap();
+    let before = ledger.reader().head();
+    ledger.redact_blocking(end, PartSet::ALL, "a credential").unwrap();
+    ledger.purge_blocking().unwrap();
+    fill(&ledger, 200..210);
+    ledger.close_blocking().unwrap();
+    assert_eq!(holds(&path, b"swordfish-1234567890"), Vec::<String>::new());
+
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(ledger.reader().root_at(before.size).unwrap(), before.root);
+    let report = taskledger::audit::verify_reader(&ledger.reader());
+    assert_eq!(report.findings, []);
+}

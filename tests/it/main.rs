@@ -1,0 +1,17 @@
+//! The public API of taskledger, as its users meet it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod append;
+mod audit;
+mod disk;
+mod follow;
+mod redaction;
+mod support;

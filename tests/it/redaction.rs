@@ -1,0 +1,71 @@
+//! Redaction: the text is gone from every view, the proof stays.
+
+use crate::support::*;
+use taskledger::{
+    event::{Outcome, PartKind, PartSet},
+    ids::Seq,
+    ledger::AppendError,
+    proof,
+    state::TextBody,
+};
+
+const SECRET: &str = "the password is swordfish";
+
+fn errors() -> PartSet {
+    PartSet::default().with(PartKind::Error)
+}
+
+#[test]
+fn a_redacted_text_is_gone_from_the_state_and_from_every_past() {
+    let ledger = ledger();
+    append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some(SECRET))]);
+    let end = Seq::new(3).unwrap();
+    let (root, reader) = (ledger.reader().head().root, ledger.reader());
+    assert_eq!(&**reader.entry(end).unwrap().text(PartKind::Error).unwrap(), SECRET);
+
+    ledger.redact_blocking(end, errors(), "a credential").unwrap();
+    assert_eq!(reader.entry(end).unwrap().text(PartKind::Error), None);
+    assert!(entries(&ledger).iter().all(|entry| entry.text(PartKind::Error).is_none()));
+    for state in [reader.state(), reader.state_at(3).unwrap()] {
+        let task = state.task(&task("a")).unwrap();
+        assert_eq!(task.error.as_ref().unwrap().body, TextBody::Erased);
+    }
+    assert_eq!(reader.root_at(3).unwrap(), root, "no hash has changed");
+}
+
+#[test]
+fn a_redaction_belongs_to_the_task_whose_text_it_erases() {
+    let ledger = ledger();
+    append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some(SECRET))]);
+    let receipt = ledger.redact_blocking(Seq::new(3).unwrap(), errors(), "why").unwrap();
+    let entry = ledger.reader().entry(receipt.seq).unwrap();
+    assert_eq!(entry.event.task, Some(task("a")));
+    assert_eq!(entry.event.prev_in_task, Seq::new(3));
+    assert_eq!(&**entry.text(PartKind::Reason).unwrap(), "why");
+}
+
+#[test]
+fn what_is_not_there_cannot_be_redacted() {
+    let ledger = ledger();
+    append(&ledger, [spawn("a")]);
+    let none = ledger.redact_blocking(Seq::new(2).unwrap(), errors(), "why");
+    assert!(matches!(none, Err(AppendError::Invalid { .. })), "{none:?}");
+    let past = ledger.redact_blocking(Seq::new(9).unwrap(), errors(), "why");
+    assert!(past.is_err());
+}
+
+#[test]
+fn every_event_stays_provable_after_a_redaction_and_a_purge() {
+    let ledger = ledger();
+    append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some(SECRET))]);
+    ledger.redact_blocking(Seq::new(3).unwrap(), errors(), "why").unwrap();
+    ledger.purge_blocking().unwrap();
+    let reader = ledger.reader();
+    let head = reader.head();
+    assert_eq!(reader.erased_upto(), head.seq());
+    for size in 1..=head.size {
+        let proof = reader.prove_consistency(size, head.size).unwrap();
+        proof::check_consistency(&proof, reader.root_at(size).unwrap(), head.root).unwrap();
+    }
+    assert_eq!(reader.entry(Seq::new(3).unwrap()).unwrap().text(PartKind::Error), None);
+}

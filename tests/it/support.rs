@@ -1,0 +1,89 @@
+//! Ledgers that leave nothing behind, a clock that is moved by hand, and short words for commands.
+
+use std::{ops::ControlFlow, sync::Arc};
+use taskledger::{
+    Ledger, Options,
+    event::{Entry, Outcome},
+    ids::{Key, Seq, TaskId, ThreadId},
+    ledger::AppendError,
+    state::command::{Command, Finish, Proposal, Spawn},
+    time::{ManualClock, Millis, SeededEntropy},
+};
+
+/// 2023-11-14T22:13:20Z.
+pub(crate) const START: Millis = Millis(1_700_000_000_000);
+
+pub(crate) fn options() -> Options {
+    Options {
+        clock: Arc::new(ManualClock::at(START)),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        ..Options::default()
+    }
+}
+
+pub(crate) fn ledger() -> Ledger {
+    Ledger::in_memory(options()).unwrap()
+}
+
+pub(crate) fn task(id: &str) -> TaskId {
+    TaskId::new(id).unwrap()
+}
+
+pub(crate) fn thread(id: &str) -> ThreadId {
+    ThreadId::new(id).unwrap()
+}
+
+/// A task on thread `main`.
+pub(crate) fn spawn(id: &str) -> Proposal {
+    let spawn = Spawn {
+        task: Some(task(id)),
+        description: format!("what {id} is for").into(),
+        ..Spawn::new(thread("main"), "shell")
+    };
+    Command::Spawn(spawn).into()
+}
+
+pub(crate) fn finish(id: &str) -> Proposal {
+    finish_with(id, Outcome::Completed, None)
+}
+
+pub(crate) fn finish_with(id: &str, outcome: Outcome, error: Option<&str>) -> Proposal {
+    let finish = Finish {
+        task: task(id),
+        outcome,
+        error: error.map(Into::into),
+        result: None,
+        completed: None,
+    };
+    Command::Finish(finish).into()
+}
+
+pub(crate) fn keyed(proposal: Proposal, key: u8) -> Proposal {
+    Proposal { key: Some(Key([key; 16])), ..proposal }
+}
+
+pub(crate) fn append(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> Vec<Seq> {
+    ledger.append_blocking(proposals).unwrap().iter().map(|receipt| receipt.seq).collect()
+}
+
+#[track_caller]
+pub(crate) fn refused(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> AppendError {
+    let before = ledger.reader().head();
+    let error = ledger.append_blocking(proposals).expect_err("this append is refused");
+    assert_eq!(ledger.reader().head(), before, "a refused append leaves no trace");
+    error
+}
+
+pub(crate) fn entries(ledger: &Ledger) -> Vec<Entry> {
+    let mut all = Vec::new();
+    let (reader, last) = (ledger.reader(), ledger.reader().head().seq());
+    if let Some(last) = last {
+        reader
+            .scan(Seq::FIRST, last, |entry| {
+                all.push(entry);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+    }
+    all
+}

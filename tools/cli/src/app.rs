@@ -1,0 +1,142 @@
+//! What every command is given: the ledger, the moment, standard output and progress.
+
+use crate::{
+    args::Global, json::At, output::Format, output::Out, progress::Shower, term::Look, time,
+};
+use anyhow::{Context as _, Result};
+use std::path::PathBuf;
+use taskledger::{
+    Ledger, Options,
+    ids::{Seq, ThreadId},
+    ledger::Reader,
+    query::{self, Point, Position, Scope, View},
+    time::{Clock as _, Millis, SystemClock},
+};
+
+/// What every command is given.
+pub struct App {
+    /// The ledger's directory.
+    pub db: PathBuf,
+    /// The moment that was asked for, if one was.
+    pub at: Option<Point>,
+    /// Standard output.
+    pub out: Out,
+    /// Shows the progress of long work.
+    pub progress: Shower,
+    /// Whether to leave out remarks.
+    pub quiet: bool,
+    /// How much to add to them.
+    pub verbose: u8,
+    /// The options as they were given.
+    pub global: Global,
+}
+
+/// A ledger that is open, and its past.
+pub struct Opened {
+    /// The ledger; held because only one process may have it.
+    pub ledger: Ledger,
+    /// Its past.
+    pub reader: Reader,
+}
+
+impl App {
+    /// Reads the environment and the global options.
+    pub fn new(global: &Global, default: Format) -> Self {
+        let look = Look::of_stdout(global.color, global.time, SystemClock.now());
+        Self {
+            db: global.db.clone(),
+            at: global.at.clone(),
+            out: Out::stdout(look, global.format_or(default)),
+            progress: Shower::new(!global.no_progress && !global.quiet),
+            quiet: global.quiet,
+            verbose: global.verbose,
+            global: global.clone(),
+        }
+    }
+
+    /// Opens the ledger.
+    pub fn open(&self) -> Result<Opened> {
+        let options = Options::default();
+        Ok(Opened::of(if self.global.read_only {
+            Ledger::open_read_only(&self.db, options)?
+        } else {
+            Ledger::open(&self.db, options)?
+        }))
+    }
+
+    /// What "now" is, for this whole command.
+    pub fn now(&self) -> Millis {
+        self.out.look.now
+    }
+
+    /// The moment that was asked for in this ledger.
+    pub fn position(&self, reader: &Reader) -> Result<Position> {
+        self.resolve(self.at.as_ref().unwrap_or(&Point::Head), reader)
+    }
+
+    /// What a moment means in this ledger.
+    pub fn resolve(&self, point: &Point, reader: &Reader) -> Result<Position> {
+        point.resolve(reader, self.now()).with_context(|| format!("cannot go to {point}"))
+    }
+
+    /// What was true at the moment that was asked for.
+    pub fn view(&self, reader: &Reader, scope: Scope<'_>) -> Result<View> {
+        Ok(query::as_of(reader, scope, self.position(reader)?)?)
+    }
+
+    /// All of a ledger, or one thread of it.
+    pub fn view_of(&self, reader: &Reader, thread: Option<&ThreadId>) -> Result<View> {
+        self.view(reader, thread.map_or(Scope::All, Scope::Thread))
+    }
+
+    /// A remark on standard error, unless remarks are not wanted.
+    pub fn remark(&self, text: &str) {
+        if !self.quiet {
+            crate::note(&self.out.look.safe(text));
+        }
+    }
+}
+
+impl Opened {
+    /// A ledger that was just opened.
+    pub fn of(ledger: Ledger) -> Self {
+        Self { reader: ledger.reader(), ledger }
+    }
+
+    /// Lets go of it, and says what could not be written.
+    pub fn close(self) -> Result<()> {
+        self.ledger.close_blocking().context("the ledger could not be closed")
+    }
+}
+
+/// The moment of a view, for the envelope.
+pub fn at(view: &View) -> At {
+    at_of(view.size, view.time)
+}
+
+/// A moment for the envelope; an empty log has no time.
+pub fn at_of(size: u64, time: Millis) -> At {
+    At { seq: size, time: (time > Millis(0)).then(|| time::iso(time)) }
+}
+
+/// The moment of the whole log.
+pub fn at_head(reader: &Reader) -> At {
+    let state = reader.state();
+    at_of(state.size(), state.recorded())
+}
+
+/// The moment of a position.
+pub fn at_position(position: Position, reader: &Reader) -> Result<At> {
+    Ok(match position {
+        Position::Occurred(time) => at_of(reader.head().size, time),
+        Position::Log(size) => match Seq::last_of(size) {
+            Some(last) => at_of(size, reader.entry(last)?.event.recorded),
+            None => at_of(0, Millis(0)),
+        },
+    })
+}
+
+/// The last event of so many.
+pub fn last(size: u64) -> Option<Seq> {
+    Seq::last_of(size)
+}

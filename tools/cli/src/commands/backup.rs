@@ -1,0 +1,34 @@
+//! `taskledger backup`: the whole history in one file.
+
+use crate::{app::App, exit::Exit, progress};
+use anyhow::{Context as _, Result};
+use std::path::PathBuf;
+use taskledger::ledger::verify_backup;
+
+/// Write the whole history and its checkpoint to one new file, and read it back.
+///
+/// Redacted texts are left out. `taskledger restore` makes a ledger of it.
+///
+/// Example:
+///   taskledger backup ./monday.backup
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The file to write; it must not exist
+    file: PathBuf,
+}
+
+/// Writes it.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let opened = app.open()?;
+    let info = app
+        .progress
+        .watch("backup", &args.file, || opened.reader.backup(&args.file))
+        .with_context(|| format!("cannot back up to {}", args.file.display()))?;
+    verify_backup(&args.file)
+        .with_context(|| format!("{} is not what was written", args.file.display()))?;
+    let head = info.checkpoint.head();
+    super::init::tell(app, "backup", &args.file, info.checkpoint.ledger, head)?;
+    app.remark(&format!("{} of events", progress::bytes(info.bytes)));
+    Ok(Exit::Ok)
+}

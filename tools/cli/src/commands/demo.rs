@@ -1,0 +1,173 @@
+//! `taskledger demo`: what this program does, on a bundled recording.
+
+use crate::{
+    app::App,
+    args::{Cli, Global},
+    exit::{Exit, Problem},
+    paint::Paint,
+    term::ColorWhen,
+};
+use anyhow::{Context as _, Result};
+use clap::{Parser as _, ValueEnum as _};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+use taskledger::{
+    Ledger, Options,
+    ids::{TaskId, ThreadId},
+    query,
+};
+use taskledger_interop::demo_recording_files;
+
+/// Show what this program does, on a bundled recording.
+///
+/// Imports it into a new ledger, then asks every kind of question. Before each answer stands the command that gives it; the ledger stays, so that each can be
+/// repeated and varied.
+///
+/// Example:
+///   taskledger demo
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Put recording and ledger in this new directory, instead of one for temporary files
+    #[arg(long, value_name = "PATH")]
+    keep: Option<PathBuf>,
+}
+
+/// Shows it.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let dir = directory(args)?;
+    let recording = unpack(&dir)?;
+    let demo = Demo { program: program(), db: dir.join("ledger"), options: given(&app.global) };
+    let told = |path: &Path| path.display().to_string();
+    demo.step(
+        app,
+        "Bring the recording of a session into a new ledger",
+        &["import", "claude-code", &told(&recording)],
+    )?;
+    demo.step(app, "Which threads are there?", &["threads"])?;
+    let (thread, deepest) = demo.deepest()?;
+    let (thread, deepest) = (thread.as_str(), deepest.as_str());
+    let past = format!("spawn:{deepest}");
+    demo.step(app, "Who spawned whom?", &["tree", thread])?;
+    demo.step(
+        app,
+        "And when the deepest task had just been spawned?",
+        &["tree", thread, "--at", &past],
+    )?;
+    demo.step(app, "What has changed since?", &["diff", thread, "--from", &past, "--to", "@"])?;
+    demo.step(app, "Why does the deepest task exist?", &["why", deepest])?;
+    demo.step(app, "Is the ledger what it should be?", &["verify"])?;
+    let kept =
+        format!("The ledger stays at {}: try `show`, `timeline`, `replay`", demo.db.display());
+    app.out.line(&Paint::Dim.on(&app.out.look.safe(&kept), &app.out.look))?;
+    Ok(Exit::Ok)
+}
+
+fn directory(args: &Args) -> Result<PathBuf> {
+    if let Some(path) = &args.keep {
+        fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+        return Ok(path.clone());
+    }
+    let dir = tempfile::Builder::new().prefix("taskledger-demo-").tempdir();
+    Ok(dir.context("cannot make a temporary directory")?.keep())
+}
+
+/// Writes the bundled recording; answers with its main file.
+fn unpack(dir: &Path) -> Result<PathBuf> {
+    let folder = dir.join("recording");
+    for (name, content) in demo_recording_files() {
+        let path = folder.join(name);
+        let context = || format!("cannot write {}", path.display());
+        fs::create_dir_all(path.parent().unwrap_or(&folder)).with_context(context)?;
+        fs::write(&path, content).with_context(context)?;
+    }
+    let (main, _) =
+        demo_recording_files().first().ok_or_else(|| Problem::not_found("no recording"))?;
+    Ok(folder.join(main))
+}
+
+/// How this program was called, so that a command can be repeated as it is shown.
+fn program() -> String {
+    let called = env::args().next().filter(|called| called.contains(std::path::MAIN_SEPARATOR));
+    called.unwrap_or_else(|| "taskledger".to_owned())
+}
+
+/// Options of the demo that hold for its steps too.
+fn given(global: &Global) -> Vec<String> {
+    let mut given = Vec::new();
+    if global.color != ColorWhen::Auto
+        && let Some(when) = global.color.to_possible_value()
+    {
+        given.extend(["--color".to_owned(), when.get_name().to_owned()]);
+    }
+    given
+}
+
+struct Demo {
+    program: String,
+    db: PathBuf,
+    options: Vec<String>,
+}
+
+impl Demo {
+    /// Names a command, and does it.
+    fn step(&self, app: &mut App, what: &str, command: &[&str]) -> Result<()> {
+        let look = app.out.look;
+        let db = self.db.display().to_string();
+        let mut words = vec![self.program.as_str(), "--db", &db];
+        words.extend(self.options.iter().map(String::as_str));
+        words.extend(command);
+        app.out.line(&Paint::Strong.on(&format!("# {what}"), &look))?;
+        let shown: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        app.out.line(&look.safe(&format!("$ {}", shown.join(" "))))?;
+        app.out.flush()?;
+        let cli = Cli::try_parse_from(&words)?;
+        let mut step = App::new(&cli.global, cli.command.default_format());
+        step.quiet = true;
+        step.out.look = look;
+        let exit = cli.command.run(&mut step)?;
+        step.out.flush()?;
+        if exit != Exit::Ok {
+            return Err(anyhow::anyhow!("the command ended with {exit:?}"));
+        }
+        app.out.line("")
+    }
+
+    /// The deepest task, and its thread.
+    fn deepest(&self) -> Result<(ThreadId, TaskId)> {
+        let ledger = Ledger::open(&self.db, Options::default())?;
+        let state = ledger.reader().state();
+        let nodes = state.threads().flat_map(|thread| query::tree(&state, &thread.id).nodes);
+        // Of equals, the one that was created last.
+        let deepest = nodes.max_by_key(|node| (node.depth, node.task.first_seq));
+        let found = deepest.map(|node| (node.task.thread.clone(), node.task.id.clone()));
+        ledger.close_blocking()?;
+        Ok(found.ok_or_else(|| Problem::not_found("the recording has no tasks"))?)
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_survives_a_shell() {
+        assert_eq!(quoted("spawn:bg_1"), "spawn:bg_1");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("#12"), "'#12'");
+        assert_eq!(quoted(""), "''");
+    }
+}

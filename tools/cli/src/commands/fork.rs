@@ -1,0 +1,38 @@
+//! `taskledger fork`: a new ledger of the events up to a moment.
+
+use crate::{
+    app::{App, Opened},
+    exit::Exit,
+};
+use anyhow::{Context as _, Result};
+use std::path::PathBuf;
+use taskledger::Options;
+
+/// Make a new ledger of the events up to the moment that --at names.
+///
+/// The copy has the same roots up to there. What was redacted since is redacted in it too.
+///
+/// Example:
+///   taskledger fork --at spawn:bg_7 ./what-if
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The new ledger's directory
+    #[arg(value_name = "NEW-PATH")]
+    path: PathBuf,
+}
+
+/// Makes it.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let opened = app.open()?;
+    let size = app.position(&opened.reader)?.log_position()?;
+    let copy = opened
+        .ledger
+        .fork_blocking(size, &args.path, Options::default())
+        .with_context(|| format!("cannot fork to {}", args.path.display()))?;
+    let copy = Opened::of(copy);
+    let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
+    copy.close()?;
+    super::init::tell(app, "fork", &args.path, ledger, head)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,287 @@
+//! `taskledger import`: recordings of agents, brought into the ledger.
+
+use crate::{
+    app::{App, Opened, at_head},
+    exit::{Exit, Problem},
+    json::{BadLineItem, ImportItem, RefusalItem},
+    output::Item,
+    paint::Paint,
+    progress::{Shown, Unit},
+    table::{Cell, Column},
+    term::Look,
+};
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use std::{io, path::PathBuf};
+use taskledger::{Ledger, Options, ids::ThreadId, ledger::OpenError};
+use taskledger_interop::{
+    self as interop, Dataset, Grain, LedgerSink, Phase, Progress, ReadOptions, Recording, Spooled,
+    Tally,
+};
+
+/// Bring recordings of agents into the ledger.
+///
+/// A recording is a file, a file with the folder of the same name beside it, or a folder of those;
+/// `-` reads standard input. The ledger is made if it is not there. Importing again adds nothing;
+/// importing a longer recording of the same session adds what is new; an interrupted import is
+/// completed by the next. A broken line is reported with its file and number, and skipped; the
+/// command then ends with 6.
+///
+/// Example:
+///   taskledger import auto ~/.claude/projects/my-project
+///   taskledger import jsonl - < export.jsonl
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The recordings' format
+    format: FormatArg,
+    /// Files or folders; - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The thread that owns every task, instead of the one that the recording names
+    #[arg(long)]
+    thread: Option<ThreadId>,
+    /// How fine recordings of spans are read
+    #[arg(long, default_value = "spawn")]
+    grain: GrainArg,
+    /// Write nothing; say what would be written
+    #[arg(long)]
+    dry_run: bool,
+    /// What to do about a line that cannot be used
+    #[arg(long, default_value = "skip")]
+    on_error: OnError,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    /// Whatever each file looks like
+    Auto,
+    /// Events of a ledger, as `taskledger export jsonl` writes them
+    Jsonl,
+    /// Revisions of a background task manager's persisted state
+    Awaken,
+    /// Session transcripts of Claude Code
+    ClaudeCode,
+    /// Session events of GitHub Copilot CLI
+    CopilotCli,
+}
+
+impl FormatArg {
+    fn named(self) -> Option<interop::Format> {
+        match self {
+            Self::Auto => None,
+            Self::Jsonl => Some(interop::Format::Jsonl),
+            Self::Awaken => Some(interop::Format::Awaken),
+            Self::ClaudeCode => Some(interop::Format::ClaudeCode),
+            Self::CopilotCli => Some(interop::Format::CopilotCli),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum GrainArg {
+    /// Agents and runs
+    Spawn,
+    /// Those and tool calls
+    Tool,
+    /// Every span
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    /// Report it, and go on
+    Skip,
+    /// Write nothing of this recording
+    Fail,
+}
+
+/// Imports them.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let piped = args.paths.iter().any(|path| path.as_os_str() == "-");
+    let spooled = piped.then(|| Spooled::new(io::stdin().lock())).transpose();
+    let spooled = spooled.context("cannot read standard input")?;
+    let datasets = datasets(args, spooled.as_ref())?;
+    let opened = open(args, app)?;
+    let mut items = Vec::new();
+    for dataset in &datasets {
+        items.push(import(args, app, &opened, dataset)?);
+    }
+    let at = at_head(&opened.reader);
+    opened.close()?;
+    let refused = items.iter().any(|item| item.malformed > 0 || item.refused > 0);
+    if !app.quiet || app.out.for_programs() {
+        app.out.list(&at, items.into_iter().map(Ok))?;
+    }
+    Ok(if refused { Exit::Refused } else { Exit::Ok })
+}
+
+fn datasets(args: &Args, spooled: Option<&Spooled>) -> Result<Vec<Dataset>> {
+    let format = args.format.named();
+    let paths: Vec<PathBuf> =
+        args.paths.iter().filter(|path| path.as_os_str() != "-").cloned().collect();
+    let mut datasets = if paths.is_empty() { Vec::new() } else { interop::find(&paths, format)? };
+    if let Some(spooled) = spooled {
+        datasets.push(spooled.dataset(format)?);
+    }
+    Ok(datasets)
+}
+
+/// The ledger to import to; a dry run into one that is not there happens in memory.
+fn open(args: &Args, app: &App) -> Result<Opened> {
+    match Ledger::open(&app.db, Options::default()) {
+        Err(OpenError::NotFound { .. }) if args.dry_run => {
+            Ok(Opened::of(Ledger::in_memory(Options::default())?))
+        }
+        Err(OpenError::NotFound { .. }) => {
+            let opened = Opened::of(Ledger::create(&app.db, Options::default())?);
+            app.remark(&format!("made a new ledger at {}", app.db.display()));
+            Ok(opened)
+        }
+        opened => Ok(Opened::of(opened?)),
+    }
+}
+
+fn import(args: &Args, app: &App, opened: &Opened, dataset: &Dataset) -> Result<ImportItem> {
+    let options = ReadOptions {
+        thread: args.thread.clone(),
+        grain: match args.grain {
+            GrainArg::Spawn => Grain::Spawn,
+            GrainArg::Tool => Grain::Tool,
+            GrainArg::All => Grain::All,
+        },
+        ..ReadOptions::default()
+    };
+    let path = dataset.inputs.first().map(|input| input.shown.clone()).unwrap_or_default();
+    let recording = {
+        let shown = app.progress.start("reading", Unit::Bytes);
+        let mut tell = teller(&shown, Phase::Reading);
+        interop::read(dataset, &options, &mut tell)
+            .with_context(|| format!("cannot import {path}"))?
+    };
+    tell_bad_lines(app, &recording.tally);
+    if args.on_error == OnError::Fail && recording.tally.malformed > 0 {
+        let first = recording.tally.bad_lines.first().map(ToString::to_string).unwrap_or_default();
+        let lines = recording.tally.malformed;
+        return Err(Problem::refused(format!("{lines} lines of {path} cannot be used; {first}"))
+            .hint("nothing of this recording was written; --on-error skip leaves such lines out")
+            .into());
+    }
+    let report = {
+        let shown = app.progress.start("importing", Unit::Events);
+        let mut tell = teller(&shown, Phase::Appending);
+        let mut sink = LedgerSink::new(&opened.ledger);
+        interop::import(&mut sink, &recording, args.dry_run, &mut tell)
+            .with_context(|| format!("cannot import {path}"))?
+    };
+    for refusal in &report.refusals {
+        let task = refusal.task.as_ref().map(|task| format!("task {task}: ")).unwrap_or_default();
+        app.remark(&format!("{path}: {task}{}", refusal.why));
+    }
+    Ok(item(path, args.dry_run, recording, report))
+}
+
+fn teller(shown: &Shown, phase: Phase) -> impl FnMut(Progress) + '_ {
+    move |progress| {
+        if progress.phase == phase {
+            shown.set(progress.done, progress.total);
+        }
+    }
+}
+
+fn tell_bad_lines(app: &App, tally: &Tally) {
+    for line in &tally.bad_lines {
+        app.remark(&line.to_string());
+    }
+    let kept = crate::tasks::count(tally.bad_lines.len());
+    if tally.malformed > kept {
+        app.remark(&format!("and {} lines more", tally.malformed - kept));
+    }
+    if app.verbose > 0 {
+        for (kind, count) in &tally.unknown {
+            app.remark(&format!("{count} records of unknown type {kind}"));
+        }
+    }
+}
+
+fn item(path: String, dry_run: bool, recording: Recording, report: interop::Report) -> ImportItem {
+    let tally = recording.tally;
+    let bad_lines = tally.bad_lines.into_iter();
+    let refusals = report.refusals.into_iter();
+    ImportItem {
+        path,
+        format: recording.format.to_string(),
+        dry_run,
+        threads: recording.threads.iter().map(ToString::to_string).collect(),
+        records: tally.records,
+        appended: report.appended,
+        tasks: report.tasks,
+        present: report.present,
+        refused: report.refused,
+        malformed: tally.malformed,
+        skipped: tally.skipped,
+        unknown: tally.unknown,
+        bad_lines: bad_lines
+            .map(|bad| BadLineItem { file: bad.file, line: bad.line, why: bad.why })
+            .collect(),
+        refusals: refusals
+            .map(|refused| RefusalItem {
+                task_id: refused.task.as_ref().map(ToString::to_string),
+                why: refused.why,
+            })
+            .collect(),
+    }
+}
+
+impl Item for ImportItem {
+    const SCHEMA: &'static str = "taskledger.import/v1";
+    const FIELDS: &'static [&'static str] = &[
+        "path",
+        "format",
+        "dry_run",
+        "threads",
+        "records",
+        "appended",
+        "tasks",
+        "present",
+        "refused",
+        "malformed",
+        "skipped",
+        "unknown",
+        "bad_lines",
+        "refusals",
+    ];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("RECORDING").flexible(),
+        Column::new("FORMAT"),
+        Column::new("THREADS").right().spare(2),
+        Column::new("RECORDS").right().spare(1),
+        Column::new("NEW TASKS").right(),
+        Column::new("APPENDED").right(),
+        Column::new("PRESENT").right(),
+        Column::new("REFUSED").right(),
+        Column::new("BAD LINES").right(),
+        Column::new("SKIPPED").right().wide(),
+    ];
+
+    fn cells(&self, _: &Look) -> Vec<Cell> {
+        let bad =
+            |count: u64| Cell { text: count.to_string(), paint: (count > 0).then_some(Paint::Bad) };
+        vec![
+            self.path.clone().into(),
+            self.format.clone().into(),
+            self.threads.len().to_string().into(),
+            self.records.to_string().into(),
+            self.tasks.to_string().into(),
+            self.appended.to_string().into(),
+            self.present.to_string().into(),
+            bad(self.refused),
+            bad(self.malformed),
+            self.skipped.to_string().into(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.path.clone()
+    }
+}

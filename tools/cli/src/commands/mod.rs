@@ -1,0 +1,110 @@
+//! One file for each subcommand. Each holds its arguments, and one `run` that reads top-down.
+
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are the help that is shown")]
+
+use crate::{app::App, exit::Exit, output::Format};
+use anyhow::Result;
+use clap::Subcommand;
+
+mod backup;
+mod checkpoint;
+mod completions;
+mod demo;
+mod diff;
+mod event;
+mod export;
+mod first;
+mod fork;
+mod import;
+mod init;
+mod log;
+mod man;
+mod prove;
+mod purge;
+mod rebuild;
+mod record;
+mod redact;
+mod replay;
+mod restore;
+mod show;
+mod stats;
+mod tasks;
+mod threads;
+mod timeline;
+mod tree;
+mod verify;
+mod why;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Init(init::Args),
+    Import(import::Args),
+    Threads(threads::Args),
+    Tree(tree::Args),
+    Tasks(tasks::Args),
+    Show(show::Args),
+    Why(why::Args),
+    Log(log::Args),
+    Event(event::Args),
+    Diff(diff::Args),
+    First(first::Args),
+    Timeline(timeline::Args),
+    Replay(replay::Args),
+    Verify(verify::Args),
+    Checkpoint(checkpoint::Args),
+    Prove(prove::Args),
+    Redact(redact::Args),
+    Purge(purge::Args),
+    Fork(fork::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Rebuild(rebuild::Args),
+    Export(export::Args),
+    Stats(stats::Args),
+    Record(record::Args),
+    Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Command {
+    /// The format of an answer when none is asked for.
+    pub fn default_format(&self) -> Format {
+        if matches!(self, Self::Tree(_)) { Format::Tree } else { Format::Table }
+    }
+
+    /// Does it.
+    pub fn run(self, app: &mut App) -> Result<Exit> {
+        match self {
+            Self::Init(args) => init::run(&args, app),
+            Self::Import(args) => import::run(&args, app),
+            Self::Threads(args) => threads::run(&args, app),
+            Self::Tree(args) => tree::run(&args, app),
+            Self::Tasks(args) => tasks::run(args, app),
+            Self::Show(args) => show::run(&args, app),
+            Self::Why(args) => why::run(&args, app),
+            Self::Log(args) => log::run(&args, app),
+            Self::Event(args) => event::run(&args, app),
+            Self::Diff(args) => diff::run(&args, app),
+            Self::First(args) => first::run(&args, app),
+            Self::Timeline(args) => timeline::run(&args, app),
+            Self::Replay(args) => replay::run(&args, app),
+            Self::Verify(args) => verify::run(&args, app),
+            Self::Checkpoint(args) => checkpoint::run(&args, app),
+            Self::Prove(args) => prove::run(&args, app),
+            Self::Redact(args) => redact::run(args, app),
+            Self::Purge(args) => purge::run(&args, app),
+            Self::Fork(args) => fork::run(&args, app),
+            Self::Backup(args) => backup::run(&args, app),
+            Self::Restore(args) => restore::run(&args, app),
+            Self::Rebuild(args) => rebuild::run(&args, app),
+            Self::Export(args) => export::run(&args, app),
+            Self::Stats(args) => stats::run(&args, app),
+            Self::Record(args) => record::run(args, app),
+            Self::Demo(args) => demo::run(&args, app),
+            Self::Completions(args) => completions::run(&args, app),
+            Self::Man(args) => man::run(&args, app),
+        }
+    }
+}

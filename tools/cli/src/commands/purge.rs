@@ -1,0 +1,27 @@
+//! `taskledger purge`: redacted texts leave every file.
+
+use crate::{app::App, exit::Exit};
+use anyhow::{Context as _, Result};
+
+/// Remove every redacted text from every file of the ledger.
+///
+/// Journal and archive are rewritten, the sealed blocks and the snapshots are made anew. Stopped half
+/// way, it is repeated. Backups that were made before keep the texts: delete those yourself.
+///
+/// Example:
+///   taskledger redact 1204 --reason 'holds a password' && taskledger purge
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {}
+
+/// Removes them.
+pub fn run(_: &Args, app: &mut App) -> Result<Exit> {
+    let opened = app.open()?;
+    opened.ledger.purge_blocking().context("not every file was rewritten: purge again")?;
+    let (ledger, head) = (opened.reader.ledger_id(), opened.reader.head());
+    opened.close()?;
+    let db = app.db.clone();
+    super::init::tell(app, "purge", &db, ledger, head)?;
+    app.remark("backups that were made before keep the texts");
+    Ok(Exit::Ok)
+}

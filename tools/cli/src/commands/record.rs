@@ -1,0 +1,259 @@
+//! `taskledger record`: one event from a script.
+
+use crate::{app::App, exit::Exit, exit::Problem, json::ReceiptBody};
+use anyhow::{Context as _, Result};
+use clap::{Subcommand, ValueEnum};
+use taskledger::{
+    event::{Cause, Outcome},
+    ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
+    ledger::{AppendError, Receipt},
+    proof,
+    query::Point,
+    state::command::{Command, Finish, ParentRef, Proposal, Spawn},
+    time::Millis,
+};
+
+/// Record one event, durable when this command ends.
+///
+/// With --key, recording the same again adds nothing: a script can be run twice.
+///
+/// Example:
+///   id=$(taskledger record spawn --thread build-7 --type shell --description 'make all')
+///   taskledger record event "$id" --type progress --content '{"percent":40}'
+///   taskledger record end "$id" --status completed --result '{"warnings":0}'
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Record that a task starts; prints its id
+    Spawn(SpawnArgs),
+    /// Record that a task ended; prints the event's number
+    End(EndArgs),
+    /// Record progress of a task; prints the event's number
+    Event(EventArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Makes recording twice the same as recording once: 32 hex digits, or any text
+    #[arg(long, value_name = "HEX|TEXT")]
+    key: Option<String>,
+    /// When it happened, if not now: RFC 3339, or -10m for ten minutes ago
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    occurred: Option<Point>,
+}
+
+#[derive(Debug, clap::Args)]
+struct SpawnArgs {
+    /// The thread that owns it
+    #[arg(long)]
+    thread: ThreadId,
+    /// What kind of task
+    #[arg(long = "type", value_name = "TYPE")]
+    task_type: String,
+    /// Its id; assigned (bg_0, bg_1, ..) if not given
+    #[arg(long)]
+    id: Option<TaskId>,
+    /// Its name
+    #[arg(long)]
+    name: Option<String>,
+    /// The task that spawned it
+    #[arg(long, value_name = "ID")]
+    parent: Option<TaskId>,
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// The agent run that spawned it
+    #[arg(long)]
+    run: Option<RunId>,
+    /// The tool call that spawned it
+    #[arg(long)]
+    call: Option<CallId>,
+    /// The agent that spawned it
+    #[arg(long)]
+    agent: Option<AgentId>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct EndArgs {
+    /// The task
+    task: TaskId,
+    /// How it ended
+    #[arg(long)]
+    status: Ended,
+    /// Why it failed or was cancelled
+    #[arg(long)]
+    error: Option<String>,
+    /// What it returned
+    #[arg(long, value_name = "JSON")]
+    result: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Ended {
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Debug, clap::Args)]
+struct EventArgs {
+    /// The task
+    task: TaskId,
+    /// What kind of progress
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: String,
+    /// The progress
+    #[arg(long, value_name = "JSON")]
+    content: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Records it.
+pub fn run(args: Args, app: &mut App) -> Result<Exit> {
+    let (common, spawns, cause, command) = match args.what {
+        What::Spawn(args) => spawn(args),
+        What::End(args) => end(args)?,
+        What::Event(args) => progress(args)?,
+    };
+    let proposal = Proposal {
+        key: common.key.as_deref().map(key),
+        occurred: common.occurred.map(|point| moment(&point, app.now())).transpose()?,
+        cause,
+        ..Proposal::new(command)
+    };
+    let opened = app.open()?;
+    let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
+    opened.close()?;
+    tell(app, receipts.first().ok_or(AppendError::Halted)?, spawns)?;
+    Ok(Exit::Ok)
+}
+
+type Recorded = (Common, bool, Cause, Command);
+
+fn spawn(args: SpawnArgs) -> Recorded {
+    let cause = Cause {
+        task: args.parent.clone(),
+        run: args.run.clone(),
+        call: args.call.clone(),
+        agent: args.agent.clone(),
+    };
+    let command = Command::Spawn(Spawn {
+        task: args.id,
+        name: args.name.map(Into::into),
+        description: args.description.into(),
+        parent: args.parent.map(|id| ParentRef { ledger: None, id }),
+        run: args.run,
+        call: args.call,
+        agent: args.agent,
+        ..Spawn::new(args.thread, args.task_type)
+    });
+    (args.common, true, cause, command)
+}
+
+fn end(args: EndArgs) -> Result<Recorded> {
+    let command = Command::Finish(Finish {
+        task: args.task,
+        outcome: match args.status {
+            Ended::Completed => Outcome::Completed,
+            Ended::Failed => Outcome::Failed,
+            Ended::Cancelled => Outcome::Cancelled,
+        },
+        error: args.error.map(Into::into),
+        result: args.result.map(|text| json("--result", text)).transpose()?.map(Into::into),
+        completed: None,
+    });
+    Ok((args.common, false, Cause::default(), command))
+}
+
+fn progress(args: EventArgs) -> Result<Recorded> {
+    let command = Command::Emit {
+        task: args.task,
+        event_type: args.event_type.into(),
+        content: json("--content", args.content)?.into(),
+    };
+    Ok((args.common, false, Cause::default(), command))
+}
+
+/// The text as it was given, once it is known to be JSON.
+fn json(option: &str, text: String) -> Result<String> {
+    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Problem::usage(format!("{option} is not JSON: {error}"))
+            .hint("a string needs its own quotes: '\"like this\"'")
+            .into()),
+    }
+}
+
+fn moment(point: &Point, now: Millis) -> Result<Millis> {
+    match point {
+        Point::Occurred(at) => Ok(*at),
+        Point::Ago(by) => {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            Ok(Millis(now.0.saturating_sub(by)))
+        }
+        Point::Head
+        | Point::Back(_)
+        | Point::Seq(_)
+        | Point::Spawn(_)
+        | Point::End(_)
+        | Point::Recorded(_) => Err(Problem::usage(format!("{point} is not a time"))
+            .hint("write 2026-01-31T12:00:00Z, or -10m")
+            .into()),
+    }
+}
+
+/// 32 hex digits are the key itself; of any other text it is the hash.
+fn key(text: &str) -> Key {
+    let digits: Option<Vec<u8>> = (text.len() == 32 && text.is_ascii())
+        .then(|| {
+            let pairs = text.as_bytes().chunks(2);
+            pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+        })
+        .flatten();
+    let hash = proof::leaf_hash(text.as_bytes());
+    let bytes = digits.unwrap_or_else(|| hash.into_iter().take(16).collect());
+    Key(bytes.try_into().unwrap_or_default())
+}
+
+fn tell(app: &mut App, receipt: &Receipt, spawns: bool) -> Result<()> {
+    let task_id = receipt.task.as_ref().map(ToString::to_string);
+    let name = match &task_id {
+        Some(id) if spawns => id.clone(),
+        _ => receipt.seq.get().to_string(),
+    };
+    let body = ReceiptBody {
+        seq: receipt.seq.get(),
+        task_id,
+        repeated: receipt.repeated,
+        durable: receipt.durable,
+    };
+    app.out.single("taskledger.receipt/v1", body, Some(&name), |out, _| out.name(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::hex;
+
+    #[test]
+    fn a_key_is_taken_as_hex_or_hashed() {
+        assert_eq!(
+            hex(&key("00112233445566778899aabbccddeeff").0),
+            "00112233445566778899aabbccddeeff"
+        );
+        assert_eq!(key("step 1"), key("step 1"));
+        assert_ne!(key("step 1"), key("step 2"));
+        assert_ne!(key("zz112233445566778899aabbccddeeff").0, [0; 16]);
+    }
+}

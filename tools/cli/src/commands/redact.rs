@@ -1,0 +1,83 @@
+//! `taskledger redact`: an event's texts disappear from every view.
+
+use crate::{app::App, exit::Exit, json::ReceiptBody};
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use taskledger::{
+    event::{PartKind, PartSet},
+    ids::Seq,
+};
+
+/// Erase an event's texts from every view, of now and of any past moment.
+///
+/// The event itself stays, and every proof still holds. The bytes stay in the ledger's files until
+/// `taskledger purge`; backups that exist keep them. This cannot be undone.
+///
+/// Example:
+///   taskledger redact 1204 --reason 'holds a password'
+///   taskledger purge
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The event's number
+    #[arg(value_parser = super::event::seq)]
+    seq: Seq,
+    /// Why; recorded with the redaction
+    #[arg(long)]
+    reason: String,
+    /// Which of its texts [default: all]
+    #[arg(long = "part", value_name = "PART", value_delimiter = ',')]
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Part {
+    Description,
+    Error,
+    Result,
+    Content,
+    Reason,
+}
+
+impl From<Part> for PartKind {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Description => Self::Description,
+            Part::Error => Self::Error,
+            Part::Result => Self::Result,
+            Part::Content => Self::Content,
+            Part::Reason => Self::Reason,
+        }
+    }
+}
+
+/// Erases them.
+pub fn run(args: Args, app: &mut App) -> Result<Exit> {
+    let opened = app.open()?;
+    // All texts that it has: a redaction names those that there are to erase.
+    let there: PartSet =
+        opened.reader.entry(args.seq)?.event.parts.iter().map(|part| part.kind).collect();
+    let named: PartSet = args.parts.into_iter().map(PartKind::from).collect();
+    let parts = if named.is_empty() { there } else { named };
+    let receipt = opened
+        .ledger
+        .redact_blocking(args.seq, parts, &args.reason)
+        .with_context(|| format!("cannot redact {}", args.seq))?;
+    opened.close()?;
+    let body = ReceiptBody {
+        seq: receipt.seq.get(),
+        task_id: receipt.task.as_ref().map(ToString::to_string),
+        repeated: receipt.repeated,
+        durable: receipt.durable,
+    };
+    let (name, quiet) = (receipt.seq.get().to_string(), app.quiet);
+    app.out.single("taskledger.receipt/v1", body, Some(&name), |out, body| {
+        if quiet {
+            return Ok(());
+        }
+        let parts = crate::events::part_names(parts).join(", ");
+        out.line(&format!("redacted {parts} of {} by event #{}", args.seq, body.seq))?;
+        out.line("the bytes stay in the files until `taskledger purge`, and in existing backups")
+    })?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,36 @@
+//! `taskledger restore`: a new ledger of a backup file.
+
+use crate::{
+    app::{App, Opened},
+    exit::Exit,
+};
+use anyhow::{Context as _, Result};
+use std::path::PathBuf;
+use taskledger::{Ledger, Options};
+
+/// Make a new ledger of a backup file.
+///
+/// The whole file is held against its checkpoint before anything is created.
+///
+/// Example:
+///   taskledger restore ./monday.backup ./restored
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The backup file
+    file: PathBuf,
+    /// The new ledger's directory
+    #[arg(value_name = "NEW-PATH")]
+    path: PathBuf,
+}
+
+/// Makes it.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let copy = Ledger::restore_blocking(&args.file, &args.path, Options::default())
+        .with_context(|| format!("cannot restore {}", args.file.display()))?;
+    let copy = Opened::of(copy);
+    let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
+    copy.close()?;
+    super::init::tell(app, "restore", &args.path, ledger, head)?;
+    Ok(Exit::Ok)
+}

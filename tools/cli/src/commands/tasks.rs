@@ -1,0 +1,162 @@
+//! `taskledger tasks`: tasks that match.
+
+use crate::{
+    app::{self, App},
+    exit::Exit,
+    exit::Problem,
+    forest,
+    output::Format,
+    paint::Paint,
+    tasks::{StatusArg, items, nodes},
+};
+use anyhow::Result;
+use clap::ValueEnum;
+use taskledger::{
+    event::TaskStatus,
+    ids::{AgentId, CallId, RunId, TaskId, ThreadId},
+    ledger::Reader,
+    query::{self, Point, Position, Sort, SortKey, TaskFilter},
+    time::Millis,
+};
+
+/// List tasks, of all threads or of those that match.
+///
+/// Example:
+///   taskledger tasks --thread session-1 --status failed
+///   taskledger tasks --status running --sort duration -n 10 -o json
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Of this thread
+    #[arg(long, value_name = "THREAD")]
+    thread: Option<ThreadId>,
+    /// With this status; several are separated by commas
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    status: Vec<StatusArg>,
+    /// Of this kind; several are separated by commas
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    types: Vec<String>,
+    /// Spawned by this agent
+    #[arg(long, value_name = "AGENT")]
+    agent: Option<AgentId>,
+    /// Spawned by this run of an agent
+    #[arg(long, value_name = "RUN")]
+    run: Option<RunId>,
+    /// Spawned by this tool call
+    #[arg(long, value_name = "CALL")]
+    call: Option<CallId>,
+    /// Spawned by this task
+    #[arg(long, value_name = "TASK")]
+    parent: Option<TaskId>,
+    /// Created at this moment or later
+    #[arg(long, value_name = "POS", allow_hyphen_values = true)]
+    since: Option<Point>,
+    /// Created at this moment or earlier
+    #[arg(long, value_name = "POS", allow_hyphen_values = true)]
+    until: Option<Point>,
+    /// What to sort by
+    #[arg(long, value_name = "KEY", default_value = "seq")]
+    sort: Key,
+    /// The other way round
+    #[arg(long)]
+    reverse: bool,
+    /// The first so many
+    #[arg(short = 'n', value_name = "COUNT")]
+    count: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Key {
+    /// The order of the log
+    Seq,
+    Created,
+    Completed,
+    /// The newest event
+    Activity,
+    /// How long it ran
+    Duration,
+    Task,
+    Thread,
+    Type,
+    Name,
+    Status,
+}
+
+impl From<Key> for SortKey {
+    fn from(key: Key) -> Self {
+        match key {
+            Key::Seq => Self::Seq,
+            Key::Created => Self::Created,
+            Key::Completed => Self::Completed,
+            Key::Activity => Self::Activity,
+            Key::Duration => Self::Duration,
+            Key::Task => Self::Task,
+            Key::Thread => Self::Thread,
+            Key::Type => Self::Type,
+            Key::Name => Self::Name,
+            Key::Status => Self::Status,
+        }
+    }
+}
+
+/// Lists them.
+pub fn run(args: Args, app: &mut App) -> Result<Exit> {
+    let opened = app.open()?;
+    let view = app.view_of(&opened.reader, args.thread.as_ref())?;
+    let sort = Sort { key: args.sort.into(), descending: args.reverse };
+    let filter = TaskFilter {
+        since: args.since.map(|point| moment(app, &point, &opened.reader)).transpose()?,
+        until: args.until.map(|point| moment(app, &point, &opened.reader)).transpose()?,
+        thread: args.thread,
+        statuses: args.status.into_iter().map(TaskStatus::from).collect(),
+        types: args.types,
+        agent: args.agent,
+        run: args.run,
+        call: args.call,
+        parent: args.parent,
+    };
+    if app.out.format == Format::Tree {
+        return trees(app, &view.state, &filter);
+    }
+    let items = items(&opened.reader, &view.state, &filter, sort, args.count)?;
+    app.out.list(&app::at(&view), items.into_iter().map(Ok))?;
+    Ok(Exit::Ok)
+}
+
+/// The trees of the threads in which a task matches; what matches stands out.
+fn trees(
+    app: &mut App,
+    state: &taskledger::state::LedgerState,
+    filter: &TaskFilter,
+) -> Result<Exit> {
+    let look = app.out.look;
+    let mut threads: Vec<&ThreadId> = query::matching(state, filter).map(|t| &t.thread).collect();
+    threads.sort_unstable();
+    threads.dedup();
+    for thread in threads {
+        app.out.line(&Paint::Strong.on(&look.safe(thread.as_str()), &look))?;
+        let grown = query::tree(state, thread);
+        let mut drawn = nodes(&grown);
+        for (node, drawn) in grown.nodes.iter().zip(&mut drawn) {
+            if !filter.passes(&node.task) {
+                drawn.detail.clear();
+            }
+        }
+        for line in forest::draw(&drawn, &look) {
+            app.out.line(&line)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// When a moment was: the time itself, or that of the event that it names.
+pub fn moment(app: &App, point: &Point, reader: &Reader) -> Result<Millis> {
+    match app.resolve(point, reader)? {
+        Position::Occurred(at) => Ok(at),
+        Position::Log(size) => {
+            let seq = app::last(size);
+            let seq = seq.ok_or_else(|| Problem::not_found("nothing has been recorded by then"))?;
+            Ok(reader.entry(seq)?.event.occurred)
+        }
+    }
+}

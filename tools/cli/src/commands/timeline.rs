@@ -1,0 +1,163 @@
+//! `taskledger timeline`: a thread's tasks on a line of time.
+
+use crate::{
+    app::{self, App},
+    escape::{self, Charset},
+    exit::Exit,
+    forest,
+    json::SpanItem,
+    output::Item,
+    paint::{Paint, shape},
+    table::{Cell, Column},
+    tasks::count,
+    term::Look,
+    time,
+};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use taskledger::{
+    event::TaskStatus,
+    ids::{TaskId, ThreadId},
+    query::{self, Forest, Scope, Span, Timeline},
+    time::Millis,
+};
+
+/// Without a terminal: as wide as most.
+const WIDTH: usize = 100;
+/// The least that is left to draw bars in.
+const BARS_MIN: usize = 10;
+
+/// Draw when each task of a thread ran: one bar for each, in the order of the tree.
+///
+/// A bar ends in the shape of the task's status; one that still runs has an open end.
+///
+/// Example:
+///   taskledger timeline session-1
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The thread
+    thread: ThreadId,
+}
+
+/// Draws it.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let opened = app.open()?;
+    let view = app.view(&opened.reader, Scope::Thread(&args.thread))?;
+    let forest = query::tree(&view.state, &args.thread);
+    // What runs at the head runs on; of a recording, nothing is known past its last event.
+    let until = view.state.thread(&args.thread).map_or(view.time, |thread| thread.last);
+    let timeline = query::timeline(&view.state, &args.thread, until);
+    if app.out.for_programs() || app.out.format == crate::output::Format::Wide {
+        let depths: BTreeMap<&TaskId, usize> =
+            forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
+        let depth = |span: &Span| depths.get(&span.task.id).copied().unwrap_or(0);
+        let items = timeline.spans.iter().map(|span| Ok(item(span, depth(span))));
+        app.out.list(&app::at(&view), items)?;
+        return Ok(Exit::Ok);
+    }
+    for line in draw(&timeline, &forest, &app.out.look) {
+        app.out.line(&line)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn draw(timeline: &Timeline, forest: &Forest, look: &Look) -> Vec<String> {
+    let width = look.width.unwrap_or(WIDTH);
+    let labels = labels(forest, look);
+    let longest = labels.iter().map(|label| escape::width(label)).max().unwrap_or(0);
+    let label_width = longest.min((width / 2).max(BARS_MIN));
+    let bars = width.saturating_sub(label_width + 2).max(BARS_MIN);
+    let mut lines = vec![axis(timeline, label_width, bars, look)];
+    let spans: BTreeMap<&TaskId, &Span> =
+        timeline.spans.iter().map(|span| (&span.task.id, span)).collect();
+    for (label, node) in labels.iter().zip(&forest.nodes) {
+        let Some(span) = spans.get(&node.task.id) else { continue };
+        let label = escape::pad(&escape::cut(label, label_width, look.charset), label_width);
+        let status = span.task.status;
+        let bar = Paint::Status(status).on(&bar(span, timeline, bars, look.charset), look);
+        lines.push(format!("{label}  {bar}").trim_end().to_owned());
+    }
+    lines
+}
+
+/// The tree as it is drawn, without what would be read second.
+fn labels(forest: &Forest, look: &Look) -> Vec<String> {
+    let plain = Look { color: false, width: None, ..*look };
+    let mut nodes = crate::tasks::nodes(forest);
+    for (drawn, node) in nodes.iter_mut().zip(&forest.nodes) {
+        drawn.title = crate::tasks::title(&node.task);
+        drawn.detail.clear();
+    }
+    forest::draw(&nodes, &plain).collect()
+}
+
+fn axis(timeline: &Timeline, label_width: usize, bars: usize, look: &Look) -> String {
+    let start = time::show(timeline.start, look);
+    let length = format!("+{}", time::span(timeline.end.0.saturating_sub(timeline.start.0)));
+    let room = bars.saturating_sub(escape::width(&length) + 1);
+    let start = escape::pad(&escape::cut(&start, room, look.charset), room);
+    let line = format!("{}  {start} {length}", " ".repeat(label_width));
+    Paint::Dim.on(&line, look)
+}
+
+fn bar(span: &Span, timeline: &Timeline, columns: usize, charset: Charset) -> String {
+    let start = column(span.start, timeline, columns);
+    let end = column(span.end.unwrap_or(timeline.end), timeline, columns).max(start);
+    let (line, open) = match charset {
+        Charset::Unicode => ("\u{2501}", '\u{25b6}'),
+        Charset::Ascii => ("=", '>'),
+    };
+    let last = match span.task.status {
+        TaskStatus::Running => open,
+        ended @ (TaskStatus::Completed | TaskStatus::Failed | TaskStatus::Cancelled) => {
+            shape(ended, charset)
+        }
+    };
+    format!("{}{}{last}", " ".repeat(start), line.repeat(end - start))
+}
+
+/// The column of a moment, from 0 to the last.
+fn column(at: Millis, timeline: &Timeline, columns: usize) -> usize {
+    let length = u128::from(timeline.end.0.saturating_sub(timeline.start.0)).max(1);
+    let passed = u128::from(at.0.saturating_sub(timeline.start.0)).min(length);
+    let last = columns.saturating_sub(1);
+    let scaled = passed * u128::from(count(last)) / length;
+    usize::try_from(scaled).unwrap_or(last).min(last)
+}
+
+fn item(span: &Span, depth: usize) -> SpanItem {
+    SpanItem {
+        task_id: span.task.id.to_string(),
+        depth: count(depth),
+        status: span.task.status.into(),
+        start_ms: span.start.0,
+        end_ms: span.end.map(|end| end.0),
+    }
+}
+
+impl Item for SpanItem {
+    const SCHEMA: &'static str = "taskledger.timeline/v1";
+    const FIELDS: &'static [&'static str] = &["task_id", "depth", "status", "start_ms", "end_ms"];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("TASK"),
+        Column::new("DEPTH").right(),
+        Column::new("STATUS"),
+        Column::new("START"),
+        Column::new("END"),
+    ];
+
+    fn cells(&self, look: &Look) -> Vec<Cell> {
+        vec![
+            self.task_id.clone().into(),
+            self.depth.to_string().into(),
+            Cell::status(self.status.into(), look),
+            time::show(Millis(self.start_ms), look).into(),
+            self.end_ms.map(|end| time::show(Millis(end), look)).unwrap_or_default().into(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.task_id.clone()
+    }
+}

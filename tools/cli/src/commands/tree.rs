@@ -1,0 +1,165 @@
+//! `taskledger tree`: who spawned whom.
+
+use crate::{
+    app::{self, App},
+    exit::Exit,
+    forest::{self, Node},
+    json::TaskItem,
+    output::Format,
+    tasks::{self, StatusArg},
+};
+use anyhow::Result;
+use taskledger::{
+    event::TaskStatus,
+    ids::ThreadId,
+    query::{self, Scope},
+};
+
+/// Draw the tree of a thread's tasks: who spawned whom, and how each stands.
+///
+/// Shapes stand for the statuses, so no colour is needed. With -o json the tasks come in the order
+/// of the drawing, each with its depth.
+///
+/// Example:
+///   taskledger tree session-1
+///   taskledger tree session-1 --at end:bg_3 --fold completed
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The thread
+    thread: ThreadId,
+    /// Draw so many levels
+    #[arg(long, value_name = "LEVELS")]
+    depth: Option<usize>,
+    /// Draw a tree of tasks that all have this status as one line
+    #[arg(long, value_name = "STATUS")]
+    fold: Option<StatusArg>,
+}
+
+/// Draws it.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let opened = app.open()?;
+    let view = app.view(&opened.reader, Scope::Thread(&args.thread))?;
+    let grown = query::tree(&view.state, &args.thread);
+    if app.out.format != Format::Tree {
+        let depth = args.depth.unwrap_or(usize::MAX);
+        let rows = grown.nodes.iter().filter(|node| node.depth <= depth).map(|node| {
+            Ok(TaskItem::from(query::task_row(&opened.reader, &view.state, &node.task)?))
+        });
+        app.out.list(&app::at(&view), rows)?;
+        return Ok(Exit::Ok);
+    }
+    let nodes = folded(tasks::nodes(&grown), args.depth, args.fold.map(TaskStatus::from));
+    draw(app, &nodes)?;
+    Ok(Exit::Ok)
+}
+
+/// Writes the lines of a forest.
+pub fn draw(app: &mut App, nodes: &[Node]) -> Result<()> {
+    let look = app.out.look;
+    forest::draw(nodes, &look).try_for_each(|line| app.out.line(&line))
+}
+
+/// Leaves out what is too deep, and what is below a node whose whole tree has `fold`; the nodes
+/// that stay say how many are hidden.
+fn folded(nodes: Vec<Node>, levels: Option<usize>, fold: Option<TaskStatus>) -> Vec<Node> {
+    let below = descendants(&nodes);
+    let alike = alike(&nodes, &below, fold);
+    let mut shown = Vec::new();
+    let mut skip = 0;
+    for ((mut node, below), alike) in nodes.into_iter().zip(below).zip(alike) {
+        if skip > 0 {
+            skip -= 1;
+            continue;
+        }
+        if alike || levels.is_some_and(|levels| node.depth + 1 >= levels) {
+            node.hidden = below;
+            skip = below;
+        }
+        shown.push(node);
+    }
+    shown
+}
+
+/// How many nodes are below each: those that follow it and are deeper.
+fn descendants(nodes: &[Node]) -> Vec<usize> {
+    let mut below = vec![0; nodes.len()];
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    let mut close = |place: usize, end: usize| {
+        if let Some(below) = below.get_mut(place) {
+            *below = end - place - 1;
+        }
+    };
+    for (place, node) in nodes.iter().enumerate() {
+        while let Some((_, above)) = open.pop_if(|(depth, _)| *depth >= node.depth) {
+            close(above, place);
+        }
+        open.push((node.depth, place));
+    }
+    for (_, above) in open {
+        close(above, nodes.len());
+    }
+    below
+}
+
+/// For each node, whether it and all below it have `status`.
+fn alike(nodes: &[Node], below: &[usize], status: Option<TaskStatus>) -> Vec<bool> {
+    let mut others_before = 0;
+    // How many nodes up to each place have another status.
+    let others: Vec<usize> = nodes
+        .iter()
+        .map(|node| {
+            others_before += usize::from(Some(node.status) != status);
+            others_before
+        })
+        .collect();
+    let upto = |place: Option<usize>| place.and_then(|at| others.get(at)).copied().unwrap_or(0);
+    let ends = below.iter().enumerate();
+    ends.map(|(place, below)| {
+        status.is_some() && upto(Some(place + below)) == upto(place.checked_sub(1))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(depth: usize, status: TaskStatus) -> Node {
+        Node { depth, status, title: String::new(), detail: String::new(), hidden: 0 }
+    }
+
+    fn shown(nodes: &[Node]) -> Vec<(usize, usize)> {
+        nodes.iter().map(|node| (node.depth, node.hidden)).collect()
+    }
+
+    fn forest() -> Vec<Node> {
+        use TaskStatus::{Completed, Failed};
+        vec![
+            node(0, Completed),
+            node(1, Completed),
+            node(2, Completed),
+            node(1, Failed),
+            node(0, Completed),
+            node(1, Completed),
+        ]
+    }
+
+    #[test]
+    fn a_tree_is_folded_only_if_all_of_it_has_the_status() {
+        assert_eq!(
+            shown(&folded(forest(), None, Some(TaskStatus::Completed))),
+            [(0, 0), (1, 1), (1, 0), (0, 1)]
+        );
+    }
+
+    #[test]
+    fn what_is_too_deep_is_counted() {
+        assert_eq!(shown(&folded(forest(), Some(1), None)), [(0, 3), (0, 1)]);
+        assert_eq!(
+            shown(&folded(forest(), Some(2), None)),
+            [(0, 0), (1, 1), (1, 0), (0, 0), (1, 0)]
+        );
+        assert_eq!(shown(&folded(forest(), None, None)).len(), 6);
+    }
+}

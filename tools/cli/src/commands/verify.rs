@@ -1,0 +1,112 @@
+//! `taskledger verify`: every byte of the ledger, believed by nobody.
+
+use crate::{
+    app::App,
+    exit::Exit,
+    json::{FindingItem, VerifyBody},
+    output::Out,
+    paint::{Paint, shape},
+    progress::Unit,
+};
+use anyhow::{Context as _, Result};
+use std::{fs, path::PathBuf};
+use taskledger::{
+    audit::{self, Finding, Report, VerifyOptions},
+    event::TaskStatus,
+    ids::{Head, Seq},
+    proof::{Checkpoint, VerifyingKey},
+};
+
+/// Check every byte of the ledger.
+///
+/// Checksums, numbers, links, rules, texts, roots, sealed blocks, snapshots. Changes nothing. Ends with 4 if anything was found; each finding names the first event that is
+/// affected. With --expect, the ledger must also begin with the history of a checkpoint that was
+/// kept elsewhere, so that not even its owner can have changed it since.
+///
+/// Example:
+///   taskledger checkpoint > monday.checkpoint
+///   taskledger verify --expect monday.checkpoint
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The checkpoint to hold it against
+    #[arg(long, value_name = "CHECKPOINT-FILE")]
+    expect: Option<PathBuf>,
+    /// The key (NAME+ID+KEY) that must have signed the checkpoint
+    #[arg(long, value_name = "KEY", requires = "expect")]
+    signed_by: Option<String>,
+}
+
+/// Checks it.
+pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let options = VerifyOptions { expect: expected(args)?, ..VerifyOptions::default() };
+    let report = {
+        let shown = app.progress.start("verifying", Unit::Events);
+        audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?
+    };
+    let sound = report.is_ok();
+    let name = report.root.to_string();
+    app.out.single("taskledger.verify/v1", body(&report), Some(&name), human)?;
+    Ok(if sound { Exit::Ok } else { Exit::Finding })
+}
+
+fn expected(args: &Args) -> Result<Option<Head>> {
+    let Some(file) = &args.expect else { return Ok(None) };
+    let shown = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let checkpoint = match &args.signed_by {
+        Some(key) => {
+            let key: VerifyingKey = key.trim().parse().context("in --signed-by")?;
+            Checkpoint::verify(&text, &key)
+        }
+        None => Checkpoint::parse(&text),
+    };
+    Ok(Some(checkpoint.with_context(|| format!("in {shown}"))?.head()))
+}
+
+fn body(report: &Report) -> VerifyBody {
+    VerifyBody {
+        ok: report.is_ok(),
+        size: report.size,
+        root: report.root.to_string(),
+        findings: report.findings.iter().map(item).collect(),
+        more_findings: report.more_findings,
+        notes: report.notes.iter().map(item).collect(),
+    }
+}
+
+fn item(finding: &Finding) -> FindingItem {
+    FindingItem {
+        seq: finding.seq.map(Seq::get),
+        kind: finding.kind.as_str().to_owned(),
+        detail: finding.detail.clone(),
+    }
+}
+
+fn human(out: &mut Out, body: &VerifyBody) -> Result<()> {
+    let look = out.look;
+    for finding in &body.findings {
+        out.line(&Paint::Bad.on(&look.safe(&told(finding)), &look))?;
+    }
+    if body.more_findings > 0 {
+        out.line(&format!("and {} findings more", body.more_findings))?;
+    }
+    for note in &body.notes {
+        out.line(&Paint::Dim.on(&look.safe(&told(note)), &look))?;
+    }
+    let (status, paint, verdict) = if body.ok {
+        (TaskStatus::Completed, Paint::Good, "sound".to_owned())
+    } else {
+        let count = crate::tasks::count(body.findings.len()) + body.more_findings;
+        let findings = if count == 1 { "finding" } else { "findings" };
+        (TaskStatus::Failed, Paint::Bad, format!("not sound, {count} {findings}"))
+    };
+    let shape = shape(status, look.charset);
+    let verdict = paint.on(&format!("{shape} {verdict}"), &look);
+    out.line(&format!("{verdict}: {} events, root {}", body.size, body.root))
+}
+
+fn told(finding: &FindingItem) -> String {
+    let at = finding.seq.map(|seq| format!(" at #{seq}")).unwrap_or_default();
+    format!("{}{at}: {}", finding.kind, finding.detail)
+}

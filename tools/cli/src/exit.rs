@@ -1,0 +1,394 @@
+//! What the shell is told, and what the person is told.
+//!
+//! One place that knows which error leads to which exit code (DESIGN section 12), and which hint
+//! helps. The error itself comes from the library; hints are the command line's own.
+
+use crate::{escape::Charset, term::Look};
+use anyhow::Error;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
+use std::{fmt, process::ExitCode};
+use taskledger::{
+    ledger::{AppendError, CopyError, OpenError, ReadError},
+    query::{PointError, PredicateError, QueryError},
+    state::Rejection,
+    store,
+};
+use taskledger_interop as interop;
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Ok = 0,
+    /// It could not.
+    Failure = 1,
+    /// It was asked in a way that makes no sense.
+    Usage = 2,
+    /// What was asked for is not there.
+    NotFound = 3,
+    /// An audit found something; a difference was found and `--exit-code` was given.
+    Finding = 4,
+    /// The ledger cannot be had now: in use, disk full, halted.
+    Unavailable = 5,
+    /// Finished, but something was refused: rejected lines, not the primary.
+    Refused = 6,
+    /// The directory is not safe.
+    Unsafe = 8,
+    /// Written by a newer version.
+    Format = 9,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failure => 1,
+            Exit::Usage => 2,
+            Exit::NotFound => 3,
+            Exit::Finding => 4,
+            Exit::Unavailable => 5,
+            Exit::Refused => 6,
+            Exit::Unsafe => 8,
+            Exit::Format => 9,
+        })
+    }
+}
+
+/// Something that the command line itself has to say.
+#[derive(Debug)]
+pub struct Problem {
+    exit: Exit,
+    text: String,
+    hint: Option<String>,
+}
+
+impl Problem {
+    /// It was asked in a way that makes no sense.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, text: text.into(), hint: None }
+    }
+
+    /// What was asked for is not there.
+    pub fn not_found(text: impl Into<String>) -> Self {
+        Self { exit: Exit::NotFound, text: text.into(), hint: None }
+    }
+
+    /// It could be done only in part, or not at all, for what it was given.
+    pub fn refused(text: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, text: text.into(), hint: None }
+    }
+
+    /// What helps.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// The exit code of an error, and what helps.
+pub fn judge(error: &Error) -> (Exit, Option<String>) {
+    error.chain().find_map(judge_one).unwrap_or((Exit::Failure, None))
+}
+
+fn judge_one(error: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        return Some((problem.exit, problem.hint.clone()));
+    }
+    if let Some(error) = error.downcast_ref::<OpenError>() {
+        return Some(of_open(error));
+    }
+    if let Some(error) = error.downcast_ref::<AppendError>() {
+        return Some(of_append(error));
+    }
+    if let Some(error) = error.downcast_ref::<ReadError>() {
+        return Some(of_read(error));
+    }
+    if let Some(error) = error.downcast_ref::<CopyError>() {
+        return of_copy(error);
+    }
+    if let Some(error) = error.downcast_ref::<QueryError>() {
+        return Some(of_query(error));
+    }
+    if let Some(error) = error.downcast_ref::<store::Error>() {
+        return Some(of_store(error));
+    }
+    if let Some(error) = error.downcast_ref::<interop::ReadError>() {
+        return Some(of_recording(error));
+    }
+    let usage = error.is::<PointError>() || error.is::<PredicateError>();
+    usage.then_some((Exit::Usage, None))
+}
+
+const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where, and \
+                      `taskledger rebuild` makes the sealed blocks anew from archive and journal; \
+                      --read-only shows what can be read all the same";
+
+fn of_open(error: &OpenError) -> (Exit, Option<String>) {
+    let (exit, hint) = match error {
+        OpenError::NotFound { .. } => {
+            (Exit::NotFound, "make one with `taskledger init`, or name another with --db PATH")
+        }
+        OpenError::Exists { .. } => (Exit::Usage, "name a directory that does not exist yet"),
+        OpenError::InUse { .. } => {
+            (Exit::Unavailable, "one process at a time has a ledger: end that one, or wait for it")
+        }
+        OpenError::UnsafeDir { .. } => {
+            (Exit::Unsafe, "the directory must be yours alone: chown it, chmod 700, no symlinks")
+        }
+        OpenError::UnsupportedFormat { .. } => {
+            (Exit::Format, "nothing was written: read it with a newer taskledger")
+        }
+        OpenError::LostTail { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::Tampered { .. }
+        | OpenError::Engine { .. } => (Exit::Finding, VERIFY),
+        OpenError::Io(error) => return of_store(error),
+        // The library may learn of more.
+        _ => return (Exit::Failure, None),
+    };
+    (exit, Some(hint.to_owned()))
+}
+
+fn of_append(error: &AppendError) -> (Exit, Option<String>) {
+    let (exit, hint) = match error {
+        AppendError::TooLarge { .. } | AppendError::Invalid { .. } => (Exit::Usage, None),
+        AppendError::Rejected(rejection) => (of_rejection(rejection), None),
+        AppendError::DiskFull => (Exit::Unavailable, Some("nothing was written: make space")),
+        AppendError::NotPrimary => (Exit::Refused, None),
+        AppendError::OutcomeUnknown { .. } => {
+            (Exit::Unavailable, Some("with the same --key, recording it again is safe"))
+        }
+        AppendError::Halted => (Exit::Unavailable, None),
+        AppendError::Busy { .. }
+        | AppendError::Conflict { .. }
+        | AppendError::KeyReused { .. }
+        | AppendError::NotContinuation { .. }
+        | _ => (Exit::Failure, None),
+    };
+    (exit, hint.map(str::to_owned))
+}
+
+/// What no state of the ledger would allow is wrong usage; the rest is an answer.
+fn of_rejection(rejection: &Rejection) -> Exit {
+    let usage = matches!(
+        rejection,
+        Rejection::TooLarge { .. }
+            | Rejection::TooDeep { .. }
+            | Rejection::BadNumber { .. }
+            | Rejection::InvalidName { .. }
+            | Rejection::InvalidLabel { .. }
+    );
+    let unknown = matches!(
+        rejection,
+        Rejection::UnknownTask { .. }
+            | Rejection::UnknownThread { .. }
+            | Rejection::RedactUnknown { .. }
+    );
+    match (usage, unknown) {
+        (true, _) => Exit::Usage,
+        (false, true) => Exit::NotFound,
+        (false, false) => Exit::Failure,
+    }
+}
+
+fn of_read(error: &ReadError) -> (Exit, Option<String>) {
+    match error {
+        ReadError::NoSuchEvent { .. } => (Exit::NotFound, None),
+        ReadError::Damaged { .. } | ReadError::OtherHistory { .. } => {
+            (Exit::Finding, Some(VERIFY.to_owned()))
+        }
+        ReadError::UnsupportedFormat { .. } => (Exit::Format, None),
+        ReadError::Store(error) => of_store(error),
+        _ => (Exit::Failure, None),
+    }
+}
+
+/// `None` where the cause says more.
+fn of_copy(error: &CopyError) -> Option<(Exit, Option<String>)> {
+    match error {
+        CopyError::BadBackup { .. } => Some((Exit::Finding, Some("nothing was created".into()))),
+        CopyError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Some((Exit::NotFound, None))
+        }
+        CopyError::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            Some((Exit::Usage, Some("name a file that does not exist yet".into())))
+        }
+        CopyError::Open(_)
+        | CopyError::Read(_)
+        | CopyError::Append(_)
+        | CopyError::Close(_)
+        | CopyError::Io { .. }
+        | _ => None,
+    }
+}
+
+fn of_query(error: &QueryError) -> (Exit, Option<String>) {
+    match error {
+        QueryError::UnknownTask { .. } => {
+            (Exit::NotFound, Some("`taskledger tasks` lists them".into()))
+        }
+        QueryError::UnknownThread { .. } => {
+            (Exit::NotFound, Some("`taskledger threads` lists them".into()))
+        }
+        QueryError::PastHead { .. } | QueryError::NotEnded { .. } | QueryError::NotYet { .. } => {
+            (Exit::NotFound, None)
+        }
+        QueryError::Damaged { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
+        QueryError::NotLogPosition { .. } => {
+            (Exit::Usage, Some("name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME".into()))
+        }
+        QueryError::Read(error) => of_read(error),
+        _ => (Exit::Failure, None),
+    }
+}
+
+fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
+    match error {
+        interop::ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            (Exit::NotFound, None)
+        }
+        interop::ReadError::Unrecognised { .. } => {
+            let formats = interop::Format::ALL.map(interop::Format::as_str).join(", ");
+            (Exit::Usage, Some(format!("name the format instead of `auto`: {formats}")))
+        }
+        interop::ReadError::Nothing { .. } => (Exit::NotFound, None),
+        interop::ReadError::Io { .. } | interop::ReadError::Changed { .. } | _ => {
+            (Exit::Failure, None)
+        }
+    }
+}
+
+fn of_store(error: &store::Error) -> (Exit, Option<String>) {
+    match error {
+        store::Error::NotFound { .. } => (Exit::NotFound, None),
+        store::Error::Exists { .. } => (Exit::Usage, None),
+        store::Error::UnsafeDir { .. } => (Exit::Unsafe, None),
+        store::Error::UnsupportedFormat { .. } => (Exit::Format, None),
+        store::Error::Damaged { .. }
+        | store::Error::LostTail { .. }
+        | store::Error::Engine { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
+        store::Error::InUse { .. }
+        | store::Error::NotNext { .. }
+        | store::Error::Full { .. }
+        | store::Error::Busy { .. }
+        | store::Error::Io { .. }
+        | store::Error::Halted
+        | _ => (Exit::Unavailable, None),
+    }
+}
+
+/// An error as miette shows it: one text, one hint.
+#[derive(Debug)]
+struct Shown {
+    text: String,
+    hint: Option<String>,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Shown {}
+
+impl Diagnostic for Shown {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let hint: Box<dyn fmt::Display> = Box::new(self.hint.as_ref()?);
+        Some(hint)
+    }
+}
+
+/// The error and all its causes, with what helps; safe to print.
+pub fn explain(error: &Error, hint: Option<String>, look: &Look) -> String {
+    let text = look.safe(&format!("{error:#}"));
+    let mut characters = match look.charset {
+        Charset::Unicode => ThemeCharacters::unicode(),
+        Charset::Ascii => ThemeCharacters::ascii(),
+    };
+    "error:".clone_into(&mut characters.error);
+    let styles = if look.color { ThemeStyles::ansi() } else { ThemeStyles::none() };
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme { characters, styles })
+        .with_width(look.width.unwrap_or(400))
+        .without_cause_chain();
+    let mut shown = String::new();
+    if handler.render_report(&mut shown, &Shown { text: text.clone(), hint }).is_err() {
+        shown = format!("error: {text}");
+    }
+    // The handler indents for its source excerpts, of which there are none.
+    let lines: Vec<&str> =
+        shown.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
+    lines.join("\n").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::TimeStyle;
+    use anyhow::Context as _;
+    use std::path::PathBuf;
+    use taskledger::{
+        ids::{Seq, TaskId},
+        time::Millis,
+    };
+
+    #[track_caller]
+    fn ends_with(error: impl Into<Error>, exit: Exit) {
+        assert_eq!(judge(&error.into()).0, exit);
+    }
+
+    #[test]
+    fn each_error_has_the_exit_code_that_the_design_gives_it() {
+        let path = PathBuf::from("/x");
+        ends_with(OpenError::NotFound { path: path.clone() }, Exit::NotFound);
+        ends_with(OpenError::Exists { path: path.clone() }, Exit::Usage);
+        ends_with(OpenError::InUse { path: path.clone(), pid: 7 }, Exit::Unavailable);
+        ends_with(OpenError::UnsafeDir { path, why: "mode 0777" }, Exit::Unsafe);
+        ends_with(OpenError::UnsupportedFormat { found: 2, max: 1 }, Exit::Format);
+        ends_with(OpenError::LostTail { expected: 2, found: 1 }, Exit::Finding);
+        ends_with(AppendError::Busy { max: 1 }, Exit::Failure);
+        ends_with(AppendError::DiskFull, Exit::Unavailable);
+        ends_with(AppendError::KeyReused { seq: Seq::FIRST }, Exit::Failure);
+        ends_with(AppendError::NotPrimary, Exit::Refused);
+        let unknown = Rejection::UnknownTask { task: TaskId::new("x").unwrap() };
+        ends_with(AppendError::Rejected(unknown), Exit::NotFound);
+        ends_with(AppendError::Rejected(Rejection::NumbersExhausted), Exit::Failure);
+        let deep = Rejection::TooDeep { depth: 9, max: 8 };
+        ends_with(AppendError::Rejected(deep), Exit::Usage);
+        ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
+        ends_with(Problem::usage("no"), Exit::Usage);
+        ends_with(anyhow::anyhow!("anything else"), Exit::Failure);
+    }
+
+    #[test]
+    fn a_cause_decides_also_below_a_context() {
+        let error = Error::from(OpenError::NotFound { path: "/x".into() }).context("opening");
+        assert_eq!(judge(&error).0, Exit::NotFound);
+        let error = Err::<(), _>(CopyError::Open(OpenError::LostTail { expected: 2, found: 1 }))
+            .context("copying");
+        ends_with(error.unwrap_err(), Exit::Finding);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes_and_a_hint_and_cannot_act_on_the_terminal() {
+        let look = Look {
+            color: false,
+            charset: Charset::Ascii,
+            width: None,
+            terminal: false,
+            time: TimeStyle::Iso,
+            now: Millis(0),
+        };
+        let error = anyhow::anyhow!("name \u{1b}[2J taken").context("recording a spawn");
+        let shown = explain(&error, Some("choose another".into()), &look);
+        assert_eq!(shown, "error: recording a spawn: name \\u{1b}[2J taken\nhelp: choose another");
+    }
+}

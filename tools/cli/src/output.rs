@@ -1,0 +1,281 @@
+//! Everything that reaches standard output goes through [`Out`].
+//!
+//! Seven formats: `table`, `wide` and `tree` are for people, escaped and cut to the terminal;
+//! `json`, `jsonl`, `csv` and `name` are for programs and exact. JSON writes characters that act on
+//! a terminal as `\uXXXX`, which means the same; `csv` and `name` have no such way, so they are
+//! escaped only where a terminal reads them. Every write can find the pipe closed: no `println!`.
+
+use crate::{
+    escape,
+    exit::Problem,
+    json::{At, Single},
+    table::{self, Cell, Column},
+    term::Look,
+};
+use anstream::{AutoStream, ColorChoice};
+use anyhow::Result;
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    io::{self, BufWriter, Write},
+    marker::PhantomData,
+};
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns, cut to the terminal's width.
+    Table,
+    /// All columns.
+    Wide,
+    /// Trees, where there is something to draw one of.
+    Tree,
+    /// One JSON document.
+    Json,
+    /// One JSON item on each line.
+    Jsonl,
+    /// Comma-separated values with a header (RFC 4180).
+    Csv,
+    /// Ids only, one on each line.
+    Name,
+}
+
+/// What a list is made of.
+pub trait Item: Serialize + JsonSchema {
+    /// The name and version of its contract.
+    const SCHEMA: &'static str;
+    /// Its fields in the order of CSV.
+    const FIELDS: &'static [&'static str];
+    /// What people see of it.
+    const COLUMNS: &'static [Column];
+    /// One cell for each column.
+    fn cells(&self, look: &Look) -> Vec<Cell>;
+    /// Its id.
+    fn name(&self) -> String;
+}
+
+/// Standard output.
+pub struct Out {
+    sink: Box<dyn Write>,
+    /// How things are shown.
+    pub look: Look,
+    /// How an answer is written.
+    pub format: Format,
+}
+
+impl Out {
+    /// Standard output, with the colours that `look` allows.
+    pub fn stdout(look: Look, format: Format) -> Self {
+        let stdout: Box<dyn Write> = Box::new(BufWriter::with_capacity(64 << 10, io::stdout()));
+        let sink = if look.color {
+            Box::new(AutoStream::new(stdout, ColorChoice::Always))
+        } else {
+            stdout
+        };
+        Self { sink, look, format }
+    }
+
+    /// One line for people. Whatever a task said must have been escaped.
+    pub fn line(&mut self, text: &str) -> Result<()> {
+        Ok(writeln!(self.sink, "{text}")?)
+    }
+
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.sink.write_all(bytes)?)
+    }
+
+    /// Sends what waits on its way.
+    pub fn flush(&mut self) -> Result<()> {
+        Ok(self.sink.flush()?)
+    }
+
+    /// Whether programs read the answer.
+    pub fn for_programs(&self) -> bool {
+        !matches!(self.format, Format::Table | Format::Wide | Format::Tree)
+    }
+
+    /// A list in whatever format was asked for. Only tables hold it in memory.
+    pub fn list<T: Item>(
+        &mut self,
+        at: &At,
+        items: impl IntoIterator<Item = Result<T>>,
+    ) -> Result<()> {
+        let mut list = self.begin::<T>(at)?;
+        for item in items {
+            list.push(&item?)?;
+        }
+        list.end()
+    }
+
+    /// Begins a list that is given item by item.
+    pub fn begin<T: Item>(&mut self, at: &At) -> Result<List<'_, T>> {
+        match self.format {
+            Format::Json => {
+                let (schema, at) = (json_text(T::SCHEMA)?, json_text(at)?);
+                write!(self.sink, "{{\"schema\":{schema},\"at\":{at},\"items\":[")?;
+            }
+            Format::Csv => write!(self.sink, "{}\r\n", T::FIELDS.join(","))?,
+            Format::Table | Format::Wide | Format::Tree | Format::Jsonl | Format::Name => {}
+        }
+        Ok(List { out: self, rows: Vec::new(), first: true, of: PhantomData })
+    }
+
+    /// One thing: `human` writes it for people, `name` is its id.
+    pub fn single<T: Serialize>(
+        &mut self,
+        schema: &'static str,
+        body: T,
+        name: Option<&str>,
+        human: impl FnOnce(&mut Self, &T) -> Result<()>,
+    ) -> Result<()> {
+        let single = Single { schema, body };
+        self.document(&single, name, |out, single| human(out, &single.body))
+    }
+
+    /// As [`single`](Self::single), for what says itself what it is.
+    pub fn document<T: Serialize>(
+        &mut self,
+        body: &T,
+        name: Option<&str>,
+        human: impl FnOnce(&mut Self, &T) -> Result<()>,
+    ) -> Result<()> {
+        match (self.format, name) {
+            (Format::Table | Format::Wide | Format::Tree, _) => human(self, body),
+            (Format::Json, _) => {
+                let text = serde_json::to_string_pretty(body)?;
+                self.line(&json_safe(&text))
+            }
+            (Format::Jsonl, _) => {
+                let text = json_text(body)?;
+                self.line(&text)
+            }
+            (Format::Name, Some(name)) => self.name(name),
+            (Format::Name | Format::Csv, _) => {
+                let format = self.format.to_possible_value();
+                let format = format.as_ref().map_or("this", |value| value.get_name());
+                Err(Problem::usage(format!("this answer cannot be written as {format}"))
+                    .hint("use -o json, jsonl or table")
+                    .into())
+            }
+        }
+    }
+
+    /// One id on its line.
+    pub fn name(&mut self, name: &str) -> Result<()> {
+        let name = if self.look.terminal { self.look.safe(name) } else { name.to_owned() };
+        self.line(&name)
+    }
+
+    fn csv_field(&self, value: Option<&Value>) -> String {
+        let text = match value {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => json_safe(&other.to_string()),
+        };
+        csv_quote(&if self.look.terminal { self.look.safe(&text) } else { text })
+    }
+}
+
+/// A list that is being written. Without [`end`](Self::end) it stays open.
+pub struct List<'o, T> {
+    out: &'o mut Out,
+    /// What a table holds until its widths are known.
+    rows: Vec<Vec<Cell>>,
+    first: bool,
+    of: PhantomData<T>,
+}
+
+impl<T: Item> List<'_, T> {
+    /// One more item.
+    pub fn push(&mut self, item: &T) -> Result<()> {
+        let first = std::mem::replace(&mut self.first, false);
+        match self.out.format {
+            Format::Table | Format::Wide | Format::Tree => {
+                self.rows.push(item.cells(&self.out.look));
+            }
+            Format::Json => {
+                let separator = if first { "\n" } else { ",\n" };
+                write!(self.out.sink, "{separator}{}", json_text(item)?)?;
+            }
+            Format::Jsonl => self.out.line(&json_text(item)?)?,
+            Format::Csv => {
+                let value = serde_json::to_value(item)?;
+                let fields = T::FIELDS.iter().map(|field| self.out.csv_field(value.get(field)));
+                let fields: Vec<String> = fields.collect();
+                write!(self.out.sink, "{}\r\n", fields.join(","))?;
+            }
+            Format::Name => self.out.name(&item.name())?,
+        }
+        Ok(())
+    }
+
+    /// That was all.
+    pub fn end(self) -> Result<()> {
+        match self.out.format {
+            Format::Table | Format::Wide | Format::Tree => {
+                let wide = self.out.format == Format::Wide;
+                let lines = table::lines(T::COLUMNS, self.rows, wide, &self.out.look);
+                lines.iter().try_for_each(|line| self.out.line(line))
+            }
+            Format::Json => self.out.line("\n]}"),
+            Format::Jsonl | Format::Csv | Format::Name => Ok(()),
+        }
+    }
+}
+
+/// One line of JSON.
+pub fn json_text<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    Ok(json_safe(&serde_json::to_string(value)?))
+}
+
+/// The same JSON without characters that act on a terminal: they can only stand in strings, where
+/// an escape means the same.
+fn json_safe(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !escape::is_hostile(c) {
+            safe.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a string cannot fail.
+            let _ = write!(safe, "\\u{unit:04x}");
+        }
+    }
+    safe
+}
+
+/// A field of CSV (RFC 4180): quoted when it holds what would end it.
+fn csv_quote(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_csv_cannot_end_itself() {
+        assert_eq!(csv_quote("plain"), "plain");
+        assert_eq!(csv_quote("a,b"), "\"a,b\"");
+        assert_eq!(csv_quote("say \"hi\"\r\n"), "\"say \"\"hi\"\"\r\n\"");
+        assert_eq!(csv_quote(" x"), "\" x\"");
+    }
+
+    #[test]
+    fn json_means_the_same_and_holds_nothing_that_acts_on_a_terminal() {
+        let hostile = "a\u{9b}2J\u{202e}\u{7f}\u{e0041}\u{1b}\n\u{4e16}";
+        let text = json_text(hostile).unwrap();
+        assert!(!text.contains(escape::is_hostile), "{text}");
+        assert!(text.contains('\u{4e16}'));
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
+    }
+}

@@ -1,0 +1,84 @@
+//! Imports, exports and the demo.
+
+use crate::support::{Place, ran, schema};
+use serde_json::Value;
+use std::fs;
+
+#[test]
+fn what_is_exported_can_be_imported_and_importing_again_adds_nothing() {
+    let place = Place::with_story();
+    let exported = place.run(&["export", "jsonl"]).ok();
+    fs::write(place.path("story.jsonl"), &exported).unwrap();
+    let import = ["--db", "other", "import", "auto", "story.jsonl"];
+    let first = place.run(&[&import[..], &["--json"]].concat());
+    assert!(first.err.contains("made a new ledger"), "{first:?}");
+    let first = first.json();
+    schema::check(&first);
+    assert_eq!(first["items"][0]["tasks"], 4);
+    let tree = |db: &str| place.run(&["--db", db, "tree", "build"]).ok();
+    assert_eq!(tree("other"), tree("ledger"));
+
+    let before = place.run(&["--db", "other", "checkpoint"]).ok();
+    let again = place.run(&[&import[..], &["--json"]].concat()).json();
+    assert_eq!(again["items"][0]["appended"], 0);
+    assert_eq!(place.run(&["--db", "other", "checkpoint"]).ok(), before);
+}
+
+#[test]
+fn standard_input_is_read_too() {
+    let place = Place::with_story();
+    let exported = place.run(&["export", "jsonl"]).ok();
+    let import = ["--db", "other", "import", "jsonl", "-"];
+    ran(place.command(&import).write_stdin(exported)).ok();
+    assert_eq!(place.run(&["--db", "other", "tasks", "-o", "name"]).ok().lines().count(), 4);
+}
+
+#[test]
+fn a_broken_line_is_named_and_skipped_and_the_import_ends_with_6() {
+    let place = Place::with_story();
+    let exported = place.run(&["export", "jsonl"]).ok();
+    let mut lines: Vec<&str> = exported.lines().collect();
+    lines.insert(3, "{\"schema\": broken");
+    fs::write(place.path("broken.jsonl"), lines.join("\n") + "\n").unwrap();
+    let import = ["--db", "other", "import", "jsonl", "broken.jsonl"];
+
+    let told = place.run(&[&import[..], &["--on-error", "fail"]].concat()).fails(6);
+    assert!(told.contains("broken.jsonl:4:"), "{told}");
+    assert_eq!(place.run(&["--db", "other", "tasks", "-o", "name"]).ok(), "");
+
+    let told = place.run(&import).fails(6);
+    assert!(told.contains("broken.jsonl:4:"), "{told}");
+    assert_eq!(place.run(&["--db", "other", "tasks", "-o", "name"]).ok().lines().count(), 4);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let place = Place::with_story();
+    let exported = place.run(&["export", "jsonl", "--out", "story.jsonl"]).ok();
+    assert_eq!(exported, "");
+    let import = ["--db", "other", "import", "jsonl", "story.jsonl", "--dry-run", "--json"];
+    let report = place.run(&import).json();
+    assert_eq!(report["items"][0]["dry_run"], true);
+    assert_eq!(report["items"][0]["tasks"], 4);
+    assert!(!place.path("other").exists());
+}
+
+#[test]
+fn the_demo_answers_and_names_commands_that_can_be_repeated() {
+    let place = Place::empty();
+    let out = place.run(&["demo", "--keep", "demo"]).ok();
+    let commands: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    assert_eq!(commands.len(), 7, "{out}");
+    let questions = ["import", "threads", "tree", "--at", "diff", "why", "verify"];
+    for (command, word) in commands.iter().zip(questions) {
+        assert!(command.contains("taskledger --db ") && command.contains(word), "{command}");
+    }
+    for command in commands.iter().skip(1) {
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        let answer = place.run(&words).ok();
+        assert!(out.contains(&answer), "{command}:\n{answer}\nis not in\n{out}");
+    }
+    let db = place.path("demo/ledger");
+    let tasks = place.run(&["--db", db.to_str().unwrap(), "tasks", "--json"]).json();
+    assert!(tasks["items"].as_array().is_some_and(|tasks: &Vec<Value>| !tasks.is_empty()));
+}

@@ -1,0 +1,19 @@
+//! The program as a shell sees it: arguments in, standard output, standard error and exit code out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod answers;
+mod contract;
+mod copies;
+mod errors;
+mod hostile;
+mod imports;
+mod record;
+mod support;

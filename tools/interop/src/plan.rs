@@ -1,0 +1,189 @@
+//! From the facts of a recording to proposals, each with a key that is the same in every run.
+
+use crate::{
+    lines::Span,
+    recording::{Format, bad_id},
+    sort::{Class, Fill, Sorter, Step, Unfilled},
+    text,
+};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use taskledger::{
+    event::{Cause, Delivery, Host, Outcome},
+    ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId, check_id},
+    state::command::{Command, Finish, ParentRef, Proposal, Spawn},
+    time::Millis,
+};
+
+/// What a recording says of a task.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskFacts {
+    pub(crate) id: TaskId,
+    pub(crate) thread: ThreadId,
+    pub(crate) kind: Arc<str>,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) description: Arc<str>,
+    pub(crate) parent: Option<TaskId>,
+    pub(crate) run: Option<RunId>,
+    pub(crate) call: Option<CallId>,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) created: Option<Millis>,
+    /// Where it goes among the other steps: a time, or what stands for it.
+    pub(crate) order: u64,
+}
+
+/// What a recording says of the end of a task.
+#[derive(Debug)]
+pub(crate) struct EndFacts {
+    pub(crate) outcome: Outcome,
+    pub(crate) at: Option<Millis>,
+    pub(crate) order: u64,
+    pub(crate) error: Option<Arc<str>>,
+    pub(crate) result: Option<Arc<str>>,
+    /// Where the texts are, if they are not here.
+    pub(crate) fill: Option<(Span, Fill)>,
+}
+
+/// Collects the facts of one recording.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    format: Format,
+    sorter: Sorter,
+}
+
+impl Plan {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, sorter: Sorter::default() }
+    }
+
+    /// Adds the spawn of a task and, if it has ended, its end.
+    pub(crate) fn task(&mut self, facts: TaskFacts, end: Option<EndFacts>) {
+        if let Some(end) = end {
+            self.finish(&facts, end);
+        }
+        let mut proposal = Proposal::new(Command::Spawn(Spawn {
+            task: Some(facts.id.clone()),
+            name: facts.name,
+            description: facts.description,
+            parent: facts.parent.clone().map(|id| ParentRef { ledger: None, id }),
+            run: facts.run.clone(),
+            call: facts.call.clone(),
+            agent: facts.agent.clone(),
+            created: facts.created,
+            host: Host::Imported,
+            ..Spawn::new(facts.thread.clone(), facts.kind)
+        }));
+        proposal.key = Some(self.key(&facts.thread, &facts.id, &["spawn"]));
+        proposal.occurred = facts.created;
+        proposal.cause = Cause {
+            task: facts.parent.clone(),
+            run: facts.run,
+            call: facts.call,
+            agent: facts.agent,
+        };
+        let step = Step::Ready(Box::new(proposal));
+        self.sorter.spawn(&facts.id, facts.parent.as_ref(), facts.order, step);
+    }
+
+    /// Adds progress of a task, the `number`-th that it told.
+    pub(crate) fn told(
+        &mut self,
+        facts: &TaskFacts,
+        at: (Option<Millis>, u64),
+        number: usize,
+        what: Told,
+    ) {
+        let task = facts.id.clone();
+        let (occurred, order) = at;
+        let command = match what {
+            Told::Progress { event_type, content } => Command::Emit { task, event_type, content },
+            Told::Message { from, content } => {
+                Command::Message { task, from, content, delivery: Delivery::Delivered }
+            }
+        };
+        let key = Some(self.key(&facts.thread, &facts.id, &["told", &number.to_string()]));
+        let proposal = Proposal { key, occurred, ..Proposal::new(command) };
+        let step = Step::Ready(Box::new(proposal));
+        self.sorter.about(Some(&facts.id), Class::Middle, order, step);
+    }
+
+    /// The steps in order.
+    pub(crate) fn steps(self) -> Vec<Step> {
+        self.sorter.sort()
+    }
+
+    fn finish(&mut self, facts: &TaskFacts, end: EndFacts) {
+        let key = Some(self.key(&facts.thread, &facts.id, &["finish"]));
+        let command = Command::Finish(Finish {
+            task: facts.id.clone(),
+            outcome: end.outcome,
+            error: end.error,
+            result: end.result,
+            completed: end.at,
+        });
+        let proposal = Proposal { key, occurred: end.at, ..Proposal::new(command) };
+        let step = match end.fill {
+            Some((span, how)) => Step::Fill(Box::new(Unfilled { proposal, span, how })),
+            None => Step::Ready(Box::new(proposal)),
+        };
+        self.sorter.about(Some(&facts.id), Class::End, end.order, step);
+    }
+
+    fn key(&self, thread: &ThreadId, task: &TaskId, what: &[&str]) -> Key {
+        key([self.format.as_str(), thread.as_str(), task.as_str()]
+            .into_iter()
+            .chain(what.iter().copied()))
+    }
+}
+
+/// What a task told while it ran.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Progress { event_type: Arc<str>, content: Arc<str> },
+    Message { from: Arc<str>, content: Arc<str> },
+}
+
+/// 16 bytes that are the same for the same words, and for no others.
+pub(crate) fn key<'a>(words: impl IntoIterator<Item = &'a str>) -> Key {
+    let mut hash = Sha256::new();
+    for word in words {
+        // With its length, so that no two lists of words run together to the same bytes.
+        hash.update(u64::try_from(word.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(word.as_bytes());
+    }
+    let mut key = [0; 16];
+    key.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    Key(key)
+}
+
+/// A text that must obey the rules of names; none if it is empty.
+pub(crate) fn name(what: &'static str, text: Option<&str>) -> Result<Option<Arc<str>>, String> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) => check_id(text).map(|()| Some(text.into())).map_err(bad_id(what)),
+        None => Ok(None),
+    }
+}
+
+/// A description, cut to its limit; empty if there is none.
+pub(crate) fn description(text: Option<&str>) -> Arc<str> {
+    text::description(text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_tells_apart_what_only_looks_the_same_when_joined() {
+        assert_eq!(key(["ab", "c"]), key(["ab", "c"]));
+        assert_ne!(key(["ab", "c"]), key(["a", "bc"]));
+        assert_ne!(key(["ab"]), key(["ab", ""]));
+    }
+
+    #[test]
+    fn a_name_that_breaks_the_rules_is_an_answer_and_no_panic() {
+        assert_eq!(name("name", Some("")), Ok(None));
+        assert!(name("name", Some("a\nb")).unwrap_err().starts_with("name: control character"));
+        assert!(name("name", Some(&"x".repeat(257))).unwrap_err().contains("257 bytes"));
+    }
+}

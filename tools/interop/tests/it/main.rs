@@ -1,0 +1,14 @@
+//! Recordings against the facts that they must give, through the public API alone.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod facts;
+mod fixtures;
+mod native;
+mod shared;

@@ -1,0 +1,244 @@
+//! Events that leave a ledger as lines and come into another one.
+
+use super::facts::read_one;
+use super::fixtures::{entries, folder, into_ledger, ledger};
+use taskledger::{
+    Ledger,
+    event::{Action, CancelScope, Delivery, Host, Outcome, PartKind, PartSet},
+    ids::{RunId, Seq, TaskId, ThreadId},
+    state::command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
+    time::Millis,
+};
+use taskledger_interop::{Format, ReadOptions, Recording, Spooled, jsonl, read};
+
+/// The recording lives as long as the temporary file that it reads.
+struct Exported {
+    _file: Spooled,
+    recording: Recording,
+}
+
+fn export(ledger: &Ledger) -> Exported {
+    let mut bytes = Vec::new();
+    for entry in entries(ledger) {
+        jsonl::write_event(&mut bytes, &entry).unwrap();
+    }
+    exported(&bytes)
+}
+
+fn exported(bytes: &[u8]) -> Exported {
+    let file = Spooled::new(bytes).unwrap();
+    let dataset = file.dataset(None).unwrap();
+    assert_eq!(dataset.format, Format::Jsonl);
+    let recording = read(&dataset, &ReadOptions::default(), &mut |_| {}).unwrap();
+    Exported { _file: file, recording }
+}
+
+fn id(text: &str) -> TaskId {
+    TaskId::new(text).unwrap()
+}
+
+fn told(ledger: &Ledger, commands: Vec<(u64, Command)>) {
+    for (occurred, command) in commands {
+        let proposal = Proposal { occurred: Some(Millis(occurred)), ..Proposal::new(command) };
+        ledger.append_blocking(vec![proposal]).unwrap();
+    }
+}
+
+fn spawn(task: &str, parent: Option<&str>, host: Host) -> Command {
+    let parent = parent.map(|parent| ParentRef { ledger: None, id: id(parent) });
+    let run = Some(RunId::new("run-1").unwrap());
+    let spawn = Spawn::new(ThreadId::new("thread").unwrap(), "sub_agent");
+    Command::Spawn(Spawn {
+        task: Some(id(task)),
+        parent,
+        run,
+        host,
+        description: task.into(),
+        ..spawn
+    })
+}
+
+fn finish(task: &str, outcome: Outcome) -> Command {
+    let (error, result) = match outcome {
+        Outcome::Completed => (None, Some(r#"{"ok":true}"#.into())),
+        Outcome::Failed | Outcome::Cancelled => (Some("\u{1b}[31mno".into()), None),
+    };
+    Command::Finish(Finish { task: id(task), outcome, error, result, completed: None })
+}
+
+/// Every action, with clocks that ran back.
+fn eventful() -> Ledger {
+    let ledger = ledger();
+    let managed = Host::Managed { incarnation: 1, manager: 7 };
+    let update = Update {
+        task: id("child"),
+        name: Some(Some("renamed".into())),
+        parent: Some(Some(ParentRef { ledger: None, id: id("second") })),
+        description: Some("changed".into()),
+    };
+    let cancel = |scope, task: Option<&str>, thread: Option<&str>| {
+        let thread = thread.map(|thread| ThreadId::new(thread).unwrap());
+        let reason = Some("enough".into());
+        Command::Cancel(Cancel {
+            scope,
+            task: task.map(id),
+            thread,
+            deadline: Some(Millis(99)),
+            reason,
+        })
+    };
+    let emit = |text: &str| Command::Emit {
+        task: id("child"),
+        event_type: "progress".into(),
+        content: text.into(),
+    };
+    told(
+        &ledger,
+        vec![
+            (100, spawn("first", None, managed)),
+            (101, spawn("second", None, Host::External)),
+            (90, spawn("child", Some("first"), managed)),
+            (95, Command::Update(update)),
+            (80, emit("{\"pct\":1}")),
+            (80, emit("{\"pct\":1}")),
+            (81, emit("\"secret\"")),
+            (
+                120,
+                Command::Message {
+                    task: id("child"),
+                    from: "first".into(),
+                    content: "hi".into(),
+                    delivery: Delivery::InboxFull,
+                },
+            ),
+            (121, cancel(CancelScope::Task, Some("child"), None)),
+            (122, cancel(CancelScope::Tree, Some("first"), None)),
+            (123, cancel(CancelScope::Thread, None, Some("thread"))),
+            (124, cancel(CancelScope::Run(RunId::new("run-1").unwrap()), None, None)),
+            (85, finish("child", Outcome::Cancelled)),
+            (130, finish("second", Outcome::Completed)),
+            (131, Command::Orphan { task: id("first"), error: "its manager is gone".into() }),
+            (132, spawn("orphan", Some("elsewhere"), Host::External)),
+            (133, finish("orphan", Outcome::Failed)),
+            (134, spawn("running", Some("orphan"), Host::External)),
+        ],
+    );
+    let secret = entries(&ledger)
+        .into_iter()
+        .find(|entry| entry.text(PartKind::Content).is_some_and(|text| text.contains("secret")));
+    let parts = PartSet::default().with(PartKind::Content);
+    ledger.redact_blocking(secret.unwrap().event.seq, parts, "private").unwrap();
+    ledger
+}
+
+type Told =
+    (String, Option<String>, Option<String>, String, u64, Option<u64>, Vec<(&'static str, String)>);
+
+/// All that is told of every task, but who runs it and where its events stand.
+fn tasks(ledger: &Ledger) -> Vec<(TaskId, Told)> {
+    let state = ledger.reader().state();
+    let told = |task: &std::sync::Arc<taskledger::state::Task>| {
+        let own = entries(ledger).into_iter().filter(|entry| {
+            let redacted = matches!(entry.event.action, Action::Redacted { .. });
+            entry.event.task.as_ref() == Some(&task.id) && !redacted
+        });
+        let texts = own.flat_map(|entry| {
+            let text = |kind: PartKind| Some((kind.as_str(), entry.text(kind)?.to_string()));
+            PartKind::ALL.into_iter().filter_map(text).collect::<Vec<_>>()
+        });
+        let record = &task.record;
+        let told: Told = (
+            format!("{} {} {:?}", task.thread, task.status.as_str(), record.run),
+            record.name.as_ref().map(ToString::to_string),
+            record.parent.as_ref().map(|parent| format!("{parent:?}")),
+            record.task_type.to_string(),
+            record.created.0,
+            task.completed.map(|at| at.0),
+            texts.filter(|(_, text)| !text.is_empty()).collect(),
+        );
+        (task.id.clone(), told)
+    };
+    state.tasks().map(told).collect()
+}
+
+#[test]
+fn what_is_exported_and_imported_is_the_same_tasks_in_the_same_order() {
+    let from = eventful();
+    let export = export(&from);
+    assert_eq!(export.recording.tally.malformed, 0, "{:?}", export.recording.tally.bad_lines);
+    let to = ledger();
+    let report = into_ledger(&to, &export.recording);
+    assert_eq!(report.refused, 0, "{:?}", report.refusals);
+    assert_eq!(tasks(&to), tasks(&from));
+    // Who began and what was erased concern the first ledger alone.
+    assert_eq!(export.recording.tally.skipped, 2);
+    assert_eq!(entries(&to).len(), entries(&from).len() - 1);
+    assert!(entries(&to).iter().all(|entry| {
+        PartKind::ALL
+            .iter()
+            .all(|kind| entry.text(*kind).is_none_or(|text| !text.contains("secret")))
+    }));
+}
+
+#[test]
+fn an_export_imported_twice_adds_nothing() {
+    let export = export(&eventful());
+    let to = ledger();
+    into_ledger(&to, &export.recording);
+    let head = to.reader().head();
+    assert_eq!(into_ledger(&to, &export.recording).appended, 0);
+    assert_eq!(to.reader().head(), head);
+}
+
+#[test]
+fn what_was_imported_through_an_export_is_known_when_its_recording_comes() {
+    let recording = read_one(&folder().join("awaken/kitchen"), "awaken");
+    let from = ledger();
+    into_ledger(&from, &recording);
+    let to = ledger();
+    into_ledger(&to, &export(&from).recording);
+    assert_eq!(tasks(&to), tasks(&from));
+    assert_eq!(into_ledger(&to, &recording).appended, 0);
+}
+
+#[test]
+fn every_line_says_what_it_is_and_is_read_back_as_it_was_written() {
+    for entry in entries(&eventful()) {
+        let line = jsonl::EventLine::from(&entry);
+        let mut bytes = Vec::new();
+        jsonl::write_event(&mut bytes, &entry).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with(r#"{"schema":"taskledger.event/v1","seq":"#), "{text}");
+        assert!(text.ends_with("}\n") && text.lines().count() == 1);
+        assert_eq!(serde_json::from_str::<jsonl::EventLine>(&text).unwrap(), line);
+    }
+}
+
+#[test]
+fn lines_of_two_ledgers_together_are_ordered_by_occurrence() {
+    let mut bytes = Vec::new();
+    for (task, occurred) in [("b", 200), ("a", 100)] {
+        let one = ledger();
+        told(&one, vec![(occurred, spawn(task, None, Host::External))]);
+        for entry in entries(&one) {
+            jsonl::write_event(&mut bytes, &entry).unwrap();
+        }
+    }
+    let to = ledger();
+    into_ledger(&to, &exported(&bytes).recording);
+    let order: Vec<String> = to.reader().state().tasks().map(|task| task.id.to_string()).collect();
+    assert_eq!(order, ["a", "b"]);
+}
+
+#[test]
+fn the_document_shows_lines_that_are_read() {
+    let text = include_str!("../../../../docs/jsonl.md");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('{')).collect();
+    let lines = lines.join("\n");
+    let recording = exported(lines.as_bytes()).recording;
+    assert_eq!(recording.tally.malformed, 0, "{:?}", recording.tally.bad_lines);
+    let to = ledger();
+    assert_eq!(into_ledger(&to, &exported(lines.as_bytes()).recording).refused, 0);
+    assert_eq!(Seq::last_of(to.reader().head().size), to.reader().head().seq());
+    assert!(to.reader().state().tasks_len() >= 2);
+}
