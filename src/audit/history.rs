@@ -45,6 +45,11 @@ impl History {
         self.snapshots.insert(size, digest);
     }
 
+    /// Events that were read.
+    pub(super) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
     /// Whether a frame could not be read, so that what follows it cannot be judged.
     pub(super) fn is_unreadable(&self) -> bool {
         self.unreadable

@@ -53,6 +53,7 @@ impl SealedWalk {
 
     /// Compares the hashes that it holds with those of the history, and takes what is left.
     pub(super) fn finish(self, history: &History, findings: &mut Findings) {
+        let mut beyond = None;
         for item in self.items {
             match item {
                 Err(finding) => add_sealed(&finding, findings),
@@ -64,10 +65,21 @@ impl SealedWalk {
                         findings.add(None, FindingKind::Sealed, detail);
                     }
                 }
-                // Events that were sealed after the last store checkpoint: read from the journal
-                // at the next opening and written again.
-                Ok(SealedItem::Frame { .. }) => {}
+                // Up to the log's end these were sealed after the last store checkpoint: the next
+                // opening reads them from the journal and writes them again.
+                Ok(SealedItem::Frame { seq, .. }) if seq.get() <= history.size() => {}
+                Ok(SealedItem::Frame { seq, .. }) => {
+                    beyond.get_or_insert(seq);
+                }
             }
+        }
+        // Only what is synced is ever sealed, so the log has had this event.
+        if let Some(seq) = beyond.filter(|_| !history.is_unreadable()) {
+            let detail = format!(
+                "the sealed store holds it; archive and journals end at {}",
+                history.size()
+            );
+            findings.add(seq, FindingKind::LostTail, detail);
         }
     }
 

@@ -9,7 +9,7 @@ use taskledger::{
     Ledger,
     audit::{FindingKind, Report, VerifyOptions, verify},
     event::Outcome,
-    ids::{Head, Root},
+    ids::{Head, Root, Seq},
     ledger::{AppendError, OpenError},
 };
 
@@ -78,6 +78,33 @@ fn a_history_is_held_against_a_checkpoint_that_somebody_kept() {
     assert_eq!(longer.findings[0].kind, FindingKind::Checkpoint);
 }
 
+/// An old copy of `HEAD` and the journals is whole in itself; what was sealed since gives it away.
+#[test]
+fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
+    let (temporary, path) = directory();
+    let mut options = small();
+    options.store.journal_bytes = 4 << 20;
+    let ledger = Ledger::create(&path, options.clone()).unwrap();
+    fill(&ledger, 0..50);
+    let head = ledger.reader().head();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    let old = temporary.path().join("old");
+    copy(&path, &old);
+    let ledger = Ledger::open(&path, options).unwrap();
+    fill(&ledger, 50..200);
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+
+    fs::remove_dir_all(path.join("journal")).unwrap();
+    copy(&old.join("journal"), &path.join("journal"));
+    fs::copy(old.join("HEAD"), path.join("HEAD")).unwrap();
+    let report = audit(&path);
+    assert_eq!(report.head(), head);
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(head.size + 1)));
+}
+
 /// Every 97th byte of every file, one bit each: never a panic, never a shorter or different
 /// history without a finding, neither in the audit nor in what an opened ledger answers.
 #[test]
@@ -122,7 +149,7 @@ fn one_flipped_bit_is_harmless_or_found() {
             }
             if let Ok(ledger) = Ledger::open(&work, small()) {
                 assert_eq!(ledger.reader().head(), head, "{place}");
-                let mut seq = taskledger::ids::Seq::FIRST;
+                let mut seq = Seq::FIRST;
                 for entry in &truth {
                     if let Ok(read) = ledger.reader().entry(seq) {
                         assert_eq!(&read, entry, "{place}");
