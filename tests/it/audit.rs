@@ -7,8 +7,9 @@ use std::{
 };
 use taskledger::{
     Ledger,
-    audit::{FindingKind, Report, VerifyOptions, verify},
-    event::Outcome,
+    audit::{FindingKind, Report, VerifyOptions, verify, verify_reader},
+    codec,
+    event::{Outcome, PartSet},
     ids::{Head, Root, Seq},
     ledger::{AppendError, OpenError},
 };
@@ -103,6 +104,52 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     assert_eq!(report.head(), head);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(head.size + 1)));
+}
+
+/// The hashes hold without a text, so whoever can write the files could take one away.
+#[test]
+fn a_text_that_is_gone_without_a_redaction_is_found() {
+    let (_temporary, path) = directory();
+    let source = ledger();
+    append(&source, [spawn("a"), finish_with("a", Outcome::Failed, Some("the evidence"))]);
+    let mut frames: Vec<_> =
+        entries(&source).iter().map(|entry| codec::encode(entry).unwrap()).collect();
+    frames[2] = codec::erase(&frames[2], PartSet::ALL).unwrap();
+    let head = source.reader().head();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    ledger.ingest_blocking(frames, Some(head)).unwrap();
+    let gone = |report: Report| {
+        let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+        assert_eq!((finding.kind, finding.seq), (FindingKind::Part, Seq::new(3)));
+    };
+    gone(verify_reader(&ledger.reader()));
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    gone(audit(&path));
+}
+
+/// A redaction after the cut of a fork erases in it as well, and the fork says so itself.
+#[test]
+fn a_copy_of_a_ledger_with_redactions_is_sound_and_so_is_a_purged_one() {
+    let (temporary, path) = directory();
+    let [fork, file, restored] =
+        ["fork", "file", "restored"].map(|name| temporary.path().join(name));
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..60);
+    ledger.redact_blocking(Seq::new(3).unwrap(), PartSet::ALL, "before the cut").unwrap();
+    fill(&ledger, 60..80);
+    let cut = ledger.reader().head().size;
+    ledger.redact_blocking(Seq::new(5).unwrap(), PartSet::ALL, "after the cut").unwrap();
+    ledger.fork_blocking(cut, &fork, small()).unwrap().close_blocking().unwrap();
+    ledger.reader().backup(&file).unwrap();
+    Ledger::restore_blocking(&file, &restored, small()).unwrap().close_blocking().unwrap();
+    ledger.purge_blocking().unwrap();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    for path in [path, fork, restored] {
+        let report = audit(&path);
+        assert_eq!((report.findings, report.notes), (vec![], vec![]), "{}", path.display());
+    }
 }
 
 /// Every 97th byte of every file, one bit each: never a panic, never a shorter or different
