@@ -10,7 +10,7 @@ use crate::{
     event::{Entry, PartSet},
     ids::{Head, Root, Seq},
     ledger::links::check_continues,
-    proof::Tree,
+    proof::{Mark, Tree},
     state::LedgerState,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -31,7 +31,7 @@ pub(super) struct History {
     witnesses: BTreeMap<u64, Vec<Witness>>,
     /// Digests of the states that snapshots claim.
     snapshots: BTreeMap<u64, [u8; 32]>,
-    marks: BTreeMap<u64, [u8; 32]>,
+    marks: BTreeMap<u64, Mark>,
     /// Texts that an event is bound to and that are not there.
     absent: Absent,
     unreadable: bool,
@@ -65,8 +65,13 @@ impl History {
     }
 
     /// The tree's hash with this index, if the events so far complete it.
-    pub(super) fn mark(&self, index: u64) -> Option<[u8; 32]> {
+    pub(super) fn mark(&self, index: u64) -> Option<Mark> {
         self.marks.get(&index).copied()
+    }
+
+    /// The tree's hashes that the first `size` events complete.
+    pub(super) fn marks(&self, size: u64) -> impl Iterator<Item = Mark> {
+        self.marks.values().copied().filter(move |mark| mark.seq.get() <= size)
     }
 
     /// Checks the next frame, which should be event `seq`.
@@ -97,7 +102,7 @@ impl History {
         }
         self.absent.note(seq, gone(&entry));
         let completed = self.tree.push(leaf).into_iter();
-        self.marks.extend(completed.map(|mark| (mark.index, mark.hash)));
+        self.marks.extend(completed.map(|mark| (mark.index, mark)));
         self.state.apply(&entry);
         self.check_witnesses(findings);
         self.check_snapshot(findings);

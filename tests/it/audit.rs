@@ -152,6 +152,37 @@ fn a_copy_of_a_ledger_with_redactions_is_sound_and_so_is_a_purged_one() {
     }
 }
 
+/// Without them an opening fails and nothing can be proven, though every event is there.
+#[test]
+fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
+    let (_temporary, path, head) = sound();
+    let sled = path.join("sled").join("1");
+    {
+        let config = sled::Config::new().path(&sled).flush_every_ms(None);
+        let db = config.open().unwrap();
+        for key in db.range([b'M']..[b'N']).keys().skip(1) {
+            db.remove(key.unwrap()).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    make_private(&sled);
+    let report = audit(&path);
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::Sealed, Seq::new(32)));
+    assert_eq!(Ledger::rebuild(&path, &small()).unwrap(), head);
+    assert_eq!(audit(&path).findings, []);
+}
+
+/// sled makes its files readable for everybody, which no ledger is opened with.
+fn make_private(sled: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    for entry in fs::read_dir(sled).unwrap() {
+        let path = entry.unwrap().path();
+        let mode = if path.is_dir() { 0o700 } else { 0o600 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
 /// Every 97th byte of every file, one bit each: never a panic, never a shorter or different
 /// history without a finding, neither in the audit nor in what an opened ledger answers.
 #[test]
