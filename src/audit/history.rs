@@ -1,14 +1,16 @@
 //! The history, event by event, from bytes: frames, links, rules, texts, roots, snapshots.
 
 use super::{
+    absent::Absent,
     report::{FindingKind, Findings},
     rules::broken_rule,
 };
 use crate::{
     codec,
+    event::{Entry, PartSet},
     ids::{Head, Root, Seq},
     ledger::links::check_continues,
-    proof::Tree,
+    proof::{Mark, Tree},
     state::LedgerState,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -29,7 +31,9 @@ pub(super) struct History {
     witnesses: BTreeMap<u64, Vec<Witness>>,
     /// Digests of the states that snapshots claim.
     snapshots: BTreeMap<u64, [u8; 32]>,
-    marks: BTreeMap<u64, [u8; 32]>,
+    marks: BTreeMap<u64, Mark>,
+    /// Texts that an event is bound to and that are not there.
+    absent: Absent,
     unreadable: bool,
 }
 
@@ -45,14 +49,29 @@ impl History {
         self.snapshots.insert(size, digest);
     }
 
+    /// What the events so far fold to. O(1).
+    pub(super) fn state(&self) -> LedgerState {
+        self.state.clone()
+    }
+
+    /// Events that were read.
+    pub(super) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
     /// Whether a frame could not be read, so that what follows it cannot be judged.
     pub(super) fn is_unreadable(&self) -> bool {
         self.unreadable
     }
 
     /// The tree's hash with this index, if the events so far complete it.
-    pub(super) fn mark(&self, index: u64) -> Option<[u8; 32]> {
+    pub(super) fn mark(&self, index: u64) -> Option<Mark> {
         self.marks.get(&index).copied()
+    }
+
+    /// The tree's hashes that the first `size` events complete.
+    pub(super) fn marks(&self, size: u64) -> impl Iterator<Item = Mark> {
+        self.marks.values().copied().filter(move |mark| mark.seq.get() <= size)
     }
 
     /// Checks the next frame, which should be event `seq`.
@@ -81,8 +100,9 @@ impl History {
         if let Err(error) = codec::check_parts(&entry) {
             findings.add(seq, FindingKind::Part, error.to_string());
         }
+        self.absent.note(seq, gone(&entry));
         let completed = self.tree.push(leaf).into_iter();
-        self.marks.extend(completed.map(|mark| (mark.index, mark.hash)));
+        self.marks.extend(completed.map(|mark| (mark.index, mark)));
         self.state.apply(&entry);
         self.check_witnesses(findings);
         self.check_snapshot(findings);
@@ -102,8 +122,10 @@ impl History {
         }
     }
 
-    /// Reports witnesses of events that are not there.
-    pub(super) fn finish(self, findings: &mut Findings) -> Head {
+    /// Reports witnesses of events that are not there, and texts that are gone though `end`, the
+    /// state after the last event, does not say so.
+    pub(super) fn finish(self, end: &LedgerState, findings: &mut Findings) -> Head {
+        self.check_absent(end, findings);
         let head = self.tree.head();
         for (size, witnesses) in self.witnesses.range(head.size + 1..) {
             for witness in witnesses {
@@ -123,6 +145,20 @@ impl History {
     /// Checks what is said of the log before its first event.
     pub(super) fn start(&mut self, findings: &mut Findings) {
         self.check_witnesses(findings);
+    }
+
+    fn check_absent(&self, end: &LedgerState, findings: &mut Findings) {
+        if self.unreadable {
+            return;
+        }
+        for seq in self.absent.unexplained(end) {
+            findings.add(seq, FindingKind::Part, "its text is gone, and no redaction says so");
+        }
+        if self.absent.unjudged() > 0 {
+            let detail =
+                format!("{} more events without a text: not judged", self.absent.unjudged());
+            findings.add(None, FindingKind::Part, detail);
+        }
     }
 
     fn check_witnesses(&mut self, findings: &mut Findings) {
@@ -147,4 +183,10 @@ impl History {
             findings.add(Seq::last_of(size), FindingKind::Snapshot, detail);
         }
     }
+}
+
+/// The texts that `entry` is bound to and does not have.
+fn gone(entry: &Entry) -> PartSet {
+    let gone = entry.parts.iter().filter(|part| part.body.is_none());
+    gone.map(|part| part.kind).collect()
 }

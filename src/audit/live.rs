@@ -28,6 +28,7 @@ pub fn verify_reader(reader: &Reader) -> Report {
             findings.add(next, FindingKind::Frame, error.to_string());
         }
     }
-    let head = history.finish(&mut findings);
+    // What was redacted while this was reading is erased in what was read.
+    let head = history.finish(&reader.state(), &mut findings);
     findings.report(head)
 }

@@ -3,6 +3,7 @@
 //! Answers with [`Finding`]s, each naming the first event that is affected; damage of any kind is a
 //! finding, never a panic. Start reading at [`verify`].
 
+mod absent;
 mod history;
 mod live;
 mod report;

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     ids::{Head, Seq},
-    store::disk::inspect::{Sealed, SealedItem},
+    proof::Mark,
+    store::disk::inspect::{Sealed, SealedItem, StoreFinding},
 };
-use std::iter::Peekable;
+use std::{collections::BTreeSet, iter::Peekable};
 
 /// Walks the sealed store in step with the history.
 #[derive(Debug)]
@@ -53,21 +54,30 @@ impl SealedWalk {
 
     /// Compares the hashes that it holds with those of the history, and takes what is left.
     pub(super) fn finish(self, history: &History, findings: &mut Findings) {
+        let (mut beyond, mut marks) = (None, BTreeSet::new());
         for item in self.items {
             match item {
                 Err(finding) => add_sealed(&finding, findings),
                 Ok(SealedItem::Mark { index, hash }) => {
                     let known = history.mark(index);
                     let judged = !history.is_unreadable();
-                    if judged && known.is_some_and(|known| known != hash) {
+                    if judged && known.is_some_and(|known| known.hash != hash) {
                         let detail = format!("hash {index} of the tree is another one there");
                         findings.add(None, FindingKind::Sealed, detail);
                     }
+                    marks.extend(known.map(|known| known.index));
                 }
-                // Events that were sealed after the last store checkpoint: read from the journal
-                // at the next opening and written again.
-                Ok(SealedItem::Frame { .. }) => {}
+                // Up to the log's end these were sealed after the last store checkpoint: the next
+                // opening reads them from the journal and writes them again.
+                Ok(SealedItem::Frame { seq, .. }) if seq.get() <= history.size() => {}
+                Ok(SealedItem::Frame { seq, .. }) => {
+                    beyond.get_or_insert(seq);
+                }
             }
+        }
+        if !history.is_unreadable() {
+            check_end(beyond, history, findings);
+            check_marks(&marks, self.sealed, history, findings);
         }
     }
 
@@ -78,7 +88,29 @@ impl SealedWalk {
     }
 }
 
-fn add_sealed(finding: &crate::store::disk::inspect::StoreFinding, findings: &mut Findings) {
+/// Only what is synced is ever sealed, so the log has had an event that is found `beyond` its end.
+fn check_end(beyond: Option<Seq>, history: &History, findings: &mut Findings) {
+    if let Some(seq) = beyond {
+        let end = history.size();
+        let detail = format!("the sealed store holds it; archive and journals end at {end}");
+        findings.add(seq, FindingKind::LostTail, detail);
+    }
+}
+
+/// Every hash that the sealed events complete is `there`: proofs and the next opening need them.
+fn check_marks(there: &BTreeSet<u64>, sealed: Head, history: &History, findings: &mut Findings) {
+    let missing = history.marks(sealed.size).filter(|mark| !there.contains(&mark.index));
+    let (count, first) = missing.fold((0_u64, None), |(count, first), mark| {
+        let earlier = first.filter(|first: &Mark| first.seq <= mark.seq);
+        (count + 1, earlier.or(Some(mark)))
+    });
+    if let Some(Mark { seq, index, .. }) = first {
+        let detail = format!("{count} hashes of the tree are not there, the first is {index}");
+        findings.add(seq, FindingKind::Sealed, detail);
+    }
+}
+
+fn add_sealed(finding: &StoreFinding, findings: &mut Findings) {
     let detail = format!("{}: {}", finding.file.display(), finding.detail);
     findings.add(finding.seq, FindingKind::Sealed, detail);
 }

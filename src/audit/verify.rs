@@ -86,7 +86,8 @@ pub fn verify(
         add_store(finding, &mut findings);
     }
     walk.finish(&history, &mut findings);
-    let head = history.finish(&mut findings);
+    let end = history.state();
+    let head = history.finish(&end, &mut findings);
     progress(head.size, total.max(head.size));
     Ok(findings.report(head))
 }

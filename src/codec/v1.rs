@@ -182,9 +182,9 @@ pub(super) fn write(event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), TooLarge
     TooLarge::check("event", out.len() - before, EVENT_BYTES_MAX)
 }
 
-/// Reads an event that takes all of `bytes`, written in the one way that [`write`] does.
+/// Reads an event that takes all of `bytes`, written in the one way that [`write`] does. The frame
+/// has held their length against [`EVENT_BYTES_MAX`].
 pub(super) fn read(bytes: &[u8]) -> Result<Event<'_>, DecodeError> {
-    TooLarge::check("event", bytes.len(), EVENT_BYTES_MAX)?;
     let (event, used) =
         borrow_decode_from_slice::<Event<'_>, _>(bytes, CONFIG).map_err(|e| refuse(&e))?;
     if used < bytes.len() {

@@ -85,7 +85,7 @@ impl Core {
 
     /// The incarnation of this writer, recorded or not.
     pub(super) fn incarnation(&self) -> u64 {
-        self.state.incarnation() + u64::from(self.began.is_some())
+        self.state.incarnation().saturating_add(u64::from(self.began.is_some()))
     }
 
     /// Opens a commit on top of the last one.

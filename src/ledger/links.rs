@@ -1,6 +1,10 @@
 //! Whether an event continues a history: what the writer asserts and every reader checks again.
 
-use crate::{event::Event, state::LedgerState};
+use crate::{
+    event::{Action, Began, Event},
+    ids::Seq,
+    state::LedgerState,
+};
 
 /// Why an event does not follow what is there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +44,18 @@ pub enum LinkError {
         /// Its epoch.
         found: String,
     },
+    /// A writer began that is not the one after the last.
+    #[error("incarnation {found} follows {previous}")]
+    Incarnation {
+        /// The last writer's number; 0 before the first.
+        previous: u64,
+        /// Its number.
+        found: u64,
+    },
 }
 
-/// Holds the numbers, links, times and epochs of `event` against the state before it. O(1).
+/// Holds the number, links, times, epoch and incarnation of `event` against the state before it.
+/// O(1).
 ///
 /// # Errors
 /// The first that does not fit.
@@ -56,6 +69,7 @@ pub fn check_continues(state: &LedgerState, event: &Event) -> Result<(), LinkErr
         return Err(LinkError::Time { previous, found });
     }
     check_epoch(state, event)?;
+    check_incarnation(state, event)?;
     let of_task = event.task.as_ref().and_then(|id| Some(state.task(id)?.last_seq));
     check_link("of its task", of_task, event.prev_in_task)?;
     let in_thread = event.thread.as_ref().and_then(|id| Some(state.thread(id)?.last_seq));
@@ -64,19 +78,18 @@ pub fn check_continues(state: &LedgerState, event: &Event) -> Result<(), LinkErr
 
 fn check_link(
     whose: &'static str,
-    expected: Option<crate::ids::Seq>,
-    found: Option<crate::ids::Seq>,
+    expected: Option<Seq>,
+    found: Option<Seq>,
 ) -> Result<(), LinkError> {
     if expected == found {
         return Ok(());
     }
-    let number = |seq: Option<crate::ids::Seq>| seq.map_or(0, crate::ids::Seq::get);
+    let number = |seq: Option<Seq>| seq.map_or(0, Seq::get);
     Err(LinkError::Link { whose, expected: number(expected), found: number(found) })
 }
 
 /// The epoch changes with a Began that is not a mere opening, and only upwards.
 fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
-    use crate::event::{Action, Began};
     let Some(previous) = state.epoch() else { return Ok(()) };
     let takes_over = matches!(
         &event.action,
@@ -91,4 +104,70 @@ fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
         return Ok(());
     }
     Err(LinkError::Epoch { previous: previous.to_string(), found: event.epoch.to_string() })
+}
+
+/// Writers are numbered without a gap. After the last number there is none.
+fn check_incarnation(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+    let Action::Began { incarnation: found, .. } = event.action else { return Ok(()) };
+    let previous = state.incarnation();
+    if previous.checked_add(1) == Some(found) {
+        return Ok(());
+    }
+    Err(LinkError::Incarnation { previous, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Cause, Entry},
+        ids::{Epoch, LedgerId, NodeId},
+        time::Millis,
+    };
+
+    fn began(seq: Seq, incarnation: u64) -> Entry {
+        let (ledger, node) = (LedgerId([1; 16]), NodeId([2; 16]));
+        let why = if seq == Seq::FIRST { Began::Created } else { Began::Opened };
+        let event = Event {
+            seq,
+            epoch: Epoch { number: 1, nonce: 0 },
+            recorded: Millis(0),
+            occurred: Millis(0),
+            thread: None,
+            task: None,
+            prev_in_thread: None,
+            prev_in_task: None,
+            cause: Cause::default(),
+            key: None,
+            action: Action::Began { ledger, node, version: "1".into(), incarnation, why },
+            parts: Vec::new(),
+        };
+        Entry { event, parts: Vec::new() }
+    }
+
+    /// What is said of writer `found` after writer `previous`.
+    fn after(previous: u64, found: u64) -> Result<(), LinkError> {
+        let mut state = LedgerState::default();
+        state.apply(&began(Seq::FIRST, previous));
+        check_continues(&state, &began(Seq::new(2).unwrap(), found).event)
+    }
+
+    #[test]
+    fn writers_are_numbered_without_a_gap() {
+        assert_eq!(after(1, 2), Ok(()));
+        for found in [0, 1, 3] {
+            assert_eq!(after(1, found), Err(LinkError::Incarnation { previous: 1, found }));
+        }
+        let none = LedgerState::default();
+        assert_eq!(check_continues(&none, &began(Seq::FIRST, 1).event), Ok(()));
+    }
+
+    // A forged log may say that this many writers were there; adding one overflowed.
+    #[test]
+    fn no_writer_follows_the_last_number() {
+        let previous = u64::MAX;
+        for found in [0, previous] {
+            assert_eq!(after(previous, found), Err(LinkError::Incarnation { previous, found }));
+        }
+    }
 }

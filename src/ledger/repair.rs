@@ -82,6 +82,8 @@ impl Replay for TreeReplay {
             file: "archive or journal".into(),
             detail: error.to_string(),
         };
+        // The leaf alone does not bind the texts, and what is pushed is stored as it is.
+        codec::check_parts(&codec::decode(frame).map_err(damaged)?).map_err(damaged)?;
         let completed = self.0.push(codec::leaf(frame).map_err(damaged)?).into_iter();
         Ok(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }).collect())
     }
@@ -122,5 +124,34 @@ impl Salvage<'_> {
         };
         let root = self.tree.root();
         self.store.append(Group { first, frames: &frames, root, marks: &[] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::PartBody,
+        ids::ThreadId,
+        state::command::{Command, Spawn},
+    };
+
+    #[test]
+    fn a_rebuild_takes_no_text_that_its_event_is_not_bound_to() {
+        let ledger = Ledger::in_memory(Options::default()).unwrap();
+        let spawn = Spawn::new(ThreadId::new("main").unwrap(), "shell");
+        let spawn = Spawn { description: "fetch the page".into(), ..spawn };
+        ledger.append_blocking([Command::Spawn(spawn).into()]).unwrap();
+        let seq = Seq::new(2).unwrap();
+        let mut entry = ledger.reader().entry(seq).unwrap();
+        let frame = codec::encode(&entry).unwrap();
+        TreeReplay(Tree::new()).push(seq, &frame).unwrap();
+
+        let body = entry.parts[0].body.as_mut().unwrap();
+        *body = PartBody { salt: body.salt, text: "fetch the cash".into() };
+        let forged = codec::encode(&entry).unwrap();
+        assert_eq!(codec::leaf(&forged), codec::leaf(&frame), "the root does not tell");
+        let refused = TreeReplay(Tree::new()).push(seq, &forged);
+        assert!(matches!(refused, Err(Error::Damaged { seq: Some(at), .. }) if at == seq));
     }
 }

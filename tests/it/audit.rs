@@ -7,9 +7,10 @@ use std::{
 };
 use taskledger::{
     Ledger,
-    audit::{FindingKind, Report, VerifyOptions, verify},
-    event::Outcome,
-    ids::{Head, Root},
+    audit::{FindingKind, Report, VerifyOptions, verify, verify_reader},
+    codec,
+    event::{Outcome, PartSet},
+    ids::{Head, Root, Seq},
     ledger::{AppendError, OpenError},
 };
 
@@ -78,6 +79,110 @@ fn a_history_is_held_against_a_checkpoint_that_somebody_kept() {
     assert_eq!(longer.findings[0].kind, FindingKind::Checkpoint);
 }
 
+/// An old copy of `HEAD` and the journals is whole in itself; what was sealed since gives it away.
+#[test]
+fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
+    let (temporary, path) = directory();
+    let mut options = small();
+    options.store.journal_bytes = 4 << 20;
+    let ledger = Ledger::create(&path, options.clone()).unwrap();
+    fill(&ledger, 0..50);
+    let head = ledger.reader().head();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    let old = temporary.path().join("old");
+    copy(&path, &old);
+    let ledger = Ledger::open(&path, options).unwrap();
+    fill(&ledger, 50..200);
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+
+    fs::remove_dir_all(path.join("journal")).unwrap();
+    copy(&old.join("journal"), &path.join("journal"));
+    fs::copy(old.join("HEAD"), path.join("HEAD")).unwrap();
+    let report = audit(&path);
+    assert_eq!(report.head(), head);
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(head.size + 1)));
+}
+
+/// The hashes hold without a text, so whoever can write the files could take one away.
+#[test]
+fn a_text_that_is_gone_without_a_redaction_is_found() {
+    let (_temporary, path) = directory();
+    let source = ledger();
+    append(&source, [spawn("a"), finish_with("a", Outcome::Failed, Some("the evidence"))]);
+    let mut frames: Vec<_> =
+        entries(&source).iter().map(|entry| codec::encode(entry).unwrap()).collect();
+    frames[2] = codec::erase(&frames[2], PartSet::ALL).unwrap();
+    let head = source.reader().head();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    ledger.ingest_blocking(frames, Some(head)).unwrap();
+    let gone = |report: Report| {
+        let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+        assert_eq!((finding.kind, finding.seq), (FindingKind::Part, Seq::new(3)));
+    };
+    gone(verify_reader(&ledger.reader()));
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    gone(audit(&path));
+}
+
+/// A redaction after the cut of a fork erases in it as well, and the fork says so itself.
+#[test]
+fn a_copy_of_a_ledger_with_redactions_is_sound_and_so_is_a_purged_one() {
+    let (temporary, path) = directory();
+    let [fork, file, restored] =
+        ["fork", "file", "restored"].map(|name| temporary.path().join(name));
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..60);
+    ledger.redact_blocking(Seq::new(3).unwrap(), PartSet::ALL, "before the cut").unwrap();
+    fill(&ledger, 60..80);
+    let cut = ledger.reader().head().size;
+    ledger.redact_blocking(Seq::new(5).unwrap(), PartSet::ALL, "after the cut").unwrap();
+    ledger.fork_blocking(cut, &fork, small()).unwrap().close_blocking().unwrap();
+    ledger.reader().backup(&file).unwrap();
+    Ledger::restore_blocking(&file, &restored, small()).unwrap().close_blocking().unwrap();
+    ledger.purge_blocking().unwrap();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    for path in [path, fork, restored] {
+        let report = audit(&path);
+        assert_eq!((report.findings, report.notes), (vec![], vec![]), "{}", path.display());
+    }
+}
+
+/// Without them an opening fails and nothing can be proven, though every event is there.
+#[test]
+fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
+    let (_temporary, path, head) = sound();
+    let sled = path.join("sled").join("1");
+    {
+        let config = sled::Config::new().path(&sled).flush_every_ms(None);
+        let db = config.open().unwrap();
+        for key in db.range([b'M']..[b'N']).keys().skip(1) {
+            db.remove(key.unwrap()).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    make_private(&sled);
+    let report = audit(&path);
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::Sealed, Seq::new(32)));
+    assert_eq!(Ledger::rebuild(&path, &small()).unwrap(), head);
+    assert_eq!(audit(&path).findings, []);
+}
+
+/// sled makes its files readable for everybody, which no ledger is opened with.
+fn make_private(sled: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    for entry in fs::read_dir(sled).unwrap() {
+        let path = entry.unwrap().path();
+        let mode = if path.is_dir() { 0o700 } else { 0o600 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
 /// Every 97th byte of every file, one bit each: never a panic, never a shorter or different
 /// history without a finding, neither in the audit nor in what an opened ledger answers.
 #[test]
@@ -122,7 +227,7 @@ fn one_flipped_bit_is_harmless_or_found() {
             }
             if let Ok(ledger) = Ledger::open(&work, small()) {
                 assert_eq!(ledger.reader().head(), head, "{place}");
-                let mut seq = taskledger::ids::Seq::FIRST;
+                let mut seq = Seq::FIRST;
                 for entry in &truth {
                     if let Ok(read) = ledger.reader().entry(seq) {
                         assert_eq!(&read, entry, "{place}");
