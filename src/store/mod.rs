@@ -10,6 +10,7 @@
 use crate::ids::{Head, Root, Seq};
 use std::fmt;
 
+mod block;
 pub mod disk;
 mod error;
 mod mem;
