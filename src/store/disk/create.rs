@@ -1,7 +1,7 @@
 //! Making a new ledger.
 //!
-//! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp` and
-//! no `NODE` was never finished, holds no event, and may be cleared.
+//! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp`, no
+//! `NODE`, and nothing that could have been acknowledged was never finished, and may be cleared.
 
 use super::{
     dir::{self, Lock},
@@ -12,6 +12,7 @@ use super::{
     options::DiskOptions,
     shared::{Shared, engine_path, nonce},
     tail::Tail,
+    unfinished,
     writer::file_bytes,
 };
 use crate::{
@@ -34,8 +35,8 @@ pub(super) fn create(
     let lock = Lock::take(root)?;
     refuse_content(root)?;
     clear(root)?;
-    let unfinished = dir::tmp_of(&root.join(node::FILE));
-    write_unfinished(&unfinished, &identity)?;
+    let node = root.join(unfinished::NODE);
+    write_node(&node, &identity)?;
     options.steps.at("creation begun");
 
     let record = HeadRecord::NEW;
@@ -59,7 +60,7 @@ pub(super) fn create(
     dir::sync_dir(root)?;
     options.steps.at("creation all but named");
 
-    dir::publish(&unfinished, &root.join(node::FILE))?;
+    dir::publish(&node, &root.join(node::FILE))?;
     dir::sync_parent(&fs::canonicalize(root).map_err(dir::at("find", root))?)?;
     let tail = Tail::new(0);
     Parts { identity, lock, record, head_file, journal, retired: Vec::new(), tail, sled }
@@ -90,8 +91,9 @@ fn claim(root: &Path) -> Result<(), Error> {
 fn refuse_content(root: &Path) -> Result<(), Error> {
     let entries = dir::entries(root)?;
     let has = |wanted: &str| entries.iter().any(|entry| dir::name(entry) == wanted);
-    let unfinished = has("NODE.tmp") && !has(node::FILE);
-    if unfinished || entries.iter().all(|entry| dir::name(entry) == "LOCK") {
+    let begun = has(unfinished::NODE) && !has(node::FILE);
+    let empty = entries.iter().all(|entry| dir::name(entry) == "LOCK");
+    if empty || (begun && !unfinished::may_hold_events(root)?) {
         return Ok(());
     }
     Err(Error::Exists { path: root.to_owned() })
@@ -102,13 +104,13 @@ fn clear(root: &Path) -> Result<(), Error> {
     for name in dir::SUBDIRS {
         dir::remove_tree(&root.join(name))?;
     }
-    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", "NODE.tmp"] {
+    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", unfinished::NODE] {
         dir::remove(&root.join(name))?;
     }
     Ok(())
 }
 
-fn write_unfinished(path: &Path, identity: &Identity) -> Result<(), Error> {
+fn write_node(path: &Path, identity: &Identity) -> Result<(), Error> {
     use std::io::Write;
     let mut file = dir::create_file(path)?;
     file.write_all(&identity.encode())

@@ -250,16 +250,15 @@ pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(bytes))
 }
 
-/// Makes `path` hold `bytes`, whole or not at all, durably.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let tmp = tmp_of(path);
-    let file = create_file(&tmp)?;
+/// Makes `path` hold `bytes`, whole or not at all, durably. Until then they are in `tmp`.
+pub(super) fn write_atomically(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let file = create_file(tmp)?;
     let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
     if let Err(error) = written {
-        let _ = fs::remove_file(&tmp);
-        return Err(at_or_full("a file", "write", &tmp)(error));
+        let _ = fs::remove_file(tmp);
+        return Err(at_or_full("a file", "write", tmp)(error));
     }
-    publish(&tmp, path)
+    publish(tmp, path)
 }
 
 /// The name under which a file is written before it is whole.

@@ -188,6 +188,77 @@ fn a_node_file_that_is_lost_or_bad_is_damage_and_no_empty_place() {
     assert_holds(&reopened_with(dir.path(), &lazy()), 50);
 }
 
+/// Neither opening nor creating takes this ledger, without its `NODE`, for one that was never
+/// finished; with its `NODE` back it holds all it held.
+#[track_caller]
+fn assert_not_taken_for_unfinished(dir: &Path, size: u64) {
+    let (node, begun) = (ledger(dir).join("NODE"), ledger(dir).join("NODE.tmp"));
+    fs::rename(&node, &begun).unwrap();
+    assert!(matches!(refused_untouched(dir), Error::Damaged { .. }));
+    let before = evidence(dir);
+    let again = DiskStore::create(ledger(dir), &small(), identity());
+    assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+    assert!(evidence(dir) == before);
+    fs::rename(&begun, &node).unwrap();
+    assert_holds(&reopened(dir), size);
+}
+
+// NODE under its temporary name was taken for a creation cut short: the next `open_or_create`
+// cleared the whole ledger away.
+#[test]
+fn a_ledger_whose_node_has_its_temporary_name_is_not_cleared_away() {
+    let (dir, _) = unsealed(50);
+    assert_not_taken_for_unfinished(dir.path(), 50);
+    let (dir, _) = sealed();
+    assert_not_taken_for_unfinished(dir.path(), 700);
+}
+
+#[test]
+fn any_one_thing_that_may_have_been_acknowledged_keeps_a_ledger_from_being_cleared() {
+    let new_head = |dir: &Path| {
+        fs::remove_file(ledger(dir).join("HEAD")).unwrap();
+        head::HeadFile::create(&ledger(dir), &HeadRecord::NEW).unwrap();
+    };
+    // After loss of power HEAD may know of nothing: the journal tells.
+    let (dir, journal) = unsealed(5);
+    new_head(dir.path());
+    assert_not_taken_for_unfinished(dir.path(), 5);
+    // Without its journal, HEAD tells.
+    fs::remove_file(&journal).unwrap();
+    let node = ledger(dir.path()).join("NODE");
+    let begun = ledger(dir.path()).join("NODE.tmp");
+    fs::rename(&node, &begun).unwrap();
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+    // Without either, an archive or a saved state does.
+    new_head(dir.path());
+    for place in ["archive", "snapshots"] {
+        let file = ledger(dir.path()).join(place).join("something");
+        fs::write(&file, b"kept").unwrap();
+        assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }), "{place}");
+        fs::remove_file(&file).unwrap();
+    }
+    // With nothing of all that, it was never finished.
+    assert!(matches!(refused_untouched(dir.path()), Error::NotFound { .. }));
+    created(dir.path()).close().unwrap();
+}
+
+// The leftover of a change of identity had the name that speaks for an unfinished creation.
+#[test]
+fn a_change_of_identity_that_was_cut_short_leaves_no_unfinished_creation() {
+    let (dir, _) = unsealed(50);
+    let store = reopened_with(dir.path(), &lazy());
+    // A directory in the place of the file: the change stops before its end.
+    let root = ledger(dir.path());
+    fs::remove_file(root.join("NODE")).unwrap();
+    fs::create_dir(root.join("NODE")).unwrap();
+    store.set_identity(Identity { role: Role::Standby, ..identity() }).unwrap_err();
+    assert_eq!(store.identity(), identity());
+    drop(store);
+    assert!(!root.join("NODE.tmp").exists());
+    fs::remove_dir(root.join("NODE")).unwrap();
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+}
+
 #[test]
 fn any_flipped_bit_of_a_journal_is_found_or_harmless() {
     let (_dir, journal) = unsealed(12);
