@@ -70,6 +70,7 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let (head_file, record) = HeadFile::open(root)?;
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     let (sled, mut tail) = open_sled(root, options, &record)?;
+    refuse_longer_sled(&sled, journals.after().size)?;
     for (seq, frame) in journals.scans.iter().flat_map(Scan::frames) {
         if seq.get() > record.sealed.size {
             tail.push(frame);
@@ -236,6 +237,24 @@ fn open_sled(
         frames.iter().take(narrow(needed)).for_each(|frame| tail.push(frame));
     }
     Ok((sled, tail))
+}
+
+/// Only synced frames are sealed, so whatever sled holds was durable: if the log ends before it,
+/// log and `HEAD` are older than they were, or the log has lost its end.
+fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
+    let Some(last) = sled.last_block()? else { return Ok(()) };
+    let before = last.leaf_index();
+    if before.saturating_add(BLOCK) <= found {
+        return Ok(());
+    }
+    let frames = match sled.block(last) {
+        Ok(frames) => frames.map_or(0, |frames| wide(frames.len())),
+        // Its number alone says enough.
+        Err(Error::Damaged { .. }) if before >= found => 1,
+        Err(error) => return Err(error),
+    };
+    let expected = before.saturating_add(frames);
+    if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
 }
 
 /// Removes the directories of sled that a newer one has replaced, or that never were finished.

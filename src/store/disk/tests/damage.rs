@@ -414,3 +414,48 @@ fn any_flipped_bit_of_sled_is_found_or_harmless_and_a_rebuild_mends_it() {
     assert!(found > 0, "not one of these places matters");
     assert!(files(&sled) == original);
 }
+
+// Only what is synced is sealed. An older journal and HEAD, put back beside a newer sled, made 402
+// events 101 without a word.
+#[test]
+fn a_log_that_ends_before_what_sled_holds_has_lost_its_tail() {
+    for (old, new) in [(100, 400), (96, 97), (97, 98), (96, 112), (0, 1)] {
+        let dir = TempDir::new().unwrap();
+        let store = created_with(dir.path(), &lazy());
+        append_upto(&store, old);
+        store.close().unwrap();
+        drop(store);
+        let kept = TempDir::new().unwrap();
+        copy(&ledger(dir.path()), &ledger(kept.path()));
+        let store = reopened_with(dir.path(), &lazy());
+        append_upto(&store, new);
+        store.close().unwrap();
+        drop(store);
+        let root = ledger(dir.path());
+        fs::copy(ledger(kept.path()).join("HEAD"), root.join("HEAD")).unwrap();
+        fs::remove_dir_all(root.join("journal")).unwrap();
+        copy(&ledger(kept.path()).join("journal"), &root.join("journal"));
+
+        let error = refused(dir.path());
+        assert!(
+            matches!(error, Error::LostTail { expected, found } if (expected, found) == (new, old)),
+            "{old} of {new}: {error}"
+        );
+    }
+}
+
+// The other way round is what every crash leaves: blocks that HEAD does not know of yet.
+#[test]
+fn blocks_that_were_sealed_after_the_last_checkpoint_are_no_loss() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 90);
+    store.sync().unwrap();
+    let head = fs::read(ledger(dir.path()).join("HEAD")).unwrap();
+    store.checkpoint().unwrap();
+    drop(store);
+    fs::write(ledger(dir.path()).join("HEAD"), head).unwrap();
+    let store = reopened_with(dir.path(), &lazy());
+    assert_eq!(store.sealed(), Head::EMPTY);
+    assert_holds(&store, 90);
+}
