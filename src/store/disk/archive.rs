@@ -224,8 +224,17 @@ impl Writer {
 
     /// Closes the file, syncs it and reads it again; it has its final name, durably, only after
     /// everything in it was found to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it was not given exactly the events of its name, or does not read
+    /// back; [`Error::Full`], [`Error::Io`].
     pub(super) fn finish(mut self) -> Result<(), Error> {
-        assert_eq!(self.next, self.span.after.size + 1, "an archive holds what its name says");
+        let last = self.next - 1;
+        if last != self.span.after.size {
+            let detail = format!("it was given events up to {last}");
+            return Err(Error::Damaged { seq: Some(next_after(last)), file: self.path, detail });
+        }
         if !self.raw.is_empty() {
             self.close_chunk()?;
         }

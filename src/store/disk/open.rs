@@ -76,7 +76,17 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
             tail.push(frame);
         }
     }
-    assert_eq!(tail.size(), journals.after().size, "the tail ends with the log");
+    // What was checked before makes this so.
+    if tail.size() != journals.after().size {
+        return Err(Error::Damaged {
+            seq: Some(next_after(tail.size())),
+            file: root.join(dir::JOURNAL),
+            detail: format!(
+                "it ends at event {}, sled and it together do not",
+                journals.after().size
+            ),
+        });
+    }
     Ok(Found { identity, record, head_file, journals, tail, sled })
 }
 
@@ -183,7 +193,8 @@ impl FoundJournals {
         for (scan, durable) in self.scans.iter().zip(nexts.chain([durable])) {
             scan.judge(durable)?;
         }
-        Ok(())
+        let pairs = self.scans.iter().zip(self.scans.iter().skip(1));
+        pairs.map(|(scan, next)| scan.check_ends(next.header.before)).collect()
     }
 
     /// The log up to the last whole group.

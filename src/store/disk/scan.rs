@@ -9,6 +9,7 @@ use super::{
     journal::{ALIGN, DATA_AT, GROUP_HEAD, GROUP_MAGIC, GroupHead, Header, Journal, first_of},
     options::GROUP_BYTES_MAX,
     sector::{Bytes, is_zero, narrow, wide},
+    shared::next_after,
 };
 use crate::{
     ids::{Head, Seq},
@@ -160,6 +161,28 @@ impl Scan {
     /// The log after the last whole group.
     pub(super) fn after(&self) -> Head {
         self.groups.last().map_or(self.header.before, |group| group.after)
+    }
+
+    /// Refuses a journal that does not end where the next one begins: one of the two is of another
+    /// history, or of another time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] at the first event that they may not agree on.
+    pub(super) fn check_ends(&self, next: Head) -> Result<(), Error> {
+        let after = self.after();
+        if after == next {
+            return Ok(());
+        }
+        Err(Error::Damaged {
+            seq: Some(next_after(self.header.before.size)),
+            file: self.path.clone(),
+            detail: format!(
+                "it ends at event {} with root {}, but what follows begins after event {} with \
+                 root {}",
+                after.size, after.root, next.size, next.root
+            ),
+        })
     }
 
     /// Whether `head` is what this journal says of the log at that size; `None` if it says

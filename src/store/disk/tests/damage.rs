@@ -459,3 +459,67 @@ fn blocks_that_were_sealed_after_the_last_checkpoint_are_no_loss() {
     assert_eq!(store.sealed(), Head::EMPTY);
     assert_holds(&store, 90);
 }
+
+/// The first journal of another run of the same ledger: `groups` of one event up to `size`.
+fn first_journal_of_another_run(size: u64) -> Vec<u8> {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    (1..=size).for_each(|number| append_group(&store, number, number).unwrap());
+    drop(store);
+    fs::read(&journals(dir.path())[0]).unwrap()
+}
+
+// Two journals that both hold some events made opening panic, or the tail hold them twice.
+#[test]
+fn journals_that_overlap_are_damage_and_no_panic() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &DiskOptions { seal_bytes: usize::MAX, ..small() });
+    store.stop_thread();
+    append_upto(&store, 400);
+    store.sync().unwrap();
+    drop(store);
+    let journals = journals(dir.path());
+    assert!(journals.len() > 2);
+    fs::write(&journals[0], first_journal_of_another_run(300)).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == seq(1)), "{error}");
+    assert!(rebuild(ledger(dir.path()), &small(), &mut Tree(0)).is_err());
+}
+
+// The archive of a journal that is not the one that was full would take its place for good; the
+// count was checked by a panic, in the middle of a close.
+#[test]
+fn a_full_journal_that_is_another_one_now_is_not_archived() {
+    for more in [0, 5] {
+        let dir = TempDir::new().unwrap();
+        let store = created_with(dir.path(), &DiskOptions { seal_bytes: usize::MAX, ..small() });
+        store.stop_thread();
+        append_upto(&store, 400);
+        store.sync().unwrap();
+        let full = journals(dir.path()).remove(0);
+        let last = lock(&store.shared.journals).retired[0].after.size;
+        // As many events, or a few more; with the same number of events, other roots.
+        let mut other = first_journal_of_another_run(last + more);
+        if more == 0 {
+            other = with_other_root(&other);
+        }
+        fs::write(&full, other).unwrap();
+        let error = store.checkpoint().unwrap_err();
+        assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == seq(1)), "{error}");
+        assert!(matches!(store.close(), Err(Error::Damaged { .. })));
+        assert!(archives(dir.path()).is_empty());
+        assert!(full.exists(), "what could not be archived is kept");
+    }
+}
+
+/// The journal with another root in its last group, and checksums that hold.
+fn with_other_root(journal: &[u8]) -> Vec<u8> {
+    let mut bytes = journal.to_vec();
+    let place = bytes.windows(4).rposition(|word| word == b"TLG1").unwrap();
+    let frames = u32::from_le_bytes(bytes[place + 32..place + 36].try_into().unwrap()) as usize;
+    bytes[place + 40] ^= 1;
+    let end = place + journal::GROUP_HEAD + frames;
+    let crc = crc32c::crc32c(&bytes[place..end]);
+    bytes[end..end + 4].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
