@@ -99,7 +99,7 @@ macro_rules! conformance_tests {
             log: a_read_gives_what_fits_and_at_least_one_frame,
             log: a_read_past_the_end_gives_nothing,
             log: readers_see_whole_groups_while_one_thread_appends,
-            log: a_reserved_number_never_goes_back,
+            log: a_reserved_number_is_what_it_was_set_to_last,
             log: a_closed_log_is_halted,
             log: a_failed_write_halts_the_log,
             log: a_failed_sync_halts_the_log,

@@ -173,8 +173,7 @@ impl FrameLog for MemStore {
     }
 
     fn reserve(&self, number: u64) -> Result<(), Error> {
-        let mut memory = self.get_mut()?;
-        memory.reserved = memory.reserved.max(number);
+        self.get_mut()?.reserved = number;
         Ok(())
     }
 

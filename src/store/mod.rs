@@ -140,12 +140,15 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// How far [`erase`](Self::erase) has been done. O(1).
     fn erased_upto(&self) -> Option<Seq>;
 
-    /// A number kept durably beside the log, never going back; 0 at first. O(1).
+    /// A number kept durably beside the log; 0 at first. O(1).
     ///
-    /// The ledger keeps here the task numbers that it may give out before they are synced.
+    /// The ledger keeps here below which task numbers it may have given out, synced or not.
     fn reserved(&self) -> u64;
 
-    /// Raises [`reserved`](Self::reserved) to `number`, durably before it returns. One sync.
+    /// Makes [`reserved`](Self::reserved) be `number`, durably before it returns. One sync.
+    ///
+    /// The ledger raises it ahead of need, and sets it back to what was given out when it closes
+    /// cleanly, after a sync.
     ///
     /// # Errors
     ///

@@ -128,10 +128,7 @@ impl Shared {
     /// See [`crate::store::FrameLog::reserve`].
     pub(super) fn reserve(&self, number: u64) -> Result<(), Error> {
         self.check_running()?;
-        {
-            let mut progress = lock(&self.progress);
-            progress.record.reserved = progress.record.reserved.max(number);
-        }
+        lock(&self.progress).record.reserved = number;
         self.halting(self.write_head().and_then(|()| self.sync_head()))
     }
 
