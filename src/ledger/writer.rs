@@ -203,6 +203,9 @@ impl WriterThread {
         match self.shared.log.append(group) {
             Ok(()) => Ok(()),
             Err(store::Error::Full { .. }) => Err(AppendError::DiskFull),
+            Err(store::Error::TooLarge { what, len, max }) => {
+                Err(AppendError::TooLarge { what, len, max })
+            }
             Err(store::Error::Busy { .. }) => {
                 Err(AppendError::Busy { max: self.options.queue_requests_max })
             }

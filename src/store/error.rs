@@ -53,6 +53,16 @@ pub enum Error {
         /// Where it could have gone.
         next: Seq,
     },
+    /// The group, or a frame in it, is larger than the store takes. Nothing was written.
+    #[error("{what} of {len} bytes; the limit is {max} bytes")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
     /// The disk is full. Nothing was written; reads go on.
     #[error("no space left for {what}")]
     Full {
@@ -124,6 +134,7 @@ impl Error {
             | Self::UnsafeDir { .. }
             | Self::UnsupportedFormat { .. }
             | Self::NotNext { .. }
+            | Self::TooLarge { .. }
             | Self::Io { .. }
             | Self::Damaged { .. }
             | Self::LostTail { .. }

@@ -61,7 +61,8 @@ pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync);
 /// - Once [`sync`](Self::sync) returns `Ok`, every earlier group survives loss of power.
 /// - A frame, once readable, changes only by [`erase`](Self::erase).
 /// - After an append or a sync that failed other than with [`Error::NotNext`],
-///   [`Error::Full`] or [`Error::Busy`], every later one is [`Error::Halted`].
+///   [`Error::TooLarge`], [`Error::Full`] or [`Error::Busy`], every later one is
+///   [`Error::Halted`].
 pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// How far frames are written and readable. O(1).
     fn written(&self) -> Head;
@@ -77,6 +78,8 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Error::NotNext`] if `group.first` does not follow the last frame: nothing is written.
+    /// - [`Error::TooLarge`] if it, or a frame in it, is over a limit of the store: nothing is
+    ///   written.
     /// - [`Error::Full`] if there is no space for it: nothing is written, and it may be tried
     ///   again.
     /// - [`Error::Busy`] if too many frames wait to be sealed: nothing is written, try again.

@@ -125,6 +125,27 @@ fn a_group_larger_than_a_journal_gets_one_of_its_own() {
     assert_holds(&reopened(dir.path()), 1010);
 }
 
+// It ended the writing thread, and with it every append that waited.
+#[test]
+fn what_is_over_a_limit_is_refused_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 5);
+    let too_large = |frames: Vec<Vec<u8>>, limit: usize| {
+        let group = Group { first: seq(6), frames: &frames, root: root_at(9), marks: &[] };
+        let refused = store.append(group).unwrap_err();
+        let told = |len, max| len > limit && max == limit;
+        assert!(matches!(refused, Error::TooLarge { len, max, .. } if told(len, max)), "{refused}");
+        assert!(!refused.is_retryable());
+    };
+    too_large(vec![vec![0; FRAME_BYTES_MAX + 1]], FRAME_BYTES_MAX);
+    too_large(vec![vec![0; FRAME_BYTES_MAX]; 4], GROUP_BYTES_MAX);
+    append_upto(&store, 8);
+    store.sync().unwrap();
+    drop(store);
+    assert_holds(&reopened_with(dir.path(), &lazy()), 8);
+}
+
 #[test]
 fn an_append_waits_for_room_and_is_busy_when_there_is_none() {
     let dir = TempDir::new().unwrap();
