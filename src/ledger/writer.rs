@@ -292,7 +292,8 @@ impl WriterThread {
         self.shared.log.sync()?;
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);
-            if parts.is_empty() { None } else { codec::erase(frame, parts).ok() }
+            let erased = (!parts.is_empty()).then(|| codec::erase(frame, parts));
+            erased.transpose().map_err(|error| error.to_string())
         })?;
         self.shared.replace_snapshots()
     }

@@ -1,7 +1,10 @@
 //! What can go wrong below the ledger.
 
 use crate::ids::Seq;
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why storage did not do as asked. One variant for each thing a caller can do next.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +126,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// The answer when a frame cannot be rewritten, `why` being what
+    /// [`Rewrite`](super::Rewrite) said.
+    pub(super) fn not_rewritten(seq: Seq, file: &Path, why: &str) -> Self {
+        let detail = format!("it cannot be rewritten: {why}");
+        Self::Damaged { seq: Some(seq), file: file.to_owned(), detail }
+    }
+
     /// Whether the same call can succeed later on this value.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -48,8 +48,8 @@ pub struct Group<'a> {
     pub marks: &'a [Mark],
 }
 
-/// What a frame is to be replaced by; `None` if it stays as it is.
-pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync);
+/// What a frame is to be replaced by; `None` if it stays as it is; or why that cannot be told.
+pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Result<Option<Vec<u8>>, String> + Sync);
 
 /// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
 ///
@@ -130,14 +130,19 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     fn checkpoint(&self) -> Result<(), Error>;
 
     /// Replaces frames up to and including `upto` by what `rewrite` makes of them, in every file.
-    /// `rewrite` answers `None` for a frame that stays. O(all bytes).
+    /// `rewrite` may be asked more than once about a frame, also about what it answered before.
+    /// O(all bytes).
     ///
     /// When it returns `Ok`, no file of the store holds what was replaced, and
     /// [`erased_upto`](Self::erased_upto) is `upto`. Stopped half way, it is repeated.
     ///
     /// # Errors
     ///
-    /// As [`checkpoint`](Self::checkpoint). What was not reached still holds the old frames.
+    /// - [`Error::Damaged`] at a frame that `rewrite` could not rewrite, or that is not there.
+    /// - As [`checkpoint`](Self::checkpoint).
+    ///
+    /// What was not reached still holds the old frames, and
+    /// [`erased_upto`](Self::erased_upto) does not move.
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error>;
 
     /// How far [`erase`](Self::erase) has been done. O(1).

@@ -30,8 +30,8 @@ impl Shared {
         self.check_running()?;
         self.sync()?;
         let bounded = |seq: Seq, frame: &[u8]| {
-            let new = if seq <= upto { rewrite(seq, frame) } else { None };
-            new.filter(|new| new != frame)
+            let new = if seq <= upto { rewrite(seq, frame)? } else { None };
+            Ok(new.filter(|new| new != frame))
         };
         let mut sealing = lock(&self.sealing);
         self.move_all_to_archive(&mut sealing)?;
@@ -44,7 +44,7 @@ impl Shared {
         let new = self.build_again(&old, sealed)?;
         self.steps_at("sled built without the texts");
         self.replace_engine(old, new)?;
-        lock(&self.tail).rewrite(&bounded);
+        lock(&self.tail).rewrite(&bounded, &self.root)?;
         self.remove_copies()?;
         self.steps_at("copies removed");
         {
@@ -89,9 +89,14 @@ impl Shared {
     /// Replaces an archive, if any of its frames changes.
     fn rewrite_archive(&self, path: &Path, rewrite: Rewrite<'_>) -> Result<(), Error> {
         let archive = Archive::open(path)?;
+        let rewritten = |seq: Seq, frame: &[u8]| {
+            rewrite(seq, frame).map_err(|why| Error::not_rewritten(seq, path, &why))
+        };
         let mut changes = false;
         for chunk in 0..archive.chunks() {
-            changes |= archive.numbered(chunk)?.any(|(seq, frame)| rewrite(seq, &frame).is_some());
+            for (seq, frame) in archive.numbered(chunk)? {
+                changes |= rewritten(seq, &frame)?.is_some();
+            }
         }
         if !changes {
             return Ok(());
@@ -99,7 +104,7 @@ impl Shared {
         let mut writer = archive::Writer::create(&self.root, archive.span)?;
         for chunk in 0..archive.chunks() {
             for (seq, frame) in archive.numbered(chunk)? {
-                writer.push(&rewrite(seq, &frame).unwrap_or(frame))?;
+                writer.push(&rewritten(seq, &frame)?.unwrap_or(frame))?;
             }
         }
         self.steps_at("archive half rewritten");

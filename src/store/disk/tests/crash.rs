@@ -116,7 +116,7 @@ fn a_crash_at_any_step_of_erasing_leaves_a_log_that_can_be_erased_again() {
     append_upto(&store, 250);
     store.sync().unwrap();
     let before = lock(&images.taken).len();
-    store.erase(seq(250), &|at, _| (at == seq(100)).then(|| b"erased".to_vec())).unwrap();
+    store.erase(seq(250), &|at, _| Ok((at == seq(100)).then(|| b"erased".to_vec()))).unwrap();
     drop(store);
     let mut number = 0;
     let steps = images.each(|step, dir| {
@@ -127,7 +127,7 @@ fn a_crash_at_any_step_of_erasing_leaves_a_log_that_can_be_erased_again() {
         let store = reopened(dir);
         assert_eq!(store.written(), head_at(250), "{step}");
         assert_eq!(store.read(seq(99), 1).unwrap(), [frame_of(99)], "{step}");
-        store.erase(seq(250), &|at, _| (at == seq(100)).then(|| b"erased".to_vec())).unwrap();
+        store.erase(seq(250), &|at, _| Ok((at == seq(100)).then(|| b"erased".to_vec()))).unwrap();
         assert_eq!(store.read(seq(100), 1).unwrap(), [b"erased"], "{step}");
         assert_eq!(store.erased_upto(), Some(seq(250)), "{step}");
         store.close().unwrap();
