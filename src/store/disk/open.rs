@@ -100,11 +100,14 @@ impl Found {
             dir::create_dir(&root.join(name))?;
         }
         options.steps.at("leftovers removed");
-        let (journal, retired, after) = journals.into_journal()?;
+        let (journal, retired, after) = journals.into_journal(record.synced.size)?;
         options.steps.at("torn end cut");
         record.written = after;
         record.synced = after;
+        // Synced, because what it says of sled may have been in memory only: a journal is removed
+        // on the word of `sealed`.
         head_file.write(&record)?;
+        head_file.sync()?;
         if let Err(error) = dir::ensure_reserve(root, options.reserve_bytes) {
             tracing::warn!(ledger = %root.display(), error = %error, "no space for the reserve");
         }
@@ -202,13 +205,15 @@ impl FoundJournals {
         self.scans.last().map_or(Head::EMPTY, Scan::after)
     }
 
-    /// The journal that appends go on in, synced, and where the log ends.
-    fn into_journal(mut self) -> Result<(Journal, Vec<Retired>, Head), Error> {
+    /// The journal that appends go on in, all of it durable, and where the log ends. What was
+    /// durable up to event `synced` already is not written again; what is in the others was synced
+    /// before the next one was begun.
+    fn into_journal(mut self, synced: u64) -> Result<(Journal, Vec<Retired>, Head), Error> {
         let after = self.after();
         let Some(last) = self.scans.pop() else {
             return Err(Error::LostTail { expected: after.size, found: 0 });
         };
-        Ok((last.into_journal()?, self.retired, after))
+        Ok((last.into_journal(synced)?, self.retired, after))
     }
 }
 

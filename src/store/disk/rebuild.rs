@@ -11,7 +11,6 @@ use super::{
     node::{self, Identity},
     open::{FoundJournals, remove_other_engines},
     options::DiskOptions,
-    scan::Scan,
     sector::wide,
     shared::{engine_path, next_after},
     tail::BLOCK,
@@ -65,7 +64,7 @@ pub fn rebuild(
         builder.push(frame, &marks)?;
         Ok(replay.root())
     })?;
-    source.sync()?;
+    source.make_durable(record.synced.size)?;
     drop(builder.finish(head.size)?);
     options.steps.at("sled built");
 
@@ -125,8 +124,8 @@ impl Source {
         Ok(after)
     }
 
-    fn sync(&self) -> Result<(), Error> {
-        self.journals.scans.iter().try_for_each(Scan::sync)
+    fn make_durable(&self, synced: u64) -> Result<(), Error> {
+        self.journals.scans.iter().try_for_each(|scan| scan.make_durable(synced))
     }
 }
 
