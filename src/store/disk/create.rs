@@ -31,7 +31,7 @@ pub(super) fn create(
     options: &DiskOptions,
     identity: Identity,
 ) -> Result<Shared, Error> {
-    claim(root)?;
+    claim(root, options)?;
     let lock = Lock::take(root)?;
     refuse_content(root)?;
     clear(root)?;
@@ -67,24 +67,28 @@ pub(super) fn create(
         .into_shared(root, options)
 }
 
-/// Makes the directory, or makes an empty one ours alone.
-fn claim(root: &Path) -> Result<(), Error> {
+/// Makes the directory, or makes an empty one ours alone. Whoever is quicker than we are cannot
+/// make it theirs: in the end it is looked at.
+fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
     match fs::symlink_metadata(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => dir::create_dir(root),
-        Err(error) => Err(dir::at("inspect", root)(error)),
-        Ok(meta) if meta.is_symlink() => {
-            Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" })
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            options.steps.at("creation of the directory");
+            dir::create_dir(root)?;
         }
-        Ok(meta) if !meta.is_dir() => Err(Error::Exists { path: root.to_owned() }),
+        Err(error) => return Err(dir::at("inspect", root)(error)),
+        Ok(meta) if meta.is_symlink() => {
+            return Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" });
+        }
+        Ok(meta) if !meta.is_dir() => return Err(Error::Exists { path: root.to_owned() }),
         Ok(_) => {
             refuse_content(root)?;
             if dir::entries(root)?.is_empty() {
                 fs::set_permissions(root, Permissions::from_mode(0o700))
                     .map_err(dir::at("shut off", root))?;
             }
-            dir::check_safe(root)
         }
     }
+    dir::check_safe(root)
 }
 
 /// Refuses a directory that holds anything but a ledger whose creation was cut short.

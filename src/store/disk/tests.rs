@@ -251,6 +251,30 @@ fn a_directory_that_others_could_change_is_refused() {
     assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
 }
 
+// Between looking and making the directory somebody else may have made it, open to all.
+#[test]
+fn a_directory_that_somebody_else_makes_meanwhile_is_refused() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let elsewhere = TempDir::new().unwrap();
+    for link in [false, true] {
+        let dir = TempDir::new().unwrap();
+        let (root, target) = (ledger(dir.path()), elsewhere.path().to_owned());
+        let mut options = small();
+        options.steps.hook = Some(Arc::new(move |step| {
+            if step == "creation of the directory" && link {
+                symlink(&target, &root).unwrap();
+            } else if step == "creation of the directory" {
+                fs::create_dir(&root).unwrap();
+                fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+            }
+        }));
+        let made = DiskStore::create(ledger(dir.path()), &options, identity());
+        assert!(matches!(made, Err(Error::UnsafeDir { .. })), "{made:?}");
+        assert!(files(elsewhere.path()).is_empty());
+        assert!(files(&ledger(dir.path())).is_empty());
+    }
+}
+
 #[test]
 fn every_file_is_private() {
     use std::os::unix::fs::PermissionsExt;
