@@ -198,7 +198,8 @@ pub(super) fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// Makes a directory for nobody but us; fine if it is there.
+/// Makes a directory for nobody but us; fine if it is there. Not durable before its parent is
+/// synced.
 pub(super) fn create_dir(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(()),
@@ -284,8 +285,17 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), Error> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The directories that were synced on this thread: the disk of a test keeps everything.
+    pub(super) static SYNCED: std::cell::RefCell<Vec<PathBuf>> =
+        const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Makes what appeared or vanished in a directory durable.
 pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
     File::open(path).and_then(|dir| dir.sync_all()).map_err(at("sync", path))
 }
 

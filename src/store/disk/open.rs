@@ -99,6 +99,7 @@ impl Found {
         for name in dir::SUBDIRS {
             dir::create_dir(&root.join(name))?;
         }
+        dir::sync_dir(root)?;
         options.steps.at("leftovers removed");
         let (journal, retired, after) = journals.into_journal(record.synced.size)?;
         options.steps.at("torn end cut");

@@ -155,6 +155,7 @@ impl Builder {
     pub(super) fn create(root: &Path, engine: u64, options: &DiskOptions) -> Result<Self, Error> {
         let path = engine_path(root, engine);
         dir::create_dir(&root.join(dir::SLED))?;
+        dir::sync_dir(root)?;
         dir::remove_tree(&path)?;
         dir::create_dir(&path)?;
         let sled = Sled::create(&path, options.cache_bytes)?;

@@ -162,6 +162,28 @@ fn a_crash_at_any_step_of_a_rebuild_leaves_a_log_that_can_be_rebuilt() {
     assert_eq!(steps, ["sled built", "HEAD names the new sled", "HEAD names the new sled"]);
 }
 
+// A directory that was made and whose parent was not synced is gone after loss of power, and with it
+// every file that was synced in it.
+#[test]
+fn directories_that_were_missing_are_durable_before_anything_is_in_them() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 50);
+    store.close().unwrap();
+    drop(store);
+    let root = fs::canonicalize(ledger(dir.path())).unwrap();
+    let synced = || dir::SYNCED.take().contains(&root);
+    fs::remove_dir_all(root.join("sled")).unwrap();
+    synced();
+    rebuild(&root, &small(), &mut Tree(0)).unwrap();
+    assert!(synced(), "after a rebuild");
+    fs::remove_dir(root.join("snapshots")).unwrap();
+    // With a reserve that is large enough, nothing else appears here.
+    let store = DiskStore::open(&root, &small()).unwrap();
+    assert!(synced(), "after an opening");
+    drop(store);
+}
+
 /// Forgets what is in a journal behind event 60, as loss of power does with pages that a failed
 /// sync has left in memory only.
 fn forget_behind_60(journal: &Path) {
