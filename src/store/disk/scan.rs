@@ -6,7 +6,10 @@
 
 use super::{
     dir::{self, at},
-    journal::{ALIGN, DATA_AT, GROUP_HEAD, GROUP_MAGIC, GroupHead, Header, Journal, first_of},
+    journal::{
+        ALIGN, DATA_AT, FILE_BYTES_MAX, GROUP_HEAD, GROUP_MAGIC, GroupHead, Header, Journal,
+        first_of,
+    },
     options::GROUP_BYTES_MAX,
     sector::{Bytes, is_zero, narrow, wide},
     shared::next_after,
@@ -22,9 +25,6 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
-
-/// No journal is larger: one group of the largest size, and its heads.
-const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// One whole group in a journal.
 #[derive(Debug, Clone)]

@@ -198,7 +198,7 @@ fn check_size(what: &'static str, len: usize, max: usize) -> Result<(), Error> {
 /// How large a journal is that has room for a group of `record` bytes.
 pub(super) fn file_bytes(options: &DiskOptions, record: usize) -> u64 {
     let needed = wide(journal::DATA_AT + record).next_multiple_of(4096);
-    options.journal_bytes.max(needed)
+    options.journal_bytes.min(journal::FILE_BYTES_MAX).max(needed)
 }
 
 /// Whether a file has its name may be unknown: what says that nothing was written is not true.

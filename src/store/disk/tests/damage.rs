@@ -523,3 +523,36 @@ fn with_other_root(journal: &[u8]) -> Vec<u8> {
     bytes[end..end + 4].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
+
+/// Puts `bytes` into a sector at `place`, whose checksum holds again.
+fn patch_sector(path: &Path, place: u64, bytes: &[u8]) {
+    let file = open_file(path);
+    let mut sector = [0; 512];
+    file.read_exact_at(&mut sector, 0).unwrap();
+    let place = place as usize;
+    sector[place..place + bytes.len()].copy_from_slice(bytes);
+    let crc = crc32c::crc32c(&sector[..508]);
+    sector[508..].copy_from_slice(&crc.to_le_bytes());
+    file.write_all_at(&sector, 0).unwrap();
+}
+
+/// Magic, format, ledger, nonce, size and root before it.
+const BYTES_AT: u64 = 8 + 4 + 16 + 8 + 40;
+
+// Opening zeroes a journal as far as its header says: without a bound, until the disk is full.
+#[test]
+fn a_journal_that_claims_to_be_enormous_is_damage() {
+    let (dir, journal) = unsealed(0);
+    for bytes in [u64::MAX, journal::FILE_BYTES_MAX + 1] {
+        patch_sector(&journal, BYTES_AT, &bytes.to_le_bytes());
+        let header = scan::read_header(&journal);
+        assert!(matches!(header, Err(Error::Damaged { .. })), "{header:?}");
+    }
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+}
+
+#[test]
+fn no_journal_is_made_that_could_not_be_read_again() {
+    let options = DiskOptions { journal_bytes: u64::MAX, ..small() };
+    assert_eq!(super::super::writer::file_bytes(&options, 100), journal::FILE_BYTES_MAX);
+}
