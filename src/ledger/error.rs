@@ -103,6 +103,7 @@ impl From<store::Error> for OpenError {
             store::Error::LostTail { expected, found } => Self::LostTail { expected, found },
             store::Error::Engine { during, detail } => Self::Engine { during, detail },
             error @ (store::Error::NotNext { .. }
+            | store::Error::TooLarge { .. }
             | store::Error::Full { .. }
             | store::Error::Busy { .. }
             | store::Error::Io { .. }

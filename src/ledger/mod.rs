@@ -13,6 +13,7 @@ mod options;
 mod origin;
 mod reader;
 mod repair;
+mod salvage;
 mod shared;
 mod writer;
 
@@ -22,6 +23,7 @@ pub use self::{
     follow::{Follow, Followed},
     options::{Durability, Options},
     reader::{Cursor, Reader},
+    salvage::Shortfall,
 };
 
 use self::{
@@ -100,6 +102,7 @@ struct Inner {
     queue: Mutex<Option<SyncSender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     incarnation: u64,
+    shortfall: Option<Shortfall>,
 }
 
 impl Ledger {
@@ -226,6 +229,7 @@ impl Ledger {
             queue: Mutex::new(queue),
             thread: Mutex::new(thread),
             incarnation,
+            shortfall: None,
         };
         Self { inner: Arc::new(inner) }
     }

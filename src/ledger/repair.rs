@@ -1,23 +1,16 @@
-//! What can be done for a ledger that does not open: make sled anew, or read what can be read.
+//! Making the sealed store of a ledger anew.
 
-use super::{
-    Ledger, OpenError, Options,
-    open::{self, Identity},
-    shared::decode,
-};
+use super::{Ledger, OpenError, Options};
 use crate::{
     codec,
-    ids::{Head, LedgerId, NodeId, Root, Seq},
+    ids::{Head, Root, Seq},
     proof::Tree,
     store::{
-        Error, FrameLog, Group, Mark, MemStore,
-        disk::{
-            self, Replay,
-            inspect::{Evidence, Inspection},
-        },
+        Error, Mark,
+        disk::{self, Replay},
     },
 };
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::path::Path;
 
 impl Ledger {
     /// Makes the sealed store of the ledger in `path` anew from archive and journal, held against
@@ -36,39 +29,6 @@ impl Ledger {
     pub fn rebuild(path: impl AsRef<Path>, options: &Options) -> Result<Head, OpenError> {
         let mut replay = TreeReplay(Tree::new());
         Ok(disk::rebuild(path, &super::store_options(options), &mut replay)?)
-    }
-
-    /// Opens what can be read of the ledger in `path`, without changing any file, and in spite of
-    /// findings. It takes no appends.
-    ///
-    /// Events come from archive and journal, up to the first one that cannot be read; they are held
-    /// in memory, all of them.
-    ///
-    /// # Errors
-    /// [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::UnsafeDir`],
-    /// [`OpenError::UnsupportedFormat`].
-    pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let inspection = Inspection::open(path)?;
-        let identity = inspection.identity();
-        let store = MemStore::new();
-        let mut salvage =
-            Salvage { store: &store, tree: Tree::new(), frames: Vec::new(), bytes: 0 };
-        inspection.log(&mut |evidence| match evidence {
-            Evidence::Frame { seq, bytes } => salvage.take(seq, bytes),
-            Evidence::Root { .. } => ControlFlow::Continue(()),
-        });
-        salvage.write()?;
-        store.sync()?;
-        let identity = Identity {
-            ledger: identity.map_or(LedgerId([0; 16]), |identity| identity.ledger),
-            node: identity.map_or(NodeId([0; 16]), |identity| identity.node),
-            origin: None,
-            primary: false,
-        };
-        let store = Arc::new(store);
-        let (core, shared) = open::load(store.clone(), store, &identity, &options)?;
-        let incarnation = core.state().incarnation();
-        Ok(Self::of(shared, identity.ledger, options, incarnation, None))
     }
 }
 
@@ -90,40 +50,6 @@ impl Replay for TreeReplay {
 
     fn root(&self) -> Root {
         self.0.root()
-    }
-}
-
-/// Takes frames into a store in memory for as long as they make a log.
-struct Salvage<'a> {
-    store: &'a MemStore,
-    tree: Tree,
-    frames: Vec<Vec<u8>>,
-    bytes: usize,
-}
-
-impl Salvage<'_> {
-    const GROUP_BYTES: usize = 1 << 20;
-
-    fn take(&mut self, seq: Seq, frame: &[u8]) -> ControlFlow<()> {
-        let follows = seq.get() == self.tree.size() + 1;
-        let leaf = codec::leaf(frame).ok().filter(|_| follows && decode(seq, frame).is_ok());
-        let Some(leaf) = leaf else { return ControlFlow::Break(()) };
-        self.tree.push(leaf);
-        self.bytes += frame.len();
-        self.frames.push(frame.to_vec());
-        let taken = self.bytes < Self::GROUP_BYTES || self.write().is_ok();
-        if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    }
-
-    fn write(&mut self) -> Result<(), Error> {
-        let frames = std::mem::take(&mut self.frames);
-        self.bytes = 0;
-        let Some(first) = Seq::new(self.store.written().size + 1).filter(|_| !frames.is_empty())
-        else {
-            return Ok(());
-        };
-        let root = self.tree.root();
-        self.store.append(Group { first, frames: &frames, root, marks: &[] })
     }
 }
 

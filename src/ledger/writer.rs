@@ -207,6 +207,9 @@ impl WriterThread {
         match self.shared.log.append(group) {
             Ok(()) => Ok(()),
             Err(store::Error::Full { .. }) => Err(AppendError::DiskFull),
+            Err(store::Error::TooLarge { what, len, max }) => {
+                Err(AppendError::TooLarge { what, len, max })
+            }
             Err(store::Error::Busy { .. }) => {
                 Err(AppendError::Busy { max: self.options.queue_requests_max })
             }
@@ -298,7 +301,8 @@ impl WriterThread {
         let held = self.shared.hold_snapshots();
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);
-            if parts.is_empty() { None } else { codec::erase(frame, parts).ok() }
+            let erased = (!parts.is_empty()).then(|| codec::erase(frame, parts));
+            erased.transpose().map_err(|error| error.to_string())
         })?;
         self.shared.replace_snapshots(&held)
     }

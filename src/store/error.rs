@@ -1,7 +1,10 @@
 //! What can go wrong below the ledger.
 
 use crate::ids::Seq;
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why storage did not do as asked. One variant for each thing a caller can do next.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,16 @@ pub enum Error {
         at: Seq,
         /// Where it could have gone.
         next: Seq,
+    },
+    /// The group, or a frame in it, is larger than the store takes. Nothing was written.
+    #[error("{what} of {len} bytes; the limit is {max} bytes")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
     },
     /// The disk is full. Nothing was written; reads go on.
     #[error("no space left for {what}")]
@@ -113,6 +126,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// The answer when a frame cannot be rewritten, `why` being what
+    /// [`Rewrite`](super::Rewrite) said.
+    pub(super) fn not_rewritten(seq: Seq, file: &Path, why: &str) -> Self {
+        let detail = format!("it cannot be rewritten: {why}");
+        Self::Damaged { seq: Some(seq), file: file.to_owned(), detail }
+    }
+
     /// Whether the same call can succeed later on this value.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -124,6 +144,7 @@ impl Error {
             | Self::UnsafeDir { .. }
             | Self::UnsupportedFormat { .. }
             | Self::NotNext { .. }
+            | Self::TooLarge { .. }
             | Self::Io { .. }
             | Self::Damaged { .. }
             | Self::LostTail { .. }

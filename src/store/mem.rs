@@ -8,6 +8,7 @@ use crate::ids::{Head, Seq};
 use std::{
     collections::BTreeMap,
     io,
+    path::Path,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -154,12 +155,7 @@ impl FrameLog for MemStore {
 
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
         let mut memory = self.get_mut()?;
-        let numbers = (1..=upto.get()).filter_map(Seq::new);
-        for (seq, frame) in numbers.zip(&mut memory.frames) {
-            if let Some(instead) = rewrite(seq, frame) {
-                *frame = instead;
-            }
-        }
+        memory.frames = rewritten(&memory.frames, upto, rewrite)?;
         memory.erased_upto = memory.erased_upto.max(Some(upto));
         Ok(())
     }
@@ -173,8 +169,7 @@ impl FrameLog for MemStore {
     }
 
     fn reserve(&self, number: u64) -> Result<(), Error> {
-        let mut memory = self.get_mut()?;
-        memory.reserved = memory.reserved.max(number);
+        self.get_mut()?.reserved = number;
         Ok(())
     }
 
@@ -223,6 +218,24 @@ pub(super) fn as_many_as_fit(frames: &[Vec<u8>], bytes_max: usize) -> Vec<Vec<u8
     };
     let fitting = frames.iter().take_while(fit).count().max(1);
     frames.iter().take(fitting).cloned().collect()
+}
+
+/// The frames with those up to `upto` rewritten.
+pub(super) fn rewritten(
+    frames: &[Vec<u8>],
+    upto: Seq,
+    rewrite: Rewrite<'_>,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let mut all = frames.to_vec();
+    for (seq, frame) in (1..=upto.get()).filter_map(Seq::new).zip(&mut all) {
+        let instead = rewrite(seq, frame);
+        if let Some(new) =
+            instead.map_err(|why| Error::not_rewritten(seq, Path::new("memory"), &why))?
+        {
+            *frame = new;
+        }
+    }
+    Ok(all)
 }
 
 fn size_of(frames: &[Vec<u8>]) -> u64 {

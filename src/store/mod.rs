@@ -10,6 +10,7 @@
 use crate::ids::{Head, Root, Seq};
 use std::fmt;
 
+mod block;
 pub mod disk;
 mod error;
 mod mem;
@@ -47,8 +48,8 @@ pub struct Group<'a> {
     pub marks: &'a [Mark],
 }
 
-/// What a frame is to be replaced by; `None` if it stays as it is.
-pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync);
+/// What a frame is to be replaced by; `None` if it stays as it is; or why that cannot be told.
+pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Result<Option<Vec<u8>>, String> + Sync);
 
 /// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
 ///
@@ -60,7 +61,8 @@ pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Option<Vec<u8>> + Sync);
 /// - Once [`sync`](Self::sync) returns `Ok`, every earlier group survives loss of power.
 /// - A frame, once readable, changes only by [`erase`](Self::erase).
 /// - After an append or a sync that failed other than with [`Error::NotNext`],
-///   [`Error::Full`] or [`Error::Busy`], every later one is [`Error::Halted`].
+///   [`Error::TooLarge`], [`Error::Full`] or [`Error::Busy`], every later one is
+///   [`Error::Halted`].
 pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// How far frames are written and readable. O(1).
     fn written(&self) -> Head;
@@ -76,6 +78,8 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Error::NotNext`] if `group.first` does not follow the last frame: nothing is written.
+    /// - [`Error::TooLarge`] if it, or a frame in it, is over a limit of the store: nothing is
+    ///   written.
     /// - [`Error::Full`] if there is no space for it: nothing is written, and it may be tried
     ///   again.
     /// - [`Error::Busy`] if too many frames wait to be sealed: nothing is written, try again.
@@ -126,25 +130,33 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     fn checkpoint(&self) -> Result<(), Error>;
 
     /// Replaces frames up to and including `upto` by what `rewrite` makes of them, in every file.
-    /// `rewrite` answers `None` for a frame that stays. O(all bytes).
+    /// `rewrite` may be asked more than once about a frame, also about what it answered before.
+    /// O(all bytes).
     ///
     /// When it returns `Ok`, no file of the store holds what was replaced, and
     /// [`erased_upto`](Self::erased_upto) is `upto`. Stopped half way, it is repeated.
     ///
     /// # Errors
     ///
-    /// As [`checkpoint`](Self::checkpoint). What was not reached still holds the old frames.
+    /// - [`Error::Damaged`] at a frame that `rewrite` could not rewrite, or that is not there.
+    /// - As [`checkpoint`](Self::checkpoint).
+    ///
+    /// What was not reached still holds the old frames, and
+    /// [`erased_upto`](Self::erased_upto) does not move.
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error>;
 
     /// How far [`erase`](Self::erase) has been done. O(1).
     fn erased_upto(&self) -> Option<Seq>;
 
-    /// A number kept durably beside the log, never going back; 0 at first. O(1).
+    /// A number kept durably beside the log; 0 at first. O(1).
     ///
-    /// The ledger keeps here the task numbers that it may give out before they are synced.
+    /// The ledger keeps here below which task numbers it may have given out, synced or not.
     fn reserved(&self) -> u64;
 
-    /// Raises [`reserved`](Self::reserved) to `number`, durably before it returns. One sync.
+    /// Makes [`reserved`](Self::reserved) be `number`, durably before it returns. One sync.
+    ///
+    /// The ledger raises it ahead of need, and sets it back to what was given out when it closes
+    /// cleanly, after a sync.
     ///
     /// # Errors
     ///

@@ -8,9 +8,7 @@
 //! panic is [`Error::Engine`]; whoever sees one stops sealing, and commits go on.
 //!
 //! ```text
-//! 'B', first seq u64 BE, piece u16 BE   up to 7 KiB of: format 1, frames u8, pieces u16, bytes u32,
-//!                                       zstd bytes u32, CRC-32C of these and of the zstd bytes,
-//!                                       zstd of, for each frame: length u32, bytes
+//! 'B', first seq u64 BE, piece u16 BE   a piece of a block, up to 7 KiB (store::block)
 //! 'M', index u64 BE                     32 bytes
 //! ```
 //!
@@ -18,13 +16,12 @@
 
 use crate::{
     ids::Seq,
-    store::{Error, Mark},
+    store::{Error, Mark, block},
 };
 use sled::{Config, Db};
 use std::{
-    cell::RefCell,
     fs::{self, File},
-    io::{self, Read},
+    io,
     os::unix::fs::{FileExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -32,8 +29,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A leaf of sled holds up to 17 items and must stay below a quarter of its 512 KiB segments.
-const PIECE_BYTES_MAX: usize = 7 << 10;
 const SEGMENT_BYTES: u64 = 512 << 10;
 /// sled writes on a pool of seven threads. When it lengthens a file that it is cutting short, it
 /// holds a lock until the pool has cut it, and every write of the pool waits for that lock: with
@@ -43,12 +38,6 @@ const SEGMENT_BYTES: u64 = 512 << 10;
 const UNWRITTEN_BYTES_MAX: usize = 256 << 10;
 /// sled's own lock outlives the handle that took it, for as long as its threads need.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-const COMPRESSION: i32 = 1;
-const BLOCK_FORMAT: u8 = 1;
-/// Format, frames, pieces, bytes before and after compression, checksum of these and the bytes.
-const BLOCK_HEAD: usize = 16;
-/// 16 frames of the largest size.
-const BLOCK_BYTES_MAX: usize = 257 << 20;
 const BLOCK: u8 = b'B';
 const MARK: u8 = b'M';
 
@@ -207,13 +196,13 @@ impl Sled {
         frames: &[impl AsRef<[u8]>],
         marks: &[Mark],
     ) -> Result<(), Error> {
-        let stored = encode_block(frames).map_err(|source| Error::Io {
+        let stored = block::pack(frames).map_err(|source| Error::Io {
             during: "compress",
             path: None,
             source,
         })?;
         let mut batch = sled::Batch::default();
-        for (piece, number) in stored.chunks(PIECE_BYTES_MAX).zip(0..=u16::MAX) {
+        for (number, piece) in block::pieces(&stored) {
             batch.insert(block_key(first, number), piece);
         }
         for mark in marks {
@@ -256,13 +245,13 @@ impl Sled {
             return Ok(None);
         };
         let damaged = || self.damaged(first);
-        let head_fields = BlockHead::decode(&head).ok_or_else(damaged)?;
+        let pieces = block::piece_count(&head).ok_or_else(damaged)?;
         let mut stored = head.to_vec();
-        for number in 1..head_fields.pieces {
+        for number in 1..pieces {
             let piece = guarded("read", || self.db.get(block_key(first, number)))?;
             stored.extend_from_slice(&piece.ok_or_else(damaged)?);
         }
-        decode_block(&head_fields, &stored).map(Some).ok_or_else(damaged)
+        block::unpack(&stored).map(Some).ok_or_else(damaged)
     }
 
     /// Gives every block to `visit`, in order, until it answers `false`.
@@ -283,7 +272,8 @@ impl Sled {
                 }
                 (_, Some(next)) => {
                     let done = current.replace((next, piece.to_vec()));
-                    if !done.is_none_or(|(first, stored)| visit(first, self.whole(first, stored))) {
+                    if !done.is_none_or(|(first, stored)| visit(first, self.whole(first, &stored)))
+                    {
                         return Ok(());
                     }
                 }
@@ -291,17 +281,13 @@ impl Sled {
             }
         }
         if let Some((first, stored)) = current {
-            visit(first, self.whole(first, stored));
+            visit(first, self.whole(first, &stored));
         }
         Ok(())
     }
 
-    /// The frames of a block whose pieces were put together. A block that was longer when it was
-    /// stored before may have left pieces behind the last.
-    fn whole(&self, first: Seq, mut stored: Vec<u8>) -> Result<Vec<Vec<u8>>, Error> {
-        let head = BlockHead::decode(&stored).ok_or_else(|| self.damaged(first))?;
-        stored.truncate(BLOCK_HEAD.saturating_add(head.packed));
-        decode_block(&head, &stored).ok_or_else(|| self.damaged(first))
+    fn whole(&self, first: Seq, stored: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        block::unpack(stored).ok_or_else(|| self.damaged(first))
     }
 
     fn damaged(&self, first: Seq) -> Error {
@@ -422,89 +408,6 @@ fn mark_key(index: u64) -> Vec<u8> {
     let mut key = vec![MARK];
     key.extend_from_slice(&index.to_be_bytes());
     key
-}
-
-/// What the first piece of a block begins with.
-#[derive(Debug)]
-struct BlockHead {
-    frames: u8,
-    pieces: u16,
-    raw: usize,
-    packed: usize,
-    crc: u32,
-}
-
-impl BlockHead {
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let [format, frames, pieces @ ..] = bytes.first_chunk::<BLOCK_HEAD>()?;
-        let (pieces, rest) = pieces.split_first_chunk::<2>()?;
-        let (raw, rest) = rest.split_first_chunk::<4>()?;
-        let (packed, crc) = rest.split_first_chunk::<4>()?;
-        let length = |bytes: &[u8; 4]| usize::try_from(u32::from_le_bytes(*bytes)).ok();
-        (*format == BLOCK_FORMAT).then_some(())?;
-        Some(Self {
-            frames: *frames,
-            pieces: u16::from_le_bytes(*pieces),
-            raw: length(raw)?,
-            packed: length(packed)?,
-            crc: u32::from_le_bytes(crc.try_into().ok()?),
-        })
-    }
-}
-
-/// Head and compressed frames, to be cut into pieces.
-fn encode_block(frames: &[impl AsRef<[u8]>]) -> io::Result<Vec<u8>> {
-    let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
-    let mut raw = Vec::new();
-    for frame in frames {
-        let length = u32::try_from(frame.as_ref().len()).map_err(too_large)?;
-        raw.extend_from_slice(&length.to_le_bytes());
-        raw.extend_from_slice(frame.as_ref());
-    }
-    thread_local! {
-        static PACKER: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-    }
-    let packed = PACKER.with_borrow_mut(|packer| match packer {
-        Some(packer) => packer.compress(&raw),
-        None => packer.insert(zstd::bulk::Compressor::new(COMPRESSION)?).compress(&raw),
-    })?;
-    let pieces = (BLOCK_HEAD + packed.len()).div_ceil(PIECE_BYTES_MAX);
-    let mut stored = vec![BLOCK_FORMAT, u8::try_from(frames.len()).map_err(too_large)?];
-    stored.extend_from_slice(&u16::try_from(pieces).map_err(too_large)?.to_le_bytes());
-    stored.extend_from_slice(&u32::try_from(raw.len()).map_err(too_large)?.to_le_bytes());
-    stored.extend_from_slice(&u32::try_from(packed.len()).map_err(too_large)?.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&stored), &packed);
-    stored.extend_from_slice(&crc.to_le_bytes());
-    stored.extend_from_slice(&packed);
-    Ok(stored)
-}
-
-fn decode_block(head: &BlockHead, stored: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let (fields, packed) = stored.split_at_checked(BLOCK_HEAD)?;
-    let covered = crc32c::crc32c(fields.get(..BLOCK_HEAD - 4)?);
-    let holds = packed.len() == head.packed && head.raw <= BLOCK_BYTES_MAX;
-    if !holds || crc32c::crc32c_append(covered, packed) != head.crc {
-        return None;
-    }
-    thread_local! {
-        static UNPACKER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-    }
-    let raw = UNPACKER.with_borrow_mut(|unpacker| match unpacker {
-        Some(unpacker) => unpacker.decompress(packed, head.raw),
-        None => unpacker.insert(zstd::bulk::Decompressor::new()?).decompress(packed, head.raw),
-    });
-    let raw = raw.ok()?;
-    let mut reader = raw.as_slice();
-    let mut frames = Vec::with_capacity(usize::from(head.frames));
-    for _ in 0..head.frames {
-        let mut length = [0; 4];
-        reader.read_exact(&mut length).ok()?;
-        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
-        let (frame, after) = reader.split_at_checked(length)?;
-        frames.push(frame.to_vec());
-        reader = after;
-    }
-    reader.is_empty().then_some(frames)
 }
 
 #[cfg(test)]

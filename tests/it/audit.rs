@@ -282,8 +282,11 @@ fn what_is_before_the_damage_can_be_read_and_nothing_can_be_appended() {
     fs::write(&newest, bytes).unwrap();
     let error = Ledger::open(&path, small()).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. } | OpenError::LostTail { .. }), "{error}");
+    fs::remove_dir_all(path.join("sled")).unwrap(); // which would still hold them
     let ledger = Ledger::open_read_only(&path, small()).unwrap();
     let size = ledger.reader().head().size;
+    let shortfall = ledger.shortfall().expect("it says what it does not show");
+    assert_eq!((shortfall.readable, shortfall.held), (size, Some(head.size)));
     assert!(size < head.size && size > 0, "{size}");
     assert_eq!(entries(&ledger).len(), usize::try_from(size).unwrap());
     assert!(matches!(ledger.append_blocking([spawn("x")]), Err(AppendError::NotPrimary)));
@@ -302,4 +305,29 @@ fn an_audit_of_nothing_says_so() {
 
 fn finish_with_spawn() -> Vec<taskledger::state::command::Proposal> {
     vec![spawn("a"), finish_with("a", Outcome::Completed, None)]
+}
+
+/// A damaged archive once made a ledger that was opened for reading silently shorter, though the
+/// sealed store held every event.
+#[test]
+fn what_an_archive_has_lost_is_read_from_the_sealed_store() {
+    let (_temporary, path, head) = sound();
+    let first = files(&path.join("archive")).remove(0);
+    for damage in ["flipped", "deleted"] {
+        if damage == "flipped" {
+            let mut bytes = fs::read(&first).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+            fs::write(&first, bytes).unwrap();
+        } else {
+            fs::remove_file(&first).unwrap();
+        }
+        let ledger = Ledger::open_read_only(&path, small()).unwrap();
+        assert_eq!(ledger.reader().head(), head, "{damage}");
+        assert_eq!(ledger.shortfall(), None);
+    }
+    fs::remove_dir_all(path.join("sled")).unwrap();
+    let ledger = Ledger::open_read_only(&path, small()).unwrap();
+    let shortfall = ledger.shortfall().expect("now nobody holds them");
+    assert_eq!((shortfall.readable, shortfall.held), (0, Some(head.size)));
 }

@@ -101,7 +101,7 @@ pub fn a_crash_keeps_marks_erasure_and_reservation(mut place: impl Place) {
     fill(&*opened.log, &[20]);
     opened.log.sync().unwrap();
     opened.log.reserve(77).unwrap();
-    opened.log.erase(seq(20), &|_, _| None).unwrap();
+    opened.log.erase(seq(20), &|_, _| Ok(None)).unwrap();
     fill(&*opened.log, &[20]);
     place.crash(opened);
     let opened = open(&mut place);

@@ -131,14 +131,17 @@ fn read_until(log: &dyn FrameLog, end: u64) {
     }
 }
 
-/// What was set aside stays set aside.
-pub fn a_reserved_number_never_goes_back(mut place: impl Place) {
-    let opened = open(&mut place);
-    opened.log.reserve(500).unwrap();
-    opened.log.reserve(20).unwrap();
-    assert_eq!(opened.log.reserved(), 500);
-    let _ = place.cut_power(opened);
-    assert_eq!(open(&mut place).log.reserved(), 500);
+/// It is raised ahead of need, and set back when nothing of it can have been lost.
+pub fn a_reserved_number_is_what_it_was_set_to_last(mut place: impl Place) {
+    for numbers in [&[20, 500][..], &[70_000, 21]] {
+        let opened = open(&mut place);
+        for number in numbers {
+            opened.log.reserve(*number).unwrap();
+            assert_eq!(opened.log.reserved(), *number);
+        }
+        let _ = place.cut_power(opened);
+        assert_eq!(Some(&open(&mut place).log.reserved()), numbers.last());
+    }
 }
 
 /// After closing, nothing more is written by this value.

@@ -1,6 +1,6 @@
 //! Claims about the sealed store: checkpoints, marks and erasure.
 
-use super::{FrameLog, Place, assert_holds, assert_marks, fill, frame, head, mark, open};
+use super::{Error, FrameLog, Place, assert_holds, assert_marks, fill, frame, head, mark, open};
 use super::{read_from, seq};
 
 /// Sealing waits for the sync, never the other way round.
@@ -100,6 +100,23 @@ pub fn erasing_twice_is_erasing_once(mut place: impl Place) {
     assert_eq!(opened.log.erased_upto(), Some(seq(45)));
 }
 
+/// An erasure that has not reached every frame does not count as done, and can be done again.
+pub fn a_frame_that_cannot_be_rewritten_stops_the_erasure(mut place: impl Place) {
+    let opened = open(&mut place);
+    fill_and_seal_some(&*opened.log);
+    let stops = |at: crate::ids::Seq, frame: &[u8]| match at.get() {
+        30 => Err("its checksum does not hold".to_owned()),
+        _ => erased(at, frame),
+    };
+    let error = opened.log.erase(seq(45), &stops).unwrap_err();
+    let Error::Damaged { seq: Some(at), detail, .. } = &error else { panic!("{error}") };
+    assert!(*at == seq(30) && detail.contains("its checksum does not hold"), "{error}");
+    assert_eq!(opened.log.erased_upto(), None);
+    assert_eq!(opened.log.read(seq(30), 1).unwrap(), [frame(30)]);
+    opened.log.erase(seq(45), &erased).unwrap();
+    assert_erased(&*opened.log, 45, 45);
+}
+
 /// An orderly end leaves nothing to seal for the next opening.
 pub fn closing_seals_everything(mut place: impl Place) {
     let opened = open(&mut place);
@@ -122,10 +139,10 @@ fn fill_and_seal_some(log: &dyn FrameLog) {
 }
 
 /// Every third frame and the large ones lose what they say. Their number is in their first bytes.
-fn erased(at: crate::ids::Seq, frame: &[u8]) -> Option<Vec<u8>> {
+fn erased(at: crate::ids::Seq, frame: &[u8]) -> Result<Option<Vec<u8>>, String> {
     assert_eq!(frame[..8], at.get().to_le_bytes(), "the frame goes with its number");
     let goes = at.get().is_multiple_of(3) && frame.len() > 8;
-    goes.then(|| frame[..8].to_vec())
+    Ok(goes.then(|| frame[..8].to_vec()))
 }
 
 #[track_caller]

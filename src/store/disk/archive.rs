@@ -16,6 +16,7 @@ use super::{
     options::FRAME_BYTES_MAX,
     scan::Frames,
     sector::{self, Bytes, SECTOR, Sector, narrow, short, wide},
+    shared::next_after,
 };
 use crate::{
     ids::{Head, LedgerId, Seq},
@@ -80,6 +81,28 @@ pub(super) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut paths = dir::entries(&root.join(dir::ARCHIVE))?;
     paths.retain(|path| range_of(path).is_some());
     Ok(paths)
+}
+
+/// The archives of a ledger, each opened, and the log up to which they reach.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] with the first event that is in none of them, if they do not begin with the
+/// first event or do not follow each other, or if one is of another ledger; and as
+/// [`Archive::open`].
+pub(super) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, Head), Error> {
+    let mut reached = Head::EMPTY;
+    let mut archives = Vec::new();
+    for path in list(root)? {
+        let archive = Archive::open(&path)?;
+        if archive.span.ledger != ledger || archive.span.before != reached {
+            let detail = format!("it does not follow event {} of this ledger", reached.size);
+            return Err(Error::Damaged { seq: Some(next_after(reached.size)), file: path, detail });
+        }
+        reached = archive.span.after;
+        archives.push(archive);
+    }
+    Ok((archives, reached))
 }
 
 /// Whether the archive of these events is there and whole.
@@ -201,8 +224,17 @@ impl Writer {
 
     /// Closes the file, syncs it and reads it again; it has its final name, durably, only after
     /// everything in it was found to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it was not given exactly the events of its name, or does not read
+    /// back; [`Error::Full`], [`Error::Io`].
     pub(super) fn finish(mut self) -> Result<(), Error> {
-        assert_eq!(self.next, self.span.after.size + 1, "an archive holds what its name says");
+        let last = self.next - 1;
+        if last != self.span.after.size {
+            let detail = format!("it was given events up to {last}");
+            return Err(Error::Damaged { seq: Some(next_after(last)), file: self.path, detail });
+        }
         if !self.raw.is_empty() {
             self.close_chunk()?;
         }

@@ -1,7 +1,7 @@
 //! Making a new ledger.
 //!
-//! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp` and
-//! no `NODE` was never finished, holds no event, and may be cleared.
+//! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp`, no
+//! `NODE`, and nothing that could have been acknowledged was never finished, and may be cleared.
 
 use super::{
     dir::{self, Lock},
@@ -12,6 +12,7 @@ use super::{
     options::DiskOptions,
     shared::{Shared, engine_path, nonce},
     tail::Tail,
+    unfinished,
     writer::file_bytes,
 };
 use crate::{
@@ -30,12 +31,12 @@ pub(super) fn create(
     options: &DiskOptions,
     identity: Identity,
 ) -> Result<Shared, Error> {
-    claim(root)?;
+    claim(root, options)?;
     let lock = Lock::take(root)?;
     refuse_content(root)?;
     clear(root)?;
-    let unfinished = dir::tmp_of(&root.join(node::FILE));
-    write_unfinished(&unfinished, &identity)?;
+    let node = root.join(unfinished::NODE);
+    write_node(&node, &identity)?;
     options.steps.at("creation begun");
 
     let record = HeadRecord::NEW;
@@ -59,39 +60,44 @@ pub(super) fn create(
     dir::sync_dir(root)?;
     options.steps.at("creation all but named");
 
-    dir::publish(&unfinished, &root.join(node::FILE))?;
+    dir::publish(&node, &root.join(node::FILE))?;
     dir::sync_parent(&fs::canonicalize(root).map_err(dir::at("find", root))?)?;
     let tail = Tail::new(0);
     Parts { identity, lock, record, head_file, journal, retired: Vec::new(), tail, sled }
         .into_shared(root, options)
 }
 
-/// Makes the directory, or makes an empty one ours alone.
-fn claim(root: &Path) -> Result<(), Error> {
+/// Makes the directory, or makes an empty one ours alone. Whoever is quicker than we are cannot
+/// make it theirs: in the end it is looked at.
+fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
     match fs::symlink_metadata(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => dir::create_dir(root),
-        Err(error) => Err(dir::at("inspect", root)(error)),
-        Ok(meta) if meta.is_symlink() => {
-            Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" })
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            options.steps.at("creation of the directory");
+            dir::create_dir(root)?;
         }
-        Ok(meta) if !meta.is_dir() => Err(Error::Exists { path: root.to_owned() }),
+        Err(error) => return Err(dir::at("inspect", root)(error)),
+        Ok(meta) if meta.is_symlink() => {
+            return Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" });
+        }
+        Ok(meta) if !meta.is_dir() => return Err(Error::Exists { path: root.to_owned() }),
         Ok(_) => {
             refuse_content(root)?;
             if dir::entries(root)?.is_empty() {
                 fs::set_permissions(root, Permissions::from_mode(0o700))
                     .map_err(dir::at("shut off", root))?;
             }
-            dir::check_safe(root)
         }
     }
+    dir::check_safe(root)
 }
 
 /// Refuses a directory that holds anything but a ledger whose creation was cut short.
 fn refuse_content(root: &Path) -> Result<(), Error> {
     let entries = dir::entries(root)?;
     let has = |wanted: &str| entries.iter().any(|entry| dir::name(entry) == wanted);
-    let unfinished = has("NODE.tmp") && !has(node::FILE);
-    if unfinished || entries.iter().all(|entry| dir::name(entry) == "LOCK") {
+    let begun = has(unfinished::NODE) && !has(node::FILE);
+    let empty = entries.iter().all(|entry| dir::name(entry) == "LOCK");
+    if empty || (begun && !unfinished::may_hold_events(root)?) {
         return Ok(());
     }
     Err(Error::Exists { path: root.to_owned() })
@@ -102,13 +108,13 @@ fn clear(root: &Path) -> Result<(), Error> {
     for name in dir::SUBDIRS {
         dir::remove_tree(&root.join(name))?;
     }
-    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", "NODE.tmp"] {
+    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", unfinished::NODE] {
         dir::remove(&root.join(name))?;
     }
     Ok(())
 }
 
-fn write_unfinished(path: &Path, identity: &Identity) -> Result<(), Error> {
+fn write_node(path: &Path, identity: &Identity) -> Result<(), Error> {
     use std::io::Write;
     let mut file = dir::create_file(path)?;
     file.write_all(&identity.encode())

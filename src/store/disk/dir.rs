@@ -206,7 +206,8 @@ pub(super) fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// Makes a directory for nobody but us; fine if it is there.
+/// Makes a directory for nobody but us; fine if it is there. Not durable before its parent is
+/// synced.
 pub(super) fn create_dir(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(()),
@@ -258,16 +259,15 @@ pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(bytes))
 }
 
-/// Makes `path` hold `bytes`, whole or not at all, durably.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let tmp = tmp_of(path);
-    let file = create_file(&tmp)?;
+/// Makes `path` hold `bytes`, whole or not at all, durably. Until then they are in `tmp`.
+pub(super) fn write_atomically(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let file = create_file(tmp)?;
     let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
     if let Err(error) = written {
-        let _ = fs::remove_file(&tmp);
-        return Err(at_or_full("a file", "write", &tmp)(error));
+        let _ = fs::remove_file(tmp);
+        return Err(at_or_full("a file", "write", tmp)(error));
     }
-    publish(&tmp, path)
+    publish(tmp, path)
 }
 
 /// The name under which a file is written before it is whole.
@@ -293,8 +293,17 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), Error> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The directories that were synced on this thread: the disk of a test keeps everything.
+    pub(super) static SYNCED: std::cell::RefCell<Vec<PathBuf>> =
+        const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Makes what appeared or vanished in a directory durable.
 pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
     File::open(path).and_then(|dir| dir.sync_all()).map_err(at("sync", path))
 }
 

@@ -9,7 +9,7 @@ use super::{
     dir,
     open::remove_other_engines,
     rebuild::Builder,
-    shared::{Sealing, Shared, lock},
+    shared::{Sealing, Shared, lock, next_after},
 };
 use crate::{
     ids::Seq,
@@ -30,20 +30,21 @@ impl Shared {
         self.check_running()?;
         self.sync()?;
         let bounded = |seq: Seq, frame: &[u8]| {
-            let new = if seq <= upto { rewrite(seq, frame) } else { None };
-            new.filter(|new| new != frame)
+            let new = if seq <= upto { rewrite(seq, frame)? } else { None };
+            Ok(new.filter(|new| new != frame))
         };
         let mut sealing = lock(&self.sealing);
         self.move_all_to_archive(&mut sealing)?;
         self.steps_at("all in the archive");
+        let sealed = self.check_archives()?;
         for path in archive::list(&self.root)? {
             self.rewrite_archive(&path, &bounded)?;
         }
         let old = self.engine()?;
-        let new = self.build_again(&old)?;
+        let new = self.build_again(&old, sealed)?;
         self.steps_at("sled built without the texts");
         self.replace_engine(old, new)?;
-        lock(&self.tail).rewrite(&bounded);
+        lock(&self.tail).rewrite(&bounded, &self.root)?;
         self.remove_copies()?;
         self.steps_at("copies removed");
         {
@@ -64,12 +65,38 @@ impl Shared {
         self.archive_retired()
     }
 
+    /// Answers how far sled reaches, if the archives hold all of it.
+    ///
+    /// The old sled goes away in the end, and may be the only one that still has what an archive
+    /// has lost: so nothing is rewritten unless everything is there.
+    fn check_archives(&self) -> Result<u64, Error> {
+        let ledger = lock(&self.identity).ledger;
+        let (_, reached) = archive::open_all(&self.root, ledger)?;
+        let sealed = self.progress().record.sealed;
+        if reached == sealed {
+            return Ok(sealed.size);
+        }
+        Err(Error::Damaged {
+            seq: Some(next_after(reached.size)),
+            file: self.root.join(dir::ARCHIVE),
+            detail: format!(
+                "it ends at event {}, not with the log at {}",
+                reached.size, sealed.size
+            ),
+        })
+    }
+
     /// Replaces an archive, if any of its frames changes.
     fn rewrite_archive(&self, path: &Path, rewrite: Rewrite<'_>) -> Result<(), Error> {
         let archive = Archive::open(path)?;
+        let rewritten = |seq: Seq, frame: &[u8]| {
+            rewrite(seq, frame).map_err(|why| Error::not_rewritten(seq, path, &why))
+        };
         let mut changes = false;
         for chunk in 0..archive.chunks() {
-            changes |= archive.numbered(chunk)?.any(|(seq, frame)| rewrite(seq, &frame).is_some());
+            for (seq, frame) in archive.numbered(chunk)? {
+                changes |= rewritten(seq, &frame)?.is_some();
+            }
         }
         if !changes {
             return Ok(());
@@ -77,7 +104,7 @@ impl Shared {
         let mut writer = archive::Writer::create(&self.root, archive.span)?;
         for chunk in 0..archive.chunks() {
             for (seq, frame) in archive.numbered(chunk)? {
-                writer.push(&rewrite(seq, &frame).unwrap_or(frame))?;
+                writer.push(&rewritten(seq, &frame)?.unwrap_or(frame))?;
             }
         }
         self.steps_at("archive half rewritten");
@@ -86,8 +113,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Builds sled from the archive. The marks are hashes over what erasing leaves alone.
-    fn build_again(&self, old: &Sled) -> Result<Sled, Error> {
+    /// Builds sled from the archive, up to event `sealed`. The marks are hashes over what erasing leaves alone.
+    fn build_again(&self, old: &Sled, sealed: u64) -> Result<Sled, Error> {
         let engine = self.progress().record.engine + 1;
         let mut builder = Builder::create(&self.root, engine, &self.options)?;
         for path in archive::list(&self.root)? {
@@ -97,7 +124,7 @@ impl Shared {
             }
         }
         builder.copy_marks(old)?;
-        builder.finish()
+        builder.finish(sealed)
     }
 
     /// Puts the new sled in the place of the old one, which is removed when no reader uses it.

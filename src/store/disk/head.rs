@@ -133,7 +133,7 @@ impl HeadFile {
         Ok((Self { file, path, generation: record.generation, slot: 1 - index }, record))
     }
 
-    /// Writes the slot that is not the newest. Not durable before a sync of [`Self::file`].
+    /// Writes the slot that is not the newest. Not durable before [`Self::sync`].
     pub(super) fn write(&mut self, record: &HeadRecord) -> Result<(), Error> {
         let record = HeadRecord { generation: self.generation + 1, ..*record };
         self.file
@@ -142,6 +142,11 @@ impl HeadFile {
         self.generation = record.generation;
         self.slot = 1 - self.slot;
         Ok(())
+    }
+
+    /// Makes what was written survive loss of power.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(at("sync", &self.path))
     }
 
     /// Another handle, to sync without holding a lock on this one.

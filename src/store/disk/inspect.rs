@@ -94,6 +94,7 @@ impl StoreFinding {
             | Error::UnsafeDir { .. }
             | Error::UnsupportedFormat { .. }
             | Error::NotNext { .. }
+            | Error::TooLarge { .. }
             | Error::Full { .. }
             | Error::Busy { .. }
             | Error::Engine { .. }

@@ -30,6 +30,9 @@ use std::{
 };
 
 const MAGIC: [u8; 8] = *b"TLJRNL\r\n";
+/// No journal is larger, whatever the options or its header say: it is read whole, and zeroed as
+/// far as its header says.
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Where the first group begins: the header has a page for itself.
 pub(super) const DATA_AT: usize = 4096;
 /// What begins every group record, before the nonce of its journal.
@@ -80,12 +83,13 @@ impl Header {
     }
 
     fn decode_body(mut body: Bytes<'_>) -> Option<Self> {
-        Some(Self {
+        let header = Self {
             ledger: LedgerId(body.array()?),
             nonce: body.u64()?,
             before: body.head()?,
             bytes: body.u64()?,
-        })
+        };
+        (header.bytes <= FILE_BYTES_MAX).then_some(header)
     }
 
     /// What the first group names as the checksum of the group before it.

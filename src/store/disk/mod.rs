@@ -34,6 +34,7 @@ mod snapshots;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod writer;
 
 use crate::{
@@ -113,7 +114,7 @@ impl DiskStore {
     pub fn set_identity(&self, identity: Identity) -> Result<(), Error> {
         self.shared.check_running()?;
         let mut current = lock(&self.shared.identity);
-        dir::write_atomically(&self.shared.root.join(node::FILE), &identity.encode())?;
+        node::replace(&self.shared.root, &identity)?;
         *current = identity;
         Ok(())
     }

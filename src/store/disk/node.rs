@@ -5,6 +5,7 @@
 use super::{
     dir,
     sector::{self, Bytes, Sector},
+    unfinished,
 };
 use crate::{
     ids::{Epoch, LedgerId, NodeId},
@@ -13,6 +14,7 @@ use crate::{
 use std::path::Path;
 
 pub(super) const FILE: &str = "NODE";
+const NEXT: &str = "NODE-next.tmp";
 const MAGIC: [u8; 8] = *b"TLNODE\r\n";
 
 /// What a node may do.
@@ -89,6 +91,18 @@ fn epoch(body: &mut Bytes<'_>) -> Result<Option<Epoch>, ()> {
     }
 }
 
+/// Makes `NODE` say who this copy is now, durably.
+///
+/// Not under the name that `NODE` has while a ledger is made: left behind by a crash, that one
+/// would speak for a creation that was cut short.
+///
+/// # Errors
+///
+/// [`Error::Full`], [`Error::Io`]: the old one stays.
+pub(super) fn replace(root: &Path, identity: &Identity) -> Result<(), Error> {
+    dir::write_atomically(&root.join(NEXT), &root.join(FILE), &identity.encode())
+}
+
 /// Reads `NODE`.
 ///
 /// # Errors
@@ -98,7 +112,8 @@ fn epoch(body: &mut Bytes<'_>) -> Result<Option<Epoch>, ()> {
 pub(super) fn read(root: &Path) -> Result<Identity, Error> {
     let path = root.join(FILE);
     let Some(bytes) = dir::read_small(&path)? else {
-        if root.join("HEAD").exists() && !root.join("NODE.tmp").exists() {
+        let begun = root.join(unfinished::NODE).exists();
+        if (root.join("HEAD").exists() && !begun) || unfinished::may_hold_events(root)? {
             let detail = "it is missing, though the other files of a ledger are here".to_owned();
             return Err(Error::Damaged { seq: None, file: path, detail });
         }
@@ -133,7 +148,7 @@ mod tests {
                 promised,
                 note: [5; NOTE_BYTES],
             };
-            dir::write_atomically(&root.path().join(FILE), &identity.encode()).unwrap();
+            replace(root.path(), &identity).unwrap();
             assert_eq!(read(root.path()).unwrap(), identity);
         }
     }

@@ -70,12 +70,23 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let (head_file, record) = HeadFile::open(root)?;
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     let (sled, mut tail) = open_sled(root, options, &record)?;
+    refuse_longer_sled(&sled, journals.after().size)?;
     for (seq, frame) in journals.scans.iter().flat_map(Scan::frames) {
         if seq.get() > record.sealed.size {
             tail.push(frame);
         }
     }
-    assert_eq!(tail.size(), journals.after().size, "the tail ends with the log");
+    // What was checked before makes this so.
+    if tail.size() != journals.after().size {
+        return Err(Error::Damaged {
+            seq: Some(next_after(tail.size())),
+            file: root.join(dir::JOURNAL),
+            detail: format!(
+                "it ends at event {}, sled and it together do not",
+                journals.after().size
+            ),
+        });
+    }
     Ok(Found { identity, record, head_file, journals, tail, sled })
 }
 
@@ -88,12 +99,16 @@ impl Found {
         for name in dir::SUBDIRS {
             dir::create_dir(&root.join(name))?;
         }
+        dir::sync_dir(root)?;
         options.steps.at("leftovers removed");
-        let (journal, retired, after) = journals.into_journal()?;
+        let (journal, retired, after) = journals.into_journal(record.synced.size)?;
         options.steps.at("torn end cut");
         record.written = after;
         record.synced = after;
+        // Synced, because what it says of sled may have been in memory only: a journal is removed
+        // on the word of `sealed`.
         head_file.write(&record)?;
+        head_file.sync()?;
         if let Err(error) = dir::ensure_reserve(root, options.reserve_bytes) {
             tracing::warn!(ledger = %root.display(), error = %error, "no space for the reserve");
         }
@@ -182,7 +197,8 @@ impl FoundJournals {
         for (scan, durable) in self.scans.iter().zip(nexts.chain([durable])) {
             scan.judge(durable)?;
         }
-        Ok(())
+        let pairs = self.scans.iter().zip(self.scans.iter().skip(1));
+        pairs.map(|(scan, next)| scan.check_ends(next.header.before)).collect()
     }
 
     /// The log up to the last whole group.
@@ -190,13 +206,15 @@ impl FoundJournals {
         self.scans.last().map_or(Head::EMPTY, Scan::after)
     }
 
-    /// The journal that appends go on in, synced, and where the log ends.
-    fn into_journal(mut self) -> Result<(Journal, Vec<Retired>, Head), Error> {
+    /// The journal that appends go on in, all of it durable, and where the log ends. What was
+    /// durable up to event `synced` already is not written again; what is in the others was synced
+    /// before the next one was begun.
+    fn into_journal(mut self, synced: u64) -> Result<(Journal, Vec<Retired>, Head), Error> {
         let after = self.after();
         let Some(last) = self.scans.pop() else {
             return Err(Error::LostTail { expected: after.size, found: 0 });
         };
-        Ok((last.into_journal()?, self.retired, after))
+        Ok((last.into_journal(synced)?, self.retired, after))
     }
 }
 
@@ -236,6 +254,24 @@ fn open_sled(
         frames.iter().take(narrow(needed)).for_each(|frame| tail.push(frame));
     }
     Ok((sled, tail))
+}
+
+/// Only synced frames are sealed, so whatever sled holds was durable: if the log ends before it,
+/// log and `HEAD` are older than they were, or the log has lost its end.
+fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
+    let Some(last) = sled.last_block()? else { return Ok(()) };
+    let before = last.leaf_index();
+    if before.saturating_add(BLOCK) <= found {
+        return Ok(());
+    }
+    let frames = match sled.block(last) {
+        Ok(frames) => frames.map_or(0, |frames| wide(frames.len())),
+        // Its number alone says enough.
+        Err(Error::Damaged { .. }) if before >= found => 1,
+        Err(error) => return Err(error),
+    };
+    let expected = before.saturating_add(frames);
+    if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
 }
 
 /// Removes the directories of sled that a newer one has replaced, or that never were finished.

@@ -11,7 +11,8 @@ pub const GROUP_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct DiskOptions {
     /// Size of a journal file in bytes. Zeroed ahead of need, so twice this is on disk at times;
-    /// a group that is larger gets a file of its own size. 32 MiB: a rotation every 60,000 events.
+    /// a group that is larger gets a file of its own size, and 1 GiB is the most there is. 32 MiB: a
+    /// rotation every 60,000 events.
     pub journal_bytes: u64,
     /// Bytes of frames that may wait in memory to be sealed before an append is `Busy`.
     pub tail_bytes_max: usize,

@@ -11,7 +11,6 @@ use super::{
     node::{self, Identity},
     open::{FoundJournals, remove_other_engines},
     options::DiskOptions,
-    scan::Scan,
     sector::wide,
     shared::{engine_path, next_after},
     tail::BLOCK,
@@ -20,7 +19,7 @@ use crate::{
     ids::{Head, Root, Seq},
     store::{Error, Mark, sled::Sled},
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What knows the hash tree, which the store does not.
 pub trait Replay {
@@ -65,8 +64,8 @@ pub fn rebuild(
         builder.push(frame, &marks)?;
         Ok(replay.root())
     })?;
-    source.sync()?;
-    drop(builder.finish()?);
+    source.make_durable(record.synced.size)?;
+    drop(builder.finish(head.size)?);
     options.steps.at("sled built");
 
     record.engine += 1;
@@ -93,18 +92,7 @@ struct Source {
 impl Source {
     /// Opens archives and journals and finds out whether they hold the whole log.
     fn open(root: &Path, identity: &Identity, record: &HeadRecord) -> Result<Self, Error> {
-        let mut behind = Head::EMPTY;
-        let mut archives = Vec::new();
-        for path in archive::list(root)? {
-            let archive = Archive::open(&path)?;
-            if archive.span.ledger != identity.ledger || archive.span.before != behind {
-                let detail = format!("it does not follow event {}", behind.size);
-                let seq = Some(next_after(behind.size));
-                return Err(Error::Damaged { seq, file: path, detail });
-            }
-            behind = archive.span.after;
-            archives.push(archive);
-        }
+        let (archives, behind) = archive::open_all(root, identity.ledger)?;
         let journals = FoundJournals::read(root, identity, record, behind)?;
         Ok(Self { archives, journals })
     }
@@ -136,8 +124,8 @@ impl Source {
         Ok(after)
     }
 
-    fn sync(&self) -> Result<(), Error> {
-        self.journals.scans.iter().try_for_each(Scan::sync)
+    fn make_durable(&self, synced: u64) -> Result<(), Error> {
+        self.journals.scans.iter().try_for_each(|scan| scan.make_durable(synced))
     }
 }
 
@@ -156,6 +144,7 @@ fn agree(computed: Head, named: Head, file: &Path) -> Result<(), Error> {
 /// A sled that is being built; in use only once `HEAD` names it.
 pub(super) struct Builder {
     sled: Sled,
+    path: PathBuf,
     size: u64,
     block: Vec<Vec<u8>>,
     marks: Vec<Mark>,
@@ -166,10 +155,11 @@ impl Builder {
     pub(super) fn create(root: &Path, engine: u64, options: &DiskOptions) -> Result<Self, Error> {
         let path = engine_path(root, engine);
         dir::create_dir(&root.join(dir::SLED))?;
+        dir::sync_dir(root)?;
         dir::remove_tree(&path)?;
         dir::create_dir(&path)?;
         let sled = Sled::create(&path, options.cache_bytes)?;
-        Ok(Self { sled, size: 0, block: Vec::new(), marks: Vec::new() })
+        Ok(Self { sled, path, size: 0, block: Vec::new(), marks: Vec::new() })
     }
 
     /// Adds the next frame and the marks that it completes.
@@ -200,10 +190,22 @@ impl Builder {
         self.sled.put_marks(&batch)
     }
 
-    /// Stores what is left and makes all of it durable.
-    pub(super) fn finish(mut self) -> Result<Sled, Error> {
+    /// Stores what is left and makes all of it durable. Whoever puts it in the place of another
+    /// one says how far that reached: a shorter one never replaces it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it does not hold exactly the first `size` events.
+    pub(super) fn finish(mut self, size: u64) -> Result<Sled, Error> {
         if !self.block.is_empty() {
             self.put()?;
+        }
+        if self.size != size {
+            return Err(Error::Damaged {
+                seq: Some(next_after(self.size.min(size))),
+                file: self.path,
+                detail: format!("it was given {} events instead of {size}", self.size),
+            });
         }
         self.sled.sync()?;
         Ok(self.sled)

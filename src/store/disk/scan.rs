@@ -6,9 +6,13 @@
 
 use super::{
     dir::{self, at},
-    journal::{ALIGN, DATA_AT, GROUP_HEAD, GROUP_MAGIC, GroupHead, Header, Journal, first_of},
+    journal::{
+        ALIGN, DATA_AT, FILE_BYTES_MAX, GROUP_HEAD, GROUP_MAGIC, GroupHead, Header, Journal,
+        first_of,
+    },
     options::GROUP_BYTES_MAX,
     sector::{Bytes, is_zero, narrow, wide},
+    shared::next_after,
 };
 use crate::{
     ids::{Head, Seq},
@@ -18,11 +22,9 @@ use std::{
     fs::File,
     io::Read,
     ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
-
-/// No journal is larger: one group of the largest size, and its heads.
-const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// One whole group in a journal.
 #[derive(Debug, Clone)]
@@ -162,6 +164,28 @@ impl Scan {
         self.groups.last().map_or(self.header.before, |group| group.after)
     }
 
+    /// Refuses a journal that does not end where the next one begins: one of the two is of another
+    /// history, or of another time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] at the first event that they may not agree on.
+    pub(super) fn check_ends(&self, next: Head) -> Result<(), Error> {
+        let after = self.after();
+        if after == next {
+            return Ok(());
+        }
+        Err(Error::Damaged {
+            seq: Some(next_after(self.header.before.size)),
+            file: self.path.clone(),
+            detail: format!(
+                "it ends at event {} with root {}, but what follows begins after event {} with \
+                 root {}",
+                after.size, after.root, next.size, next.root
+            ),
+        })
+    }
+
     /// Whether `head` is what this journal says of the log at that size; `None` if it says
     /// nothing of it.
     pub(super) fn agrees_with(&self, head: Head) -> Option<bool> {
@@ -222,14 +246,27 @@ impl Scan {
         wide(self.bytes.len()) >= self.header.bytes
     }
 
-    /// Makes what a killed process wrote, and nobody has synced yet, survive loss of power.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        sync(&dir::open_to_write(&self.path)?, &self.path)
+    /// Makes the groups after event `synced`, which a process wrote that has ended since, survive
+    /// loss of power.
+    ///
+    /// They are written once more first: after a sync that failed, the system takes pages for
+    /// written that are in memory only, and the next sync would succeed without them.
+    pub(super) fn make_durable(&self, synced: u64) -> Result<(), Error> {
+        self.write_again(&dir::open_to_write(&self.path)?, synced)
+    }
+
+    fn write_again(&self, file: &File, synced: u64) -> Result<(), Error> {
+        let begins = |group: &ScannedGroup| group.frames.start.saturating_sub(GROUP_HEAD);
+        let first = self.groups.iter().find(|group| group.after.size > synced).map(begins);
+        let from = first.unwrap_or(self.end);
+        file.write_all_at(self.bytes.get(from..self.end).unwrap_or_default(), wide(from))
+            .and_then(|()| file.sync_data())
+            .map_err(at("sync", &self.path))
     }
 
     /// Makes the file one that can be appended to: everything after the last whole group is
-    /// zeroed, and all of it synced.
-    pub(super) fn into_journal(self) -> Result<Journal, Error> {
+    /// zeroed, and all of it synced, as by [`Self::make_durable`].
+    pub(super) fn into_journal(self, synced: u64) -> Result<Journal, Error> {
         let file = dir::open_to_write(&self.path)?;
         if self.rest != Rest::Zero || !self.is_whole() {
             let to = self.header.bytes.max(wide(self.bytes.len()));
@@ -237,14 +274,9 @@ impl Scan {
                 .and_then(|()| file.sync_all())
                 .map_err(at("cut the torn end", &self.path))?;
         }
-        // What a killed process wrote is readable, but nobody has synced it yet.
-        sync(&file, &self.path)?;
+        self.write_again(&file, synced)?;
         Ok(Journal::at(file, self.path, self.header, self.end, self.crc))
     }
-}
-
-fn sync(file: &File, path: &Path) -> Result<(), Error> {
-    file.sync_data().map_err(at("sync", path))
 }
 
 fn frames_add_up(bytes: &[u8], count: u32) -> bool {

@@ -7,7 +7,7 @@
 use super::{
     archive, dir,
     scan::Scan,
-    shared::{Retired, Sealing, Shared, lock},
+    shared::{Retired, Sealing, Shared, lock, next_after},
     tail::BLOCK,
     writer::file_bytes,
 };
@@ -215,6 +215,15 @@ impl Shared {
         }
         let full = Scan::read(&journal.path)?;
         full.judge(journal.after.size)?;
+        // Its path was read when the ledger was opened; what is there now is what is archived.
+        if full.header.before != journal.before {
+            return Err(Error::Damaged {
+                seq: Some(next_after(journal.before.size)),
+                file: journal.path.clone(),
+                detail: format!("it follows event {} of another log", full.header.before.size),
+            });
+        }
+        full.check_ends(journal.after)?;
         let mut writer = archive::Writer::create(&self.root, span)?;
         for (_, frame) in full.frames() {
             writer.push(frame)?;

@@ -46,7 +46,8 @@ impl SnapshotStore for DiskSnapshots {
     }
 
     fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error> {
-        dir::write_atomically(&self.path(at), bytes)
+        let path = self.path(at);
+        dir::write_atomically(&dir::tmp_of(&path), &path, bytes)
     }
 
     fn remove(&self, at: Seq) -> Result<(), Error> {

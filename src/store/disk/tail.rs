@@ -5,10 +5,11 @@
 
 use crate::{
     ids::Seq,
-    store::{Group, Mark, Rewrite},
+    store::{Error, Group, Mark, Rewrite},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    path::Path,
     sync::Arc,
 };
 
@@ -133,14 +134,17 @@ impl Tail {
         }
     }
 
-    /// Replaces frames by what `rewrite` makes of them.
-    pub(super) fn rewrite(&mut self, rewrite: Rewrite<'_>) {
+    /// Replaces frames by what `rewrite` makes of them. Errors name `place`.
+    pub(super) fn rewrite(&mut self, rewrite: Rewrite<'_>, place: &Path) -> Result<(), Error> {
         for (frame, number) in self.frames.iter_mut().zip(self.start + 1..) {
-            if let Some(new) = Seq::new(number).and_then(|seq| rewrite(seq, frame)) {
+            let Some(seq) = Seq::new(number) else { continue };
+            let new = rewrite(seq, frame);
+            if let Some(new) = new.map_err(|why| Error::not_rewritten(seq, place, &why))? {
                 self.bytes = self.bytes - frame.len() + new.len();
                 *frame = new.into();
             }
         }
+        Ok(())
     }
 }
 

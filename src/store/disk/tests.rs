@@ -125,6 +125,27 @@ fn a_group_larger_than_a_journal_gets_one_of_its_own() {
     assert_holds(&reopened(dir.path()), 1010);
 }
 
+// It ended the writing thread, and with it every append that waited.
+#[test]
+fn what_is_over_a_limit_is_refused_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 5);
+    let too_large = |frames: Vec<Vec<u8>>, limit: usize| {
+        let group = Group { first: seq(6), frames: &frames, root: root_at(9), marks: &[] };
+        let refused = store.append(group).unwrap_err();
+        let told = |len, max| len > limit && max == limit;
+        assert!(matches!(refused, Error::TooLarge { len, max, .. } if told(len, max)), "{refused}");
+        assert!(!refused.is_retryable());
+    };
+    too_large(vec![vec![0; FRAME_BYTES_MAX + 1]], FRAME_BYTES_MAX);
+    too_large(vec![vec![0; FRAME_BYTES_MAX]; 4], GROUP_BYTES_MAX);
+    append_upto(&store, 8);
+    store.sync().unwrap();
+    drop(store);
+    assert_holds(&reopened_with(dir.path(), &lazy()), 8);
+}
+
 #[test]
 fn an_append_waits_for_room_and_is_busy_when_there_is_none() {
     let dir = TempDir::new().unwrap();
@@ -162,13 +183,13 @@ fn an_append_at_another_number_changes_nothing() {
 }
 
 #[test]
-fn a_reserved_number_outlives_the_process_and_never_falls() {
+fn a_reserved_number_outlives_the_process_wherever_it_was_moved() {
     let dir = TempDir::new().unwrap();
     let store = created(dir.path());
     store.reserve(500).unwrap();
     store.reserve(400).unwrap();
     drop(store);
-    assert_eq!(reopened(dir.path()).reserved(), 500);
+    assert_eq!(reopened(dir.path()).reserved(), 400);
 }
 
 #[test]
@@ -228,6 +249,30 @@ fn a_directory_that_others_could_change_is_refused() {
     fs::rename(root.join("archive"), dir.path().join("elsewhere")).unwrap();
     symlink(dir.path().join("elsewhere"), root.join("archive")).unwrap();
     assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
+}
+
+// Between looking and making the directory somebody else may have made it, open to all.
+#[test]
+fn a_directory_that_somebody_else_makes_meanwhile_is_refused() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let elsewhere = TempDir::new().unwrap();
+    for link in [false, true] {
+        let dir = TempDir::new().unwrap();
+        let (root, target) = (ledger(dir.path()), elsewhere.path().to_owned());
+        let mut options = small();
+        options.steps.hook = Some(Arc::new(move |step| {
+            if step == "creation of the directory" && link {
+                symlink(&target, &root).unwrap();
+            } else if step == "creation of the directory" {
+                fs::create_dir(&root).unwrap();
+                fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+            }
+        }));
+        let made = DiskStore::create(ledger(dir.path()), &options, identity());
+        assert!(matches!(made, Err(Error::UnsafeDir { .. })), "{made:?}");
+        assert!(files(elsewhere.path()).is_empty());
+        assert!(files(&ledger(dir.path())).is_empty());
+    }
 }
 
 #[test]

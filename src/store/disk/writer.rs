@@ -27,7 +27,7 @@ impl Shared {
     ///
     /// # Panics
     ///
-    /// If the group is empty or over the limits: the ledger checks far lower ones.
+    /// If the group is empty: there is nothing to commit.
     pub(super) fn append(&self, group: Group<'_>) -> Result<(), Error> {
         self.check_running()?;
         let written = self.progress().record.written;
@@ -35,11 +35,11 @@ impl Shared {
             return Err(Error::NotNext { at: group.first, next: next_after(written.size) });
         }
         let bytes: usize = group.frames.iter().map(Vec::len).sum();
-        let fits = |frame: &Vec<u8>| frame.len() <= FRAME_BYTES_MAX;
         assert!(!group.frames.is_empty(), "a group has at least one frame");
-        assert!(group.frames.iter().all(fits), "a frame has at most {FRAME_BYTES_MAX} bytes");
+        let largest = group.frames.iter().map(Vec::len).max().unwrap_or(0);
+        check_size("a frame", largest, FRAME_BYTES_MAX)?;
         let record = journal::record_bytes(group.frames);
-        assert!(record <= GROUP_BYTES_MAX, "a group has at most {GROUP_BYTES_MAX} bytes");
+        check_size("a group", record, GROUP_BYTES_MAX)?;
         self.wait_for_room(bytes)?;
 
         let mut journal = lock(&self.journal);
@@ -128,10 +128,7 @@ impl Shared {
     /// See [`crate::store::FrameLog::reserve`].
     pub(super) fn reserve(&self, number: u64) -> Result<(), Error> {
         self.check_running()?;
-        {
-            let mut progress = lock(&self.progress);
-            progress.record.reserved = progress.record.reserved.max(number);
-        }
+        lock(&self.progress).record.reserved = number;
         self.halting(self.write_head().and_then(|()| self.sync_head()))
     }
 
@@ -194,10 +191,14 @@ impl Shared {
     }
 }
 
+fn check_size(what: &'static str, len: usize, max: usize) -> Result<(), Error> {
+    if len <= max { Ok(()) } else { Err(Error::TooLarge { what, len, max }) }
+}
+
 /// How large a journal is that has room for a group of `record` bytes.
 pub(super) fn file_bytes(options: &DiskOptions, record: usize) -> u64 {
     let needed = wide(journal::DATA_AT + record).next_multiple_of(4096);
-    options.journal_bytes.max(needed)
+    options.journal_bytes.min(journal::FILE_BYTES_MAX).max(needed)
 }
 
 /// Whether a file has its name may be unknown: what says that nothing was written is not true.

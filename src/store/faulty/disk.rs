@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ids::{Head, Seq},
-    store::{Error, Group, Mark, Rewrite},
+    store::{Error, Group, Mark, Rewrite, mem::rewritten},
 };
 use std::{collections::BTreeMap, io, path::PathBuf};
 
@@ -198,12 +198,7 @@ impl Disk {
     /// Writes the log anew as one group, synced, and puts it in place of the old one.
     pub(super) fn erase(&mut self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
         self.answer(Call::Write, "writing the erased log")?;
-        let mut frames = self.process.frames.clone();
-        for (seq, frame) in (1..=upto.get()).filter_map(Seq::new).zip(&mut frames) {
-            if let Some(instead) = rewrite(seq, frame) {
-                *frame = instead;
-            }
-        }
+        let frames = rewritten(&self.process.frames, upto, rewrite)?;
         if !frames.is_empty() {
             let root = self.process.written.root;
             let group = Group { first: Seq::FIRST, frames: &frames, root, marks: &[] };

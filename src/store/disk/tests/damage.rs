@@ -188,6 +188,77 @@ fn a_node_file_that_is_lost_or_bad_is_damage_and_no_empty_place() {
     assert_holds(&reopened_with(dir.path(), &lazy()), 50);
 }
 
+/// Neither opening nor creating takes this ledger, without its `NODE`, for one that was never
+/// finished; with its `NODE` back it holds all it held.
+#[track_caller]
+fn assert_not_taken_for_unfinished(dir: &Path, size: u64) {
+    let (node, begun) = (ledger(dir).join("NODE"), ledger(dir).join("NODE.tmp"));
+    fs::rename(&node, &begun).unwrap();
+    assert!(matches!(refused_untouched(dir), Error::Damaged { .. }));
+    let before = evidence(dir);
+    let again = DiskStore::create(ledger(dir), &small(), identity());
+    assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+    assert!(evidence(dir) == before);
+    fs::rename(&begun, &node).unwrap();
+    assert_holds(&reopened(dir), size);
+}
+
+// NODE under its temporary name was taken for a creation cut short: the next `open_or_create`
+// cleared the whole ledger away.
+#[test]
+fn a_ledger_whose_node_has_its_temporary_name_is_not_cleared_away() {
+    let (dir, _) = unsealed(50);
+    assert_not_taken_for_unfinished(dir.path(), 50);
+    let (dir, _) = sealed();
+    assert_not_taken_for_unfinished(dir.path(), 700);
+}
+
+#[test]
+fn any_one_thing_that_may_have_been_acknowledged_keeps_a_ledger_from_being_cleared() {
+    let new_head = |dir: &Path| {
+        fs::remove_file(ledger(dir).join("HEAD")).unwrap();
+        head::HeadFile::create(&ledger(dir), &HeadRecord::NEW).unwrap();
+    };
+    // After loss of power HEAD may know of nothing: the journal tells.
+    let (dir, journal) = unsealed(5);
+    new_head(dir.path());
+    assert_not_taken_for_unfinished(dir.path(), 5);
+    // Without its journal, HEAD tells.
+    fs::remove_file(&journal).unwrap();
+    let node = ledger(dir.path()).join("NODE");
+    let begun = ledger(dir.path()).join("NODE.tmp");
+    fs::rename(&node, &begun).unwrap();
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+    // Without either, an archive or a saved state does.
+    new_head(dir.path());
+    for place in ["archive", "snapshots"] {
+        let file = ledger(dir.path()).join(place).join("something");
+        fs::write(&file, b"kept").unwrap();
+        assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }), "{place}");
+        fs::remove_file(&file).unwrap();
+    }
+    // With nothing of all that, it was never finished.
+    assert!(matches!(refused_untouched(dir.path()), Error::NotFound { .. }));
+    created(dir.path()).close().unwrap();
+}
+
+// The leftover of a change of identity had the name that speaks for an unfinished creation.
+#[test]
+fn a_change_of_identity_that_was_cut_short_leaves_no_unfinished_creation() {
+    let (dir, _) = unsealed(50);
+    let store = reopened_with(dir.path(), &lazy());
+    // A directory in the place of the file: the change stops before its end.
+    let root = ledger(dir.path());
+    fs::remove_file(root.join("NODE")).unwrap();
+    fs::create_dir(root.join("NODE")).unwrap();
+    store.set_identity(Identity { role: Role::Standby, ..identity() }).unwrap_err();
+    assert_eq!(store.identity(), identity());
+    drop(store);
+    assert!(!root.join("NODE.tmp").exists());
+    fs::remove_dir(root.join("NODE")).unwrap();
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+}
+
 #[test]
 fn any_flipped_bit_of_a_journal_is_found_or_harmless() {
     let (_dir, journal) = unsealed(12);
@@ -342,4 +413,146 @@ fn any_flipped_bit_of_sled_is_found_or_harmless_and_a_rebuild_mends_it() {
     }
     assert!(found > 0, "not one of these places matters");
     assert!(files(&sled) == original);
+}
+
+// Only what is synced is sealed. An older journal and HEAD, put back beside a newer sled, made 402
+// events 101 without a word.
+#[test]
+fn a_log_that_ends_before_what_sled_holds_has_lost_its_tail() {
+    for (old, new) in [(100, 400), (96, 97), (97, 98), (96, 112), (0, 1)] {
+        let dir = TempDir::new().unwrap();
+        let store = created_with(dir.path(), &lazy());
+        append_upto(&store, old);
+        store.close().unwrap();
+        drop(store);
+        let kept = TempDir::new().unwrap();
+        copy(&ledger(dir.path()), &ledger(kept.path()));
+        let store = reopened_with(dir.path(), &lazy());
+        append_upto(&store, new);
+        store.close().unwrap();
+        drop(store);
+        let root = ledger(dir.path());
+        fs::copy(ledger(kept.path()).join("HEAD"), root.join("HEAD")).unwrap();
+        fs::remove_dir_all(root.join("journal")).unwrap();
+        copy(&ledger(kept.path()).join("journal"), &root.join("journal"));
+
+        let error = refused(dir.path());
+        assert!(
+            matches!(error, Error::LostTail { expected, found } if (expected, found) == (new, old)),
+            "{old} of {new}: {error}"
+        );
+    }
+}
+
+// The other way round is what every crash leaves: blocks that HEAD does not know of yet.
+#[test]
+fn blocks_that_were_sealed_after_the_last_checkpoint_are_no_loss() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 90);
+    store.sync().unwrap();
+    let head = fs::read(ledger(dir.path()).join("HEAD")).unwrap();
+    store.checkpoint().unwrap();
+    drop(store);
+    fs::write(ledger(dir.path()).join("HEAD"), head).unwrap();
+    let store = reopened_with(dir.path(), &lazy());
+    assert_eq!(store.sealed(), Head::EMPTY);
+    assert_holds(&store, 90);
+}
+
+/// The first journal of another run of the same ledger: `groups` of one event up to `size`.
+fn first_journal_of_another_run(size: u64) -> Vec<u8> {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    (1..=size).for_each(|number| append_group(&store, number, number).unwrap());
+    drop(store);
+    fs::read(&journals(dir.path())[0]).unwrap()
+}
+
+// Two journals that both hold some events made opening panic, or the tail hold them twice.
+#[test]
+fn journals_that_overlap_are_damage_and_no_panic() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &DiskOptions { seal_bytes: usize::MAX, ..small() });
+    store.stop_thread();
+    append_upto(&store, 400);
+    store.sync().unwrap();
+    drop(store);
+    let journals = journals(dir.path());
+    assert!(journals.len() > 2);
+    fs::write(&journals[0], first_journal_of_another_run(300)).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == seq(1)), "{error}");
+    assert!(rebuild(ledger(dir.path()), &small(), &mut Tree(0)).is_err());
+}
+
+// The archive of a journal that is not the one that was full would take its place for good; the
+// count was checked by a panic, in the middle of a close.
+#[test]
+fn a_full_journal_that_is_another_one_now_is_not_archived() {
+    for more in [0, 5] {
+        let dir = TempDir::new().unwrap();
+        let store = created_with(dir.path(), &DiskOptions { seal_bytes: usize::MAX, ..small() });
+        store.stop_thread();
+        append_upto(&store, 400);
+        store.sync().unwrap();
+        let full = journals(dir.path()).remove(0);
+        let last = lock(&store.shared.journals).retired[0].after.size;
+        // As many events, or a few more; with the same number of events, other roots.
+        let mut other = first_journal_of_another_run(last + more);
+        if more == 0 {
+            other = with_other_root(&other);
+        }
+        fs::write(&full, other).unwrap();
+        let error = store.checkpoint().unwrap_err();
+        assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == seq(1)), "{error}");
+        assert!(matches!(store.close(), Err(Error::Damaged { .. })));
+        assert!(archives(dir.path()).is_empty());
+        assert!(full.exists(), "what could not be archived is kept");
+    }
+}
+
+/// The journal with another root in its last group, and checksums that hold.
+fn with_other_root(journal: &[u8]) -> Vec<u8> {
+    let mut bytes = journal.to_vec();
+    let place = bytes.windows(4).rposition(|word| word == b"TLG1").unwrap();
+    let frames = u32::from_le_bytes(bytes[place + 32..place + 36].try_into().unwrap()) as usize;
+    bytes[place + 40] ^= 1;
+    let end = place + journal::GROUP_HEAD + frames;
+    let crc = crc32c::crc32c(&bytes[place..end]);
+    bytes[end..end + 4].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// Puts `bytes` into a sector at `place`, whose checksum holds again.
+fn patch_sector(path: &Path, place: u64, bytes: &[u8]) {
+    let file = open_file(path);
+    let mut sector = [0; 512];
+    file.read_exact_at(&mut sector, 0).unwrap();
+    let place = place as usize;
+    sector[place..place + bytes.len()].copy_from_slice(bytes);
+    let crc = crc32c::crc32c(&sector[..508]);
+    sector[508..].copy_from_slice(&crc.to_le_bytes());
+    file.write_all_at(&sector, 0).unwrap();
+}
+
+/// Magic, format, ledger, nonce, size and root before it.
+const BYTES_AT: u64 = 8 + 4 + 16 + 8 + 40;
+
+// Opening zeroes a journal as far as its header says: without a bound, until the disk is full.
+#[test]
+fn a_journal_that_claims_to_be_enormous_is_damage() {
+    let (dir, journal) = unsealed(0);
+    for bytes in [u64::MAX, journal::FILE_BYTES_MAX + 1] {
+        patch_sector(&journal, BYTES_AT, &bytes.to_le_bytes());
+        let header = scan::read_header(&journal);
+        assert!(matches!(header, Err(Error::Damaged { .. })), "{header:?}");
+    }
+    assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
+}
+
+#[test]
+fn no_journal_is_made_that_could_not_be_read_again() {
+    let options = DiskOptions { journal_bytes: u64::MAX, ..small() };
+    assert_eq!(super::super::writer::file_bytes(&options, 100), journal::FILE_BYTES_MAX);
 }

@@ -41,7 +41,9 @@ fn erased_bytes_are_in_no_file_and_everything_else_is() {
     fs::write(ledger(dir.path()).join("quarantine/snap.1.generating"), frame_of(3)).unwrap();
 
     let gone = [3, 300, 649].map(seq);
-    store.erase(seq(650), &|at, frame| gone.contains(&at).then(|| frame[..5].to_vec())).unwrap();
+    store
+        .erase(seq(650), &|at, frame| Ok(gone.contains(&at).then(|| frame[..5].to_vec())))
+        .unwrap();
     assert_eq!(store.erased_upto(), Some(seq(650)));
     assert_eq!(store.written(), head_at(650));
     append_upto(&store, 700);
@@ -64,12 +66,67 @@ fn erased_bytes_are_in_no_file_and_everything_else_is() {
     assert!(store.snapshots().list().unwrap().is_empty());
 }
 
+// Erasing builds sled anew from the archives and removes the old one: with an archive missing, that
+// was the only copy of its events, and the answer was Ok.
+#[test]
+fn with_an_archive_missing_nothing_is_erased_and_sled_stays() {
+    for missing in [0, 1, 2] {
+        let dir = TempDir::new().unwrap();
+        let store = created(dir.path());
+        append_upto(&store, 600);
+        store.sync().unwrap();
+        store.checkpoint().unwrap();
+        append_upto(&store, 620);
+        let archives = archives(dir.path());
+        // One from the front, one from the middle, the last one.
+        let lost = [&archives[0], &archives[1], archives.last().unwrap()][missing];
+        let first = archive::range_of(lost).unwrap().0;
+        fs::remove_file(lost).unwrap();
+        let left: Vec<_> = archives.iter().filter(|path| *path != lost).collect();
+        let before: Vec<_> = left.iter().map(|path| fs::read(path).unwrap()).collect();
+
+        let error = store.erase(seq(620), &|_, _| Ok(Some(b"gone".to_vec()))).unwrap_err();
+        assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
+        let after: Vec<_> = left.iter().map(|path| fs::read(path).unwrap()).collect();
+        assert!(before == after, "an archive was rewritten");
+        assert_eq!(store.erased_upto(), None);
+        assert_holds(&store, 620);
+        append_upto(&store, 630);
+        store.close().unwrap();
+        assert_holds(&reopened(dir.path()), 630);
+    }
+}
+
+// An archive of the same name and another history has as many events as are missing.
+#[test]
+fn with_an_archive_of_another_history_nothing_is_erased() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 600);
+    store.sync().unwrap();
+    store.checkpoint().unwrap();
+    let path = archives(dir.path()).remove(1);
+    let span = archive::Archive::open(&path).unwrap().span;
+    let other = Head { root: Root([9; 32]), ..span.before };
+    let mut writer =
+        archive::Writer::create(&ledger(dir.path()), archive::Span { before: other, ..span })
+            .unwrap();
+    for number in span.before.size + 1..=span.after.size {
+        writer.push(&frame_of(number)).unwrap();
+    }
+    writer.finish().unwrap();
+    let error = store.erase(seq(600), &|_, _| Ok(Some(b"gone".to_vec()))).unwrap_err();
+    let first = seq(span.before.size + 1);
+    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
+    assert_holds(&store, 600);
+}
+
 #[test]
 fn frames_behind_the_limit_stay() {
     let dir = TempDir::new().unwrap();
     let store = created(dir.path());
     append_upto(&store, 40);
-    store.erase(seq(20), &|_, _| Some(b"gone".to_vec())).unwrap();
+    store.erase(seq(20), &|_, _| Ok(Some(b"gone".to_vec()))).unwrap();
     assert_eq!(store.read(seq(20), 1).unwrap(), [b"gone"]);
     assert_eq!(store.read(seq(21), 1).unwrap(), [frame_of(21)]);
 }
@@ -94,7 +151,7 @@ fn readers_go_on_while_texts_are_erased() {
         })
     };
     for upto in [100, 200, 300] {
-        store.erase(seq(upto), &|_, _| Some(b"gone".to_vec())).unwrap();
+        store.erase(seq(upto), &|_, _| Ok(Some(b"gone".to_vec()))).unwrap();
     }
     stop.store(true, Ordering::SeqCst);
     reader.join().unwrap();

@@ -1,0 +1,178 @@
+//! A block: up to 16 frames as one compressed value, cut into pieces.
+//!
+//! What the sealed store keeps under its keys, whichever engine that is. Knows neither keys nor
+//! engine; bytes that are no block are `None`, never a panic.
+//!
+//! ```text
+//! block   format 1, frames u8, pieces u16, bytes u32, zstd bytes u32, CRC-32C of these and of the
+//!         zstd bytes; zstd of, for each frame: length u32, bytes
+//! piece   the next 7 KiB of it; the last one may be shorter
+//! ```
+
+use std::{
+    cell::RefCell,
+    io::{self, Read},
+};
+
+/// The longest piece, in bytes: a leaf of the engine holds up to 17 and must stay below a quarter
+/// of a segment of 512 KiB.
+const PIECE_BYTES_MAX: usize = 7 << 10;
+const COMPRESSION: i32 = 1;
+const FORMAT: u8 = 1;
+/// Format, frames, pieces, bytes before and after compression, checksum of these and the bytes.
+const HEAD_BYTES: usize = 16;
+/// 16 frames of the largest size.
+const RAW_BYTES_MAX: usize = 257 << 20;
+
+/// Packs frames into a block. O(bytes).
+///
+/// # Errors
+///
+/// [`io::ErrorKind::FileTooLarge`] over 4 GiB or 255 frames, or whatever compressing answers.
+pub(super) fn pack(frames: &[impl AsRef<[u8]>]) -> io::Result<Vec<u8>> {
+    let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+    let mut raw = Vec::new();
+    for frame in frames {
+        let length = u32::try_from(frame.as_ref().len()).map_err(too_large)?;
+        raw.extend_from_slice(&length.to_le_bytes());
+        raw.extend_from_slice(frame.as_ref());
+    }
+    let packed = compress(&raw)?;
+    let pieces = (HEAD_BYTES + packed.len()).div_ceil(PIECE_BYTES_MAX);
+    let mut block = vec![FORMAT, u8::try_from(frames.len()).map_err(too_large)?];
+    block.extend_from_slice(&u16::try_from(pieces).map_err(too_large)?.to_le_bytes());
+    block.extend_from_slice(&u32::try_from(raw.len()).map_err(too_large)?.to_le_bytes());
+    block.extend_from_slice(&u32::try_from(packed.len()).map_err(too_large)?.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&block), &packed);
+    block.extend_from_slice(&crc.to_le_bytes());
+    block.extend_from_slice(&packed);
+    Ok(block)
+}
+
+/// The pieces of a block, numbered from 0.
+pub(super) fn pieces(block: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    (0..=u16::MAX).zip(block.chunks(PIECE_BYTES_MAX))
+}
+
+/// How many pieces the block has that begins with this one.
+pub(super) fn piece_count(first_piece: &[u8]) -> Option<u16> {
+    Head::decode(first_piece).map(|head| head.pieces)
+}
+
+/// The frames of a block whose pieces were put together. O(bytes).
+///
+/// A block that was longer when it was stored before may have left pieces behind the last one:
+/// they are not looked at.
+pub(super) fn unpack(block: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let head = Head::decode(block)?;
+    let packed = block.get(HEAD_BYTES..HEAD_BYTES.checked_add(head.packed)?)?;
+    let covered = crc32c::crc32c(block.get(..HEAD_BYTES - 4)?);
+    if head.raw > RAW_BYTES_MAX || crc32c::crc32c_append(covered, packed) != head.crc {
+        return None;
+    }
+    let raw = decompress(packed, head.raw).ok()?;
+    let mut reader = raw.as_slice();
+    let mut frames = Vec::with_capacity(usize::from(head.frames));
+    for _ in 0..head.frames {
+        let mut length = [0; 4];
+        reader.read_exact(&mut length).ok()?;
+        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
+        let (frame, after) = reader.split_at_checked(length)?;
+        frames.push(frame.to_vec());
+        reader = after;
+    }
+    reader.is_empty().then_some(frames)
+}
+
+/// What a block begins with.
+#[derive(Debug)]
+struct Head {
+    frames: u8,
+    pieces: u16,
+    raw: usize,
+    packed: usize,
+    crc: u32,
+}
+
+impl Head {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let [format, frames, pieces @ ..] = bytes.first_chunk::<HEAD_BYTES>()?;
+        let (pieces, rest) = pieces.split_first_chunk::<2>()?;
+        let (raw, rest) = rest.split_first_chunk::<4>()?;
+        let (packed, crc) = rest.split_first_chunk::<4>()?;
+        let length = |bytes: &[u8; 4]| usize::try_from(u32::from_le_bytes(*bytes)).ok();
+        (*format == FORMAT).then_some(())?;
+        Some(Self {
+            frames: *frames,
+            pieces: u16::from_le_bytes(*pieces),
+            raw: length(raw)?,
+            packed: length(packed)?,
+            crc: u32::from_le_bytes(crc.try_into().ok()?),
+        })
+    }
+}
+
+/// A context of zstd is large and slow to make: each thread keeps one.
+fn compress(raw: &[u8]) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static PACKER: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    PACKER.with_borrow_mut(|packer| match packer {
+        Some(packer) => packer.compress(raw),
+        None => packer.insert(zstd::bulk::Compressor::new(COMPRESSION)?).compress(raw),
+    })
+}
+
+fn decompress(packed: &[u8], raw_bytes: usize) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static UNPACKER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    UNPACKER.with_borrow_mut(|unpacker| match unpacker {
+        Some(unpacker) => unpacker.decompress(packed, raw_bytes),
+        None => unpacker.insert(zstd::bulk::Decompressor::new()?).decompress(packed, raw_bytes),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames that hardly compress.
+    fn frames() -> Vec<Vec<u8>> {
+        let noise = |seed: u64| {
+            (0..2000_u64).map(move |n| (n * n * (seed + 7) / 13 % 251).to_le_bytes()[0])
+        };
+        (0..16).map(|seed| noise(seed).collect()).collect()
+    }
+
+    #[test]
+    fn a_block_unpacks_to_its_frames_from_pieces_of_at_most_7_kib() {
+        for frames in [&frames()[..], &frames()[..3], &[Vec::new()]] {
+            let block = pack(frames).unwrap();
+            let pieces: Vec<_> = pieces(&block).collect();
+            assert_eq!(piece_count(pieces[0].1).map(usize::from), Some(pieces.len()));
+            assert!(pieces.iter().all(|(_, piece)| piece.len() <= 7 << 10));
+            let together: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.to_vec()).collect();
+            assert_eq!(unpack(&together).unwrap(), frames);
+        }
+    }
+
+    #[test]
+    fn pieces_that_a_longer_block_left_behind_are_not_looked_at() {
+        let mut block = pack(&frames()[..2]).unwrap();
+        block.extend_from_slice(&pack(&frames()).unwrap());
+        assert_eq!(unpack(&block).unwrap(), &frames()[..2]);
+    }
+
+    #[test]
+    fn a_block_that_was_changed_or_cut_anywhere_is_none() {
+        let block = pack(&frames()[..2]).unwrap();
+        for place in 0..block.len() {
+            assert!(unpack(&block[..place]).is_none(), "cut at {place}");
+            let mut changed = block.clone();
+            changed[place] ^= 0x20;
+            // The number of pieces is for whoever puts them together.
+            assert!(unpack(&changed).is_none(), "byte {place}");
+        }
+    }
+}
