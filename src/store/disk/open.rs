@@ -244,7 +244,7 @@ fn open_sled(
     let needed = sealed - last;
     if wide(frames.len()) < needed {
         let found = if frames.is_empty() {
-            sled.last_block()?.map_or(0, |first| first.leaf_index() + BLOCK).min(last)
+            sled.last_block()?.map_or(0, |first| first.leaf_index().saturating_add(BLOCK)).min(last)
         } else {
             last + wide(frames.len())
         };

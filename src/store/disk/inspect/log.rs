@@ -52,7 +52,7 @@ impl Walk<'_> {
 
     fn frame(&mut self, seq: Seq, bytes: &[u8]) {
         if seq.get() >= self.next {
-            self.next = seq.get() + 1;
+            self.next = seq.next().map_or(u64::MAX, Seq::get);
             self.give(Evidence::Frame { seq, bytes });
         }
     }

@@ -556,3 +556,51 @@ fn no_journal_is_made_that_could_not_be_read_again() {
     let options = DiskOptions { journal_bytes: u64::MAX, ..small() };
     assert_eq!(super::super::writer::file_bytes(&options, 100), journal::FILE_BYTES_MAX);
 }
+
+// Checksums can be made to fit any number; adding to the highest ones made whoever read them panic.
+#[test]
+fn numbers_at_the_end_of_the_range_are_damage_and_no_panic() {
+    let (dir, journal) = unsealed(0);
+    let root = ledger(dir.path());
+    let head = fs::read(root.join("HEAD")).unwrap();
+    // Generation, size that was written, directory of sled.
+    for place in [12, 20, 12 + 8 + 3 * 40 + 16] {
+        patch_sector(&root.join("HEAD"), place, &u64::MAX.to_le_bytes());
+        let page = fs::read(root.join("HEAD")).unwrap();
+        open_file(&root.join("HEAD")).write_all_at(&page[..512], 4096).unwrap();
+        assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }), "{place}");
+        assert!(rebuild(&root, &small(), &mut Tree(0)).is_err(), "{place}");
+        fs::write(root.join("HEAD"), &head).unwrap();
+    }
+
+    let empty = fs::read(&journal).unwrap();
+    fs::remove_file(&journal).unwrap();
+    for before in [u64::MAX - 1, u64::MAX - 3, u64::MAX >> 1] {
+        let name = format!("{:020}.journal", before + 1);
+        let path = journal.with_file_name(name);
+        fs::write(&path, &empty).unwrap();
+        patch_sector(&path, 8 + 4 + 16 + 8, &before.to_le_bytes());
+        append_crafted(&path, before);
+        assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }), "{before}");
+        let seen = inspect::Inspection::open(&root).unwrap();
+        assert!(!seen.log(&mut |_| std::ops::ControlFlow::Continue(())).is_empty(), "{before}");
+        assert!(rebuild(&root, &small(), &mut Tree(0)).is_err(), "{before}");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+/// Puts a group of five frames that follow event `before` at the start of a journal.
+fn append_crafted(path: &Path, before: u64) {
+    let bytes = fs::read(path).unwrap();
+    let mut group = b"TLG1".to_vec();
+    group.extend_from_slice(&5_u32.to_le_bytes());
+    group.extend_from_slice(&bytes[28..36]);
+    group.extend_from_slice(&(before + 1).to_le_bytes());
+    group.extend_from_slice(&0_u64.to_le_bytes());
+    group.extend_from_slice(&20_u32.to_le_bytes());
+    group.extend_from_slice(&crc32c::crc32c(&bytes[..512]).to_le_bytes());
+    group.extend_from_slice(&[7; 32]);
+    group.extend_from_slice(&[0; 20]);
+    group.extend_from_slice(&crc32c::crc32c(&group).to_le_bytes());
+    open_file(path).write_all_at(&group, 4096).unwrap();
+}
