@@ -144,11 +144,17 @@ mod tests {
 
     #[test]
     fn only_a_primary_that_was_not_sealed_may_append() {
-        let (ledger, node) = (LedgerId([1; 16]), NodeId([2; 16]));
         let epoch = Some(Epoch { number: 3, nonce: 9 });
-        let note = [0; NOTE_BYTES];
         let may = |role, sealed| {
-            Identity { ledger, node, role, sealed, promised: None, note }.may_append()
+            let identity = Identity {
+                ledger: LedgerId([1; 16]),
+                node: NodeId([2; 16]),
+                role,
+                sealed,
+                promised: None,
+                note: [0; NOTE_BYTES],
+            };
+            identity.may_append()
         };
         assert!(may(Role::Primary, None));
         assert!(!may(Role::Primary, epoch));

@@ -102,6 +102,18 @@ fn a_cut_journal_is_a_lost_tail() {
     assert!(matches!(error, Error::LostTail { expected: 50, found: 0 }), "{error}");
 }
 
+// Everything was sealed, so nothing is lost: "ends at event 700 but held 700" told nobody what was.
+#[test]
+fn without_any_journal_that_is_what_is_said() {
+    let (dir, _) = sealed();
+    for journal in journals(dir.path()) {
+        fs::remove_file(journal).unwrap();
+    }
+    let error = refused_untouched(dir.path());
+    let Error::Damaged { detail, .. } = &error else { panic!("{error}") };
+    assert!(detail.contains("no journal"), "{error}");
+}
+
 #[test]
 fn a_journal_cut_behind_its_groups_is_made_whole_again() {
     let (dir, journal) = unsealed(50);
@@ -525,11 +537,10 @@ fn with_other_root(journal: &[u8]) -> Vec<u8> {
 }
 
 /// Puts `bytes` into a sector at `place`, whose checksum holds again.
-fn patch_sector(path: &Path, place: u64, bytes: &[u8]) {
+fn patch_sector(path: &Path, place: usize, bytes: &[u8]) {
     let file = open_file(path);
     let mut sector = [0; 512];
     file.read_exact_at(&mut sector, 0).unwrap();
-    let place = place as usize;
     sector[place..place + bytes.len()].copy_from_slice(bytes);
     let crc = crc32c::crc32c(&sector[..508]);
     sector[508..].copy_from_slice(&crc.to_le_bytes());
@@ -537,7 +548,7 @@ fn patch_sector(path: &Path, place: u64, bytes: &[u8]) {
 }
 
 /// Magic, format, ledger, nonce, size and root before it.
-const BYTES_AT: u64 = 8 + 4 + 16 + 8 + 40;
+const BYTES_AT: usize = 8 + 4 + 16 + 8 + 40;
 
 // Opening zeroes a journal as far as its header says: without a bound, until the disk is full.
 #[test]
