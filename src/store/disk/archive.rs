@@ -15,7 +15,7 @@ use super::{
     dir::{self, at, at_or_full},
     options::FRAME_BYTES_MAX,
     scan::Frames,
-    sector::{self, Bytes, SECTOR, Sector, narrow, short, wide},
+    sector::{self, Bytes, SECTOR, Sector, narrow, numbers_from, short, wide},
     shared::next_after,
 };
 use crate::{
@@ -305,9 +305,8 @@ impl Archive {
         &self,
         chunk: usize,
     ) -> Result<impl Iterator<Item = (Seq, Vec<u8>)> + use<>, Error> {
-        let first = self.index.get(chunk).map_or(1, |chunk| chunk.first);
-        let frames = self.frames(chunk)?;
-        Ok((first..).zip(frames).filter_map(|(number, frame)| Some((Seq::new(number)?, frame))))
+        let first = self.index.get(chunk).and_then(|chunk| Seq::new(chunk.first));
+        Ok(numbers_from(first.unwrap_or(Seq::FIRST)).zip(self.frames(chunk)?))
     }
 
     /// The chunk that holds an event.

@@ -68,13 +68,13 @@ impl HeadRecord {
 
     fn decode(mut body: Bytes<'_>) -> Option<Self> {
         Some(Self {
-            generation: body.u64()?,
+            generation: body.number()?,
             written: body.head()?,
             synced: body.head()?,
             sealed: body.head()?,
-            erased_upto: body.u64()?,
+            erased_upto: body.number()?,
             reserved: body.u64()?,
-            engine: body.u64()?,
+            engine: body.number()?,
         })
     }
 }

@@ -47,6 +47,13 @@ pub struct Identity {
 pub const NOTE_BYTES: usize = 64;
 
 impl Identity {
+    /// Whether this copy may append: a primary that no other one has taken over from. The store
+    /// does as it is told; the ledger asks this before it lets anybody append.
+    #[must_use]
+    pub fn may_append(&self) -> bool {
+        self.role == Role::Primary && self.sealed.is_none()
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::new();
         body.extend_from_slice(&self.ledger.0);
@@ -134,6 +141,25 @@ pub(super) fn read(root: &Path) -> Result<Identity, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_primary_that_was_not_sealed_may_append() {
+        let epoch = Some(Epoch { number: 3, nonce: 9 });
+        let may = |role, sealed| {
+            let identity = Identity {
+                ledger: LedgerId([1; 16]),
+                node: NodeId([2; 16]),
+                role,
+                sealed,
+                promised: None,
+                note: [0; NOTE_BYTES],
+            };
+            identity.may_append()
+        };
+        assert!(may(Role::Primary, None));
+        assert!(!may(Role::Primary, epoch));
+        assert!(!may(Role::Standby, None));
+    }
 
     #[test]
     fn an_identity_reads_back_as_it_was_written() {

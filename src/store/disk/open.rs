@@ -141,7 +141,7 @@ impl FoundJournals {
     ) -> Result<Self, Error> {
         let mut found = Self::read_after(root, identity, elsewhere.size)?;
         let place = || root.join(dir::JOURNAL);
-        found.judge(record, elsewhere.size)?;
+        found.judge(root, record, elsewhere.size)?;
         for head in [elsewhere, record.sealed, record.synced] {
             let said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
             if said.clone().count() > 0 && !said.into_iter().all(|agrees| agrees) {
@@ -181,10 +181,10 @@ impl FoundJournals {
     }
 
     /// Finds out whether anything that was durable is missing.
-    fn judge(&self, record: &HeadRecord, elsewhere: u64) -> Result<(), Error> {
+    fn judge(&self, root: &Path, record: &HeadRecord, elsewhere: u64) -> Result<(), Error> {
         let durable = record.synced.size.max(record.sealed.size);
         let Some(first) = self.scans.first() else {
-            return Err(Error::LostTail { expected: durable, found: elsewhere });
+            return Err(no_journal(root, durable, elsewhere));
         };
         if first.header.before.size > elsewhere {
             return Err(Error::Damaged {
@@ -197,8 +197,8 @@ impl FoundJournals {
         for (scan, durable) in self.scans.iter().zip(nexts.chain([durable])) {
             scan.judge(durable)?;
         }
-        let pairs = self.scans.iter().zip(self.scans.iter().skip(1));
-        pairs.map(|(scan, next)| scan.check_ends(next.header.before)).collect()
+        let mut pairs = self.scans.iter().zip(self.scans.iter().skip(1));
+        pairs.try_for_each(|(scan, next)| scan.check_ends(next.header.before))
     }
 
     /// The log up to the last whole group.
@@ -215,6 +215,20 @@ impl FoundJournals {
             return Err(Error::LostTail { expected: after.size, found: 0 });
         };
         Ok((last.into_journal(synced)?, self.retired, after))
+    }
+}
+
+/// The answer when there is no journal at all, though every ledger has one.
+pub(super) fn no_journal(root: &Path, durable: u64, elsewhere: u64) -> Error {
+    if durable > elsewhere {
+        return Error::LostTail { expected: durable, found: elsewhere };
+    }
+    Error::Damaged {
+        seq: None,
+        file: root.join(dir::JOURNAL),
+        detail: format!(
+            "there is no journal in it; sled and archive hold events up to {elsewhere}"
+        ),
     }
 }
 
@@ -244,7 +258,7 @@ fn open_sled(
     let needed = sealed - last;
     if wide(frames.len()) < needed {
         let found = if frames.is_empty() {
-            sled.last_block()?.map_or(0, |first| first.leaf_index() + BLOCK).min(last)
+            sled.last_block()?.map_or(0, |first| first.leaf_index().saturating_add(BLOCK)).min(last)
         } else {
             last + wide(frames.len())
         };

@@ -11,7 +11,7 @@ use super::{
         first_of,
     },
     options::GROUP_BYTES_MAX,
-    sector::{Bytes, is_zero, narrow, wide},
+    sector::{Bytes, is_zero, narrow, numbers_from, wide},
     shared::next_after,
 };
 use crate::{
@@ -31,7 +31,7 @@ use std::{
 pub(super) struct ScannedGroup {
     /// The log after it.
     pub(super) after: Head,
-    first: u64,
+    first: Seq,
     frames: Range<usize>,
 }
 
@@ -107,12 +107,14 @@ impl Scan {
     fn find_groups(&mut self) {
         while let Some((group, crc, end)) = self.group_at(self.end) {
             let (head, frames) = group;
-            let size = self.after().size;
-            if head.first != size + 1 || head.crc_before != self.crc {
+            let before = self.after().size;
+            let size = before.checked_add(u64::from(head.count));
+            let (Some(first), Some(size)) = (Seq::new(head.first), size) else { break };
+            if first.leaf_index() != before || head.crc_before != self.crc {
                 break;
             }
-            let after = Head { size: size + u64::from(head.count), root: head.root };
-            self.groups.push(ScannedGroup { after, first: head.first, frames });
+            let after = Head { size, root: head.root };
+            self.groups.push(ScannedGroup { after, first, frames });
             (self.crc, self.end) = (crc, end);
         }
         let rest = self.bytes.get(self.end..).unwrap_or_default();
@@ -231,9 +233,7 @@ impl Scan {
     /// The frames of one group.
     pub(super) fn frames_of(&self, group: &ScannedGroup) -> impl Iterator<Item = (Seq, &[u8])> {
         let bytes = self.bytes.get(group.frames.clone()).unwrap_or_default();
-        (group.first..)
-            .zip(Frames(Bytes(bytes)))
-            .filter_map(|(n, frame)| Some((Seq::new(n)?, frame)))
+        numbers_from(group.first).zip(Frames(Bytes(bytes)))
     }
 
     /// Where the bytes after the last whole group begin.

@@ -3,12 +3,15 @@
 //!
 //! Also the reading of numbers out of bytes that may be anything.
 
-use crate::ids::{Head, Root};
+use crate::ids::{Head, Root, Seq};
 
 /// What a disk writes as one.
 pub(super) const SECTOR: usize = 512;
 /// The format of every file of the store.
 pub(super) const FORMAT: u32 = 1;
+/// The highest number that any file may name: no log, and no count of anything, gets there. What
+/// is read is refused above it, so that adding to it never overflows.
+pub(super) const NUMBER_MAX: u64 = u64::MAX >> 1;
 const CRC_AT: usize = SECTOR - 4;
 
 /// What a sector turned out to be.
@@ -92,8 +95,13 @@ impl<'a> Bytes<'a> {
         self.array().map(Root)
     }
 
+    /// A number that can be counted on from: at most [`NUMBER_MAX`].
+    pub(super) fn number(&mut self) -> Option<u64> {
+        self.u64().filter(|number| *number <= NUMBER_MAX)
+    }
+
     pub(super) fn head(&mut self) -> Option<Head> {
-        Some(Head { size: self.u64()?, root: self.root()? })
+        Some(Head { size: self.number()?, root: self.root()? })
     }
 }
 
@@ -101,6 +109,12 @@ impl<'a> Bytes<'a> {
 pub(super) fn put_head(to: &mut Vec<u8>, head: Head) {
     to.extend_from_slice(&head.size.to_le_bytes());
     to.extend_from_slice(&head.root.0);
+}
+
+/// The numbers of frames from the first one on.
+pub(super) fn numbers_from(first: Seq) -> impl Iterator<Item = Seq> {
+    // A range would overflow one step before its end.
+    std::iter::successors(Some(first), |seq| seq.next())
 }
 
 /// A length in memory as the number that is written to disk.

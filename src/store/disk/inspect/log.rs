@@ -3,15 +3,13 @@
 use super::{Evidence, Inspection, LogFile, StoreFinding, kind};
 use crate::{
     ids::{Head, Seq},
-    store::{
-        Error,
-        disk::{
-            archive::Archive,
-            dir,
-            journal::DATA_AT,
-            scan::{Rest, Scan},
-            sector::{SECTOR, is_zero},
-        },
+    store::disk::{
+        archive::Archive,
+        dir,
+        journal::DATA_AT,
+        open::no_journal,
+        scan::{Rest, Scan},
+        sector::{SECTOR, is_zero},
     },
 };
 use std::{io::Read, ops::ControlFlow, path::Path};
@@ -52,7 +50,7 @@ impl Walk<'_> {
 
     fn frame(&mut self, seq: Seq, bytes: &[u8]) {
         if seq.get() >= self.next {
-            self.next = seq.get() + 1;
+            self.next = seq.next().map_or(u64::MAX, Seq::get);
             self.give(Evidence::Frame { seq, bytes });
         }
     }
@@ -121,10 +119,12 @@ impl Walk<'_> {
         }
         if inspection.journals.is_empty() && !self.stopped {
             let place = inspection.root.join(dir::JOURNAL);
-            let error = Error::LostTail { expected: durable, found: self.next - 1 };
-            let error = StoreFinding::of(kind::LOST_TAIL, &place, &error);
-            let detail = format!("there is no journal; {}", error.detail);
-            self.findings.push(StoreFinding { detail, ..error });
+            let error = no_journal(&inspection.root, durable, self.next - 1);
+            let found = StoreFinding::of(kind::JOURNAL, &place, &error);
+            let lost = found.kind == kind::LOST_TAIL;
+            let why = if lost { "there is no journal; " } else { "" };
+            let detail = format!("{why}{}", found.detail);
+            self.findings.push(StoreFinding { detail, ..found });
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     ids::Seq,
     store::{
         Error,
-        disk::{dir, shared::engine_path},
+        disk::{dir, sector::numbers_from, shared::engine_path},
         sled::{self, Sled},
     },
 };
@@ -109,8 +109,7 @@ impl Iterator for Sealed {
             let left = self.deadline.saturating_sub(self.began.elapsed());
             match self.receiver.as_ref()?.recv_timeout(left) {
                 Ok(Message::Block(first, frames)) => self.ready.extend(
-                    (first.get()..)
-                        .filter_map(Seq::new)
+                    numbers_from(first)
                         .zip(frames)
                         .map(|(seq, bytes)| Ok(SealedItem::Frame { seq, bytes })),
                 ),

@@ -102,6 +102,18 @@ fn a_cut_journal_is_a_lost_tail() {
     assert!(matches!(error, Error::LostTail { expected: 50, found: 0 }), "{error}");
 }
 
+// Everything was sealed, so nothing is lost: "ends at event 700 but held 700" told nobody what was.
+#[test]
+fn without_any_journal_that_is_what_is_said() {
+    let (dir, _) = sealed();
+    for journal in journals(dir.path()) {
+        fs::remove_file(journal).unwrap();
+    }
+    let error = refused_untouched(dir.path());
+    let Error::Damaged { detail, .. } = &error else { panic!("{error}") };
+    assert!(detail.contains("no journal"), "{error}");
+}
+
 #[test]
 fn a_journal_cut_behind_its_groups_is_made_whole_again() {
     let (dir, journal) = unsealed(50);
@@ -525,11 +537,10 @@ fn with_other_root(journal: &[u8]) -> Vec<u8> {
 }
 
 /// Puts `bytes` into a sector at `place`, whose checksum holds again.
-fn patch_sector(path: &Path, place: u64, bytes: &[u8]) {
+fn patch_sector(path: &Path, place: usize, bytes: &[u8]) {
     let file = open_file(path);
     let mut sector = [0; 512];
     file.read_exact_at(&mut sector, 0).unwrap();
-    let place = place as usize;
     sector[place..place + bytes.len()].copy_from_slice(bytes);
     let crc = crc32c::crc32c(&sector[..508]);
     sector[508..].copy_from_slice(&crc.to_le_bytes());
@@ -537,7 +548,7 @@ fn patch_sector(path: &Path, place: u64, bytes: &[u8]) {
 }
 
 /// Magic, format, ledger, nonce, size and root before it.
-const BYTES_AT: u64 = 8 + 4 + 16 + 8 + 40;
+const BYTES_AT: usize = 8 + 4 + 16 + 8 + 40;
 
 // Opening zeroes a journal as far as its header says: without a bound, until the disk is full.
 #[test]
@@ -555,4 +566,52 @@ fn a_journal_that_claims_to_be_enormous_is_damage() {
 fn no_journal_is_made_that_could_not_be_read_again() {
     let options = DiskOptions { journal_bytes: u64::MAX, ..small() };
     assert_eq!(super::super::writer::file_bytes(&options, 100), journal::FILE_BYTES_MAX);
+}
+
+// Checksums can be made to fit any number; adding to the highest ones made whoever read them panic.
+#[test]
+fn numbers_at_the_end_of_the_range_are_damage_and_no_panic() {
+    let (dir, journal) = unsealed(0);
+    let root = ledger(dir.path());
+    let head = fs::read(root.join("HEAD")).unwrap();
+    // Generation, size that was written, directory of sled.
+    for place in [12, 20, 12 + 8 + 3 * 40 + 16] {
+        patch_sector(&root.join("HEAD"), place, &u64::MAX.to_le_bytes());
+        let page = fs::read(root.join("HEAD")).unwrap();
+        open_file(&root.join("HEAD")).write_all_at(&page[..512], 4096).unwrap();
+        assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }), "{place}");
+        assert!(rebuild(&root, &small(), &mut Tree(0)).is_err(), "{place}");
+        fs::write(root.join("HEAD"), &head).unwrap();
+    }
+
+    let empty = fs::read(&journal).unwrap();
+    fs::remove_file(&journal).unwrap();
+    for before in [u64::MAX - 1, u64::MAX - 3, u64::MAX >> 1] {
+        let name = format!("{:020}.journal", before + 1);
+        let path = journal.with_file_name(name);
+        fs::write(&path, &empty).unwrap();
+        patch_sector(&path, 8 + 4 + 16 + 8, &before.to_le_bytes());
+        append_crafted(&path, before);
+        assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }), "{before}");
+        let seen = inspect::Inspection::open(&root).unwrap();
+        assert!(!seen.log(&mut |_| std::ops::ControlFlow::Continue(())).is_empty(), "{before}");
+        assert!(rebuild(&root, &small(), &mut Tree(0)).is_err(), "{before}");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+/// Puts a group of five frames that follow event `before` at the start of a journal.
+fn append_crafted(path: &Path, before: u64) {
+    let bytes = fs::read(path).unwrap();
+    let mut group = b"TLG1".to_vec();
+    group.extend_from_slice(&5_u32.to_le_bytes());
+    group.extend_from_slice(&bytes[28..36]);
+    group.extend_from_slice(&(before + 1).to_le_bytes());
+    group.extend_from_slice(&0_u64.to_le_bytes());
+    group.extend_from_slice(&20_u32.to_le_bytes());
+    group.extend_from_slice(&crc32c::crc32c(&bytes[..512]).to_le_bytes());
+    group.extend_from_slice(&[7; 32]);
+    group.extend_from_slice(&[0; 20]);
+    group.extend_from_slice(&crc32c::crc32c(&group).to_le_bytes());
+    open_file(path).write_all_at(&group, 4096).unwrap();
 }
