@@ -19,9 +19,10 @@ use crate::{
     store,
 };
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufReader, BufWriter, Read, Write},
     ops::ControlFlow,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -178,11 +179,20 @@ impl Reader {
     /// # Errors
     /// [`CopyError::Io`] if the file exists or could not be written.
     pub fn backup(&self, file: impl AsRef<Path>) -> Result<BackupInfo, CopyError> {
-        let written = |source| CopyError::Io { during: "written", source };
+        let mut out = OpenOptions::new();
+        let out = out.write(true).create_new(true).mode(0o600).open(file.as_ref());
+        let out = out.map_err(written)?;
+        self.write_backup(out, file.as_ref()).inspect_err(|_| {
+            if let Err(left) = fs::remove_file(file.as_ref()) {
+                tracing::warn!(path = %file.as_ref().display(), %left, "a part of a backup is left");
+            }
+        })
+    }
+
+    fn write_backup(&self, mut out: File, path: &Path) -> Result<BackupInfo, CopyError> {
         let checkpoint = self.checkpoint();
         let state = self.state();
         let text = checkpoint.to_text();
-        let mut out = File::create_new(file.as_ref()).map_err(written)?;
         let header = header(&text).map_err(written)?;
         out.write_all(&header).map_err(written)?;
         let mut zstd = zstd::Encoder::new(BufWriter::new(&mut out), ZSTD_LEVEL).map_err(written)?;
@@ -203,6 +213,9 @@ impl Reader {
         failure.map_or(Ok(()), Err).map_err(written)?;
         zstd.finish().and_then(|mut rest| rest.flush()).map_err(written)?;
         out.sync_all().map_err(written)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(written)?;
+        parent.sync_all().map_err(written)?;
         Ok(BackupInfo { checkpoint, bytes })
     }
 }
@@ -354,6 +367,10 @@ impl Frames {
             }
         }
     }
+}
+
+fn written(source: io::Error) -> CopyError {
+    CopyError::Io { during: "written", source }
 }
 
 fn read(source: io::Error) -> CopyError {

@@ -55,7 +55,9 @@ impl Follow {
     /// or halted, so that nothing more will come.
     ///
     /// # Errors
-    /// As [`Reader::entry`]. The same event is tried again by the next call.
+    /// As [`Reader::entry`]. The same event is tried again by the next call. A follower that still
+    /// has events to read when the ledger is closed is told so, by [`ReadError::Store`]: with its
+    /// [`resume_token`](Self::resume_token) it can go on when the ledger is open again.
     ///
     /// # Cancel safety
     /// Cancel safe: an event that was not returned is returned by the next call.
@@ -64,10 +66,12 @@ impl Follow {
     /// Reads 256 KiB ahead, on the calling thread: about 1 ms once in some hundred events.
     pub async fn next(&mut self) -> Result<Option<Followed>, ReadError> {
         loop {
+            // Asked before the look, or what comes between the look and the end would be missed.
+            let ended = self.progress.borrow().ended;
             if let Some(given) = self.next_ready()? {
                 return Ok(Some(given));
             }
-            if self.progress.borrow().ended || self.progress.changed().await.is_err() {
+            if ended || self.progress.changed().await.is_err() {
                 return Ok(None);
             }
         }
@@ -78,14 +82,13 @@ impl Follow {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn next_ready(&mut self) -> Result<Option<Followed>, ReadError> {
-        if let Some(entry) = self.ahead.pop_front() {
-            return Ok(Some(Followed::Event(Box::new(entry))));
+        if let Some(given) = self.pop_ahead() {
+            return Ok(Some(given));
         }
         let head = self.progress.borrow_and_update().synced;
         if self.next.get() <= head.size {
             self.read_ahead(head)?;
-            let first = self.ahead.pop_front();
-            return Ok(first.map(|entry| Followed::Event(Box::new(entry))));
+            return Ok(self.pop_ahead());
         }
         if self.caught_up {
             return Ok(None);
@@ -104,18 +107,22 @@ impl Follow {
         Ok(Head { size, root: self.reader.root_at(size)? })
     }
 
+    /// Redactions count when an event is given, not when it was read.
+    fn pop_ahead(&mut self) -> Option<Followed> {
+        let mut entry = self.ahead.pop_front()?;
+        entry.erase(self.reader.shared().redacted(entry.event.seq));
+        Some(Followed::Event(Box::new(entry)))
+    }
+
     fn read_ahead(&mut self, head: Head) -> Result<(), ReadError> {
         let frames = self.reader.shared().log.read(self.next, READ_AHEAD_BYTES)?;
-        let state = self.reader.state();
         let mut next = self.next;
         let mut read = VecDeque::with_capacity(frames.len());
         for frame in &frames {
             if next.get() > head.size {
                 break;
             }
-            let mut entry = decode(next, frame)?;
-            entry.erase(state.redacted(next));
-            read.push_back(entry);
+            read.push_back(decode(next, frame)?);
             next = next.next().unwrap_or(next);
         }
         if read.is_empty() {

@@ -31,12 +31,12 @@ use self::{
     writer::{Request, WriterThread},
 };
 use crate::{
-    event::PartSet,
+    event::{Origin, PartSet},
     ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
     state::command::{Command, Proposal},
     store::{
         self, FrameLog, MemStore, SnapshotStore,
-        disk::{DiskOptions, DiskStore, Role},
+        disk::{DiskOptions, DiskStore, GROUP_BYTES_MAX, Role},
     },
 };
 use std::{
@@ -125,8 +125,29 @@ impl Ledger {
     /// # Cost
     /// A snapshot, and the events since it.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let span = tracing::info_span!("ledger.open", path = %path.as_ref().display());
+        let _entered = span.enter();
         let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
-        Self::over_disk(store, options)
+        let note = OriginNote::of_note(&store.identity().note);
+        let ledger = Self::over_disk(store, options)?;
+        if let Some(OriginNote::Forked(origin) | OriginNote::RestoredFrom(origin)) = note {
+            ledger.check_whole_copy(origin)?;
+        }
+        Ok(ledger)
+    }
+
+    /// A copy whose making was cut short is not a ledger, however sound what is there may be.
+    fn check_whole_copy(&self, origin: Origin) -> Result<(), OpenError> {
+        let (reader, expected) = (self.reader(), origin.at.map_or(0, Seq::get));
+        let found = reader.head().size;
+        if found < expected {
+            return Err(OpenError::LostTail { expected, found });
+        }
+        let root = reader.root_at(expected)?;
+        if root != origin.root {
+            return Err(OpenError::Tampered { at: expected, expected: origin.root, found: root });
+        }
+        Ok(())
     }
 
     /// Opens the ledger in `path`, or creates it if there is none.
@@ -157,6 +178,7 @@ impl Ledger {
             ledger: LedgerId(options.entropy.bytes16()),
             node: NodeId(options.entropy.bytes16()),
             origin: None,
+            primary: true,
         };
         let store = Arc::new(store);
         Self::start(store.clone(), store, &identity, options)
@@ -166,10 +188,17 @@ impl Ledger {
         log: Arc<dyn FrameLog>,
         snapshots: Arc<dyn SnapshotStore>,
         identity: &Identity,
-        options: Options,
+        mut options: Options,
     ) -> Result<Self, OpenError> {
+        // A batch may join a group that is nearly full: together they must fit the store.
+        let room = GROUP_BYTES_MAX - options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
+        options.group_bytes_max = options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
+        options.batch_bytes_max = options.batch_bytes_max.min(room);
         let (core, shared) = open::load(log, snapshots, identity, &options)?;
         let incarnation = core.incarnation();
+        if !identity.primary {
+            return Ok(Self::of(shared, identity.ledger, options, incarnation, None));
+        }
         let (queue, requests) = sync_channel(options.queue_requests_max);
         let writer = WriterThread::new(core, Arc::clone(&shared), options.clone());
         let thread = std::thread::Builder::new()
@@ -224,6 +253,7 @@ impl Ledger {
             ledger: kept.ledger,
             node: kept.node,
             origin: OriginNote::of_note(&kept.note),
+            primary: kept.role == Role::Primary && kept.sealed.is_none(),
         };
         let snapshots = Arc::new(store.snapshots());
         Self::start(Arc::new(store), snapshots, &identity, options)
@@ -258,7 +288,7 @@ impl Ledger {
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
         self.send(Request::Append { batch, reply })?;
-        name_unknown(answer.await.map_err(|_| AppendError::Halted)?, key)
+        answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
     /// [`append`](Self::append) for callers outside of async code.
@@ -276,7 +306,7 @@ impl Ledger {
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
         self.send(Request::Append { batch, reply })?;
-        name_unknown(answer.blocking_recv().map_err(|_| AppendError::Halted)?, key)
+        answer.blocking_recv().unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
     /// Writes frames of another ledger behind the last event, byte for byte.
@@ -298,8 +328,8 @@ impl Ledger {
         expect: Option<Head>,
     ) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Ingest { frames, expect, reply })?;
-        answer.blocking_recv().map_err(|_| AppendError::Halted)?
+        self.send_waiting(Request::Ingest { frames, expect, reply })?;
+        answer.blocking_recv().unwrap_or(Err(AppendError::OutcomeUnknown { key: None }))
     }
 
     /// Erases texts of event `seq` from every view, for ever. Their bytes stay in the files until
@@ -335,8 +365,8 @@ impl Ledger {
     /// O(bytes of the ledger).
     pub fn purge_blocking(&self) -> Result<(), store::Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
-        answer.blocking_recv().map_err(|_| store::Error::Halted)?
+        self.send_waiting(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
+        answer.blocking_recv().unwrap_or(Err(store::Error::Halted))
     }
 
     /// Makes every acknowledged event durable, whatever [`Durability`] is set.
@@ -348,8 +378,8 @@ impl Ledger {
     /// Inside an async runtime, whose thread it would block.
     pub fn sync_blocking(&self) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Sync { reply })?;
-        answer.blocking_recv().map_err(|_| AppendError::Halted)?
+        self.send_waiting(Request::Sync { reply })?;
+        answer.blocking_recv().unwrap_or(Err(AppendError::Halted))
     }
 
     /// Saves a snapshot now and moves everything durable into the sealed store.
@@ -357,8 +387,9 @@ impl Ledger {
     /// # Errors
     /// [`store::Error`]; appends go on.
     pub fn checkpoint_store(&self) -> Result<(), store::Error> {
-        self.inner.reader.shared().snapshot_now()?;
-        self.inner.reader.shared().log.checkpoint()
+        let shared = self.inner.reader.shared();
+        shared.take_snapshot(&shared.hold_snapshots())?;
+        shared.log.checkpoint()
     }
 
     /// Reads of this ledger. Cheap.
@@ -395,24 +426,35 @@ impl Ledger {
     /// Inside an async runtime, whose thread it would block.
     pub fn close_blocking(&self) -> Result<(), store::Error> {
         let (reply, answer) = oneshot::channel();
-        let Ok(()) = self.send(Request::Close { reply }) else { return Ok(()) };
-        let closed = answer.blocking_recv().unwrap_or(Ok(()));
+        if self.send_waiting(Request::Close { reply }).is_err() {
+            self.inner.stop(); // it was closed before
+            return Ok(());
+        }
+        let closed = answer.blocking_recv().unwrap_or(Err(store::Error::Halted));
         self.inner.stop();
         closed
     }
 
+    /// Hands an append to the writer, or says at once that too many wait.
     fn send(&self, request: Request) -> Result<(), AppendError> {
-        if self.inner.reader.shared().is_halted() && !matches!(request, Request::Close { .. }) {
+        if self.inner.reader.shared().is_halted() {
             return Err(AppendError::Halted);
         }
-        let queue = self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = queue.as_ref() else { return Err(AppendError::NotPrimary) };
-        queue.try_send(request).map_err(|refused| match refused {
-            TrySendError::Full(_) => {
-                AppendError::Busy { max: self.inner.options.queue_requests_max }
-            }
+        let max = self.inner.options.queue_requests_max;
+        self.queue()?.try_send(request).map_err(|refused| match refused {
+            TrySendError::Full(_) => AppendError::Busy { max },
             TrySendError::Disconnected(_) => AppendError::Halted,
         })
+    }
+
+    /// Hands what is no append to the writer, behind all that waits.
+    fn send_waiting(&self, request: Request) -> Result<(), AppendError> {
+        self.queue()?.send(request).map_err(|_| AppendError::Halted)
+    }
+
+    fn queue(&self) -> Result<SyncSender<Request>, AppendError> {
+        let queue = self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.clone().ok_or(AppendError::NotPrimary)
     }
 }
 
@@ -421,12 +463,13 @@ fn store_options(options: &Options) -> DiskOptions {
     DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() }
 }
 
+/// The writer died with the request in its hands.
+const UNKNOWN: Result<Vec<Receipt>, AppendError> = Err(AppendError::OutcomeUnknown { key: None });
+
 /// An unknown outcome names the key with which the append can be repeated.
-fn name_unknown<T>(answer: Result<T, AppendError>, key: Option<Key>) -> Result<T, AppendError> {
-    answer.map_err(|error| {
-        let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
-        if unknown { AppendError::OutcomeUnknown { key } } else { error }
-    })
+fn name_key(error: AppendError, key: Option<Key>) -> AppendError {
+    let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
+    if unknown { AppendError::OutcomeUnknown { key } } else { error }
 }
 
 impl Inner {

@@ -14,13 +14,13 @@ use super::{
 use crate::{
     codec,
     event::Began,
-    ids::{Head, LedgerId, NodeId, Seq},
+    ids::{Head, LedgerId, NodeId, Root, Seq},
     proof::Tree,
     snapshot,
     state::LedgerState,
     store::{FrameLog, Mark, SnapshotStore},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Bytes that are read at once while replaying.
 const REPLAY_BYTES: usize = 4 << 20;
@@ -31,6 +31,8 @@ pub(super) struct Identity {
     pub(super) ledger: LedgerId,
     pub(super) node: NodeId,
     pub(super) origin: Option<OriginNote>,
+    /// Whether this copy may append.
+    pub(super) primary: bool,
 }
 
 /// Replays a log and makes it ready for appends.
@@ -43,8 +45,11 @@ pub(super) fn load(
     let sealed = log.sealed();
     let tree = Tree::restore(sealed.size, &LogHashes(&*log))?;
     check_root(sealed, tree.head())?;
-    let Loaded { mut state, snapshot_at } = newest_snapshot(&*log, &*snapshots)?;
-    let (tree, marks) = replay(&*log, tree, &mut state)?;
+    let saved = snapshots.list()?;
+    let tail = hash_tail(&*log, tree, &saved)?;
+    let (mut state, snapshot_at) = newest_snapshot(&*log, &*snapshots, &saved, &tail)?;
+    fold_rest(&*log, &mut state)?;
+    let Tail { tree, marks, .. } = tail;
     log.resume(marks)?;
 
     let number_floor = log.reserved();
@@ -67,69 +72,83 @@ fn check_root(expected: Head, found: Head) -> Result<(), OpenError> {
     Err(OpenError::Tampered { at: expected.size, expected: expected.root, found: found.root })
 }
 
-struct Loaded {
-    state: LedgerState,
-    snapshot_at: u64,
+/// What is not sealed yet, hashed.
+struct Tail {
+    tree: Tree,
+    marks: Vec<Mark>,
+    /// The roots where snapshots were taken.
+    roots: BTreeMap<u64, Root>,
 }
 
-/// The newest snapshot that is of this history; none is as good, only slower.
-fn newest_snapshot(log: &dyn FrameLog, snapshots: &dyn SnapshotStore) -> Result<Loaded, OpenError> {
-    let written = log.written();
-    for at in snapshots.list()?.into_iter().rev() {
-        let loaded = snapshots
-            .load(at)
-            .map_err(|e| e.to_string())
-            .and_then(|bytes| snapshot::decode(&bytes).map_err(|e| e.to_string()));
-        match loaded {
+/// Hashes what the sealed store does not hold, and holds it against the head.
+fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, OpenError> {
+    let (mut marks, mut roots) = (Vec::new(), BTreeMap::new());
+    for_each_frame(log, tree.size(), |seq, frame| {
+        let damaged = |e: codec::DecodeError| ReadError::Damaged { seq, detail: e.to_string() };
+        let completed = tree.push(codec::leaf(frame).map_err(damaged)?).into_iter();
+        marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
+        if saved.contains(&seq) {
+            roots.insert(tree.size(), tree.root());
+        }
+        Ok(())
+    })?;
+    check_root(log.written(), tree.head())?;
+    Ok(Tail { tree, marks, roots })
+}
+
+/// The newest snapshot that is of this history, and how many events it holds; none is as good,
+/// only slower.
+fn newest_snapshot(
+    log: &dyn FrameLog,
+    snapshots: &dyn SnapshotStore,
+    saved: &[Seq],
+    tail: &Tail,
+) -> Result<(LedgerState, u64), OpenError> {
+    for at in saved.iter().rev().filter(|at| at.get() <= tail.tree.size()) {
+        let root = match tail.roots.get(&at.get()) {
+            Some(root) => *root,
+            None => crate::proof::root_at(at.get(), &LogHashes(log))?,
+        };
+        let expected = Head { size: at.get(), root };
+        let loaded = snapshots.load(*at).map_err(|e| e.to_string());
+        match loaded.and_then(|bytes| snapshot::decode(&bytes).map_err(|e| e.to_string())) {
+            Ok((state, head)) if head == expected => return Ok((state, head.size)),
+            Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
             Err(error) => tracing::warn!(%at, error, "snapshot is unusable: skipped"),
-            Ok((_, head)) if head.seq() != Some(at) || head.size > written.size => {
-                tracing::warn!(%at, "snapshot is of another history: skipped");
-            }
-            Ok((state, head)) => {
-                // Its root is held against the tree only if the tree can tell; the fold of the
-                // events after it, and `verify`, hold it against the events themselves.
-                match crate::proof::root_at(head.size, &LogHashes(log)) {
-                    Ok(root) if root == head.root => {
-                        return Ok(Loaded { state, snapshot_at: head.size });
-                    }
-                    _ => tracing::warn!(%at, "snapshot is of another history: skipped"),
-                }
-            }
         }
     }
-    Ok(Loaded { state: LedgerState::default(), snapshot_at: 0 })
+    Ok((LedgerState::default(), 0))
 }
 
-/// Folds what the snapshot does not hold, hashes what the sealed store does not hold.
-fn replay(
+/// Folds what the snapshot does not hold.
+fn fold_rest(log: &dyn FrameLog, state: &mut LedgerState) -> Result<(), OpenError> {
+    for_each_frame(log, state.size(), |seq, frame| {
+        state.apply(&decode(seq, frame)?);
+        Ok(())
+    })
+}
+
+/// Visits every frame behind the first `size`.
+fn for_each_frame(
     log: &dyn FrameLog,
-    mut tree: Tree,
-    state: &mut LedgerState,
-) -> Result<(Tree, Vec<Mark>), OpenError> {
-    let written = log.written();
-    let mut marks = Vec::new();
-    let mut next = tree.size().min(state.size()) + 1;
-    while let Some(from) = Seq::new(next).filter(|seq| seq.get() <= written.size) {
+    size: u64,
+    mut visit: impl FnMut(Seq, &[u8]) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let written = log.written().size;
+    let mut next = Seq::new(size.saturating_add(1));
+    while let Some(from) = next.filter(|seq| seq.get() <= written) {
         let frames = log.read(from, REPLAY_BYTES)?;
         if frames.is_empty() {
-            return Err(OpenError::LostTail { expected: written.size, found: next - 1 });
+            let found = from.leaf_index();
+            return Err(OpenError::LostTail { expected: written, found });
         }
         for frame in &frames {
-            let Some(seq) = Seq::new(next).filter(|seq| seq.get() <= written.size) else { break };
-            if next > tree.size() {
-                let leaf = codec::leaf(frame)
-                    .map_err(|e| ReadError::Damaged { seq, detail: e.to_string() })?;
-                let completed = tree.push(leaf).into_iter();
-                marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
-            }
-            if next > state.size() {
-                state.apply(&decode(seq, frame)?);
-            }
-            next += 1;
+            let Some(seq) = next.filter(|seq| seq.get() <= written) else { break };
+            visit(seq, frame)?;
+            next = seq.next();
         }
     }
-    check_root(written, tree.head())?;
-    Ok((tree, marks))
+    Ok(())
 }
 
 /// Why this writer begins.

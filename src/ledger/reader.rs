@@ -76,8 +76,7 @@ impl Reader {
 
     /// A way to read single events that lie near each other without reading a block twice.
     pub fn cursor(&self) -> Cursor<'_> {
-        let state = self.state();
-        Cursor { reader: self, state, first: 0, frames: Vec::new(), block: None }
+        Cursor { reader: self, first: 0, frames: Vec::new(), block: None }
     }
 
     /// Visits the events `from` to `to`, both included, in order. O(bytes).
@@ -208,10 +207,8 @@ impl Reader {
 
     /// The head as a checkpoint in C2SP form.
     pub fn checkpoint(&self) -> Checkpoint {
-        {
-            let Head { size, root } = self.head();
-            Checkpoint { ledger: self.ledger, size, root }
-        }
+        let Head { size, root } = self.head();
+        Checkpoint { ledger: self.ledger, size, root }
     }
 
     fn check_size(&self, size: u64) -> Result<(), ReadError> {
@@ -231,7 +228,6 @@ impl Reader {
 #[derive(Debug)]
 pub struct Cursor<'a> {
     reader: &'a Reader,
-    state: LedgerState,
     first: u64,
     frames: Vec<Vec<u8>>,
     /// The block that the last read was in.
@@ -244,6 +240,8 @@ impl Cursor<'_> {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn entry(&mut self, seq: Seq) -> Result<Entry, ReadError> {
+        // The store holds events that are written and not yet acknowledged: they do not exist.
+        self.reader.check_size(seq.get())?;
         if self.cached(seq).is_none() {
             self.load(seq)?;
         }
@@ -251,7 +249,7 @@ impl Cursor<'_> {
             return Err(ReadError::NoSuchEvent { seq, head: self.reader.head() });
         };
         let mut entry = decode(seq, frame)?;
-        entry.erase(self.state.redacted(seq));
+        entry.erase(self.reader.shared.redacted(seq));
         Ok(entry)
     }
 
@@ -264,7 +262,6 @@ impl Cursor<'_> {
     /// an interleaved thread then reads no block for one event, a walk over neighbours one for
     /// sixteen.
     fn load(&mut self, seq: Seq) -> Result<(), ReadError> {
-        self.reader.check_size(seq.get())?;
         let log = &self.reader.shared.log;
         let block = seq.leaf_index() / BLOCK_FRAMES;
         if self.block == Some(block) {
@@ -295,7 +292,7 @@ impl HashSource for LogHashes<'_> {
         let mut hashes = Vec::new();
         let mut next = first;
         while u64::try_from(hashes.len()).unwrap_or(u64::MAX) < count {
-            let frames = self.0.read(next, SCAN_BYTES)?;
+            let frames = self.0.read(next, BLOCK_BYTES)?;
             if frames.is_empty() {
                 let detail = "the store does not hold it".to_owned();
                 return Err(ReadError::Damaged { seq: next, detail });

@@ -63,6 +63,7 @@ impl Ledger {
             ledger: identity.map_or(LedgerId([0; 16]), |identity| identity.ledger),
             node: identity.map_or(NodeId([0; 16]), |identity| identity.node),
             origin: None,
+            primary: false,
         };
         let store = Arc::new(store);
         let (core, shared) = open::load(store.clone(), store, &identity, &options)?;

@@ -6,7 +6,7 @@
 use super::ReadError;
 use crate::{
     codec,
-    event::Entry,
+    event::{Entry, PartSet},
     ids::{Head, Seq},
     proof::Tree,
     snapshot,
@@ -15,7 +15,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
 use tokio::sync::watch;
@@ -49,6 +49,7 @@ pub(super) struct Shared {
     progress: watch::Sender<Progress>,
     snapshots_kept: usize,
     snapshot_job: Mutex<SnapshotJob>,
+    saving: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -73,6 +74,7 @@ impl Shared {
             snapshots,
             snapshots_kept,
             snapshot_job: Mutex::new(SnapshotJob { last: last_snapshot, running: None }),
+            saving: Mutex::new(()),
         }
     }
 
@@ -122,6 +124,11 @@ impl Shared {
         }
     }
 
+    /// The texts of this event that no view shows.
+    pub(super) fn redacted(&self, seq: Seq) -> PartSet {
+        self.published.load().state.redacted(seq)
+    }
+
     /// Starts a snapshot beside the writer if enough has happened since the last.
     fn snapshot_if_due(self: &Arc<Self>) {
         let mut job = self.snapshot_job.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,55 +137,68 @@ impl Shared {
         }
         let published = self.published();
         let (size, tasks) = (published.tree.size(), published.state.tasks_len());
-        if !snapshot::due(size.saturating_sub(job.last), tasks) || self.log.synced().size < size {
+        if !snapshot::due(size.saturating_sub(job.last), tasks) {
             return;
         }
+        drop(published);
         job.last = size;
         let shared = Arc::clone(self);
         let take = move || {
-            if let Err(error) = shared.take_snapshot(&published) {
+            if let Err(error) = shared.take_snapshot(&shared.hold_snapshots()) {
                 tracing::warn!(%error, "no snapshot could be taken: opening will take longer");
             }
         };
-        job.running =
-            std::thread::Builder::new().name("taskledger-snapshot".into()).spawn(take).ok();
+        let thread = std::thread::Builder::new().name("taskledger-snapshot".into());
+        job.running = thread.spawn(take).ok();
     }
 
     pub(super) fn join_snapshot(&self) {
-        let mut job = self.snapshot_job.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = job.running.take() {
+        let running = {
+            let mut job = self.snapshot_job.lock().unwrap_or_else(PoisonError::into_inner);
+            job.running.take()
+        };
+        if let Some(running) = running {
             let _ = running.join();
         }
     }
 
-    /// Saves the published state now, unless a snapshot of it is there already.
-    pub(super) fn snapshot_now(&self) -> Result<(), store::Error> {
-        self.join_snapshot();
-        let published = self.published();
-        match Seq::last_of(published.tree.size()) {
-            Some(at) if !self.snapshots.list()?.contains(&at) => self.take_snapshot(&published),
-            _ => Ok(()),
-        }
+    /// Keeps everybody else from saving a snapshot. A state that was captured before a purge must
+    /// not be saved after it, so capturing and saving are one step under this.
+    pub(super) fn hold_snapshots(&self) -> MutexGuard<'_, ()> {
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes every snapshot, which may hold erased texts, and takes a new one.
-    pub(super) fn replace_snapshots(&self) -> Result<(), store::Error> {
-        self.join_snapshot();
+    pub(super) fn replace_snapshots(&self, held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
         for at in self.snapshots.list()? {
             self.snapshots.remove(at)?;
         }
-        self.take_snapshot(&self.published())
+        self.take_snapshot(held)
     }
 
-    fn take_snapshot(&self, published: &Published) -> Result<(), store::Error> {
+    /// Saves the published state, unless it is saved already or could still be lost.
+    pub(super) fn take_snapshot(&self, _held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
+        let published = self.published();
         let head = published.head();
         let Some(at) = head.seq() else { return Ok(()) };
+        if self.log.synced().size < head.size || self.snapshots.list()?.contains(&at) {
+            return Ok(());
+        }
+        let span = tracing::info_span!("snapshot.take", seq_last = at.get());
+        let _entered = span.enter();
         let bytes = snapshot::encode(&published.state, head);
         self.snapshots.save(at, &bytes)?;
-        tracing::info!(seq_last = at.get(), bytes = bytes.len(), "snapshot taken");
-        let saved = self.snapshots.list()?;
-        let surplus = saved.len().saturating_sub(self.snapshots_kept.max(1));
-        saved.into_iter().take(surplus).try_for_each(|old| self.snapshots.remove(old))
+        tracing::info!(bytes = bytes.len(), "snapshot taken");
+        self.remove_surplus_snapshots(at)
+    }
+
+    /// Keeps the newest ones. One beyond the log is of events that were lost, and never counts.
+    fn remove_surplus_snapshots(&self, newest: Seq) -> Result<(), store::Error> {
+        let (sound, beyond): (Vec<_>, Vec<_>) =
+            self.snapshots.list()?.into_iter().partition(|at| *at <= newest);
+        let surplus = sound.len().saturating_sub(self.snapshots_kept.max(1));
+        let removed = sound.into_iter().take(surplus).chain(beyond);
+        removed.into_iter().try_for_each(|at| self.snapshots.remove(at))
     }
 }
 

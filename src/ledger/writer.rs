@@ -106,6 +106,7 @@ impl WriterThread {
             }
             Request::Close { reply } => {
                 let _ = reply.send(self.close());
+                refuse_waiting(queue);
                 return ControlFlow::Break(());
             }
         }
@@ -185,6 +186,9 @@ impl WriterThread {
         if staging.is_empty() {
             return Ok(());
         }
+        let (events, bytes) = (staging.events(), staging.bytes());
+        let span = tracing::debug_span!("ledger.commit", events, bytes);
+        let _entered = span.enter();
         self.write(&staging)?;
         match self.options.durability {
             Durability::Synced => self.sync_log()?,
@@ -229,6 +233,10 @@ impl WriterThread {
     fn ingest(&mut self, frames: &[Vec<u8>], expect: Option<Head>) -> Result<Head, AppendError> {
         if self.halted {
             return Err(AppendError::Halted);
+        }
+        let (len, max) = (frames.iter().map(Vec::len).sum::<usize>(), self.options.batch_bytes_max);
+        if len > max {
+            return Err(AppendError::TooLarge { what: "frames, in bytes,", len, max });
         }
         let mut staging = self.core.stage();
         Core::add_frames(&mut staging, frames)?;
@@ -287,11 +295,12 @@ impl WriterThread {
         let state = self.core.state().clone();
         let Some(upto) = Seq::last_of(state.size()) else { return Ok(()) };
         self.shared.log.sync()?;
+        let held = self.shared.hold_snapshots();
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);
             if parts.is_empty() { None } else { codec::erase(frame, parts).ok() }
         })?;
-        self.shared.replace_snapshots()
+        self.shared.replace_snapshots(&held)
     }
 
     fn halt(&mut self, error: &store::Error) -> AppendError {
@@ -301,18 +310,42 @@ impl WriterThread {
         AppendError::OutcomeUnknown { key: None }
     }
 
+    /// Makes durable what is written, tells followers, and lets go. The order matters: a follower
+    /// that is told of the end has been told of every event before it.
     fn close(&mut self) -> Result<(), store::Error> {
+        let synced = if self.halted { Ok(()) } else { self.sync_and_settle() };
+        self.shared.announce_synced();
         self.shared.set_halted();
+        self.shared.join_snapshot();
+        synced.and(self.shared.log.close())
+    }
+
+    fn sync_and_settle(&mut self) -> Result<(), store::Error> {
+        self.shared.log.sync()?;
         let next = self.core.state().next_number();
-        if !self.halted && self.shared.log.reserved() > next {
+        if self.shared.log.reserved() > next {
             // Everything is synced at a clean end, so no reserved number can have been lost.
-            self.shared.log.sync()?;
             self.shared.log.reserve(next)?;
         }
-        self.shared.join_snapshot();
-        let closed = self.shared.log.close();
-        self.shared.announce_synced();
-        closed
+        Ok(())
+    }
+}
+
+impl Drop for WriterThread {
+    /// Also after a panic: whoever waits is told that nothing more comes, and the lock is given
+    /// back.
+    fn drop(&mut self) {
+        self.shared.set_halted();
+        let _ = self.shared.log.close();
+    }
+}
+
+/// Appends that came too late: nothing of them was written.
+fn refuse_waiting(queue: &Receiver<Request>) {
+    while let Ok(request) = queue.try_recv() {
+        if let Request::Append { reply, .. } = request {
+            let _ = reply.send(Err(AppendError::Halted));
+        }
     }
 }
 

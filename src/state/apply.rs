@@ -6,9 +6,7 @@
 //! about a task that the state does not hold moves the head and nothing else.
 
 use super::{
-    LedgerState, RunningName, Task, Text, Thread, number_of,
-    roster::{Run, Slot},
-    trimmed,
+    LedgerState, RunningName, Task, Text, Thread, index::Slot, number_of, roster::Run, trimmed,
 };
 use crate::{
     event::{

@@ -6,7 +6,7 @@
 use super::{
     Counts, DecodeError, LedgerState, Redaction, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread,
     bytes::{Reader, Words, Writer},
-    roster::KEYS_MAX,
+    keys::KEYS_MAX,
 };
 use crate::{
     event::{Host, Parent, PartSet, TaskRecord, TaskStatus},
@@ -48,9 +48,8 @@ impl LedgerState {
             to.tag(parts.bits());
             to.option(task.as_ref(), |to, task| to.text(task.as_str()));
         }
-        let keys = self.keys.iter();
-        to.count(keys.len());
-        for (key, seq) in keys {
+        to.count(self.keys.len());
+        for (key, seq) in self.keys.iter() {
             to.raw(&key.0);
             to.seq(seq);
         }

@@ -11,6 +11,8 @@ mod bytes;
 pub mod command;
 mod decide;
 mod encode;
+mod index;
+mod keys;
 mod number;
 mod rejection;
 mod roster;
@@ -24,6 +26,7 @@ pub use decide::{
     same_command,
 };
 pub use encode::FOLD_VERSION;
+pub use keys::KEYS_MAX;
 pub use number::{NUMBER_END, number_of};
 pub use rejection::Rejection;
 pub use task::{Counts, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread};
@@ -34,10 +37,9 @@ use crate::{
     time::Millis,
 };
 use imbl::{OrdMap, OrdSet, Vector};
-use roster::{Children, Keys, Roster, Run};
+use keys::Keys;
+use roster::{Children, Roster, Run};
 use std::{collections::BTreeSet, fmt, sync::Arc};
-
-pub use roster::KEYS_MAX;
 
 /// What the log says, up to some event.
 ///

@@ -4,16 +4,10 @@
 //! up to 32 entries. So the indexes hold plain numbers: to copy those is to move memory, while a
 //! pointer costs a reference count in memory that is far away.
 
-use crate::ids::{Key, RunId, Seq, TaskId};
-use imbl::{GenericHashMap, HashMap, OrdMap, OrdSet, Vector, shared_ptr::DefaultSharedPtr};
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, BuildHasherDefault, Hasher},
-    sync::Arc,
-};
-
-/// How many idempotency keys are remembered; the oldest are forgotten first.
-pub const KEYS_MAX: usize = 65_536;
+use super::index::{Index, Slot};
+use crate::ids::{RunId, TaskId};
+use imbl::{OrdMap, OrdSet, Vector};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
 
 /// Something that is found by its id.
 pub(super) trait Row: Clone {
@@ -26,17 +20,14 @@ pub(super) trait Row: Clone {
 #[derive(Clone)]
 pub(super) struct Roster<V> {
     rows: Vector<Arc<V>>,
-    /// The hash of an id, or the first free number after it, and the place of its row. Only ever
-    /// looked up: an unordered iteration could reach a result.
-    places: GenericHashMap<u64, usize, BuildHasherDefault<Hashed>, DefaultSharedPtr>,
+    index: Index,
     /// Ids are hostile text: nobody may know which of them share a hash.
     hasher: RandomState,
 }
 
 impl<V> Default for Roster<V> {
     fn default() -> Self {
-        let (rows, places) = (Vector::new(), GenericHashMap::default());
-        Self { rows, places, hasher: RandomState::new() }
+        Self { rows: Vector::new(), index: Index::default(), hasher: RandomState::new() }
     }
 }
 
@@ -61,17 +52,10 @@ impl<V: Row> Roster<V> {
         self.probe(id).ok().map(|(place, _)| place)
     }
 
-    /// The place of an id and its row, or the slot in `places` that is free for it. Rows are never removed, so
-    /// the first free slot ends the search.
+    /// The place of an id and its row, or where they go if it is not there.
     pub(super) fn probe(&self, id: &str) -> Result<(usize, &Arc<V>), Slot> {
-        let mut slot = self.hasher.hash_one(id);
-        while let Some(place) = self.places.get(&slot) {
-            if let Some(row) = self.rows.get(*place).filter(|row| row.id() == id) {
-                return Ok((*place, row));
-            }
-            slot = slot.wrapping_add(1);
-        }
-        Err(Slot(slot))
+        let row = |place| self.rows.get(place).filter(|row| row.id() == id);
+        self.index.find(self.hasher.hash_one(id), row)
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Arc<V>> {
@@ -88,10 +72,12 @@ impl<V: Row> Roster<V> {
     }
 
     /// Adds a row whose id was just found to be free, and tells its place.
-    pub(super) fn push(&mut self, Slot(slot): Slot, row: Arc<V>) -> usize {
+    pub(super) fn push(&mut self, slot: Slot, row: Arc<V>) -> usize {
         let place = self.rows.len();
-        self.places.insert(slot, place);
         self.rows.push_back(row);
+        let Self { rows, index, hasher } = self;
+        let hash_of = |place| rows.get(place).map_or(0, |row| hasher.hash_one(row.id()));
+        index.push(slot, place, hash_of);
         place
     }
 
@@ -101,30 +87,6 @@ impl<V: Row> Roster<V> {
             Ok((place, _)) => place,
             Err(slot) => self.push(slot, Arc::new(make())),
         }
-    }
-}
-
-/// Where in a roster an id is to go. Stale as soon as another is added.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slot(u64);
-
-/// Hands a number through: it is a hash already.
-#[derive(Default)]
-pub(super) struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }
 
@@ -183,35 +145,5 @@ impl Children {
         }
         let children = self.absent.remove(parent).unwrap_or_default();
         self.links.extend(children.iter().map(|child| (place, *child)));
-    }
-}
-
-/// The last [`KEYS_MAX`] idempotency keys and the events that had them.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Keys {
-    order: Vector<(Key, Seq)>,
-    seqs: HashMap<Key, Seq>,
-}
-
-impl Keys {
-    pub(super) fn get(&self, key: &Key) -> Option<Seq> {
-        self.seqs.get(key).copied()
-    }
-
-    /// Oldest first.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (Key, Seq)> {
-        self.order.iter().copied()
-    }
-
-    /// Remembers one more, and forgets the oldest if there are too many.
-    pub(super) fn push(&mut self, key: Key, seq: Seq) {
-        self.seqs.insert(key, seq);
-        self.order.push_back((key, seq));
-        if self.order.len() > KEYS_MAX
-            && let Some((oldest, seq)) = self.order.pop_front()
-            && self.seqs.get(&oldest) == Some(&seq)
-        {
-            self.seqs.remove(&oldest);
-        }
     }
 }

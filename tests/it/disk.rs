@@ -6,7 +6,7 @@ use taskledger::{
     Ledger, Options,
     event::{Action, Began, Outcome, PartKind, PartSet},
     ids::Seq,
-    ledger::{CopyError, OpenError, verify_backup},
+    ledger::{AppendError, CopyError, OpenError, verify_backup},
     store::disk::DiskOptions,
     time::OsEntropy,
 };
@@ -204,4 +204,90 @@ fn after_a_purge_no_file_of_the_ledger_holds_the_text() {
     assert_eq!(ledger.reader().root_at(before.size).unwrap(), before.root);
     let report = taskledger::audit::verify_reader(&ledger.reader());
     assert_eq!(report.findings, []);
+}
+
+/// A restore that was killed half way once opened as a sound ledger, only shorter.
+#[test]
+fn a_copy_that_was_cut_short_is_no_ledger() {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..50);
+    let fork = temporary.path().join("fork");
+    drop(ledger.fork_blocking(80, &fork, small()).unwrap());
+    // What a kill leaves: the copy's own name, and the beginning of the history.
+    let short = temporary.path().join("short");
+    drop(ledger.fork_blocking(40, &short, small()).unwrap());
+    fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
+    let error = Ledger::open(&short, small()).unwrap_err();
+    let known = matches!(error, OpenError::LostTail { .. } | OpenError::Damaged { .. });
+    assert!(known, "{error}");
+    assert!(Ledger::open(&fork, small()).is_ok());
+}
+
+#[test]
+fn a_backup_is_for_its_owner_only_and_never_overwrites() {
+    use std::os::unix::fs::PermissionsExt;
+    let (temporary, path) = directory();
+    let file = temporary.path().join("backup.tl");
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..5);
+    ledger.reader().backup(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let whole = fs::read(&file).unwrap();
+    assert!(matches!(ledger.reader().backup(&file), Err(CopyError::Io { .. })));
+    assert_eq!(fs::read(&file).unwrap(), whole, "what was there stays");
+}
+
+/// Closing a ledger whose queue was full once answered Ok and left it open.
+#[test]
+fn closing_waits_its_turn_behind_a_full_queue() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, Options { queue_requests_max: 1, ..small() }).unwrap();
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let ledger = &ledger;
+            scope.spawn(move || {
+                for m in 0..50 {
+                    let _ = ledger.append_blocking([spawn(&format!("t{n}-{m}"))]);
+                }
+            });
+        }
+        ledger.close_blocking().unwrap();
+        assert!(matches!(ledger.append_blocking([spawn("late")]), Err(AppendError::Halted)));
+    });
+    drop(ledger);
+    Ledger::open(&path, small()).unwrap();
+}
+
+/// Frames above every limit once made the writer thread panic: followers hung, and the lock stayed.
+#[test]
+fn too_many_frames_at_once_are_refused_and_the_ledger_goes_on() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    append(&ledger, [spawn("a")]);
+    let frames = vec![vec![0; 1 << 20]; 80];
+    let refused = ledger.ingest_blocking(frames, None);
+    assert!(matches!(refused, Err(AppendError::TooLarge { .. })), "{refused:?}");
+    append(&ledger, [spawn("b")]);
+}
+
+/// A cursor once kept a whole block, with events in it that were written but not yet synced: had
+/// the sync failed, it would have shown what never was.
+#[test]
+fn a_cursor_does_not_show_what_is_not_acknowledged() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    append(&ledger, [spawn("first")]);
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| fill(&ledger, 0..150));
+        let reader = ledger.reader();
+        let mut cursor = reader.cursor();
+        while !appending.is_finished() {
+            let head = reader.head();
+            for seq in [head.size, head.size + 1].into_iter().filter_map(Seq::new) {
+                let shown = cursor.entry(seq).is_ok();
+                assert!(!shown || seq.get() <= reader.head().size, "{seq} was shown too early");
+            }
+        }
+    });
 }

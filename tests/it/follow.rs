@@ -74,3 +74,25 @@ async fn a_follower_that_waits_is_told_when_the_ledger_closes() {
     tokio::task::spawn_blocking(move || ledger.close_blocking()).await.unwrap().unwrap();
     assert_eq!(waiting.await.unwrap(), None);
 }
+
+/// A text that was read ahead was once given out after its redaction had been acknowledged.
+#[tokio::test]
+async fn a_text_that_is_redacted_is_not_followed_even_if_it_was_read_ahead() {
+    let ledger = ledger();
+    let end = finish_with("a", taskledger::event::Outcome::Failed, Some("swordfish"));
+    ledger.append([spawn("a"), end]).await.unwrap();
+    let mut follow = ledger.follow(Head::EMPTY).unwrap();
+    next(&mut follow).await; // reads all three ahead
+    let redacting = ledger.clone();
+    let erase = move || {
+        redacting.redact_blocking(
+            taskledger::ids::Seq::new(3).unwrap(),
+            taskledger::event::PartSet::ALL,
+            "a credential",
+        )
+    };
+    tokio::task::spawn_blocking(erase).await.unwrap().unwrap();
+    next(&mut follow).await;
+    let Some(Followed::Event(entry)) = follow.next().await.unwrap() else { panic!("event 3") };
+    assert_eq!(entry.text(taskledger::event::PartKind::Error), None);
+}

@@ -11,7 +11,9 @@
 
 mod append;
 mod audit;
+mod concurrency;
 mod disk;
 mod follow;
+mod invariants;
 mod redaction;
 mod support;

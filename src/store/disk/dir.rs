@@ -62,7 +62,15 @@ pub(super) fn newer(path: &Path, found: u32) -> Error {
 /// is refused.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a child that another thread is just starting holds a copy
+    /// of it until it runs its own program, and with it the lock.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -82,7 +90,7 @@ impl Lock {
         // Only a hint for whoever is refused: failing to write it is no reason not to open.
         let pid = std::process::id().to_string();
         let _ = file.set_len(0).and_then(|()| file.write_all_at(pid.as_bytes(), 0));
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// Takes the lock without writing anything, if there is a lock file at all.
@@ -94,7 +102,7 @@ impl Lock {
             Err(error) => return Err(at("open", &path)(error)),
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => {
                 Err(Error::InUse { path: root.to_owned(), pid: holder(&file) })
             }

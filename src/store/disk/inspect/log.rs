@@ -57,8 +57,11 @@ impl Walk<'_> {
         }
     }
 
+    /// Not of events that an archive has given: a kill may come before their journal is removed.
     fn root(&mut self, head: Head, file: &Path) {
-        self.give(Evidence::Root { head, file });
+        if head.size + 1 >= self.next {
+            self.give(Evidence::Root { head, file });
+        }
     }
 
     fn archive(&mut self, inspection: &Inspection, file: &LogFile) {

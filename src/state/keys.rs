@@ -1,0 +1,180 @@
+//! The idempotency keys of the last events that had one.
+//!
+//! Every event with a key adds one and forgets one, at places of a map that have nothing to do
+//! with each other. In one persistent map a commit would copy a node for each of them. So only
+//! the newest keys are in a map; older ones are in blocks that never change and are forgotten
+//! whole.
+
+use crate::ids::{Key, Seq};
+use imbl::{HashMap, Vector};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
+
+/// How many idempotency keys are remembered; the oldest are forgotten first.
+pub const KEYS_MAX: usize = 65_536;
+
+/// How many keys are one block: few enough that the map of the newest stays small, enough that
+/// there are no more than 16 blocks to look into.
+const BLOCK_KEYS: usize = 4_096;
+/// Half of them stay empty, so that a search ends soon.
+const SLOTS: u16 = 8_192;
+
+/// The last [`KEYS_MAX`] idempotency keys and the events that had them.
+#[derive(Clone, Default)]
+pub(super) struct Keys {
+    /// Oldest first. Of the first one, the first `forgotten` do not count any more.
+    blocks: Vector<Arc<Block>>,
+    forgotten: usize,
+    newest: Vector<(Key, Seq)>,
+    newest_seqs: HashMap<Key, Seq>,
+    /// Keys are chosen by callers: nobody may know which of them share a slot.
+    hasher: RandomState,
+}
+
+impl PartialEq for Keys {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Keys {}
+
+impl Keys {
+    /// The newest event that had this key.
+    pub(super) fn get(&self, key: &Key) -> Option<Seq> {
+        if let Some(seq) = self.newest_seqs.get(key) {
+            return Some(*seq);
+        }
+        let slot = slot(&self.hasher, key);
+        let mut newest_first = self.blocks.iter().enumerate().rev();
+        newest_first.find_map(|(number, block)| {
+            let forgotten = if number == 0 { self.forgotten } else { 0 };
+            block.get(key, slot, forgotten)
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len() * BLOCK_KEYS - self.forgotten + self.newest.len()
+    }
+
+    /// Oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, Seq)> {
+        let blocks = self.blocks.iter().flat_map(|block| &block.keys).skip(self.forgotten);
+        blocks.chain(&self.newest).copied()
+    }
+
+    /// Remembers one more, and forgets the oldest if there are too many.
+    pub(super) fn push(&mut self, key: Key, seq: Seq) {
+        self.newest.push_back((key, seq));
+        self.newest_seqs.insert(key, seq);
+        if self.newest.len() == BLOCK_KEYS {
+            let keys = std::mem::take(&mut self.newest);
+            self.newest_seqs = HashMap::new();
+            self.blocks.push_back(Arc::new(Block::new(keys.into_iter().collect(), &self.hasher)));
+        }
+        if self.len() > KEYS_MAX {
+            self.forgotten += 1;
+        }
+        if self.forgotten == BLOCK_KEYS {
+            self.blocks.pop_front();
+            self.forgotten = 0;
+        }
+    }
+}
+
+/// Keys in the order in which they came, and where to find each.
+struct Block {
+    keys: Vec<(Key, Seq)>,
+    /// A key's place, plus one, in its slot or the first free one after it; 0 for none.
+    places: Vec<u16>,
+}
+
+impl Block {
+    fn new(keys: Vec<(Key, Seq)>, hasher: &RandomState) -> Self {
+        let mut places = vec![0; usize::from(SLOTS)];
+        // Later keys first: of two that are the same, the newer one is found.
+        for ((key, _), place) in keys.iter().zip(1..=u16::MAX).rev() {
+            let free = probe(slot(hasher, key)).find(|at| places.get(*at) == Some(&0));
+            if let Some(free) = free.and_then(|at| places.get_mut(at)) {
+                *free = place;
+            }
+        }
+        Self { keys, places }
+    }
+
+    /// The event of a key that belongs in `slot`, unless it is among the first `forgotten`.
+    fn get(&self, key: &Key, slot: u16, forgotten: usize) -> Option<Seq> {
+        for at in probe(slot) {
+            let place = usize::from(*self.places.get(at)?).checked_sub(1)?;
+            let (found, seq) = self.keys.get(place)?;
+            if found == key {
+                return (place >= forgotten).then_some(*seq);
+            }
+        }
+        None
+    }
+}
+
+/// Where a key belongs among the slots of a block.
+fn slot(hasher: &RandomState, key: &Key) -> u16 {
+    u16::try_from(hasher.hash_one(key) % u64::from(SLOTS)).unwrap_or(0)
+}
+
+/// A slot and those after it, around the end.
+fn probe(slot: u16) -> impl Iterator<Item = usize> {
+    (slot..SLOTS).chain(0..slot).map(usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+    use super::*;
+
+    fn numbered(number: usize) -> (Key, Seq) {
+        let number = u64::try_from(number).unwrap() + 1;
+        let mut key = [7; 16];
+        key.iter_mut().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
+        (Key(key), Seq::new(number).unwrap())
+    }
+
+    fn filled(count: usize) -> Keys {
+        let mut keys = Keys::default();
+        (0..count).map(numbered).for_each(|(key, seq)| keys.push(key, seq));
+        keys
+    }
+
+    #[test]
+    fn the_last_keys_are_found_and_no_older_one() {
+        for count in [1, BLOCK_KEYS, KEYS_MAX, KEYS_MAX + 1, KEYS_MAX + BLOCK_KEYS + 3] {
+            let keys = filled(count);
+            assert_eq!(keys.len(), count.min(KEYS_MAX));
+            assert_eq!(keys.iter().count(), keys.len());
+            let first = count - keys.len();
+            for number in (0..count).filter(|n| n % 97 == 0 || n.abs_diff(first) < 3) {
+                let (key, seq) = numbered(number);
+                assert_eq!(keys.get(&key), (number >= first).then_some(seq), "{number} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_leaves_no_trace() {
+        let mut again = Keys::default();
+        let keys = filled(KEYS_MAX + 100);
+        keys.iter().for_each(|(key, seq)| again.push(key, seq));
+        assert!(keys == again);
+        again.push(numbered(3).0, Seq::FIRST);
+        assert!(keys != again);
+    }
+
+    #[test]
+    fn of_a_key_that_came_twice_the_newer_event_is_found() {
+        for between in [1, BLOCK_KEYS] {
+            let mut keys = filled(BLOCK_KEYS - 2);
+            let (key, _) = numbered(0);
+            let seq = Seq::new(1 << 40).unwrap();
+            keys.push(key, seq);
+            (1..=between).map(|n| numbered(KEYS_MAX + n)).for_each(|(k, s)| keys.push(k, s));
+            assert_eq!(keys.get(&key), Some(seq));
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Measures a ledger on this machine: one made history, filled, opened, looked into and verified.
+//!
+//! Times are of this machine at this moment: compare them only within one run, and on a busy
+//! machine compare processor time. Start reading at `figures::measure`.
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
+mod figures;
+mod stopwatch;
+mod workload;
+
+use anyhow::Result;
+use clap::Parser;
+use std::path::PathBuf;
+use workload::Size;
+
+/// Fill, open, look back, verify: figures for one size.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Events to make.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Threads that take turns.
+    #[arg(long, default_value_t = 10_000)]
+    threads: u64,
+    /// Events of each task: its spawn, its end, and progress in between.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
+    events_per_task: u64,
+    /// Where to make the ledger, and leave it; a temporary directory if not given. One that is
+    /// there is measured as it is.
+    #[arg(long)]
+    db: Option<PathBuf>,
+    /// Print how busy the machine is before each figure.
+    #[arg(long)]
+    load: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let temporary = tempfile::tempdir()?;
+    let path = args.db.unwrap_or_else(|| temporary.path().join("ledger"));
+    let (events, per_task) = (args.events, args.events_per_task);
+    let size = Size { events, threads: args.threads.max(1), per_task };
+    figures::measure(&path, size, &mut |row| {
+        if args.load {
+            print!("[load {}] ", stopwatch::load());
+        }
+        println!("{row}");
+    })
+}

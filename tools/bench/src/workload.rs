@@ -1,0 +1,128 @@
+//! A made history: many threads that take turns, each one task after the other.
+
+use anyhow::{Context, Result};
+use std::ops::Range;
+use taskledger::{
+    Ledger,
+    event::{Cause, Host, Outcome},
+    ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
+    state::command::{Command, Finish, ParentRef, Proposal, Spawn},
+};
+
+/// How large a history is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) events: u64,
+    pub(crate) threads: u64,
+    /// Events of each task: the spawn, progress, the end.
+    pub(crate) per_task: u64,
+}
+
+/// Proposals in one append, and so in one commit.
+const BATCH: usize = 512;
+
+/// Appends these events; the threads take turns, so that neighbours in the log are strangers.
+pub(crate) fn fill(ledger: &Ledger, size: Size, numbers: Range<u64>) -> Result<()> {
+    let mut batch = Vec::with_capacity(BATCH);
+    for number in numbers {
+        batch.push(proposal(number, size)?);
+        if batch.len() == BATCH {
+            append(ledger, &mut batch)?;
+        }
+    }
+    append(ledger, &mut batch)
+}
+
+/// The thread with this number.
+pub(crate) fn thread(number: u64) -> Result<ThreadId> {
+    Ok(ThreadId::new(format!("session-{number:08x}-4b6b-49c3-8c89"))?)
+}
+
+fn append(ledger: &Ledger, batch: &mut Vec<Proposal>) -> Result<()> {
+    while !batch.is_empty() {
+        match ledger.append_blocking(batch.clone()) {
+            Ok(_) => batch.clear(),
+            Err(error) if error.is_retryable() => std::thread::yield_now(),
+            Err(error) => return Err(error).context("the ledger refused a made event"),
+        }
+    }
+    Ok(())
+}
+
+/// Each thread spawns a task, hears of its progress, ends it, and spawns the next.
+fn proposal(number: u64, size: Size) -> Result<Proposal> {
+    let (thread_number, turn) = (number % size.threads, number / size.threads);
+    let (nth, step) = (turn / size.per_task, turn % size.per_task);
+    let id = |nth: u64| TaskId::new(format!("toolu_{thread_number:06}_{nth:06}VLA5nubMbAx"));
+    let task = id(nth)?;
+    let command = if step == 0 {
+        let parent = match nth {
+            0 => None,
+            _ => Some(ParentRef { ledger: None, id: id(0)? }),
+        };
+        Command::Spawn(Spawn {
+            task: Some(task),
+            thread: thread(thread_number)?,
+            task_type: "sub_agent".into(),
+            name: Some("general-purpose".into()),
+            description: format!("Read chapter {nth} and list what it promises its readers").into(),
+            parent,
+            run: Some(RunId::new(format!("run-{thread_number:08x}"))?),
+            call: Some(CallId::new(format!("call_{number:016x}"))?),
+            agent: Some(AgentId::new("planner")?),
+            created: None,
+            host: Host::External,
+        })
+    } else if step + 1 < size.per_task {
+        Command::Emit { task, event_type: "progress".into(), content: progress(number, step) }
+    } else {
+        finish(number, task)
+    };
+    let mut key = [0; 16];
+    key.iter_mut().zip(mixed(number).to_le_bytes()).for_each(|(to, from)| *to = from);
+    key.iter_mut().skip(8).zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
+    let cause = Cause { agent: Some(AgentId::new("planner")?), ..Cause::default() };
+    Ok(Proposal { cause, key: Some(Key(key)), ..Proposal::new(command) })
+}
+
+fn progress(number: u64, step: u64) -> std::sync::Arc<str> {
+    let noise = mixed(number);
+    format!(
+        "{{\"step\":{step},\"tool\":\"read_file\",\"path\":\"docs/chapter-{:04}/part-{:02}.md\",\
+         \"bytes\":{},\"sha\":\"{noise:016x}{:016x}\",\"note\":\"reads on from line {}\"}}",
+        noise % 4_096,
+        noise % 64,
+        noise % 1_000_003,
+        mixed(noise),
+        noise % 9_973,
+    )
+    .into()
+}
+
+fn finish(number: u64, task: TaskId) -> Command {
+    let failed = mixed(number).is_multiple_of(17);
+    Command::Finish(Finish {
+        task,
+        outcome: if failed { Outcome::Failed } else { Outcome::Completed },
+        error: failed.then(|| "the chapter could not be opened: permission denied".into()),
+        result: (!failed).then(|| {
+            let text = format!(
+                "{{\"pages\":{},\"promises\":[\"a faster {:08x}\",\"fewer surprises\"],\
+                 \"confidence\":0.{}}}",
+                number % 300,
+                mixed(number),
+                number % 97
+            );
+            text.into()
+        }),
+        completed: None,
+    })
+}
+
+/// A number that nobody would have guessed, and the same in every run (`SplitMix64`).
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
