@@ -4,9 +4,10 @@ use crate::{disk::*, support::*};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use taskledger::{
-    Ledger,
+    Ledger, Options,
     audit::{FindingKind, Report, VerifyOptions, verify, verify_reader},
     codec,
     event::{Outcome, PartSet},
@@ -17,6 +18,7 @@ use taskledger::{
         self, Mark,
         disk::{self, Replay},
     },
+    time::SeededEntropy,
 };
 
 fn audit(path: &Path) -> Report {
@@ -182,6 +184,27 @@ fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
     assert_eq!((finding.kind, finding.seq), (FindingKind::Sealed, Seq::new(32)));
     assert_eq!(Ledger::rebuild(&path, &small()).unwrap(), head);
     assert_eq!(audit(&path).findings, []);
+}
+
+/// What a kill leaves of a fork is a sound history, and not the one that was to be copied.
+#[test]
+fn a_copy_that_was_cut_short_is_found() {
+    let (temporary, path) = directory();
+    let [fork, short] = ["fork", "short"].map(|name| temporary.path().join(name));
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..50);
+    // The same entropy, so the same name: all that tells them apart is what each was to hold.
+    for (cut, path) in [(80, &fork), (40, &short)] {
+        let entropy = Arc::new(SeededEntropy::new(9));
+        let options = Options { entropy, ..small() };
+        ledger.fork_blocking(cut, path, options).unwrap().close_blocking().unwrap();
+        assert_eq!(audit(path).findings, []);
+    }
+    fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
+    let report = audit(&short);
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(41)));
+    assert!(finding.detail.contains("origin"), "{finding}");
 }
 
 /// Stopped after the archive and before sled was written anew, a purge only wants to be repeated.
