@@ -21,8 +21,8 @@ use std::{ops::ControlFlow, path::Path, time::Duration};
 pub struct VerifyOptions {
     /// A head that somebody kept: the ledger must still begin with that history.
     pub expect: Option<Head>,
-    /// How long the engine below the sealed store may take to be read before that is a finding.
-    /// Ten minutes: for damage that makes it wait for ever.
+    /// How long the engine below the sealed store may take for one answer before that is a finding.
+    /// Ten minutes: for damage that makes it wait for ever, and the first answer takes a copy.
     pub sealed_deadline: Duration,
 }
 
