@@ -30,9 +30,16 @@ impl Absent {
 
     /// Events with texts that are gone and that `end`, the last state, does not say are redacted.
     pub(super) fn unexplained(&self, end: &LedgerState) -> impl Iterator<Item = Seq> {
-        let unexplained =
-            self.kept.iter().filter(|(seq, parts)| !parts.minus(end.redacted(*seq)).is_empty());
-        unexplained.map(|(seq, _)| *seq)
+        self.judged(end).filter_map(|(seq, redacted)| (!redacted).then_some(seq))
+    }
+
+    /// Events of which all texts that are gone are redacted.
+    pub(super) fn explained(&self, end: &LedgerState) -> impl Iterator<Item = Seq> {
+        self.judged(end).filter_map(|(seq, redacted)| redacted.then_some(seq))
+    }
+
+    fn judged(&self, end: &LedgerState) -> impl Iterator<Item = (Seq, bool)> {
+        self.kept.iter().map(|(seq, parts)| (*seq, parts.minus(end.redacted(*seq)).is_empty()))
     }
 
     /// Events that are not judged, because there are too many.

@@ -1,15 +1,20 @@
 //! What sled holds, held against what archive and journals hold, event by event.
 
 use super::{
+    absent::Absent,
     history::History,
     report::{FindingKind, Findings},
 };
 use crate::{
+    codec,
+    event::{Entry, PartKind, PartSet},
     ids::{Head, Seq},
     proof::Mark,
     store::disk::inspect::{Sealed, SealedItem, StoreFinding},
 };
 use std::{collections::BTreeSet, iter::Peekable};
+
+const ANOTHER: &str = "it is another one than in archive or journal";
 
 /// Walks the sealed store in step with the history.
 #[derive(Debug)]
@@ -19,11 +24,13 @@ pub(super) struct SealedWalk {
     sealed: Head,
     /// The first event of the gap that is being walked over.
     missing_from: Option<Seq>,
+    /// Texts that archive or journal have and sled has not, or the other way round.
+    absent: Absent,
 }
 
 impl SealedWalk {
     pub(super) fn new(items: Sealed, sealed: Head) -> Self {
-        Self { items: items.peekable(), sealed, missing_from: None }
+        Self { items: items.peekable(), sealed, missing_from: None, absent: Absent::default() }
     }
 
     /// Compares one event of the history with the same event here.
@@ -39,8 +46,10 @@ impl SealedWalk {
             Some(Ok(SealedItem::Frame { seq: at, bytes })) if at == seq => {
                 self.missing_from = None;
                 if bytes != frame {
-                    let detail = "it is another one than in archive or journal";
-                    findings.add(seq, FindingKind::Sealed, detail);
+                    match only_absent(&bytes, frame) {
+                        Some(parts) => self.absent.note(seq, parts),
+                        None => findings.add(seq, FindingKind::Sealed, ANOTHER),
+                    }
                 }
             }
             _ => {
@@ -78,6 +87,7 @@ impl SealedWalk {
         if !history.is_unreadable() {
             check_end(beyond, history, findings);
             check_marks(&marks, self.sealed, history, findings);
+            check_absent(&self.absent, history, findings);
         }
     }
 
@@ -86,6 +96,35 @@ impl SealedWalk {
             add_sealed(&finding, findings);
         }
     }
+}
+
+/// A purge rewrites the archive first and sled last: texts that one of them does not have any more
+/// are its work if they are redacted.
+fn check_absent(absent: &Absent, history: &History, findings: &mut Findings) {
+    let end = history.state();
+    for seq in absent.unexplained(&end) {
+        findings.add(seq, FindingKind::Sealed, ANOTHER);
+    }
+    if absent.unjudged() > 0 {
+        let detail = format!("{} more events that {ANOTHER}: not judged", absent.unjudged());
+        findings.add(None, FindingKind::Sealed, detail);
+    }
+    if let Some(seq) = absent.explained(&end).next() {
+        let detail = "a purge was begun and not finished: run it again";
+        findings.add(seq, FindingKind::Harmless, detail);
+    }
+}
+
+/// The texts that only one of two frames has, if they are the same frame otherwise.
+fn only_absent(sealed: &[u8], logged: &[u8]) -> Option<PartSet> {
+    let (a, b) = (codec::decode(sealed).ok()?, codec::decode(logged).ok()?);
+    codec::check_parts(&a).ok()?;
+    let has = |entry: &Entry, kind| {
+        entry.parts.iter().any(|part| part.kind == kind && part.body.is_some())
+    };
+    let unlike: PartSet =
+        PartKind::ALL.into_iter().filter(|k| has(&a, *k) != has(&b, *k)).collect();
+    (codec::erase(sealed, unlike).ok()? == codec::erase(logged, unlike).ok()?).then_some(unlike)
 }
 
 /// Only what is synced is ever sealed, so the log has had an event that is found `beyond` its end.

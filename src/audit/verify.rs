@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ids::Head,
-    ledger::OpenError,
+    ledger::{OpenError, origin::OriginNote},
     snapshot::{self, SnapshotError},
     store::{
         SnapshotStore,
@@ -21,8 +21,8 @@ use std::{ops::ControlFlow, path::Path, time::Duration};
 pub struct VerifyOptions {
     /// A head that somebody kept: the ledger must still begin with that history.
     pub expect: Option<Head>,
-    /// How long the engine below the sealed store may take to be read before that is a finding.
-    /// Ten minutes: for damage that makes it wait for ever.
+    /// How long the engine below the sealed store may take for one answer before that is a finding.
+    /// Ten minutes: for damage that makes it wait for ever, and the first answer takes a copy.
     pub sealed_deadline: Duration,
 }
 
@@ -36,8 +36,9 @@ impl Default for VerifyOptions {
 ///
 /// Checksums and canonical form of every frame; numbers, links, clamped times, epochs; whether the
 /// rules would have let each event in; texts against their commitments; every leaf and root against
-/// commits, archives, `HEAD` and `options.expect`; the sealed store against archive and journal;
-/// every snapshot against the fold. `progress` is told how many events of how many are done.
+/// commits, archives, `HEAD`, the origin of a copy and `options.expect`; the sealed store against
+/// archive and journal; every snapshot against the fold. Texts that are gone must be redacted.
+/// `progress` is told how many events of how many are done.
 ///
 /// Changes nothing, and holds the ledger's lock meanwhile. Takes as much temporary space as the
 /// sealed store.
@@ -96,6 +97,10 @@ fn expect_heads(inspection: &Inspection, options: &VerifyOptions, history: &mut 
     if let Some(record) = inspection.head() {
         history.expect(record.synced, FindingKind::Head, "HEAD.synced");
         history.expect(record.sealed, FindingKind::Head, "HEAD.sealed");
+    }
+    let note = inspection.identity().and_then(|identity| OriginNote::of_note(&identity.note));
+    if let Some(note) = note {
+        history.expect(note.head(), FindingKind::Node, "the origin of the copy");
     }
     if let Some(head) = options.expect {
         history.expect(head, FindingKind::Checkpoint, "the checkpoint");

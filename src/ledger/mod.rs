@@ -10,7 +10,7 @@ mod follow;
 pub mod links;
 mod open;
 mod options;
-mod origin;
+pub(crate) mod origin;
 mod reader;
 mod repair;
 mod salvage;

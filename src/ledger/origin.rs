@@ -2,13 +2,13 @@
 
 use crate::{
     event::Origin,
-    ids::{LedgerId, Root, Seq},
+    ids::{Head, LedgerId, Root, Seq},
     store::disk::NOTE_BYTES,
 };
 
 /// How a copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OriginNote {
+pub(crate) enum OriginNote {
     Forked(Origin),
     RestoredFrom(Origin),
 }
@@ -25,7 +25,7 @@ impl OriginNote {
     }
 
     /// What [`note`](Self::note) was made of.
-    pub(super) fn of_note(note: &[u8; NOTE_BYTES]) -> Option<Self> {
+    pub(crate) fn of_note(note: &[u8; NOTE_BYTES]) -> Option<Self> {
         let (kind, rest) = note.split_first()?;
         let (ledger, rest) = rest.split_first_chunk::<16>()?;
         let (size, rest) = rest.split_first_chunk::<8>()?;
@@ -37,6 +37,12 @@ impl OriginNote {
             RESTORED => Some(Self::RestoredFrom(origin)),
             _ => None,
         }
+    }
+
+    /// The history that the copy must begin with.
+    pub(crate) fn head(self) -> Head {
+        let (Self::Forked(origin) | Self::RestoredFrom(origin)) = self;
+        Head { size: origin.at.map_or(0, Seq::get), root: origin.root }
     }
 
     fn to_bytes(self) -> Vec<u8> {

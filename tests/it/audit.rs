@@ -4,14 +4,21 @@ use crate::{disk::*, support::*};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use taskledger::{
-    Ledger,
+    Ledger, Options,
     audit::{FindingKind, Report, VerifyOptions, verify, verify_reader},
     codec,
     event::{Outcome, PartSet},
     ids::{Head, Root, Seq},
     ledger::{AppendError, OpenError},
+    proof::Tree,
+    store::{
+        self, Mark,
+        disk::{self, Replay},
+    },
+    time::SeededEntropy,
 };
 
 fn audit(path: &Path) -> Report {
@@ -152,20 +159,26 @@ fn a_copy_of_a_ledger_with_redactions_is_sound_and_so_is_a_purged_one() {
     }
 }
 
+/// Frames without the marks that they complete: a sled that has lost some of its hashes.
+struct WithoutMarks(Tree);
+
+impl Replay for WithoutMarks {
+    fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<Mark>, store::Error> {
+        let completed = self.0.push(codec::leaf(frame).unwrap()).into_iter();
+        let kept = completed.filter(|_| seq.get() < 32);
+        Ok(kept.map(|mark| Mark { seq, index: mark.index, hash: mark.hash }).collect())
+    }
+
+    fn root(&self) -> Root {
+        self.0.root()
+    }
+}
+
 /// Without them an opening fails and nothing can be proven, though every event is there.
 #[test]
 fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
     let (_temporary, path, head) = sound();
-    let sled = path.join("sled").join("1");
-    {
-        let config = sled::Config::new().path(&sled).flush_every_ms(None);
-        let db = config.open().unwrap();
-        for key in db.range([b'M']..[b'N']).keys().skip(1) {
-            db.remove(key.unwrap()).unwrap();
-        }
-        db.flush().unwrap();
-    }
-    make_private(&sled);
+    disk::rebuild(&path, &small().store, &mut WithoutMarks(Tree::new())).unwrap();
     let report = audit(&path);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::Sealed, Seq::new(32)));
@@ -173,14 +186,73 @@ fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
     assert_eq!(audit(&path).findings, []);
 }
 
-/// sled makes its files readable for everybody, which no ledger is opened with.
-fn make_private(sled: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    for entry in fs::read_dir(sled).unwrap() {
-        let path = entry.unwrap().path();
-        let mode = if path.is_dir() { 0o700 } else { 0o600 };
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+/// What a kill leaves of a fork is a sound history, and not the one that was to be copied.
+#[test]
+fn a_copy_that_was_cut_short_is_found() {
+    let (temporary, path) = directory();
+    let [fork, short] = ["fork", "short"].map(|name| temporary.path().join(name));
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..50);
+    // The same entropy, so the same name: all that tells them apart is what each was to hold.
+    for (cut, path) in [(80, &fork), (40, &short)] {
+        let entropy = Arc::new(SeededEntropy::new(9));
+        let options = Options { entropy, ..small() };
+        ledger.fork_blocking(cut, path, options).unwrap().close_blocking().unwrap();
+        assert_eq!(audit(path).findings, []);
     }
+    fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
+    let report = audit(&short);
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(41)));
+    assert!(finding.detail.contains("origin"), "{finding}");
+}
+
+/// Stopped after the archive and before sled was written anew, a purge only wants to be repeated.
+/// A text that is gone from one of them and not redacted is something else.
+#[test]
+fn a_purge_that_was_stopped_half_way_is_told_from_tampering() {
+    let (temporary, path) = directory();
+    let [begun, purged] = ["begun", "purged"].map(|name| temporary.path().join(name));
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..300);
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    copy(&path, &purged);
+    let redact = |path: &Path| {
+        let ledger = Ledger::open(path, small()).unwrap();
+        ledger.redact_blocking(Seq::new(3).unwrap(), PartSet::ALL, "a credential").unwrap();
+        ledger
+    };
+    let archive = |from: &Path, to: &Path| {
+        for file in files(&from.join("archive")) {
+            let target = to.join("archive").join(file.file_name().unwrap());
+            if target.exists() {
+                fs::copy(&file, target).unwrap();
+            }
+        }
+    };
+    let ledger = redact(&purged);
+    ledger.purge_blocking().unwrap();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+
+    copy(&path, &begun);
+    redact(&begun).close_blocking().unwrap();
+    archive(&purged, &begun);
+    let report = audit(&begun);
+    assert_eq!(report.findings, []);
+    let [note] = &*report.notes else { panic!("{:?}", report.notes) };
+    assert_eq!((note.kind, note.seq), (FindingKind::Harmless, Seq::new(3)));
+    assert!(note.detail.contains("purge"), "{note}");
+    let ledger = Ledger::open(&begun, small()).unwrap();
+    ledger.purge_blocking().unwrap();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    assert_eq!((audit(&begun).findings, audit(&begun).notes), (vec![], vec![]));
+
+    archive(&purged, &path);
+    let kinds = audit(&path).findings.iter().map(|f| (f.kind, f.seq)).collect::<Vec<_>>();
+    assert_eq!(kinds, [(FindingKind::Sealed, Seq::new(3)), (FindingKind::Part, Seq::new(3))]);
 }
 
 /// Every 97th byte of every file, one bit each: never a panic, never a shorter or different

@@ -49,8 +49,8 @@ impl Inspection {
     /// Everything that sled holds: frames in order, then marks. Reads ahead on another thread.
     ///
     /// Takes as much space in the system's directory for temporary files as sled takes in the
-    /// ledger, until it is dropped. If sled has not answered after `deadline`, that is a finding
-    /// and the end.
+    /// ledger, until it is dropped. If sled does not answer a question within `deadline`, that is a
+    /// finding and the end; the time between two questions does not count.
     #[must_use]
     pub fn sealed(&self, deadline: Duration) -> Sealed {
         let path = self
@@ -71,7 +71,7 @@ impl Inspection {
             }
         };
         let receiver = thread.is_some().then_some(receiver);
-        Sealed { path, deadline, began: Instant::now(), receiver, thread, ready }
+        Sealed { path, deadline, asked: Instant::now(), receiver, thread, ready }
     }
 }
 
@@ -87,7 +87,8 @@ fn newest_engine(root: &Path) -> PathBuf {
 pub struct Sealed {
     path: PathBuf,
     deadline: Duration,
-    began: Instant,
+    /// When it was last asked.
+    asked: Instant,
     receiver: Option<Receiver<Message>>,
     thread: Option<JoinHandle<()>>,
     ready: VecDeque<Result<SealedItem, StoreFinding>>,
@@ -106,8 +107,8 @@ impl Iterator for Sealed {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.ready.is_empty() {
-            let left = self.deadline.saturating_sub(self.began.elapsed());
-            match self.receiver.as_ref()?.recv_timeout(left) {
+            self.asked = Instant::now();
+            match self.receiver.as_ref()?.recv_timeout(self.deadline) {
                 Ok(Message::Block(first, frames)) => self.ready.extend(
                     numbers_from(first)
                         .zip(frames)
@@ -143,7 +144,7 @@ impl Drop for Sealed {
         // Nobody listens any more, so the thread ends at its next message, and removes the copy.
         self.receiver = None;
         if let Some(thread) = self.thread.take()
-            && self.began.elapsed() < self.deadline
+            && self.asked.elapsed() < self.deadline
         {
             let _ = thread.join();
         }
@@ -196,5 +197,30 @@ impl Reader {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The deadline once ran from the start, so a long audit of a slow disk ended with it.
+    #[test]
+    fn the_deadline_is_for_one_answer_and_not_for_all_of_them() {
+        let (sender, receiver) = sync_channel(0);
+        let (deadline, pause) = (Duration::from_millis(500), Duration::from_millis(70));
+        let thread = std::thread::spawn(move || {
+            let (_never, nothing) = sync_channel::<()>(0);
+            for index in 0..10 {
+                assert!(nothing.recv_timeout(pause).is_err());
+                sender.send(Message::Mark(index, [0; 32])).unwrap();
+            }
+            sender.send(Message::End).unwrap();
+        });
+        let (path, asked) = (PathBuf::new(), Instant::now());
+        let (receiver, thread, ready) = (Some(receiver), Some(thread), VecDeque::new());
+        let items: Vec<_> = Sealed { path, deadline, asked, receiver, thread, ready }.collect();
+        assert_eq!(items.len(), 10);
+        assert!(items.iter().all(Result::is_ok), "{items:?}");
     }
 }
