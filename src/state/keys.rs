@@ -44,7 +44,7 @@ impl Keys {
         if let Some(seq) = self.newest_seqs.get(key) {
             return Some(*seq);
         }
-        let slot = slot(&self.hasher, key);
+        let slot = slot_and_tag(&self.hasher, key);
         let mut newest_first = self.blocks.iter().enumerate().rev();
         newest_first.find_map(|(number, block)| {
             let forgotten = if number == 0 { self.forgotten } else { 0 };
@@ -84,29 +84,41 @@ impl Keys {
 /// Keys in the order in which they came, and where to find each.
 struct Block {
     keys: Vec<(Key, Seq)>,
-    /// A key's place, plus one, in its slot or the first free one after it; 0 for none.
-    places: Vec<u16>,
+    /// Each in its slot or the first free one after it.
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// Other bits of the hash: they tell most keys apart without looking at them.
+    tag: u16,
+    /// The place of a key, plus one; 0 for none.
+    place: u16,
 }
 
 impl Block {
     fn new(keys: Vec<(Key, Seq)>, hasher: &RandomState) -> Self {
-        let mut places = vec![0; usize::from(SLOTS)];
+        let mut entries = vec![Entry::default(); usize::from(SLOTS)];
         // Later keys first: of two that are the same, the newer one is found.
         for ((key, _), place) in keys.iter().zip(1..=u16::MAX).rev() {
-            let free = probe(slot(hasher, key)).find(|at| places.get(*at) == Some(&0));
-            if let Some(free) = free.and_then(|at| places.get_mut(at)) {
-                *free = place;
+            let (slot, tag) = slot_and_tag(hasher, key);
+            let is_free = |at: &usize| entries.get(*at).is_some_and(|entry| entry.place == 0);
+            let free = probe(slot).find(is_free);
+            if let Some(free) = free.and_then(|at| entries.get_mut(at)) {
+                *free = Entry { tag, place };
             }
         }
-        Self { keys, places }
+        Self { keys, entries }
     }
 
     /// The event of a key that belongs in `slot`, unless it is among the first `forgotten`.
-    fn get(&self, key: &Key, slot: u16, forgotten: usize) -> Option<Seq> {
+    fn get(&self, key: &Key, (slot, tag): (u16, u16), forgotten: usize) -> Option<Seq> {
         for at in probe(slot) {
-            let place = usize::from(*self.places.get(at)?).checked_sub(1)?;
-            let (found, seq) = self.keys.get(place)?;
-            if found == key {
+            let entry = self.entries.get(at)?;
+            let place = usize::from(entry.place).checked_sub(1)?;
+            if entry.tag == tag
+                && let Some((_, seq)) = self.keys.get(place).filter(|(found, _)| found == key)
+            {
                 return (place >= forgotten).then_some(*seq);
             }
         }
@@ -114,9 +126,11 @@ impl Block {
     }
 }
 
-/// Where a key belongs among the slots of a block.
-fn slot(hasher: &RandomState, key: &Key) -> u16 {
-    u16::try_from(hasher.hash_one(key) % u64::from(SLOTS)).unwrap_or(0)
+/// Where a key belongs among the slots of a block, and its tag there.
+fn slot_and_tag(hasher: &RandomState, key: &Key) -> (u16, u16) {
+    let hash = hasher.hash_one(key);
+    let part = |bits: u64, end: u64| u16::try_from(bits % end).unwrap_or(0);
+    (part(hash, SLOTS.into()), part(hash >> 32, 1 << 16))
 }
 
 /// A slot and those after it, around the end.
