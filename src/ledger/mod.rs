@@ -257,7 +257,7 @@ impl Ledger {
             ledger: kept.ledger,
             node: kept.node,
             origin: OriginNote::of_note(&kept.note),
-            primary: kept.role == Role::Primary && kept.sealed.is_none(),
+            primary: kept.may_append(),
         };
         let snapshots = Arc::new(store.snapshots());
         Self::start(Arc::new(store), snapshots, &identity, options)
