@@ -201,7 +201,9 @@ mod tests {
     #[test]
     fn alone_it_settles_at_once_and_shared_it_leaves_the_table_alone() {
         let mut index = Index::default();
-        (0..100).for_each(|place| add(&mut index, place));
+        for place in 0..100 {
+            add(&mut index, place);
+        }
         assert_eq!((index.settled.len, index.recent.len()), (100, 0));
         let before = index.clone();
         add(&mut index, 100);
