@@ -82,7 +82,9 @@ fn looks(ledger: &Ledger, size: Size, row: &mut dyn FnMut(String)) -> Result<()>
     let events = size.events / size.threads;
     let looks = u32::try_from(times.len()).unwrap_or(1).max(1);
     let cpu = ms(took.cpu / looks);
-    row(format!("thread of {events:<4} as of p50 {p50:.2} ms, p99 {p99:.2} ms, cpu {cpu:.2} ms each"));
+    row(format!(
+        "thread of {events:<4} as of p50 {p50:.2} ms, p99 {p99:.2} ms, cpu {cpu:.2} ms each"
+    ));
     Ok(())
 }
 
@@ -98,7 +100,10 @@ fn space(ledger: &Ledger, path: &Path, row: &mut dyn FnMut(String)) -> Result<()
     }
     row(format!("encoded             {} bytes an event", encoded / reader.head().size.max(1)));
     let all = bytes_below(path)?;
-    row(format!("all files           {:.2} of the encoded bytes ({all} bytes)", ratio(all, encoded)));
+    row(format!(
+        "all files           {:.2} of the encoded bytes ({all} bytes)",
+        ratio(all, encoded)
+    ));
     for part in ["sled", "archive", "journal", "snapshots"] {
         let bytes = bytes_below(&path.join(part)).unwrap_or(0);
         row(format!("  {part:<18}{:.2}", ratio(bytes, encoded)));
