@@ -195,7 +195,9 @@ mod tests {
             add(&mut index, place);
         }
         versions.push((index, 3 * RECENT_MIN));
-        versions.iter().for_each(|(index, rows)| check(index, *rows));
+        for (index, rows) in &versions {
+            check(index, *rows);
+        }
     }
 
     #[test]
