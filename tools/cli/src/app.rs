@@ -4,7 +4,7 @@ use crate::{
     args::Global, json::At, output::Format, output::Out, progress::Shower, term::Look, time,
 };
 use anyhow::{Context as _, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use taskledger::{
     Ledger, Options,
     ids::{Seq, ThreadId},
@@ -21,6 +21,8 @@ pub struct App {
     pub at: Option<Point>,
     /// Standard output.
     pub out: Out,
+    /// How things are shown on standard error.
+    pub err: Look,
     /// Shows the progress of long work.
     pub progress: Shower,
     /// Whether to leave out remarks.
@@ -44,9 +46,10 @@ impl App {
     pub fn new(global: &Global, default: Format) -> Self {
         let look = Look::of_stdout(global.color, global.time, SystemClock.now());
         Self {
-            db: global.db.clone(),
+            db: plain(&global.db),
             at: global.at.clone(),
             out: Out::stdout(look, global.format_or(default)),
+            err: Look::of_stderr(global.color, global.time, SystemClock.now()),
             progress: Shower::new(!global.no_progress && !global.quiet),
             quiet: global.quiet,
             verbose: global.verbose,
@@ -92,7 +95,7 @@ impl App {
     /// A remark on standard error, unless remarks are not wanted.
     pub fn remark(&self, text: &str) {
         if !self.quiet {
-            crate::note(&self.out.look.safe(text));
+            crate::note(&self.err.safe(text));
         }
     }
 }
@@ -107,6 +110,12 @@ impl Opened {
     pub fn close(self) -> Result<()> {
         self.ledger.close_blocking().context("the ledger could not be closed")
     }
+}
+
+/// The same path without slashes at its end, with which a link would be followed before anybody
+/// could see that it is one.
+pub fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 /// The moment of a view, for the envelope.
@@ -134,9 +143,4 @@ pub fn at_position(position: Position, reader: &Reader) -> Result<At> {
             None => at_of(0, Millis(0)),
         },
     })
-}
-
-/// The last event of so many.
-pub fn last(size: u64) -> Option<Seq> {
-    Seq::last_of(size)
 }

@@ -6,9 +6,10 @@
 use crate::{escape::Charset, term::Look};
 use anyhow::Error;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
-use std::{fmt, process::ExitCode};
+use std::{ffi::OsStr, fmt, io, path::Path, process::ExitCode};
 use taskledger::{
     ledger::{AppendError, CopyError, OpenError, ReadError},
+    proof::CheckpointError,
     query::{PointError, PredicateError, QueryError},
     state::Rejection,
     store,
@@ -73,6 +74,11 @@ impl Problem {
         Self { exit: Exit::NotFound, text: text.into(), hint: None }
     }
 
+    /// Something is not what it should be.
+    pub fn finding(text: impl Into<String>) -> Self {
+        Self { exit: Exit::Finding, text: text.into(), hint: None }
+    }
+
     /// It could be done only in part, or not at all, for what it was given.
     pub fn refused(text: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, text: text.into(), hint: None }
@@ -123,13 +129,65 @@ fn judge_one(error: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<
     if let Some(error) = error.downcast_ref::<interop::ReadError>() {
         return Some(of_recording(error));
     }
+    if let Some(error) = error.downcast_ref::<CheckpointError>() {
+        return Some((of_checkpoint(error), None));
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return of_io(error).map(|exit| (exit, None));
+    }
     let usage = error.is::<PointError>() || error.is::<PredicateError>();
     usage.then_some((Exit::Usage, None))
 }
 
-const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where, and \
-                      `taskledger rebuild` makes the sealed blocks anew from archive and journal; \
+/// What is no checkpoint or no key was named by mistake; a signature that does not hold is a
+/// finding.
+fn of_checkpoint(error: &CheckpointError) -> Exit {
+    let found =
+        matches!(error, CheckpointError::NotSigned { .. } | CheckpointError::BadSignature { .. });
+    if found { Exit::Finding } else { Exit::Usage }
+}
+
+/// A file that the command line names; `None` where it is not the name that is wrong.
+fn of_io(error: &io::Error) -> Option<Exit> {
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        return Some(Exit::NotFound);
+    }
+    (kind == io::ErrorKind::AlreadyExists).then_some(Exit::Usage)
+}
+}
+
+const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where; \
                       --read-only shows what can be read all the same";
+const SEALED: &str = "nothing was written: `taskledger rebuild` makes the sealed blocks anew from \
+                      archive and journal, and --read-only reads without them";
+const ARCHIVE: &str = "`taskledger backup` reads such events from the sealed blocks; restore it \
+                       elsewhere";
+const RECORD: &str =
+    "`taskledger --read-only backup FILE`, then `taskledger restore FILE NEW-PATH`";
+const RESTORE: &str = "nothing was written: restore the newest backup; --read-only shows what can \
+                       be read all the same";
+
+/// What helps, by the file that an error's text begins with.
+fn of_detail(detail: &str) -> String {
+    of_file(Path::new(detail.split(": ").next().unwrap_or_default()))
+}
+
+/// What helps when this file is damaged.
+fn of_file(file: &Path) -> String {
+    let name = |path: Option<&OsStr>| path.and_then(OsStr::to_str).unwrap_or_default().to_owned();
+    // Nothing in a ledger lies deeper; above it, folders are called as anybody likes.
+    let names: Vec<String> = file.ancestors().take(3).map(|at| name(at.file_name())).collect();
+    let any = |wanted: &str| names.iter().any(|name| name == wanted);
+    let hint = match names.first().map(String::as_str) {
+        Some("HEAD" | "NODE") => RECORD,
+        _ if any("sled") => SEALED,
+        _ if any("archive") => ARCHIVE,
+        _ if any("journal") => RESTORE,
+        _ => VERIFY,
+    };
+    hint.to_owned()
+}
 
 fn of_open(error: &OpenError) -> (Exit, Option<String>) {
     let (exit, hint) = match error {
@@ -146,10 +204,10 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
         OpenError::UnsupportedFormat { .. } => {
             (Exit::Format, "nothing was written: read it with a newer taskledger")
         }
-        OpenError::LostTail { .. }
-        | OpenError::Damaged { .. }
-        | OpenError::Tampered { .. }
-        | OpenError::Engine { .. } => (Exit::Finding, VERIFY),
+        OpenError::Damaged { detail, .. } => return (Exit::Finding, Some(of_detail(detail))),
+        OpenError::LostTail { .. } => (Exit::Finding, RESTORE),
+        OpenError::Tampered { .. } => (Exit::Finding, VERIFY),
+        OpenError::Engine { .. } => (Exit::Finding, SEALED),
         OpenError::Io(error) => return of_store(error),
         // The library may learn of more.
         _ => return (Exit::Failure, None),
@@ -202,9 +260,8 @@ fn of_rejection(rejection: &Rejection) -> Exit {
 fn of_read(error: &ReadError) -> (Exit, Option<String>) {
     match error {
         ReadError::NoSuchEvent { .. } => (Exit::NotFound, None),
-        ReadError::Damaged { .. } | ReadError::OtherHistory { .. } => {
-            (Exit::Finding, Some(VERIFY.to_owned()))
-        }
+        ReadError::Damaged { detail, .. } => (Exit::Finding, Some(of_detail(detail))),
+        ReadError::OtherHistory { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
         ReadError::UnsupportedFormat { .. } => (Exit::Format, None),
         ReadError::Store(error) => of_store(error),
         _ => (Exit::Failure, None),
@@ -272,9 +329,13 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
         store::Error::Exists { .. } => (Exit::Usage, None),
         store::Error::UnsafeDir { .. } => (Exit::Unsafe, None),
         store::Error::UnsupportedFormat { .. } => (Exit::Format, None),
-        store::Error::Damaged { .. }
-        | store::Error::LostTail { .. }
-        | store::Error::Engine { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
+        store::Error::Damaged { file, .. } => (Exit::Finding, Some(of_file(file))),
+        store::Error::Engine { .. } => (Exit::Finding, Some(SEALED.to_owned())),
+        store::Error::LostTail { .. } => (Exit::Finding, Some(RESTORE.to_owned())),
+        // No directory to make one in, or a file where one should be.
+        store::Error::Io { source, .. } if of_io(source) == Some(Exit::NotFound) => {
+            (Exit::NotFound, None)
+        }
         store::Error::InUse { .. }
         | store::Error::NotNext { .. }
         | store::Error::Full { .. }
@@ -366,6 +427,22 @@ mod tests {
         ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
         ends_with(Problem::usage("no"), Exit::Usage);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);
+    }
+
+    #[test]
+    fn a_hint_helps_against_the_damage_that_there_is() {
+        let hint = |file: &str| {
+            let detail = format!("{file}: bytes changed");
+            judge(&OpenError::Damaged { seq: None, detail }.into()).1.unwrap()
+        };
+        assert!(hint("/x/archive/0.tla").contains("`taskledger backup`"));
+        assert!(hint("/x/HEAD").contains("--read-only backup"));
+        assert!(hint("/x/NODE").contains("--read-only backup"));
+        assert!(hint("/x/sled/1/db").contains("rebuild"));
+        assert!(hint("/x/journal/1").contains("restore"));
+        for other in ["/x/archive/0.tla", "/x/HEAD", "/x/NODE", "/x/journal/1"] {
+            assert!(!hint(other).contains("rebuild"), "{other}");
+        }
     }
 
     #[test]

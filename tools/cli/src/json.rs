@@ -158,10 +158,25 @@ pub struct ChangeItem {
     pub task_id: String,
     /// The field that differs.
     pub field: Option<String>,
-    /// What it was.
-    pub before: Option<String>,
-    /// What it is.
-    pub after: Option<String>,
+    /// What it was: of a time its milliseconds, of a result its JSON, of all else a text.
+    pub before: Value,
+    /// What it is, in the same way.
+    pub after: Value,
+}
+
+/// How many changes of each kind there are.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DiffCounts {
+    /// Tasks that are new.
+    pub spawned: u64,
+    /// Tasks that are gone.
+    pub gone: u64,
+    /// Tasks that came to another status.
+    pub ended: u64,
+    /// Tasks that have another parent.
+    pub reparented: u64,
+    /// Other fields that differ.
+    pub changed: u64,
 }
 
 /// The differences between two moments of a thread.
@@ -171,7 +186,9 @@ pub struct DiffBody {
     pub from: At,
     /// The second moment.
     pub to: At,
-    /// What differs.
+    /// How many changes of each kind there are.
+    pub stat: DiffCounts,
+    /// What differs; empty with `--stat`.
     pub items: Vec<ChangeItem>,
 }
 
@@ -330,6 +347,8 @@ pub struct ProofBody {
     pub seq: u64,
     /// Its place among the leaves, from 0.
     pub leaf_index: u64,
+    /// The leaf, in hex: the byte of the format and the event's, as `docs/format.md` has them.
+    pub leaf: String,
     /// SHA-256 of a zero byte and the leaf, in hex.
     pub leaf_hash: String,
     /// Events in the log that the proof is about.
@@ -338,6 +357,42 @@ pub struct ProofBody {
     pub root: String,
     /// The hashes beside the path from leaf to root, in hex, nearest first (RFC 6962).
     pub path: Vec<String>,
+    /// Size and root as a C2SP checkpoint; believe one that came another way.
+    pub checkpoint: String,
+}
+
+/// That a log begins with what it was when it was smaller.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ConsistencyBody {
+    /// Events in the log as it was.
+    pub old_size: u64,
+    /// The root over them, in hex.
+    pub old_root: String,
+    /// Events in the log as it is.
+    pub size: u64,
+    /// The root over them, in hex.
+    pub root: String,
+    /// The hashes that lead to both roots, in hex (RFC 6962).
+    pub path: Vec<String>,
+    /// Size and root as a C2SP checkpoint; believe one that came another way.
+    pub checkpoint: String,
+}
+
+/// What a proof was found to prove.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CheckBody {
+    /// The event that is in the log, if that was proven.
+    pub seq: Option<u64>,
+    /// The size that the log had when it was what it still begins with, if that was proven.
+    pub old_size: Option<u64>,
+    /// Events in the log.
+    pub size: u64,
+    /// The root over them, in hex.
+    pub root: String,
+    /// Which ledger.
+    pub origin: String,
+    /// Whether it was held against a checkpoint that did not come with it.
+    pub expected: bool,
 }
 
 /// Figures about a ledger.

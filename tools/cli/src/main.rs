@@ -38,12 +38,16 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to be told if this cannot be written.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+            if !error.use_stderr() {
+                let _ = error.print();
+                return Exit::Ok.into();
+            }
+            note(&misuse(&error));
+            return Exit::Usage.into();
         }
     };
-    trace(cli.global.verbose);
     let mut app = App::new(&cli.global, cli.command.default_format());
+    trace(&app);
     let done = cli.command.run(&mut app);
     match done.and_then(|exit| app.out.flush().map(|()| exit)) {
         Ok(exit) => exit.into(),
@@ -52,10 +56,17 @@ fn main() -> ExitCode {
             // What was written before the error comes first.
             let _ = app.out.flush();
             let (exit, hint) = exit::judge(&error);
-            note(&exit::explain(&error, hint, &app.out.look));
+            note(&exit::explain(&error, hint, &app.err));
             exit.into()
         }
     }
+}
+
+/// What clap says, in which an argument that it repeats cannot act on the terminal.
+fn misuse(error: &clap::Error) -> String {
+    let told = error.render().to_string();
+    let lines = told.lines().map(|line| escape::escape(line, term::charset_of_env()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// One line on standard error. Nobody is left to be told if it cannot be written.
@@ -63,9 +74,10 @@ fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// With `-vv` and more, what the library says of itself; what it warns of is always shown.
-fn trace(verbose: u8) {
-    let level = match verbose {
+/// With `-vv` and more, what the library says of itself; what it warns of is shown without `-q`.
+fn trace(app: &App) {
+    let level = match app.verbose {
+        0 | 1 if app.quiet => "off",
         0 | 1 => "warn",
         2 => "info",
         3 => "debug",
@@ -75,6 +87,7 @@ fn trace(verbose: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(app.err.color)
         .without_time()
         .with_target(false)
         .init();

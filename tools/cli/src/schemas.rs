@@ -5,9 +5,9 @@
 
 use crate::{
     json::{
-        ChangeItem, CheckpointBody, DiffBody, EventLine, FirstBody, HeadBody, ImportItem, LinkItem,
-        Listing, ProofBody, ReceiptBody, ShowBody, Single, SpanItem, StatsBody, TaskItem,
-        ThreadItem, VerifyBody,
+        ChangeItem, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
+        HeadBody, ImportItem, LinkItem, Listing, ProofBody, ReceiptBody, ShowBody, Single,
+        SpanItem, StatsBody, TaskItem, ThreadItem, VerifyBody,
     },
     output::Item,
 };
@@ -55,6 +55,8 @@ fn all() -> Vec<(String, Schema)> {
         single::<HeadBody>("taskledger.head/v1"),
         single::<CheckpointBody>("taskledger.checkpoint/v1"),
         single::<ProofBody>("taskledger.proof/v1"),
+        single::<ConsistencyBody>("taskledger.consistency/v1"),
+        single::<CheckBody>("taskledger.check/v1"),
         single::<StatsBody>("taskledger.stats/v1"),
     ]
 }

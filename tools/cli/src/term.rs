@@ -41,11 +41,19 @@ pub struct Look {
 impl Look {
     /// Looks at the environment and standard output.
     pub fn of_stdout(color: ColorWhen, time: TimeStyle, now: Millis) -> Self {
-        let terminal = io::stdout().is_terminal();
+        Self::of(io::stdout().is_terminal(), color, time, now)
+    }
+
+    /// The same, for what is shown on standard error.
+    pub fn of_stderr(color: ColorWhen, time: TimeStyle, now: Millis) -> Self {
+        Self::of(io::stderr().is_terminal(), color, time, now)
+    }
+
+    fn of(terminal: bool, color: ColorWhen, time: TimeStyle, now: Millis) -> Self {
         Self {
             color: color_wanted(color, terminal, |name| env::var(name).ok()),
-            charset: charset(|name| env::var(name).ok()),
-            width: columns(terminal),
+            charset: charset_of_env(),
+            width: columns(terminal, |name| env::var(name).ok(), measured),
             terminal,
             time,
             now,
@@ -58,13 +66,22 @@ impl Look {
     }
 }
 
-fn columns(terminal: bool) -> Option<usize> {
-    let named = env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
-    let measured = || {
-        let width = terminal.then(|| comfy_table::Table::new().width()).flatten();
-        width.map(usize::from)
-    };
-    named.filter(|&width| width > 0).or_else(measured)
+/// The columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
+
+fn columns(
+    terminal: bool,
+    var: impl Fn(&str) -> Option<String>,
+    measured: impl Fn() -> Option<usize>,
+) -> Option<usize> {
+    let named = var("COLUMNS").and_then(|text| text.parse::<usize>().ok());
+    // Some terminals (serial lines, those of some CI) say that they have none.
+    let found = || terminal.then(|| measured().filter(|&width| width > 0).unwrap_or(COLUMNS));
+    named.filter(|&width| width > 0).or_else(found)
+}
+
+fn measured() -> Option<usize> {
+    comfy_table::Table::new().width().map(usize::from)
 }
 
 fn color_wanted(when: ColorWhen, terminal: bool, var: impl Fn(&str) -> Option<String>) -> bool {
@@ -80,6 +97,11 @@ fn color_wanted(when: ColorWhen, terminal: bool, var: impl Fn(&str) -> Option<St
                 && var("TERM").as_deref() != Some("dumb")
         }
     }
+}
+
+/// The characters that the environment says can be shown.
+pub fn charset_of_env() -> Charset {
+    charset(|name| env::var(name).ok())
 }
 
 fn charset(var: impl Fn(&str) -> Option<String>) -> Charset {
@@ -124,6 +146,19 @@ mod tests {
         assert!(!auto(false, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
         assert!(color_wanted(ColorWhen::Always, false, |_| Some("1".into())));
         assert!(!color_wanted(ColorWhen::Never, true, |_| None));
+    }
+
+    #[test]
+    fn a_terminal_that_says_it_has_no_columns_has_80() {
+        let columns = |terminal, named: Option<&str>, measured| {
+            columns(terminal, |_| named.map(str::to_owned), || measured)
+        };
+        assert_eq!(columns(true, None, Some(0)), Some(80));
+        assert_eq!(columns(true, None, None), Some(80));
+        assert_eq!(columns(true, None, Some(132)), Some(132));
+        assert_eq!(columns(true, Some("0"), Some(0)), Some(80));
+        assert_eq!(columns(true, Some("40"), Some(132)), Some(40));
+        assert_eq!(columns(false, None, Some(132)), None);
     }
 
     #[test]

@@ -2,22 +2,25 @@
 
 use crate::{
     app::{self, App},
-    exit::Exit,
-    json::{ChangeItem, DiffBody},
+    events::json_or_text,
+    exit::{Exit, Problem},
+    json::{ChangeItem, DiffBody, DiffCounts},
     output::{Format, Item, Out},
     paint::{Paint, shape},
     table::{Cell, Column},
-    tasks::title,
+    tasks::{count, title},
     term::Look,
     time,
 };
 use anyhow::Result;
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use taskledger::{
-    event::{Parent, TaskStatus},
+    event::{Parent, PartKind, TaskStatus},
     ids::{TaskId, ThreadId},
+    ledger::Reader,
     query::{self, Change, Field, Point, Scope, Value, View},
-    state::LedgerState,
+    state::{LedgerState, Text},
 };
 
 /// Compare two moments of a thread.
@@ -57,22 +60,41 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let (from, to) = (view(&args.from)?, view(&args.to)?);
     let diff = query::diff(&from.state, &to.state, Some(&args.thread));
     let differs = !diff.changes.is_empty();
-    let items = diff.changes.iter().map(item).collect();
-    let body = DiffBody { from: app::at(&from), to: app::at(&to), items };
-    if matches!(app.out.format, Format::Csv | Format::Name) {
+    let rows = matches!(app.out.format, Format::Csv | Format::Name);
+    if rows && args.stat {
+        return Err(Problem::usage("--stat has no rows").hint("use -o json or table").into());
+    }
+    let items = if args.stat {
+        Vec::new()
+    } else {
+        diff.changes.iter().map(|change| item(change, reader)).collect::<Result<_>>()?
+    };
+    let stat = counts(diff.stat());
+    let body = DiffBody { from: app::at(&from), to: app::at(&to), stat, items };
+    if rows {
         app.out.list(&app::at(&to), body.items.into_iter().map(Ok))?;
     } else {
-        app.out.single("taskledger.diff/v1", body, None, |out, _| {
-            if args.stat { stat(out, diff.stat()) } else { human(out, &diff.changes, &to.state) }
+        app.out.single("taskledger.diff/v1", body, None, |out, body| {
+            if args.stat { tell(out, &body.stat) } else { human(out, &diff.changes, &to.state) }
         })?;
     }
     Ok(if differs && args.exit_code { Exit::Finding } else { Exit::Ok })
 }
 
-fn stat(out: &mut Out, stat: query::DiffStat) -> Result<()> {
+fn counts(stat: query::DiffStat) -> DiffCounts {
+    DiffCounts {
+        spawned: count(stat.spawned),
+        gone: count(stat.vanished),
+        ended: count(stat.ended),
+        reparented: count(stat.reparented),
+        changed: count(stat.changed),
+    }
+}
+
+fn tell(out: &mut Out, stat: &DiffCounts) -> Result<()> {
     let counts = [
         (stat.spawned, "spawned"),
-        (stat.vanished, "gone"),
+        (stat.gone, "gone"),
         (stat.ended, "ended"),
         (stat.reparented, "reparented"),
         (stat.changed, "changed"),
@@ -99,7 +121,6 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
     });
     let ended: BTreeSet<&TaskId> = ended.collect();
     for change in changes.iter().filter(|change| !is_part_of_an_end(change, &ended)) {
-        let item = item(change);
         let (mark, status) = match change {
             Change::Spawned { .. } => ("+".to_owned(), Some(TaskStatus::Running)),
             Change::Vanished { .. } => ("<".to_owned(), None),
@@ -117,14 +138,19 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
                 let error = error.map(|error| format!(": {error}")).unwrap_or_default();
                 format!("{task} {} -> {}{error}", from.as_str(), to.as_str())
             }
-            Change::Reparented { task, .. } | Change::Changed { task, .. } => format!(
-                "{task} {}: {} -> {}",
-                item.field.as_deref().unwrap_or_default(),
-                item.before.as_deref().unwrap_or("none"),
-                item.after.as_deref().unwrap_or("none")
-            ),
+            Change::Reparented { task, from, to } => {
+                let of = |parent: &Option<Parent>| {
+                    parent.as_ref().map_or("none".to_owned(), |parent| parent.id().to_string())
+                };
+                format!("{task} parent_task_id: {} -> {}", of(from), of(to))
+            }
+            Change::Changed { task, field, from, to } => {
+                let of =
+                    |value: &Option<Value>| value.as_ref().map_or_else(|| "none".to_owned(), words);
+                format!("{task} {}: {} -> {}", field.as_str(), of(from), of(to))
+            }
         };
-        let head = format!("{mark} {:<10} ", item.change);
+        let head = format!("{mark} {:<10} ", name(change));
         let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(head.len()));
         let words = crate::escape::cut(&look.safe(&words), room, look.charset);
         let head = status.map_or(head.clone(), |status| Paint::Status(status).on(&head, &look));
@@ -139,30 +165,73 @@ fn is_part_of_an_end(change: &Change, ended: &BTreeSet<&TaskId>) -> bool {
     matches!(field, Field::Error | Field::Result | Field::Completed) && ended.contains(task)
 }
 
-fn item(change: &Change) -> ChangeItem {
-    let of = |change: &str, task: &str, field: Option<&str>, before, after| ChangeItem {
-        change: change.to_owned(),
-        task_id: task.to_owned(),
+fn name(change: &Change) -> &'static str {
+    match change {
+        Change::Spawned { .. } => "spawned",
+        Change::Vanished { .. } => "gone",
+        Change::Ended { .. } => "ended",
+        Change::Reparented { .. } => "reparented",
+        Change::Changed { .. } => "changed",
+    }
+}
+
+fn item(change: &Change, reader: &Reader) -> Result<ChangeItem> {
+    let of = |task: &TaskId, field: Option<&str>, before: Json, after: Json| ChangeItem {
+        change: name(change).to_owned(),
+        task_id: task.to_string(),
         field: field.map(str::to_owned),
         before,
         after,
     };
-    let parent = |parent: &Option<Parent>| parent.as_ref().map(|parent| parent.id().to_string());
-    match change {
-        Change::Spawned { task } => of("spawned", task.id.as_str(), None, None, None),
-        Change::Vanished { task } => of("gone", task.id.as_str(), None, None, None),
+    let parent = |parent: &Option<Parent>| {
+        parent.as_ref().map_or(Json::Null, |parent| parent.id().as_str().into())
+    };
+    Ok(match change {
+        Change::Spawned { task } | Change::Vanished { task } => {
+            of(&task.id, None, Json::Null, Json::Null)
+        }
         Change::Ended { task, from, to } => {
-            let words = |status: &TaskStatus| Some(status.as_str().to_owned());
-            of("ended", task.as_str(), Some("status"), words(from), words(to))
+            of(task, Some("status"), from.as_str().into(), to.as_str().into())
         }
         Change::Reparented { task, from, to } => {
-            of("reparented", task.as_str(), Some("parent_task_id"), parent(from), parent(to))
+            of(task, Some("parent_task_id"), parent(from), parent(to))
         }
         Change::Changed { task, field, from, to } => {
-            let words = |value: &Option<Value>| value.as_ref().map(words);
-            of("changed", task.as_str(), Some(field.as_str()), words(from), words(to))
+            let json = |value: &Option<Value>| match value {
+                Some(value) => json(value, *field, reader),
+                None => Ok(Json::Null),
+            };
+            of(task, Some(field.as_str()), json(from)?, json(to)?)
         }
+    })
+}
+
+/// A value as the fields of a task have it.
+fn json(value: &Value, field: Field, reader: &Reader) -> Result<Json> {
+    Ok(match value {
+        Value::Time(at) => at.0.into(),
+        Value::Seq(seq) => seq.get().into(),
+        Value::Text(text) => match exact(text, field, reader)? {
+            Some(text) if field == Field::Result => json_or_text(&text),
+            Some(text) => text.into(),
+            None => Json::Null,
+        },
+        Value::Word(_) | Value::Host(_) => words(value).into(),
+    })
+}
+
+/// All of a text; `None` once it is erased.
+fn exact(text: &Text, field: Field, reader: &Reader) -> Result<Option<String>> {
+    if let Some(kept) = text.kept() {
+        return Ok(Some(kept.to_string()));
     }
+    let kinds = [
+        (Field::Description, PartKind::Description),
+        (Field::Error, PartKind::Error),
+        (Field::Result, PartKind::Result),
+    ];
+    let Some((_, kind)) = kinds.into_iter().find(|(of, _)| *of == field) else { return Ok(None) };
+    Ok(reader.entry(text.seq)?.text(kind).map(ToString::to_string))
 }
 
 fn words(value: &Value) -> String {
@@ -191,13 +260,19 @@ impl Item for ChangeItem {
     ];
 
     fn cells(&self, _: &Look) -> Vec<Cell> {
-        let or_empty = |text: &Option<String>| Cell::from(text.clone().unwrap_or_default());
+        let told = |value: &Json| match value {
+            Json::Null => Cell::default(),
+            Json::String(text) => text.clone().into(),
+            Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                value.to_string().into()
+            }
+        };
         vec![
             self.change.clone().into(),
             self.task_id.clone().into(),
-            or_empty(&self.field),
-            or_empty(&self.before),
-            or_empty(&self.after),
+            self.field.clone().unwrap_or_default().into(),
+            told(&self.before),
+            told(&self.after),
         ]
     }
 

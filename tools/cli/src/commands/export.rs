@@ -46,21 +46,31 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     };
     let Some(path) = &args.out else {
         let out = &mut app.out;
-        super::log::each(&opened.reader, &wanted, |entry| {
-            let mut line = Vec::new();
-            jsonl::write_event(&mut line, &entry)?;
-            out.raw(&line)
-        })?;
+        super::log::each(
+            &opened.reader,
+            &wanted,
+            |_| true,
+            |entry| {
+                let mut line = Vec::new();
+                jsonl::write_event(&mut line, &entry)?;
+                out.raw(&line)
+            },
+        )?;
         return Ok(Exit::Ok);
     };
     let context = || format!("cannot write {}", path.display());
     let mut file = BufWriter::new(File::create_new(path).with_context(context)?);
     let total = opened.reader.head().size;
     let shown = app.progress.start("exporting", Unit::Events);
-    super::log::each(&opened.reader, &wanted, |entry| {
-        shown.set(entry.event.seq.get(), total);
-        jsonl::write_event(&mut file, &entry).with_context(context)
-    })?;
+    super::log::each(
+        &opened.reader,
+        &wanted,
+        |_| true,
+        |entry| {
+            shown.set(entry.event.seq.get(), total);
+            jsonl::write_event(&mut file, &entry).with_context(context)
+        },
+    )?;
     file.flush().and_then(|()| file.get_ref().sync_all()).with_context(context)?;
     Ok(Exit::Ok)
 }

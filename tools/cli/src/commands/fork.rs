@@ -1,7 +1,7 @@
 //! `taskledger fork`: a new ledger of the events up to a moment.
 
 use crate::{
-    app::{App, Opened},
+    app::{self, App, Opened},
     exit::Exit,
 };
 use anyhow::{Context as _, Result};
@@ -28,7 +28,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let size = app.position(&opened.reader)?.log_position()?;
     let copy = opened
         .ledger
-        .fork_blocking(size, &args.path, Options::default())
+        .fork_blocking(size, app::plain(&args.path), Options::default())
         .with_context(|| format!("cannot fork to {}", args.path.display()))?;
     let copy = Opened::of(copy);
     let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());

@@ -1,5 +1,6 @@
 //! `taskledger log`: the events.
 
+use super::tasks::Between;
 use crate::{
     app::{App, at_head, at_position},
     events::{self, Around},
@@ -14,7 +15,8 @@ use taskledger::{
     event::Entry,
     ids::{TaskId, ThreadId},
     ledger::Reader,
-    query::{self, EventFilter, History, Order, Point, Scope},
+    query::{self, EventFilter, History, Order, Point, Position, Scope},
+    time::Millis,
 };
 
 /// List events: all, or those of a thread or task, oldest first.
@@ -36,10 +38,10 @@ pub struct Args {
     /// Newest first
     #[arg(long)]
     reverse: bool,
-    /// Occurred at this moment or later
+    /// Occurred at this time or later; for a place in the log, that event or later ones
     #[arg(long, value_name = "POS", allow_hyphen_values = true)]
     since: Option<Point>,
-    /// Occurred at this moment or earlier
+    /// Occurred at this time or earlier; for a place in the log, that event or earlier ones
     #[arg(long, value_name = "POS", allow_hyphen_values = true)]
     until: Option<Point>,
     /// About this task
@@ -88,17 +90,17 @@ impl ActionArg {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let reader = &opened.reader;
-    let moment = |point: &Option<Point>| {
-        point.as_ref().map(|point| super::tasks::moment(app, point, reader)).transpose()
-    };
+    let between = Between::of(app, args.since.as_ref(), args.until.as_ref(), reader)?;
+    let (first, last) = between.seqs.unwrap_or((0, u64::MAX));
+    let (upto, until) = ends(app.position(reader)?, last, between.until);
     let wanted = History {
         scope: args.thread.as_ref().map_or(Scope::All, Scope::Thread),
-        upto: Some(app.position(reader)?),
+        upto: Some(upto),
         filter: EventFilter {
             task: args.task.clone(),
             actions: args.action.iter().map(|action| action.as_str().to_owned()).collect(),
-            since: moment(&args.since)?,
-            until: moment(&args.until)?,
+            since: between.since,
+            until,
         },
         limit: args.count,
         order: if args.reverse { Order::NewestFirst } else { Order::OldestFirst },
@@ -108,20 +110,35 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         (false, Some(_)) => Around::Thread,
         (false, None) => Around::Log,
     };
-    list(&mut app.out, reader, &wanted, around, args.raw)?;
+    list(&mut app.out, reader, &wanted, first, around, args.raw)?;
     Ok(Exit::Ok)
 }
 
-/// Writes the events that are wanted, in whatever format was asked for, one by one.
+/// Where to end, if a last event was named besides the moment that is shown.
+fn ends(at: Position, last: u64, until: Option<Millis>) -> (Position, Option<Millis>) {
+    match at {
+        _ if last == u64::MAX => (at, until),
+        Position::Log(size) => (Position::Log(size.min(last)), until),
+        Position::Occurred(time) => {
+            (Position::Log(last), Some(until.map_or(time, |until| until.min(time))))
+        }
+    }
+}
+
+/// Writes the events that are wanted from the number `first` on, in whatever format was asked for,
+/// one by one.
 pub fn list(
     out: &mut Out,
     reader: &Reader,
     wanted: &History<'_>,
+    first: u64,
     around: Around,
     raw: bool,
 ) -> Result<()> {
+    // The events before it are the oldest, so a limit counts none of them that it should not.
+    let shown = |entry: &Entry| entry.event.seq.get() >= first;
     if raw {
-        return each(reader, wanted, |entry| {
+        return each(reader, wanted, shown, |entry| {
             let mut event = serde_json::to_value(EventLine::from(&entry))?;
             if let Some(fields) = event.as_object_mut() {
                 fields.insert("parts".to_owned(), events::commitments(&entry));
@@ -130,7 +147,7 @@ pub fn list(
         });
     }
     if !out.for_programs() {
-        return each(reader, wanted, |entry| {
+        return each(reader, wanted, shown, |entry| {
             let line = events::line(&entry, around, &out.look);
             out.line(&line)
         });
@@ -140,22 +157,25 @@ pub fn list(
         None => at_head(reader),
     };
     let mut list = out.begin::<EventLine>(&at)?;
-    each(reader, wanted, |entry| list.push(&EventLine::from(&entry)))?;
+    each(reader, wanted, shown, |entry| list.push(&EventLine::from(&entry)))?;
     list.end()
 }
 
-/// Visits the events that are wanted until one cannot be written.
+/// Visits the events that are wanted and `shown` until one cannot be written.
 pub fn each(
     reader: &Reader,
     wanted: &History<'_>,
+    shown: impl Fn(&Entry) -> bool,
     mut visit: impl FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
     let mut failed = Ok(());
-    query::history(reader, wanted, |entry| match visit(entry) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            failed = Err(error);
-            ControlFlow::Break(())
+    query::history(reader, wanted, |entry| {
+        match if shown(&entry) { visit(entry) } else { Ok(()) } {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Err(error);
+                ControlFlow::Break(())
+            }
         }
     })?;
     failed

@@ -2,7 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are the help that is shown")]
 
-use crate::{app::App, exit::Exit, output::Format};
+use crate::{app::App, exit::Exit, exit::Problem, output::Format};
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -74,8 +74,49 @@ impl Command {
         if matches!(self, Self::Tree(_)) { Format::Tree } else { Format::Table }
     }
 
+    /// Why `--at` says nothing to it, if so: what to do instead.
+    fn deaf_to_at(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Threads(_)
+            | Self::Tree(_)
+            | Self::Tasks(_)
+            | Self::Show(_)
+            | Self::Why(_)
+            | Self::Log(_)
+            | Self::Timeline(_)
+            | Self::Replay(_)
+            | Self::Checkpoint(_)
+            | Self::Fork(_)
+            | Self::Export(_)
+            | Self::Stats(_) => return None,
+            Self::Prove(args) => return args.deaf_to_at(),
+            Self::Diff(_) => "name the two moments with --from and --to",
+            Self::First(_) => "it looks at the whole log of the thread",
+            Self::Event(_) => "an event is the same at every moment",
+            Self::Backup(_) => {
+                "it writes the whole log; `taskledger fork --at` copies a part of it"
+            }
+            Self::Verify(_) => "it checks the whole log; --expect holds it against an earlier one",
+            Self::Record(_) => "--occurred says when something happened",
+            Self::Init(_)
+            | Self::Import(_)
+            | Self::Redact(_)
+            | Self::Purge(_)
+            | Self::Restore(_)
+            | Self::Rebuild(_)
+            | Self::Demo(_)
+            | Self::Completions(_)
+            | Self::Man(_) => "leave it out",
+        })
+    }
+
     /// Does it.
     pub fn run(self, app: &mut App) -> Result<Exit> {
+        if app.at.is_some()
+            && let Some(instead) = self.deaf_to_at()
+        {
+            return Err(Problem::usage("--at means nothing to this command").hint(instead).into());
+        }
         match self {
             Self::Init(args) => init::run(&args, app),
             Self::Import(args) => import::run(&args, app),

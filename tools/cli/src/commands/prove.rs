@@ -1,47 +1,89 @@
-//! `taskledger prove`: that an event is in the log.
+//! `taskledger prove`: that an event is in the log, or that the log only grew; and the check.
 
 use crate::{
-    app::App,
+    app::{App, Opened},
     events::{Around, hex, line},
-    exit::Exit,
-    json::ProofBody,
+    exit::{Exit, Problem},
+    json::{ConsistencyBody, ProofBody},
 };
 use anyhow::Result;
-use taskledger::{codec, ids::Seq, proof};
+use std::path::PathBuf;
+use taskledger::{codec, ids::Seq, proof, proof::Checkpoint};
 
-/// Prove that an event is in the log, to somebody who has only a checkpoint.
+mod check;
+
+/// Prove that an event is in the log, or that the log only grew, to somebody with a checkpoint.
 ///
-/// The proof is the hashes beside the path from the event's leaf up to the root (RFC 6962). It
-/// is checked before it is printed. With --at, the proof is for the log as it was then.
+/// The proof of an event is its leaf and the hashes beside the path up to the root (RFC 6962).
+/// With --at, it is for the log as it was then. With --since, the proof is that the log begins
+/// with what it was at that size. Either is checked before it is printed. Who receives it
+/// checks it with --check, and needs no ledger for that, only a checkpoint to hold it against.
 ///
 /// Example:
-///   taskledger prove 1204 -o json
+///   taskledger prove 1204 -o json > event.proof
+///   taskledger prove --since 1000 -o json > growth.proof
+///   taskledger prove --check event.proof --expect monday.checkpoint
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The event's number
-    #[arg(value_parser = super::event::seq)]
-    seq: Seq,
+    #[arg(value_parser = super::event::seq, required_unless_present_any = ["since", "check"])]
+    seq: Option<Seq>,
+    /// Prove that the log begins with what it was at this size
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["seq", "check"])]
+    since: Option<u64>,
+    /// Check a proof that was written with -o json
+    #[arg(long, value_name = "FILE", conflicts_with = "seq")]
+    check: Option<PathBuf>,
+    /// The checkpoint to hold the proof against, instead of the one that came with it
+    #[arg(long, value_name = "CHECKPOINT-FILE", requires = "check")]
+    expect: Option<PathBuf>,
 }
 
-/// Proves it.
+impl Args {
+    /// A check asks no ledger, so of no moment.
+    pub fn deaf_to_at(&self) -> Option<&'static str> {
+        self.check.as_ref().map(|_| "the proof says which moment it is about")
+    }
+}
+
+/// Proves it, or checks it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    if let Some(file) = &args.check {
+        return check::run(file, args.expect.as_deref(), app);
+    }
     let opened = app.open()?;
+    let size = app.position(&opened.reader)?.log_position()?;
+    match (args.seq, args.since) {
+        (Some(seq), _) => inclusion(seq, size, &opened, app),
+        (None, Some(old)) => consistency(old, size, &opened, app),
+        (None, None) => Err(Problem::usage("name an event, or --since SIZE").into()),
+    }
+}
+
+fn inclusion(seq: Seq, size: u64, opened: &Opened, app: &mut App) -> Result<Exit> {
     let reader = &opened.reader;
-    let entry = reader.entry(args.seq)?;
-    let size = app.position(reader)?.log_position()?;
-    let root = reader.root_at(size)?;
-    let proof = reader.prove_inclusion(args.seq, size)?;
+    let entry = reader.entry(seq)?;
+    if seq.get() > size {
+        let text = format!("event {seq} is not among the first {size} events");
+        return Err(Problem::usage(text).hint("leave out --at, or name a later moment").into());
+    }
+    let checkpoint = checkpoint(opened, size)?;
+    let proof = reader.prove_inclusion(seq, size)?;
     // The leaf is without the texts, so it is the same whether they are erased or not.
-    let leaf_hash = proof::leaf_hash(codec::leaf(&codec::encode(&entry)?)?);
-    proof::check_inclusion(&proof, leaf_hash, root)?;
+    let frame = codec::encode(&entry)?;
+    let leaf = codec::leaf(&frame)?;
+    let leaf_hash = proof::leaf_hash(leaf);
+    proof::check_inclusion(&proof, leaf_hash, checkpoint.root)?;
     let body = ProofBody {
-        seq: args.seq.get(),
-        leaf_index: args.seq.leaf_index(),
+        seq: seq.get(),
+        leaf_index: seq.leaf_index(),
+        leaf: hex(leaf),
         leaf_hash: hex(&leaf_hash),
         size,
-        root: root.to_string(),
+        root: checkpoint.root.to_string(),
         path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
+        checkpoint: checkpoint.to_text(),
     };
     app.out.single("taskledger.proof/v1", body, None, |out, body| {
         let event = line(&entry, Around::Log, &out.look);
@@ -53,4 +95,35 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         out.line(&format!("root   {}  of {} events", body.root, body.size))
     })?;
     Ok(Exit::Ok)
+}
+
+fn consistency(old: u64, size: u64, opened: &Opened, app: &mut App) -> Result<Exit> {
+    if old > size {
+        let text = format!("the log of {size} events was never one of {old}");
+        return Err(Problem::usage(text).into());
+    }
+    let (before, checkpoint) = (checkpoint(opened, old)?, checkpoint(opened, size)?);
+    let proof = opened.reader.prove_consistency(old, size)?;
+    proof::check_consistency(&proof, before.root, checkpoint.root)?;
+    let body = ConsistencyBody {
+        old_size: old,
+        old_root: before.root.to_string(),
+        size,
+        root: checkpoint.root.to_string(),
+        path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
+        checkpoint: checkpoint.to_text(),
+    };
+    app.out.single("taskledger.consistency/v1", body, None, |out, body| {
+        out.line(&format!("was    {}  of {} events", body.old_root, body.old_size))?;
+        for hash in &body.path {
+            out.line(&format!("with   {hash}"))?;
+        }
+        out.line(&format!("root   {}  of {} events", body.root, body.size))
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn checkpoint(opened: &Opened, size: u64) -> Result<Checkpoint> {
+    let reader = &opened.reader;
+    Ok(Checkpoint { ledger: reader.ledger_id(), size, root: reader.root_at(size)? })
 }

@@ -64,13 +64,16 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let reader = &opened.reader;
     let upto = match (&args.to, &app.at) {
-        (Some(point), _) | (None, Some(point)) => app.resolve(point, reader)?,
+        (Some(_), Some(_)) => {
+            return Err(Problem::usage("--at and --to both say where to end: name one").into());
+        }
+        (Some(point), None) | (None, Some(point)) => app.resolve(point, reader)?,
         (None, None) => app.position(reader)?,
     };
     let wanted =
         History { scope: Scope::Thread(&args.thread), upto: Some(upto), ..History::default() };
     if app.out.for_programs() {
-        super::log::list(&mut app.out, reader, &wanted, Around::Thread, false)?;
+        super::log::list(&mut app.out, reader, &wanted, 0, Around::Thread, false)?;
         return Ok(Exit::Ok);
     }
     if args.step && !io::stdin().is_terminal() {
@@ -78,7 +81,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     }
     let redraw = app.out.look.terminal && app.out.format != Format::Wide;
     let mut screen = Screen::new(args, redraw);
-    super::log::each(reader, &wanted, |entry| screen.show(app, &entry))?;
+    super::log::each(reader, &wanted, |_| true, |entry| screen.show(app, &entry))?;
     Ok(Exit::Ok)
 }
 

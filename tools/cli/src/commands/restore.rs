@@ -1,7 +1,7 @@
 //! `taskledger restore`: a new ledger of a backup file.
 
 use crate::{
-    app::{App, Opened},
+    app::{self, App, Opened},
     exit::Exit,
 };
 use anyhow::{Context as _, Result};
@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Makes it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let copy = Ledger::restore_blocking(&args.file, &args.path, Options::default())
+    let copy = Ledger::restore_blocking(&args.file, app::plain(&args.path), Options::default())
         .with_context(|| format!("cannot restore {}", args.file.display()))?;
     let copy = Opened::of(copy);
     let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());

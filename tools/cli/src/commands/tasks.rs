@@ -3,7 +3,6 @@
 use crate::{
     app::{self, App},
     exit::Exit,
-    exit::Problem,
     forest,
     output::Format,
     paint::Paint,
@@ -48,10 +47,10 @@ pub struct Args {
     /// Spawned by this task
     #[arg(long, value_name = "TASK")]
     parent: Option<TaskId>,
-    /// Created at this moment or later
+    /// Created at this time or later; for a place in the log, spawned by that event or later
     #[arg(long, value_name = "POS", allow_hyphen_values = true)]
     since: Option<Point>,
-    /// Created at this moment or earlier
+    /// Created at this time or earlier; for a place in the log, spawned by that event or earlier
     #[arg(long, value_name = "POS", allow_hyphen_values = true)]
     until: Option<Point>,
     /// What to sort by
@@ -104,9 +103,10 @@ pub fn run(args: Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let view = app.view_of(&opened.reader, args.thread.as_ref())?;
     let sort = Sort { key: args.sort.into(), descending: args.reverse };
+    let between = Between::of(app, args.since.as_ref(), args.until.as_ref(), &opened.reader)?;
     let filter = TaskFilter {
-        since: args.since.map(|point| moment(app, &point, &opened.reader)).transpose()?,
-        until: args.until.map(|point| moment(app, &point, &opened.reader)).transpose()?,
+        since: between.since,
+        until: between.until,
         thread: args.thread,
         statuses: args.status.into_iter().map(TaskStatus::from).collect(),
         types: args.types,
@@ -116,9 +116,13 @@ pub fn run(args: Args, app: &mut App) -> Result<Exit> {
         parent: args.parent,
     };
     if app.out.format == Format::Tree {
-        return trees(app, &view.state, &filter);
+        return trees(app, &view.state, &filter, &between);
     }
-    let items = items(&opened.reader, &view.state, &filter, sort, args.count)?;
+    // Places in the log are not the library's to filter by, so neither is the count then.
+    let limit = args.count.filter(|_| between.seqs.is_none());
+    let mut items = items(&opened.reader, &view.state, &filter, sort, limit)?;
+    items.retain(|item| between.holds(item.first_seq));
+    items.truncate(args.count.unwrap_or(usize::MAX));
     app.out.list(&app::at(&view), items.into_iter().map(Ok))?;
     Ok(Exit::Ok)
 }
@@ -128,9 +132,11 @@ fn trees(
     app: &mut App,
     state: &taskledger::state::LedgerState,
     filter: &TaskFilter,
+    between: &Between,
 ) -> Result<Exit> {
     let look = app.out.look;
-    let mut threads: Vec<&ThreadId> = query::matching(state, filter).map(|t| &t.thread).collect();
+    let passing = query::matching(state, filter).filter(|t| between.holds(t.first_seq.get()));
+    let mut threads: Vec<&ThreadId> = passing.map(|t| &t.thread).collect();
     threads.sort_unstable();
     threads.dedup();
     for thread in threads {
@@ -138,7 +144,7 @@ fn trees(
         let grown = query::tree(state, thread);
         let mut drawn = nodes(&grown);
         for (node, drawn) in grown.nodes.iter().zip(&mut drawn) {
-            if !filter.passes(&node.task) {
+            if !filter.passes(&node.task) || !between.holds(node.task.first_seq.get()) {
                 drawn.detail.clear();
             }
         }
@@ -149,14 +155,44 @@ fn trees(
     Ok(Exit::Ok)
 }
 
-/// When a moment was: the time itself, or that of the event that it names.
-pub fn moment(app: &App, point: &Point, reader: &Reader) -> Result<Millis> {
-    match app.resolve(point, reader)? {
-        Position::Occurred(at) => Ok(at),
-        Position::Log(size) => {
-            let seq = app::last(size);
-            let seq = seq.ok_or_else(|| Problem::not_found("nothing has been recorded by then"))?;
-            Ok(reader.entry(seq)?.event.occurred)
+/// What --since and --until let pass. A time is held against when something occurred, a place in
+/// the log against the number of the event: the two need not be in the same order.
+#[derive(Debug, Default)]
+pub struct Between {
+    /// Occurred then or later.
+    pub since: Option<Millis>,
+    /// Occurred then or earlier.
+    pub until: Option<Millis>,
+    /// The first and the last event, where a place in the log was named.
+    pub seqs: Option<(u64, u64)>,
+}
+
+impl Between {
+    /// What the two options mean in this ledger.
+    pub fn of(
+        app: &App,
+        since: Option<&Point>,
+        until: Option<&Point>,
+        reader: &Reader,
+    ) -> Result<Self> {
+        let mut between = Self::default();
+        let (mut first, mut last) = (0, u64::MAX);
+        match since.map(|point| app.resolve(point, reader)).transpose()? {
+            Some(Position::Occurred(at)) => between.since = Some(at),
+            Some(Position::Log(size)) => first = size,
+            None => {}
         }
+        match until.map(|point| app.resolve(point, reader)).transpose()? {
+            Some(Position::Occurred(at)) => between.until = Some(at),
+            Some(Position::Log(size)) => last = size,
+            None => {}
+        }
+        between.seqs = ((first, last) != (0, u64::MAX)).then_some((first, last));
+        Ok(between)
+    }
+
+    /// Whether an event with this number is between the places that were named.
+    pub fn holds(&self, seq: u64) -> bool {
+        self.seqs.is_none_or(|(first, last)| (first..=last).contains(&seq))
     }
 }

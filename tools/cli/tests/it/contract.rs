@@ -52,6 +52,8 @@ fn every_single_answer_is_what_its_schema_says() {
         &["checkpoint", "--at", "#3"],
         &["prove", "3"],
         &["prove", "3", "--at", "#5"],
+        &["prove", "--since", "3"],
+        &["diff", "build", "--from", "@-5", "--stat"],
         &["stats"],
         &["verify"],
         &["record", "end", "root", "--status", "completed"],

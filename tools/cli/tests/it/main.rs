@@ -15,5 +15,7 @@ mod copies;
 mod errors;
 mod hostile;
 mod imports;
+mod options;
+mod proofs;
 mod record;
 mod support;
