@@ -190,8 +190,10 @@ impl Reader {
     }
 
     fn write_backup(&self, mut out: File, path: &Path) -> Result<BackupInfo, CopyError> {
-        let checkpoint = self.checkpoint();
-        let state = self.state();
+        // One published value: a redaction between two looks would be in one and not in the other.
+        let published = self.shared().published();
+        let (state, Head { size, root }) = (&published.state, published.tree.head());
+        let checkpoint = Checkpoint { ledger: self.ledger_id(), size, root };
         let text = checkpoint.to_text();
         let header = header(&text).map_err(written)?;
         out.write_all(&header).map_err(written)?;
@@ -199,7 +201,7 @@ impl Reader {
         let (mut bytes, mut failure) = (0_u64, None);
         if let Some(last) = checkpoint.head().seq() {
             self.scan_frames(Seq::FIRST, last, |seq, frame| {
-                let frame = without_redacted(seq, frame, &state)?;
+                let frame = without_redacted(seq, frame, state)?;
                 bytes += u64::try_from(frame.len()).unwrap_or(0);
                 Ok(match zstd.write_all(&frame) {
                     Ok(()) => ControlFlow::Continue(()),

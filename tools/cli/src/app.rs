@@ -1,14 +1,17 @@
 //! What every command is given: the ledger, the moment, standard output and progress.
 
 use crate::{
-    args::Global, json::At, output::Format, output::Out, progress::Shower, term::Look, time,
+    args::Global, exit::Exit, json::At, output::Format, output::Out, progress::Shower, term::Look, time,
 };
 use anyhow::{Context as _, Result};
-use std::path::{Path, PathBuf};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 use taskledger::{
     Ledger, Options,
     ids::{Seq, ThreadId},
-    ledger::Reader,
+    ledger::{Reader, Shortfall},
     query::{self, Point, Position, Scope, View},
     time::{Clock as _, Millis, SystemClock},
 };
@@ -31,6 +34,8 @@ pub struct App {
     pub verbose: u8,
     /// The options as they were given.
     pub global: Global,
+    /// Whether the ledger was opened in spite of damage and does not show all that it held.
+    short: Cell<bool>,
 }
 
 /// A ledger that is open, and its past.
@@ -54,17 +59,29 @@ impl App {
             quiet: global.quiet,
             verbose: global.verbose,
             global: global.clone(),
+            short: Cell::new(false),
         }
     }
 
     /// Opens the ledger.
     pub fn open(&self) -> Result<Opened> {
         let options = Options::default();
-        Ok(Opened::of(if self.global.read_only {
-            Ledger::open_read_only(&self.db, options)?
-        } else {
-            Ledger::open(&self.db, options)?
-        }))
+        if !self.global.read_only {
+            return Ok(Opened::of(Ledger::open(&self.db, options)?));
+        }
+        let ledger = Ledger::open_read_only(&self.db, options)?;
+        if let Some(Shortfall { readable, held }) = ledger.shortfall() {
+            // Never silent, and never a success: what follows is not the whole history.
+            let held = held.map_or_else(|| "it is not known how many".into(), |n| n.to_string());
+            crate::note(&format!("warning: {readable} events can be read; the ledger held {held}"));
+            self.short.set(true);
+        }
+        Ok(Opened::of(ledger))
+    }
+
+    /// How a command ends that did what was asked: a history that is not whole is a finding.
+    pub fn judge(&self, exit: Exit) -> Exit {
+        if exit == Exit::Ok && self.short.get() { Exit::Finding } else { exit }
     }
 
     /// What "now" is, for this whole command.

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     trace(&app);
     let done = cli.command.run(&mut app);
     match done.and_then(|exit| app.out.flush().map(|()| exit)) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => app.judge(exit).into(),
         Err(error) if term::is_closed_pipe(&error) => Exit::Ok.into(),
         Err(error) => {
             // What was written before the error comes first.
