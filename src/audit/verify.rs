@@ -14,7 +14,12 @@ use crate::{
         disk::inspect::{Evidence, Inspection, StoreFinding, kind},
     },
 };
-use std::{ops::ControlFlow, path::Path, time::Duration};
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    time::{Duration, Instant},
+};
+use tracing::field::Empty;
 
 /// What to hold a ledger against, and how long to wait.
 #[derive(Debug, Clone)]
@@ -57,6 +62,8 @@ pub fn verify(
 ) -> Result<Report, OpenError> {
     /// Events between two calls of `progress`.
     const STRIDE: u64 = 4_096;
+    let span = tracing::info_span!("audit.run", events = Empty, elapsed_ms = Empty);
+    let (_entered, began) = (span.enter(), Instant::now());
     let inspection = Inspection::open(path)?;
     let (mut findings, mut history) = (Findings::default(), History::default());
     for finding in inspection.findings() {
@@ -90,6 +97,8 @@ pub fn verify(
     let end = history.state();
     let head = history.finish(&end, &mut findings);
     progress(head.size, total.max(head.size));
+    span.record("events", head.size);
+    span.record("elapsed_ms", u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
     Ok(findings.report(head))
 }
 
