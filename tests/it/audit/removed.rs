@@ -59,8 +59,8 @@ fn other() -> (tempfile::TempDir, PathBuf, Head) {
     (temporary, path, head)
 }
 
-fn newest(within: PathBuf) -> PathBuf {
-    files(&within).pop().unwrap()
+fn newest(within: &Path) -> PathBuf {
+    files(within).pop().unwrap()
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn head_without_a_slot_that_holds_is_found_and_no_ledger_is_opened_with_it() {
 #[test]
 fn a_newest_journal_that_is_gone_is_a_lost_tail() {
     let sound = Sound::new();
-    let remove = |path: &Path| fs::remove_file(newest(path.join("journal"))).unwrap();
+    let remove = |path: &Path| fs::remove_file(newest(&path.join("journal"))).unwrap();
     let kinds = [FindingKind::LostTail, FindingKind::Snapshot];
     assert!(sound.check(remove, &kinds).is_none());
 }
@@ -116,7 +116,7 @@ fn a_snapshot_of_another_ledger_is_found_and_never_answered_from() {
     let sound = Sound::new();
     let (_temporary, other, _) = other();
     let swap = |path: &Path| {
-        let theirs = newest(other.join("snapshots"));
+        let theirs = newest(&other.join("snapshots"));
         fs::copy(&theirs, path.join("snapshots").join(theirs.file_name().unwrap())).unwrap();
     };
     let ledger = sound.check(swap, &[FindingKind::Snapshot]).unwrap();
