@@ -109,33 +109,40 @@ impl History {
     }
 
     /// Holds the current root against a witness met on the way, such as a commit's record.
-    pub(super) fn check_root(&self, said: Head, who: &Path, findings: &mut Findings) {
+    pub(super) fn check_root(&mut self, said: Head, who: &Path, findings: &mut Findings) {
         let found = self.tree.head();
-        if !self.unreadable && found != said {
-            let Head { size, root } = said;
-            let who = who.display();
-            let detail = format!(
-                "{who} says {root} after {size} events; {} give {}",
-                found.size, found.root
-            );
-            findings.add(said.seq(), FindingKind::Root, detail);
+        if self.unreadable || found == said {
+            return;
         }
+        let (Head { size, root }, who) = (said, who.display());
+        if size > found.size {
+            self.unreadable = true;
+            let detail = format!("{who} goes on after {size} events; {} are there", found.size);
+            return findings.add(Seq::new(found.size + 1), FindingKind::Gap, detail);
+        }
+        let detail =
+            format!("{who} says {root} after {size} events; {} give {}", found.size, found.root);
+        findings.add(said.seq(), FindingKind::Root, detail);
     }
 
-    /// Reports witnesses of events that are not there, and texts that are gone though `end`, the
+    /// Reports witnesses of events that are not there (behind damage only the checkpoint that was
+    /// asked for: the others cannot be judged), and texts that are gone though `end`, the
     /// state after the last event, does not say so.
     pub(super) fn finish(self, end: &LedgerState, findings: &mut Findings) -> Head {
         self.check_absent(end, findings);
         let head = self.tree.head();
         for (size, witnesses) in self.witnesses.range(head.size + 1..) {
-            for witness in witnesses {
-                let detail = format!("{} says {size} events; {} are there", witness.who, head.size);
-                let kept = witness.kind == FindingKind::Checkpoint;
-                let kind = if kept { witness.kind } else { FindingKind::LostTail };
-                findings.add(Seq::new(head.size + 1), kind, detail);
+            for Witness { kind, who, .. } in witnesses {
+                let detail = format!("{who} says {size} events; {} are there", head.size);
+                let asked_for = *kind == FindingKind::Checkpoint;
+                if asked_for || !self.unreadable {
+                    let kind = if asked_for { *kind } else { FindingKind::LostTail };
+                    findings.add(Seq::new(head.size + 1), kind, detail);
+                }
             }
         }
-        for size in self.snapshots.range(head.size + 1..).map(|(size, _)| size) {
+        let beyond = self.snapshots.range(head.size + 1..).filter(|_| !self.unreadable);
+        for size in beyond.map(|(size, _)| size) {
             let detail = format!("it is of {size} events; {} are there", head.size);
             findings.add(Seq::last_of(*size), FindingKind::Snapshot, detail);
         }

@@ -1,5 +1,7 @@
 //! Audits: a sound ledger has no findings; whatever is done to its files is harmless or found.
 
+mod removed;
+
 use crate::{disk::*, support::*};
 use std::{
     fs,

@@ -1,0 +1,169 @@
+//! Whole files that are gone, are older, or are of another ledger.
+
+use super::*;
+use taskledger::event::Entry;
+
+/// A closed ledger with something in every kind of file, and a task more in its journal than was
+/// sealed.
+struct Sound {
+    temporary: tempfile::TempDir,
+    path: PathBuf,
+    head: Head,
+    truth: Vec<Entry>,
+}
+
+impl Sound {
+    fn new() -> Self {
+        let (temporary, path, _) = sound();
+        let ledger = Ledger::open(&path, small()).unwrap();
+        append(&ledger, [spawn("last")]);
+        let (head, truth) = (ledger.reader().head(), entries(&ledger));
+        ledger.close_blocking().unwrap();
+        Self { temporary, path, head, truth }
+    }
+
+    /// A copy that `damage` was done to.
+    fn damaged(&self, damage: impl FnOnce(&Path)) -> PathBuf {
+        let work = self.temporary.path().join("work");
+        if work.exists() {
+            fs::remove_dir_all(&work).unwrap();
+        }
+        copy(&self.path, &work);
+        damage(&work);
+        work
+    }
+
+    /// Asserts that the audit of a damaged copy names `kinds` and no others, and that an opening
+    /// is refused or answers the whole history.
+    #[track_caller]
+    fn check(&self, damage: impl FnOnce(&Path), kinds: &[FindingKind]) -> Option<Ledger> {
+        let work = self.damaged(damage);
+        let report = audit(&work);
+        let mut found: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
+        found.sort();
+        found.dedup();
+        assert_eq!(found, kinds, "{report:?}");
+        let ledger = Ledger::open(&work, small()).ok()?;
+        assert_eq!(ledger.reader().head(), self.head);
+        assert_eq!(entries(&ledger), self.truth);
+        Some(ledger)
+    }
+}
+
+/// Another ledger with as many events.
+fn other() -> (tempfile::TempDir, PathBuf, Head) {
+    let (temporary, path, head) = sound();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    append(&ledger, [spawn("last")]);
+    ledger.close_blocking().unwrap();
+    (temporary, path, head)
+}
+
+fn newest(within: &Path) -> PathBuf {
+    files(within).pop().unwrap()
+}
+
+#[test]
+fn head_that_is_gone_is_found_and_no_ledger_is_opened_without_it() {
+    let sound = Sound::new();
+    let opened =
+        sound.check(|path| fs::remove_file(path.join("HEAD")).unwrap(), &[FindingKind::Head]);
+    assert!(opened.is_none());
+}
+
+#[test]
+fn head_without_a_slot_that_holds_is_found_and_no_ledger_is_opened_with_it() {
+    let sound = Sound::new();
+    let zero = |path: &Path| {
+        let len = fs::metadata(path.join("HEAD")).unwrap().len();
+        fs::write(path.join("HEAD"), vec![0; usize::try_from(len).unwrap()]).unwrap();
+    };
+    assert!(sound.check(zero, &[FindingKind::Head]).is_none());
+}
+
+#[test]
+fn a_newest_journal_that_is_gone_is_a_lost_tail() {
+    let sound = Sound::new();
+    let remove = |path: &Path| fs::remove_file(newest(&path.join("journal"))).unwrap();
+    let kinds = [FindingKind::LostTail, FindingKind::Snapshot];
+    assert!(sound.check(remove, &kinds).is_none());
+}
+
+/// The events are in sled, so nothing is lost yet; what follows the gap is no finding, since it cannot be
+/// judged.
+#[test]
+fn an_archive_that_is_gone_is_a_gap_and_every_event_can_still_be_read() {
+    let sound = Sound::new();
+    for archive in files(&sound.path.join("archive")) {
+        let name = archive.strip_prefix(&sound.path).unwrap();
+        let remove = |path: &Path| fs::remove_file(path.join(name)).unwrap();
+        assert!(sound.check(remove, &[FindingKind::Gap]).is_some(), "{}", name.display());
+    }
+}
+
+#[test]
+fn files_of_another_ledger_are_found_by_its_name() {
+    let sound = Sound::new();
+    let (_temporary, other, _) = other();
+    let swap = |path: &Path| {
+        fs::copy(other.join("NODE"), path.join("NODE")).unwrap();
+    };
+    assert!(sound.check(swap, &[FindingKind::Journal]).is_none());
+}
+
+#[test]
+fn a_snapshot_of_another_ledger_is_found_and_never_answered_from() {
+    let sound = Sound::new();
+    let (_temporary, other, _) = other();
+    let swap = |path: &Path| {
+        let theirs = newest(&other.join("snapshots"));
+        fs::copy(&theirs, path.join("snapshots").join(theirs.file_name().unwrap())).unwrap();
+    };
+    let ledger = sound.check(swap, &[FindingKind::Snapshot]).unwrap();
+    let state = Ledger::open(&sound.path, small()).unwrap().reader().state();
+    assert_eq!(ledger.reader().state(), state);
+}
+
+/// Archive and journal have everything: what an old `HEAD` says is not taken for the end.
+#[test]
+fn an_older_head_hides_no_event() {
+    let sound = Sound::new();
+    let old = sound.temporary.path().join("old");
+    copy(&sound.path, &old);
+    let ledger = Ledger::open(&sound.path, small()).unwrap();
+    fill(&ledger, 500..600);
+    let head = ledger.reader().head();
+    let truth = entries(&ledger);
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    let sound = Sound { head, truth, ..sound };
+    let swap = |path: &Path| {
+        fs::copy(old.join("HEAD"), path.join("HEAD")).unwrap();
+    };
+    assert!(sound.check(swap, &[FindingKind::Head]).is_none());
+    let work = sound.damaged(swap);
+    assert_eq!(Ledger::rebuild(&work, &small()).unwrap(), sound.head);
+    assert_eq!(audit(&work).findings, []);
+}
+
+/// Nothing in the files can tell; a checkpoint that somebody kept elsewhere does.
+#[test]
+fn an_older_copy_of_every_file_is_found_only_by_a_checkpoint() {
+    let (temporary, path, old) = sound();
+    let copied = temporary.path().join("copied");
+    copy(&path, &copied);
+    let ledger = Ledger::open(&path, small()).unwrap();
+    fill(&ledger, 200..210);
+    let now = ledger.reader().head();
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    fs::remove_dir_all(&path).unwrap();
+    copy(&copied, &path);
+
+    assert_eq!((audit(&path).findings, audit(&path).head()), (vec![], old));
+    let options = VerifyOptions { expect: Some(now), ..VerifyOptions::default() };
+    let report = verify(&path, &options, &mut |_, _| {}).unwrap();
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::Checkpoint, Seq::new(old.size + 1)));
+    assert_eq!(Ledger::open(&path, small()).unwrap().reader().head(), old);
+}
