@@ -155,7 +155,6 @@ fn of_io(error: &io::Error) -> Option<Exit> {
     }
     (kind == io::ErrorKind::AlreadyExists).then_some(Exit::Usage)
 }
-}
 
 const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where; \
                       --read-only shows what can be read all the same";
