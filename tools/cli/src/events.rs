@@ -84,7 +84,11 @@ pub fn part_names(parts: PartSet) -> Vec<&'static str> {
 
 /// What an event says, in a few words; may be hostile.
 pub fn words(entry: &Entry) -> String {
-    let text = |kind| entry.text(kind).map(|text| format!(": {text}")).unwrap_or_default();
+    let text = |kind| match entry.text(kind) {
+        Some(text) => format!(": {text}"),
+        None if entry.parts.iter().any(|part| part.kind == kind) => ": (erased)".to_owned(),
+        None => String::new(),
+    };
     match &entry.event.action {
         Action::Upserted { record } => {
             let name = record.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use taskledger::{
     event::TaskStatus,
     query::{self, Forest, TaskRow, ThreadRow},
-    state::Task,
+    state::{Task, Text, TextBody},
     time::Millis,
 };
 
@@ -234,19 +234,23 @@ fn drawn(task: &Task, depth: usize) -> forest::Node {
     let took = task.completed.map(|end| end.0.saturating_sub(task.record.created.0));
     let took = took.map(|ms| format!("  {}", time::span(ms))).unwrap_or_default();
     let name = task.record.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-    let kept = task.error.as_ref().filter(|_| task.status != TaskStatus::Completed);
-    let said = kept.unwrap_or(&task.description);
-    let said = match said.kept() {
-        Some(text) => text.to_string(),
-        None if said.body == taskledger::state::TextBody::Erased => "(erased)".to_owned(),
-        None => format!("({} bytes)", said.len),
-    };
+    let error = task.error.as_ref().filter(|_| task.status != TaskStatus::Completed);
+    let said = [Some(&task.description), error].into_iter().flatten().map(told);
+    let said: Vec<String> = said.filter(|text| !text.is_empty()).collect();
     forest::Node {
         depth: depth.saturating_sub(1),
         status: task.status,
         title: format!("{} {}{name}{took}", task.id, task.record.task_type),
-        detail: said,
+        detail: said.join(": "),
         hidden: 0,
+    }
+}
+
+fn told(text: &Text) -> String {
+    match text.kept() {
+        Some(kept) => kept.to_string(),
+        None if text.body == TextBody::Erased => "(erased)".to_owned(),
+        None => format!("({} bytes)", text.len),
     }
 }
 

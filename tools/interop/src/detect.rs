@@ -20,6 +20,8 @@ const LOOK_LINES_MAX: usize = 200;
 const LOOK_BYTES_MAX: u64 = 8 << 20;
 /// How deep below a session's folder its transcripts can be.
 const DEPTH_MAX: usize = 8;
+/// How deep below a folder that was named recordings are looked for.
+const FOLDERS_DEPTH_MAX: usize = 3;
 
 /// The state revisions in a folder of that format.
 pub(crate) const AWAKEN_STATES: &str = "background_task_state.snapshots.jsonl";
@@ -177,6 +179,42 @@ fn of_file(path: &Path, format: Option<Format>) -> Result<Dataset, ReadError> {
 }
 
 fn in_folder(path: &Path, format: Option<Format>) -> Result<Vec<Dataset>, ReadError> {
+    let mut found = Vec::new();
+    folders(path, format, FOLDERS_DEPTH_MAX, &mut found)?;
+    if found.is_empty() {
+        let format = format.map_or("known", Format::as_str);
+        return Err(ReadError::Nothing { path: path.to_owned(), format });
+    }
+    Ok(found)
+}
+
+/// The recordings in a folder and in those below it. A session's own folder belongs to it, and
+/// links are not followed.
+fn folders(
+    path: &Path,
+    format: Option<Format>,
+    levels: usize,
+    found: &mut Vec<Dataset>,
+) -> Result<(), ReadError> {
+    match directly_in(path, format) {
+        Ok(datasets) => found.extend(datasets),
+        Err(ReadError::Nothing { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let is_session = |path: &Path| with_suffix(path, ".jsonl").is_file();
+    if levels == 0 || is_session(path) {
+        return Ok(());
+    }
+    for below in entries(path)? {
+        let kind = fs::symlink_metadata(&below).map_err(ReadError::io(&below))?.file_type();
+        if kind.is_dir() && !is_session(&below) {
+            folders(&below, format, levels - 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn directly_in(path: &Path, format: Option<Format>) -> Result<Vec<Dataset>, ReadError> {
     if let Some(states) = states_in(path, format) {
         return Ok(vec![states]);
     }

@@ -2,7 +2,10 @@
 
 use crate::{app::App, exit::Exit, progress};
 use anyhow::{Context as _, Result};
+#[cfg(unix)]
+use std::fs;
 use std::path::PathBuf;
+use std::{io, path::Path};
 use taskledger::ledger::verify_backup;
 
 /// Write the whole history and its checkpoint to one new file, and read it back.
@@ -18,6 +21,18 @@ pub struct Args {
     file: PathBuf,
 }
 
+/// It holds what the ledger holds, which nobody else may read.
+#[cfg(unix)]
+fn private(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Writes it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
@@ -25,6 +40,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         .progress
         .watch("backup", &args.file, || opened.reader.backup(&args.file))
         .with_context(|| format!("cannot back up to {}", args.file.display()))?;
+    private(&args.file).with_context(|| format!("cannot protect {}", args.file.display()))?;
     verify_backup(&args.file)
         .with_context(|| format!("{} is not what was written", args.file.display()))?;
     let head = info.checkpoint.head();

@@ -3,7 +3,11 @@
 use crate::{app::App, exit::Exit, progress::Unit};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use std::{fs::File, io::BufWriter, io::Write as _, path::PathBuf};
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
+};
 use taskledger::{
     ids::ThreadId,
     query::{History, Scope},
@@ -35,6 +39,15 @@ enum FormatArg {
     Jsonl,
 }
 
+/// A new file that nobody else can read: it holds what the ledger holds.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// Writes them.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let FormatArg::Jsonl = args.format;
@@ -59,7 +72,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         return Ok(Exit::Ok);
     };
     let context = || format!("cannot write {}", path.display());
-    let mut file = BufWriter::new(File::create_new(path).with_context(context)?);
+    let mut file = BufWriter::new(private(path).with_context(context)?);
     let total = opened.reader.head().size;
     let shown = app.progress.start("exporting", Unit::Events);
     super::log::each(

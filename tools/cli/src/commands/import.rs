@@ -12,7 +12,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use std::{io, path::PathBuf};
+use std::{collections::BTreeSet, fs, io, path::PathBuf};
 use taskledger::{Ledger, Options, ids::ThreadId, ledger::OpenError};
 use taskledger_interop::{
     self as interop, Dataset, Grain, LedgerSink, Phase, Progress, ReadOptions, Recording, Spooled,
@@ -92,7 +92,7 @@ enum GrainArg {
 enum OnError {
     /// Report it, and go on
     Skip,
-    /// Write nothing of this recording
+    /// Write nothing at all
     Fail,
 }
 
@@ -101,30 +101,64 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let piped = args.paths.iter().any(|path| path.as_os_str() == "-");
     let spooled = piped.then(|| Spooled::new(io::stdin().lock())).transpose();
     let spooled = spooled.context("cannot read standard input")?;
-    let datasets = datasets(args, spooled.as_ref())?;
+    // All is read before the ledger is made: what cannot be read leaves nothing behind.
+    let (datasets, mut left_out) = datasets(args, app, spooled.as_ref())?;
+    let read = |dataset| read(args, app, dataset);
+    let recordings: Vec<(String, Recording)> = datasets.iter().map(read).collect::<Result<_>>()?;
     let opened = open(args, app)?;
     let mut items = Vec::new();
-    for dataset in &datasets {
-        items.push(import(args, app, &opened, dataset)?);
+    for (path, recording) in recordings {
+        left_out |= nothing_recognised(app, &path, &recording);
+        items.push(import(args, app, &opened, path, recording)?);
     }
     let at = at_head(&opened.reader);
     opened.close()?;
-    let refused = items.iter().any(|item| item.malformed > 0 || item.refused > 0);
+    left_out |= items.iter().any(|item| item.malformed > 0 || item.refused > 0);
     if !app.quiet || app.out.for_programs() {
         app.out.list(&at, items.into_iter().map(Ok))?;
     }
-    Ok(if refused { Exit::Refused } else { Exit::Ok })
+    Ok(if left_out { Exit::Refused } else { Exit::Ok })
 }
 
-fn datasets(args: &Args, spooled: Option<&Spooled>) -> Result<Vec<Dataset>> {
+/// A recording of which no record says anything is most likely none of that format.
+fn nothing_recognised(app: &App, path: &str, recording: &Recording) -> bool {
+    let nothing =
+        recording.tally.records > 0 && recording.is_empty() && recording.threads.is_empty();
+    if nothing {
+        let (records, format) = (recording.tally.records, recording.format);
+        app.remark(&format!("{path}: nothing recognised in {records} records read as {format}"));
+    }
+    nothing
+}
+
+/// The recordings, and whether a path was left out because it holds none.
+fn datasets(args: &Args, app: &App, spooled: Option<&Spooled>) -> Result<(Vec<Dataset>, bool)> {
     let format = args.format.named();
-    let paths: Vec<PathBuf> =
-        args.paths.iter().filter(|path| path.as_os_str() != "-").cloned().collect();
-    let mut datasets = if paths.is_empty() { Vec::new() } else { interop::find(&paths, format)? };
+    let paths = args.paths.iter().filter(|path| path.as_os_str() != "-");
+    let (mut datasets, mut failures, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for path in paths {
+        match interop::find(std::slice::from_ref(path), format) {
+            // `session*` names a session and its folder: one recording.
+            Ok(found) => datasets.extend(found.into_iter().filter(|dataset| {
+                let main = dataset.inputs.first();
+                let main = main.and_then(|input| fs::canonicalize(&input.path).ok());
+                main.is_none_or(|main| seen.insert(main))
+            })),
+            Err(error) => failures.push(error),
+        }
+    }
     if let Some(spooled) = spooled {
         datasets.push(spooled.dataset(format)?);
     }
-    Ok(datasets)
+    let left_out = !failures.is_empty();
+    let fatal = args.on_error == OnError::Fail || datasets.is_empty();
+    for error in failures {
+        if fatal {
+            return Err(error.into());
+        }
+        app.remark(&format!("left out: {:#}", anyhow::Error::from(error)));
+    }
+    Ok((datasets, left_out))
 }
 
 /// The ledger to import to; a dry run into one that is not there happens in memory.
@@ -142,7 +176,8 @@ fn open(args: &Args, app: &App) -> Result<Opened> {
     }
 }
 
-fn import(args: &Args, app: &App, opened: &Opened, dataset: &Dataset) -> Result<ImportItem> {
+/// Reads a recording, and answers with what it is called.
+fn read(args: &Args, app: &App, dataset: &Dataset) -> Result<(String, Recording)> {
     let options = ReadOptions {
         thread: args.thread.clone(),
         grain: match args.grain {
@@ -164,9 +199,19 @@ fn import(args: &Args, app: &App, opened: &Opened, dataset: &Dataset) -> Result<
         let first = recording.tally.bad_lines.first().map(ToString::to_string).unwrap_or_default();
         let lines = recording.tally.malformed;
         return Err(Problem::refused(format!("{lines} lines of {path} cannot be used; {first}"))
-            .hint("nothing of this recording was written; --on-error skip leaves such lines out")
+            .hint("nothing was written; --on-error skip leaves such lines out")
             .into());
     }
+    Ok((path, recording))
+}
+
+fn import(
+    args: &Args,
+    app: &App,
+    opened: &Opened,
+    path: String,
+    recording: Recording,
+) -> Result<ImportItem> {
     let report = {
         let shown = app.progress.start("importing", Unit::Events);
         let mut tell = teller(&shown, Phase::Appending);

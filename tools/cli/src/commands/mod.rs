@@ -110,12 +110,30 @@ impl Command {
         })
     }
 
+    /// Whether it writes to the ledger that it opens.
+    fn appends(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_)
+                | Self::Import(_)
+                | Self::Redact(_)
+                | Self::Purge(_)
+                | Self::Rebuild(_)
+                | Self::Record(_)
+        )
+    }
+
     /// Does it.
     pub fn run(self, app: &mut App) -> Result<Exit> {
         if app.at.is_some()
             && let Some(instead) = self.deaf_to_at()
         {
             return Err(Problem::usage("--at means nothing to this command").hint(instead).into());
+        }
+        if app.global.read_only && self.appends() {
+            return Err(
+                Problem::refused("a ledger opened with --read-only takes no appends").into()
+            );
         }
         match self {
             Self::Init(args) => init::run(&args, app),

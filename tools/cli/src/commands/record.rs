@@ -59,10 +59,10 @@ struct SpawnArgs {
     /// Its id; assigned (bg_0, bg_1, ..) if not given
     #[arg(long)]
     id: Option<TaskId>,
-    /// Its name
+    /// Its name; unique only among the running tasks that a manager runs, so not for these
     #[arg(long)]
     name: Option<String>,
-    /// The task that spawned it
+    /// The task that spawned it; one that this ledger does not know is recorded as outside of it
     #[arg(long, value_name = "ID")]
     parent: Option<TaskId>,
     /// What it is for
@@ -133,6 +133,12 @@ pub fn run(args: Args, app: &mut App) -> Result<Exit> {
         ..Proposal::new(command)
     };
     let opened = app.open()?;
+    if let Command::Spawn(Spawn { parent: Some(parent), .. }) = &proposal.command
+        && opened.reader.state().task(&parent.id).is_none()
+    {
+        let text = format!("no task {}: recorded as a parent outside this ledger", parent.id);
+        app.remark(&text);
+    }
     let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
     opened.close()?;
     tell(app, receipts.first().ok_or(AppendError::Halted)?, spawns)?;
@@ -162,6 +168,15 @@ fn spawn(args: SpawnArgs) -> Recorded {
 }
 
 fn end(args: EndArgs) -> Result<Recorded> {
+    let completed = matches!(args.status, Ended::Completed);
+    if completed && args.error.is_some() {
+        let problem = Problem::usage("a task that completed has no --error");
+        return Err(problem.hint("what it returned is --result").into());
+    }
+    if !completed && args.result.is_some() {
+        let problem = Problem::usage("only a task that completed has a --result");
+        return Err(problem.hint("why it failed or was cancelled is --error").into());
+    }
     let command = Command::Finish(Finish {
         task: args.task,
         outcome: match args.status {

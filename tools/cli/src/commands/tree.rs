@@ -29,11 +29,16 @@ pub struct Args {
     /// The thread
     thread: ThreadId,
     /// Draw so many levels
-    #[arg(long, value_name = "LEVELS")]
+    #[arg(long, value_name = "LEVELS", value_parser = levels)]
     depth: Option<usize>,
     /// Draw a tree of tasks that all have this status as one line
     #[arg(long, value_name = "STATUS")]
     fold: Option<StatusArg>,
+}
+
+fn levels(text: &str) -> Result<usize, String> {
+    let levels = text.parse().ok().filter(|levels| *levels > 0);
+    levels.ok_or_else(|| "expected a number of levels, from 1".to_owned())
 }
 
 /// Draws it.

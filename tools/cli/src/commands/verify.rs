@@ -11,9 +11,10 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 use taskledger::{
+    Ledger, Options,
     audit::{self, Finding, Report, VerifyOptions},
     event::TaskStatus,
-    ids::{Head, Seq},
+    ids::Seq,
     proof::{Checkpoint, VerifyingKey},
 };
 
@@ -39,18 +40,26 @@ pub struct Args {
 
 /// Checks it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let options = VerifyOptions { expect: expected(args)?, ..VerifyOptions::default() };
+    let expected = expected(args)?;
+    let options = VerifyOptions {
+        expect: expected.as_ref().map(Checkpoint::head),
+        ..VerifyOptions::default()
+    };
     let report = {
         let shown = app.progress.start("verifying", Unit::Events);
         audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?
     };
-    let sound = report.is_ok();
+    let mut body = body(&report);
+    if let Some(expected) = expected {
+        compare_origins(app, &expected, &mut body);
+    }
+    let sound = body.ok;
     let name = report.root.to_string();
-    app.out.single("taskledger.verify/v1", body(&report), Some(&name), human)?;
+    app.out.single("taskledger.verify/v1", body, Some(&name), human)?;
     Ok(if sound { Exit::Ok } else { Exit::Finding })
 }
 
-fn expected(args: &Args) -> Result<Option<Head>> {
+fn expected(args: &Args) -> Result<Option<Checkpoint>> {
     let Some(file) = &args.expect else { return Ok(None) };
     let shown = file.display();
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
@@ -61,7 +70,33 @@ fn expected(args: &Args) -> Result<Option<Head>> {
         }
         None => Checkpoint::parse(&text),
     };
-    Ok(Some(checkpoint.with_context(|| format!("in {shown}"))?.head()))
+    Ok(Some(checkpoint.with_context(|| format!("in {shown}"))?))
+}
+
+/// A fork and a restored backup have the roots of their origin, so another ledger's checkpoint can
+/// hold. One of nothing holds for every ledger, so there the origin is all that it says.
+fn compare_origins(app: &App, expected: &Checkpoint, body: &mut VerifyBody) {
+    let Ok(ledger) = Ledger::open_read_only(&app.db, Options::default()) else { return };
+    let found = ledger.reader().ledger_id();
+    // It was only read; there is nothing to lose.
+    let _ = ledger.close_blocking();
+    if found == expected.ledger {
+        return;
+    }
+    let origin = format!("the checkpoint is of ledger {}, this one is {found}", expected.ledger);
+    let mut differ = false;
+    for finding in body.findings.iter_mut().filter(|finding| finding.kind == "checkpoint") {
+        differ = true;
+        finding.detail = format!("{}; {origin}", finding.detail);
+    }
+    let told = |detail| FindingItem { seq: None, kind: "checkpoint".to_owned(), detail };
+    if expected.size == 0 {
+        body.ok = false;
+        body.findings.push(told(origin));
+    } else if !differ {
+        body.notes
+            .push(told(format!("{origin}: they begin alike, as a fork or a restored backup")));
+    }
 }
 
 fn body(report: &Report) -> VerifyBody {

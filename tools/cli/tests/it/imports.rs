@@ -44,7 +44,7 @@ fn a_broken_line_is_named_and_skipped_and_the_import_ends_with_6() {
 
     let told = place.run(&[&import[..], &["--on-error", "fail"]].concat()).fails(6);
     assert!(told.contains("broken.jsonl:4:"), "{told}");
-    assert_eq!(place.run(&["--db", "other", "tasks", "-o", "name"]).ok(), "");
+    assert!(!place.path("other").exists());
 
     let told = place.run(&import).fails(6);
     assert!(told.contains("broken.jsonl:4:"), "{told}");
@@ -81,4 +81,33 @@ fn the_demo_answers_and_names_commands_that_can_be_repeated() {
     let db = place.path("demo/ledger");
     let tasks = place.run(&["--db", db.to_str().unwrap(), "tasks", "--json"]).json();
     assert!(tasks["items"].as_array().is_some_and(|tasks: &Vec<Value>| !tasks.is_empty()));
+}
+
+#[test]
+fn recordings_below_a_folder_are_found_and_a_bad_path_stops_no_other() {
+    let place = Place::with_story();
+    std::fs::create_dir_all(place.path("all/deep")).unwrap();
+    place.run(&["export", "jsonl", "--out", "all/deep/one.jsonl"]).ok();
+    place.run(&["--db", "new", "import", "auto", "all"]).ok();
+    assert_eq!(place.run(&["--db", "new", "tasks", "-o", "name"]).ok().lines().count(), 4);
+
+    let both = ["import", "auto", "nowhere", "all"];
+    let told = place.run(&[&["--db", "other"], &both[..]].concat()).fails(6);
+    assert!(told.contains("left out: cannot read nowhere"), "{told}");
+    place.run(&["--db", "other", "threads"]).ok();
+    let failing = ["--db", "third", "--read-only", "threads"];
+    place.run(&[&["--db", "third"], &both[..], &["--on-error", "fail"]].concat()).fails(3);
+    place.run(&failing).fails(3);
+}
+
+#[test]
+fn what_holds_nothing_is_said_and_what_cannot_be_used_makes_no_ledger() {
+    let place = Place::empty();
+    std::fs::write(place.path("odd"), "{\"a\":1}\n{\"a\":2}\n").unwrap();
+    let ran = place.run(&["import", "claude-code", "odd"]);
+    assert_eq!(ran.code, 6, "{ran:?}");
+    std::fs::write(place.path("broken"), "{nope\n").unwrap();
+    let fail = ["--db", "new", "import", "jsonl", "broken", "--on-error", "fail"];
+    place.run(&fail).fails(6);
+    assert!(!place.path("new").exists());
 }

@@ -142,3 +142,42 @@ fn errors_are_coloured_as_asked() {
     assert!(told(&["--color", "always"]).contains('\u{1b}'));
     assert!(!told(&["--color", "never"]).contains('\u{1b}'));
 }
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let place = Place::with_story();
+    let end = |rest: &[&str]| place.run(&[&["record", "end", "root"], rest].concat());
+    end(&["--status", "completed", "--error", "x"]).fails(2);
+    end(&["--status", "failed", "--result", "1"]).fails(2);
+    place.run(&["tree", "build", "--depth", "0"]).fails(2);
+    let told = place.run(&["--read-only", "purge"]).fails(6);
+    assert!(told.contains("takes no appends"), "{told}");
+    let spawn = ["record", "spawn", "--thread", "t", "--type", "x", "--parent", "far"];
+    assert!(place.run(&spawn).err.contains("no task far"));
+}
+
+#[test]
+fn a_tree_says_what_for_and_why_not() {
+    let place = Place::with_story();
+    let tree = place.run(&["tree", "build"]).ok();
+    assert!(tree.contains("cargo test: 3 tests failed"), "{tree}");
+    place.run(&["redact", "7", "--reason", "x"]).ok();
+    assert!(place.run(&["tree", "build"]).ok().contains("cargo test: (erased)"));
+    assert!(place.run(&["log", "build"]).ok().contains("failed: (erased)"));
+}
+
+#[test]
+fn the_checkpoint_of_another_ledger_is_told() {
+    let (place, other) = (Place::with_story(), Place::new());
+    let write = |text: String| fs::write(place.path("kept"), text).unwrap();
+    write(other.run(&["checkpoint"]).ok());
+    let run = place.run(&["verify", "--expect", "kept"]);
+    assert_eq!(run.code, 4);
+    assert!(run.out.contains("the checkpoint is of ledger"), "{run:?}");
+    write(other.run(&["checkpoint", "--at", "@-1"]).ok());
+    place.run(&["verify", "--expect", "kept"]).fails(4);
+    place.run(&["fork", "--at", "#3", "copy"]).ok();
+    write(place.run(&["checkpoint", "--at", "#3"]).ok());
+    let told = place.run(&["--db", "copy", "verify", "--expect", "kept"]).ok();
+    assert!(told.contains("they begin alike"), "{told}");
+}
