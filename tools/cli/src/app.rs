@@ -1,7 +1,8 @@
 //! What every command is given: the ledger, the moment, standard output and progress.
 
 use crate::{
-    args::Global, exit::Exit, json::At, output::Format, output::Out, progress::Shower, term::Look, time,
+    args::Global, exit::Exit, json::At, output::Format, output::Out, progress::Shower, term::Look,
+    time,
 };
 use anyhow::{Context as _, Result};
 use std::{
