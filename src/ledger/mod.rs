@@ -13,6 +13,7 @@ mod options;
 mod origin;
 mod reader;
 mod repair;
+mod seats;
 mod shared;
 mod writer;
 
@@ -22,11 +23,13 @@ pub use self::{
     follow::{Follow, Followed},
     options::{Durability, Options},
     reader::{Cursor, Reader},
+    seats::Seat,
 };
 
 use self::{
     open::Identity,
     origin::OriginNote,
+    seats::Seats,
     shared::Shared,
     writer::{Request, WriterThread},
 };
@@ -100,6 +103,7 @@ struct Inner {
     queue: Mutex<Option<SyncSender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     incarnation: u64,
+    seats: Arc<Mutex<Seats>>,
 }
 
 impl Ledger {
@@ -162,6 +166,21 @@ impl Ledger {
         Self::start(store.clone(), store, &identity, options)
     }
 
+    /// A ledger over any store: how a test brings one that fails, or waits.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "test-util")]
+    pub fn over_store(
+        log: Arc<dyn FrameLog>,
+        snapshots: Arc<dyn SnapshotStore>,
+        ledger: LedgerId,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let identity = Identity { ledger, node: NodeId(ledger.0), origin: None };
+        Self::start(log, snapshots, &identity, options)
+    }
+
     fn start(
         log: Arc<dyn FrameLog>,
         snapshots: Arc<dyn SnapshotStore>,
@@ -197,6 +216,7 @@ impl Ledger {
             queue: Mutex::new(queue),
             thread: Mutex::new(thread),
             incarnation,
+            seats: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }

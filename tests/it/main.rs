@@ -13,5 +13,6 @@ mod append;
 mod audit;
 mod disk;
 mod follow;
+mod manager;
 mod redaction;
 mod support;
