@@ -45,7 +45,7 @@ impl BackgroundTaskManager {
     pub fn health(&self) -> Health {
         let live = self.table.all();
         let unrecorded = self.table.all_unrecorded();
-        let deaf: Vec<TaskId> = deaf(&live, &unrecorded);
+        let deaf: Vec<TaskId> = deaf(&live);
         Health {
             degraded: !unrecorded.is_empty() || !deaf.is_empty(),
             live: live.len(),
@@ -83,7 +83,7 @@ impl BackgroundTaskManager {
             drop(left);
             self.giving_up.cancel();
             let _ = tokio::time::timeout(ABORTED_WAIT, self.tracker.wait()).await;
-            report.deaf = self.table.all().iter().map(|live| live.id.clone()).collect();
+            report.deaf = deaf(&self.table.all());
             report.aborted = report.aborted.saturating_sub(report.deaf.len());
         }
         report.stopped = before.saturating_sub(report.aborted + report.deaf.len());
@@ -109,10 +109,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// Tasks past their deadline whose body has not ended.
-fn deaf(live: &[Arc<Live>], unrecorded: &[TaskId]) -> Vec<TaskId> {
-    live.iter()
-        .filter(|live| live.overdue.get().is_some() && !unrecorded.contains(&live.id))
-        .map(|live| live.id.clone())
-        .collect()
+/// Tasks past their deadline whose code has not come to an end.
+fn deaf(live: &[Arc<Live>]) -> Vec<TaskId> {
+    live.iter().filter(|live| live.is_deaf()).map(|live| live.id.clone()).collect()
 }

@@ -11,7 +11,10 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::watch;
@@ -28,6 +31,8 @@ pub(super) struct Live {
     pub(super) abort: CancellationToken,
     /// How long it was given to stop, once that has passed.
     pub(super) overdue: OnceLock<Duration>,
+    /// Whether its code has come to an end, recorded or not.
+    pub(super) ended: AtomicBool,
     /// What was asked of it goes here; `None` for a task that is not an agent.
     pub(super) inbox: Option<InboxSender>,
     /// How its end was recorded.
@@ -41,6 +46,11 @@ impl Live {
     pub(super) fn abort_after(&self, waited: Duration) {
         let _ = self.overdue.set(waited);
         self.abort.cancel();
+    }
+
+    /// Whether it was to be dropped, but its code never waits.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.overdue.get().is_some() && !self.ended.load(Ordering::Acquire)
     }
 }
 

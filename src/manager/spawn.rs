@@ -23,7 +23,7 @@ use crate::{
 };
 use std::{
     future::Future,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 use tokio::{runtime::Handle, sync::oneshot, sync::watch};
 use tokio_util::sync::CancellationToken;
@@ -253,6 +253,7 @@ impl Launch {
             token: CancellationToken::new(),
             abort: CancellationToken::new(),
             overdue: OnceLock::new(),
+            ended: AtomicBool::new(false),
             inbox: inbox.as_ref().map(|(sender, _)| sender.clone()),
             end: watch::Sender::new(None),
             runtime,

@@ -26,7 +26,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -130,6 +130,7 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
         () = live.abort.cancelled() => End::Aborted(live.overdue.get().copied().unwrap_or_default()),
     };
     drop_quietly(scoped);
+    live.ended.store(true, Ordering::Release);
     end
 }
 

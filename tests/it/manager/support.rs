@@ -2,11 +2,7 @@
 
 use crate::support::options;
 use serde_json::Value;
-use std::{
-    future::Future,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
     event::{Entry, TaskStatus},
@@ -132,9 +128,18 @@ pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// A slot into which a task puts what it saw.
-pub(crate) type Seen<T> = Arc<Mutex<Vec<T>>>;
+/// Paused time stands still while this is there. Without it, a runtime that waits for the writer's
+/// thread takes itself for idle, and jumps to the next deadline.
+pub(crate) struct Standstill(std::sync::mpsc::Sender<()>);
 
-pub(crate) fn seen<T>() -> Seen<T> {
-    Arc::default()
+pub(crate) fn standstill() -> Standstill {
+    let (held, dropped) = std::sync::mpsc::channel();
+    drop(tokio::task::spawn_blocking(move || dropped.recv()));
+    Standstill(held)
+}
+
+impl Drop for Standstill {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
 }
