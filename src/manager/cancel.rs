@@ -113,7 +113,9 @@ impl BackgroundTaskManager {
         let live: Vec<_> = (self.table.all().into_iter())
             .filter(|live| live.thread == thread && !has_ended(&state, &live.id))
             .collect();
-        live.iter().for_each(|live| live.token.cancel());
+        for live in &live {
+            live.token.cancel();
+        }
         if !live.is_empty() {
             self.record_cancel(bound, of_thread(thread, None)).await;
         }
@@ -202,22 +204,19 @@ impl BackgroundTaskManager {
     }
 
     fn stop_after(&self, live: &Arc<Live>, deadline: Duration) {
-        let (timed, mut end) = (Arc::clone(live), live.end.subscribe());
-        let timer = async move {
-            // Not this task's own handle: it would keep the inbox open.
-            let (abort, overdue) = (timed.abort.clone(), Arc::downgrade(&timed));
-            drop(timed);
+        // Not the handle itself: that would keep the inbox of an agent open.
+        let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());
+        let patience = async move {
             tokio::select! {
                 () = tokio::time::sleep(deadline) => {
-                    match overdue.upgrade() {
-                        Some(live) => live.abort_after(deadline),
-                        None => abort.cancel(),
+                    if let Some(live) = handle.upgrade() {
+                        live.abort_after(deadline);
                     }
                 }
                 _ = end.wait_for(Option::is_some) => {}
             }
         };
-        drop(self.tracker.spawn_on(timer, &live.runtime));
+        drop(self.tracker.spawn_on(patience, &live.runtime));
     }
 
     /// Records a request. The tasks have been signalled, so a refusal is not the caller's.

@@ -79,7 +79,9 @@ impl BackgroundTaskManager {
         if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
             let left = self.table.all();
             report.aborted = left.len();
-            left.iter().for_each(|live| live.abort_after(grace));
+            for live in &left {
+                live.abort_after(grace);
+            }
             drop(left);
             self.giving_up.cancel();
             let _ = tokio::time::timeout(ABORTED_WAIT, self.tracker.wait()).await;
@@ -100,7 +102,9 @@ impl BackgroundTaskManager {
     }
 
     async fn ask_all(&self, asked: &[Arc<Live>]) {
-        asked.iter().for_each(|live| live.token.cancel());
+        for live in asked {
+            live.token.cancel();
+        }
         let threads: BTreeSet<ThreadId> = asked.iter().map(|live| live.thread.clone()).collect();
         let Some(bound) = self.bound.get() else { return };
         for thread in threads {

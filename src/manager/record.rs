@@ -1,6 +1,6 @@
 //! Appending what must not be lost: again and again, until the ledger takes it or says never.
 //!
-//! Knows no task. Nothing was written when an append is answered with Busy or DiskFull, so trying
+//! Knows no task. Nothing was written when an append is answered with `Busy` or `DiskFull`, so trying
 //! again cannot record anything twice.
 
 use crate::{

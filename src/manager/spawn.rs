@@ -137,7 +137,7 @@ impl BackgroundTaskManager {
         agent: bool,
         start: Start,
     ) -> Result<TaskId, SpawnError> {
-        let launched = self.launch(order, agent, start);
+        let launched = self.launch(&order, agent, start);
         let answer = match launched {
             Ok(answer) => answer.await.unwrap_or(Err(SpawnError::NoRuntime)),
             Err(refused) => Err(refused),
@@ -150,7 +150,7 @@ impl BackgroundTaskManager {
     /// Checks what can be checked without the ledger, and hands the rest to a tokio task.
     fn launch(
         self: &Arc<Self>,
-        order: Order<'_>,
+        order: &Order<'_>,
         agent: bool,
         start: Start,
     ) -> Result<oneshot::Receiver<Result<TaskId, SpawnError>>, SpawnError> {
@@ -223,7 +223,7 @@ impl Launch {
         match self.record().await {
             Ok((id, ledger)) => {
                 // No await between the acknowledgement and the handle.
-                let supervised = self.register(id.clone(), ledger, start);
+                let supervised = self.register(&id, ledger, start);
                 let _ = reply.send(Ok(id));
                 supervised.run().await;
             }
@@ -244,7 +244,7 @@ impl Launch {
         Ok((id, bound.ledger.clone()))
     }
 
-    fn register(self, id: TaskId, ledger: Ledger, start: Start) -> Supervised {
+    fn register(self, id: &TaskId, ledger: Ledger, start: Start) -> Supervised {
         let Self { manager, spawn, lineage, agent, owner_inbox, slot, runtime } = self;
         let inbox = agent.then(|| inbox_channel_of(manager.options.inbox_messages_max, None));
         let live = Arc::new(Live {

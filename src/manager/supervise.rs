@@ -137,21 +137,17 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
 /// The terminal event goes to the inbox once. Handles go and waiters are told before it has to
 /// wait for room.
 async fn tell(guard: Guard, inbox: &InboxSender, event: &TaskEvent) {
-    match inbox.reserve() {
-        Ok(slot) => {
-            slot.fill(event.to_value());
-            drop(guard);
-        }
-        Err(_) => {
-            let giving_up = guard.manager.giving_up.clone();
-            let id = guard.live.id.clone();
-            drop(guard);
-            tokio::select! {
-                _ = inbox.deliver(event.to_value()) => {}
-                () = giving_up.cancelled() => {
-                    tracing::warn!(task = %id, "nobody read the inbox that its end was for");
-                }
-            }
+    if let Ok(slot) = inbox.reserve() {
+        slot.fill(event.to_value());
+        drop(guard);
+        return;
+    }
+    let (giving_up, id) = (guard.manager.giving_up.clone(), guard.live.id.clone());
+    drop(guard);
+    tokio::select! {
+        _ = inbox.deliver(event.to_value()) => {}
+        () = giving_up.cancelled() => {
+            tracing::warn!(task = %id, "nobody read the inbox that its end was for");
         }
     }
 }

@@ -127,12 +127,13 @@ async fn past_its_deadline_a_deaf_task_is_dropped_and_recorded_as_cancelled() {
     })
     .await;
     let _still = standstill();
-    let wait = Duration::from_millis(1_500);
+    let (almost, rest) = (Duration::from_millis(1_499), Duration::from_millis(1));
+    let wait = almost + rest;
     let options = CancelOptions { reason: None, deadline: Some(wait) };
     assert!(manager.cancel_with(&id, options).await);
-    tokio::time::advance(wait - Duration::from_millis(1)).await;
+    tokio::time::advance(almost).await;
     assert_eq!(status(&manager, &id), TaskStatus::Running);
-    tokio::time::advance(Duration::from_millis(1)).await;
+    tokio::time::advance(rest).await;
     let ended = manager.wait(&id).await.unwrap();
     was_dropped.try_recv().expect("joined before it is recorded");
     assert_eq!(ended.status, TaskStatus::Cancelled);

@@ -74,10 +74,10 @@ async fn a_panic_is_one_failed_event_and_harms_nobody_else() {
     let (manager, mut inbox) = told_manager().await;
     let (end, body) = returning();
     let sibling = spawn(&manager, body).await;
-    let named = async |body: fn(taskledger::manager::TaskContext) -> Boxed| {
+    let named = async |body: BodyOf| {
         spawn_on(&manager, "main", Some("n"), TaskParentContext::default(), body).await.unwrap()
     };
-    let texts: [(fn(taskledger::manager::TaskContext) -> Boxed, &str); 3] = [
+    let texts: [(BodyOf, &str); 3] = [
         (|_| panic!("in the closure"), "task panicked: in the closure"),
         (|_| Box::pin(async { panic!("number {}", 7) }), "task panicked: number 7"),
         (|_| Box::pin(async { std::panic::panic_any(7) }), "task panicked: no message"),
@@ -96,7 +96,7 @@ async fn a_panic_is_one_failed_event_and_harms_nobody_else() {
     assert_eq!(manager.wait(&sibling).await.unwrap().status, TaskStatus::Completed);
 }
 
-type Boxed = std::pin::Pin<Box<dyn Future<Output = TaskResult> + Send>>;
+type BodyOf = fn(taskledger::manager::TaskContext) -> Boxed;
 
 /// B4, B8: a body that panics while it is dropped does not take its end with it.
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn on_a_halted_ledger_the_wait_is_an_error_and_the_task_an_orphan() {
     assert!(matches!(error, AppendError::OutcomeUnknown { .. } | AppendError::Halted));
     assert!(matches!(manager.wait(&id).await, Err(WaitError::State(_))), "and stays one");
     assert!(manager.health().degraded);
-    assert_eq!(manager.health().unrecorded, [id.clone()]);
+    assert_eq!(manager.health().unrecorded, std::slice::from_ref(&id));
     assert!(inbox.drain().is_empty());
     disk.repair();
     disk.cut_power();

@@ -20,12 +20,10 @@ async fn agent(manager: &Manager) -> TaskId {
 }
 
 fn deliveries(manager: &Manager) -> Vec<(String, Delivery)> {
-    let recorded = entries(manager).into_iter().filter_map(|entry| match &entry.event.action {
-        Action::Messaged { from, delivery } => {
-            let content = entry.text(PartKind::Content).unwrap();
-            Some((format!("{from}: {content}"), *delivery))
-        }
-        _ => None,
+    let recorded = entries(manager).into_iter().filter_map(|entry| {
+        let Action::Messaged { from, delivery } = &entry.event.action else { return None };
+        let content = entry.text(PartKind::Content).unwrap();
+        Some((format!("{from}: {content}"), *delivery))
     });
     recorded.collect()
 }

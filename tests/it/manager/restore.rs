@@ -12,7 +12,7 @@ use taskledger::{
     state::Rejection,
 };
 
-fn snapshot(tasks: Value) -> BackgroundTaskStateSnapshot {
+fn snapshot(tasks: &Value) -> BackgroundTaskStateSnapshot {
     serde_json::from_value(json!({ "tasks": tasks })).unwrap()
 }
 
@@ -43,7 +43,7 @@ async fn a_snapshot_is_brought_in_once() {
     done["parent_context"] = json!({ "task_id": "bg_8", "run_id": "r" });
     let mut cancelled = meta("x-1", "", "cancelled");
     cancelled["error"] = json!("stopped");
-    let snapshot = snapshot(json!({
+    let snapshot = snapshot(&json!({
         "bg_0": meta("bg_0", "main", "failed"),
         "bg_7": done,
         "bg_8": meta("bg_8", "main", "running"),
@@ -75,7 +75,7 @@ async fn a_record_under_another_id_refuses_the_whole_snapshot() {
     let manager = manager().await;
     let tasks =
         json!({ "bg_1": meta("bg_1", "main", "failed"), "bg_2": meta("bg_3", "main", "failed") });
-    let error = refused(&manager, &snapshot(tasks)).await;
+    let error = refused(&manager, &snapshot(&tasks)).await;
     assert!(matches!(error, RestoreError::KeyMismatch { .. }));
     assert_eq!(error.to_string(), "the record under 'bg_2' is that of task 'bg_3'");
 }
@@ -84,7 +84,7 @@ async fn a_record_under_another_id_refuses_the_whole_snapshot() {
 #[tokio::test]
 async fn tasks_of_another_thread_need_both_threads_to_be_named() {
     let manager = manager().await;
-    let theirs = snapshot(json!({
+    let theirs = snapshot(&json!({
         "bg_1": meta("bg_1", "main", "failed"), "bg_2": meta("bg_2", "other", "failed")
     }));
     let error = refused(&manager, &theirs).await;
@@ -103,7 +103,7 @@ async fn a_number_that_json_cannot_hold_is_refused_at_the_door() {
     let manager = manager().await;
     let id = "bg_9007199254740992";
     let tasks = json!({ "bg_1": meta("bg_1", "main", "failed"), id: meta(id, "main", "failed") });
-    let error = refused(&manager, &snapshot(tasks)).await;
+    let error = refused(&manager, &snapshot(&tasks)).await;
     assert!(matches!(error, RestoreError::Rejected(Rejection::BadNumber { .. })));
     assert_eq!(spawn(&manager, deaf).await.as_str(), "bg_0");
 }
@@ -116,10 +116,10 @@ async fn records_that_are_below_themselves_are_refused() {
     let mut b = meta("b", "main", "failed");
     a["parent_context"] = json!({ "task_id": "b" });
     b["parent_context"] = json!({ "task_id": "a" });
-    let error = refused(&manager, &snapshot(json!({ "a": a.clone(), "b": b }))).await;
+    let error = refused(&manager, &snapshot(&json!({ "a": a.clone(), "b": b }))).await;
     assert!(matches!(error, RestoreError::Rejected(Rejection::Cycle { .. })), "{error}");
     a["parent_context"] = json!({ "task_id": "a" });
-    let error = refused(&manager, &snapshot(json!({ "a": a }))).await;
+    let error = refused(&manager, &snapshot(&json!({ "a": a }))).await;
     assert!(matches!(error, RestoreError::Rejected(Rejection::Cycle { .. })), "{error}");
 }
 
@@ -136,7 +136,7 @@ async fn more_records_than_one_batch_are_brought_in() {
             (format!("bg_{n}"), meta)
         })
         .collect();
-    let snapshot = snapshot(Value::Object(tasks));
+    let snapshot = snapshot(&Value::Object(tasks));
     let report = manager.restore_for_thread("main", &snapshot).await.unwrap();
     assert_eq!(report.restored, 5_000);
     assert_eq!(manager.task_tree_ids("bg_4990").unwrap().len(), 500);
@@ -149,6 +149,6 @@ async fn more_records_than_one_batch_are_brought_in() {
 #[tokio::test]
 async fn without_a_store_nothing_is_restored() {
     let manager = taskledger::BackgroundTaskManager::new();
-    let error = manager.restore_for_thread("main", &snapshot(json!({}))).await.unwrap_err();
+    let error = manager.restore_for_thread("main", &snapshot(&json!({}))).await.unwrap_err();
     assert!(matches!(error, RestoreError::StoreNotConfigured));
 }

@@ -2,7 +2,7 @@
 
 use crate::support::options;
 use serde_json::Value;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
     event::{Entry, TaskStatus},
@@ -86,15 +86,14 @@ pub(crate) async fn succeed(_context: TaskContext) -> TaskResult {
     TaskResult::Success(Value::from("done"))
 }
 
+pub(crate) type Boxed = Pin<Box<dyn Future<Output = TaskResult> + Send>>;
+pub(crate) type Start = Box<dyn FnOnce(TaskContext) -> Boxed + Send>;
+
 /// A task that returns what it is sent.
-pub(crate) fn returning() -> (
-    oneshot::Sender<TaskResult>,
-    impl FnOnce(TaskContext) -> std::pin::Pin<Box<dyn Future<Output = TaskResult> + Send>> + Send,
-) {
+pub(crate) fn returning() -> (oneshot::Sender<TaskResult>, Start) {
     let (send, receive) = oneshot::channel();
-    (send, move |_context| {
-        Box::pin(async move { receive.await.unwrap_or(TaskResult::Cancelled) }) as _
-    })
+    let body = async move { receive.await.unwrap_or(TaskResult::Cancelled) };
+    (send, Box::new(move |_context| Box::pin(body)))
 }
 
 pub(crate) fn child_of(id: &TaskId) -> TaskParentContext {
