@@ -19,7 +19,7 @@ use crate::{
     time::Millis,
 };
 use std::{borrow::Borrow, collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 /// How a task is to be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -204,11 +204,13 @@ impl BackgroundTaskManager {
     }
 
     fn stop_after(&self, live: &Arc<Live>, deadline: Duration) {
+        // From now on, whenever the timer is polled first. A time past the end of all is no deadline.
+        let Some(until) = Instant::now().checked_add(deadline) else { return };
         // Not the handle itself: that would keep the inbox of an agent open.
         let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());
         let patience = async move {
             tokio::select! {
-                () = tokio::time::sleep(deadline) => {
+                () = tokio::time::sleep_until(until) => {
                     if let Some(live) = handle.upgrade() {
                         live.abort_after(deadline);
                     }

@@ -83,6 +83,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Runs background tasks and sub-agents, and records what they do. Used as `Arc<Self>`.
 ///
+/// Runs on whatever tokio runtime a task is spawned on; that needs its time driver for deadlines and
+/// for trying again what a full disk refused.
+///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
 /// recorded. [`shutdown`](Self::shutdown) ends them.
 #[derive(Debug, Default)]
