@@ -46,7 +46,7 @@ impl BackgroundTaskManager {
     ///
     /// # Errors
     /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event.
-    /// After [`AppendError::OutcomeUnknown`](crate::ledger::AppendError::OutcomeUnknown) there may
+    /// After [`AppendError::OutcomeUnknown`] there may
     /// be a record, which the next opening finds to be an orphan.
     ///
     /// # Cancel safety

@@ -1,6 +1,7 @@
 //! B3, B9: what was cancelled stays cancelled, and one of many wins a name.
 
 use super::support::*;
+use std::time::Duration;
 use taskledger::{
     BackgroundTaskManager,
     event::TaskStatus,
@@ -75,7 +76,9 @@ async fn a_spawn_that_races_the_sweep_is_refused_or_signalled() {
         until(|| manager.health().live > 3).await;
         manager.cancel_tree(&root).await;
         for id in spawner.await.unwrap() {
-            assert_eq!(manager.wait(&id).await.unwrap().status, TaskStatus::Cancelled);
+            let ended = tokio::time::timeout(Duration::from_secs(10), manager.wait(&id)).await;
+            let ended = ended.expect("it was not signalled").unwrap();
+            assert_eq!(ended.status, TaskStatus::Cancelled);
         }
     }
 }
