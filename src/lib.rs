@@ -46,6 +46,7 @@
 //!
 //! - [`Ledger`] appends, [`Reader`](ledger::Reader) reads, [`Follow`](ledger::Follow) follows.
 //! - [`state`] holds what is true after some events, and every rule.
+//! - [`manager`] runs tasks and sub-agents on tokio, every state action on the record.
 //! - [`query`] answers questions about the past; [`audit`] checks all of it, from bytes.
 //! - [`event`] and [`state::command`] are the words for what happened and for what is asked.
 //!
@@ -56,6 +57,8 @@ pub mod codec;
 pub mod event;
 pub mod ids;
 pub mod ledger;
+pub mod manager;
+mod metrics;
 pub mod proof;
 pub mod query;
 pub mod snapshot;
@@ -64,6 +67,7 @@ pub mod store;
 pub mod time;
 
 pub use ledger::{Durability, Ledger, Options};
+pub use manager::BackgroundTaskManager;
 
 /// The examples of the README compile.
 #[cfg(doctest)]

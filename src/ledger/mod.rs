@@ -14,6 +14,7 @@ pub(crate) mod origin;
 mod reader;
 mod repair;
 mod salvage;
+mod seats;
 mod shared;
 mod writer;
 
@@ -24,11 +25,13 @@ pub use self::{
     options::{Durability, Options},
     reader::{Cursor, Reader},
     salvage::Shortfall,
+    seats::Seat,
 };
 
 use self::{
     open::Identity,
     origin::OriginNote,
+    seats::Seats,
     shared::Shared,
     writer::{Request, WriterThread},
 };
@@ -103,6 +106,7 @@ struct Inner {
     thread: Mutex<Option<JoinHandle<()>>>,
     incarnation: u64,
     shortfall: Option<Shortfall>,
+    seats: Arc<Mutex<Seats>>,
 }
 
 impl Ledger {
@@ -187,6 +191,21 @@ impl Ledger {
         Self::start(store.clone(), store, &identity, options)
     }
 
+    /// A ledger over any store: how a test brings one that fails, or waits.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "test-util")]
+    pub fn over_store(
+        log: Arc<dyn FrameLog>,
+        snapshots: Arc<dyn SnapshotStore>,
+        ledger: LedgerId,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let identity = Identity { ledger, node: NodeId(ledger.0), origin: None, primary: true };
+        Self::start(log, snapshots, &identity, options)
+    }
+
     fn start(
         log: Arc<dyn FrameLog>,
         snapshots: Arc<dyn SnapshotStore>,
@@ -230,6 +249,7 @@ impl Ledger {
             thread: Mutex::new(thread),
             incarnation,
             shortfall: None,
+            seats: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -15,5 +15,6 @@ mod concurrency;
 mod disk;
 mod follow;
 mod invariants;
+mod manager;
 mod redaction;
 mod support;

@@ -1,0 +1,199 @@
+//! What binding, spawning, sending, waiting and restoring can answer.
+
+use crate::{
+    event::TaskStatus,
+    ids::{IdError, RunId, TaskId},
+    ledger::{AppendError, ReadError},
+    state::Rejection,
+};
+use std::sync::Arc;
+
+/// Why a manager could not be bound to a ledger.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// It is bound to one, and stays bound to it.
+    #[error("background task state store is already configured")]
+    AlreadyBound,
+    /// Orphans could not be recorded. Nothing was bound; try again.
+    #[error(transparent)]
+    State(#[from] AppendError),
+}
+
+/// Why no task was started. There is no record, no handle and no event, and the closure was
+/// dropped unrun.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The name means something else wherever tasks are named.
+    #[error("'{0}' is a reserved name")]
+    ReservedName(Arc<str>),
+    /// A running task of the same owner thread has the name.
+    #[error("a running task named '{0}' already exists")]
+    DuplicateName(Arc<str>),
+    /// The name is empty, too long, holds control characters or looks like a task id.
+    #[error(transparent)]
+    InvalidName(Rejection),
+    /// An id of the owner or of the lineage is empty, too long or holds control characters.
+    #[error("invalid {what}")]
+    InvalidId {
+        /// Which one.
+        what: &'static str,
+        /// The rule that it breaks.
+        #[source]
+        source: IdError,
+    },
+    /// The tree that the task would be in was cancelled; the id is that of its root.
+    #[error("parent task '{0}' has already been cancelled")]
+    ParentCancelled(TaskId),
+    /// The run that spawns it was cancelled.
+    #[error("parent run '{0}' has already been cancelled")]
+    ParentRunCancelled(RunId),
+    /// No ledger is bound.
+    #[error("background task state store is not configured")]
+    StoreNotConfigured,
+    /// There is no tokio runtime to run it on, or the runtime is shutting down.
+    #[error("no tokio runtime to run the task on")]
+    NoRuntime,
+    /// Too many tasks run in this process.
+    #[error("{max} tasks are running already")]
+    TooManyTasks {
+        /// How many may.
+        max: usize,
+    },
+    /// The manager was shut down.
+    #[error("the task manager is shut down")]
+    ShutDown,
+    /// The ledger refused to record it.
+    #[error(transparent)]
+    State(AppendError),
+}
+
+impl SpawnError {
+    /// A name for each kind, for metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::ReservedName(_) => "reserved_name",
+            Self::DuplicateName(_) => "duplicate_name",
+            Self::InvalidName(_) => "invalid_name",
+            Self::InvalidId { .. } => "invalid_id",
+            Self::ParentCancelled(_) => "parent_cancelled",
+            Self::ParentRunCancelled(_) => "parent_run_cancelled",
+            Self::StoreNotConfigured => "store_not_configured",
+            Self::NoRuntime => "no_runtime",
+            Self::TooManyTasks { .. } => "too_many_tasks",
+            Self::ShutDown => "shut_down",
+            Self::State(_) => "state",
+        }
+    }
+}
+
+impl From<AppendError> for SpawnError {
+    fn from(error: AppendError) -> Self {
+        let AppendError::Rejected(rejection) = error else { return Self::State(error) };
+        #[allow(
+            clippy::wildcard_enum_match_arm,
+            reason = "what has no meaning of its own for a spawn stays what it is"
+        )]
+        match rejection {
+            Rejection::ReservedName { name } => Self::ReservedName(name),
+            Rejection::NameTaken { name, .. } => Self::DuplicateName(name),
+            Rejection::ParentCancelled { task } => Self::ParentCancelled(task),
+            Rejection::ParentRunCancelled { run } => Self::ParentRunCancelled(run),
+            rejection @ (Rejection::InvalidName { .. } | Rejection::NameLooksLikeId { .. }) => {
+                Self::InvalidName(rejection)
+            }
+            rejection => Self::State(AppendError::Rejected(rejection)),
+        }
+    }
+}
+
+/// Why a message did not reach a task.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no such task.
+    #[error("task not found")]
+    TaskNotFound,
+    /// The task belongs to another thread.
+    #[error("caller does not own this task")]
+    NotOwner,
+    /// The task has ended.
+    #[error("task already {}", .0.as_str())]
+    TaskTerminated(TaskStatus),
+    /// The task is not an agent of this process.
+    #[error("task has no inbox (not a sub-agent)")]
+    NoInbox,
+    /// The agent reads its inbox no more.
+    #[error("sub-agent inbox closed")]
+    InboxClosed,
+    /// The agent has not read what it was sent before.
+    #[error("sub-agent inbox full")]
+    InboxFull,
+    /// The message could not be recorded, so it was not delivered.
+    #[error(transparent)]
+    State(AppendError),
+}
+
+/// Why there is no end to be told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// There is no such task.
+    #[error("task not found")]
+    TaskNotFound,
+    /// No ledger is bound.
+    #[error("background task state store is not configured")]
+    StoreNotConfigured,
+    /// The task ended, or runs elsewhere, but its end could not be recorded.
+    #[error("the end of the task is not recorded")]
+    State(#[source] AppendError),
+    /// The end could not be read.
+    #[error("the end of the task could not be read")]
+    Read(#[source] ReadError),
+}
+
+/// Why a snapshot was not restored. Unless it says otherwise, nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// No ledger is bound.
+    #[error("background task state store is not configured")]
+    StoreNotConfigured,
+    /// A record stands under another id than its own.
+    #[error("the record under '{key}' is that of task '{task}'")]
+    KeyMismatch {
+        /// Where it stands.
+        key: TaskId,
+        /// Which task it is.
+        task: TaskId,
+    },
+    /// A record belongs to a thread that was not named.
+    #[error("task '{task}' belongs to thread '{owner}', not to '{thread}'")]
+    OtherThread {
+        /// The task.
+        task: TaskId,
+        /// Its owner.
+        owner: String,
+        /// The thread that is restored.
+        thread: String,
+    },
+    /// An id cannot be one.
+    #[error("invalid {what} of task '{task}'")]
+    InvalidId {
+        /// Which one.
+        what: &'static str,
+        /// The task.
+        task: TaskId,
+        /// The rule that it breaks.
+        #[source]
+        source: IdError,
+    },
+    /// A record breaks a rule of the ledger.
+    #[error(transparent)]
+    Rejected(Rejection),
+    /// The ledger refused. Records of earlier batches, of at most 4,096 each, are there:
+    /// restoring again adds the others.
+    #[error(transparent)]
+    State(#[from] AppendError),
+}

@@ -1,0 +1,119 @@
+//! How a manager is doing, and how it ends.
+
+use super::{BackgroundTaskManager, cancel::of_thread, live::Live};
+use crate::{
+    ids::{TaskId, ThreadId},
+    store,
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// The reason that a shutdown gives for its requests.
+const SHUTDOWN: &str = "shutdown";
+
+/// How long a shutdown waits for tasks that were aborted, which only code that never waits needs.
+const ABORTED_WAIT: Duration = Duration::from_secs(1);
+
+/// How a manager is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Something below needs attention.
+    pub degraded: bool,
+    /// Tasks that run in this process.
+    pub live: usize,
+    /// Tasks that have ended, but whose end is not on the record: the ledger is busy, full or
+    /// halted.
+    pub unrecorded: Vec<TaskId>,
+    /// Tasks that were to be dropped after their deadline, but whose code never waits.
+    pub deaf: Vec<TaskId>,
+    /// Tasks whose recorded end waits for room in the inbox of their owner.
+    pub untold: usize,
+}
+
+/// How a shutdown went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShutdownReport {
+    /// Tasks that stopped when they were asked to.
+    pub stopped: usize,
+    /// Tasks that were dropped, and are recorded as Cancelled.
+    pub aborted: usize,
+    /// Tasks that never waited, and so are still there. The next opening finds them as orphans.
+    pub deaf: Vec<TaskId>,
+}
+
+impl BackgroundTaskManager {
+    /// How it is doing. O(live tasks).
+    pub fn health(&self) -> Health {
+        let live = self.table.all();
+        let unrecorded = self.table.all_unrecorded();
+        let deaf: Vec<TaskId> = deaf(&live);
+        Health {
+            degraded: !unrecorded.is_empty() || !deaf.is_empty(),
+            live: live.len(),
+            untold: self.table.slots().saturating_sub(live.len()),
+            unrecorded,
+            deaf,
+        }
+    }
+
+    /// Ends the manager: asks every task to stop, gives them `grace`, drops those that are left,
+    /// records their ends, and closes the ledger. Nothing can be spawned from its first poll on.
+    ///
+    /// Not to be called by a task of this manager, which it would wait for.
+    ///
+    /// # Errors
+    /// [`store::Error`] if the last sync of the ledger failed; it is closed all the same.
+    ///
+    /// # Cancel safety
+    /// Dropped, tasks have been asked to stop; call it again.
+    pub async fn shutdown(
+        self: &Arc<Self>,
+        grace: Duration,
+    ) -> Result<ShutdownReport, store::Error> {
+        self.table.close();
+        self.tracker.close();
+        let asked = self.table.all();
+        let before = asked.len();
+        self.ask_all(&asked).await;
+        drop(asked);
+        let mut report = ShutdownReport::default();
+        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
+            let left = self.table.all();
+            report.aborted = left.len();
+            for live in &left {
+                live.abort_after(grace);
+            }
+            drop(left);
+            self.giving_up.cancel();
+            let _ = tokio::time::timeout(ABORTED_WAIT, self.tracker.wait()).await;
+            report.deaf = deaf(&self.table.all());
+            report.aborted = report.aborted.saturating_sub(report.deaf.len());
+        }
+        report.stopped = before.saturating_sub(report.aborted + report.deaf.len());
+        self.giving_up.cancel();
+        let Some(ledger) = self.ledger().cloned() else { return Ok(report) };
+        let closed = tokio::task::spawn_blocking(move || ledger.close_blocking()).await;
+        tracing::info!(
+            stopped = report.stopped,
+            aborted = report.aborted,
+            deaf = report.deaf.len(),
+            "task manager shut down"
+        );
+        closed.unwrap_or(Err(store::Error::Halted)).map(|()| report)
+    }
+
+    async fn ask_all(&self, asked: &[Arc<Live>]) {
+        for live in asked {
+            live.token.cancel();
+        }
+        let threads: BTreeSet<ThreadId> = asked.iter().map(|live| live.thread.clone()).collect();
+        let Some(bound) = self.bound.get() else { return };
+        for thread in threads {
+            self.record_cancel(bound, of_thread(thread, Some(SHUTDOWN))).await;
+        }
+    }
+}
+
+/// Tasks past their deadline whose code has not come to an end.
+fn deaf(live: &[Arc<Live>]) -> Vec<TaskId> {
+    live.iter().filter(|live| live.is_deaf()).map(|live| live.id.clone()).collect()
+}

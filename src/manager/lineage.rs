@@ -1,0 +1,183 @@
+//! Who spawns what: the lineage that surrounds running code, and how it fills what a caller
+//! leaves open.
+//!
+//! Ambience is task-local, so it ends at `tokio::spawn`; [`TaskLineage`] carries it across. Start
+//! reading at [`TaskLineage::current`].
+
+use super::{error::SpawnError, shapes::TaskParentContext};
+use crate::{
+    event::Cause,
+    ids::{AgentId, CallId, IdError, LedgerId, RunId, TaskId},
+    state::command::ParentRef,
+};
+use std::future::Future;
+
+tokio::task_local! {
+    static LINEAGE: TaskLineage;
+}
+
+/// The tool call that surrounds running code. An empty text is as good as none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolLineageContext {
+    /// The agent run.
+    pub run_id: String,
+    /// The tool call.
+    pub call_id: String,
+    /// The agent.
+    pub agent_id: String,
+}
+
+/// The background task and the tool call that surround running code, as a value.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use taskledger::manager::TaskLineage;
+///
+/// let lineage = TaskLineage::current();
+/// let elsewhere = tokio::task::spawn_blocking(move || {
+///     tokio::runtime::Handle::current().block_on(lineage.scope(async {
+///         // What is spawned here is a child of the task outside.
+///     }))
+/// });
+/// elsewhere.await.unwrap();
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct TaskLineage {
+    task: Option<AmbientTask>,
+    tool: Option<ToolLineageContext>,
+}
+
+/// A background task, and the ledger that holds it.
+#[derive(Debug, Clone)]
+struct AmbientTask {
+    ledger: LedgerId,
+    id: TaskId,
+    run: Option<RunId>,
+}
+
+impl TaskLineage {
+    /// What surrounds the code that asks.
+    #[must_use]
+    pub fn current() -> Self {
+        LINEAGE.try_with(Clone::clone).unwrap_or_default()
+    }
+
+    /// Runs `future` as if it stood where this lineage was taken.
+    pub async fn scope<F: Future>(self, future: F) -> F::Output {
+        LINEAGE.scope(self, future).await
+    }
+
+    /// The background task, whichever ledger holds it.
+    #[must_use]
+    pub fn task_id(&self) -> Option<&TaskId> {
+        self.task.as_ref().map(|task| &task.id)
+    }
+
+    /// What surrounds the body of a task.
+    pub(super) fn of_task(ledger: LedgerId, id: TaskId, run: Option<RunId>) -> Self {
+        Self { task: Some(AmbientTask { ledger, id, run }), tool: None }
+    }
+
+    /// Who is asking, for a ledger that this is about.
+    pub(super) fn cause(&self, ledger: LedgerId) -> Cause {
+        let ours = self.task.as_ref().filter(|task| task.ledger == ledger);
+        let task = self.task.as_ref();
+        Cause {
+            task: ours.map(|task| task.id.clone()),
+            run: task.and_then(|task| task.run.clone()).or_else(|| self.tool_run()),
+            call: self.tool.as_ref().and_then(|tool| CallId::new(&tool.call_id).ok()),
+            agent: self.tool.as_ref().and_then(|tool| AgentId::new(&tool.agent_id).ok()),
+        }
+    }
+
+    /// Fills what `explicit` leaves open. `ledger` is the one that will hold the task.
+    pub(super) fn merge(
+        &self,
+        explicit: &TaskParentContext,
+        ledger: Option<LedgerId>,
+    ) -> Result<Lineage, SpawnError> {
+        let TaskParentContext { task_id, run_id, call_id, agent_id } = explicit;
+        let tool = self.tool.as_ref();
+        let parent = match task_id {
+            Some(id) => Some(ParentRef { ledger: None, id: checked("parent task id", id)? }),
+            None => self.task.as_ref().map(|task| {
+                let foreign = Some(task.ledger) != ledger;
+                ParentRef { ledger: foreign.then_some(task.ledger), id: task.id.clone() }
+            }),
+        };
+        let inherited = self.task.as_ref().filter(|_| task_id.is_none());
+        let run = match run_id {
+            Some(id) => Some(checked("run id", id)?),
+            None => match inherited.and_then(|task| task.run.clone()) {
+                Some(run) => Some(run),
+                None => ambient("run id", tool.map(|tool| &tool.run_id))?,
+            },
+        };
+        let call = match call_id {
+            Some(id) => Some(checked("call id", id)?),
+            None => ambient("call id", tool.map(|tool| &tool.call_id))?,
+        };
+        let agent = match agent_id {
+            Some(id) => Some(checked("agent id", id)?),
+            None => ambient("agent id", tool.map(|tool| &tool.agent_id))?,
+        };
+        Ok(Lineage { parent, run, call, agent })
+    }
+
+    fn tool_run(&self) -> Option<RunId> {
+        RunId::new(&self.tool.as_ref()?.run_id).ok()
+    }
+}
+
+/// Where a new task comes from, with nothing left open.
+#[derive(Debug, Clone)]
+pub(super) struct Lineage {
+    pub(super) parent: Option<ParentRef>,
+    pub(super) run: Option<RunId>,
+    pub(super) call: Option<CallId>,
+    pub(super) agent: Option<AgentId>,
+}
+
+impl Lineage {
+    /// Who spawns it. A parent that another ledger holds is no task here.
+    pub(super) fn cause(&self) -> Cause {
+        let local = self.parent.as_ref().filter(|parent| parent.ledger.is_none());
+        Cause {
+            task: local.map(|parent| parent.id.clone()),
+            run: self.run.clone(),
+            call: self.call.clone(),
+            agent: self.agent.clone(),
+        }
+    }
+}
+
+/// Runs `future` as part of a tool call. The background task around it stays.
+pub async fn scope_tool_lineage_context<F: Future>(
+    context: ToolLineageContext,
+    future: F,
+) -> F::Output {
+    let lineage = TaskLineage { tool: Some(context), ..TaskLineage::current() };
+    lineage.scope(future).await
+}
+
+/// The background task whose code is asking.
+#[must_use]
+pub fn current_background_task_id() -> Option<TaskId> {
+    LINEAGE.try_with(|lineage| lineage.task_id().cloned()).ok().flatten()
+}
+
+fn checked<I: std::str::FromStr<Err = IdError>>(
+    what: &'static str,
+    text: &str,
+) -> Result<I, SpawnError> {
+    text.parse().map_err(|source| SpawnError::InvalidId { what, source })
+}
+
+fn ambient<I: std::str::FromStr<Err = IdError>>(
+    what: &'static str,
+    text: Option<&String>,
+) -> Result<Option<I>, SpawnError> {
+    text.filter(|text| !text.is_empty()).map(|text| checked(what, text)).transpose()
+}

@@ -1,0 +1,108 @@
+//! Messages to agents: a slot is taken, the message is recorded, then it is put there.
+
+use super::{
+    BackgroundTaskManager, SendError, TaskEvent, TaskLineage,
+    inbox::{InboxSender, Refused},
+    record,
+};
+use crate::{
+    event::{Cause, Delivery},
+    ids::{Seq, TaskId},
+    ledger::Ledger,
+    state::command::{Command, Proposal},
+};
+use serde_json::json;
+use std::borrow::Borrow;
+
+/// The event type of a message to an agent.
+const AGENT_MESSAGE: &str = "agent_message";
+
+impl BackgroundTaskManager {
+    /// Sends a message to the inbox of a running sub-agent of `thread`. It is recorded with its
+    /// sender, and with what became of it.
+    ///
+    /// # Durability
+    /// `Ok` means that the message is acknowledged by the ledger and in the inbox.
+    ///
+    /// # Errors
+    /// The first that holds of [`SendError::TaskNotFound`], [`SendError::NotOwner`],
+    /// [`SendError::TaskTerminated`], [`SendError::NoInbox`], [`SendError::InboxClosed`] and
+    /// [`SendError::InboxFull`], of which the last two are recorded; [`SendError::State`] if the
+    /// message could not be.
+    ///
+    /// # Cancel safety
+    /// Once polled, it goes on even if it is dropped: what is recorded is delivered.
+    ///
+    /// # Cost
+    /// One append.
+    pub async fn send_task_inbox_message(
+        &self,
+        id: &(impl Borrow<str> + ?Sized),
+        thread: &str,
+        from: &str,
+        content: &str,
+    ) -> Result<(), SendError> {
+        let bound = self.bound.get().ok_or(SendError::TaskNotFound)?;
+        let id = TaskId::new(id.borrow()).map_err(|_| SendError::TaskNotFound)?;
+        let inbox = {
+            let state = bound.state();
+            let task = state.task(&id).ok_or(SendError::TaskNotFound)?;
+            if task.thread.as_str() != thread {
+                return Err(SendError::NotOwner);
+            }
+            if task.status.is_terminal() {
+                return Err(SendError::TaskTerminated(task.status));
+            }
+            let live = self.table.get(id.as_str());
+            live.and_then(|live| live.inbox.clone()).ok_or(SendError::NoInbox)?
+        };
+        let message = Message {
+            ledger: bound.ledger.clone(),
+            cause: TaskLineage::current().cause(bound.ledger_id()),
+            task: id,
+            from: from.to_owned(),
+            content: content.to_owned(),
+        };
+        let sent = self.to_the_end(message.send(inbox)).await;
+        sent.unwrap_or(Err(SendError::InboxClosed))
+    }
+}
+
+struct Message {
+    ledger: Ledger,
+    cause: Cause,
+    task: TaskId,
+    from: String,
+    content: String,
+}
+
+impl Message {
+    async fn send(self, inbox: InboxSender) -> Result<(), SendError> {
+        let (delivery, slot) = match inbox.reserve() {
+            Ok(slot) => (Delivery::Delivered, Ok(slot)),
+            Err(Refused::Full) => (Delivery::InboxFull, Err(SendError::InboxFull)),
+            Err(Refused::Closed) => (Delivery::InboxClosed, Err(SendError::InboxClosed)),
+        };
+        drop(inbox); // the agent's receiver waits for every sender to go
+        let seq = self.record(delivery).await?;
+        let event = TaskEvent::Custom {
+            task_id: self.task,
+            event_type: AGENT_MESSAGE.to_owned(),
+            payload: json!({ "from": self.from, "content": self.content }),
+            seq: Some(seq.get()),
+        };
+        if slot?.fill(event.to_value()) { Ok(()) } else { Err(SendError::InboxClosed) }
+    }
+
+    async fn record(&self, delivery: Delivery) -> Result<Seq, SendError> {
+        let command = Command::Message {
+            task: self.task.clone(),
+            from: self.from.as_str().into(),
+            content: self.content.as_str().into(),
+            delivery,
+        };
+        let proposal = Proposal { cause: self.cause.clone(), ..Proposal::new(command) };
+        let receipt = record::once(&self.ledger, proposal).await.map_err(SendError::State)?;
+        Ok(receipt.seq)
+    }
+}

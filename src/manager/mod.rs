@@ -1,0 +1,207 @@
+//! Background tasks and sub-agents on tokio, every state action on the record.
+//!
+//! A task starts only after its spawn is acknowledged; its end is announced only after its terminal
+//! event is. Every state action goes through [`Ledger::append`], so every rule is checked there,
+//! under the one writer: nothing here checks first and acts later. What is held of a running task
+//! (token, inbox, timers) is held beside the log and goes when the task ends.
+//!
+//! Knows no bytes, no query and no audit. Start reading at [`BackgroundTaskManager`]; the life of
+//! a task is `spawn.rs` and then `supervise.rs`.
+//!
+//! ```
+//! use taskledger::{BackgroundTaskManager, Ledger, Options};
+//! use taskledger::manager::{TaskParentContext, TaskResult};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let manager = BackgroundTaskManager::with_ledger(Ledger::in_memory(Options::default())?).await?;
+//! let task = manager
+//!     .spawn("thread-1", "count", None, "count pages", TaskParentContext::default(), |_| async {
+//!         TaskResult::Success(serde_json::json!({ "pages": 3 }))
+//!     })
+//!     .await?;
+//! let summary = manager.wait(&task).await?;
+//! assert_eq!(summary.status.as_str(), "completed");
+//! # Ok(())
+//! # }
+//! ```
+
+mod cancel;
+mod context;
+mod error;
+mod health;
+mod inbox;
+mod lineage;
+mod live;
+mod messages;
+mod options;
+mod reads;
+mod record;
+mod restore;
+mod resume;
+mod shapes;
+mod spawn;
+mod supervise;
+mod tree;
+mod view;
+
+pub use self::{
+    cancel::CancelOptions,
+    context::{AgentTaskContext, Recorded, TaskContext},
+    error::{BindError, RestoreError, SendError, SpawnError, WaitError},
+    health::{Health, ShutdownReport},
+    inbox::{
+        INBOX_MESSAGES_MAX, InboxReceiver, InboxSender, OnInboxClosed, inbox_channel,
+        inbox_channel_of, inbox_channel_with_fallback,
+    },
+    lineage::{
+        TaskLineage, ToolLineageContext, current_background_task_id, scope_tool_lineage_context,
+    },
+    options::ManagerOptions,
+    restore::{RestoreOptions, RestoreReport},
+    resume::ORPHANED,
+    shapes::{
+        BackgroundTaskStateSnapshot, FailureReason, PersistedTaskMeta, TaskEvent,
+        TaskParentContext, TaskResult, TaskSummary,
+    },
+    view::{CancelView, EndReason, TaskView},
+};
+pub use crate::{event::TaskStatus, ids::TaskId};
+
+use self::{live::Table, resume::Untold};
+use crate::{
+    ids::LedgerId,
+    ledger::{Ledger, Reader, Seat},
+    state::LedgerState,
+};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+use tokio::runtime::Handle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Runs background tasks and sub-agents, and records what they do. Used as `Arc<Self>`.
+///
+/// Runs on whatever tokio runtime a task is spawned on; that needs its time driver for deadlines and
+/// for trying again what a full disk refused.
+///
+/// Dropping the last handle leaves running tasks running: each holds the manager until its end is
+/// recorded. [`shutdown`](Self::shutdown) ends them.
+#[derive(Debug, Default)]
+pub struct BackgroundTaskManager {
+    options: ManagerOptions,
+    bound: OnceLock<Bound>,
+    owner_inbox: Mutex<Option<InboxSender>>,
+    table: Arc<Table>,
+    untold: Mutex<Untold>,
+    /// Every tokio task that was started here.
+    tracker: TaskTracker,
+    /// Cancelled when nothing is tried again.
+    giving_up: CancellationToken,
+}
+
+/// The ledger that a manager writes to, and its seat there.
+#[derive(Debug)]
+struct Bound {
+    ledger: Ledger,
+    reader: Reader,
+    seat: Seat,
+}
+
+impl Bound {
+    fn state(&self) -> LedgerState {
+        self.reader.state()
+    }
+
+    fn ledger_id(&self) -> LedgerId {
+        self.reader.ledger_id()
+    }
+}
+
+impl BackgroundTaskManager {
+    /// A manager without a ledger: it spawns nothing until [`set_store`](Self::set_store).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, with other limits.
+    #[must_use]
+    pub fn with_options(options: ManagerOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// A manager of this ledger.
+    ///
+    /// # Errors
+    /// As [`set_store`](Self::set_store).
+    pub async fn with_ledger(ledger: Ledger) -> Result<Arc<Self>, BindError> {
+        let manager = Arc::new(Self::new());
+        manager.set_store(ledger).await?;
+        Ok(manager)
+    }
+
+    /// Binds the manager to `ledger`, once, and recovers: each running Managed task whose manager
+    /// is gone becomes Failed, with the text [`ORPHANED`]. Tasks of a live manager of this process,
+    /// and those that run elsewhere or were imported, are left alone.
+    ///
+    /// # Durability
+    /// When it returns, the orphans are recorded. A ledger without orphans gets no event.
+    ///
+    /// # Errors
+    /// - [`BindError::AlreadyBound`] if it is bound.
+    /// - [`BindError::State`] if the orphans could not be recorded; nothing is bound.
+    ///
+    /// # Cancel safety
+    /// Dropped, nothing is bound; orphans may have been recorded, which the next binding finds.
+    ///
+    /// # Cost
+    /// O(running Managed tasks).
+    pub async fn set_store(&self, ledger: Ledger) -> Result<(), BindError> {
+        if self.bound.get().is_some() {
+            return Err(BindError::AlreadyBound);
+        }
+        let seat = ledger.take_seat();
+        let orphans = resume::recover(&ledger).await?;
+        let bound = Bound { reader: ledger.reader(), ledger, seat };
+        self.bound.set(bound).map_err(|_| BindError::AlreadyBound)?;
+        self.tell_orphans(orphans);
+        Ok(())
+    }
+
+    /// Sets where the events of tasks that are spawned from now on go. Those that run keep the
+    /// inbox that was set when they were spawned. The first inbox is told of the orphans that
+    /// were found at binding.
+    pub fn set_owner_inbox(&self, inbox: InboxSender) {
+        *self.owner_inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox);
+        self.tell_orphans(Untold::new());
+    }
+
+    /// The ledger that it is bound to.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.bound.get().map(|bound| &bound.ledger)
+    }
+
+    /// The options that it was made with.
+    pub fn options(&self) -> &ManagerOptions {
+        &self.options
+    }
+
+    fn inbox_now(&self) -> Option<InboxSender> {
+        self.owner_inbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `work` to its end even if the future that waits for it is dropped. Without a runtime
+    /// it runs where it stands.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let lineage = TaskLineage::current();
+        match Handle::try_current() {
+            Ok(runtime) => self.tracker.spawn_on(lineage.scope(work), &runtime).await.ok(),
+            Err(_) => Some(work.await),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! From a request to a running task: recorded, acknowledged, held, started, in this order.
+//!
+//! All of it happens in one tokio task, the one that then supervises the body. So the future that
+//! waits for the answer can be dropped at any point: what was recorded has a handle and runs.
+
+use super::{
+    AgentTaskContext, BackgroundTaskManager, Bound, InboxReceiver, InboxSender, SpawnError,
+    TaskContext, TaskLineage, TaskParentContext, TaskResult,
+    inbox::inbox_channel_of,
+    lineage::Lineage,
+    live::{Live, NoSlot, Slot},
+    record,
+    supervise::{Body, Supervised},
+};
+use crate::{
+    ids::{TaskId, ThreadId},
+    ledger::{AppendError, Ledger},
+    metrics,
+    state::{
+        RESERVED_NAMES,
+        command::{Command, Proposal, Spawn},
+    },
+};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock, atomic::AtomicBool},
+};
+use tokio::{runtime::Handle, sync::oneshot, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+/// What kind of task a sub-agent is.
+const SUB_AGENT: &str = "sub_agent";
+
+/// What the body is made of once the task has an id.
+type Start = Box<dyn FnOnce(TaskContext, Option<(InboxSender, InboxReceiver)>) -> Body + Send>;
+
+impl BackgroundTaskManager {
+    /// Records a task and starts it. Does not wait for it to end.
+    ///
+    /// What `parent_context` leaves open is filled from the task and the tool call that surround
+    /// the caller. The closure runs on the new tokio task, with the handle registered: from its
+    /// first statement on, the task can be cancelled.
+    ///
+    /// # Durability
+    /// `Ok` means that the spawn is acknowledged by the ledger.
+    ///
+    /// # Errors
+    /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event.
+    /// After [`AppendError::OutcomeUnknown`] there may
+    /// be a record, which the next opening finds to be an orphan.
+    ///
+    /// # Cancel safety
+    /// Dropped, there is either no task, or one that runs and can be cancelled.
+    ///
+    /// # Cost
+    /// One append.
+    pub async fn spawn<F, Fut>(
+        self: &Arc<Self>,
+        owner_thread_id: &str,
+        task_type: &str,
+        name: Option<&str>,
+        description: &str,
+        parent_context: TaskParentContext,
+        task_fn: F,
+    ) -> Result<TaskId, SpawnError>
+    where
+        F: FnOnce(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = TaskResult> + Send + 'static,
+    {
+        let order = Order { owner_thread_id, task_type, name, description, parent_context };
+        self.start(order, false, Box::new(move |context, _| Body::new(move || task_fn(context))))
+            .await
+    }
+
+    /// As [`spawn`](Self::spawn), for a sub-agent: it has an inbox of its own, for
+    /// [`send_task_inbox_message`](Self::send_task_inbox_message).
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cancel safety
+    /// As [`spawn`](Self::spawn).
+    pub async fn spawn_agent_with_context<F, Fut>(
+        self: &Arc<Self>,
+        owner_thread_id: &str,
+        name: Option<&str>,
+        description: &str,
+        parent_context: TaskParentContext,
+        task_fn: F,
+    ) -> Result<TaskId, SpawnError>
+    where
+        F: FnOnce(AgentTaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = TaskResult> + Send + 'static,
+    {
+        let task_type = SUB_AGENT;
+        let order = Order { owner_thread_id, task_type, name, description, parent_context };
+        let start: Start = Box::new(move |context, inbox| {
+            Body::new(move || {
+                let (inbox_sender, inbox_receiver) = inbox.unwrap_or_else(super::inbox_channel);
+                let TaskContext { task_id, cancel_token, .. } = context;
+                task_fn(AgentTaskContext { task_id, cancel_token, inbox_sender, inbox_receiver })
+            })
+        });
+        self.start(order, true, start).await
+    }
+
+    /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context), for code that does not
+    /// need to know its id.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cancel safety
+    /// As [`spawn`](Self::spawn).
+    pub async fn spawn_agent<F, Fut>(
+        self: &Arc<Self>,
+        owner_thread_id: &str,
+        name: Option<&str>,
+        description: &str,
+        parent_context: TaskParentContext,
+        task_fn: F,
+    ) -> Result<TaskId, SpawnError>
+    where
+        F: FnOnce(CancellationToken, InboxSender, InboxReceiver) -> Fut + Send + 'static,
+        Fut: Future<Output = TaskResult> + Send + 'static,
+    {
+        let task_fn = move |agent: AgentTaskContext| {
+            task_fn(agent.cancel_token, agent.inbox_sender, agent.inbox_receiver)
+        };
+        self.spawn_agent_with_context(owner_thread_id, name, description, parent_context, task_fn)
+            .await
+    }
+
+    async fn start(
+        self: &Arc<Self>,
+        order: Order<'_>,
+        agent: bool,
+        start: Start,
+    ) -> Result<TaskId, SpawnError> {
+        let launched = self.launch(&order, agent, start);
+        let answer = match launched {
+            Ok(answer) => answer.await.unwrap_or(Err(SpawnError::NoRuntime)),
+            Err(refused) => Err(refused),
+        };
+        answer.inspect_err(|refused| {
+            metrics::count_as(metrics::SPAWNS_REFUSED, "reason", refused.reason());
+        })
+    }
+
+    /// Checks what can be checked without the ledger, and hands the rest to a tokio task.
+    fn launch(
+        self: &Arc<Self>,
+        order: &Order<'_>,
+        agent: bool,
+        start: Start,
+    ) -> Result<oneshot::Receiver<Result<TaskId, SpawnError>>, SpawnError> {
+        let ledger = self.bound.get().map(Bound::ledger_id);
+        let lineage = TaskLineage::current().merge(&order.parent_context, ledger)?;
+        if let Some(name) = order.name.filter(|name| RESERVED_NAMES.contains(name)) {
+            return Err(SpawnError::ReservedName(name.into()));
+        }
+        let bound = self.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
+        let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
+        let slot = self.table.slot(self.options.tasks_max).map_err(|none| match none {
+            NoSlot::Full => SpawnError::TooManyTasks { max: self.options.tasks_max },
+            NoSlot::Closed => SpawnError::ShutDown,
+        })?;
+        let spawn = order.spawn(&lineage, bound)?;
+        let launch = Launch {
+            manager: Arc::clone(self),
+            spawn,
+            lineage,
+            agent,
+            owner_inbox: self.inbox_now(),
+            slot,
+            runtime: runtime.clone(),
+        };
+        let (reply, answer) = oneshot::channel();
+        drop(self.tracker.spawn_on(launch.run(start, reply), &runtime));
+        Ok(answer)
+    }
+}
+
+/// What the caller of a spawn said.
+struct Order<'a> {
+    owner_thread_id: &'a str,
+    task_type: &'a str,
+    name: Option<&'a str>,
+    description: &'a str,
+    parent_context: TaskParentContext,
+}
+
+impl Order<'_> {
+    fn spawn(&self, lineage: &Lineage, bound: &Bound) -> Result<Spawn, SpawnError> {
+        let invalid = |source| SpawnError::InvalidId { what: "owner thread id", source };
+        let thread = ThreadId::new(self.owner_thread_id).map_err(invalid)?;
+        Ok(Spawn {
+            name: self.name.map(Into::into),
+            description: self.description.into(),
+            parent: lineage.parent.clone(),
+            run: lineage.run.clone(),
+            call: lineage.call.clone(),
+            agent: lineage.agent.clone(),
+            host: bound.seat.host(),
+            ..Spawn::new(thread, self.task_type)
+        })
+    }
+}
+
+/// A task on its way.
+struct Launch {
+    manager: Arc<BackgroundTaskManager>,
+    spawn: Spawn,
+    lineage: Lineage,
+    agent: bool,
+    owner_inbox: Option<InboxSender>,
+    slot: Slot,
+    runtime: Handle,
+}
+
+impl Launch {
+    async fn run(self, start: Start, reply: oneshot::Sender<Result<TaskId, SpawnError>>) {
+        match self.record().await {
+            Ok((id, ledger)) => {
+                // No await between the acknowledgement and the handle.
+                let supervised = self.register(&id, ledger, start);
+                let _ = reply.send(Ok(id));
+                supervised.run().await;
+            }
+            Err(refused) => {
+                drop(start); // unrun, before anybody is told
+                drop(self);
+                let _ = reply.send(Err(refused));
+            }
+        }
+    }
+
+    async fn record(&self) -> Result<(TaskId, Ledger), SpawnError> {
+        let bound = self.manager.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
+        let command = Command::Spawn(self.spawn.clone());
+        let proposal = Proposal { cause: self.lineage.cause(), ..Proposal::new(command) };
+        let receipt = record::once(&bound.ledger, proposal).await?;
+        let id = receipt.task.ok_or(SpawnError::State(AppendError::Halted))?;
+        Ok((id, bound.ledger.clone()))
+    }
+
+    fn register(self, id: &TaskId, ledger: Ledger, start: Start) -> Supervised {
+        let Self { manager, spawn, lineage, agent, owner_inbox, slot, runtime } = self;
+        let inbox = agent.then(|| inbox_channel_of(manager.options.inbox_messages_max, None));
+        let live = Arc::new(Live {
+            id: id.clone(),
+            thread: spawn.thread,
+            token: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            overdue: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            inbox: inbox.as_ref().map(|(sender, _)| sender.clone()),
+            end: watch::Sender::new(None),
+            runtime,
+        });
+        manager.table.enter(&live);
+        metrics::count(metrics::TASKS_SPAWNED);
+        metrics::raise(metrics::TASKS_LIVE);
+        tracing::debug!(task = %id, agent, "task started");
+        if manager.was_cancelled_meanwhile(&live.id) {
+            live.token.cancel();
+        }
+        Supervised::new(manager, ledger, live, owner_inbox, lineage.run, slot, move |context| {
+            start(context, inbox)
+        })
+    }
+}

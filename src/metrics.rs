@@ -1,0 +1,57 @@
+//! Every metric: its name, unit and labels. Without the feature `metrics`, nothing is counted.
+//!
+//! Labels come from closed sets; never an id, never a text.
+
+/// Tasks whose spawn was acknowledged.
+pub(crate) const TASKS_SPAWNED: &str = "taskledger_tasks_spawned_total";
+/// Tasks whose end was acknowledged; label `status`.
+pub(crate) const TASKS_ENDED: &str = "taskledger_tasks_ended_total";
+/// Tasks that are running in this process.
+pub(crate) const TASKS_LIVE: &str = "taskledger_live_tasks";
+/// Spawns that were refused; label `reason`.
+pub(crate) const SPAWNS_REFUSED: &str = "taskledger_spawns_refused_total";
+/// Outcomes that could not be recorded at once.
+pub(crate) const OUTCOME_RETRIES: &str = "taskledger_outcome_retries_total";
+/// Outcomes that will not be recorded by this process.
+pub(crate) const OUTCOMES_LOST: &str = "taskledger_outcomes_lost_total";
+/// Second outcomes, which are refused.
+pub(crate) const OUTCOMES_REFUSED: &str = "taskledger_outcomes_refused_total";
+/// Cancel requests that were signalled, but could not be recorded.
+pub(crate) const CANCELS_UNRECORDED: &str = "taskledger_cancels_unrecorded_total";
+/// Messages and progress that an inbox had no room for.
+pub(crate) const INBOX_FULL: &str = "taskledger_inbox_full_total";
+/// Running tasks that were found without a manager.
+pub(crate) const ORPHANS: &str = "taskledger_orphans_total";
+
+#[cfg(feature = "metrics")]
+mod facade {
+    //! Hands numbers to whatever recorder the host has installed.
+
+    pub(crate) fn count(name: &'static str) {
+        ::metrics::counter!(name).increment(1);
+    }
+
+    pub(crate) fn count_as(name: &'static str, label: &'static str, value: &'static str) {
+        ::metrics::counter!(name, label => value).increment(1);
+    }
+
+    pub(crate) fn raise(name: &'static str) {
+        ::metrics::gauge!(name).increment(1.0);
+    }
+
+    pub(crate) fn lower(name: &'static str) {
+        ::metrics::gauge!(name).decrement(1.0);
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod facade {
+    //! Counts nothing.
+
+    pub(crate) fn count(_name: &'static str) {}
+    pub(crate) fn count_as(_name: &'static str, _label: &'static str, _value: &'static str) {}
+    pub(crate) fn raise(_name: &'static str) {}
+    pub(crate) fn lower(_name: &'static str) {}
+}
+
+pub(crate) use facade::{count, count_as, lower, raise};
