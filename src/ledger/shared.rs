@@ -12,8 +12,8 @@ use crate::{
     snapshot,
     state::LedgerState,
     store::{self, FrameLog, SnapshotStore},
+    sync::ArcSwap,
 };
-use arc_swap::ArcSwap;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
