@@ -107,7 +107,6 @@ struct Inner {
     /// `None` in a ledger that takes no appends.
     queue: Mutex<Option<SyncSender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    incarnation: u64,
     shortfall: Option<Shortfall>,
     seats: Arc<std::sync::Mutex<Seats>>,
 }
@@ -245,12 +244,12 @@ impl Ledger {
         writer: Option<(SyncSender<Request>, JoinHandle<()>)>,
     ) -> Self {
         let (queue, thread) = writer.unzip();
+        shared.set_incarnation(incarnation);
         let inner = Inner {
             reader: Reader::new(shared, ledger),
             options,
             queue: Mutex::new(queue),
             thread: Mutex::new(thread),
-            incarnation,
             shortfall: None,
             seats: Arc::default(),
         };
@@ -434,7 +433,7 @@ impl Ledger {
 
     /// The number of this writer among all that wrote this log.
     pub fn incarnation(&self) -> u64 {
-        self.inner.incarnation
+        self.inner.reader.shared().incarnation()
     }
 
     /// The options that it was opened with.

@@ -262,6 +262,7 @@ impl WriterThread {
             self.write(&staging)?;
             self.sync_log()?;
             self.core.commit(staging);
+            self.shared.set_incarnation(self.core.incarnation());
             self.publish();
         }
         Ok(head)
