@@ -68,16 +68,16 @@ mod real {
     /// Waits for a thread that waits. It ends when this is dropped.
     async fn sleep_beside(wait: Duration) {
         let (dropped, is_dropped) = mpsc::channel::<()>();
-        let (ring, rung) = oneshot::channel();
+        let (wake, woken) = oneshot::channel();
         let sleep = move || {
             let _ = is_dropped.recv_timeout(wait);
-            let _ = ring.send(());
+            let _ = wake.send(());
         };
         let thread = thread::Builder::new().name("taskledger-timer".to_owned()).spawn(sleep);
         if let Err(error) = thread {
             tracing::error!(%error, "no thread to wait for a deadline");
         }
-        let _ = rung.await;
+        let _ = woken.await;
         drop(dropped);
     }
 

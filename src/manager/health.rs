@@ -1,7 +1,7 @@
 //! How a manager is doing, and how it ends.
 
 use super::{
-    BackgroundTaskManager,
+    BackgroundTaskManager, Bound,
     cancel::{has_ended, of_thread},
     live::Live,
 };
@@ -49,7 +49,7 @@ impl BackgroundTaskManager {
     /// How it is doing. O(live tasks).
     pub fn health(&self) -> Health {
         let live = self.table.all();
-        let state = self.bound.get().map(|bound| bound.state()).unwrap_or_default();
+        let state = self.bound.get().map(Bound::state).unwrap_or_default();
         let unrecorded = self.table.all_unrecorded(|id| has_ended(&state, id));
         let deaf: Vec<TaskId> = deaf(&live);
         Health {

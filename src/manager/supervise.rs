@@ -116,14 +116,14 @@ async fn run_body(
     let closing = CancellationToken::new();
     let giving_up = guard.manager.giving_up.clone();
     let recorder = Recorder { ledger: guard.ledger.clone(), task: live.id.clone(), giving_up };
-    let recorded = recorder.record_emits(emits, closing.clone());
+    let told = recorder.record_emits(emits, closing.clone());
     let ended = async {
         let end = body_or_abort(live, body, lineage).await;
         closing.cancel();
         end
     };
     // What was emitted is on the record before the end is.
-    tokio::join!(ended, recorded).0
+    tokio::join!(ended, told).0
 }
 
 async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {

@@ -1,21 +1,40 @@
-//! Measures a ledger on this machine: one made history, filled, opened, looked into and verified.
+//! Measures a ledger on this machine: one made history, filled, opened, looked into and verified;
+//! or, with `manager`, what its task manager costs among few and many tasks.
 //!
 //! Times are of this machine at this moment: compare them only within one run, and on a busy
-//! machine compare processor time. Start reading at `figures::measure`.
+//! machine compare processor time. Start reading at `figures::measure`, or at `manager::measure`.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod figures;
+mod manager;
 mod stopwatch;
 mod workload;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use workload::Size;
 
 /// Fill, open, look back, verify: figures for one size.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    bench: Option<Bench>,
+    #[command(flatten)]
+    history: History,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Spawns, ends and reads of the task manager, beside a model of a map that is cloned on
+    /// every read.
+    Manager(manager::Args),
+}
+
+/// A made history.
+#[derive(Debug, clap::Args)]
+struct History {
     /// Events to make.
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
@@ -35,7 +54,14 @@ struct Args {
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    let Args { bench, history } = Args::parse();
+    match bench {
+        Some(Bench::Manager(args)) => manager::measure(&args, &mut |row| println!("{row}")),
+        None => measure_history(history),
+    }
+}
+
+fn measure_history(args: History) -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let path = args.db.unwrap_or_else(|| temporary.path().join("ledger"));
     let (events, per_task) = (args.events, args.events_per_task);
