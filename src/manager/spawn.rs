@@ -177,7 +177,8 @@ impl BackgroundTaskManager {
             runtime: runtime.clone(),
         };
         let (reply, answer) = oneshot::channel();
-        drop(runtime.spawn(&self.tracker, launch.run(start, reply)));
+        let launch = launch.run(start, reply);
+        drop(runtime.spawn(&self.tracker, launch));
         Ok(answer)
     }
 }

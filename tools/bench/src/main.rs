@@ -15,26 +15,12 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use workload::Size;
 
-/// Fill, open, look back, verify: figures for one size.
+/// What a ledger costs. Without a command: fill, open, look back, verify one of this size.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(subcommand)]
-    bench: Option<Bench>,
-    #[command(flatten)]
-    history: History,
-}
-
-#[derive(Debug, Subcommand)]
-enum Bench {
-    /// Spawns, ends and reads of the task manager, beside a model of a map that is cloned on
-    /// every read.
-    Manager(manager::Args),
-}
-
-/// A made history.
-#[derive(Debug, clap::Args)]
-struct History {
+    command: Option<Command>,
     /// Events to make.
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
@@ -53,15 +39,22 @@ struct History {
     load: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Spawns, ends and reads of the task manager, beside a model of a map that is cloned on
+    /// every read.
+    Manager(manager::Args),
+}
+
 fn main() -> Result<()> {
-    let Args { bench, history } = Args::parse();
-    match bench {
-        Some(Bench::Manager(args)) => manager::measure(&args, &mut |row| println!("{row}")),
-        None => measure_history(history),
+    let args = Args::parse();
+    match args.command {
+        None => one(args),
+        Some(Command::Manager(args)) => manager::measure(&args, &mut |row| println!("{row}")),
     }
 }
 
-fn measure_history(args: History) -> Result<()> {
+fn one(args: Args) -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let path = args.db.unwrap_or_else(|| temporary.path().join("ledger"));
     let (events, per_task) = (args.events, args.events_per_task);

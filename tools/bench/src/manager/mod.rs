@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Leave out the spawns.
     #[arg(long)]
     no_spawns: bool,
+    /// Leave out the older design, among the spawns.
+    #[arg(long)]
+    no_older: bool,
     /// Where to make the ledgers: a temporary directory in there.
     #[arg(long)]
     dir: Option<PathBuf>,

@@ -29,7 +29,6 @@ const DESCRIPTION: &str = "Read a chapter and list what it promises its readers"
 struct Contestant {
     tasks: usize,
     manager: Arc<BackgroundTaskManager>,
-    older: Arc<Older>,
     /// Unnamed, named.
     rate: [Figures; 2],
     cpu: [Figures; 2],
@@ -53,14 +52,13 @@ pub(crate) fn measure(
         let path = dir.join(format!("{}-{callers}-{tasks}", level.name()));
         let durability = level.durability(args.interval);
         let manager = runtime.block_on(seed::manager(&path, durability, *tasks))?;
-        let older = Arc::new(seed::older(*tasks));
         let (rate, cpu, older_rate) = Default::default();
-        contestants.push(Contestant { tasks: *tasks, manager, older, rate, cpu, older_rate });
+        contestants.push(Contestant { tasks: *tasks, manager, rate, cpu, older_rate });
     }
     let time = Duration::from_millis(args.millis);
     for round in 0..args.rounds {
         for contestant in &mut contestants {
-            let Contestant { manager, older, rate, cpu, older_rate, .. } = contestant;
+            let Contestant { manager, tasks, rate, cpu, older_rate } = contestant;
             // Named first in every other round.
             for named in [round % 2 == 1, round % 2 == 0] {
                 let each = spawned(&runtime, manager, callers, named, time)?;
@@ -71,7 +69,11 @@ pub(crate) fn measure(
                 let to = if named { named_cpu } else { unnamed_cpu };
                 to.push(each.cpu_micros());
             }
-            older_rate.push(spawned_before(&runtime, older, callers, time)?.per_second());
+            if !args.no_older {
+                // Made anew, as it would slow down with what it has spawned before.
+                let older = Arc::new(seed::older(*tasks));
+                older_rate.push(spawned_before(&runtime, &older, callers, time)?.per_second());
+            }
         }
     }
     for row in rows(&contestants, callers) {
@@ -98,7 +100,8 @@ fn rows(contestants: &[Contestant], callers: usize) -> Vec<Row> {
                 rate: of(&contestant.rate),
                 growth: cpu.median() / smallest,
                 cpu,
-                older: named.then(|| contestant.older_rate.clone()),
+                older: (named && !contestant.older_rate.is_empty())
+                    .then(|| contestant.older_rate.clone()),
             });
         }
     }

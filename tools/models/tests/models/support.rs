@@ -105,7 +105,8 @@ pub(crate) fn ends(ledger: &Ledger, id: &TaskId) -> Vec<u64> {
 pub(crate) fn check_ended_once(manager: &Manager, inbox: &mut InboxReceiver, id: &TaskId) {
     let ends = ends(manager.ledger().unwrap(), id);
     let told = inbox.drain();
-    let told: Vec<u64> = (told.iter().filter(|told| told["kind"] != "custom"))
+    let status = manager.get(id).unwrap().status.as_str();
+    let told: Vec<u64> = (told.iter().filter(|told| told["kind"] == status))
         .filter(|told| told["task_id"] == id.as_str())
         .map(|told| told["seq"].as_u64().unwrap())
         .collect();
