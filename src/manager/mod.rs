@@ -71,8 +71,7 @@ pub use crate::{event::TaskStatus, ids::TaskId};
 use self::{live::Table, resume::Untold};
 use crate::{
     ids::LedgerId,
-    ledger::{Ledger, Reader, Seat},
-    state::LedgerState,
+    ledger::{Current, Ledger, Reader, Seat},
     sync::Runtime,
 };
 use std::{
@@ -111,8 +110,8 @@ struct Bound {
 }
 
 impl Bound {
-    fn state(&self) -> LedgerState {
-        self.reader.state()
+    fn state(&self) -> Current {
+        self.reader.current()
     }
 
     fn ledger_id(&self) -> LedgerId {
