@@ -65,6 +65,9 @@ impl TaskLineage {
     }
 
     /// Runs `future` as if it stood where this lineage was taken.
+    ///
+    /// # Cancel safety
+    /// Dropped, `future` is dropped, and nothing else happens.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         LINEAGE.scope(self, future).await
     }
@@ -154,6 +157,9 @@ impl Lineage {
 }
 
 /// Runs `future` as part of a tool call. The background task around it stays.
+///
+/// # Cancel safety
+/// Dropped, `future` is dropped, and nothing else happens.
 pub async fn scope_tool_lineage_context<F: Future>(
     context: ToolLineageContext,
     future: F,

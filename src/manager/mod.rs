@@ -136,6 +136,9 @@ impl BackgroundTaskManager {
     ///
     /// # Errors
     /// As [`set_store`](Self::set_store).
+    ///
+    /// # Cancel safety
+    /// As [`set_store`](Self::set_store).
     pub async fn with_ledger(ledger: Ledger) -> Result<Arc<Self>, BindError> {
         let manager = Arc::new(Self::new());
         manager.set_store(ledger).await?;
