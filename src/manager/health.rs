@@ -81,8 +81,9 @@ impl BackgroundTaskManager {
         let live = self.table.close();
         let asked: BTreeSet<TaskId> = live.iter().map(|live| live.id.clone()).collect();
         let threads: BTreeSet<ThreadId> = live.iter().map(|live| live.thread.clone()).collect();
-        live.iter().for_each(|live| live.token.cancel());
-        drop(live);
+        for live in live {
+            live.token.cancel();
+        }
         let stopped = async {
             self.record_requests(threads).await;
             self.tracker.wait().await;
