@@ -11,7 +11,11 @@ use crate::{
     store,
     sync::{blocking, timeout},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// The reason that a shutdown gives for its requests.
 const SHUTDOWN: &str = "shutdown";
@@ -91,7 +95,8 @@ impl BackgroundTaskManager {
         let mut report = ShutdownReport::default();
         let mut overdue = 0;
         if timeout(grace, stopped).await.is_none() {
-            let left = self.table.all();
+            let mut left = self.table.all();
+            left.retain(|live| !live.ended.load(Ordering::Acquire));
             report.aborted = left.len();
             overdue = left.iter().filter(|live| asked.contains(&live.id)).count();
             for live in &left {

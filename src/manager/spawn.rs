@@ -177,9 +177,9 @@ impl BackgroundTaskManager {
             runtime: runtime.clone(),
         };
         let (reply, answer) = oneshot::channel();
-        // It is moved three times on its way into the runtime, and has some thousand bytes.
         let cause = lineage.cause();
         let proposal = Proposal { cause, ..Proposal::new(Command::Spawn(spawn)) };
+        // It is moved three times on its way into the runtime, and has some thousand bytes.
         let launch = Box::pin(launch.run(bound.ledger.clone(), proposal, start, reply));
         drop(runtime.spawn(&self.tracker, launch));
         Ok(answer)
