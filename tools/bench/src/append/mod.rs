@@ -1,0 +1,121 @@
+//! Appends, beside the raw disk and what people would use instead: same events, same promise.
+//!
+//! Every sample is of a new store in a new directory, runs for a fixed time, and the contestants
+//! take turns, so that a machine that changes its speed changes it for all of them. Only ratios of
+//! one run count. Start reading at [`measure`].
+
+mod contest;
+mod grouped;
+mod limit;
+mod ours;
+mod sample;
+
+use crate::{
+    report::{Table, count, micros},
+    spin::Spinners,
+};
+use anyhow::{Context, Result};
+use std::{path::Path, time::Duration};
+
+pub(crate) use contest::{Contestant, Load};
+pub(crate) use grouped::{Store, grouped};
+use sample::{Sample, median};
+
+/// What must be true before an append is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// It survives loss of power.
+    Durable,
+    /// It survives the end of the process.
+    Written,
+}
+
+/// One that takes part: how it is opened, and what its acknowledgement is said to mean.
+pub(crate) struct Entrant {
+    pub(crate) name: &'static str,
+    /// What has happened before it acknowledges, for the reader of the table.
+    pub(crate) means: &'static str,
+    pub(crate) open: fn(&Path, Load) -> Result<Box<dyn Contestant>>,
+}
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    pub(crate) each: Duration,
+    /// Keep idle processors awake; see [`Spinners`].
+    pub(crate) spin: bool,
+}
+
+/// Measures every load of one promise, and gives `table` what was found for each.
+pub(crate) fn measure(
+    promise: Promise,
+    plan: Plan,
+    progress: &mut dyn FnMut(&str),
+    table: &mut dyn FnMut(Table),
+) -> Result<()> {
+    let _awake = plan.spin.then(Spinners::start).transpose()?;
+    for load in loads(promise) {
+        let entrants = entrants(promise);
+        let mut samples: Vec<Vec<Sample>> = entrants.iter().map(|_| Vec::new()).collect();
+        for round in 1..=plan.rounds {
+            for (entrant, taken) in entrants.iter().zip(&mut samples) {
+                progress(&format!("{load}, round {round} of {}: {}", plan.rounds, entrant.name));
+                let sample = sample(entrant, load, plan.each)
+                    .with_context(|| format!("measuring {} with {load}", entrant.name))?;
+                taken.push(sample);
+            }
+        }
+        table(tabulate(load, plan, &entrants, &samples));
+    }
+    Ok(())
+}
+
+fn loads(promise: Promise) -> Vec<Load> {
+    let one = Load { callers: 1, outstanding: 1, batch: 1 };
+    match promise {
+        Promise::Durable => [1, 8, 64, 512].map(|callers| Load { callers, ..one }).into(),
+        Promise::Written => {
+            vec![one, Load { outstanding: 64, ..one }, Load { batch: 64, ..one }]
+        }
+    }
+}
+
+fn entrants(promise: Promise) -> Vec<Entrant> {
+    let mut entrants = vec![limit::entrant(promise), ours::entrant(promise)];
+    #[cfg(feature = "peers")]
+    entrants.extend(crate::peers::entrants(promise));
+    entrants
+}
+
+fn sample(entrant: &Entrant, load: Load, each: Duration) -> Result<Sample> {
+    let place = tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?;
+    let contestant = (entrant.open)(&place.path().join("store"), load)?;
+    contest::run(&*contestant, load, each)
+}
+
+/// The first entrant is the limit that the others are held against, round by round.
+fn tabulate(load: Load, plan: Plan, entrants: &[Entrant], samples: &[Vec<Sample>]) -> Table {
+    let regime = if plan.spin { "cores kept awake" } else { "machine as it is" };
+    let mut table = Table::new(
+        format!("{load} ({regime})"),
+        &["store", "before the acknowledgement", "events/s", "range", "p50", "p99", "of the limit"],
+    );
+    let limit: Vec<f64> = samples.first().into_iter().flatten().map(|s| s.rate).collect();
+    for (entrant, taken) in entrants.iter().zip(samples) {
+        let rates: Vec<f64> = taken.iter().map(|sample| sample.rate).collect();
+        let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = rates.iter().copied().fold(0.0, f64::max);
+        let ratios: Vec<f64> = rates.iter().zip(&limit).map(|(rate, limit)| rate / limit).collect();
+        table.row([
+            entrant.name.to_owned(),
+            entrant.means.to_owned(),
+            count(median(&rates)),
+            format!("{} to {}", count(least), count(most)),
+            micros(median(&taken.iter().map(|s| s.p50).collect::<Vec<_>>())),
+            micros(median(&taken.iter().map(|s| s.p99).collect::<Vec<_>>())),
+            format!("{:.2}", median(&ratios)),
+        ]);
+    }
+    table
+}
