@@ -36,6 +36,9 @@ const SEGMENT_BYTES: u64 = 512 << 10;
 /// before it must have written all is therefore less than fills seven buffers of a segment each,
 /// though it writes every leaf several times.
 const UNWRITTEN_BYTES_MAX: usize = 256 << 10;
+/// Bytes after which a batch is full. For each batch sled wakes every thread of its pool twice:
+/// with one block a batch that took more time than writing. Well below what must be written out.
+const BATCH_BYTES: usize = 64 << 10;
 /// sled's own lock outlives the handle that took it, for as long as its threads need.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const BLOCK: u8 = b'B';
@@ -134,6 +137,49 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
+/// Blocks and marks that are stored together.
+#[derive(Default)]
+pub(super) struct Batch {
+    writes: sled::Batch,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Adds a block, whole or not. It replaces the block that began with the same frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be compressed.
+    pub(super) fn add_block(
+        &mut self,
+        first: Seq,
+        frames: &[impl AsRef<[u8]>],
+    ) -> Result<(), Error> {
+        let stored = block::pack(frames).map_err(|source| Error::Io {
+            during: "compress",
+            path: None,
+            source,
+        })?;
+        for (number, piece) in block::pieces(&stored) {
+            self.writes.insert(block_key(first, number), piece);
+        }
+        self.bytes += stored.len();
+        Ok(())
+    }
+
+    pub(super) fn add_marks(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            self.writes.insert(mark_key(mark.index), &mark.hash);
+        }
+        self.bytes += size_of_val(marks);
+    }
+
+    /// Whether another block should go into another batch.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES
+    }
+}
+
 impl Sled {
     /// Makes a new one; the directory must be there, and empty.
     pub(super) fn create(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
@@ -187,42 +233,13 @@ impl Sled {
         Ok(())
     }
 
-    /// Stores a block, whole or not, and the marks that its frames complete, all or none.
-    ///
-    /// A block that was stored before is replaced. It is not durable before [`Self::sync`].
-    pub(super) fn put_block(
-        &self,
-        first: Seq,
-        frames: &[impl AsRef<[u8]>],
-        marks: &[Mark],
-    ) -> Result<(), Error> {
-        let stored = block::pack(frames).map_err(|source| Error::Io {
-            during: "compress",
-            path: None,
-            source,
-        })?;
-        let mut batch = sled::Batch::default();
-        for (number, piece) in block::pieces(&stored) {
-            batch.insert(block_key(first, number), piece);
+    /// Stores what is in `batch`, all or none. It is not durable before [`Self::sync`].
+    pub(super) fn put(&self, batch: Batch) -> Result<(), Error> {
+        if batch.bytes == 0 {
+            return Ok(());
         }
-        for mark in marks {
-            batch.insert(mark_key(mark.index), &mark.hash);
-        }
-        self.apply(batch, stored.len() + size_of_val(marks))
-    }
-
-    /// Stores marks alone.
-    pub(super) fn put_marks(&self, marks: &[Mark]) -> Result<(), Error> {
-        let mut batch = sled::Batch::default();
-        for mark in marks {
-            batch.insert(mark_key(mark.index), &mark.hash);
-        }
-        self.apply(batch, size_of_val(marks))
-    }
-
-    fn apply(&self, batch: sled::Batch, bytes: usize) -> Result<(), Error> {
-        guarded("seal", || self.db.apply_batch(batch))?;
-        let unwritten = self.unwritten.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        guarded("seal", || self.db.apply_batch(batch.writes))?;
+        let unwritten = self.unwritten.fetch_add(batch.bytes, Ordering::Relaxed) + batch.bytes;
         if unwritten >= UNWRITTEN_BYTES_MAX {
             self.write_out()?;
         }
@@ -414,6 +431,18 @@ fn mark_key(index: u64) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn put_block(
+        sled: &Sled,
+        first: Seq,
+        frames: &[impl AsRef<[u8]>],
+        marks: &[Mark],
+    ) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        batch.add_block(first, frames)?;
+        batch.add_marks(marks);
+        sled.put(batch)
+    }
+
     fn seq(number: u64) -> Seq {
         Seq::new(number).unwrap()
     }
@@ -444,9 +473,9 @@ mod tests {
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         let frames = block_of(1, 2000);
         let mark = Mark { seq: seq(16), index: 30, hash: [3; 32] };
-        sled.put_block(seq(1), &frames[..3], &[]).unwrap();
+        put_block(&sled, seq(1), &frames[..3], &[]).unwrap();
         assert_eq!(sled.block(seq(1)).unwrap().unwrap(), &frames[..3]);
-        sled.put_block(seq(1), &frames, &[mark]).unwrap();
+        put_block(&sled, seq(1), &frames, &[mark]).unwrap();
         assert_eq!(sled.block(seq(1)).unwrap().unwrap(), frames);
         assert_eq!(sled.mark(30).unwrap(), Some([3; 32]));
         assert_eq!(sled.mark(31).unwrap(), None);
@@ -462,7 +491,7 @@ mod tests {
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         let blocks: Vec<_> = (0..2).map(|k| block_of(k, 1 << 20)).collect();
         for (frames, k) in blocks.iter().zip(0..) {
-            sled.put_block(seq(k * 16 + 1), frames, &[]).unwrap();
+            put_block(&sled, seq(k * 16 + 1), frames, &[]).unwrap();
         }
         sled.sync().unwrap();
         assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
@@ -484,7 +513,7 @@ mod tests {
             let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
             for n in 0..3 {
                 // Of bytes that do not compress, and always the same block: what was is garbage.
-                sled.put_block(seq(1), &block_of(k * 3 + n, 1_500), &[]).unwrap();
+                put_block(&sled, seq(1), &block_of(k * 3 + n, 1_500), &[]).unwrap();
                 sled.sync().unwrap();
             }
         }
@@ -495,7 +524,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         for k in 0..20 {
-            sled.put_block(seq(k * 16 + 1), &block_of(k, 8 << 10), &[]).unwrap();
+            put_block(&sled, seq(k * 16 + 1), &block_of(k, 8 << 10), &[]).unwrap();
             sled.sync().unwrap();
         }
         drop(sled);
@@ -522,7 +551,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let quarantine = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
-        sled.put_block(seq(1), &block_of(1, 100), &[]).unwrap();
+        put_block(&sled, seq(1), &block_of(1, 100), &[]).unwrap();
         sled.sync().unwrap();
         drop(sled);
         fs::write(dir.path().join("snap.0000000000000000.generating"), b"half").unwrap();
@@ -535,7 +564,7 @@ mod tests {
     fn a_damaged_block_is_damaged_at_its_first_event() {
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
-        sled.put_block(seq(17), &block_of(1, 1000), &[]).unwrap();
+        put_block(&sled, seq(17), &block_of(1, 1000), &[]).unwrap();
         let mut piece = sled.db.get(block_key(seq(17), 1)).unwrap().unwrap().to_vec();
         piece[9] ^= 1;
         sled.db.insert(block_key(seq(17), 1), piece).unwrap();
@@ -551,7 +580,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         for block in 0..40 {
-            sled.put_block(seq(block * 16 + 1), &block_of(block, 1000), &[]).unwrap();
+            put_block(&sled, seq(block * 16 + 1), &block_of(block, 1000), &[]).unwrap();
             assert!(sled.unwritten.load(Ordering::Relaxed) < UNWRITTEN_BYTES_MAX);
         }
         assert!(sled.unwritten.load(Ordering::Relaxed) < 40 * 16_000, "it has written some");

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     ids::{Head, Root, Seq},
-    store::{Error, Mark, sled::Sled},
+    store::{
+        Error, Mark,
+        sled::{Batch, Sled},
+    },
 };
 use std::path::{Path, PathBuf};
 
@@ -147,7 +150,7 @@ pub(super) struct Builder {
     path: PathBuf,
     size: u64,
     block: Vec<Vec<u8>>,
-    marks: Vec<Mark>,
+    batch: Batch,
 }
 
 impl Builder {
@@ -159,35 +162,31 @@ impl Builder {
         dir::remove_tree(&path)?;
         dir::create_dir(&path)?;
         let sled = Sled::create(&path, options.cache_bytes)?;
-        Ok(Self { sled, path, size: 0, block: Vec::new(), marks: Vec::new() })
+        Ok(Self { sled, path, size: 0, block: Vec::new(), batch: Batch::default() })
     }
 
     /// Adds the next frame and the marks that it completes.
     pub(super) fn push(&mut self, frame: &[u8], marks: &[Mark]) -> Result<(), Error> {
         self.block.push(frame.to_vec());
-        self.marks.extend_from_slice(marks);
-        if wide(self.block.len()) == BLOCK { self.put() } else { Ok(()) }
+        self.batch.add_marks(marks);
+        if wide(self.block.len()) == BLOCK { self.close_block() } else { Ok(()) }
     }
 
-    fn put(&mut self) -> Result<(), Error> {
-        self.sled.put_block(next_after(self.size), &self.block, &self.marks)?;
+    fn close_block(&mut self) -> Result<(), Error> {
+        self.batch.add_block(next_after(self.size), &self.block)?;
         self.size += wide(self.block.len());
         self.block.clear();
-        self.marks.clear();
-        Ok(())
+        if self.batch.is_full() { self.sled.put(std::mem::take(&mut self.batch)) } else { Ok(()) }
     }
 
     /// Takes over every mark of another one.
     pub(super) fn copy_marks(&self, from: &Sled) -> Result<(), Error> {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         from.each_mark(|index, hash| {
-            batch.push(Mark { seq: Seq::FIRST, index, hash });
-            if batch.len() < 64 {
-                return Ok(());
-            }
-            self.sled.put_marks(&std::mem::take(&mut batch))
+            batch.add_marks(&[Mark { seq: Seq::FIRST, index, hash }]);
+            if batch.is_full() { self.sled.put(std::mem::take(&mut batch)) } else { Ok(()) }
         })?;
-        self.sled.put_marks(&batch)
+        self.sled.put(batch)
     }
 
     /// Stores what is left and makes all of it durable. Whoever puts it in the place of another
@@ -198,8 +197,9 @@ impl Builder {
     /// [`Error::Damaged`] if it does not hold exactly the first `size` events.
     pub(super) fn finish(mut self, size: u64) -> Result<Sled, Error> {
         if !self.block.is_empty() {
-            self.put()?;
+            self.close_block()?;
         }
+        self.sled.put(std::mem::take(&mut self.batch))?;
         if self.size != size {
             return Err(Error::Damaged {
                 seq: Some(next_after(self.size.min(size))),

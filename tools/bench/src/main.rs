@@ -65,6 +65,12 @@ enum Command {
         /// Keep idle cores awake, so that the disk is measured and not the kernel's tick.
         #[arg(long)]
         spin: bool,
+        /// Only contestants whose name begins with this.
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Only loads whose description has this in it.
+        #[arg(long, default_value = "")]
+        loads: String,
         /// Add the tables to this file as well, in Markdown.
         #[arg(long)]
         report: Option<PathBuf>,
@@ -83,16 +89,22 @@ fn main() -> Result<()> {
     let args = Args::parse();
     match args.command {
         None => one(args),
-        Some(Command::Append { level, rounds, seconds, spin, report }) => {
+        Some(Command::Append { level, rounds, seconds, spin, only, loads, report }) => {
             let promise = match level {
                 Level::Durable => Promise::Durable,
                 Level::Written => Promise::Written,
             };
-            let plan = Plan { rounds: rounds.max(1), each: Duration::from_secs(seconds), spin };
+            let plan = Plan {
+                rounds: rounds.max(1),
+                each: Duration::from_secs(seconds),
+                spin,
+                only,
+                loads,
+            };
             let report = report.as_deref();
             tell(report, &format!("{}\n", report::machine()))?;
             let mut outcome = Ok(());
-            append::measure(promise, plan, &mut |what| eprintln!("{what}"), &mut |table| {
+            append::measure(promise, &plan, &mut |what| eprintln!("{what}"), &mut |table| {
                 if outcome.is_ok() {
                     outcome = tell(report, &table.to_string());
                 }

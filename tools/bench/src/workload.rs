@@ -21,6 +21,9 @@ pub(crate) struct Size {
     pub(crate) per_task: u64,
 }
 
+/// Callers that append by themselves, each to a thread of its own: a spawn, its end, the next spawn.
+pub(crate) const CALLERS: Size = Size { events: u64::MAX, threads: 1 << 20, per_task: 2 };
+
 /// Proposals in one append, and so in one commit.
 const BATCH: usize = 512;
 

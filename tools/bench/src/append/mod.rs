@@ -39,24 +39,30 @@ pub(crate) struct Entrant {
 }
 
 /// How long and how often.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
     pub(crate) each: Duration,
     /// Keep idle processors awake; see [`Spinners`].
     pub(crate) spin: bool,
+    /// How the names begin of those that take part.
+    pub(crate) only: String,
+    /// A part of the descriptions of the loads that are measured.
+    pub(crate) loads: String,
 }
 
 /// Measures every load of one promise, and gives `table` what was found for each.
 pub(crate) fn measure(
     promise: Promise,
-    plan: Plan,
+    plan: &Plan,
     progress: &mut dyn FnMut(&str),
     table: &mut dyn FnMut(Table),
 ) -> Result<()> {
     let _awake = plan.spin.then(Spinners::start).transpose()?;
-    for load in loads(promise) {
-        let entrants = entrants(promise);
+    let wanted = |load: &Load| load.to_string().contains(&plan.loads);
+    for load in loads(promise).into_iter().filter(wanted) {
+        let mut entrants = entrants(promise);
+        entrants.retain(|entrant| entrant.name.starts_with(&plan.only));
         let mut samples: Vec<Vec<Sample>> = entrants.iter().map(|_| Vec::new()).collect();
         for round in 1..=plan.rounds {
             for (entrant, taken) in entrants.iter().zip(&mut samples) {
@@ -95,7 +101,7 @@ fn sample(entrant: &Entrant, load: Load, each: Duration) -> Result<Sample> {
 }
 
 /// The first entrant is the limit that the others are held against, round by round.
-fn tabulate(load: Load, plan: Plan, entrants: &[Entrant], samples: &[Vec<Sample>]) -> Table {
+fn tabulate(load: Load, plan: &Plan, entrants: &[Entrant], samples: &[Vec<Sample>]) -> Table {
     let regime = if plan.spin { "cores kept awake" } else { "machine as it is" };
     let mut table = Table::new(
         format!("{load} ({regime})"),

@@ -5,7 +5,7 @@ use super::{
     Entrant, Promise,
     contest::{Caller, Contestant, Load},
 };
-use crate::workload::{Size, proposal};
+use crate::workload::{CALLERS, proposal};
 use anyhow::{Context, Result};
 use std::{
     path::Path,
@@ -56,16 +56,13 @@ struct OurCaller<'a> {
     next: u64,
 }
 
-/// Each caller has a thread of its own: a spawn, its end, the next spawn.
-const SIZE: Size = Size { events: u64::MAX, threads: 1 << 20, per_task: 2 };
-
 impl OurCaller<'_> {
     fn batch(&mut self, events: usize) -> Result<Vec<Proposal>> {
         (0..events)
             .map(|_| {
-                let number = self.next * SIZE.threads + self.caller;
+                let number = self.next * CALLERS.threads + self.caller;
                 self.next += 1;
-                proposal(number, SIZE)
+                proposal(number, CALLERS)
             })
             .collect()
     }
