@@ -6,8 +6,9 @@
 //! whole.
 
 use crate::ids::{Key, Seq};
-use imbl::{HashMap, Vector};
-use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
+use ahash::RandomState;
+use imbl::{GenericHashMap, Vector, shared_ptr::DefaultSharedPtr};
+use std::sync::Arc;
 
 /// How many idempotency keys are remembered; the oldest are forgotten first.
 pub const KEYS_MAX: usize = 65_536;
@@ -25,7 +26,7 @@ pub(super) struct Keys {
     blocks: Vector<Arc<Block>>,
     forgotten: usize,
     newest: Vector<(Key, Seq)>,
-    newest_seqs: HashMap<Key, Seq>,
+    newest_seqs: GenericHashMap<Key, Seq, RandomState, DefaultSharedPtr>,
     /// Keys are chosen by callers: nobody may know which of them share a slot.
     hasher: RandomState,
 }
@@ -68,7 +69,7 @@ impl Keys {
         self.newest_seqs.insert(key, seq);
         if self.newest.len() == BLOCK_KEYS {
             let keys = std::mem::take(&mut self.newest);
-            self.newest_seqs = HashMap::new();
+            self.newest_seqs = GenericHashMap::default();
             self.blocks.push_back(Arc::new(Block::new(keys.into_iter().collect(), &self.hasher)));
         }
         if self.len() > KEYS_MAX {

@@ -6,8 +6,9 @@
 
 use super::index::{Index, Slot};
 use crate::ids::{RunId, TaskId};
+use ahash::RandomState;
 use imbl::{OrdMap, OrdSet, Vector};
-use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
+use std::sync::Arc;
 
 /// Something that is found by its id.
 pub(super) trait Row: Clone {
