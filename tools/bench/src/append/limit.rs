@@ -54,7 +54,9 @@ impl Raw {
 impl Store for Raw {
     fn commit(&mut self, _first: u64, values: &[Arc<[u8]>]) -> Result<()> {
         self.bytes.clear();
-        values.iter().for_each(|value| self.bytes.extend_from_slice(value));
+        for value in values {
+            self.bytes.extend_from_slice(value);
+        }
         let len = u64::try_from(self.bytes.len())?;
         if self.at + len > FILE_BYTES {
             self.at = 0;

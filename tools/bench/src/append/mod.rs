@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use std::{path::Path, time::Duration};
 
 pub(crate) use contest::{Contestant, Load};
+#[cfg(feature = "peers")]
 pub(crate) use grouped::{Store, grouped};
 use sample::{Sample, median};
 
@@ -88,10 +89,18 @@ fn loads(promise: Promise) -> Vec<Load> {
 }
 
 fn entrants(promise: Promise) -> Vec<Entrant> {
-    let mut entrants = vec![limit::entrant(promise), ours::entrant(promise)];
-    #[cfg(feature = "peers")]
-    entrants.extend(crate::peers::entrants(promise));
-    entrants
+    let here = [limit::entrant(promise), ours::entrant(promise)];
+    here.into_iter().chain(peers(promise)).collect()
+}
+
+#[cfg(feature = "peers")]
+fn peers(promise: Promise) -> Vec<Entrant> {
+    crate::peers::entrants(promise)
+}
+
+#[cfg(not(feature = "peers"))]
+fn peers(_: Promise) -> Vec<Entrant> {
+    Vec::new()
 }
 
 fn sample(entrant: &Entrant, load: Load, each: Duration) -> Result<Sample> {
