@@ -113,6 +113,8 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     assert_eq!(report.head(), head);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(head.size + 1)));
+    let refused = Ledger::open(&path, small());
+    assert!(matches!(refused, Err(OpenError::LostTail { .. })), "{refused:?}");
 }
 
 /// The hashes hold without a text, so whoever can write the files could take one away.
@@ -149,9 +151,12 @@ fn a_copy_of_a_ledger_with_redactions_is_sound_and_so_is_a_purged_one() {
     fill(&ledger, 60..80);
     let cut = ledger.reader().head().size;
     ledger.redact_blocking(Seq::new(5).unwrap(), PartSet::ALL, "after the cut").unwrap();
-    ledger.fork_blocking(cut, &fork, small()).unwrap().close_blocking().unwrap();
-    ledger.reader().backup(&file).unwrap();
-    Ledger::restore_blocking(&file, &restored, small()).unwrap().close_blocking().unwrap();
+    ledger.fork_blocking(cut, &fork, small(), &mut |_, _| {}).unwrap().close_blocking().unwrap();
+    ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
+    Ledger::restore_blocking(&file, &restored, small(), &mut |_, _| {})
+        .unwrap()
+        .close_blocking()
+        .unwrap();
     ledger.purge_blocking().unwrap();
     ledger.close_blocking().unwrap();
     drop(ledger);
@@ -184,7 +189,7 @@ fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
     let report = audit(&path);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::Sealed, Seq::new(32)));
-    assert_eq!(Ledger::rebuild(&path, &small()).unwrap(), head);
+    assert_eq!(Ledger::rebuild(&path, &small(), &mut |_, _| {}).unwrap().head, head);
     assert_eq!(audit(&path).findings, []);
 }
 
@@ -199,7 +204,7 @@ fn a_copy_that_was_cut_short_is_found() {
     for (cut, path) in [(80, &fork), (40, &short)] {
         let entropy = Arc::new(SeededEntropy::new(9));
         let options = Options { entropy, ..small() };
-        ledger.fork_blocking(cut, path, options).unwrap().close_blocking().unwrap();
+        ledger.fork_blocking(cut, path, options, &mut |_, _| {}).unwrap().close_blocking().unwrap();
         assert_eq!(audit(path).findings, []);
     }
     fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
@@ -335,7 +340,7 @@ fn whatever_happens_to_sled_a_rebuild_brings_every_event_back() {
         damage(&work.join("sled"));
         let report = audit(&work);
         assert!(report.findings.iter().any(|f| f.kind == FindingKind::Sealed), "{report:?}");
-        assert_eq!(Ledger::rebuild(&work, &small()).unwrap(), head);
+        assert_eq!(Ledger::rebuild(&work, &small(), &mut |_, _| {}).unwrap().head, head);
         assert_eq!(audit(&work).findings, []);
         let ledger = Ledger::open(&work, small()).unwrap();
         assert_eq!(ledger.reader().head(), head);

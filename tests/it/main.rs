@@ -12,6 +12,7 @@
 mod append;
 mod audit;
 mod concurrency;
+mod copies;
 mod disk;
 mod follow;
 mod invariants;

@@ -314,6 +314,8 @@ pub struct HeadBody {
     pub size: u64,
     /// The root over them, in hex.
     pub root: String,
+    /// What was put out of the way and kept, by path.
+    pub set_aside: Vec<String>,
 }
 
 /// The first event after which a condition held.
