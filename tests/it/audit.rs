@@ -103,6 +103,7 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     copy(&path, &old);
     let ledger = Ledger::open(&path, options).unwrap();
     fill(&ledger, 50..200);
+    let lost = ledger.reader().head();
     ledger.close_blocking().unwrap();
     drop(ledger);
 
@@ -115,6 +116,22 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(head.size + 1)));
     let refused = Ledger::open(&path, small());
     assert!(matches!(refused, Err(OpenError::LostTail { .. })), "{refused:?}");
+
+    // Nothing is lost that the sealed store still has, and a rebuild does not take it away.
+    let [file, restored] = ["file", "restored"].map(|name| temporary.path().join(name));
+    let ledger = Ledger::open_read_only(&path, small()).unwrap();
+    assert_eq!((ledger.reader().head(), ledger.shortfall()), (lost, None));
+    ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
+    drop(ledger);
+    let ledger = Ledger::restore_blocking(&file, &restored, small(), &mut |_, _| {}).unwrap();
+    assert_eq!(ledger.reader().head(), lost);
+    let rebuilt = Ledger::rebuild(&path, &small(), &mut |_, _| {}).unwrap();
+    assert_eq!(rebuilt.head, head);
+    assert!(rebuilt.set_aside.contains(&path.join("quarantine/sled-1")), "{rebuilt:?}");
+    assert!(!files(&path.join("quarantine/sled-1")).is_empty());
+    let report = audit(&path);
+    assert_eq!((report.head(), report.findings), (head, vec![]));
+    assert_eq!(Ledger::open(&path, small()).unwrap().reader().head(), head);
 }
 
 /// The hashes hold without a text, so whoever can write the files could take one away.

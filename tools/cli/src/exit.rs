@@ -177,8 +177,13 @@ const ARCHIVE: &str = "`taskledger backup` reads such events from the sealed blo
                        elsewhere";
 const RECORD: &str =
     "`taskledger --read-only backup FILE`, then `taskledger restore FILE NEW-PATH`";
-const RESTORE: &str = "nothing was written: restore the newest backup; --read-only shows what can \
-                       be read all the same";
+const RESTORE: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can \
+                       be read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of \
+                       the newest backup if it has more";
+const LOST: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can be \
+                    read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of the newest \
+                    backup if it has more; if `taskledger verify` finds nothing but sealed blocks \
+                    missing, `taskledger rebuild` is enough";
 const UNFINISHED: &str = "make it again in the same place, with `taskledger fork` or `taskledger \
                           restore`: that clears away what is there";
 
@@ -220,7 +225,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
             (Exit::Format, "nothing was written: read it with a newer taskledger")
         }
         OpenError::Damaged { detail, .. } => return (Exit::Finding, Some(of_detail(detail))),
-        OpenError::LostTail { .. } => (Exit::Finding, RESTORE),
+        OpenError::LostTail { .. } => (Exit::Finding, LOST),
         OpenError::Tampered { .. } => (Exit::Finding, VERIFY),
         OpenError::Engine { .. } => (Exit::Finding, SEALED),
         OpenError::Io(error) => return of_store(error),
@@ -347,7 +352,7 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
         store::Error::Damaged { file, .. } => (Exit::Finding, Some(of_file(file))),
         store::Error::Engine { .. } => (Exit::Finding, Some(SEALED.to_owned())),
         store::Error::Unfinished { .. } => (Exit::Finding, Some(UNFINISHED.to_owned())),
-        store::Error::LostTail { .. } => (Exit::Finding, Some(RESTORE.to_owned())),
+        store::Error::LostTail { .. } => (Exit::Finding, Some(LOST.to_owned())),
         // No directory to make one in, or a file where one should be.
         store::Error::Io { source, .. } if of_io(source) == Some(Exit::NotFound) => {
             (Exit::NotFound, None)

@@ -87,6 +87,7 @@ impl Out {
 
     /// Bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        interrupt::check()?;
         Ok(self.sink.write_all(bytes)?)
     }
 
