@@ -17,5 +17,6 @@ mod disk;
 mod follow;
 mod invariants;
 mod manager;
+mod power;
 mod redaction;
 mod support;
