@@ -20,25 +20,25 @@ use taskledger_interop as interop;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// It did what was asked.
-    Ok = 0,
+    Ok,
     /// It could not.
-    Failure = 1,
+    Failure,
     /// It was asked in a way that makes no sense.
-    Usage = 2,
+    Usage,
     /// What was asked for is not there.
-    NotFound = 3,
+    NotFound,
     /// An audit found something; a difference was found and `--exit-code` was given.
-    Finding = 4,
+    Finding,
     /// The ledger cannot be had now: in use, disk full, halted.
-    Unavailable = 5,
+    Unavailable,
     /// Finished, but something was refused: rejected lines, not the primary.
-    Refused = 6,
+    Refused,
     /// The directory is not safe.
-    Unsafe = 8,
+    Unsafe,
     /// Written by a newer version.
-    Format = 9,
+    Format,
     /// Ended by Ctrl-C.
-    Interrupted = 130,
+    Interrupted,
 }
 
 impl Exit {

@@ -8,7 +8,7 @@
 use crate::exit::Exit;
 use std::{
     any::Any,
-    fmt,
+    fmt, fs,
     panic::{self, AssertUnwindSafe},
     process,
     sync::atomic::{AtomicBool, Ordering},
@@ -33,8 +33,12 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// From now on Ctrl-C asks the calling thread to end its work.
+/// From now on Ctrl-C asks the calling thread to end its work, unless whoever started the program
+/// told it to ignore that (`nohup`, a background job of a script).
 pub fn listen() {
+    if is_ignored() {
+        return;
+    }
     let worker = thread::current();
     // Without a handler the system ends the program, which no ledger minds.
     let _ = ctrlc::set_handler(move || asked(&worker));
@@ -53,6 +57,16 @@ fn asked(worker: &Thread) {
         }
         end();
     });
+}
+
+/// Whether the program was started with Ctrl-C ignored; not where that cannot be told.
+fn is_ignored() -> bool {
+    /// The bit of SIGINT, which is signal 2.
+    const INTERRUPT: u64 = 1 << 1;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & INTERRUPT != 0)
 }
 
 fn end() -> ! {

@@ -49,7 +49,9 @@ fn main() -> ExitCode {
     };
     let mut app = App::new(&cli.global, cli.command.default_format());
     trace(&app);
-    interrupt::listen();
+    if cli.command.ends_on_interrupt() {
+        interrupt::listen();
+    }
     let done = interrupt::catching(|| cli.command.run(&mut app));
     match done.and_then(|exit| app.out.flush().map(|()| exit)) {
         Ok(exit) => app.judge(exit).into(),

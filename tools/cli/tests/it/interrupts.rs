@@ -125,6 +125,19 @@ fn what_reads_all_of_a_ledger_can_be_interrupted_and_leaves_nothing_behind() {
     place.run(&["verify"]).ok();
 }
 
+/// A background job of a script is started with Ctrl-C ignored, and that is meant for others.
+#[test]
+fn what_was_started_with_ctrl_c_ignored_goes_on() {
+    let place = Place::with_story();
+    let program = env!("CARGO_BIN_EXE_taskledger");
+    let script = "trap '' INT; \"$0\" --db ledger log -o name & job=$!; kill -INT $job; wait $job";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, program]).current_dir(place.path("."));
+    let output = shell.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 9, "{output:?}");
+}
+
 /// It waits for what never comes, or for a reader that does not read: nothing asks whether to go on.
 #[test]
 fn what_does_not_notice_is_ended_all_the_same() {
