@@ -3,6 +3,7 @@
 //! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
 //! append is `writer` (one thread, group commit) around `core` (pure steps) around `state::decide`.
 
+mod backup;
 mod copy;
 mod core;
 mod error;
@@ -19,7 +20,8 @@ mod shared;
 mod writer;
 
 pub use self::{
-    copy::{BackupInfo, CopyError, verify_backup},
+    backup::{BackupInfo, verify_backup},
+    copy::CopyError,
     error::{AppendError, OpenError, ReadError},
     follow::{Follow, Followed},
     options::{Durability, Options},
@@ -27,6 +29,7 @@ pub use self::{
     salvage::Shortfall,
     seats::Seat,
 };
+pub use crate::store::disk::Rebuilt;
 
 use self::{
     open::Identity,
@@ -118,7 +121,8 @@ impl Ledger {
     /// # Errors
     /// [`OpenError::Exists`] if something is there; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
     pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        Self::create_copy(path.as_ref(), options, None)
+        let store = Self::create_store(path.as_ref(), &options, None)?;
+        Self::over_disk(Arc::new(store), options)
     }
 
     /// Opens the ledger in `path`. Never creates one, never mends one.
@@ -136,7 +140,7 @@ impl Ledger {
         let _entered = span.enter();
         let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
         let note = OriginNote::of_note(&store.identity().note);
-        let ledger = Self::over_disk(store, options)?;
+        let ledger = Self::over_disk(Arc::new(store), options)?;
         if let Some(OriginNote::Forked(origin) | OriginNote::RestoredFrom(origin)) = note {
             ledger.check_whole_copy(origin)?;
         }
@@ -254,33 +258,34 @@ impl Ledger {
         Self { inner: Arc::new(inner) }
     }
 
-    fn create_copy(
+    /// The store of a new ledger; that of a copy is not one before its role says so.
+    fn create_store(
         path: &Path,
-        options: Options,
+        options: &Options,
         origin: Option<OriginNote>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<DiskStore, OpenError> {
         let identity = store::disk::Identity {
             ledger: LedgerId(options.entropy.bytes16()),
             node: NodeId(options.entropy.bytes16()),
-            role: Role::Primary,
+            role: if origin.is_some() { Role::Copying } else { Role::Primary },
             sealed: None,
             promised: None,
             note: OriginNote::note(origin),
         };
-        let store = DiskStore::create(path, &store_options(&options), identity)?;
-        Self::over_disk(store, options)
+        Ok(DiskStore::create(path, &store_options(options), identity)?)
     }
 
-    fn over_disk(store: DiskStore, options: Options) -> Result<Self, OpenError> {
+    fn over_disk(store: Arc<DiskStore>, options: Options) -> Result<Self, OpenError> {
         let kept = store.identity();
         let identity = Identity {
             ledger: kept.ledger,
             node: kept.node,
             origin: OriginNote::of_note(&kept.note),
-            primary: kept.may_append(),
+            // Only who makes a copy ever has one that is not whole.
+            primary: kept.may_append() || kept.role == Role::Copying,
         };
         let snapshots = Arc::new(store.snapshots());
-        Self::start(Arc::new(store), snapshots, &identity, options)
+        Self::start(store, snapshots, &identity, options)
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.

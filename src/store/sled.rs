@@ -454,10 +454,18 @@ mod tests {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            state.to_le_bytes()[0]
+            state.to_le_bytes()
         };
-        std::iter::repeat_with(&mut next).take(len).collect()
+        let mut bytes: Vec<u8> = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend(next());
+        }
+        bytes.truncate(len);
+        bytes
     }
+
+    /// As large as the codec lets a frame be: four texts of 1 MiB, an event of 16 KiB.
+    const FRAME_BYTES: usize = (4 << 20) + (16 << 10);
 
     fn narrow_segment() -> usize {
         usize::try_from(SEGMENT_BYTES).unwrap()
@@ -500,6 +508,39 @@ mod tests {
         let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
         assert_eq!(sled.block(seq(17)).unwrap().unwrap(), blocks[1]);
         assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+    }
+
+    // One block of the largest frames is a thousand times what may wait before it is written out,
+    // and all of it is one batch.
+    #[test]
+    fn blocks_of_the_largest_frames_neither_hang_nor_lose_anything() {
+        const BLOCKS: u64 = 2;
+        let dir = tempfile::tempdir().unwrap();
+        let (done, waits) = std::sync::mpsc::channel();
+        let place = dir.path().to_owned();
+        // On a thread of its own: if it hung, this would say so.
+        let sealing = std::thread::spawn(move || {
+            // Less memory than one frame has.
+            let sled = Sled::create(&place, 1 << 20).unwrap();
+            for k in 0..BLOCKS {
+                let marks = [Mark { seq: seq(k * 16 + 16), index: k, hash: [7; 32] }];
+                sled.put_block(seq(k * 16 + 1), &block_of(k, FRAME_BYTES), &marks).unwrap();
+                assert!(sled.unwritten.load(Ordering::Relaxed) < UNWRITTEN_BYTES_MAX);
+            }
+            sled.sync().unwrap();
+            done.send(()).unwrap();
+        });
+        waits.recv_timeout(Duration::from_mins(5)).unwrap();
+        sealing.join().unwrap();
+        preflight(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+        let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
+        for k in 0..BLOCKS {
+            let stored = sled.block(seq(k * 16 + 1)).unwrap().unwrap();
+            assert!(stored == block_of(k, FRAME_BYTES), "block {k}");
+            assert_eq!(sled.mark(k).unwrap(), Some([7; 32]));
+        }
+        assert_eq!(sled.last_block().unwrap(), Some(seq((BLOCKS - 1) * 16 + 1)));
     }
 
     /// sled zeroes a segment that holds nothing any more when it is opened, while the header of the

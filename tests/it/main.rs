@@ -12,9 +12,11 @@
 mod append;
 mod audit;
 mod concurrency;
+mod copies;
 mod disk;
 mod follow;
 mod invariants;
 mod manager;
+mod power;
 mod redaction;
 mod support;

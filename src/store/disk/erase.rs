@@ -6,8 +6,7 @@
 
 use super::{
     archive::{self, Archive},
-    dir,
-    open::remove_other_engines,
+    dir, engines,
     rebuild::Builder,
     shared::{Sealing, Shared, lock, next_after},
 };
@@ -146,7 +145,7 @@ impl Shared {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
         }
-        remove_other_engines(&self.root, self.progress().record.engine)
+        engines::remove_others(&self.root, self.progress().record.engine)
     }
 
     /// Removes what can be made again and may hold a text: snapshots, files moved out of sled's

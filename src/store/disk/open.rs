@@ -5,6 +5,7 @@
 
 use super::{
     dir::{self, Lock},
+    engines,
     head::{HeadFile, HeadRecord},
     journal::{self, Journal},
     node::{self, Identity},
@@ -95,7 +96,9 @@ impl Found {
     fn into_parts(self, lock: Lock, root: &Path, options: &DiskOptions) -> Result<Parts, Error> {
         let Self { identity, mut record, mut head_file, journals, tail, sled } = self;
         dir::remove_leftovers(root)?;
-        remove_other_engines(root, record.engine)?;
+        for path in engines::set_others_aside(root, record.engine)? {
+            tracing::warn!(path = %path.display(), "a sled that is not in use was moved there");
+        }
         for name in dir::SUBDIRS {
             dir::create_dir(&root.join(name))?;
         }
@@ -286,17 +289,6 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
     };
     let expected = before.saturating_add(frames);
     if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
-}
-
-/// Removes the directories of sled that a newer one has replaced, or that never were finished.
-pub(super) fn remove_other_engines(root: &Path, engine: u64) -> Result<(), Error> {
-    let keep = engine_path(root, engine);
-    for path in dir::entries(&root.join(dir::SLED))? {
-        if path != keep && path.is_dir() {
-            dir::remove_tree(&path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Everything that an open store is made of, before its threads can see it.

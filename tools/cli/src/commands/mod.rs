@@ -123,6 +123,12 @@ impl Command {
         )
     }
 
+    /// Whether Ctrl-C is to end its work in order: not if it is done at once, or knows itself what to
+    /// do about signals.
+    pub fn ends_on_interrupt(&self) -> bool {
+        !matches!(self, Self::Completions(_) | Self::Man(_))
+    }
+
     /// Does it.
     pub fn run(self, app: &mut App) -> Result<Exit> {
         if app.at.is_some()

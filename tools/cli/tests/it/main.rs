@@ -12,10 +12,14 @@
 mod answers;
 mod contract;
 mod copies;
+mod erased;
 mod errors;
 mod hostile;
 mod imports;
+mod interrupts;
 mod options;
+mod pipes;
 mod proofs;
 mod record;
+mod repairs;
 mod support;
