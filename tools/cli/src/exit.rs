@@ -20,23 +20,27 @@ use taskledger_interop as interop;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// It did what was asked.
-    Ok = 0,
+    Ok,
     /// It could not.
-    Failure = 1,
+    Failure,
     /// It was asked in a way that makes no sense.
-    Usage = 2,
+    Usage,
     /// What was asked for is not there.
-    NotFound = 3,
+    NotFound,
     /// An audit found something; a difference was found and `--exit-code` was given.
-    Finding = 4,
+    Finding,
     /// The ledger cannot be had now: in use, disk full, halted.
-    Unavailable = 5,
+    Unavailable,
     /// Finished, but something was refused: rejected lines, not the primary.
-    Refused = 6,
+    Refused,
     /// The directory is not safe.
-    Unsafe = 8,
+    Unsafe,
     /// Written by a newer version.
-    Format = 9,
+    Format,
+    /// It waited as long as it was told to.
+    TimedOut,
+    /// As the command did that was run.
+    Command(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -51,6 +55,8 @@ impl From<Exit> for ExitCode {
             Exit::Refused => 6,
             Exit::Unsafe => 8,
             Exit::Format => 9,
+            Exit::TimedOut => 124,
+            Exit::Command(code) => code,
         })
     }
 }
@@ -64,24 +70,34 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// It ends like this.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into(), hint: None }
+    }
+
+    /// It waited as long as it was told to.
+    pub fn timed_out(text: impl Into<String>) -> Self {
+        Self::new(Exit::TimedOut, text)
+    }
+
     /// It was asked in a way that makes no sense.
     pub fn usage(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, text: text.into(), hint: None }
+        Self::new(Exit::Usage, text)
     }
 
     /// What was asked for is not there.
     pub fn not_found(text: impl Into<String>) -> Self {
-        Self { exit: Exit::NotFound, text: text.into(), hint: None }
+        Self::new(Exit::NotFound, text)
     }
 
     /// Something is not what it should be.
     pub fn finding(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Finding, text: text.into(), hint: None }
+        Self::new(Exit::Finding, text)
     }
 
     /// It could be done only in part, or not at all, for what it was given.
     pub fn refused(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Refused, text: text.into(), hint: None }
+        Self::new(Exit::Refused, text)
     }
 
     /// What helps.

@@ -5,12 +5,13 @@ use crate::{
     args::{Cli, Global},
     exit::{Exit, Problem},
     paint::Paint,
+    shell,
     term::ColorWhen,
 };
 use anyhow::{Context as _, Result};
 use clap::{Parser as _, ValueEnum as _};
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 use taskledger::{
@@ -39,7 +40,8 @@ pub struct Args {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let dir = directory(args)?;
     let recording = unpack(&dir)?;
-    let demo = Demo { program: program(), db: dir.join("ledger"), options: given(&app.global) };
+    let demo =
+        Demo { program: shell::program(), db: dir.join("ledger"), options: given(&app.global) };
     let told = |path: &Path| path.display().to_string();
     demo.step(
         app,
@@ -88,12 +90,6 @@ fn unpack(dir: &Path) -> Result<PathBuf> {
     Ok(folder.join(main))
 }
 
-/// How this program was called, so that a command can be repeated as it is shown.
-fn program() -> String {
-    let called = env::args().next().filter(|called| called.contains(std::path::MAIN_SEPARATOR));
-    called.unwrap_or_else(|| "taskledger".to_owned())
-}
-
 /// Options of the demo that hold for its steps too.
 fn given(global: &Global) -> Vec<String> {
     let mut given = Vec::new();
@@ -120,8 +116,8 @@ impl Demo {
         words.extend(self.options.iter().map(String::as_str));
         words.extend(command);
         app.out.line(&Paint::Strong.on(&format!("# {what}"), &look))?;
-        let shown: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-        app.out.line(&look.safe(&format!("$ {}", shown.join(" "))))?;
+        let shown = shell::line(words.iter().copied());
+        app.out.line(&look.safe(&format!("$ {shown}")))?;
         app.out.flush()?;
         let cli = Cli::try_parse_from(&words)?;
         let mut step = App::new(&cli.global, cli.command.default_format());
@@ -145,29 +141,5 @@ impl Demo {
         let found = deepest.map(|node| (node.task.thread.clone(), node.task.id.clone()));
         ledger.close_blocking()?;
         Ok(found.ok_or_else(|| Problem::not_found("the recording has no tasks"))?)
-    }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_survives_a_shell() {
-        assert_eq!(quoted("spawn:bg_1"), "spawn:bg_1");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("#12"), "'#12'");
-        assert_eq!(quoted(""), "''");
     }
 }
