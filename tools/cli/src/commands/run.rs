@@ -96,7 +96,7 @@ pub fn run(args: Args, app: &mut App) -> Result<Exit> {
 async fn supervise(args: Args, app: &App) -> Result<Exit> {
     let lineage = Lineage::of(&args)?;
     let db = std::path::absolute(&app.db).context("cannot tell where the ledger is")?;
-    let recorder = Recorder { db, wait: args.wait };
+    let recorder = Recorder { db, wait: args.wait, tell: app.verbose > 0 };
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let begun = match begin(&args, &lineage, &recorder, &mut signals).await {
         Ok(begun) => begun,

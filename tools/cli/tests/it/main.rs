@@ -18,4 +18,5 @@ mod imports;
 mod options;
 mod proofs;
 mod record;
+mod run;
 mod support;

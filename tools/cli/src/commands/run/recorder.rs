@@ -27,6 +27,8 @@ pub struct Recorder {
     pub db: PathBuf,
     /// How long to try.
     pub wait: Duration,
+    /// Whether to say that it waits.
+    pub tell: bool,
 }
 
 /// What was recorded.
@@ -69,6 +71,9 @@ impl Recorder {
             };
             if !is_passing(&error) {
                 return Err(Unrecorded::Refused(error));
+            }
+            if self.tell && pause == PAUSE_MIN {
+                crate::note(&format!("taskledger: waiting: {error:#}"));
             }
             let interrupted = async {
                 match signals.as_mut() {
