@@ -48,6 +48,13 @@ pub struct Args {
     crash: bool,
 }
 
+impl Args {
+    /// Whether it writes to the ledger that is named.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+}
+
 /// Shows it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let mut demo =

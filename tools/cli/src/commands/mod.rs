@@ -124,7 +124,7 @@ impl Command {
                 | Self::Rebuild(_)
                 | Self::Record(_)
                 | Self::Run(_)
-        )
+        ) || matches!(self, Self::Demo(args) if args.is_live())
     }
 
     /// Does it.

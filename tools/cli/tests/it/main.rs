@@ -12,6 +12,7 @@
 mod answers;
 mod contract;
 mod copies;
+mod demo;
 mod errors;
 mod hostile;
 mod imports;

@@ -102,9 +102,9 @@ fn recover(
         .hint("the demo would stay in it for ever: name another one with --db")
         .into());
     }
-    let running = state.running_managed().count();
+    let interrupted = state.running_managed().next().map(|task| task.thread.clone());
     ledger.close_blocking()?;
-    let Some(last) = threads.last().filter(|_| running > 0) else { return Ok(threads.len()) };
+    let Some(interrupted) = interrupted else { return Ok(threads.len()) };
     demo.step(
         app,
         "An earlier run is gone. Which tasks are running, as far as the record goes?",
@@ -122,7 +122,7 @@ fn recover(
         manager.shutdown(GRACE).await?;
         app.out.line("")
     })?;
-    demo.step(app, "So the record is true again", &["tree", last.as_str()])?;
+    demo.step(app, "So the record is true again", &["tree", interrupted.as_str()])?;
     Ok(threads.len())
 }
 
