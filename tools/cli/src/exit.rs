@@ -441,6 +441,7 @@ mod tests {
         ends_with(AppendError::Rejected(deep), Exit::Usage);
         ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
         ends_with(Problem::usage("no"), Exit::Usage);
+        ends_with(Problem::timed_out("no"), Exit::TimedOut);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);
     }
 

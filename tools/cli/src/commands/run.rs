@@ -42,9 +42,9 @@ mod tail;
 ///
 /// Example:
 ///   taskledger run --thread build-7 --name all -- make all
-///   taskledger run --thread build-7 -- sh -c 'taskledger run -- make docs; taskledger run -- make test'
+///   taskledger run --thread build-7 -- sh -c 'taskledger run -- make docs'
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, override_usage = "taskledger run [OPTIONS] -- <CMD>...")]
 pub struct Args {
     /// The thread that owns it; else TASKLEDGER_THREAD
     #[arg(long)]
@@ -100,7 +100,10 @@ async fn supervise(args: Args, app: &App) -> Result<Exit> {
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let begun = match begin(&args, &lineage, &recorder, &mut signals).await {
         Ok(begun) => begun,
-        Err(Unrecorded::Interrupted(signal)) => return Ok(Exit::Command(signal.code())),
+        Err(Unrecorded::Interrupted(signal)) => {
+            crate::note(&format!("taskledger: {}: the command was not started", signal.name));
+            return Ok(Exit::Command(signal.code()));
+        }
         Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, args.wait).into()),
         Err(Unrecorded::Refused(error)) => return Err(error.context("the command was not started")),
     };

@@ -27,7 +27,11 @@ impl Place {
 
     /// The same, while it runs.
     fn start(&self, options: &[&str], script: &str) -> Started {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskledger"));
+        self.start_as(Command::new(env!("CARGO_BIN_EXE_taskledger")), options, script)
+    }
+
+    /// The same, by another program.
+    fn start_as(&self, mut command: Command, options: &[&str], script: &str) -> Started {
         command
             .current_dir(self.path("."))
             .env_clear()
@@ -259,6 +263,40 @@ fn a_command_that_ends_well_after_a_signal_is_completed_and_the_request_stays() 
 }
 
 #[test]
+fn a_request_to_stop_is_on_the_record_while_the_command_still_runs() {
+    let place = Place::new();
+    place.fifo("go");
+    let deaf = "(trap '' TERM; exec cat go) & trap 'echo heard' TERM; echo ready; wait; wait; wait";
+    let mut run = place.start(&[], deaf);
+    run.says("ready");
+    run.signal("TERM");
+    run.says("heard");
+    run.signal("TERM"); // once more is as good as once
+    run.says("heard");
+    let asked = ["log", "--task", "bg_0", "--action", "cancel_requested", "-o", "name"];
+    while place.run(&asked).out.is_empty() {}
+    assert_eq!(place.run(&["tasks", "--status", "running", "-o", "name"]).ok(), "bg_0\n");
+    place.release("go");
+    run.end();
+    assert_eq!(place.run(&asked).ok().lines().count(), 1);
+}
+
+#[test]
+fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
+    let place = Place::new();
+    place.fifo("go");
+    let mut deaf = Command::new("/bin/sh");
+    let program = env!("CARGO_BIN_EXE_taskledger");
+    deaf.args(["-c", "trap '' INT; exec \"$0\" \"$@\"", program]);
+    let mut run = place.start_as(deaf, &[], "echo ready; read x < go; exit 3");
+    run.says("ready");
+    run.signal("INT");
+    place.release("go");
+    run.end().fails(3);
+    assert_eq!(place.task("bg_0")["status"], "failed");
+}
+
+#[test]
 fn much_output_passes_through_whole_and_its_end_is_recorded() {
     let place = Place::new();
     let run = place.sh("head -c 10485760 /dev/zero | tr '\\000' x; printf end");
@@ -283,6 +321,9 @@ fn hostile_output_passes_through_exactly_and_is_recorded_as_text() {
     let shown = place.run(&["show", "bg_0"]).ok();
     assert!(!shown.contains(['\u{1b}', '\0', '\u{202e}']), "{shown:?}");
     place.run(&["run", "--thread", "t", "--name", "a\u{1b}b", "--", "true"]).fails(2);
+    // As JSON, each of these takes six bytes: the largest result that there can be.
+    assert_eq!(place.sh("head -c 65536 /dev/zero | tr '\\000' '\\001'").code, 0);
+    assert_eq!(place.task("bg_1")["result"]["output"], "\u{1}".repeat(65536));
     place.run(&["verify"]).ok();
 }
 
