@@ -60,7 +60,9 @@ pub(super) struct Emit {
 
 impl TaskContext {
     /// Tells the owner of some progress. `false` if there is no inbox to tell, or it is full or
-    /// closed. Not recorded, unless the manager records every emit.
+    /// closed. Not recorded, unless the manager records every emit
+    /// ([`ManagerOptions::record_emits`](super::ManagerOptions)): then it is told once it is
+    /// recorded, which `true` does not wait for. Never blocks.
     pub fn emit(&self, event_type: &str, payload: Value) -> bool {
         let Some(recorder) = &self.recorder else {
             let event = self.custom(event_type, payload, None);
@@ -82,6 +84,9 @@ impl TaskContext {
     ///
     /// # Cancel safety
     /// Not cancel safe: dropped, the progress may be recorded and not told.
+    ///
+    /// # Cost
+    /// One append.
     pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
         let slot = self.owner_inbox.as_ref().and_then(|inbox| inbox.reserve().ok());
         let proposal = proposal(&self.task_id, event_type, &payload);
@@ -91,6 +96,9 @@ impl TaskContext {
     }
 
     /// Waits until the task is asked to stop.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only waits. Made for one side of a `select!`.
     pub async fn cancelled(&self) {
         self.cancel_token.cancelled().await;
     }

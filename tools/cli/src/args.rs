@@ -43,15 +43,9 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The ledger's directory
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "TASKLEDGER_DB",
-        default_value = "./ledger"
-    )]
-    pub db: PathBuf,
+    /// The ledger's directory [default: ./ledger]
+    #[arg(long, global = true, value_name = "PATH", env = "TASKLEDGER_DB")]
+    pub db: Option<PathBuf>,
     /// Which moment to show: @, @-3, #1204, spawn:TASK, end:TASK, a time, -10m, rec:TIME
     #[arg(long, global = true, value_name = "POS", allow_hyphen_values = true)]
     pub at: Option<Point>,

@@ -39,6 +39,10 @@ pub enum Exit {
     Format,
     /// Ended by Ctrl-C.
     Interrupted,
+    /// It waited as long as it was told to.
+    TimedOut,
+    /// As the command did that was run.
+    Command(u8),
 }
 
 impl Exit {
@@ -54,7 +58,9 @@ impl Exit {
             Self::Refused => 6,
             Self::Unsafe => 8,
             Self::Format => 9,
+            Self::TimedOut => 124,
             Self::Interrupted => 130,
+            Self::Command(code) => code,
         }
     }
 }
@@ -74,24 +80,34 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// It ends like this.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into(), hint: None }
+    }
+
+    /// It waited as long as it was told to.
+    pub fn timed_out(text: impl Into<String>) -> Self {
+        Self::new(Exit::TimedOut, text)
+    }
+
     /// It was asked in a way that makes no sense.
     pub fn usage(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, text: text.into(), hint: None }
+        Self::new(Exit::Usage, text)
     }
 
     /// What was asked for is not there.
     pub fn not_found(text: impl Into<String>) -> Self {
-        Self { exit: Exit::NotFound, text: text.into(), hint: None }
+        Self::new(Exit::NotFound, text)
     }
 
     /// Something is not what it should be.
     pub fn finding(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Finding, text: text.into(), hint: None }
+        Self::new(Exit::Finding, text)
     }
 
     /// It could be done only in part, or not at all, for what it was given.
     pub fn refused(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Refused, text: text.into(), hint: None }
+        Self::new(Exit::Refused, text)
     }
 
     /// What helps.
@@ -447,6 +463,7 @@ mod tests {
         ends_with(AppendError::Rejected(deep), Exit::Usage);
         ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
         ends_with(Problem::usage("no"), Exit::Usage);
+        ends_with(Problem::timed_out("no"), Exit::TimedOut);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);
     }
 

@@ -18,6 +18,7 @@ mod json;
 mod output;
 mod paint;
 mod progress;
+mod shell;
 mod table;
 mod tasks;
 mod term;

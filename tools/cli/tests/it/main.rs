@@ -12,6 +12,7 @@
 mod answers;
 mod contract;
 mod copies;
+mod demo;
 mod erased;
 mod errors;
 mod hostile;
@@ -22,4 +23,5 @@ mod pipes;
 mod proofs;
 mod record;
 mod repairs;
+mod run;
 mod support;
