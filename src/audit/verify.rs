@@ -45,9 +45,9 @@ impl Default for VerifyOptions {
 /// sealed store.
 ///
 /// # Errors
-/// Only if there is nothing to audit: [`OpenError::NotFound`], [`OpenError::InUse`],
-/// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`], [`OpenError::Io`]. Whatever else is
-/// wrong is a finding.
+/// Only if there is nothing to audit: [`OpenError::NotFound`], [`OpenError::Unfinished`],
+/// [`OpenError::InUse`], [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`],
+/// [`OpenError::Io`]. Whatever else is wrong is a finding.
 ///
 /// # Cost
 /// O(bytes); some hundred thousand events a second.

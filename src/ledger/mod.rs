@@ -17,6 +17,7 @@ mod repair;
 mod salvage;
 mod seats;
 mod shared;
+mod staging;
 mod writer;
 
 pub use self::{
