@@ -5,7 +5,7 @@
 use crate::support::{Place, Ran, ran};
 use serde_json::Value;
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     process::{Child, Command, Stdio},
 };
@@ -54,9 +54,11 @@ impl Place {
         assert!(Command::new("mkfifo").arg(self.path(name)).status().unwrap().success());
     }
 
-    /// Lets the one who waits at a fifo go on.
-    fn release(&self, name: &str) {
-        OpenOptions::new().write(true).open(self.path(name)).unwrap().write_all(b"\n").unwrap();
+    /// Lets those who read a line from a fifo go on, now or later while the answer is held.
+    fn release(&self, name: &str) -> File {
+        let mut fifo = File::options().read(true).write(true).open(self.path(name)).unwrap();
+        fifo.write_all(b"\n\n\n\n").unwrap();
+        fifo
     }
 
     /// All that is known of a task.
@@ -204,8 +206,7 @@ fn runs_beside_each_other_are_all_recorded() {
         run.says("ready");
     }
     assert_eq!(place.run(&["tasks", "--status", "running", "-o", "name"]).ok().lines().count(), 4);
-    let go = OpenOptions::new().read(true).write(true).open(place.path("go")).unwrap();
-    (&go).write_all(b"\n\n\n\n").unwrap();
+    let _go = place.release("go");
     for run in runs {
         run.end().fails(7);
     }
@@ -266,7 +267,8 @@ fn a_command_that_ends_well_after_a_signal_is_completed_and_the_request_stays() 
 fn a_request_to_stop_is_on_the_record_while_the_command_still_runs() {
     let place = Place::new();
     place.fifo("go");
-    let deaf = "(trap '' TERM; exec cat go) & trap 'echo heard' TERM; echo ready; wait; wait; wait";
+    let deaf =
+        "(trap '' TERM; exec head -n 1 go) & trap 'echo heard' TERM; echo ready; wait; wait; wait";
     let mut run = place.start(&[], deaf);
     run.says("ready");
     run.signal("TERM");
@@ -276,7 +278,7 @@ fn a_request_to_stop_is_on_the_record_while_the_command_still_runs() {
     let asked = ["log", "--task", "bg_0", "--action", "cancel_requested", "-o", "name"];
     while place.run(&asked).out.is_empty() {}
     assert_eq!(place.run(&["tasks", "--status", "running", "-o", "name"]).ok(), "bg_0\n");
-    place.release("go");
+    let _go = place.release("go");
     run.end();
     assert_eq!(place.run(&asked).ok().lines().count(), 1);
 }
@@ -291,7 +293,7 @@ fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
     let mut run = place.start_as(deaf, &[], "echo ready; read x < go; exit 3");
     run.says("ready");
     run.signal("INT");
-    place.release("go");
+    let _go = place.release("go");
     run.end().fails(3);
     assert_eq!(place.task("bg_0")["status"], "failed");
 }
@@ -342,7 +344,8 @@ fn what_a_command_leaves_in_the_background_does_not_keep_it_running() {
     place.fifo("hang");
     assert_eq!(place.sh("cat hang & echo done").ok(), "done\n");
     assert_eq!(place.task("bg_0")["status"], "completed");
-    place.release("hang");
+    // Waits for the one that was left, and lets it end.
+    drop(File::options().write(true).open(place.path("hang")).unwrap());
 }
 
 #[test]
@@ -355,7 +358,7 @@ fn a_ledger_that_is_taken_for_a_moment_is_waited_for() {
     held.close_blocking().unwrap();
     run.says("ready");
     let held = place.hold();
-    place.release("go");
+    let _go = place.release("go");
     run.remarks("task bg_0");
     run.remarks("taskledger: waiting: the ledger at");
     held.close_blocking().unwrap();
@@ -382,7 +385,7 @@ fn an_end_that_cannot_be_recorded_in_time_is_told_and_can_be_recorded_later() {
     let mut run = place.start(&["--wait", "50ms"], "echo ready; read x < go; exit 3");
     run.says("ready");
     let held = place.hold();
-    place.release("go");
+    let _go = place.release("go");
     let told = run.end().fails(124);
     held.close_blocking().unwrap();
     assert!(told.contains("the end of bg_0 (exit status 3) is not recorded"), "{told}");
@@ -408,7 +411,7 @@ fn a_run_that_is_killed_stays_running_until_somebody_ends_it() {
     run.says("ready");
     run.signal("KILL");
     assert_eq!(run.end().code, -1);
-    place.release("go");
+    let _go = place.release("go");
     // No manager takes it for an orphan: it may still run.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ledger = place.hold();
