@@ -524,7 +524,7 @@ mod tests {
             let sled = Sled::create(&place, 1 << 20).unwrap();
             for k in 0..BLOCKS {
                 let marks = [Mark { seq: seq(k * 16 + 16), index: k, hash: [7; 32] }];
-                sled.put_block(seq(k * 16 + 1), &block_of(k, FRAME_BYTES), &marks).unwrap();
+                put_block(&sled, seq(k * 16 + 1), &block_of(k, FRAME_BYTES), &marks).unwrap();
                 assert!(sled.unwritten.load(Ordering::Relaxed) < UNWRITTEN_BYTES_MAX);
             }
             sled.sync().unwrap();
