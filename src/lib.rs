@@ -65,6 +65,7 @@ pub mod query;
 pub mod snapshot;
 pub mod state;
 pub mod store;
+mod sync;
 pub mod time;
 
 pub use ledger::{Durability, Ledger, Options};

@@ -14,7 +14,7 @@ use std::{
 
 /// Each module of the library and what it may name, besides itself. `docs/architecture.md` draws
 /// it: words, meaning, bytes, commit, uses, face.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("ids", &[]),
     ("time", &[]),
     ("event", &["ids", "time"]),
@@ -23,10 +23,14 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("proof", &["ids", "time", "event", "state"]),
     ("store", &["ids"]),
     ("metrics", &[]),
+    ("sync", &[]),
     ("snapshot", &["ids", "time", "event", "state", "codec", "proof", "store", "metrics"]),
     (
         "ledger",
-        &["ids", "time", "event", "state", "codec", "proof", "store", "metrics", "snapshot"],
+        &[
+            "ids", "time", "event", "state", "codec", "proof", "store", "metrics", "sync",
+            "snapshot",
+        ],
     ),
     ("query", UP_TO_COMMIT),
     ("audit", UP_TO_COMMIT),
@@ -35,8 +39,10 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// What the uses may name: everything below them, and not one another.
-const UP_TO_COMMIT: &[&str] =
-    &["ids", "time", "event", "state", "codec", "proof", "store", "metrics", "snapshot", "ledger"];
+const UP_TO_COMMIT: &[&str] = &[
+    "ids", "time", "event", "state", "codec", "proof", "store", "metrics", "sync", "snapshot",
+    "ledger",
+];
 
 /// Macros that stand at the root of the crate, and the module that they belong to.
 const MACROS: [(&str, &str); 1] = [("conformance_tests", "store")];

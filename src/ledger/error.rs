@@ -235,6 +235,23 @@ impl AppendError {
             | Self::Halted => false,
         }
     }
+
+    /// A name for each kind, for metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::TooLarge { .. } => "too_large",
+            Self::Invalid { .. } => "invalid",
+            Self::Busy { .. } => "busy",
+            Self::DiskFull => "disk_full",
+            Self::Conflict { .. } => "conflict",
+            Self::KeyReused { .. } => "key_reused",
+            Self::NotPrimary => "not_primary",
+            Self::NotContinuation { .. } => "not_continuation",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Halted => "halted",
+        }
+    }
 }
 
 /// Why something of the past could not be read.

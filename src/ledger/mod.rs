@@ -42,19 +42,22 @@ use self::{
 use crate::{
     event::{Origin, PartSet},
     ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
+    metrics,
     state::command::{Command, Proposal},
     store::{
         self, FrameLog, MemStore, SnapshotStore,
         disk::{DiskOptions, DiskStore, GROUP_BYTES_MAX, Role},
     },
+    sync::{
+        Mutex,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+        thread::{self, JoinHandle},
+        wait_for,
+    },
 };
 use std::{
     path::Path,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{SyncSender, TrySendError, sync_channel},
-    },
-    thread::JoinHandle,
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::oneshot;
 
@@ -108,9 +111,8 @@ struct Inner {
     /// `None` in a ledger that takes no appends.
     queue: Mutex<Option<SyncSender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    incarnation: u64,
     shortfall: Option<Shortfall>,
-    seats: Arc<Mutex<Seats>>,
+    seats: Arc<std::sync::Mutex<Seats>>,
 }
 
 impl Ledger {
@@ -228,7 +230,7 @@ impl Ledger {
         }
         let (queue, requests) = sync_channel(options.queue_requests_max);
         let writer = WriterThread::new(core, Arc::clone(&shared), options.clone());
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("taskledger-writer".to_owned())
             .spawn(move || writer.run(&requests))
             .map_err(|source| {
@@ -247,12 +249,12 @@ impl Ledger {
         writer: Option<(SyncSender<Request>, JoinHandle<()>)>,
     ) -> Self {
         let (queue, thread) = writer.unzip();
+        shared.set_incarnation(incarnation);
         let inner = Inner {
             reader: Reader::new(shared, ledger),
             options,
             queue: Mutex::new(queue),
             thread: Mutex::new(thread),
-            incarnation,
             shortfall: None,
             seats: Arc::default(),
         };
@@ -317,7 +319,7 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply })?;
+        self.send(Request::Append { batch, reply }).inspect_err(count_refused)?;
         answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
@@ -335,8 +337,8 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply })?;
-        answer.blocking_recv().unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
+        self.send(Request::Append { batch, reply }).inspect_err(count_refused)?;
+        wait_for(answer).unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
     /// Writes frames of another ledger behind the last event, byte for byte.
@@ -359,7 +361,7 @@ impl Ledger {
     ) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.send_waiting(Request::Ingest { frames, expect, reply })?;
-        answer.blocking_recv().unwrap_or(Err(AppendError::OutcomeUnknown { key: None }))
+        wait_for(answer).unwrap_or(Err(AppendError::OutcomeUnknown { key: None }))
     }
 
     /// Erases texts of event `seq` from every view, for ever. Their bytes stay in the files until
@@ -396,7 +398,7 @@ impl Ledger {
     pub fn purge_blocking(&self) -> Result<(), store::Error> {
         let (reply, answer) = oneshot::channel();
         self.send_waiting(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
-        answer.blocking_recv().unwrap_or(Err(store::Error::Halted))
+        wait_for(answer).unwrap_or(Err(store::Error::Halted))
     }
 
     /// Makes every acknowledged event durable, whatever [`Durability`] is set.
@@ -409,7 +411,7 @@ impl Ledger {
     pub fn sync_blocking(&self) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.send_waiting(Request::Sync { reply })?;
-        answer.blocking_recv().unwrap_or(Err(AppendError::Halted))
+        wait_for(answer).unwrap_or(Err(AppendError::Halted))
     }
 
     /// Saves a snapshot now and moves everything durable into the sealed store.
@@ -437,7 +439,7 @@ impl Ledger {
 
     /// The number of this writer among all that wrote this log.
     pub fn incarnation(&self) -> u64 {
-        self.inner.incarnation
+        self.inner.reader.shared().incarnation()
     }
 
     /// The options that it was opened with.
@@ -460,7 +462,7 @@ impl Ledger {
             self.inner.stop(); // it was closed before
             return Ok(());
         }
-        let closed = answer.blocking_recv().unwrap_or(Err(store::Error::Halted));
+        let closed = wait_for(answer).unwrap_or(Err(store::Error::Halted));
         self.inner.stop();
         closed
     }
@@ -491,6 +493,10 @@ impl Ledger {
 /// The store may know no random numbers, so each opening hands it some.
 fn store_options(options: &Options) -> DiskOptions {
     DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() }
+}
+
+fn count_refused(refusal: &AppendError) {
+    metrics::count_as(metrics::APPENDS_REFUSED, "reason", refusal.reason());
 }
 
 /// The writer died with the request in its hands.

@@ -1,9 +1,14 @@
 //! How a manager is doing, and how it ends.
 
-use super::{BackgroundTaskManager, cancel::of_thread, live::Live};
+use super::{
+    BackgroundTaskManager, Bound,
+    cancel::{has_ended, of_thread},
+    live::Live,
+};
 use crate::{
     ids::{TaskId, ThreadId},
     store,
+    sync::{blocking, timeout},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -44,12 +49,13 @@ impl BackgroundTaskManager {
     /// How it is doing. O(live tasks).
     pub fn health(&self) -> Health {
         let live = self.table.all();
-        let unrecorded = self.table.all_unrecorded();
+        let state = self.bound.get().map(Bound::state).unwrap_or_default();
+        let unrecorded = self.table.all_unrecorded(|id| has_ended(&state, id));
         let deaf: Vec<TaskId> = deaf(&live);
         Health {
             degraded: !unrecorded.is_empty() || !deaf.is_empty(),
             live: live.len(),
-            untold: self.table.slots().saturating_sub(live.len()),
+            untold: self.table.untold(),
             unrecorded,
             deaf,
         }
@@ -77,29 +83,30 @@ impl BackgroundTaskManager {
         self: &Arc<Self>,
         grace: Duration,
     ) -> Result<ShutdownReport, store::Error> {
-        self.table.close();
         self.tracker.close();
-        let asked = self.table.all();
-        let before = asked.len();
-        self.ask_all(&asked).await;
-        drop(asked);
+        let live = self.table.close();
+        let asked: BTreeSet<TaskId> = live.iter().map(|live| live.id.clone()).collect();
+        self.ask_all(&live).await;
+        drop(live);
         let mut report = ShutdownReport::default();
-        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
+        let mut overdue = 0;
+        if timeout(grace, self.tracker.wait()).await.is_none() {
             let left = self.table.all();
             report.aborted = left.len();
+            overdue = left.iter().filter(|live| asked.contains(&live.id)).count();
             for live in &left {
                 live.abort_after(grace);
             }
             drop(left);
             self.giving_up.cancel();
-            let _ = tokio::time::timeout(ABORTED_WAIT, self.tracker.wait()).await;
+            let _ = timeout(ABORTED_WAIT, self.tracker.wait()).await;
             report.deaf = deaf(&self.table.all());
             report.aborted = report.aborted.saturating_sub(report.deaf.len());
         }
-        report.stopped = before.saturating_sub(report.aborted + report.deaf.len());
+        report.stopped = asked.len().saturating_sub(overdue);
         self.giving_up.cancel();
         let Some(ledger) = self.ledger().cloned() else { return Ok(report) };
-        let closed = tokio::task::spawn_blocking(move || ledger.close_blocking()).await;
+        let closed = blocking(move || ledger.close_blocking()).await;
         tracing::info!(
             stopped = report.stopped,
             aborted = report.aborted,
@@ -116,7 +123,7 @@ impl BackgroundTaskManager {
         let threads: BTreeSet<ThreadId> = asked.iter().map(|live| live.thread.clone()).collect();
         let Some(bound) = self.bound.get() else { return };
         for thread in threads {
-            self.record_cancel(bound, of_thread(thread, Some(SHUTDOWN))).await;
+            self.record_or_try_again(bound, of_thread(thread, Some(SHUTDOWN))).await;
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 use std::future::Future;
 
-tokio::task_local! {
+crate::sync::task_local! {
     static LINEAGE: TaskLineage;
 }
 

@@ -101,25 +101,26 @@ use crate::{
     ids::LedgerId,
     ledger::{Ledger, Reader, Seat},
     state::LedgerState,
+    sync::Runtime,
 };
 use std::{
     future::Future,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
-use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Runs background tasks and sub-agents, and records what they do. Used as `Arc<Self>`.
 ///
-/// Runs on whatever tokio runtime a task is spawned on; that needs its time driver for deadlines and
-/// for trying again what a full disk refused.
+/// Runs on whatever tokio runtime a task is spawned on. One that was built without timers
+/// (`enable_time`) will do: deadlines and second tries then take a thread each while they wait.
 ///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
 /// recorded. [`shutdown`](Self::shutdown) ends them.
 #[derive(Debug, Default)]
 pub struct BackgroundTaskManager {
     options: ManagerOptions,
-    bound: OnceLock<Bound>,
+    bound: OnceCell<Bound>,
     owner_inbox: Mutex<Option<InboxSender>>,
     table: Arc<Table>,
     untold: Mutex<Untold>,
@@ -188,23 +189,28 @@ impl BackgroundTaskManager {
     /// When it returns, the orphans are recorded. A ledger without orphans gets no event.
     ///
     /// # Errors
-    /// - [`BindError::AlreadyBound`] if it is bound.
+    /// - [`BindError::AlreadyBound`] if it is bound. If it is being bound, that is awaited.
     /// - [`BindError::State`] if the orphans could not be recorded; nothing is bound.
     ///
     /// # Cancel safety
-    /// Dropped, nothing is bound; orphans may have been recorded, which the next binding finds.
+    /// Dropped, nothing is bound. Orphans that were recorded stay so; of those in the batch that
+    /// was on its way, no inbox is told.
     ///
     /// # Cost
     /// O(running Managed tasks).
     pub async fn set_store(&self, ledger: Ledger) -> Result<(), BindError> {
-        if self.bound.get().is_some() {
+        let mut mine = false;
+        let bind = async {
+            mine = true;
+            let seat = ledger.take_seat();
+            self.recover(&ledger).await?;
+            Ok::<_, BindError>(Bound { reader: ledger.reader(), ledger, seat })
+        };
+        self.bound.get_or_try_init(|| bind).await?;
+        if !mine {
             return Err(BindError::AlreadyBound);
         }
-        let seat = ledger.take_seat();
-        let orphans = resume::recover(&ledger).await?;
-        let bound = Bound { reader: ledger.reader(), ledger, seat };
-        self.bound.set(bound).map_err(|_| BindError::AlreadyBound)?;
-        self.tell_orphans(orphans);
+        self.tell_orphans();
         Ok(())
     }
 
@@ -213,7 +219,7 @@ impl BackgroundTaskManager {
     /// were found at binding.
     pub fn set_owner_inbox(&self, inbox: InboxSender) {
         *self.owner_inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox);
-        self.tell_orphans(Untold::new());
+        self.tell_orphans();
     }
 
     /// The ledger that it is bound to.
@@ -237,9 +243,9 @@ impl BackgroundTaskManager {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let lineage = TaskLineage::current();
-        match Handle::try_current() {
-            Ok(runtime) => self.tracker.spawn_on(lineage.scope(work), &runtime).await.ok(),
-            Err(_) => Some(work.await),
+        match Runtime::current() {
+            Some(runtime) => runtime.spawn(&self.tracker, lineage.scope(work)).await.ok(),
+            None => Some(work.await),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         command::{Command, ParentRef, Proposal, Restore, Spawn},
         number_of,
     },
+    sync::yield_now,
     time::Millis,
 };
 use std::{
@@ -102,7 +103,10 @@ impl BackgroundTaskManager {
                 match bound.ledger.append(proposals).await {
                     Ok(_) => {}
                     // Somebody else brought it in since we looked: look again.
-                    Err(AppendError::Rejected(Rejection::TaskExists { .. })) => continue,
+                    Err(AppendError::Rejected(Rejection::TaskExists { .. })) => {
+                        yield_now().await;
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }

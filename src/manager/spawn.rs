@@ -13,19 +13,20 @@ use super::{
     supervise::{Body, Supervised},
 };
 use crate::{
-    ids::{TaskId, ThreadId},
+    ids::{Seq, TaskId, ThreadId},
     ledger::{AppendError, Ledger},
     metrics,
     state::{
         RESERVED_NAMES,
         command::{Command, Proposal, Spawn},
     },
+    sync::Runtime,
 };
 use std::{
     future::Future,
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
-use tokio::{runtime::Handle, sync::oneshot, sync::watch};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What kind of task a sub-agent is.
@@ -172,7 +173,7 @@ impl BackgroundTaskManager {
             return Err(SpawnError::ReservedName(name.into()));
         }
         let bound = self.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
-        let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
+        let runtime = Runtime::current().ok_or(SpawnError::NoRuntime)?;
         let slot = self.table.slot(self.options.tasks_max).map_err(|none| match none {
             NoSlot::Full => SpawnError::TooManyTasks { max: self.options.tasks_max },
             NoSlot::Closed => SpawnError::ShutDown,
@@ -188,7 +189,8 @@ impl BackgroundTaskManager {
             runtime: runtime.clone(),
         };
         let (reply, answer) = oneshot::channel();
-        drop(self.tracker.spawn_on(launch.run(start, reply), &runtime));
+        let launch = launch.run(start, reply);
+        drop(runtime.spawn(&self.tracker, launch));
         Ok(answer)
     }
 }
@@ -227,15 +229,15 @@ struct Launch {
     agent: bool,
     owner_inbox: Option<InboxSender>,
     slot: Slot,
-    runtime: Handle,
+    runtime: Runtime,
 }
 
 impl Launch {
     async fn run(self, start: Start, reply: oneshot::Sender<Result<TaskId, SpawnError>>) {
         match self.record().await {
-            Ok((id, ledger)) => {
+            Ok((id, seq, ledger)) => {
                 // No await between the acknowledgement and the handle.
-                let supervised = self.register(&id, ledger, start);
+                let supervised = self.register(&id, seq, ledger, start);
                 let _ = reply.send(Ok(id));
                 supervised.run().await;
             }
@@ -247,16 +249,16 @@ impl Launch {
         }
     }
 
-    async fn record(&self) -> Result<(TaskId, Ledger), SpawnError> {
+    async fn record(&self) -> Result<(TaskId, Seq, Ledger), SpawnError> {
         let bound = self.manager.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
         let command = Command::Spawn(self.spawn.clone());
         let proposal = Proposal { cause: self.lineage.cause(), ..Proposal::new(command) };
         let receipt = record::once(&bound.ledger, proposal).await?;
         let id = receipt.task.ok_or(SpawnError::State(AppendError::Halted))?;
-        Ok((id, bound.ledger.clone()))
+        Ok((id, receipt.seq, bound.ledger.clone()))
     }
 
-    fn register(self, id: &TaskId, ledger: Ledger, start: Start) -> Supervised {
+    fn register(self, id: &TaskId, seq: Seq, ledger: Ledger, start: Start) -> Supervised {
         let Self { manager, spawn, lineage, agent, owner_inbox, slot, runtime } = self;
         let inbox = agent.then(|| inbox_channel_of(manager.options.inbox_messages_max, None));
         let live = Arc::new(Live {
@@ -273,7 +275,7 @@ impl Launch {
         manager.table.enter(&live);
         metrics::count(metrics::TASKS_SPAWNED);
         metrics::raise(metrics::TASKS_LIVE);
-        tracing::debug!(task = %id, agent, "task started");
+        tracing::debug!(task = %id, seq_first = %seq, "task started");
         if manager.was_cancelled_meanwhile(&live.id) {
             live.token.cancel();
         }

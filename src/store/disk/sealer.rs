@@ -31,6 +31,9 @@ const SEALING_MARGIN: u64 = 16 << 20;
 const SEALED_AT_ONCE: usize = 128 << 10;
 /// How long the thread sleeps when it is told to make no store checkpoints by itself.
 const IDLE: Duration = Duration::from_hours(1);
+/// How long it lets blocks gather once there is something to seal: a batch of many costs sled
+/// little more than a batch of one, and a thread that is not called need not be woken.
+const GATHERS: Duration = Duration::from_millis(5);
 
 impl Shared {
     /// The life of the sealing thread.
@@ -68,6 +71,10 @@ impl Shared {
         let call = lock(&self.call);
         let waited = self.called.wait_timeout_while(call, due, |call| !call.stop && !call.work);
         let (mut call, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if call.work {
+            let waited = self.called.wait_timeout_while(call, GATHERS, |call| !call.stop);
+            (call, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
         call.work = false;
         call.stop
     }

@@ -1,12 +1,14 @@
-//! Measures a ledger on this machine, beside the raw disk and what people would use instead.
+//! Measures a ledger on this machine: one made history, filled, opened, looked into and verified;
+//! or one part of it, as a command says.
 //!
 //! Times are of this machine at this moment: compare them only within one run, and on a busy
-//! machine compare processor time. Start reading at `figures::measure` for one ledger, and at
-//! `append::measure` for the contest.
+//! machine compare processor time. Start reading at `figures::measure`, `append::measure` or
+//! `manager::measure`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
 
 mod append;
 mod figures;
+mod manager;
 #[cfg(feature = "peers")]
 mod peers;
 mod report;
@@ -15,14 +17,8 @@ mod stopwatch;
 mod workload;
 
 use anyhow::Result;
-use append::{Plan, Promise};
-use clap::{Parser, Subcommand, ValueEnum};
-use std::{
-    fs::OpenOptions,
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use workload::Size;
 
 /// What a ledger costs. Without a command: fill, open, look back, verify one of this size.
@@ -51,76 +47,20 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Appends beside the raw disk and, built with `--features peers`, other stores.
-    Append {
-        /// What an acknowledgement means.
-        #[arg(value_enum)]
-        level: Level,
-        /// Times that each contestant has its turn.
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-        /// Seconds of each turn.
-        #[arg(long, default_value_t = 2)]
-        seconds: u64,
-        /// Keep idle cores awake, so that the disk is measured and not the kernel's tick.
-        #[arg(long)]
-        spin: bool,
-        /// Only contestants whose name begins with this.
-        #[arg(long, default_value = "")]
-        only: String,
-        /// Only loads whose description has this in it.
-        #[arg(long, default_value = "")]
-        loads: String,
-        /// Add the tables to this file as well, in Markdown.
-        #[arg(long)]
-        report: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Level {
-    /// It survives loss of power.
-    Durable,
-    /// It survives the end of the process.
-    Written,
+    /// Appends, beside the raw disk and, built with `--features peers`, other stores.
+    Append(append::Args),
+    /// Spawns, ends and reads of the task manager, beside a model of a map that is cloned on
+    /// every read.
+    Manager(manager::Args),
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
     match args.command {
         None => one(args),
-        Some(Command::Append { level, rounds, seconds, spin, only, loads, report }) => {
-            let promise = match level {
-                Level::Durable => Promise::Durable,
-                Level::Written => Promise::Written,
-            };
-            let plan = Plan {
-                rounds: rounds.max(1),
-                each: Duration::from_secs(seconds),
-                spin,
-                only,
-                loads,
-            };
-            let report = report.as_deref();
-            tell(report, &format!("{}\n", report::machine()))?;
-            let mut outcome = Ok(());
-            append::measure(promise, &plan, &mut |what| eprintln!("{what}"), &mut |table| {
-                if outcome.is_ok() {
-                    outcome = tell(report, &table.to_string());
-                }
-            })?;
-            outcome
-        }
+        Some(Command::Append(args)) => append::measure(&args),
+        Some(Command::Manager(args)) => manager::measure(&args, &mut |row| println!("{row}")),
     }
-}
-
-/// Prints it, and adds it to the report.
-fn tell(report: Option<&Path>, text: &str) -> Result<()> {
-    println!("{text}");
-    if let Some(path) = report {
-        writeln!(OpenOptions::new().create(true).append(true).open(path)?, "{text}")?;
-    }
-    Ok(())
 }
 
 fn one(args: Args) -> Result<()> {

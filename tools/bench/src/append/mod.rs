@@ -11,11 +11,17 @@ mod ours;
 mod sample;
 
 use crate::{
-    report::{Table, count, micros},
+    report::{self, Table, count, micros},
     spin::Spinners,
 };
 use anyhow::{Context, Result};
-use std::{path::Path, time::Duration};
+use clap::ValueEnum;
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub(crate) use contest::{Contestant, Load};
 #[cfg(feature = "peers")]
@@ -23,7 +29,7 @@ pub(crate) use grouped::{Store, grouped};
 use sample::{Sample, median};
 
 /// What must be true before an append is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Promise {
     /// It survives loss of power.
     Durable,
@@ -39,43 +45,63 @@ pub(crate) struct Entrant {
     pub(crate) open: fn(&Path, Load) -> Result<Box<dyn Contestant>>,
 }
 
-/// How long and how often.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    pub(crate) rounds: usize,
-    pub(crate) each: Duration,
-    /// Keep idle processors awake; see [`Spinners`].
-    pub(crate) spin: bool,
-    /// How the names begin of those that take part.
-    pub(crate) only: String,
-    /// A part of the descriptions of the loads that are measured.
-    pub(crate) loads: String,
+/// Which appends, how long and how often.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What an acknowledgement means.
+    #[arg(value_enum)]
+    promise: Promise,
+    /// Times that each contestant has its turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of each turn.
+    #[arg(long, default_value_t = 2)]
+    seconds: u64,
+    /// Keep idle cores awake, so that the disk is measured and not the kernel's tick.
+    #[arg(long)]
+    spin: bool,
+    /// Only contestants whose name begins with this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Only loads whose description has this in it.
+    #[arg(long, default_value = "")]
+    loads: String,
+    /// Add the tables to this file as well, in Markdown.
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
-/// Measures every load of one promise, and gives `table` what was found for each.
-pub(crate) fn measure(
-    promise: Promise,
-    plan: &Plan,
-    progress: &mut dyn FnMut(&str),
-    table: &mut dyn FnMut(Table),
-) -> Result<()> {
-    let _awake = plan.spin.then(Spinners::start).transpose()?;
-    let wanted = |load: &Load| load.to_string().contains(&plan.loads);
-    for load in loads(promise).into_iter().filter(wanted) {
-        let mut entrants = entrants(promise);
-        entrants.retain(|entrant| entrant.name.starts_with(&plan.only));
+/// Measures every load of one promise, and prints what was found for each.
+pub(crate) fn measure(args: &Args) -> Result<()> {
+    let _awake = args.spin.then(Spinners::start).transpose()?;
+    args.tell(&format!("{}\n", report::machine()))?;
+    let wanted = |load: &Load| load.to_string().contains(&args.loads);
+    for load in loads(args.promise).into_iter().filter(wanted) {
+        let mut entrants = entrants(args.promise);
+        entrants.retain(|entrant| entrant.name.starts_with(&args.only));
         let mut samples: Vec<Vec<Sample>> = entrants.iter().map(|_| Vec::new()).collect();
-        for round in 1..=plan.rounds {
+        for round in 1..=args.rounds {
             for (entrant, taken) in entrants.iter().zip(&mut samples) {
-                progress(&format!("{load}, round {round} of {}: {}", plan.rounds, entrant.name));
-                let sample = sample(entrant, load, plan.each)
+                eprintln!("{load}, round {round} of {}: {}", args.rounds, entrant.name);
+                let sample = sample(entrant, load, Duration::from_secs(args.seconds))
                     .with_context(|| format!("measuring {} with {load}", entrant.name))?;
                 taken.push(sample);
             }
         }
-        table(tabulate(load, plan, &entrants, &samples));
+        args.tell(&tabulate(load, args.spin, &entrants, &samples).to_string())?;
     }
     Ok(())
+}
+
+impl Args {
+    /// Prints it, and adds it to the report.
+    fn tell(&self, text: &str) -> Result<()> {
+        println!("{text}");
+        if let Some(path) = &self.report {
+            writeln!(OpenOptions::new().create(true).append(true).open(path)?, "{text}")?;
+        }
+        Ok(())
+    }
 }
 
 fn loads(promise: Promise) -> Vec<Load> {
@@ -110,8 +136,8 @@ fn sample(entrant: &Entrant, load: Load, each: Duration) -> Result<Sample> {
 }
 
 /// The first entrant is the limit that the others are held against, round by round.
-fn tabulate(load: Load, plan: &Plan, entrants: &[Entrant], samples: &[Vec<Sample>]) -> Table {
-    let regime = if plan.spin { "cores kept awake" } else { "machine as it is" };
+fn tabulate(load: Load, spin: bool, entrants: &[Entrant], samples: &[Vec<Sample>]) -> Table {
+    let regime = if spin { "cores kept awake" } else { "machine as it is" };
     let mut table = Table::new(
         format!("{load} ({regime})"),
         &["store", "before the acknowledgement", "events/s", "range", "p50", "p99", "of the limit"],
