@@ -1,0 +1,116 @@
+//! `taskledger-torture`: what a ledger survives, as a table.
+//!
+//! Reads its arguments and hands over; everything else is in the library beside it.
+#![allow(clippy::print_stdout, reason = "what a harness saw is what it prints")]
+#![allow(clippy::print_stderr, reason = "and what went wrong")]
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+use taskledger_torture::{
+    child,
+    kill::{Kill, Point},
+    machine,
+    order::Order,
+    power::Power,
+    report::Report,
+};
+
+/// Kills, power cuts, damage, refusals and long runs: what a ledger survives.
+///
+/// What cannot be done on this machine is skipped, loudly. Ends with 1 if anything did not end as
+/// it must.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Write what came of it to this file, as a table in Markdown
+    #[arg(long, global = true, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Where to make ledgers; the directory for temporary files if not given
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Another number, other rounds
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Everything
+    All {
+        /// Kills; a fifth of it power cuts, and five times of it damage
+        #[arg(long, default_value_t = 100)]
+        rounds: u64,
+    },
+    /// kill -9, at random moments and at system calls
+    Kill {
+        /// How many, with each durability
+        #[arg(long, default_value_t = 100)]
+        rounds: u64,
+        /// Only at this call, as in redact:writer:12
+        #[arg(long)]
+        at: Option<Point>,
+    },
+    /// The power goes
+    Power {
+        /// How often
+        #[arg(long, default_value_t = 20)]
+        rounds: u64,
+    },
+    /// What a child does
+    #[command(hide = true)]
+    Child {
+        /// Its order
+        order: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match &args.what {
+        What::Child { order } => serde_json::from_str::<Order>(order)
+            .context("an order")
+            .and_then(|order| child::run(&order))
+            .map(|()| true),
+        What::All { .. } | What::Kill { .. } | What::Power { .. } => {
+            machine::own_mounts();
+            torture(&args)
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything ended as it must.
+fn torture(args: &Args) -> Result<bool> {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let mut report = Report::of(format!("taskledger-torture {}", words.join(" ")));
+    let dir = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let program = machine::program()?;
+    let kill =
+        |rounds| Kill { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
+    let power =
+        |rounds| Power { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
+    match &args.what {
+        What::All { rounds } => {
+            kill(*rounds).run(&mut report)?;
+            power((*rounds / 5).max(1)).run(&mut report)?;
+        }
+        What::Kill { rounds, at: None } => kill(*rounds).run(&mut report)?,
+        What::Kill { rounds, at: Some(point) } => kill(*rounds).at(*point, &mut report)?,
+        What::Power { rounds } => power(*rounds).run(&mut report)?,
+        What::Child { .. } => {}
+    }
+    report.conclude();
+    if let Some(path) = &args.report {
+        report.write(path)?;
+    }
+    Ok(report.is_ok())
+}
