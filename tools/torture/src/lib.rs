@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod child;
+pub mod damage;
 pub mod device;
 pub mod kill;
 pub mod life;

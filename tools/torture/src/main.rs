@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 use taskledger_torture::{
     child,
+    damage::{Damage, probe},
     kill::{Kill, Point},
     machine,
     order::Order,
@@ -58,6 +59,15 @@ enum What {
         #[arg(long, default_value_t = 20)]
         rounds: u64,
     },
+    /// Bits flipped, bytes zeroed, files cut, deleted, swapped for older copies
+    Damage {
+        /// Blows at sled; the other files have theirs in proportion
+        #[arg(long, default_value_t = 200)]
+        rounds: u64,
+    },
+    /// What is to be seen of a damaged ledger
+    #[command(hide = true)]
+    Probe,
     /// What a child does
     #[command(hide = true)]
     Child {
@@ -73,7 +83,8 @@ fn main() -> ExitCode {
             .context("an order")
             .and_then(|order| child::run(&order))
             .map(|()| true),
-        What::All { .. } | What::Kill { .. } | What::Power { .. } => {
+        What::Probe => probe::run().map(|()| true),
+        What::All { .. } | What::Kill { .. } | What::Power { .. } | What::Damage { .. } => {
             machine::own_mounts();
             torture(&args)
         }
@@ -98,15 +109,19 @@ fn torture(args: &Args) -> Result<bool> {
         |rounds| Kill { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
     let power =
         |rounds| Power { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
+    let damage =
+        |rounds| Damage { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
     match &args.what {
         What::All { rounds } => {
             kill(*rounds).run(&mut report)?;
             power((*rounds / 5).max(1)).run(&mut report)?;
+            damage(*rounds * 5).run(&mut report)?;
         }
         What::Kill { rounds, at: None } => kill(*rounds).run(&mut report)?,
         What::Kill { rounds, at: Some(point) } => kill(*rounds).at(*point, &mut report)?,
         What::Power { rounds } => power(*rounds).run(&mut report)?,
-        What::Child { .. } => {}
+        What::Damage { rounds } => damage(*rounds).run(&mut report)?,
+        What::Child { .. } | What::Probe => {}
     }
     report.conclude();
     if let Some(path) = &args.report {

@@ -76,11 +76,8 @@ impl Report {
         self.failures.len()
     }
 
-    /// The last words on the terminal: what failed and what was skipped, again.
+    /// The last words on the terminal: what was skipped, again, and how many of each.
     pub fn conclude(&self) {
-        for Failure { what, repeat } in &self.failures {
-            println!("FAILED: {what}\n  repeat: {repeat}");
-        }
         for (what, why) in &self.skipped {
             println!("!!! SKIPPED: {what}: {why}");
         }
