@@ -104,7 +104,8 @@ pub fn missing(dir: &Path) -> Option<String> {
     tried().err().map(|error| format!("{error:#}"))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a command that must succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = format!("{command:?}");
     let output = command.stdin(Stdio::null()).output().with_context(|| name.clone())?;
     let said = String::from_utf8_lossy(&output.stderr);

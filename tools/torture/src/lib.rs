@@ -18,6 +18,7 @@ pub mod machine;
 pub mod order;
 pub mod plan;
 pub mod power;
+pub mod refusals;
 pub mod report;
 pub mod rounds;
 pub mod said;

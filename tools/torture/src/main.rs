@@ -14,6 +14,7 @@ use taskledger_torture::{
     machine,
     order::Order,
     power::Power,
+    refusals::{Refusals, limited},
     report::Report,
 };
 
@@ -65,6 +66,20 @@ enum What {
         #[arg(long, default_value_t = 200)]
         rounds: u64,
     },
+    /// A full disk, no descriptors, a second process, an unsafe directory, a wrong clock ..
+    Refusals,
+    /// A process with a limit
+    #[command(hide = true)]
+    Limited {
+        /// Of what
+        limit: String,
+        /// How much
+        value: u64,
+        /// How large journals are
+        journal_bytes: u64,
+        /// The ledger
+        path: PathBuf,
+    },
     /// What is to be seen of a damaged ledger
     #[command(hide = true)]
     Probe,
@@ -84,7 +99,17 @@ fn main() -> ExitCode {
             .and_then(|order| child::run(&order))
             .map(|()| true),
         What::Probe => probe::run().map(|()| true),
-        What::All { .. } | What::Kill { .. } | What::Power { .. } | What::Damage { .. } => {
+        What::Limited { limit, value, journal_bytes, path } => {
+            match limited::run(limit, *value, *journal_bytes, path) {
+                Ok(code) => std::process::exit(code),
+                Err(error) => Err(error),
+            }
+        }
+        What::All { .. }
+        | What::Kill { .. }
+        | What::Power { .. }
+        | What::Damage { .. }
+        | What::Refusals => {
             machine::own_mounts();
             torture(&args)
         }
@@ -111,17 +136,20 @@ fn torture(args: &Args) -> Result<bool> {
         |rounds| Power { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
     let damage =
         |rounds| Damage { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
+    let refusals = Refusals { program: program.clone(), dir: dir.clone() };
     match &args.what {
         What::All { rounds } => {
             kill(*rounds).run(&mut report)?;
             power((*rounds / 5).max(1)).run(&mut report)?;
             damage(*rounds * 5).run(&mut report)?;
+            refusals.run(&mut report)?;
         }
         What::Kill { rounds, at: None } => kill(*rounds).run(&mut report)?,
         What::Kill { rounds, at: Some(point) } => kill(*rounds).at(*point, &mut report)?,
         What::Power { rounds } => power(*rounds).run(&mut report)?,
         What::Damage { rounds } => damage(*rounds).run(&mut report)?,
-        What::Child { .. } | What::Probe => {}
+        What::Refusals => refusals.run(&mut report)?,
+        What::Child { .. } | What::Probe | What::Limited { .. } => {}
     }
     report.conclude();
     if let Some(path) = &args.report {
