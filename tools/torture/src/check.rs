@@ -22,14 +22,16 @@ use taskledger::{
 /// where it was said to be; the log is dense and a prefix of what each lane appended, in whole
 /// batches; what an earlier check has seen has the same root; what was redacted is gone; and the
 /// audits find nothing.
-pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<()> {
+///
+/// Answers how many acknowledged events are gone that may be: never any of [`Durability::Synced`].
+pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<u64> {
     if known.opened {
         audit_files(path, None)?;
     }
     let ledger = match Ledger::open(path, options(durability)) {
         Ok(ledger) => ledger,
         // Killed while it was created: nothing was promised, and the next child creates it.
-        Err(OpenError::NotFound { .. }) if !known.opened => return Ok(()),
+        Err(OpenError::NotFound { .. }) if !known.opened => return Ok(0),
         Err(error) => bail!("it does not open: {error:?}"),
     };
     known.opened = true;
@@ -53,6 +55,10 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<(
         })?;
     }
     wrong.map_or(Ok(()), Err)?;
+    if let Some(synced) = known.synced {
+        ensure!(head.size >= synced, "{synced} events were durable, {} are there", head.size);
+    }
+    let gone = known.forget_unsynced(head.size);
     log.end(head, known)?;
     let report = verify_reader(&reader);
     ensure!(report.is_ok() && report.head() == head, "the audit says {report:?}");
@@ -60,7 +66,8 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<(
     ledger.close_blocking().context("it does not close")?;
     drop(ledger);
     audit_files(path, Some(head))?;
-    no_blobs(path)
+    no_blobs(path)?;
+    Ok(gone)
 }
 
 /// Every file, from bytes; of a ledger that was killed and not opened since, too.
@@ -228,6 +235,19 @@ mod tests {
     fn a_redaction_or_a_purge_that_is_not_there_is_noticed() {
         refused(|known| known.redacted.extend([(9, 3)]), "event 9 was acknowledged");
         refused(|known| known.purged = 32, "purged to 32, not 0");
+    }
+
+    #[test]
+    fn what_was_not_synced_may_go_and_nothing_else() {
+        let (dir, mut known) = ledger();
+        let path = dir.path().join("ledger");
+        known.acknowledged.extend([(33, (0, 11)), (34, (0, 12))]);
+        known.synced = Some(32);
+        assert_eq!(check(&path, Durability::Synced, &mut known).unwrap(), 2);
+        assert_eq!(check(&path, Durability::Synced, &mut known).unwrap(), 0);
+        known.synced = Some(33);
+        let why = check(&path, Durability::Synced, &mut known).unwrap_err();
+        assert!(format!("{why:#}").contains("33 events were durable, 32 are there"), "{why:#}");
     }
 
     #[test]

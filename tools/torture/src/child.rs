@@ -29,6 +29,8 @@ use taskledger::{
 const BATCHES_MAX: u64 = 5_000;
 /// Batches of the first lane from one store checkpoint to the next.
 const BATCHES_OF_A_CHECKPOINT: u64 = 40;
+/// Batches of the first lane from one sync to the next that is asked for, if not each commit is one.
+const BATCHES_OF_A_SYNC: u64 = 4;
 /// Batches of the first lane from one redaction to the next.
 const BATCHES_OF_A_REDACTION: u64 = 15;
 /// Batches of the first lane from one purge to the next.
@@ -216,6 +218,10 @@ impl Lane<'_> {
             self.append_some(1)?;
             if self.number != 0 {
                 continue;
+            }
+            if batch % BATCHES_OF_A_SYNC == 0 && self.child.order.interval_ms.is_some() {
+                let head = go_or_die(self.ledger.sync_blocking())?;
+                self.child.say(&format!("synced {}", head.size));
             }
             if batch % BATCHES_OF_A_CHECKPOINT == 0 {
                 // A failed checkpoint loses nothing; whether one can be made is not asked here.

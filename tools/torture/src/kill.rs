@@ -125,6 +125,7 @@ impl Kill {
         for script in Script::SHORT {
             let mut highest = 0;
             for thread in threads_of(script) {
+                report.progress(total.rounds, POINTS_ABOUT.min(self.rounds));
                 let mut points = Points::new(self, &mut total);
                 let reached = if every {
                     sweep.all(&mut points, script, thread, report)?

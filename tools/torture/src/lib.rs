@@ -22,5 +22,6 @@ pub mod refusals;
 pub mod report;
 pub mod rounds;
 pub mod said;
+pub mod soak;
 pub mod trace;
 pub mod work;

@@ -50,6 +50,8 @@ pub struct Tally {
     pub acknowledged: u64,
     /// Events that were there although nobody was told.
     pub beyond: u64,
+    /// Events that were acknowledged before they were durable, and went with the power.
+    pub gone: u64,
 }
 
 /// Where a ledger lives.
@@ -93,7 +95,10 @@ impl Life {
             Ground::Directory(place)
         };
         let random = SeededEntropy::new(seed);
-        Ok(Self { ground, nature: nature.clone(), random, known: Known::default(), rounds: 0 })
+        // A kill leaves what was written, synced or not.
+        let may_go = nature.means.dark && nature.durability != Durability::Synced;
+        let known = if may_go { Known::of_intervals() } else { Known::default() };
+        Ok(Self { ground, nature: nature.clone(), random, known, rounds: 0 })
     }
 
     /// Draws an ending and lives it.
@@ -126,9 +131,10 @@ impl Life {
             }
             device.turn_on()?;
         }
-        self.check_what_is_left()?;
+        let acknowledged = self.known.acknowledged.len();
+        tally.gone += self.check_what_is_left()?;
 
-        let told = u64::try_from(self.known.acknowledged.len() - before.0)?;
+        let told = u64::try_from(acknowledged - before.0)?;
         tally.rounds += 1;
         *tally.endings.entry(name_of(plan)).or_default() += 1;
         tally.acknowledged += told;
@@ -217,7 +223,7 @@ impl Life {
                 Line::Ready => running.give_the_word(child)?,
                 Line::Opened => running.opened = true,
                 Line::Done => running.done = true,
-                Line::Opening | Line::Acknowledged | Line::Erased => {}
+                Line::Opening | Line::Acknowledged | Line::Erased | Line::Synced => {}
             }
             match running.plan.ending {
                 Ending::Killed(lines, turns) if running.lines == lines => {
@@ -248,7 +254,7 @@ impl Life {
 
     /// In every other round in a copy, so that the next child meets what the end left and not what
     /// a clean close made of it.
-    fn check_what_is_left(&mut self) -> Result<()> {
+    fn check_what_is_left(&mut self) -> Result<u64> {
         let (path, durability) = (self.path(), self.nature.durability);
         if self.rounds.is_multiple_of(2) || !path.exists() {
             return check(&path, durability, &mut self.known);

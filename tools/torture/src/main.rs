@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 use taskledger_torture::{
     child,
     damage::{Damage, probe},
@@ -16,7 +16,11 @@ use taskledger_torture::{
     power::Power,
     refusals::{Refusals, limited},
     report::Report,
+    soak::{self, Soak},
 };
+
+/// Events in a second of a long run: two million in an hour.
+const RATE: u64 = 600;
 
 /// Kills, power cuts, damage, refusals and long runs: what a ledger survives.
 ///
@@ -44,6 +48,9 @@ enum What {
         /// Kills; a fifth of it power cuts, and five times of it damage
         #[arg(long, default_value_t = 100)]
         rounds: u64,
+        /// How long the long run is
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
     },
     /// kill -9, at random moments and at system calls
     Kill {
@@ -68,6 +75,25 @@ enum What {
     },
     /// A full disk, no descriptors, a second process, an unsafe directory, a wrong clock ..
     Refusals,
+    /// A long run: memory, descriptors and threads stay as they are
+    Soak {
+        /// For how long
+        #[arg(long, default_value_t = 60.0)]
+        minutes: f64,
+        /// Events in a second, at most
+        #[arg(long, default_value_t = RATE)]
+        rate: u64,
+    },
+    /// The process of a long run
+    #[command(hide = true)]
+    Soaker {
+        /// The ledger
+        path: PathBuf,
+        /// Events in a second, at most
+        rate: u64,
+        /// What is drawn follows from it
+        seed: u64,
+    },
     /// A process with a limit
     #[command(hide = true)]
     Limited {
@@ -98,6 +124,7 @@ fn main() -> ExitCode {
             .context("an order")
             .and_then(|order| child::run(&order))
             .map(|()| true),
+        What::Soaker { path, rate, seed } => soak::work(path, *rate, *seed).map(|()| true),
         What::Probe => probe::run().map(|()| true),
         What::Limited { limit, value, journal_bytes, path } => {
             match limited::run(limit, *value, *journal_bytes, path) {
@@ -109,7 +136,8 @@ fn main() -> ExitCode {
         | What::Kill { .. }
         | What::Power { .. }
         | What::Damage { .. }
-        | What::Refusals => {
+        | What::Refusals
+        | What::Soak { .. } => {
             machine::own_mounts();
             torture(&args)
         }
@@ -137,19 +165,28 @@ fn torture(args: &Args) -> Result<bool> {
     let damage =
         |rounds| Damage { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
     let refusals = Refusals { program: program.clone(), dir: dir.clone() };
+    let soak = |minutes: f64, rate| Soak {
+        program: program.clone(),
+        dir: dir.clone(),
+        time: Duration::from_secs_f64(minutes * 60.0),
+        rate,
+        seed: args.seed,
+    };
     match &args.what {
-        What::All { rounds } => {
+        What::All { rounds, minutes } => {
             kill(*rounds).run(&mut report)?;
             power((*rounds / 5).max(1)).run(&mut report)?;
             damage(*rounds * 5).run(&mut report)?;
             refusals.run(&mut report)?;
+            soak(*minutes, RATE).run(&mut report)?;
         }
         What::Kill { rounds, at: None } => kill(*rounds).run(&mut report)?,
         What::Kill { rounds, at: Some(point) } => kill(*rounds).at(*point, &mut report)?,
         What::Power { rounds } => power(*rounds).run(&mut report)?,
         What::Damage { rounds } => damage(*rounds).run(&mut report)?,
         What::Refusals => refusals.run(&mut report)?,
-        What::Child { .. } | What::Probe | What::Limited { .. } => {}
+        What::Soak { minutes, rate } => soak(*minutes, *rate).run(&mut report)?,
+        What::Child { .. } | What::Probe | What::Limited { .. } | What::Soaker { .. } => {}
     }
     report.conclude();
     if let Some(path) = &args.report {

@@ -10,7 +10,7 @@ use crate::{
     trace,
 };
 use anyhow::{Result, bail};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use taskledger::Durability;
 
 /// Cuts on one ledger: what is durable must stay so over all of them.
@@ -45,30 +45,39 @@ impl Power {
                 false
             }
         };
-        self.random(traced, report)?;
+        let fault = "power cut, texts of 1 byte to 1 MiB, `blobs/` empty";
+        self.random(fault, Durability::Synced, traced, self.rounds, report)?;
+        let every = Durability::Interval(Duration::from_millis(40));
+        let some = (self.rounds / 4).max(1);
+        self.random("the same, synced every 40 ms", every, traced, some, report)?;
         if traced { self.deceive(report) } else { Ok(()) }
     }
 
-    fn nature(&self, traced: bool) -> Nature {
+    fn nature(&self, durability: Durability, traced: bool) -> Nature {
         Nature {
             program: self.program.clone(),
             dir: self.dir.clone(),
-            durability: Durability::Synced,
+            durability,
             means: Means { traced, dark: true, long: true },
         }
     }
 
-    fn random(&self, traced: bool, report: &mut Report) -> Result<()> {
-        let fault = "power cut, texts of 1 byte to 1 MiB, `blobs/` empty";
-        let Self { rounds, seed, .. } = *self;
-        let of_a_life = ROUNDS_OF_A_LIFE;
+    fn random(
+        &self,
+        fault: &str,
+        durability: Durability,
+        traced: bool,
+        rounds: u64,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (of_a_life, seed) = (ROUNDS_OF_A_LIFE, self.seed);
         let rounds = Rounds { fault, command: "power", rounds, of_a_life, seed };
-        rounds.run(&self.nature(traced), report)
+        rounds.run(&self.nature(durability, traced), report)
     }
 
     /// The proof that these rounds would tell: with every sync faked, each must report a loss.
     fn deceive(&self, report: &mut Report) -> Result<()> {
-        let nature = self.nature(true);
+        let nature = self.nature(Durability::Synced, true);
         let rounds = DECEIVED.min(self.rounds);
         let mut words = Vec::new();
         for number in 0..rounds {

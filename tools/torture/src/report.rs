@@ -2,10 +2,18 @@
 
 use crate::machine;
 use anyhow::{Context, Result};
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Failures of one kind of rounds after which it is given up.
 pub const FAILURES_MAX: u64 = 5;
+
+/// How often it is said how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(30);
 
 /// One kind of fault.
 #[derive(Debug, Clone)]
@@ -34,6 +42,7 @@ pub struct Report {
     failures: Vec<Failure>,
     skipped: Vec<(String, String)>,
     command: String,
+    told: Option<Instant>,
 }
 
 impl Report {
@@ -45,6 +54,14 @@ impl Report {
     /// From here on the rows are those of this command.
     pub fn command(&mut self, command: impl Into<String>) {
         self.command = command.into();
+    }
+
+    /// How far it is, now and then.
+    pub fn progress(&mut self, done: u64, of: u64) {
+        if self.told.is_none_or(|told| told.elapsed() > PROGRESS_EVERY) {
+            println!("  .. {done} of {of}");
+            self.told = Some(Instant::now());
+        }
     }
 
     /// Something ran to its end.

@@ -28,6 +28,7 @@ impl Rounds<'_> {
         let (mut tally, mut failures) = (Tally::default(), 0);
         while tally.rounds + failures < rounds && failures < FAILURES_MAX {
             let mut life = Life::new(nature, seed)?;
+            report.progress(tally.rounds + failures, rounds);
             for round in 1..=of_a_life.min(rounds - tally.rounds - failures) {
                 let Err(why) = life.random_round(&mut tally) else { continue };
                 failures += 1;
@@ -50,8 +51,12 @@ pub fn row(fault: &str, tally: &Tally, failures: u64) -> Row {
     let lost = if failures == 0 { "0 lost".to_owned() } else { format!("{failures} FAILED") };
     let endings: Vec<_> =
         tally.endings.iter().map(|(ending, rounds)| format!("{ending} {rounds}")).collect();
+    let gone = match tally.gone {
+        0 => String::new(),
+        gone => format!("; {} not yet synced, gone with the power", thousands(gone)),
+    };
     let outcome = format!(
-        "{lost} of {} events acknowledged; {} there although not acknowledged; {} ended before it \
+        "{lost} of {} events acknowledged{gone}; {} there although not acknowledged; {} ended before it \
          was open ({})",
         thousands(tally.acknowledged),
         thousands(tally.beyond),

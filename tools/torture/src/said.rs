@@ -15,6 +15,9 @@ pub struct Known {
     pub redacted: BTreeMap<u64, u64>,
     /// How far texts are gone from the files.
     pub purged: u64,
+    /// How many events were said to be durable, where that is more than being acknowledged; what
+    /// is behind them may go with the power. `None` where it is the same.
+    pub synced: Option<u64>,
     /// What the last check found. An opening makes it durable, so it stays.
     pub seen: Head,
 }
@@ -26,6 +29,7 @@ impl Default for Known {
             acknowledged: BTreeMap::new(),
             redacted: BTreeMap::new(),
             purged: 0,
+            synced: None,
             seen: Head::EMPTY,
         }
     }
@@ -44,11 +48,32 @@ pub enum Line {
     Acknowledged,
     /// A redaction, or a purge.
     Erased,
+    /// So many events are durable.
+    Synced,
     /// It did all that it was told.
     Done,
 }
 
 impl Known {
+    /// Of a ledger whose events may go with the power before they are synced.
+    pub fn of_intervals() -> Self {
+        Self { synced: Some(0), ..Self::default() }
+    }
+
+    /// What was acknowledged and then lost, as it may be: not what was durable, and all of it
+    /// behind the end of the log. How many events that are. They are forgotten.
+    pub fn forget_unsynced(&mut self, size: u64) -> u64 {
+        let Some(synced) = self.synced else { return 0 };
+        if size < synced {
+            return 0;
+        }
+        let before = self.acknowledged.len();
+        self.acknowledged.retain(|seq, _| *seq <= size);
+        self.redacted.retain(|seq, _| *seq <= size);
+        self.synced = Some(size);
+        u64::try_from(before - self.acknowledged.len()).unwrap_or(0)
+    }
+
     /// Takes note of a line.
     pub fn note(&mut self, said: &str) -> Result<Line> {
         let mut words = said.split(' ');
@@ -74,6 +99,10 @@ impl Known {
             ("purged", Some([upto])) => {
                 self.purged = self.purged.max(*upto);
                 Line::Erased
+            }
+            ("synced", Some([size])) => {
+                self.synced = self.synced.map(|known| known.max(*size));
+                Line::Synced
             }
             ("done", _) => Line::Done,
             _ => return Err(anyhow::anyhow!("{said:?}")).context("a child says what none says"),

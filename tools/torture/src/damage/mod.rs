@@ -92,7 +92,9 @@ impl Damage {
         let mut prober = Prober::new(self.program.clone(), &self.dir);
         let mut table = Table::default();
         let mut count = 0;
+        let all = u64::try_from(rounds.len())?;
         for (round, number) in rounds.into_iter().zip(0_u64..) {
+            report.progress(number, all);
             if table.failures >= FAILURES_MAX {
                 break;
             }
