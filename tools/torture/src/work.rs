@@ -21,10 +21,17 @@ const TEXT_BITS_MAX: u64 = 20;
 /// How long the texts of events are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sizes {
+    /// Up to 16 bytes, so that little else is in a file than what the store writes.
+    Tiny,
     /// Up to 3,000 bytes, so that small journals fill up with many events.
     Small,
     /// From one byte to the limit of 1 MiB, each power of two as often.
     Full,
+}
+
+impl Sizes {
+    /// In the order in which keys name them.
+    const ALL: [Self; 3] = [Self::Tiny, Self::Small, Self::Full];
 }
 
 /// Which event: its number in its lane (1, 2, 3 ..), and the batch it belongs to.
@@ -56,7 +63,7 @@ impl Place {
     /// The place of an event by its key; `None` for those that no lane asked for.
     pub fn of(entry: &Entry) -> Option<Self> {
         let [lane, sizes, len, _, f @ .., n0, n1, n2, n3, n4, n5] = entry.event.key?.0;
-        let sizes = if sizes == 0 { Sizes::Small } else { Sizes::Full };
+        let sizes = *Sizes::ALL.get(usize::from(sizes))?;
         let wide = |[a, b, c, d, e, f]: [u8; 6]| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
         let (first, number) = (wide(f), wide([n0, n1, n2, n3, n4, n5]));
         Some(Self { lane, sizes, number, first, len })
@@ -64,7 +71,11 @@ impl Place {
 
     /// The key of the event, which says its place.
     pub fn key(&self) -> Key {
-        let sizes = u8::from(self.sizes == Sizes::Full);
+        let sizes = match self.sizes {
+            Sizes::Tiny => 0,
+            Sizes::Small => 1,
+            Sizes::Full => 2,
+        };
         let [f0, f1, f2, f3, f4, f5, ..] = self.first.to_le_bytes();
         let [n0, n1, n2, n3, n4, n5, ..] = self.number.to_le_bytes();
         let head = [self.lane, sizes, self.len, 0];
@@ -92,6 +103,7 @@ impl Place {
         let Self { lane, number, .. } = *self;
         let drawn = mixed(number ^ (u64::from(lane) << 56));
         let bytes = match self.sizes {
+            Sizes::Tiny => 1 + drawn % 16,
             Sizes::Small if drawn.is_multiple_of(97) => 3_000,
             Sizes::Small => 1 + drawn % 776,
             Sizes::Full if drawn.is_multiple_of(31) => 1 << TEXT_BITS_MAX,

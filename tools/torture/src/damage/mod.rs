@@ -27,6 +27,10 @@ use taskledger::time::{Entropy, SeededEntropy};
 
 /// Frames of the journal that are struck at every offset, with enough rounds.
 const LAST_FRAMES: usize = 64;
+/// Events of the ledger whose journal, `HEAD` and `NODE` are struck: few, since each is read often.
+const FEW_EVENTS: u64 = 200;
+/// Events of the one whose other files are.
+const MANY_EVENTS: u64 = 1_500;
 /// With so many rounds nothing that can be counted is left out.
 const ROUNDS_OF_ALL: u64 = 5_000;
 /// Blows at sled from one rebuild to the next.
@@ -57,19 +61,23 @@ struct Round {
 impl Damage {
     /// All of it.
     pub fn run(&self, report: &mut Report) -> Result<()> {
-        let subject = Subject::new(&self.dir)?;
         let random = SeededEntropy::new(self.seed);
-        let drawer = Drawer { subject: &subject, random: &random };
         let some = (self.rounds / 10).max(10);
         let all = self.rounds >= ROUNDS_OF_ALL;
-        let journal = drawer.journal(if all { None } else { Some(self.rounds) })?;
-        self.strike("the last 64 frames of the journal", &subject, journal, report)?;
-        let rest = drawer.anywhere(Target::Journal, "journal", some)?;
-        self.strike("the journal anywhere", &subject, rest, report)?;
-        let head = drawer.sectors(Target::Head, "HEAD", &[0, 4096], all, some)?;
-        self.strike("HEAD", &subject, head, report)?;
-        let node = drawer.sectors(Target::Node, "NODE", &[0], all, some)?;
-        self.strike("NODE", &subject, node, report)?;
+        {
+            let subject = Subject::new(&self.dir, FEW_EVENTS)?;
+            let drawer = Drawer { subject: &subject, random: &random };
+            let journal = drawer.journal(if all { None } else { Some(self.rounds) })?;
+            self.strike("the last 64 frames of the journal", &subject, journal, report)?;
+            let rest = drawer.anywhere(Target::Journal, "journal", some)?;
+            self.strike("the journal anywhere", &subject, rest, report)?;
+            let head = drawer.sectors(Target::Head, "HEAD", &[0, 4096], all, some)?;
+            self.strike("HEAD", &subject, head, report)?;
+            let node = drawer.sectors(Target::Node, "NODE", &[0], all, some)?;
+            self.strike("NODE", &subject, node, report)?;
+        }
+        let subject = Subject::new(&self.dir, MANY_EVENTS)?;
+        let drawer = Drawer { subject: &subject, random: &random };
         for (fault, target, name, count) in [
             ("snapshots", Target::Snapshot, "snapshots", some),
             ("archive", Target::Archive, "archive", some),

@@ -14,8 +14,6 @@ use std::{
 use taskledger::{Ledger, event::PartSet, ids::Seq};
 use tempfile::TempDir;
 
-/// Events that are sealed after the older copy was taken, about; half of it before.
-const EVENTS: u64 = 900;
 /// Groups that only the journal holds, of one event each.
 pub const UNSEALED: u64 = 80;
 /// What stands before the first group of a journal.
@@ -54,24 +52,25 @@ pub struct Group {
 }
 
 impl Subject {
-    /// Makes one below `dir`.
-    pub fn new(dir: &Path) -> Result<Self> {
+    /// Makes one below `dir`: with about so many events that are sealed after the older copy was
+    /// taken, and half of it before.
+    pub fn new(dir: &Path, events: u64) -> Result<Self> {
         let place = tempfile::Builder::new().prefix("torture-damage").tempdir_in(dir)?;
         let at = |name: &str| place.path().join(name);
         let ledger = Ledger::create(at("live"), quiet())?;
         let mut number = 1;
-        append(&ledger, &mut number, EVENTS / 2, 7)?;
+        append(&ledger, &mut number, (Sizes::Small, events / 2), 7)?;
         let redacted = Seq::new(5).context("a number")?;
         let kind = Place::of(&ledger.reader().entry(redacted)?).context("a place")?.kind();
         ledger.redact_blocking(redacted, PartSet::default().with(kind), "it was secret")?;
         ledger.purge_blocking()?;
         fill(&ledger, &mut number, &at("live"))?;
-        append(&ledger, &mut number, UNSEALED / 2, 1)?;
+        append(&ledger, &mut number, (Sizes::Tiny, UNSEALED / 2), 1)?;
         copy(&at("live"), &at("older"))?;
-        append(&ledger, &mut number, EVENTS, 7)?;
+        append(&ledger, &mut number, (Sizes::Small, events), 7)?;
         fill(&ledger, &mut number, &at("live"))?;
         let sealed = ledger.reader().head().size;
-        append(&ledger, &mut number, UNSEALED, 1)?;
+        append(&ledger, &mut number, (Sizes::Tiny, UNSEALED), 1)?;
         // Nobody writes now, so this is what a kill would leave.
         copy(&at("live"), &at("whole"))?;
         let reader = ledger.reader();
@@ -147,10 +146,11 @@ impl Subject {
     }
 }
 
-fn append(ledger: &Ledger, number: &mut u64, events: u64, len: u8) -> Result<()> {
+fn append(ledger: &Ledger, number: &mut u64, what: (Sizes, u64), len: u8) -> Result<()> {
+    let (sizes, events) = what;
     let end = *number + events;
     while *number < end {
-        let batch = Place::batch(0, Sizes::Small, *number, len);
+        let batch = Place::batch(0, sizes, *number, len);
         let receipts = ledger.append_blocking(proposals(batch)?)?;
         *number += u64::try_from(receipts.len())?;
     }
@@ -169,7 +169,7 @@ fn fill(ledger: &Ledger, number: &mut u64, path: &Path) -> Result<()> {
     ledger.checkpoint_store()?;
     let before = journals()?;
     while journals()? == before {
-        append(ledger, number, 1, 1)?;
+        append(ledger, number, (Sizes::Small, 1), 1)?;
     }
     ledger.checkpoint_store()?;
     ensure!(journals()?.len() == 1, "a journal that is sealed was not archived");
