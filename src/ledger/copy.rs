@@ -9,7 +9,7 @@
 use super::{AppendError, Ledger, OpenError, Options, ReadError, Reader, origin::OriginNote};
 use crate::{
     codec,
-    event::{Origin, PartSet},
+    event::Origin,
     ids::{Head, Seq},
     proof::{Checkpoint, Tree},
     state::{
@@ -125,11 +125,14 @@ impl Ledger {
 
     /// What was redacted after the cut is redacted in the fork as well.
     fn repeat_redactions(&self, now: &LedgerState, size: u64) -> Result<(), CopyError> {
-        let here = self.reader().state();
+        let (reader, here) = (self.reader(), self.reader().state());
         let later = now.redactions().filter(|(seq, _)| seq.get() <= size);
         for (seq, parts) in later.collect::<Vec<_>>() {
             let missing = parts.minus(here.redacted(seq));
-            if missing != PartSet::default() {
+            // A redaction may name texts that its event does not have, and what is missing may be
+            // nothing but these.
+            let of_event = reader.entry(seq)?.parts;
+            if of_event.iter().any(|part| missing.contains(part.kind)) {
                 let reason = "redacted in the ledger that this one was forked from".into();
                 let about = (None, None);
                 let command = Command::Redact { seq, about, parts: missing, reason };
