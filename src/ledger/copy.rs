@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     codec,
-    event::{Origin, PartSet},
+    event::Origin,
     ids::{Head, Seq},
     state::{
         LedgerState,
@@ -212,11 +212,14 @@ impl Drop for Draft {
 
 /// What was redacted after the cut is redacted in the fork as well.
 fn repeat_redactions(fork: &Ledger, now: &LedgerState, size: u64) -> Result<(), CopyError> {
-    let here = fork.reader().state();
+    let (reader, here) = (fork.reader(), fork.reader().state());
     let later = now.redactions().filter(|(seq, _)| seq.get() <= size);
     for (seq, parts) in later.collect::<Vec<_>>() {
         let missing = parts.minus(here.redacted(seq));
-        if missing != PartSet::default() {
+        // A redaction may name texts that its event does not have, and what is missing may be
+        // nothing but these.
+        let of_event = reader.entry(seq)?.parts;
+        if of_event.iter().any(|part| missing.contains(part.kind)) {
             let reason = "redacted in the ledger that this one was forked from".into();
             let about = (None, None);
             let command = Command::Redact { seq, about, parts: missing, reason };

@@ -127,6 +127,22 @@ fn a_fork_has_the_same_roots_up_to_its_cut_and_its_own_life_after() {
     assert_eq!(entries(&fork).last().unwrap().event.epoch.number, 2);
 }
 
+// The second redaction names a text that the event does not have, which is all that the fork is
+// missing: repeating it was refused, and with it the whole fork.
+#[test]
+fn a_fork_between_two_redactions_of_one_event_is_made() {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some("a credential"))]);
+    let secret = Seq::new(3).unwrap();
+    let errors = PartSet::default().with(PartKind::Error);
+    let cut = ledger.redact_blocking(secret, errors, "a credential").unwrap().seq.get();
+    ledger.redact_blocking(secret, errors.with(PartKind::Result), "all of it").unwrap();
+    let fork = ledger.fork_blocking(cut, temporary.path().join("fork"), small()).unwrap();
+    assert_eq!(fork.reader().head().size, cut, "there is nothing more to erase");
+    assert_eq!(fork.reader().entry(secret).unwrap().text(PartKind::Error), None);
+}
+
 #[test]
 fn a_backup_restores_to_the_same_history() {
     let (temporary, path) = directory();
