@@ -264,8 +264,9 @@ impl Real {
         self.close();
         std::fs::remove_dir_all(self.place.path().join("sled")).unwrap();
         self.openings += 1;
-        let rebuilt = Ledger::rebuild(self.place.path(), &self.options(reference)).unwrap();
-        assert_eq!(rebuilt, head);
+        let rebuilt =
+            Ledger::rebuild(self.place.path(), &self.options(reference), &mut |_, _| {}).unwrap();
+        assert_eq!(rebuilt.head, head);
         self.open(reference);
     }
 
@@ -276,7 +277,7 @@ impl Real {
         let Began::Forked(origin) = copy.came() else { panic!("a fork") };
         let size = origin.at.map_or(0, Seq::get);
         let options = options(&reference.setup, &self.clock, copy.ledger(), self.openings);
-        let fork = self.ledger().fork_blocking(size, &path, options).unwrap();
+        let fork = self.ledger().fork_blocking(size, &path, options, &mut |_, _| {}).unwrap();
         assert_eq!(self.ledger().reader().head(), before, "a fork leaves no trace");
         self.copied(reference, fork, path, stay);
     }
@@ -286,10 +287,10 @@ impl Real {
         let (copy, before) = (world.copy.as_ref().unwrap(), self.ledger().reader().head());
         let path = self.place.next_path();
         let file = path.with_extension("backup");
-        let info = self.ledger().reader().backup(&file).unwrap();
+        let info = self.ledger().reader().backup(&file, &mut |_, _| {}).unwrap();
         assert_eq!(info.checkpoint.head(), before);
         let options = options(&reference.setup, &self.clock, copy.ledger(), self.openings);
-        let restored = Ledger::restore_blocking(&file, &path, options).unwrap();
+        let restored = Ledger::restore_blocking(&file, &path, options, &mut |_, _| {}).unwrap();
         self.copied(reference, restored, path, stay);
     }
 

@@ -125,7 +125,7 @@ fn answer(question: &Question) -> Answer {
     });
     let opened = open(question);
     let rebuilt = question.rebuild.then(|| {
-        Ledger::rebuild(&question.path, &quiet()).map_err(|e| of_open(&e))?;
+        Ledger::rebuild(&question.path, &quiet(), &mut |_, _| {}).map_err(|e| of_open(&e))?;
         open(question)
     });
     Answer { audited, read_only, opened, rebuilt }
