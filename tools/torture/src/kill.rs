@@ -77,20 +77,11 @@ pub struct Kill {
 impl Kill {
     /// All of it.
     pub fn run(&self, report: &mut Report) -> Result<()> {
-        let traced = match trace::missing() {
-            None => true,
-            Some(why) => {
-                report.skip("kills at system calls", why);
-                false
-            }
-        };
+        let traced = trace::missing().is_none();
         self.random("kill -9 at a random moment", Durability::Synced, traced, report)?;
         let every = Durability::Interval(Duration::from_millis(40));
         self.random("the same, synced every 40 ms", every, traced, report)?;
-        if traced {
-            self.sweep(report)?;
-        }
-        Ok(())
+        self.sweep(report)
     }
 
     /// Rounds that end at random moments.
@@ -118,7 +109,11 @@ impl Kill {
 
     /// Kills within everything that a ledger does: with enough rounds at the first, second, third
     /// .. call of each thread, until it gets to its end; otherwise at some of them.
-    fn sweep(&self, report: &mut Report) -> Result<()> {
+    pub fn sweep(&self, report: &mut Report) -> Result<()> {
+        if let Some(why) = trace::missing() {
+            report.skip("kills at system calls", why);
+            return Ok(());
+        }
         let every = self.rounds >= POINTS_ABOUT;
         let random = SeededEntropy::new(self.seed);
         let mut total = Tally::default();
