@@ -45,13 +45,16 @@ pub fn run(order: &Order) -> Result<()> {
     let child = Child { order, said };
     match order.script {
         Script::Mixed => child.mixed(),
-        Script::Open => {
+        Script::Open | Script::Create => {
             child.wait_for_the_word()?;
             child.open().map(drop)
         }
-        Script::Append | Script::Seal | Script::Checkpoint | Script::Redact | Script::Close => {
-            child.one_thing()
-        }
+        Script::Append
+        | Script::Seal
+        | Script::Checkpoint
+        | Script::Redact
+        | Script::Close
+        | Script::Rebuild => child.one_thing(),
     }?;
     child.say("done");
     // What an orderly end would do is `Script::Close`.
@@ -104,8 +107,12 @@ impl Child<'_> {
         let (ledger, next) = self.open()?;
         let mut lane = self.lane(&ledger, 0, next.get(&0).copied().unwrap_or(1));
         match self.order.script {
-            Script::Append | Script::Seal | Script::Mixed | Script::Open => {}
+            Script::Append | Script::Seal | Script::Mixed | Script::Open | Script::Create => {}
             Script::Checkpoint | Script::Close => lane.append_some(5)?,
+            Script::Rebuild => {
+                lane.append_some(5)?;
+                ledger.close_blocking()?;
+            }
             Script::Redact => {
                 lane.append_some(20)?;
                 lane.redact()?;
@@ -116,7 +123,7 @@ impl Child<'_> {
         }
         self.wait_for_the_word()?;
         match self.order.script {
-            Script::Mixed | Script::Open => {}
+            Script::Mixed | Script::Open | Script::Create => {}
             Script::Append => lane.append_some(12)?,
             Script::Seal => {
                 let before = self.archives();
@@ -133,6 +140,10 @@ impl Child<'_> {
                 lane.purge()?;
             }
             Script::Close => ledger.close_blocking()?,
+            Script::Rebuild => {
+                drop(ledger);
+                Ledger::rebuild(&self.order.path, &self.order.options())?;
+            }
         }
         Ok(())
     }

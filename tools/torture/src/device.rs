@@ -8,6 +8,7 @@
 //! in a mount namespace of our own ([`crate::machine`]), so that nothing stays mounted whatever
 //! happens to this process.
 
+use crate::small::Small;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -25,15 +26,34 @@ const CUT: &str = "open(my $d, '<', $ARGV[0]) or die \"$!\"; my $flag = pack('L'
 /// A file system on a device of its own.
 #[derive(Debug)]
 pub struct Device {
-    place: TempDir,
     mounted: bool,
+    /// What there is less of than of the device, until the power is turned on again.
+    backing: Option<Small>,
+    place: TempDir,
 }
 
 impl Device {
     /// Makes one below `dir`, and mounts it.
     pub fn new(dir: &Path) -> Result<Self> {
+        Self::made(dir, None)
+    }
+
+    /// Makes one that fails to write once so many MiB were written: a sync then says so, once, and
+    /// what it was to make durable is gone.
+    pub fn failing(dir: &Path, mib: u64) -> Result<Self> {
+        Self::made(dir, Some(mib))
+    }
+
+    fn made(dir: &Path, mib: Option<u64>) -> Result<Self> {
         let place = tempfile::Builder::new().prefix("torture-power").tempdir_in(dir)?;
-        let mut device = Self { place, mounted: false };
+        let backing = place.path().join("backing");
+        let backing = if let Some(mib) = mib {
+            Some(Small::new(backing, &format!("{mib}m"))?)
+        } else {
+            fs::create_dir(backing)?;
+            None
+        };
+        let mut device = Self { mounted: false, backing, place };
         fs::File::create(device.image())?.set_len(IMAGE_BYTES)?;
         fs::create_dir(device.root())?;
         let options = "lazy_itable_init=1,lazy_journal_init=1";
@@ -48,7 +68,7 @@ impl Device {
     }
 
     fn image(&self) -> PathBuf {
-        self.place.path().join("image")
+        self.place.path().join("backing/image")
     }
 
     fn mount(&mut self) -> Result<()> {
@@ -62,9 +82,13 @@ impl Device {
         run(Command::new("perl").args(["-e", CUT]).arg(self.root()))
     }
 
-    /// Turns the power on again. Nobody may have a file open any more.
+    /// Turns the power on again; the device is whole from now on. Nobody may have a file open any
+    /// more.
     pub fn turn_on(&mut self) -> Result<()> {
         self.unmount()?;
+        if let Some(backing) = &self.backing {
+            backing.remount(&format!("size={IMAGE_BYTES}"))?;
+        }
         self.mount()
     }
 

@@ -18,9 +18,9 @@ use taskledger::{
 /// Rounds on one directory, so that no round is spent on reading a long history.
 pub const ROUNDS_OF_A_LIFE: u64 = 25;
 /// About how many calls there are to be killed at, in all: with so many rounds, none is left out.
-const POINTS_ABOUT: u64 = 900;
+const POINTS_ABOUT: u64 = 1_000;
 /// How many threads of how many things that is.
-const PAIRS_ABOUT: u64 = 22;
+const PAIRS_ABOUT: u64 = 26;
 /// About how many calls a thread makes in one of them.
 const CALLS_ABOUT: u64 = 40;
 
@@ -46,7 +46,8 @@ impl FromStr for Point {
         let script = Script::SHORT.into_iter().find(|known| known.name() == script);
         let thread = Thread::ALL.into_iter().find(|known| known.name() == thread);
         Ok(Self {
-            script: script.context("append, seal, checkpoint, open, redact or close")?,
+            script: script
+                .context("append, seal, checkpoint, open, redact, close, rebuild or create")?,
             thread: thread.context("any, main, writer or sealer")?,
             nth,
         })
@@ -76,20 +77,11 @@ pub struct Kill {
 impl Kill {
     /// All of it.
     pub fn run(&self, report: &mut Report) -> Result<()> {
-        let traced = match trace::missing() {
-            None => true,
-            Some(why) => {
-                report.skip("kills at system calls", why);
-                false
-            }
-        };
+        let traced = trace::missing().is_none();
         self.random("kill -9 at a random moment", Durability::Synced, traced, report)?;
         let every = Durability::Interval(Duration::from_millis(40));
         self.random("the same, synced every 40 ms", every, traced, report)?;
-        if traced {
-            self.sweep(report)?;
-        }
-        Ok(())
+        self.sweep(report)
     }
 
     /// Rounds that end at random moments.
@@ -117,7 +109,11 @@ impl Kill {
 
     /// Kills within everything that a ledger does: with enough rounds at the first, second, third
     /// .. call of each thread, until it gets to its end; otherwise at some of them.
-    fn sweep(&self, report: &mut Report) -> Result<()> {
+    pub fn sweep(&self, report: &mut Report) -> Result<()> {
+        if let Some(why) = trace::missing() {
+            report.skip("kills at system calls", why);
+            return Ok(());
+        }
         let every = self.rounds >= POINTS_ABOUT;
         let random = SeededEntropy::new(self.seed);
         let mut total = Tally::default();
@@ -233,22 +229,30 @@ impl<'a> Points<'a> {
 
     /// Whether the call was reached.
     fn one(&mut self, point: Point) -> Result<bool> {
-        if self.rounds.is_multiple_of(ROUNDS_OF_A_LIFE) {
+        let creates = point.script == Script::Create;
+        if creates || self.rounds.is_multiple_of(ROUNDS_OF_A_LIFE) {
             self.life = None;
         }
         self.rounds += 1;
+        let usual = Plan { script: Script::Mixed, ending: Ending::Killed(5, 0) };
         let life = match &mut self.life {
             Some(life) => life,
             empty => {
                 let nature = self.kill.nature(Durability::Synced, true);
                 let mut life = Life::new(&nature, self.kill.seed + self.rounds)?;
-                // So that there is something to open.
-                let ending = Ending::Killed(5, 0);
-                life.round(Plan { script: Script::Mixed, ending }, &mut Tally::default())?;
+                if !creates {
+                    // So that there is something to open.
+                    life.round(usual, &mut Tally::default())?;
+                }
                 empty.insert(life)
             }
         };
-        life.round(point.plan(), self.tally)
+        let reached = life.round(point.plan(), self.tally)?;
+        if creates {
+            // What was half made is in nobody's way.
+            life.round(usual, &mut Tally::default()).context("after that")?;
+        }
+        Ok(reached)
     }
 
     fn failure(&mut self, point: Point, why: &anyhow::Error) -> Result<Failure> {
@@ -265,8 +269,8 @@ impl<'a> Points<'a> {
 /// Whose calls can be counted within it.
 fn threads_of(script: Script) -> Vec<Thread> {
     match script {
-        // The others are not there before.
-        Script::Open => vec![Thread::Any, Thread::Main],
+        // The others are not there.
+        Script::Open | Script::Create | Script::Rebuild => vec![Thread::Any, Thread::Main],
         Script::Mixed
         | Script::Append
         | Script::Seal

@@ -22,6 +22,7 @@ pub mod refusals;
 pub mod report;
 pub mod rounds;
 pub mod said;
+mod small;
 pub mod soak;
 pub mod trace;
 pub mod work;

@@ -94,11 +94,21 @@ impl Life {
             let place = tempfile::Builder::new().prefix("torture-kill").tempdir_in(&nature.dir)?;
             Ground::Directory(place)
         };
+        Ok(Self::on(ground, nature, seed))
+    }
+
+    /// A life on a device that fails once so many MiB were written to it.
+    pub fn on_failing(nature: &Nature, seed: u64, mib: u64) -> Result<Self> {
+        let device = Device::failing(&nature.dir, mib)?;
+        Ok(Self::on(Ground::Device(device), nature, seed))
+    }
+
+    fn on(ground: Ground, nature: &Nature, seed: u64) -> Self {
         let random = SeededEntropy::new(seed);
         // A kill leaves what was written, synced or not.
         let may_go = nature.means.dark && nature.durability != Durability::Synced;
         let known = if may_go { Known::of_intervals() } else { Known::default() };
-        Ok(Self { ground, nature: nature.clone(), random, known, rounds: 0 })
+        Self { ground, nature: nature.clone(), random, known, rounds: 0 }
     }
 
     /// Draws an ending and lives it.
@@ -117,14 +127,17 @@ impl Life {
         let ended = status.signal().is_some_and(|signal| SIGNALS.contains(&signal));
         let may_be_refused = matches!(
             plan.ending,
-            Ending::Traced(_, Tamper::Fail(..)) | Ending::Dark(..) | Ending::Deceived(_)
+            Ending::Traced(_, Tamper::Fail(..))
+                | Ending::Dark(..)
+                | Ending::Failing
+                | Ending::Deceived(_)
         );
         let refused = may_be_refused && status.code() == Some(REFUSED);
         let finished = done && plan.script != Script::Mixed && status.success();
         ensure!(ended || refused || finished, "the child ended by itself, {status}");
         if let Ground::Device(device) = &mut self.ground {
             if !matches!(plan.ending, Ending::Dark(..)) {
-                if !matches!(plan.ending, Ending::Deceived(_)) {
+                if !matches!(plan.ending, Ending::Deceived(_) | Ending::Failing) {
                     write_back_some(&device.root(), &self.random)?;
                 }
                 device.cut()?;
@@ -136,7 +149,7 @@ impl Life {
 
         let told = u64::try_from(acknowledged - before.0)?;
         tally.rounds += 1;
-        *tally.endings.entry(name_of(plan)).or_default() += 1;
+        *tally.endings.entry(name_of(plan, status)).or_default() += 1;
         tally.acknowledged += told;
         tally.beyond += self.known.seen.size.saturating_sub(before.1 + told);
         Ok(!finished)
@@ -186,8 +199,10 @@ impl Life {
 
     fn run_child(&mut self, plan: Plan, tally: &mut Tally) -> Result<(ExitStatus, bool)> {
         let order = serde_json::to_string(&self.order(plan))?;
-        let quiet =
-            matches!(plan.ending, Ending::Traced(..) | Ending::Dark(..) | Ending::Deceived(_));
+        let quiet = matches!(
+            plan.ending,
+            Ending::Traced(..) | Ending::Dark(..) | Ending::Failing | Ending::Deceived(_)
+        );
         let mut child = Command::new(&self.nature.program)
             .args(["child", &order])
             .stdin(Stdio::piped())
@@ -237,6 +252,7 @@ impl Life {
                 Ending::Deceived(lines) if running.lines == lines => child.kill()?,
                 Ending::Killed(..)
                 | Ending::Dark(..)
+                | Ending::Failing
                 | Ending::Deceived(_)
                 | Ending::Aborted(..)
                 | Ending::Traced(..) => {}
@@ -281,7 +297,7 @@ impl Running {
         let traced = match self.plan.ending {
             Ending::Traced(thread, tamper) => Some((thread, tamper)),
             Ending::Deceived(_) => Some((Thread::Any, Tamper::FakeSyncs)),
-            Ending::Killed(..) | Ending::Aborted(..) | Ending::Dark(..) => None,
+            Ending::Killed(..) | Ending::Aborted(..) | Ending::Dark(..) | Ending::Failing => None,
         };
         if let Some((thread, tamper)) = traced {
             self.strace = Some(trace::attach(child.id(), thread, tamper)?);
@@ -306,14 +322,19 @@ fn lines_of(child: &mut process::Child) -> Result<Receiver<String>> {
     Ok(lines)
 }
 
-fn name_of(plan: Plan) -> String {
+/// What a child did, and how it came to its end.
+fn name_of(plan: Plan, status: ExitStatus) -> String {
+    let killed = status.signal() == Some(9);
     let ending = match plan.ending {
+        _ if status.success() => "got to its end",
         Ending::Killed(..) => "killed",
         Ending::Aborted(..) => "aborted",
-        Ending::Traced(_, Tamper::Kill(..)) => "killed at a call",
+        Ending::Traced(_, Tamper::Kill(..)) if killed => "killed at a call",
+        Ending::Traced(_, Tamper::Kill(..)) => "aborted, the call was not reached",
         Ending::Traced(_, Tamper::Fail(..)) => "after a failed call",
         Ending::Traced(_, Tamper::FakeSyncs) | Ending::Deceived(_) => "deceived",
         Ending::Dark(..) => "power cut while running",
+        Ending::Failing => "until the device failed",
     };
     format!("{}: {ending}", plan.script.name())
 }

@@ -60,6 +60,9 @@ enum What {
         /// Only at this call, as in redact:writer:12
         #[arg(long)]
         at: Option<Point>,
+        /// Only at system calls, and at every one
+        #[arg(long, conflicts_with = "at")]
+        sweep: bool,
     },
     /// The power goes
     Power {
@@ -180,8 +183,9 @@ fn torture(args: &Args) -> Result<bool> {
             refusals.run(&mut report)?;
             soak(*minutes, RATE).run(&mut report)?;
         }
-        What::Kill { rounds, at: None } => kill(*rounds).run(&mut report)?,
-        What::Kill { rounds, at: Some(point) } => kill(*rounds).at(*point, &mut report)?,
+        What::Kill { rounds, at: Some(point), .. } => kill(*rounds).at(*point, &mut report)?,
+        What::Kill { sweep: true, .. } => kill(u64::MAX).sweep(&mut report)?,
+        What::Kill { rounds, .. } => kill(*rounds).run(&mut report)?,
         What::Power { rounds } => power(*rounds).run(&mut report)?,
         What::Damage { rounds } => damage(*rounds).run(&mut report)?,
         What::Refusals => refusals.run(&mut report)?,

@@ -13,6 +13,8 @@ pub enum Script {
     Mixed,
     /// Opens. The word is awaited before.
     Open,
+    /// Creates: as opening, where there is nothing yet.
+    Create,
     /// Appends twelve batches, after the word.
     Append,
     /// Appends until a journal is full, sealed, archived and gone.
@@ -23,12 +25,22 @@ pub enum Script {
     Redact,
     /// Closes.
     Close,
+    /// Closes, and makes sled anew.
+    Rebuild,
 }
 
 impl Script {
     /// Those that do one thing and end.
-    pub const SHORT: [Self; 6] =
-        [Self::Append, Self::Seal, Self::Checkpoint, Self::Open, Self::Redact, Self::Close];
+    pub const SHORT: [Self; 8] = [
+        Self::Append,
+        Self::Seal,
+        Self::Checkpoint,
+        Self::Open,
+        Self::Redact,
+        Self::Close,
+        Self::Rebuild,
+        Self::Create,
+    ];
 
     /// Its name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -39,7 +51,9 @@ impl Script {
             Self::Seal => "seal",
             Self::Checkpoint => "checkpoint",
             Self::Redact => "redact",
+            Self::Create => "create",
             Self::Close => "close",
+            Self::Rebuild => "rebuild",
         }
     }
 }

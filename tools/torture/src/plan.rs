@@ -28,6 +28,8 @@ pub enum Ending {
     Traced(Thread, Tamper),
     /// The power goes while it runs.
     Dark(u64, u64),
+    /// It aborts by itself when the device fails; then the power goes.
+    Failing,
     /// Every sync is faked from the word on; then the power goes.
     Deceived(u64),
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Plan {
             Ending::Aborted(lines, turns) => write!(f, "{script}, aborted after {lines}+{turns}"),
             Ending::Traced(thread, tamper) => write!(f, "{script}, {}: {tamper}", thread.name()),
             Ending::Dark(lines, turns) => write!(f, "{script}, dark after {lines}+{turns}"),
+            Ending::Failing => write!(f, "{script}, until the device fails"),
             Ending::Deceived(lines) => write!(f, "{script}, deceived, dark after {lines}"),
         }
     }
@@ -91,7 +94,8 @@ impl Plan {
         let script = one_of(&Script::SHORT, random);
         let thread = match script {
             // Its threads are not there before.
-            Script::Open => Thread::Any,
+            Script::Open | Script::Create => Thread::Any,
+            Script::Rebuild => Thread::Main,
             Script::Mixed
             | Script::Append
             | Script::Seal
@@ -115,9 +119,11 @@ impl Plan {
         match self.ending {
             Ending::Aborted(lines, turns) => Some((lines, turns)),
             Ending::Traced(..) if self.script == Script::Mixed => Some((usual, 0)),
-            Ending::Killed(..) | Ending::Traced(..) | Ending::Dark(..) | Ending::Deceived(_) => {
-                None
-            }
+            Ending::Killed(..)
+            | Ending::Traced(..)
+            | Ending::Dark(..)
+            | Ending::Failing
+            | Ending::Deceived(_) => None,
         }
     }
 }

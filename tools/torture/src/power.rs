@@ -5,16 +5,21 @@ use crate::{
     life::{Life, Nature, Tally},
     order::Script,
     plan::{Ending, Means, Plan},
-    report::{Failure, Report, Row},
-    rounds::Rounds,
+    report::{FAILURES_MAX, Failure, Report, Row},
+    rounds::{Rounds, row},
     trace,
 };
 use anyhow::{Result, bail};
 use std::{path::PathBuf, time::Duration};
-use taskledger::Durability;
+use taskledger::{
+    Durability,
+    time::{Entropy, SeededEntropy},
+};
 
 /// Cuts on one ledger: what is durable must stay so over all of them.
 const ROUNDS_OF_A_LIFE: u64 = 10;
+/// After so many MiB, and up to twice as many, a device fails.
+const FAILS_AFTER_MIB: u64 = 8;
 /// Ledgers that are lied to.
 const DECEIVED: u64 = 5;
 
@@ -50,7 +55,38 @@ impl Power {
         let every = Durability::Interval(Duration::from_millis(40));
         let some = (self.rounds / 4).max(1);
         self.random("the same, synced every 40 ms", every, traced, some, report)?;
+        self.fail(report)?;
         if traced { self.deceive(report) } else { Ok(()) }
+    }
+
+    /// A device that fails to write: a sync is told so once, and what it was to make durable is
+    /// gone, though a second sync would succeed.
+    fn fail(&self, report: &mut Report) -> Result<()> {
+        let fault = "a device that fails to write, then a power cut";
+        let nature = self.nature(Durability::Synced, false);
+        let random = SeededEntropy::new(self.seed);
+        let (mut tally, mut failures) = (Tally::default(), 0);
+        for number in 0..(self.rounds / 4).max(1) {
+            let mib = FAILS_AFTER_MIB + random.number() % FAILS_AFTER_MIB;
+            let seed = self.seed + number;
+            let mut life = Life::on_failing(&nature, seed, mib)?;
+            let plan = Plan { script: Script::Mixed, ending: Ending::Failing };
+            // Then the device is whole, and it goes on.
+            let round = life.round(plan, &mut tally).and_then(|_| life.random_round(&mut tally));
+            if let Err(why) = round {
+                failures += 1;
+                let left = life.keep()?;
+                report.failure(Failure {
+                    what: format!("{fault}, at {mib} MiB: {why:#}; left in {}", left.display()),
+                    repeat: format!("power --seed {seed} --rounds 4"),
+                });
+            }
+            if failures >= FAILURES_MAX {
+                break;
+            }
+        }
+        report.row(row(fault, &tally, failures));
+        Ok(())
     }
 
     fn nature(&self, durability: Durability, traced: bool) -> Nature {

@@ -349,3 +349,28 @@ fn progress(number: u64, random: &SeededEntropy) -> Result<Proposal> {
     let ask = Ask::Emit { task, event_type: "progress".into(), content: content.into() };
     Ok(Proposal { key: Some(Key(noise)), ..Proposal::new(ask) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taking(memory_kb: u64, descriptors: u64, threads: u64) -> Sample {
+        Sample { memory_kb, descriptors, threads }
+    }
+
+    #[test]
+    fn what_grows_is_noticed() {
+        let warm = taking(100_000, 12, 13);
+        flat(warm, warm).unwrap();
+        flat(warm, taking(110_000, 13, 13)).unwrap();
+        for last in [taking(140_000, 12, 13), taking(100_000, 20, 13), taking(100_000, 12, 20)] {
+            flat(warm, last).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_is_typical_is_in_the_middle() {
+        let samples = [taking(9, 3, 3), taking(1, 1, 1), taking(2, 2, 2)];
+        assert_eq!(typical(&samples), taking(2, 2, 2));
+    }
+}

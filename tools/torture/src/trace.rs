@@ -74,12 +74,24 @@ pub enum Tamper {
     FakeSyncs,
 }
 
+impl Tamper {
+    /// As `strace` is told.
+    fn inject(self) -> String {
+        match self {
+            Self::Kill(calls, nth) => format!("inject={calls}:signal=SIGKILL:when={nth}"),
+            Self::Fail(calls, nth) => format!("inject={calls}:error=EIO:when={nth}"),
+            Self::FakeSyncs => format!("inject={SYNCS}:retval=0"),
+        }
+    }
+}
+
 impl fmt::Display for Tamper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kill(calls, nth) => write!(f, "{calls}:signal=SIGKILL:when={nth}"),
-            Self::Fail(calls, nth) => write!(f, "{calls}:error=EIO:when={nth}"),
-            Self::FakeSyncs => write!(f, "{SYNCS}:retval=0"),
+            Self::Kill(EVERY_CALL, nth) => write!(f, "killed at call {nth}"),
+            Self::Kill(calls, nth) => write!(f, "killed at call {nth} of {calls}"),
+            Self::Fail(calls, nth) => write!(f, "EIO from call {nth} of {calls}"),
+            Self::FakeSyncs => f.write_str("every sync faked"),
         }
     }
 }
@@ -92,7 +104,7 @@ pub fn attach(pid: u32, thread: Thread, tamper: Tamper) -> Result<Child> {
         Some(name) => thread_of(pid, name)?,
     };
     let mut command = Command::new("strace");
-    command.args(["-o", "/dev/null", "-e", "signal=none", "-e", &format!("inject={tamper}")]);
+    command.args(["-o", "/dev/null", "-e", "signal=none", "-e", &tamper.inject()]);
     command.args(["-p", &target.to_string()]);
     if thread == Thread::Any {
         command.arg("-f");

@@ -212,3 +212,104 @@ fn check_shown(subject: &Subject, shown: &Shown) -> Result<bool, String> {
     }
     Ok(errors == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    /// A ledger, and what is to be said of it as long as it is whole.
+    fn whole() -> (TempDir, Subject, Answer) {
+        let dir = TempDir::new().unwrap();
+        let subject = Subject::new(dir.path(), 60).unwrap();
+        let Shown { size, root, .. } = subject.shown.clone();
+        let answer = Answer {
+            audited: Ok(Audited { size, root: root.clone(), findings: Vec::new(), notes: 0 }),
+            read_only: Ok((size, root, false)),
+            opened: Ok(subject.shown.clone()),
+            rebuilt: None,
+        };
+        (dir, subject, answer)
+    }
+
+    fn found(kind: &str, seq: u64) -> Vec<(String, Option<u64>, String)> {
+        vec![(kind.to_owned(), Some(seq), "it is damaged".to_owned())]
+    }
+
+    fn refusal(kind: &str) -> Refusal {
+        Refusal { kind: kind.to_owned(), seq: None, text: "it is damaged".to_owned() }
+    }
+
+    /// The verdict on what is seen after `change`, where event 7 was struck.
+    fn verdict_of(target: Target, change: impl FnOnce(&mut Answer)) -> Verdict {
+        let (_dir, subject, mut answer) = whole();
+        change(&mut answer);
+        judge(&subject, target, &Some(7..=7), &Outcome::Answered(Box::new(answer)))
+    }
+
+    #[track_caller]
+    fn assert_wrong(verdict: &Verdict, says: &str) {
+        assert!(matches!(verdict, Verdict::Wrong(why) if why.contains(says)), "{verdict:?}");
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_harmless_and_what_is_found_is_found() {
+        assert_eq!(verdict_of(Target::Journal, |_| {}), Verdict::Harmless);
+        let refused = verdict_of(Target::Journal, |answer| {
+            answer.audited.as_mut().unwrap().findings = found("journal", 7);
+            answer.opened = Err(refusal("Damaged"));
+        });
+        assert_eq!(refused, Verdict::Refused);
+    }
+
+    #[test]
+    fn another_history_and_a_shorter_one_are_noticed() {
+        let others = verdict_of(Target::Sled, |answer| {
+            answer.audited.as_mut().unwrap().findings = found("sealed", 7);
+            answer.opened.as_mut().unwrap().events = Ok(0);
+        });
+        assert_wrong(&others, "SILENT: the events are others");
+        let shorter = verdict_of(Target::Sled, |answer| {
+            answer.audited.as_mut().unwrap().findings = found("sealed", 7);
+            answer.opened.as_mut().unwrap().size -= 1;
+        });
+        assert_wrong(&shorter, "SILENT: open shows");
+        let read_only =
+            verdict_of(Target::Sled, |answer| answer.read_only.as_mut().unwrap().0 -= 1);
+        assert_wrong(&read_only, "events that are others");
+    }
+
+    #[test]
+    fn what_only_opening_sees_is_noticed() {
+        let verdict = verdict_of(Target::Journal, |answer| answer.opened = Err(refusal("Damaged")));
+        assert_wrong(&verdict, "verify finds nothing, open");
+    }
+
+    #[test]
+    fn a_wrong_kind_a_wrong_event_and_a_wrong_error_are_noticed() {
+        let kind = verdict_of(Target::Journal, |answer| {
+            answer.audited.as_mut().unwrap().findings = found("archive", 7);
+        });
+        assert_wrong(&kind, "verify calls it archive");
+        let event = verdict_of(Target::Journal, |answer| {
+            answer.audited.as_mut().unwrap().findings = found("journal", 8);
+        });
+        assert_wrong(&event, "is the first, not 7..=7");
+        let error = verdict_of(Target::Journal, |answer| {
+            answer.audited.as_mut().unwrap().findings = found("journal", 7);
+            answer.opened = Err(refusal("NotFound"));
+        });
+        assert_wrong(&error, "open: NotFound");
+    }
+
+    #[test]
+    fn a_panic_an_end_and_silence_are_noticed() {
+        let (_dir, subject, _) = whole();
+        for outcome in
+            [Outcome::Panicked("oh".into()), Outcome::Died("signal".into()), Outcome::Hung]
+        {
+            let verdict = judge(&subject, Target::Sled, &None, &outcome);
+            assert!(matches!(verdict, Verdict::Wrong(_)), "{outcome:?}");
+        }
+    }
+}

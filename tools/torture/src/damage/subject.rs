@@ -214,3 +214,20 @@ fn groups_of(bytes: &[u8]) -> Result<Vec<Group>> {
     }
     Ok(groups)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_events_are_each_a_group_of_one_journal() {
+        let dir = TempDir::new().unwrap();
+        let subject = Subject::new(dir.path(), 60).unwrap();
+        let groups: Vec<_> = subject.last_groups(64).unwrap().into_values().flatten().collect();
+        assert_eq!(groups.len(), 64);
+        let last = subject.shown.size;
+        let firsts: Vec<_> = groups.iter().map(|group| (group.first, group.count)).collect();
+        assert_eq!(firsts, (last - 63..=last).map(|seq| (seq, 1)).collect::<Vec<_>>());
+        assert!(groups.iter().all(|group| group.first > subject.sealed));
+    }
+}

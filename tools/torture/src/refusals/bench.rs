@@ -1,7 +1,6 @@
 //! What every case needs: a ledger, the command line, a small file system.
 
 use crate::{
-    device::run,
     order::options,
     work::{Place, Sizes, proposals},
 };
@@ -153,33 +152,4 @@ pub(super) fn bytes_of(path: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         }
     }
     Ok(files)
-}
-
-/// A file system in memory, of a size.
-pub(super) struct Small(PathBuf);
-
-impl Small {
-    pub(super) fn new(path: PathBuf, size: &str) -> Result<Self> {
-        fs::create_dir(&path)?;
-        let options = format!("size={size},mode=0700");
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path))?;
-        Ok(Self(path))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub(super) fn remount(&self, options: &str) -> Result<()> {
-        let options = format!("remount,{options}");
-        run(Command::new("mount").args(["-o", &options]).arg(&self.0))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        if run(Command::new("umount").arg(&self.0)).is_err() {
-            let _ = run(Command::new("umount").arg("-l").arg(&self.0));
-        }
-    }
 }

@@ -1,12 +1,13 @@
 //! No space, no descriptors.
 
 use super::{
-    bench::{Bench, RECORD, Said, Small, append, is_whole, reads_whole},
+    bench::{Bench, RECORD, Said, append, is_whole, reads_whole},
     limited::ends,
 };
 use crate::{
     machine,
     order::options,
+    small::Small,
     work::{Place, Sizes, proposals},
 };
 use anyhow::{Context, Result, bail, ensure};

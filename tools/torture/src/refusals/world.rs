@@ -1,7 +1,7 @@
 //! A disk that may not be written or fails, and clocks that are wrong.
 
-use super::bench::{Bench, RECORD, Said, Small, append, bytes_of, is_whole, reads_whole};
-use crate::{machine, order::options, trace};
+use super::bench::{Bench, RECORD, Said, append, bytes_of, is_whole, reads_whole};
+use crate::{machine, order::options, small::Small, trace};
 use anyhow::{Context, Result, ensure};
 use std::{ops::ControlFlow, process::Command, sync::Arc};
 use taskledger::{
