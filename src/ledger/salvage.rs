@@ -10,7 +10,7 @@ use crate::{
     ids::{Head, LedgerId, NodeId, Seq},
     proof::Tree,
     store::{
-        Error, FrameLog, Group, MemStore,
+        Error, FrameLog, Frames, Group, MemStore,
         disk::inspect::{Evidence, Inspection, Sealed, SealedItem},
     },
 };
@@ -77,6 +77,8 @@ struct Salvage<'a> {
     store: &'a MemStore,
     /// What sled holds, once it is asked.
     sealed: Option<Sealed>,
+    /// The block of it that was taken from last.
+    block: Option<Frames>,
     tree: Tree,
     frames: Vec<Vec<u8>>,
     bytes: usize,
@@ -86,7 +88,15 @@ impl<'a> Salvage<'a> {
     const GROUP_BYTES: usize = 1 << 20;
 
     fn new(inspection: &'a Inspection, store: &'a MemStore) -> Self {
-        Self { inspection, store, sealed: None, tree: Tree::new(), frames: Vec::new(), bytes: 0 }
+        Self {
+            inspection,
+            store,
+            sealed: None,
+            block: None,
+            tree: Tree::new(),
+            frames: Vec::new(),
+            bytes: 0,
+        }
     }
 
     fn run(mut self) -> Result<Head, Error> {
@@ -116,19 +126,35 @@ impl<'a> Salvage<'a> {
     /// Takes events up to number `size` from the sealed store, if they are missing.
     fn fill(&mut self, size: u64) -> Result<(), Error> {
         while self.tree.size() < size {
+            if let Some(block) = self.block.take().filter(|block| block.end() > self.tree.size()) {
+                let taken = self.take_from(&block, size);
+                self.block = Some(block);
+                if !taken? {
+                    return Ok(());
+                }
+                continue;
+            }
             let inspection = self.inspection;
             let sealed = self.sealed.get_or_insert_with(|| inspection.sealed(SEALED_DEADLINE));
             match sealed.next() {
-                Some(Ok(SealedItem::Frame { seq, bytes })) => {
-                    if seq.get() > self.tree.size() && !self.take(seq, &bytes)? {
-                        return Ok(());
-                    }
-                }
+                Some(Ok(SealedItem::Block(block))) => self.block = Some(block),
                 Some(Err(_)) => {}
                 Some(Ok(SealedItem::Mark { .. })) | None => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// Takes events of a block, up to number `size`; `false` if the next one is not there or
+    /// cannot be read.
+    fn take_from(&mut self, block: &Frames, size: u64) -> Result<bool, Error> {
+        let missing = self.tree.size() + 1..=size;
+        for (seq, frame) in block.iter().filter(|(seq, _)| missing.contains(&seq.get())) {
+            if !self.take(seq, frame)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.tree.size() >= *missing.start())
     }
 
     /// Takes the next event; `false` if this is not it, or cannot be read.
