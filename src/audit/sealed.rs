@@ -50,21 +50,18 @@ impl SealedWalk {
             return;
         }
         self.come_to(seq, findings);
-        match self.block.as_ref().and_then(|block| block.get(seq)) {
-            Some(here) => {
-                self.missing_from = None;
-                if here != frame {
-                    match only_absent(here, frame) {
-                        Some(parts) => self.absent.note(seq, parts),
-                        None => findings.add(seq, FindingKind::Sealed, ANOTHER),
-                    }
-                }
+        let Some(here) = self.block.as_ref().and_then(|block| block.get(seq)) else {
+            if self.missing_from.is_none() {
+                findings.add(seq, FindingKind::Sealed, "it is not in the sealed store");
             }
-            None => {
-                if self.missing_from.is_none() {
-                    findings.add(seq, FindingKind::Sealed, "it is not in the sealed store");
-                }
-                self.missing_from.get_or_insert(seq);
+            self.missing_from.get_or_insert(seq);
+            return;
+        };
+        self.missing_from = None;
+        if here != frame {
+            match only_absent(here, frame) {
+                Some(parts) => self.absent.note(seq, parts),
+                None => findings.add(seq, FindingKind::Sealed, ANOTHER),
             }
         }
     }
