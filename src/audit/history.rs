@@ -9,7 +9,7 @@ use super::{
 use crate::{
     codec::DecodeError,
     ids::{Head, Root, Seq},
-    ledger::links::check_continues,
+    ledger::links::check_continues_at,
     proof::{Mark, Tree},
     state::LedgerState,
 };
@@ -105,10 +105,11 @@ impl History {
 
     fn event(&mut self, seq: Seq, content: &Content, findings: &mut Findings) {
         let entry = &content.entry;
-        if let Err(error) = check_continues(&self.state, &entry.event) {
+        let place = self.state.locate(&entry.event);
+        if let Err(error) = check_continues_at(&self.state, &place, &entry.event) {
             findings.add(seq, FindingKind::Link, error.to_string());
         }
-        if let Some(rule) = broken_rule(&self.state, entry) {
+        if let Some(rule) = broken_rule(&self.state, &place, entry) {
             findings.add(seq, FindingKind::Rule, rule);
         }
         if let Some(error) = &content.other_text {
@@ -117,7 +118,7 @@ impl History {
         self.absent.note(seq, content.gone());
         let completed = self.tree.push_hash(content.leaf_hash).into_iter();
         self.marks.extend(completed.map(|mark| (mark.index, mark)));
-        self.state.apply(entry);
+        self.state.apply_at(place, entry);
         self.check_witnesses(findings);
         self.check_snapshot(findings);
     }
