@@ -8,15 +8,10 @@ use super::{content::Content, report::Findings, sealed::SealedWalk};
 use crate::{
     codec::DecodeError,
     ids::{Head, Seq},
-    ledger::ahead::{Handover, ahead},
+    ledger::ahead::{BATCH_BYTES, BATCH_EVENTS, Handover, ahead},
     store::disk::inspect::{Evidence, Inspection, StoreFinding},
 };
 use std::{io, ops::ControlFlow, path::PathBuf};
-
-/// Steps of a batch: enough to make the handing over cheap.
-const STEPS_MAX: usize = 256;
-/// Or so many bytes of frames, which bound the memory that waiting batches take.
-const BYTES_MAX: usize = 1 << 20;
 
 /// What the log says next.
 #[expect(clippy::large_enum_variant, reason = "nearly every step is a frame")]
@@ -80,7 +75,7 @@ impl<'a> Reading<'a> {
                     go_on(head.size <= self.size)
                 }
             };
-            if self.batch.steps.len() >= STEPS_MAX || self.batch.bytes >= BYTES_MAX {
+            if self.batch.steps.len() >= BATCH_EVENTS || self.batch.bytes >= BATCH_BYTES {
                 self.pass()?;
             }
             flow

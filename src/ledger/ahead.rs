@@ -12,8 +12,12 @@ use std::{
     thread,
 };
 
-/// Batches that may wait to be taken: with what a batch may hold, this bounds the memory.
+/// Batches that may wait to be taken.
 const WAITING_MAX: usize = 8;
+/// Events of a batch: enough to make the handing over cheap.
+pub(crate) const BATCH_EVENTS: usize = 256;
+/// Or so many bytes of their frames, which bound the memory that waiting batches take.
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
 /// Runs `make` on a thread of its own and gives each batch that it hands over to `take`, in order,
 /// until that breaks. Answers what `make` answers.

@@ -114,19 +114,18 @@ impl LedgerState {
             events: 1,
             home,
         };
-        let parent = self.local(task.record.parent.as_ref());
-        self.enter(slot, task, parent);
+        if let Some(Parent::Local(id)) = &task.record.parent {
+            self.children.link(id, self.tasks.find(id.as_str()), row);
+        }
+        self.enter(slot, task);
     }
 
-    /// Enters a new task, whose parent may have a place here, in every index.
-    pub(super) fn enter(&mut self, slot: Slot, task: Task, parent: Option<usize>) {
+    /// Enters a new task in every index but that of its parent's children.
+    pub(super) fn enter(&mut self, slot: Slot, task: Task) {
         let task = Arc::new(task);
         let row = self.tasks.push(slot, Arc::clone(&task));
         if let Some(Some(number)) = number_of(task.id.as_str()) {
             self.next_number = self.next_number.max(number + 1);
-        }
-        if let Some(Parent::Local(id)) = &task.record.parent {
-            self.children.link(id, parent, row);
         }
         self.children.arrived(&task.id, row);
         if let Some(run) = &task.record.run {
