@@ -3,6 +3,7 @@
 //! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
 //! append is `writer` (one thread, group commit) around `core` (pure steps) around `state::decide`.
 
+pub(crate) mod ahead;
 mod backup;
 mod copy;
 mod core;

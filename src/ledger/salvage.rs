@@ -10,7 +10,7 @@ use crate::{
     ids::{Head, LedgerId, NodeId, Seq},
     proof::Tree,
     store::{
-        Error, FrameLog, Group, MemStore,
+        Error, FrameLog, Frames, Group, MemStore,
         disk::inspect::{Evidence, Inspection, Sealed, SealedItem},
     },
 };
@@ -80,6 +80,8 @@ struct Salvage<'a> {
     store: &'a MemStore,
     /// What sled holds, once it is asked.
     sealed: Option<Sealed>,
+    /// The block of it that was taken from last.
+    block: Option<Frames>,
     tree: Tree,
     /// What `HEAD` says was there, and what was found to be there at that size.
     held: Option<Head>,
@@ -94,7 +96,8 @@ impl<'a> Salvage<'a> {
     fn new(inspection: &'a Inspection, store: &'a MemStore, held: Option<Head>) -> Self {
         let tree = Tree::new();
         let then = Some(tree.head()).filter(|head| held.is_some_and(|held| held.size == head.size));
-        Self { inspection, store, sealed: None, tree, held, then, frames: Vec::new(), bytes: 0 }
+        let (sealed, block, frames, bytes) = (None, None, Vec::new(), 0);
+        Self { inspection, store, sealed, block, tree, held, then, frames, bytes }
     }
 
     /// Answers what can be read, and of that as much as was held.
@@ -131,19 +134,35 @@ impl<'a> Salvage<'a> {
     /// Takes events up to number `size` from the sealed store, if they are missing.
     fn fill(&mut self, size: u64, deadline: Duration) -> Result<(), Error> {
         while self.tree.size() < size {
+            if let Some(block) = self.block.take().filter(|block| block.end() > self.tree.size()) {
+                let taken = self.take_from(&block, size);
+                self.block = Some(block);
+                if !taken? {
+                    return Ok(());
+                }
+                continue;
+            }
             let inspection = self.inspection;
             let sealed = self.sealed.get_or_insert_with(|| inspection.sealed(deadline));
             match sealed.next() {
-                Some(Ok(SealedItem::Frame { seq, bytes })) => {
-                    if seq.get() > self.tree.size() && !self.take(seq, &bytes)? {
-                        return Ok(());
-                    }
-                }
+                Some(Ok(SealedItem::Block(block))) => self.block = Some(block),
                 Some(Err(_)) => {}
                 Some(Ok(SealedItem::Mark { .. })) | None => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// Takes events of a block, up to number `size`; `false` if the next one is not there or
+    /// cannot be read.
+    fn take_from(&mut self, block: &Frames, size: u64) -> Result<bool, Error> {
+        let missing = self.tree.size() + 1..=size;
+        for (seq, frame) in block.iter().filter(|(seq, _)| missing.contains(&seq.get())) {
+            if !self.take(seq, frame)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.tree.size() >= *missing.start())
     }
 
     /// Takes the next event; `false` if this is not it, or cannot be read.

@@ -16,7 +16,7 @@
 
 use crate::{
     ids::Seq,
-    store::{Error, Mark, block},
+    store::{Error, Frames, Mark, block},
 };
 use sled::{Config, Db};
 use std::{
@@ -257,7 +257,7 @@ impl Sled {
     /// # Errors
     ///
     /// [`Error::Damaged`] at its first frame if its pieces do not add up, [`Error::Engine`].
-    pub(super) fn block(&self, first: Seq) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    pub(super) fn block(&self, first: Seq) -> Result<Option<Frames>, Error> {
         let Some(head) = guarded("read", || self.db.get(block_key(first, 0)))? else {
             return Ok(None);
         };
@@ -268,7 +268,7 @@ impl Sled {
             let piece = guarded("read", || self.db.get(block_key(first, number)))?;
             stored.extend_from_slice(&piece.ok_or_else(damaged)?);
         }
-        block::unpack(&stored).map(Some).ok_or_else(damaged)
+        block::unpack(first, &stored).map(Some).ok_or_else(damaged)
     }
 
     /// Gives every block to `visit`, in order, until it answers `false`.
@@ -278,7 +278,7 @@ impl Sled {
     /// [`Error::Engine`]. A block that does not hold is an error for `visit`.
     pub(super) fn each_block(
         &self,
-        mut visit: impl FnMut(Seq, Result<Vec<Vec<u8>>, Error>) -> bool,
+        mut visit: impl FnMut(Result<Frames, Error>) -> bool,
     ) -> Result<(), Error> {
         let mut pieces = self.db.range([BLOCK]..[BLOCK + 1]);
         let mut current: Option<(Seq, Vec<u8>)> = None;
@@ -289,8 +289,7 @@ impl Sled {
                 }
                 (_, Some(next)) => {
                     let done = current.replace((next, piece.to_vec()));
-                    if !done.is_none_or(|(first, stored)| visit(first, self.whole(first, &stored)))
-                    {
+                    if !done.is_none_or(|(first, stored)| visit(self.whole(first, &stored))) {
                         return Ok(());
                     }
                 }
@@ -298,13 +297,13 @@ impl Sled {
             }
         }
         if let Some((first, stored)) = current {
-            visit(first, self.whole(first, &stored));
+            visit(self.whole(first, &stored));
         }
         Ok(())
     }
 
-    fn whole(&self, first: Seq, stored: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-        block::unpack(stored).ok_or_else(|| self.damaged(first))
+    fn whole(&self, first: Seq, stored: &[u8]) -> Result<Frames, Error> {
+        block::unpack(first, stored).ok_or_else(|| self.damaged(first))
     }
 
     fn damaged(&self, first: Seq) -> Error {
@@ -471,6 +470,11 @@ mod tests {
         usize::try_from(SEGMENT_BYTES).unwrap()
     }
 
+    fn block(sled: &Sled, first: u64) -> Vec<Vec<u8>> {
+        let frames = sled.block(seq(first)).unwrap().unwrap();
+        frames.iter().map(|(_, frame)| frame.to_vec()).collect()
+    }
+
     fn block_of(seed: u64, len: usize) -> Vec<Vec<u8>> {
         (0..16).map(|n| noise(seed * 16 + n + 1, len)).collect()
     }
@@ -482,9 +486,9 @@ mod tests {
         let frames = block_of(1, 2000);
         let mark = Mark { seq: seq(16), index: 30, hash: [3; 32] };
         put_block(&sled, seq(1), &frames[..3], &[]).unwrap();
-        assert_eq!(sled.block(seq(1)).unwrap().unwrap(), &frames[..3]);
+        assert_eq!(block(&sled, 1), &frames[..3]);
         put_block(&sled, seq(1), &frames, &[mark]).unwrap();
-        assert_eq!(sled.block(seq(1)).unwrap().unwrap(), frames);
+        assert_eq!(block(&sled, 1), frames);
         assert_eq!(sled.mark(30).unwrap(), Some([3; 32]));
         assert_eq!(sled.mark(31).unwrap(), None);
         assert_eq!(sled.block(seq(17)).unwrap(), None);
@@ -506,7 +510,7 @@ mod tests {
         drop(sled);
         preflight(dir.path()).unwrap();
         let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
-        assert_eq!(sled.block(seq(17)).unwrap().unwrap(), blocks[1]);
+        assert_eq!(block(&sled, 17), blocks[1]);
         assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
     }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     ids::Head,
     store::{
-        Error,
+        Error, Frames,
         sled::{self, Sled},
     },
 };
@@ -257,18 +257,20 @@ fn open_sled(
     let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {
         return Ok((sled, tail));
     };
-    let frames = sled.block(next_after(last))?.unwrap_or_default();
+    let frames = sled.block(next_after(last))?;
     let needed = sealed - last;
-    if wide(frames.len()) < needed {
-        let found = if frames.is_empty() {
+    let len = frames.as_ref().map_or(0, |frames| wide(frames.len()));
+    if len < needed {
+        let found = if len == 0 {
             sled.last_block()?.map_or(0, |first| first.leaf_index().saturating_add(BLOCK)).min(last)
         } else {
-            last + wide(frames.len())
+            last + len
         };
         return Err(Error::LostTail { expected: sealed, found });
     }
     if needed < BLOCK {
-        frames.iter().take(narrow(needed)).for_each(|frame| tail.push(frame));
+        let kept = frames.iter().flat_map(Frames::iter).take(narrow(needed));
+        kept.for_each(|(_, frame)| tail.push(frame));
     }
     Ok((sled, tail))
 }

@@ -132,9 +132,9 @@ impl Source {
             Ok(Head { size: seq.get(), root: push(seq, frame)? })
         };
         for archive in &self.archives {
-            for chunk in 0..archive.chunks() {
-                for (seq, frame) in archive.numbered(chunk)? {
-                    after = add(seq, &frame)?;
+            for frames in archive.all_frames() {
+                for (seq, frame) in frames?.iter() {
+                    after = add(seq, frame)?;
                 }
             }
             agree(after, archive.span.after, &archive.path)?;
