@@ -20,9 +20,8 @@ use std::{collections::BTreeSet, iter::Peekable};
 const ANOTHER: &str = "it is another one than in archive or journal";
 
 /// Walks the sealed store in step with the history.
-#[derive(Debug)]
-pub(super) struct SealedWalk {
-    items: Peekable<Sealed>,
+pub(super) struct SealedWalk<I: Iterator = Sealed> {
+    items: Peekable<I>,
     /// The block that the history has come to.
     block: Option<Frames>,
     /// How far it must reach.
@@ -33,8 +32,8 @@ pub(super) struct SealedWalk {
     absent: Absent,
 }
 
-impl SealedWalk {
-    pub(super) fn new(items: Sealed, sealed: Head) -> Self {
+impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
+    pub(super) fn new(items: I, sealed: Head) -> Self {
         Self {
             items: items.peekable(),
             block: None,
@@ -170,4 +169,36 @@ fn check_marks(there: &BTreeSet<u64>, sealed: Head, history: &History, findings:
 fn add_sealed(finding: &StoreFinding, findings: &mut Findings) {
     let detail = format!("{}: {}", finding.file.display(), finding.detail);
     findings.add(finding.seq, FindingKind::Sealed, detail);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Root;
+
+    fn block(first: u64) -> SealedItem {
+        let first = Seq::new(first).unwrap();
+        let mut bytes = Vec::new();
+        (0..16).for_each(|_| bytes.extend([1, 0, 0, 0, b'x']));
+        SealedItem::Block(Frames::of(first, bytes).unwrap())
+    }
+
+    /// What sled holds in 48 events of the same bytes.
+    fn found(blocks: &[u64]) -> Vec<Option<Seq>> {
+        let sealed = Head { size: 48, root: Root([0; 32]) };
+        let items = blocks.iter().map(|first| Ok(block(*first)));
+        let (mut walk, mut findings) = (SealedWalk::new(items, sealed), Findings::default());
+        for seq in (1..=48).filter_map(Seq::new) {
+            walk.compare(seq, b"x", &mut findings);
+        }
+        findings.report(sealed).findings.iter().map(|finding| finding.seq).collect()
+    }
+
+    #[test]
+    fn blocks_are_found_that_are_missing_or_begin_within_another() {
+        assert_eq!(found(&[1, 17, 33]), []);
+        assert_eq!(found(&[1, 33]), [Seq::new(17)]);
+        assert_eq!(found(&[1, 17]), [Seq::new(33)]);
+        assert_eq!(found(&[1, 9, 25, 41]), [Seq::new(9)]);
+    }
 }

@@ -16,7 +16,7 @@ pub struct Frames {
 impl Frames {
     /// The frames that `bytes` hold, of which `first` is the first; `None` if the last one ends
     /// before the bytes do or after them. O(frames).
-    pub(super) fn of(first: Seq, bytes: Vec<u8>) -> Option<Self> {
+    pub(crate) fn of(first: Seq, bytes: Vec<u8>) -> Option<Self> {
         let mut split = Split(&bytes);
         let len = split.by_ref().count();
         let ends = split.0.is_empty();
