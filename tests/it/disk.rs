@@ -138,7 +138,8 @@ fn a_fork_between_two_redactions_of_one_event_is_made() {
     let errors = PartSet::default().with(PartKind::Error);
     let cut = ledger.redact_blocking(secret, errors, "a credential").unwrap().seq.get();
     ledger.redact_blocking(secret, errors.with(PartKind::Result), "all of it").unwrap();
-    let fork = ledger.fork_blocking(cut, temporary.path().join("fork"), small()).unwrap();
+    let fork =
+        ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
     assert_eq!(fork.reader().head().size, cut, "there is nothing more to erase");
     assert_eq!(fork.reader().entry(secret).unwrap().text(PartKind::Error), None);
 }
