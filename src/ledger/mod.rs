@@ -27,7 +27,7 @@ pub use self::{
     error::{AppendError, OpenError, ReadError},
     follow::{Follow, Followed},
     options::{Durability, Options},
-    reader::{Cursor, Reader},
+    reader::{Current, Cursor, Reader},
     salvage::Shortfall,
     seats::Seat,
 };

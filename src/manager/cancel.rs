@@ -128,10 +128,11 @@ impl BackgroundTaskManager {
     pub async fn cancel_all(&self, thread: &str) -> usize {
         let Some(bound) = self.bound.get() else { return 0 };
         let Ok(thread) = ThreadId::new(thread) else { return 0 };
-        let state = bound.state();
-        let live: Vec<_> = (self.table.all().into_iter())
-            .filter(|live| live.thread == thread && !has_ended(&state, &live.id))
-            .collect();
+        let live: Vec<_> = {
+            let state = bound.state();
+            let all = self.table.all().into_iter();
+            all.filter(|live| live.thread == thread && !has_ended(&state, &live.id)).collect()
+        };
         for live in &live {
             live.token.cancel();
         }

@@ -49,8 +49,9 @@ impl BackgroundTaskManager {
     /// How it is doing. O(live tasks).
     pub fn health(&self) -> Health {
         let live = self.table.all();
-        let state = self.bound.get().map(Bound::state).unwrap_or_default();
-        let unrecorded = self.table.all_unrecorded(|id| has_ended(&state, id));
+        let state = self.bound.get().map(Bound::state);
+        let unrecorded = (self.table)
+            .all_unrecorded(|id| state.as_ref().is_some_and(|state| has_ended(state, id)));
         let deaf: Vec<TaskId> = deaf(&live);
         Health {
             degraded: !unrecorded.is_empty() || !deaf.is_empty(),

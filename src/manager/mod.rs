@@ -99,8 +99,7 @@ pub use crate::{event::TaskStatus, ids::TaskId};
 use self::{live::Table, resume::Untold};
 use crate::{
     ids::LedgerId,
-    ledger::{Ledger, Reader, Seat},
-    state::LedgerState,
+    ledger::{Current, Ledger, Reader, Seat},
     sync::Runtime,
 };
 use std::{
@@ -139,8 +138,8 @@ struct Bound {
 }
 
 impl Bound {
-    fn state(&self) -> LedgerState {
-        self.reader.state()
+    fn state(&self) -> Current {
+        self.reader.current()
     }
 
     fn ledger_id(&self) -> LedgerId {

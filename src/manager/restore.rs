@@ -93,10 +93,12 @@ impl BackgroundTaskManager {
         let mut report = RestoreReport::default();
         let mut left: &[Restore] = &restores;
         while !left.is_empty() {
-            let state = bound.state();
             let count = batch_len(bound, left);
             let (batch, rest) = left.split_at(count);
-            let new: Vec<&Restore> = batch.iter().filter(|one| !is_known(&state, one)).collect();
+            let new: Vec<&Restore> = {
+                let state = bound.state();
+                batch.iter().filter(|one| !is_known(&state, one)).collect()
+            };
             let proposals: Vec<Proposal> =
                 new.iter().map(|one| Command::Restore((*one).clone()).into()).collect();
             if !proposals.is_empty() {

@@ -13,8 +13,8 @@ use super::{
     supervise::{Body, Supervised},
 };
 use crate::{
-    ids::{Seq, TaskId, ThreadId},
-    ledger::{AppendError, Ledger},
+    ids::{RunId, Seq, TaskId, ThreadId},
+    ledger::{AppendError, Ledger, Receipt},
     metrics,
     state::{
         RESERVED_NAMES,
@@ -181,15 +181,18 @@ impl BackgroundTaskManager {
         let spawn = order.spawn(&lineage, bound)?;
         let launch = Launch {
             manager: Arc::clone(self),
-            spawn,
-            lineage,
+            thread: spawn.thread.clone(),
+            run: spawn.run.clone(),
             agent,
             owner_inbox: self.inbox_now(),
             slot,
             runtime: runtime.clone(),
         };
         let (reply, answer) = oneshot::channel();
-        let launch = launch.run(start, reply);
+        // It is moved three times on its way into the runtime, and has some thousand bytes.
+        let cause = lineage.cause();
+        let proposal = Proposal { cause, ..Proposal::new(Command::Spawn(spawn)) };
+        let launch = Box::pin(launch.run(bound.ledger.clone(), proposal, start, reply));
         drop(runtime.spawn(&self.tracker, launch));
         Ok(answer)
     }
@@ -224,8 +227,8 @@ impl Order<'_> {
 /// A task on its way.
 struct Launch {
     manager: Arc<BackgroundTaskManager>,
-    spawn: Spawn,
-    lineage: Lineage,
+    thread: ThreadId,
+    run: Option<RunId>,
     agent: bool,
     owner_inbox: Option<InboxSender>,
     slot: Slot,
@@ -233,9 +236,19 @@ struct Launch {
 }
 
 impl Launch {
-    async fn run(self, start: Start, reply: oneshot::Sender<Result<TaskId, SpawnError>>) {
-        match self.record().await {
-            Ok((id, seq, ledger)) => {
+    async fn run(
+        self,
+        ledger: Ledger,
+        proposal: Proposal,
+        start: Start,
+        reply: oneshot::Sender<Result<TaskId, SpawnError>>,
+    ) {
+        let recorded = record::once(&ledger, proposal).await;
+        let receipt = recorded.and_then(|Receipt { task, seq, .. }| {
+            task.map(|task| (task, seq)).ok_or(AppendError::Halted) // a spawn always has a task
+        });
+        match receipt {
+            Ok((id, seq)) => {
                 // No await between the acknowledgement and the handle.
                 let supervised = self.register(&id, seq, ledger, start);
                 let _ = reply.send(Ok(id));
@@ -244,26 +257,17 @@ impl Launch {
             Err(refused) => {
                 drop(start); // unrun, before anybody is told
                 drop(self);
-                let _ = reply.send(Err(refused));
+                let _ = reply.send(Err(refused.into()));
             }
         }
     }
 
-    async fn record(&self) -> Result<(TaskId, Seq, Ledger), SpawnError> {
-        let bound = self.manager.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
-        let command = Command::Spawn(self.spawn.clone());
-        let proposal = Proposal { cause: self.lineage.cause(), ..Proposal::new(command) };
-        let receipt = record::once(&bound.ledger, proposal).await?;
-        let id = receipt.task.ok_or(SpawnError::State(AppendError::Halted))?;
-        Ok((id, receipt.seq, bound.ledger.clone()))
-    }
-
     fn register(self, id: &TaskId, seq: Seq, ledger: Ledger, start: Start) -> Supervised {
-        let Self { manager, spawn, lineage, agent, owner_inbox, slot, runtime } = self;
+        let Self { manager, thread, run, agent, owner_inbox, slot, runtime } = self;
         let inbox = agent.then(|| inbox_channel_of(manager.options.inbox_messages_max, None));
         let live = Arc::new(Live {
             id: id.clone(),
-            thread: spawn.thread,
+            thread,
             token: CancellationToken::new(),
             abort: CancellationToken::new(),
             overdue: OnceLock::new(),
@@ -279,7 +283,7 @@ impl Launch {
         if manager.was_cancelled_meanwhile(&live.id) {
             live.token.cancel();
         }
-        Supervised::new(manager, ledger, live, owner_inbox, lineage.run, slot, move |context| {
+        Supervised::new(manager, ledger, live, owner_inbox, run, slot, move |context| {
             start(context, inbox)
         })
     }

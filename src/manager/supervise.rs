@@ -214,7 +214,7 @@ impl Guard {
             match record::persistently(&self.ledger, &proposal, giving_up, refused).await {
                 Ok(receipt) => return Ok(Some(receipt)),
                 Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {
-                    if has_ended(&self.ledger.reader().state(), id) {
+                    if has_ended(&self.ledger.reader().current(), id) {
                         return Ok(None);
                     }
                     // The other end is in a group that is being written, and may be refused yet.

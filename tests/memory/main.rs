@@ -92,7 +92,7 @@ async fn work(store: &MemStore, tasks: usize) -> Manager {
         }
         inbox.drain();
     }
-    let report = manager.shutdown(Duration::from_secs(60)).await.unwrap();
+    let report = manager.shutdown(Duration::from_mins(1)).await.unwrap();
     assert_eq!(report.aborted, 0);
     manager
 }
@@ -100,7 +100,7 @@ async fn work(store: &MemStore, tasks: usize) -> Manager {
 async fn one(manager: &Manager, number: usize) {
     let (thread, name) = (format!("t{}", number % 100), format!("n{number}"));
     let parent = TaskParentContext { run_id: Some("r".into()), ..TaskParentContext::default() };
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         let reads = async |mut agent: AgentTaskContext| {
             let message = agent.inbox_receiver.recv_or_cancel(Some(&agent.cancel_token)).await;
             message.map_or(TaskResult::Cancelled, |_| TaskResult::Success(json!("read")))
@@ -123,7 +123,7 @@ async fn one(manager: &Manager, number: usize) {
     };
     let id = manager.spawn(&thread, "test", Some(&name), "", parent, body).await.unwrap();
     if number % 5 == 2 {
-        let deadline = Some(Duration::from_secs(3_600));
+        let deadline = Some(Duration::from_hours(1));
         assert!(manager.cancel_with(&id, CancelOptions { reason: None, deadline }).await);
     }
 }

@@ -37,8 +37,11 @@ const FIELDS: [&str; 14] = [
     "seq",
 ];
 
-/// Each metric and the label it may have, with every value of that label.
-const METRICS: [(&str, Option<(&str, &[&str])>); 13] = [
+/// A label, and every value that it may have here.
+type Label = Option<(&'static str, &'static [&'static str])>;
+
+/// Each metric and the label it may have.
+const METRICS: [(&str, Label); 13] = [
     ("taskledger_appended_events_total", None),
     ("taskledger_append_refused_total", Some(("reason", APPEND_REASONS))),
     ("taskledger_commit_seconds", None),

@@ -11,9 +11,9 @@ use taskledger::{
 };
 
 fn cancels(manager: &Manager) -> Vec<CancelScope> {
-    let requests = entries(manager).into_iter().filter_map(|entry| match entry.event.action {
-        Action::CancelRequested { scope, .. } => Some(scope),
-        _ => None,
+    let requests = entries(manager).into_iter().filter_map(|entry| {
+        let Action::CancelRequested { scope, .. } = entry.event.action else { return None };
+        Some(scope)
     });
     requests.collect()
 }
@@ -136,9 +136,10 @@ async fn what_is_spawned_before_the_mark_is_recorded_is_signalled_when_it_is() {
         let root = spawn_on(&manager, "main", None, of_run("r"), deaf).await.unwrap();
         let still = standstill();
         let jam = Jam::full(&manager, &hold);
-        let signalled = match by_run {
-            false => manager.cancel_tree(&root).await,
-            true => manager.cancel_descendants_for_run("r").await,
+        let signalled = if by_run {
+            manager.cancel_descendants_for_run("r").await
+        } else {
+            manager.cancel_tree(&root).await
         };
         assert_eq!(signalled, 1);
         jam.release().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taskledger_models::{
     BackgroundTaskManager, Ledger,
     ids::{TaskId, ThreadId},
-    manager::{BindError, inbox_channel},
+    manager::{BindError, TaskParentContext, inbox_channel},
     state::command::{Command, Spawn},
 };
 
@@ -37,7 +37,8 @@ fn managers_against_one_another_for_orphans() {
             assert_eq!(ends(&ledger, orphan).len(), 1);
         }
         assert_eq!(told(&mine) + told(&other), 2);
-        let alive = spawn(&mine, None, Default::default(), until_cancelled).await.unwrap();
+        let alive =
+            spawn(&mine, None, TaskParentContext::default(), until_cancelled).await.unwrap();
         BackgroundTaskManager::with_ledger(ledger.clone()).await.unwrap();
         assert!(mine.cancel(&alive).await, "a live task is nobody's orphan");
         mine.wait(&alive).await.unwrap();

@@ -40,8 +40,8 @@ fn a_spawn_against_a_cancel_of_its_tree() {
         });
         let signalled = manager.cancel_tree(&root).await;
         assert!((1..=3).contains(&signalled));
-        let spawned = spawner.await.unwrap();
-        stopped(&manager, spawned.into_iter().chain([root])).await;
+        let inside = spawner.await.unwrap();
+        stopped(&manager, inside.into_iter().chain([root])).await;
         assert_eq!(manager.health().live, 0);
     });
 }

@@ -28,8 +28,7 @@ fn a_cancel_against_a_finish() {
         assert!(signalled || ended.status == TaskStatus::Completed, "who was not asked goes on");
         check_ended_once(&manager, &mut inbox, &id);
         let all = entries(manager.ledger().unwrap());
-        let of_task = all.iter().filter(|entry| entry.event.task.as_ref() == Some(&id));
-        let last = of_task.last().unwrap();
+        let last = all.iter().rfind(|entry| entry.event.task.as_ref() == Some(&id)).unwrap();
         assert!(matches!(last.event.action, Action::Terminated { .. }), "nothing after the end");
         assert!(!manager.cancel(&id).await, "its handle is gone");
     });
