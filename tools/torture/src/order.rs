@@ -80,10 +80,18 @@ pub struct Order {
 impl Order {
     /// How the ledger is to be opened.
     pub fn options(&self) -> Options {
-        options(match self.interval_ms {
+        let options = options(match self.interval_ms {
             None => Durability::Synced,
             Some(ms) => Durability::Interval(Duration::from_millis(ms)),
-        })
+        });
+        if self.script == Script::Mixed {
+            return options;
+        }
+        // So that what is to be done is not done before the word, in the background.
+        let seal_bytes =
+            if self.script == Script::Seal { options.store.seal_bytes } else { usize::MAX };
+        let store = DiskOptions { checkpoint_every: None, seal_bytes, ..options.store };
+        Options { store, ..options }
     }
 }
 
