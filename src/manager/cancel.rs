@@ -251,7 +251,7 @@ impl BackgroundTaskManager {
     }
 
     /// Records a request, now or later.
-    pub(super) async fn record_or_try_again(&self, bound: &Bound, request: Cancel) {
+    async fn record_or_try_again(&self, bound: &Bound, request: Cancel) {
         if let Err(later) = self.record_cancel(bound, request).await {
             self.try_again(bound, later, || {});
         }
@@ -266,8 +266,7 @@ impl BackgroundTaskManager {
         if let AppendError::Rejected(Rejection::AlreadyEnded { .. }) = error {
             return Ok(()); // it ended by itself in the meantime
         }
-        metrics::count(metrics::CANCELS_UNRECORDED);
-        tracing::warn!(%error, "a cancel request was signalled, but could not be recorded");
+        tell_unrecorded(&error);
         if error.is_retryable() { Err(Box::new(proposal)) } else { Ok(()) }
     }
 
@@ -289,6 +288,11 @@ impl BackgroundTaskManager {
         };
         drop(runtime.spawn(&self.tracker, again));
     }
+}
+
+pub(super) fn tell_unrecorded(error: &AppendError) {
+    metrics::count(metrics::CANCELS_UNRECORDED);
+    tracing::warn!(%error, "a cancel request was signalled, but could not be recorded");
 }
 
 pub(super) fn of_thread(thread: ThreadId, reason: Option<&str>) -> Cancel {

@@ -1,12 +1,13 @@
 //! How a manager is doing, and how it ends.
 
 use super::{
-    BackgroundTaskManager, Bound,
-    cancel::{has_ended, of_thread},
+    BackgroundTaskManager, Bound, TaskLineage,
+    cancel::{has_ended, of_thread, tell_unrecorded},
     live::Live,
 };
 use crate::{
     ids::{TaskId, ThreadId},
+    state::command::{Command, Proposal},
     store,
     sync::{blocking, timeout},
 };
@@ -87,11 +88,17 @@ impl BackgroundTaskManager {
         self.tracker.close();
         let live = self.table.close();
         let asked: BTreeSet<TaskId> = live.iter().map(|live| live.id.clone()).collect();
-        self.ask_all(&live).await;
-        drop(live);
+        let threads: BTreeSet<ThreadId> = live.iter().map(|live| live.thread.clone()).collect();
+        for live in live {
+            live.token.cancel();
+        }
+        let stopped = async {
+            self.record_requests(threads).await;
+            self.tracker.wait().await;
+        };
         let mut report = ShutdownReport::default();
         let mut overdue = 0;
-        if timeout(grace, self.tracker.wait()).await.is_none() {
+        if timeout(grace, stopped).await.is_none() {
             let left = self.table.all();
             report.aborted = left.len();
             overdue = left.iter().filter(|live| asked.contains(&live.id)).count();
@@ -117,14 +124,20 @@ impl BackgroundTaskManager {
         closed.unwrap_or(Err(store::Error::Halted)).map(|()| report)
     }
 
-    async fn ask_all(&self, asked: &[Arc<Live>]) {
-        for live in asked {
-            live.token.cancel();
-        }
-        let threads: BTreeSet<ThreadId> = asked.iter().map(|live| live.thread.clone()).collect();
+    /// Records why the tasks of these threads were asked to stop. What cannot be recorded now will
+    /// not be recorded by this manager.
+    async fn record_requests(&self, threads: BTreeSet<ThreadId>) {
         let Some(bound) = self.bound.get() else { return };
-        for thread in threads {
-            self.record_or_try_again(bound, of_thread(thread, Some(SHUTDOWN))).await;
+        let cause = TaskLineage::current().cause(bound.ledger_id());
+        let request = |thread| Command::Cancel(of_thread(thread, Some(SHUTDOWN)));
+        let proposals = threads
+            .into_iter()
+            .map(|thread| Proposal { cause: cause.clone(), ..Proposal::new(request(thread)) });
+        let proposals: Vec<Proposal> = proposals.collect();
+        for batch in proposals.chunks(bound.ledger.options().batch_events_max.max(1)) {
+            if let Err(error) = bound.ledger.append(batch).await {
+                tell_unrecorded(&error);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod pressure;
 mod reads;
 mod recovery;
 mod restore;
+mod rules;
 mod shapes;
 mod spawn;
 mod stress;

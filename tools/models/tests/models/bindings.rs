@@ -1,4 +1,4 @@
-//! B1: managers that bind to one ledger at once, and a manager that is bound twice at once.
+//! Managers that bind to one ledger at once, and a manager that is bound twice at once.
 
 use crate::support::*;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn told(manager: &BackgroundTaskManager) -> usize {
     inbox.drain().len()
 }
 
-/// Each orphan ends once, and one owner is told of it.
+/// B1: each orphan ends once, and one owner is told of it.
 #[test]
 fn managers_against_one_another_for_orphans() {
     explore(async || {
@@ -45,7 +45,7 @@ fn managers_against_one_another_for_orphans() {
     });
 }
 
-/// One binding wins, and its manager tells of every orphan.
+/// B1: one binding wins, and its manager tells of every orphan.
 #[test]
 fn bindings_of_one_manager_against_one_another() {
     explore(async || {

@@ -1,4 +1,4 @@
-//! B6, B9, B16: spawns against those who end whole trees, runs, threads and managers.
+//! Spawns against those who end whole trees, runs, threads and managers.
 
 use crate::support::*;
 use std::{pin::pin, task::Poll, time::Duration};
@@ -15,7 +15,7 @@ async fn stopped(manager: &Manager, spawned: impl IntoIterator<Item = TaskId>) {
     }
 }
 
-/// A child, and a child of the child, are spawned while the tree is cancelled: each is refused or
+/// B9: a child, and a child of the child, are spawned while the tree is cancelled: each is refused or
 /// signalled.
 #[test]
 fn a_spawn_against_a_cancel_of_its_tree() {
@@ -46,7 +46,7 @@ fn a_spawn_against_a_cancel_of_its_tree() {
     });
 }
 
-/// The same for all that a run has spawned.
+/// B9: the same for all that a run has spawned.
 #[test]
 fn a_spawn_against_a_cancel_of_its_run() {
     explore(async || {
@@ -68,7 +68,7 @@ fn a_spawn_against_a_cancel_of_its_run() {
     });
 }
 
-/// A spawn while the manager is shut down: it is refused, or asked to stop and recorded.
+/// B16: a spawn while the manager is shut down is refused, or asked to stop and recorded.
 #[test]
 fn a_spawn_against_a_shutdown() {
     explore(async || {
@@ -88,7 +88,7 @@ fn a_spawn_against_a_shutdown() {
     });
 }
 
-/// A spawn that nobody waits for any more leaves no task, or one that can be cancelled, and that
+/// B6: a spawn that nobody waits for any more leaves no task, or one that can be cancelled, and that
 /// sees the request in its first statement or later.
 #[test]
 fn a_spawn_that_is_dropped() {

@@ -1,4 +1,4 @@
-//! B8, B10: a cancel against a finish, an end against another, a message against an end.
+//! A cancel against a finish, an end against another, a message against an end.
 
 use crate::support::*;
 use serde_json::json;
@@ -8,7 +8,7 @@ use taskledger_models::{
     state::command::{Command, Finish},
 };
 
-/// A task that ends by itself meets a request to stop: one end, and both sides know which.
+/// B8, B10: a task that ends by itself meets a request to stop: one end, and both sides know which.
 #[test]
 fn a_cancel_against_a_finish() {
     explore(async || {
@@ -34,7 +34,7 @@ fn a_cancel_against_a_finish() {
     });
 }
 
-/// Somebody else records an end while the task ends by itself: one of them is on the record, that
+/// B10: somebody else records an end while the task ends by itself: one of them is on the record, that
 /// one is told, and the other leaves a trace.
 #[test]
 fn an_end_against_another() {
@@ -65,7 +65,7 @@ fn an_end_against_another() {
     });
 }
 
-/// A message to an agent that ends: what was delivered is on the record before it arrives, and
+/// A23, B13: of a message to an agent that ends, what was delivered is on the record before it arrives, and
 /// nobody waits for ever.
 #[test]
 fn a_message_against_the_end_of_its_agent() {

@@ -1,4 +1,4 @@
-//! B3: names that several spawns want at once, and one that comes free at that moment.
+//! Names that several spawns want at once, and one that comes free at that moment.
 
 use crate::support::*;
 use serde_json::json;
@@ -20,7 +20,7 @@ fn check_one_at_a_time(manager: &Manager) {
     }
 }
 
-/// Of three spawns of a name one wins.
+/// B3: of three spawns of a name one wins.
 #[test]
 fn spawns_against_one_another_for_a_name() {
     explore(async || {
@@ -48,7 +48,7 @@ fn spawns_against_one_another_for_a_name() {
     });
 }
 
-/// A spawn wants the name of a task that ends: it is refused before the end, and taken after it.
+/// B3: a spawn that wants the name of a task that ends is refused before the end, and taken after it.
 #[test]
 fn a_spawn_against_the_end_of_the_task_that_has_its_name() {
     explore(async || {
