@@ -25,6 +25,8 @@ mod journal;
 mod node;
 mod open;
 mod options;
+#[cfg(any(test, feature = "test-util"))]
+pub mod parse;
 mod reader;
 mod rebuild;
 mod scan;

@@ -132,22 +132,28 @@ pub(super) fn read(root: &Path) -> Result<Identity, Error> {
         }
         return Err(Error::NotFound { path: root.to_owned() });
     };
-    let identity = match sector::decode(MAGIC, &bytes) {
-        Sector::Newer(found) => return Err(dir::newer(&path, found)),
+    match of_bytes(&bytes, &path)? {
+        Identity { role: Role::Copying, .. } => Err(Error::Unfinished { path: root.to_owned() }),
+        identity => Ok(identity),
+    }
+}
+
+/// Reads the bytes of `NODE`.
+///
+/// # Errors
+///
+/// [`Error::Damaged`], [`Error::UnsupportedFormat`].
+pub(super) fn of_bytes(bytes: &[u8], path: &Path) -> Result<Identity, Error> {
+    let identity = match sector::decode(MAGIC, bytes) {
+        Sector::Newer(found) => return Err(dir::newer(path, found)),
         Sector::Valid(body) if bytes.len() == sector::SECTOR => Identity::decode(body),
         Sector::Valid(_) | Sector::Blank | Sector::Bad => None,
     };
-    match identity {
-        Some(Identity { role: Role::Copying, .. }) => {
-            Err(Error::Unfinished { path: root.to_owned() })
-        }
-        Some(identity) => Ok(identity),
-        None => Err(Error::Damaged {
-            seq: None,
-            file: path,
-            detail: "its checksum does not hold".to_owned(),
-        }),
-    }
+    identity.ok_or_else(|| Error::Damaged {
+        seq: None,
+        file: path.to_owned(),
+        detail: "its checksum does not hold".to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -93,6 +93,11 @@ impl Scan {
         }
         let mut bytes = Vec::with_capacity(narrow(length));
         file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(at("read", path))?;
+        Self::of(path, bytes)
+    }
+
+    /// Takes the bytes of a journal apart. O(bytes).
+    pub(super) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
         let header = check_name(Header::decode(&bytes, path)?, path)?;
         let mut scan = Self {
             path: path.to_owned(),
