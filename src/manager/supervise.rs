@@ -96,11 +96,11 @@ impl Supervised {
         let (finish, result) = finish(&guard.live.id, end, guard.ledger.options().part_bytes_max);
         let told = guard.finish(finish, result).await;
         if let (Some(event), Some(inbox)) = (told, owner_inbox) {
-            tell(guard, &inbox, &event).await;
+            tell(guard, slot, &inbox, &event).await;
         } else {
+            drop(slot); // whoever has waited for the end finds the place free
             drop(guard);
         }
-        drop(slot);
     }
 }
 
@@ -140,9 +140,10 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
 
 /// The terminal event goes to the inbox once. Handles go and waiters are told before it has to
 /// wait for room.
-async fn tell(guard: Guard, inbox: &InboxSender, event: &TaskEvent) {
-    if let Ok(slot) = inbox.reserve() {
-        slot.fill(event.to_value());
+async fn tell(guard: Guard, slot: Slot, inbox: &InboxSender, event: &TaskEvent) {
+    if let Ok(room) = inbox.reserve() {
+        room.fill(event.to_value());
+        drop(slot);
         drop(guard);
         return;
     }
@@ -157,6 +158,7 @@ async fn tell(guard: Guard, inbox: &InboxSender, event: &TaskEvent) {
             tracing::warn!(task = %id, "nobody read the inbox that its end was for");
         }
     }
+    drop(slot);
 }
 
 /// Takes the handle away when a task is over, and sees to it that a task which is dropped with
