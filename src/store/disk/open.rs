@@ -288,6 +288,22 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
     if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
 }
 
+/// How much of the log in `root` sled was synced with, if the log goes on after that: sled may then
+/// hold more, or may have lost it with the power. Reads everything but sled, and holds it against
+/// `HEAD`.
+///
+/// # Errors
+///
+/// As [`open`], but for what concerns sled.
+pub fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
+    let root = root.as_ref();
+    let identity = node::read(root)?;
+    let (_, record) = HeadFile::open(root)?;
+    let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
+    let sealed = record.sealed.size;
+    Ok((journals.after().size > sealed).then_some(sealed))
+}
+
 /// Removes the directories of sled that a newer one has replaced, or that never were finished.
 pub(super) fn remove_other_engines(root: &Path, engine: u64) -> Result<(), Error> {
     let keep = engine_path(root, engine);
