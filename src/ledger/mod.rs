@@ -10,6 +10,7 @@ mod core;
 mod error;
 mod follow;
 pub mod links;
+mod mend;
 mod open;
 mod options;
 pub(crate) mod origin;
@@ -129,7 +130,9 @@ impl Ledger {
         Self::over_disk(Arc::new(store), options)
     }
 
-    /// Opens the ledger in `path`. Never creates one, never mends one.
+    /// Opens the ledger in `path`. Never creates one. Mends nothing but the engine's files, and
+    /// those only where loss of power can have cut them short: they are then made anew, as by
+    /// [`rebuild`](Self::rebuild).
     ///
     /// # Errors
     /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
@@ -138,13 +141,15 @@ impl Ledger {
     /// The others say why there is nothing to open here, or not now.
     ///
     /// # Cost
-    /// A snapshot, and the events since it.
+    /// A snapshot, and the events since it; after loss of power it can be that of a rebuild.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let span = tracing::info_span!("ledger.open", path = %path.as_ref().display());
         let _entered = span.enter();
-        let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
-        let note = OriginNote::of_note(&store.identity().note);
-        let ledger = Self::over_disk(Arc::new(store), options)?;
+        let (ledger, note) = mend::open(path.as_ref(), options, |options| {
+            let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
+            let note = OriginNote::of_note(&store.identity().note);
+            Ok((Self::over_disk(Arc::new(store), options)?, note))
+        })?;
         if let Some(OriginNote::Forked(origin) | OriginNote::RestoredFrom(origin)) = note {
             ledger.check_whole_copy(origin)?;
         }

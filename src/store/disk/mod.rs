@@ -54,6 +54,7 @@ use std::{
 pub use create::remove_unfinished;
 pub use head::{HeadRecord, Slot};
 pub use node::{Identity, NOTE_BYTES, Role};
+pub use open::unsealed_since;
 pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Steps};
 pub use rebuild::{Rebuilt, Replay, rebuild};
 pub use snapshots::DiskSnapshots;

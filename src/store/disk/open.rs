@@ -293,6 +293,22 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
     if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
 }
 
+/// How much of the log in `root` sled was synced with, if the log goes on after that: sled may then
+/// hold more, or may have lost it with the power. Reads everything but sled, and holds it against
+/// `HEAD`.
+///
+/// # Errors
+///
+/// As [`open`], but for what concerns sled.
+pub fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
+    let root = root.as_ref();
+    let identity = node::read(root)?;
+    let (_, record) = HeadFile::open(root)?;
+    let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
+    let sealed = record.sealed.size;
+    Ok((journals.after().size > sealed).then_some(sealed))
+}
+
 /// Everything that an open store is made of, before its threads can see it.
 pub(super) struct Parts {
     pub(super) identity: Identity,

@@ -12,7 +12,7 @@ use std::{
 };
 use taskledger::{
     Durability, Ledger,
-    audit::{VerifyOptions, verify, verify_reader},
+    audit::{Finding, FindingKind, Report, VerifyOptions, verify, verify_reader},
     event::{Action, Entry},
     ids::{Head, Seq},
     ledger::OpenError,
@@ -22,16 +22,12 @@ use taskledger::{
 /// where it was said to be; the log is dense and a prefix of what each lane appended, in whole
 /// batches; what an earlier check has seen has the same root; what was redacted is gone; and the
 /// audits find nothing.
-///
-/// Answers how many acknowledged events are gone that may be: never any of [`Durability::Synced`].
-pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<u64> {
-    if known.opened {
-        audit_files(path, None)?;
-    }
+pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<Checked> {
+    let mended = known.opened && is_cut_short(path, known.dark)?;
     let ledger = match Ledger::open(path, options(durability)) {
         Ok(ledger) => ledger,
         // Killed while it was created: nothing was promised, and the next child creates it.
-        Err(OpenError::NotFound { .. }) if !known.opened => return Ok(0),
+        Err(OpenError::NotFound { .. }) if !known.opened => return Ok(Checked::default()),
         Err(error) => bail!("it does not open: {error:?}"),
     };
     known.opened = true;
@@ -65,18 +61,35 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<u
     known.seen = head;
     ledger.close_blocking().context("it does not close")?;
     drop(ledger);
-    audit_files(path, Some(head))?;
+    let report = audit_files(path)?;
+    ensure!(report.is_ok() && report.head() == head, "the audit of the files says {report:?}");
     no_blobs(path)?;
-    Ok(gone)
+    Ok(Checked { gone, mended })
 }
 
-/// Every file, from bytes; of a ledger that was killed and not opened since, too.
-fn audit_files(path: &Path, head: Option<Head>) -> Result<()> {
+/// What is left, where that can be more than one thing.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Acknowledged events that are gone, as they may be: never any of [`Durability::Synced`].
+    pub gone: u64,
+    /// Whether the opening had to make sled anew, as it may have to after a power cut.
+    pub mended: bool,
+}
+
+/// Audits a ledger that was not opened since its end: there is nothing to be found, or else, if the
+/// power went, only that sled was cut short.
+fn is_cut_short(path: &Path, dark: bool) -> Result<bool> {
+    let report = audit_files(path)?;
+    let sealed = |finding: &Finding| finding.kind == FindingKind::Sealed;
+    let torn = dark && report.findings.iter().all(sealed);
+    ensure!(report.is_ok() || torn, "the audit of the files says {report:?}");
+    Ok(!report.is_ok())
+}
+
+/// Every file, from bytes.
+fn audit_files(path: &Path) -> Result<Report> {
     let report = verify(path, &VerifyOptions::default(), &mut |_, _| {});
-    let report = report.context("it cannot be audited")?;
-    let same = head.is_none_or(|head| report.head() == head);
-    ensure!(report.is_ok() && same, "the audit of the files says {report:?}, not {head:?}");
-    Ok(())
+    report.context("it cannot be audited")
 }
 
 /// What sled puts there it never syncs.
@@ -238,13 +251,26 @@ mod tests {
     }
 
     #[test]
+    fn a_sled_that_is_cut_short_is_noticed_if_the_power_did_not_go() {
+        let (dir, mut known) = ledger();
+        let path = dir.path().join("ledger");
+        fs::write(path.join("sled/1/db"), b"").unwrap();
+        let why = check(&path, Durability::Synced, &mut known).unwrap_err();
+        assert!(format!("{why:#}").contains("the audit of the files says"), "{why:#}");
+        known.dark = true;
+        // All of it was sealed and synced, so no power cut explains it.
+        let why = check(&path, Durability::Synced, &mut known).unwrap_err();
+        assert!(format!("{why:#}").contains("it does not open"), "{why:#}");
+    }
+
+    #[test]
     fn what_was_not_synced_may_go_and_nothing_else() {
         let (dir, mut known) = ledger();
         let path = dir.path().join("ledger");
         known.acknowledged.extend([(33, (0, 11)), (34, (0, 12))]);
         known.synced = Some(32);
-        assert_eq!(check(&path, Durability::Synced, &mut known).unwrap(), 2);
-        assert_eq!(check(&path, Durability::Synced, &mut known).unwrap(), 0);
+        assert_eq!(check(&path, Durability::Synced, &mut known).unwrap().gone, 2);
+        assert_eq!(check(&path, Durability::Synced, &mut known).unwrap().gone, 0);
         known.synced = Some(33);
         let why = check(&path, Durability::Synced, &mut known).unwrap_err();
         assert!(format!("{why:#}").contains("33 events were durable, 32 are there"), "{why:#}");

@@ -3,7 +3,7 @@
 //! The next round goes on with what this one left. Start reading at [`Life::round`].
 
 use crate::{
-    check::check,
+    check::{Checked, check},
     child::spin,
     device::Device,
     order::{Order, Script},
@@ -50,6 +50,8 @@ pub struct Tally {
     pub acknowledged: u64,
     /// Events that were there although nobody was told.
     pub beyond: u64,
+    /// Ledgers whose sled was made anew by an opening.
+    pub mended: u64,
     /// Events that were acknowledged before they were durable, and went with the power.
     pub gone: u64,
 }
@@ -108,6 +110,7 @@ impl Life {
         // A kill leaves what was written, synced or not.
         let may_go = nature.means.dark && nature.durability != Durability::Synced;
         let known = if may_go { Known::of_intervals() } else { Known::default() };
+        let known = Known { dark: nature.means.dark, ..known };
         Self { ground, nature: nature.clone(), random, known, rounds: 0 }
     }
 
@@ -145,7 +148,9 @@ impl Life {
             device.turn_on()?;
         }
         let acknowledged = self.known.acknowledged.len();
-        tally.gone += self.check_what_is_left()?;
+        let Checked { gone, mended } = self.check_what_is_left()?;
+        tally.gone += gone;
+        tally.mended += u64::from(mended);
 
         let told = u64::try_from(acknowledged - before.0)?;
         tally.rounds += 1;
@@ -270,7 +275,7 @@ impl Life {
 
     /// In every other round in a copy, so that the next child meets what the end left and not what
     /// a clean close made of it.
-    fn check_what_is_left(&mut self) -> Result<u64> {
+    fn check_what_is_left(&mut self) -> Result<Checked> {
         let (path, durability) = (self.path(), self.nature.durability);
         if self.rounds.is_multiple_of(2) || !path.exists() {
             return check(&path, durability, &mut self.known);

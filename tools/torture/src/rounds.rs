@@ -55,8 +55,12 @@ pub fn row(fault: &str, tally: &Tally, failures: u64) -> Row {
         0 => String::new(),
         gone => format!("; {} not yet synced, gone with the power", thousands(gone)),
     };
+    let mended = match tally.mended {
+        0 => String::new(),
+        mended => format!("; sled made anew by {mended} openings"),
+    };
     let outcome = format!(
-        "{lost} of {} events acknowledged{gone}; {} there although not acknowledged; {} ended before it \
+        "{lost} of {} events acknowledged{gone}{mended}; {} there although not acknowledged; {} ended before it \
          was open ({})",
         thousands(tally.acknowledged),
         thousands(tally.beyond),

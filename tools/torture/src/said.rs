@@ -18,6 +18,9 @@ pub struct Known {
     /// How many events were said to be durable, where that is more than being acknowledged; what
     /// is behind them may go with the power. `None` where it is the same.
     pub synced: Option<u64>,
+    /// Whether the power goes: what sled was not synced with may then be anything, and is made anew
+    /// by an opening.
+    pub dark: bool,
     /// What the last check found. An opening makes it durable, so it stays.
     pub seen: Head,
 }
@@ -30,6 +33,7 @@ impl Default for Known {
             redacted: BTreeMap::new(),
             purged: 0,
             synced: None,
+            dark: false,
             seen: Head::EMPTY,
         }
     }

@@ -216,12 +216,13 @@ fn check_shown(subject: &Subject, shown: &Shown) -> Result<bool, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::damage::subject::End;
     use tempfile::TempDir;
 
     /// A ledger, and what is to be said of it as long as it is whole.
     fn whole() -> (TempDir, Subject, Answer) {
         let dir = TempDir::new().unwrap();
-        let subject = Subject::new(dir.path(), 60).unwrap();
+        let subject = Subject::new(dir.path(), 60, End::Killed).unwrap();
         let Shown { size, root, .. } = subject.shown.clone();
         let answer = Answer {
             audited: Ok(Audited { size, root: root.clone(), findings: Vec::new(), notes: 0 }),

@@ -22,7 +22,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use subject::{Group, Subject, UNSEALED};
+use subject::{End, Group, Subject, UNSEALED};
 use taskledger::time::{Entropy, SeededEntropy};
 
 /// Frames of the journal that are struck at every offset, with enough rounds.
@@ -65,7 +65,7 @@ impl Damage {
         let some = (self.rounds / 10).max(10);
         let all = self.rounds >= ROUNDS_OF_ALL;
         {
-            let subject = Subject::new(&self.dir, FEW_EVENTS)?;
+            let subject = Subject::new(&self.dir, FEW_EVENTS, End::Killed)?;
             let drawer = Drawer { subject: &subject, random: &random };
             let journal = drawer.journal(if all { None } else { Some(self.rounds) })?;
             self.strike("the last 64 frames of the journal", &subject, journal, report)?;
@@ -76,12 +76,18 @@ impl Damage {
             let node = drawer.sectors(Target::Node, "NODE", &[0], all, some)?;
             self.strike("NODE", &subject, node, report)?;
         }
-        let subject = Subject::new(&self.dir, MANY_EVENTS)?;
+        {
+            let subject = Subject::new(&self.dir, MANY_EVENTS, End::Closed)?;
+            let drawer = Drawer { subject: &subject, random: &random };
+            let rounds = drawer.anywhere(Target::Sled, "sled", self.rounds / 2)?;
+            self.strike("sled of a ledger that was closed", &subject, rounds, report)?;
+        }
+        let subject = Subject::new(&self.dir, MANY_EVENTS, End::Killed)?;
         let drawer = Drawer { subject: &subject, random: &random };
         for (fault, target, name, count) in [
             ("snapshots", Target::Snapshot, "snapshots", some),
             ("archive", Target::Archive, "archive", some),
-            ("sled", Target::Sled, "sled", self.rounds),
+            ("sled of one that was not", Target::Sled, "sled", self.rounds.div_ceil(2)),
         ] {
             let rounds = drawer.anywhere(target, name, count)?;
             self.strike(fault, &subject, rounds, report)?;

@@ -38,6 +38,15 @@ pub struct Subject {
     pub files: Vec<PathBuf>,
 }
 
+/// How its process came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was killed.
+    Killed,
+    /// It closed the ledger.
+    Closed,
+}
+
 /// A group of a journal: its events, and its bytes in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
@@ -53,8 +62,8 @@ pub struct Group {
 
 impl Subject {
     /// Makes one below `dir`: with about so many events that are sealed after the older copy was
-    /// taken, and half of it before.
-    pub fn new(dir: &Path, events: u64) -> Result<Self> {
+    /// taken, and half of it before. Closed, all of it is sealed.
+    pub fn new(dir: &Path, events: u64, end: End) -> Result<Self> {
         let place = tempfile::Builder::new().prefix("torture-damage").tempdir_in(dir)?;
         let at = |name: &str| place.path().join(name);
         let ledger = Ledger::create(at("live"), quiet())?;
@@ -71,14 +80,17 @@ impl Subject {
         fill(&ledger, &mut number, &at("live"))?;
         let sealed = ledger.reader().head().size;
         append(&ledger, &mut number, (Sizes::Tiny, UNSEALED), 1)?;
-        // Nobody writes now, so this is what a kill would leave.
-        copy(&at("live"), &at("whole"))?;
         let reader = ledger.reader();
         let head = reader.head();
         let sizes = vec![0, 1, head.size / 3, sealed - 1, sealed, sealed + 1, head.size];
         let shown = show(&reader, &sizes);
         let roots = (0..=head.size).map(|size| Ok(reader.root_at(size)?.0));
         let roots = roots.collect::<Result<Vec<_>>>()?;
+        if end == End::Closed {
+            ledger.close_blocking()?;
+        }
+        // Nobody writes now, so this is what a kill would leave.
+        copy(&at("live"), &at("whole"))?;
         ledger.close_blocking()?;
         fs::remove_dir_all(at("live"))?;
         let mut files = Vec::new();
@@ -222,7 +234,7 @@ mod tests {
     #[test]
     fn the_last_events_are_each_a_group_of_one_journal() {
         let dir = TempDir::new().unwrap();
-        let subject = Subject::new(dir.path(), 60).unwrap();
+        let subject = Subject::new(dir.path(), 60, End::Killed).unwrap();
         let groups: Vec<_> = subject.last_groups(64).unwrap().into_values().flatten().collect();
         assert_eq!(groups.len(), 64);
         let last = subject.shown.size;
