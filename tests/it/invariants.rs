@@ -320,7 +320,7 @@ fn every_test_that_the_documentation_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("docs/testing.md")).unwrap();
     let mut sources = String::new();
-    for place in ["src", "tests", "proptests"] {
+    for place in ["src", "tests", "proptests", "tools"] {
         read_sources(&root.join(place), &mut sources);
     }
     let is_name = |word: &&str| {
