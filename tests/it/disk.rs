@@ -363,7 +363,7 @@ fn cut_sled(path: &Path, parts_left: u64) {
 }
 
 // A power cut while sled was written to left a header that spoke of a segment which was not there:
-// about one cut in fifty. Nothing was lost, and no opening went through before somebody had run
+// 4 cuts of 349. Nothing was lost, and no opening went through before somebody had run
 // `rebuild`.
 #[test]
 fn a_sled_that_was_cut_short_with_the_power_is_made_anew_by_opening() {

@@ -42,13 +42,16 @@ pub struct Report {
     failures: Vec<Failure>,
     skipped: Vec<(String, String)>,
     command: String,
+    date: String,
+    commit: String,
     told: Option<Instant>,
 }
 
 impl Report {
-    /// A report of what `command` does.
+    /// A report of what `command` does, as of now.
     pub fn of(command: impl Into<String>) -> Self {
-        Self { command: command.into(), ..Self::default() }
+        let (date, commit) = (machine::date(), machine::commit());
+        Self { command: command.into(), date, commit, ..Self::default() }
     }
 
     /// From here on the rows are those of this command.
@@ -109,7 +112,7 @@ impl Report {
     }
 
     fn markdown(&self) -> Result<String> {
-        let (date, commit) = (machine::date(), machine::commit());
+        let Self { date, commit, .. } = self;
         let mut text = String::from(
             "| fault | rounds | outcome | command | date | commit |\n|---|---|---|---|---|---|\n",
         );
