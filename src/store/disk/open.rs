@@ -299,7 +299,7 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// As [`open`], but for what concerns sled.
+/// As an opening, but for what concerns sled.
 pub fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
     let root = root.as_ref();
     let identity = node::read(root)?;
