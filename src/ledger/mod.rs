@@ -3,11 +3,14 @@
 //! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
 //! append is `writer` (one thread, group commit) around `core` (pure steps) around `state::decide`.
 
+pub(crate) mod ahead;
+mod backup;
 mod copy;
 mod core;
 mod error;
 mod follow;
 pub mod links;
+mod mend;
 mod open;
 mod options;
 pub(crate) mod origin;
@@ -16,10 +19,12 @@ mod repair;
 mod salvage;
 mod seats;
 mod shared;
+mod staging;
 mod writer;
 
 pub use self::{
-    copy::{BackupInfo, CopyError, verify_backup},
+    backup::{BackupInfo, verify_backup},
+    copy::CopyError,
     error::{AppendError, OpenError, ReadError},
     follow::{Follow, Followed},
     options::{Durability, Options},
@@ -27,6 +32,7 @@ pub use self::{
     salvage::Shortfall,
     seats::Seat,
 };
+pub use crate::store::disk::Rebuilt;
 
 use self::{
     open::Identity,
@@ -120,10 +126,13 @@ impl Ledger {
     /// # Errors
     /// [`OpenError::Exists`] if something is there; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
     pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        Self::create_copy(path.as_ref(), options, None)
+        let store = Self::create_store(path.as_ref(), &options, None)?;
+        Self::over_disk(Arc::new(store), options)
     }
 
-    /// Opens the ledger in `path`. Never creates one, never mends one.
+    /// Opens the ledger in `path`. Never creates one. Mends nothing but the engine's files, and
+    /// those only where loss of power can have cut them short: they are then made anew, as by
+    /// [`rebuild`](Self::rebuild).
     ///
     /// # Errors
     /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
@@ -132,13 +141,15 @@ impl Ledger {
     /// The others say why there is nothing to open here, or not now.
     ///
     /// # Cost
-    /// A snapshot, and the events since it.
+    /// A snapshot, and the events since it; after loss of power it can be that of a rebuild.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let span = tracing::info_span!("ledger.open", path = %path.as_ref().display());
         let _entered = span.enter();
-        let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
-        let note = OriginNote::of_note(&store.identity().note);
-        let ledger = Self::over_disk(store, options)?;
+        let (ledger, note) = mend::open(path.as_ref(), options, |options| {
+            let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
+            let note = OriginNote::of_note(&store.identity().note);
+            Ok((Self::over_disk(Arc::new(store), options)?, note))
+        })?;
         if let Some(OriginNote::Forked(origin) | OriginNote::RestoredFrom(origin)) = note {
             ledger.check_whole_copy(origin)?;
         }
@@ -256,33 +267,34 @@ impl Ledger {
         Self { inner: Arc::new(inner) }
     }
 
-    fn create_copy(
+    /// The store of a new ledger; that of a copy is not one before its role says so.
+    fn create_store(
         path: &Path,
-        options: Options,
+        options: &Options,
         origin: Option<OriginNote>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<DiskStore, OpenError> {
         let identity = store::disk::Identity {
             ledger: LedgerId(options.entropy.bytes16()),
             node: NodeId(options.entropy.bytes16()),
-            role: Role::Primary,
+            role: if origin.is_some() { Role::Copying } else { Role::Primary },
             sealed: None,
             promised: None,
             note: OriginNote::note(origin),
         };
-        let store = DiskStore::create(path, &store_options(&options), identity)?;
-        Self::over_disk(store, options)
+        Ok(DiskStore::create(path, &store_options(options), identity)?)
     }
 
-    fn over_disk(store: DiskStore, options: Options) -> Result<Self, OpenError> {
+    fn over_disk(store: Arc<DiskStore>, options: Options) -> Result<Self, OpenError> {
         let kept = store.identity();
         let identity = Identity {
             ledger: kept.ledger,
             node: kept.node,
             origin: OriginNote::of_note(&kept.note),
-            primary: kept.may_append(),
+            // Only who makes a copy ever has one that is not whole.
+            primary: kept.may_append() || kept.role == Role::Copying,
         };
         let snapshots = Arc::new(store.snapshots());
-        Self::start(Arc::new(store), snapshots, &identity, options)
+        Self::start(store, snapshots, &identity, options)
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.

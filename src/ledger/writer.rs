@@ -305,7 +305,12 @@ impl WriterThread {
     fn erase(&mut self) -> Result<(), store::Error> {
         let state = self.core.state().clone();
         let Some(upto) = Seq::last_of(state.size()) else { return Ok(()) };
-        self.shared.log.sync()?;
+        if self.halted {
+            return Err(store::Error::Halted);
+        }
+        self.shared.log.sync().inspect_err(|error| drop(self.halt(error)))?;
+        self.unsynced_since = None;
+        self.shared.announce_synced();
         let held = self.shared.hold_snapshots();
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);

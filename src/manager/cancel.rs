@@ -36,6 +36,13 @@ pub struct CancelOptions {
 impl BackgroundTaskManager {
     /// Asks a task to stop. `false` if no live task of this process has the id.
     ///
+    /// Does not wait for it to stop; that is [`wait`](Self::wait). A task that returns a success
+    /// all the same is Completed.
+    ///
+    /// # Durability
+    /// When it returns, the request is recorded. If it could not be, the task was signalled
+    /// nevertheless, a warning is logged, and what can pass (a full disk) is tried again.
+    ///
     /// # Cancel safety
     /// The task is signalled at the first poll; dropped after that, the request may be recorded.
     ///
@@ -49,6 +56,9 @@ impl BackgroundTaskManager {
     ///
     /// # Cancel safety
     /// As [`cancel`](Self::cancel). The deadline holds from the first poll on.
+    ///
+    /// # Cost
+    /// One append, and a timer until the task has ended.
     pub async fn cancel_with(
         &self,
         id: &(impl Borrow<str> + ?Sized),
@@ -79,6 +89,10 @@ impl BackgroundTaskManager {
     /// that has ended. How many live tasks were signalled; 0 if the root is unknown. From then on
     /// nothing can be spawned there.
     ///
+    /// # Durability
+    /// As [`cancel`](Self::cancel). A request that could not be recorded closes nothing to later
+    /// spawns.
+    ///
     /// Tasks that another manager of this ledger runs are not signalled: each manager signals its
     /// own. That nothing can be spawned holds for all.
     ///
@@ -106,7 +120,8 @@ impl BackgroundTaskManager {
     /// Asks the live tasks of a thread to stop. How many were signalled.
     ///
     /// # Cancel safety
-    /// They are signalled at the first poll; dropped after that, the request may be recorded.
+    /// They are signalled at the first poll; dropped after that, the request may be recorded. What
+    /// is spawned meanwhile is not signalled.
     ///
     /// # Cost
     /// O(live tasks), and one append if there are any in the thread.

@@ -63,7 +63,8 @@ impl TaskContext {
     /// Tells the owner of some progress. `false` if there is no inbox to tell, or it is full or
     /// closed, or if the progress is over the limits: 256 bytes of event type, and
     /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) of payload. Not recorded, unless
-    /// the manager records every emit.
+    /// the manager records every emit ([`ManagerOptions::record_emits`](super::ManagerOptions)):
+    /// then it is told once it is recorded, which `true` does not wait for. Never blocks.
     ///
     /// # Cost
     /// O(payload).
@@ -92,6 +93,9 @@ impl TaskContext {
     ///
     /// # Cancel safety
     /// Not cancel safe: dropped, the progress may be recorded and not told.
+    ///
+    /// # Cost
+    /// One append.
     pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
         let slot = self.owner_inbox.as_ref().and_then(|inbox| inbox.reserve().ok());
         let proposal = proposal(&self.task_id, event_type, &payload);
@@ -103,7 +107,7 @@ impl TaskContext {
     /// Waits until the task is asked to stop.
     ///
     /// # Cancel safety
-    /// Cancel safe: it only waits.
+    /// Cancel safe: it only waits. Made for one side of a `select!`.
     pub async fn cancelled(&self) {
         self.cancel_token.cancelled().await;
     }

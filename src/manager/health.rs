@@ -72,11 +72,19 @@ impl BackgroundTaskManager {
     ///
     /// Not to be called by a task of this manager, which it would wait for.
     ///
+    /// # Durability
+    /// `Ok` means that everything recorded survives loss of power, also with
+    /// [`Durability::Interval`](crate::Durability).
+    ///
     /// # Errors
     /// [`store::Error`] if the last sync of the ledger failed; it is closed all the same.
     ///
     /// # Cancel safety
     /// Dropped, tasks have been asked to stop; call it again.
+    ///
+    /// # Cost
+    /// One append for each thread that has live tasks. It takes at most `grace` and a second, and
+    /// the closing of the ledger.
     pub async fn shutdown(
         self: &Arc<Self>,
         grace: Duration,

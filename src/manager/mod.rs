@@ -25,6 +25,34 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Which function for what
+//!
+//! | a host wants to | it calls |
+//! |---|---|
+//! | begin, and recover what a dead process left | [`with_ledger`], [`set_owner_inbox`] |
+//! | run a task, run an agent that can be sent messages | [`spawn`], [`spawn_agent_with_context`] |
+//! | say which tool call spawns | [`scope_tool_lineage_context`], [`TaskLineage`] |
+//! | know how a task ended | [`wait`], or the owner's inbox |
+//! | stop one, with a reason and a deadline; stop a tree | [`cancel_with`], [`cancel_tree`] |
+//! | look | [`get`], [`list`], [`view`], [`health`], and [`query`](crate::query) for the past |
+//! | end | [`shutdown`] |
+//!
+//! Each of these is a program in `docs/examples`: `minimal_spawn`, `agent_with_inbox`,
+//! `cancel_with_deadline`, `restart_and_recovery`, `time_travel`, `follow_events`.
+//!
+//! [`with_ledger`]: BackgroundTaskManager::with_ledger
+//! [`set_owner_inbox`]: BackgroundTaskManager::set_owner_inbox
+//! [`spawn`]: BackgroundTaskManager::spawn
+//! [`spawn_agent_with_context`]: BackgroundTaskManager::spawn_agent_with_context
+//! [`wait`]: BackgroundTaskManager::wait
+//! [`cancel_with`]: BackgroundTaskManager::cancel_with
+//! [`cancel_tree`]: BackgroundTaskManager::cancel_tree
+//! [`get`]: BackgroundTaskManager::get
+//! [`list`]: BackgroundTaskManager::list
+//! [`view`]: BackgroundTaskManager::view
+//! [`health`]: BackgroundTaskManager::health
+//! [`shutdown`]: BackgroundTaskManager::shutdown
 
 mod cancel;
 mod context;
@@ -132,12 +160,19 @@ impl BackgroundTaskManager {
         Self { options, ..Self::default() }
     }
 
-    /// A manager of this ledger.
+    /// A manager of this ledger, with default options. Tasks that a dead process left running in it
+    /// are recovered first, as [`set_store`](Self::set_store) says.
+    ///
+    /// # Durability
+    /// As [`set_store`](Self::set_store).
     ///
     /// # Errors
     /// As [`set_store`](Self::set_store).
     ///
     /// # Cancel safety
+    /// As [`set_store`](Self::set_store).
+    ///
+    /// # Cost
     /// As [`set_store`](Self::set_store).
     pub async fn with_ledger(ledger: Ledger) -> Result<Arc<Self>, BindError> {
         let manager = Arc::new(Self::new());

@@ -50,6 +50,7 @@ impl BackgroundTaskManager {
     /// # Errors
     /// - [`WaitError::TaskNotFound`], [`WaitError::StoreNotConfigured`].
     /// - [`WaitError::State`] if its end cannot be recorded: the ledger is halted or closed.
+    /// - [`WaitError::Read`] if the events of a task that runs elsewhere cannot be read.
     ///
     /// # Cancel safety
     /// Cancel safe: it only waits.

@@ -70,11 +70,17 @@ impl BackgroundTaskManager {
     /// As [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks:
     /// both threads are named.
     ///
+    /// # Durability
+    /// As [`restore_for_thread`](Self::restore_for_thread).
+    ///
     /// # Errors
     /// As [`restore_for_thread`](Self::restore_for_thread).
     ///
     /// # Cancel safety
     /// As [`restore_for_thread`](Self::restore_for_thread).
+    ///
+    /// # Cost
+    /// O(snapshot).
     pub async fn restore_for_thread_with(
         &self,
         thread: &str,

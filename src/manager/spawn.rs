@@ -47,8 +47,8 @@ impl BackgroundTaskManager {
     ///
     /// # Errors
     /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event.
-    /// After [`AppendError::OutcomeUnknown`] there may
-    /// be a record, which the next opening finds to be an orphan.
+    /// After [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds to
+    /// be an orphan. A panic of the closure or of its future is none of these: the task is Failed.
     ///
     /// # Cancel safety
     /// Dropped, there is either no task, or one that runs and can be cancelled.
@@ -74,13 +74,19 @@ impl BackgroundTaskManager {
     }
 
     /// As [`spawn`](Self::spawn), for a sub-agent: it has an inbox of its own, for
-    /// [`send_task_inbox_message`](Self::send_task_inbox_message).
+    /// [`send_task_inbox_message`](Self::send_task_inbox_message). Its task type is `sub_agent`.
+    ///
+    /// # Durability
+    /// As [`spawn`](Self::spawn).
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
     ///
     /// # Cancel safety
     /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cost
+    /// One append, and an inbox while it runs.
     pub async fn spawn_agent_with_context<F, Fut>(
         self: &Arc<Self>,
         owner_thread_id: &str,
@@ -108,11 +114,17 @@ impl BackgroundTaskManager {
     /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context), for code that does not
     /// need to know its id.
     ///
+    /// # Durability
+    /// As [`spawn`](Self::spawn).
+    ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
     ///
     /// # Cancel safety
     /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cost
+    /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context).
     pub async fn spawn_agent<F, Fut>(
         self: &Arc<Self>,
         owner_thread_id: &str,

@@ -13,9 +13,11 @@
 mod append;
 mod audit;
 mod concurrency;
+mod copies;
 mod disk;
 mod follow;
 mod invariants;
 mod manager;
+mod power;
 mod redaction;
 mod support;

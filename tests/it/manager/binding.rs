@@ -137,7 +137,8 @@ fn in_a_fork_ids_are_new_and_what_ran_is_an_orphan() {
     let entropy = Arc::new(SeededEntropy::new(99));
     let options = Options { entropy, ..options() };
     let size = original.reader().head().size;
-    let fork = original.fork_blocking(size, path.with_extension("fork"), options).unwrap();
+    let fork =
+        original.fork_blocking(size, path.with_extension("fork"), options, &mut |_, _| {}).unwrap();
     runtime.block_on(async {
         let other = BackgroundTaskManager::with_ledger(fork).await.unwrap();
         let id = TaskId::new("bg_1").unwrap();

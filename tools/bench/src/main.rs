@@ -1,12 +1,18 @@
 //! Measures a ledger on this machine: one made history, filled, opened, looked into and verified;
-//! or, with `manager`, what its task manager costs among few and many tasks.
+//! or one part of it, as a command says.
 //!
 //! Times are of this machine at this moment: compare them only within one run, and on a busy
-//! machine compare processor time. Start reading at `figures::measure`, or at `manager::measure`.
-#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+//! machine compare processor time. Start reading at `figures::measure`, `append::measure` or
+//! `manager::measure`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
 
+mod append;
 mod figures;
 mod manager;
+#[cfg(feature = "peers")]
+mod peers;
+mod report;
+mod spin;
 mod stopwatch;
 mod workload;
 
@@ -41,6 +47,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Appends, beside the raw disk and, built with `--features peers`, other stores.
+    Append(append::Args),
     /// Spawns, ends and reads of the task manager, beside a model of a map that is cloned on
     /// every read.
     Manager(manager::Args),
@@ -50,6 +58,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     match args.command {
         None => one(args),
+        Some(Command::Append(args)) => append::measure(&args),
         Some(Command::Manager(args)) => manager::measure(&args, &mut |row| println!("{row}")),
     }
 }

@@ -1,0 +1,157 @@
+//! `strace` on a child: its system calls are counted, and one of them is not as the others.
+
+use anyhow::{Context, Result, bail};
+use std::{
+    fmt, fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+/// Calls that change what is on the disk, in groups from which one is drawn.
+pub const CALLS: [&str; 8] = [
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "rename,renameat,renameat2",
+    "unlink,unlinkat",
+    "openat",
+    "ftruncate,fallocate,mkdir,mkdirat",
+    "sync_file_range,write",
+];
+/// Those of them that say so when they fail.
+pub const MAY_FAIL: [&str; 4] = ["pwrite64", "fdatasync", "fsync", "rename,renameat,renameat2"];
+/// All of them at once: the n-th call of a sweep.
+pub const EVERY_CALL: &str = "pwrite64,write,fdatasync,fsync,sync_file_range,rename,renameat,\
+     renameat2,unlink,unlinkat,rmdir,openat,ftruncate,fallocate,mkdir,mkdirat,fchmod,fchmodat,flock";
+/// Whatever makes something durable.
+const SYNCS: &str = "fdatasync,fsync,sync_file_range,syncfs,sync,msync";
+
+/// Whose calls count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thread {
+    /// Each thread counts its own; the first to get there is the one.
+    Any,
+    /// The first thread.
+    Main,
+    /// The one that commits.
+    Writer,
+    /// The one that seals.
+    Sealer,
+}
+
+impl Thread {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Any, Self::Main, Self::Writer, Self::Sealer];
+
+    /// Its name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Main => "main",
+            Self::Writer => "writer",
+            Self::Sealer => "sealer",
+        }
+    }
+
+    /// What the system calls it: 15 bytes at most.
+    fn system_name(self) -> Option<&'static str> {
+        match self {
+            Self::Any | Self::Main => None,
+            Self::Writer => Some("taskledger-writ"),
+            Self::Sealer => Some("taskledger-seal"),
+        }
+    }
+}
+
+/// What is done to calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tamper {
+    /// The process dies as it makes the n-th of these calls.
+    Kill(&'static str, u64),
+    /// The n-th of these calls fails with EIO, without having been made.
+    Fail(&'static str, u64),
+    /// Every sync says that it is done, and none is made.
+    FakeSyncs,
+}
+
+impl Tamper {
+    /// As `strace` is told.
+    fn inject(self) -> String {
+        match self {
+            Self::Kill(calls, nth) => format!("inject={calls}:signal=SIGKILL:when={nth}"),
+            Self::Fail(calls, nth) => format!("inject={calls}:error=EIO:when={nth}"),
+            Self::FakeSyncs => format!("inject={SYNCS}:retval=0"),
+        }
+    }
+}
+
+impl fmt::Display for Tamper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill(EVERY_CALL, nth) => write!(f, "killed at call {nth}"),
+            Self::Kill(calls, nth) => write!(f, "killed at call {nth} of {calls}"),
+            Self::Fail(calls, nth) => write!(f, "EIO from call {nth} of {calls}"),
+            Self::FakeSyncs => f.write_str("every sync faked"),
+        }
+    }
+}
+
+/// Attaches to process `pid`; when this returns, its calls are being counted. Ends with the
+/// process.
+pub fn attach(pid: u32, thread: Thread, tamper: Tamper) -> Result<Child> {
+    let target = match thread.system_name() {
+        None => pid,
+        Some(name) => thread_of(pid, name)?,
+    };
+    let mut command = Command::new("strace");
+    command.args(["-o", "/dev/null", "-e", "signal=none", "-e", &tamper.inject()]);
+    command.args(["-p", &target.to_string()]);
+    if thread == Thread::Any {
+        command.arg("-f");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut strace = command.spawn().context("strace does not start")?;
+    let err = strace.stderr.take().context("strace has no standard error")?;
+    let mut lines = BufReader::new(err).lines();
+    match lines.next().transpose()? {
+        Some(line) if line.contains("attached") => {}
+        line => {
+            let _ = strace.kill();
+            let _ = strace.wait();
+            bail!("strace does not attach: {line:?}");
+        }
+    }
+    // What else it says must be read, or it waits for ever.
+    std::thread::spawn(move || lines.for_each(drop));
+    Ok(strace)
+}
+
+/// The number of the thread that has this name.
+fn thread_of(pid: u32, name: &str) -> Result<u32> {
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = entry?.path();
+        if fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+            let number = path.file_name().and_then(|name| name.to_str());
+            return number.and_then(|n| n.parse().ok()).context("a thread without a number");
+        }
+    }
+    bail!("process {pid} has no thread {name}")
+}
+
+/// Why there can be no tracing here; `None` if there can.
+pub fn missing() -> Option<String> {
+    let mut child = match Command::new("cat").stdin(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => return Some(error.to_string()),
+    };
+    let attached = attach(child.id(), Thread::Main, Tamper::Fail("fsync", 1));
+    drop(child.stdin.take());
+    let _ = child.wait();
+    match attached {
+        Ok(mut strace) => {
+            let _ = strace.wait();
+            None
+        }
+        Err(error) => Some(format!("{error:#}")),
+    }
+}
