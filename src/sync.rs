@@ -11,7 +11,7 @@ mod real {
 
     pub(crate) use arc_swap::ArcSwap;
     pub(crate) use std::{
-        sync::{Mutex, MutexGuard, mpsc},
+        sync::{Condvar, Mutex, MutexGuard},
         thread,
     };
     pub(crate) use tokio::{task::yield_now, task_local, time::Instant};
@@ -19,6 +19,7 @@ mod real {
     use std::{
         future::Future,
         panic::{AssertUnwindSafe, catch_unwind},
+        sync::mpsc,
         time::Duration,
     };
     use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time};
@@ -106,7 +107,7 @@ mod modelled {
     pub(crate) use crate::shuttle_task_local as task_local;
     pub(crate) use shuttle::{
         future::yield_now,
-        sync::{Mutex, MutexGuard, mpsc},
+        sync::{Condvar, Mutex, MutexGuard},
         thread,
     };
     pub(crate) use tokio::time::Instant;

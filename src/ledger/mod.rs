@@ -7,6 +7,7 @@ pub(crate) mod ahead;
 mod backup;
 mod copy;
 mod core;
+mod desk;
 mod error;
 mod follow;
 pub mod links;
@@ -16,6 +17,7 @@ mod options;
 pub(crate) mod origin;
 mod reader;
 mod repair;
+mod request;
 mod salvage;
 mod seats;
 mod shared;
@@ -35,11 +37,13 @@ pub use self::{
 pub use crate::store::disk::Rebuilt;
 
 use self::{
+    desk::{Caller, Desk},
     open::Identity,
     origin::OriginNote,
+    request::Request,
     seats::Seats,
     shared::Shared,
-    writer::{Request, WriterThread},
+    writer::Writer,
 };
 use crate::{
     event::{Origin, PartSet},
@@ -51,8 +55,7 @@ use crate::{
         disk::{DiskOptions, DiskStore, GROUP_BYTES_MAX, Role},
     },
     sync::{
-        Mutex,
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        Mutex, MutexGuard,
         thread::{self, JoinHandle},
         wait_for,
     },
@@ -111,8 +114,8 @@ struct Inner {
     reader: Reader,
     options: Options,
     /// `None` in a ledger that takes no appends.
-    queue: Mutex<Option<SyncSender<Request>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    desk: Option<Arc<Desk>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     shortfall: Option<Shortfall>,
     seats: Arc<std::sync::Mutex<Seats>>,
 }
@@ -234,33 +237,37 @@ impl Ledger {
         if !identity.primary {
             return Ok(Self::of(shared, identity.ledger, options, incarnation, None));
         }
-        let (queue, requests) = sync_channel(options.queue_requests_max);
-        let writer = WriterThread::new(core, Arc::clone(&shared), options.clone());
-        let thread = thread::Builder::new()
-            .name("taskledger-writer".to_owned())
-            .spawn(move || writer.run(&requests))
-            .map_err(|source| {
-                let during = "start of the writer thread";
-                OpenError::Io(store::Error::Io { during, path: None, source })
-            })?;
-        Ok(Self::of(shared, identity.ledger, options, incarnation, Some((queue, thread))))
+        let writer = Writer::new(core, Arc::clone(&shared), options.clone());
+        let desk = Arc::new(Desk::new(writer, Arc::clone(&shared)));
+        let started = Self::of(shared, identity.ledger, options, incarnation, Some(&desk));
+        for _ in 0..desk::THREADS {
+            let desk = Arc::clone(&desk);
+            let thread = thread::Builder::new()
+                .name("taskledger-writer".to_owned())
+                .spawn(move || desk.work())
+                .map_err(|source| {
+                    let during = "start of a writer thread";
+                    OpenError::Io(store::Error::Io { during, path: None, source })
+                })?;
+            started.inner.threads().push(thread);
+        }
+        Ok(started)
     }
 
-    /// A handle; without a writer it takes no appends.
+    /// A handle; without a desk it takes no appends.
     fn of(
         shared: Arc<Shared>,
         ledger: LedgerId,
         options: Options,
         incarnation: u64,
-        writer: Option<(SyncSender<Request>, JoinHandle<()>)>,
+        desk: Option<&Arc<Desk>>,
     ) -> Self {
-        let (queue, thread) = writer.unzip();
         shared.set_incarnation(incarnation);
         let inner = Inner {
             reader: Reader::new(shared, ledger),
             options,
-            queue: Mutex::new(queue),
-            thread: Mutex::new(thread),
+            desk: desk.cloned(),
+            threads: Mutex::default(),
             shortfall: None,
             seats: Arc::default(),
         };
@@ -325,7 +332,7 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply }).inspect_err(count_refused)?;
+        self.send(Request::Append { batch, reply }, Caller::Awaits)?;
         answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
@@ -343,7 +350,7 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply }).inspect_err(count_refused)?;
+        self.send(Request::Append { batch, reply }, Caller::Blocks)?;
         wait_for(answer).unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
@@ -366,7 +373,7 @@ impl Ledger {
         expect: Option<Head>,
     ) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.send_waiting(Request::Ingest { frames, expect, reply })?;
+        self.ask(Request::Ingest { frames, expect, reply })?;
         wait_for(answer).unwrap_or(Err(AppendError::OutcomeUnknown { key: None }))
     }
 
@@ -403,7 +410,7 @@ impl Ledger {
     /// O(bytes of the ledger).
     pub fn purge_blocking(&self) -> Result<(), store::Error> {
         let (reply, answer) = oneshot::channel();
-        self.send_waiting(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
+        self.ask(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
         wait_for(answer).unwrap_or(Err(store::Error::Halted))
     }
 
@@ -416,7 +423,7 @@ impl Ledger {
     /// Inside an async runtime, whose thread it would block.
     pub fn sync_blocking(&self) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.send_waiting(Request::Sync { reply })?;
+        self.ask(Request::Sync { reply })?;
         wait_for(answer).unwrap_or(Err(AppendError::Halted))
     }
 
@@ -464,7 +471,7 @@ impl Ledger {
     /// Inside an async runtime, whose thread it would block.
     pub fn close_blocking(&self) -> Result<(), store::Error> {
         let (reply, answer) = oneshot::channel();
-        if self.send_waiting(Request::Close { reply }).is_err() {
+        if self.ask(Request::Close { reply }).is_err() {
             self.inner.stop(); // it was closed before
             return Ok(());
         }
@@ -473,26 +480,19 @@ impl Ledger {
         closed
     }
 
-    /// Hands an append to the writer, or says at once that too many wait.
-    fn send(&self, request: Request) -> Result<(), AppendError> {
-        if self.inner.reader.shared().is_halted() {
-            return Err(AppendError::Halted);
-        }
-        let max = self.inner.options.queue_requests_max;
-        self.queue()?.try_send(request).map_err(|refused| match refused {
-            TrySendError::Full(_) => AppendError::Busy { max },
-            TrySendError::Disconnected(_) => AppendError::Halted,
-        })
+    /// Has an append written, or says at once that too many wait.
+    fn send(&self, append: Request, caller: Caller) -> Result<(), AppendError> {
+        let sent = match &self.inner.desk {
+            Some(_) if self.inner.reader.shared().is_halted() => Err(AppendError::Halted),
+            Some(desk) => desk.append(append, caller),
+            None => Err(AppendError::NotPrimary),
+        };
+        sent.inspect_err(count_refused)
     }
 
-    /// Hands what is no append to the writer, behind all that waits.
-    fn send_waiting(&self, request: Request) -> Result<(), AppendError> {
-        self.queue()?.send(request).map_err(|_| AppendError::Halted)
-    }
-
-    fn queue(&self) -> Result<SyncSender<Request>, AppendError> {
-        let queue = self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.clone().ok_or(AppendError::NotPrimary)
+    /// Has something done that is no append, behind all that waits.
+    fn ask(&self, request: Request) -> Result<(), AppendError> {
+        self.inner.desk.as_ref().ok_or(AppendError::NotPrimary)?.ask(request)
     }
 }
 
@@ -515,10 +515,16 @@ fn name_key(error: AppendError, key: Option<Key>) -> AppendError {
 }
 
 impl Inner {
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stop(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        if let Some(desk) = &self.desk {
+            desk.desert();
+        }
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads {
             let _ = thread.join();
         }
     }

@@ -3,7 +3,7 @@
 //! Publishing is one pointer swap, reading it one load: a reader keeps its version for as long as
 //! it likes and never delays the writer.
 
-use super::ReadError;
+use super::{AppendError, ReadError};
 use crate::{
     codec,
     event::{Entry, PartSet},
@@ -17,7 +17,7 @@ use crate::{
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
 };
@@ -50,6 +50,7 @@ pub(super) struct Shared {
     pub(super) snapshots: Arc<dyn SnapshotStore>,
     published: ArcSwap<Published>,
     progress: watch::Sender<Progress>,
+    halted: AtomicBool,
     /// The number of this writer: fixed when it is opened, except for a copy, which learns from
     /// what it is filled with how many writers there were.
     incarnation: AtomicU64,
@@ -76,6 +77,7 @@ impl Shared {
         Self {
             progress: watch::Sender::new(Progress { synced: log.synced(), ended: false }),
             published: ArcSwap::from_pointee(published),
+            halted: AtomicBool::new(false),
             log,
             snapshots,
             incarnation: AtomicU64::new(0),
@@ -106,11 +108,27 @@ impl Shared {
     }
 
     pub(super) fn is_halted(&self) -> bool {
-        self.progress.borrow().ended
+        self.halted.load(Ordering::Acquire)
     }
 
     pub(super) fn set_halted(&self) {
+        self.halted.store(true, Ordering::Release);
         self.progress.send_modify(|progress| progress.ended = true);
+    }
+
+    /// Storage failed: nothing is written from here on, and what was in flight may be lost.
+    pub(super) fn halt(&self, error: &store::Error) -> AppendError {
+        tracing::error!(%error, "storage failed: the ledger takes no more appends");
+        self.set_halted();
+        AppendError::OutcomeUnknown { key: None }
+    }
+
+    /// Makes everything written so far durable.
+    pub(super) fn sync(&self) -> Result<(), AppendError> {
+        if self.is_halted() {
+            return Err(AppendError::Halted);
+        }
+        self.log.sync().map(drop).map_err(|error| self.halt(&error))
     }
 
     pub(super) fn publish(self: &Arc<Self>, published: Published) {
@@ -119,8 +137,13 @@ impl Shared {
         self.snapshot_if_due();
     }
 
+    /// Tells followers how far events are durable, as far as they are published: what lies beyond
+    /// is announced when it is.
     pub(super) fn announce_synced(&self) {
         let synced = self.log.synced();
+        if synced.size > self.head().size {
+            return;
+        }
         self.progress.send_if_modified(|progress| {
             let news = progress.synced.size < synced.size;
             if news {

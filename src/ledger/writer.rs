@@ -1,14 +1,14 @@
-//! The one thread that owns core and store.
+//! The one writer: decides what is asked, writes it, and says how it went.
 //!
-//! A bounded queue in, acknowledgements out. It takes what waits, up to a group's limits, makes
-//! one commit of it, and only then answers. There is no delay window: while one commit is synced,
-//! the next one gathers in the queue. After a failed write or sync it answers
-//! [`AppendError::Halted`] until the ledger is opened again.
+//! It takes what waits, up to a group's limits, makes one commit of it, and only then answers. After
+//! a failed write or sync it answers [`AppendError::Halted`] until the ledger is opened again. Whose
+//! turn it is with the writer, and when, is up to [`super::desk`].
 
 use super::{
     AppendError, Durability, Options, Receipt,
     core::{Core, Staging, Surroundings},
     count_refused,
+    request::{Reply, Request},
     shared::{Published, Shared},
 };
 use crate::{
@@ -17,156 +17,83 @@ use crate::{
     metrics,
     state::command::Proposal,
     store,
-    sync::mpsc::{Receiver, RecvTimeoutError},
 };
-use std::{
-    ops::ControlFlow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::sync::oneshot;
+use std::{ops::ControlFlow, sync::Arc, time::Instant};
 
-type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
+/// Task numbers that are reserved durably at once.
+const NUMBERS_AT_ONCE: u64 = 65_536;
 
-/// What the writer thread can be asked for.
-#[derive(Debug)]
-pub(super) enum Request {
-    /// Decide and write a batch.
-    Append { batch: Vec<Proposal>, reply: Reply<Vec<Receipt>> },
-    /// Write frames of another ledger; `expect` is the head that they must lead to.
-    Ingest { frames: Vec<Vec<u8>>, expect: Option<Head>, reply: Reply<Head> },
-    /// Make everything written so far durable.
-    Sync { reply: Reply<Head> },
-    /// Rewrite every file without the texts that are redacted.
-    Erase { reply: oneshot::Sender<Result<(), store::Error>> },
-    /// Sync, checkpoint and end.
-    Close { reply: oneshot::Sender<Result<(), store::Error>> },
-}
-
-/// Runs until it is asked to close, or until nobody can ask any more.
-pub(super) struct WriterThread {
+/// What decides and writes. There is one, and it is held by one thread at a time.
+pub(super) struct Writer {
     core: Core,
     shared: Arc<Shared>,
     options: Options,
-    halted: bool,
-    unsynced_since: Option<Instant>,
+}
+
+/// Appends that become one commit.
+pub(super) struct Group {
+    staging: Staging,
+    answers: Answers,
 }
 
 /// Appends that were decided and wait for the commit.
-type Waiting = Vec<(Vec<Receipt>, Reply<Vec<Receipt>>)>;
+type Answers = Vec<(Vec<Receipt>, Reply<Vec<Receipt>>)>;
 
-impl WriterThread {
+/// A group that was written, or was not, and has yet to be answered.
+pub(super) struct Written {
+    answers: Answers,
+    /// What is true with it; `None` if it holds no event.
+    outcome: Result<Option<Published>, AppendError>,
+    began: Instant,
+    events: usize,
+    bytes: usize,
+}
+
+impl Writer {
     pub(super) fn new(core: Core, shared: Arc<Shared>, options: Options) -> Self {
-        Self { core, shared, options, halted: false, unsynced_since: None }
+        Self { core, shared, options }
     }
 
-    pub(super) fn run(mut self, queue: &Receiver<Request>) {
-        loop {
-            let flow = match self.next_request(queue) {
-                Ok(request) => self.serve(request, queue),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.sync_if_due();
-                    ControlFlow::Continue(())
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    // Every handle was dropped; nobody is left to be told how it went.
-                    let _ = self.close();
-                    ControlFlow::Break(())
-                }
-            };
-            if flow.is_break() {
-                return;
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether to write this may wait for a device: to sync what must be durable before it, to
+    /// begin the next file, or for room. Meant for `Interval`.
+    pub(super) fn may_wait(&self, request: &Request) -> bool {
+        let next = self.core.state().next_number().saturating_add(NUMBERS_AT_ONCE / 2);
+        let reserves = request.asks_for_number() && next > self.shared.log.reserved();
+        reserves || self.shared.log.append_may_wait()
+    }
+
+    /// Opens a commit on top of the last one.
+    pub(super) fn begin(&self) -> Group {
+        Group { staging: self.core.stage(), answers: Vec::new() }
+    }
+
+    /// How many more events a group takes; 0 if it is full in any way.
+    pub(super) fn room(&self, group: &Group) -> usize {
+        if group.staging.bytes() >= self.options.group_bytes_max {
+            return 0;
+        }
+        self.options.group_events_max.saturating_sub(group.staging.events())
+    }
+
+    /// Decides an append: it joins the group, or is refused at once.
+    pub(super) fn decide(&self, group: &mut Group, request: Request) {
+        let Request::Append { batch, reply } = request else { return };
+        match self.add(&mut group.staging, &batch) {
+            Ok(receipts) => group.answers.push((receipts, reply)),
+            Err(refusal) => {
+                count_refused(&refusal);
+                drop(reply.send(Err(refusal)));
             }
         }
     }
 
-    fn next_request(&self, queue: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
-        match self.time_to_sync() {
-            Some(wait) => queue.recv_timeout(wait),
-            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        }
-    }
-
-    /// Does what is asked, and answers; whoever no longer waits for the answer is not missed.
-    fn serve(&mut self, request: Request, queue: &Receiver<Request>) -> ControlFlow<()> {
-        match request {
-            Request::Append { batch, reply } => {
-                if let Some(next) = self.append(&batch, reply, queue) {
-                    return self.serve(next, queue);
-                }
-            }
-            Request::Ingest { frames, expect, reply } => {
-                let _ = reply.send(self.ingest(&frames, expect));
-            }
-            Request::Sync { reply } => {
-                let _ = reply.send(self.sync());
-            }
-            Request::Erase { reply } => {
-                let _ = reply.send(self.erase());
-            }
-            Request::Close { reply } => {
-                let _ = reply.send(self.close());
-                refuse_waiting(queue);
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// One group commit: this batch and those that wait behind it. Returns a request that was
-    /// found in the queue and is not an append.
-    fn append(
-        &mut self,
-        batch: &[Proposal],
-        reply: Reply<Vec<Receipt>>,
-        queue: &Receiver<Request>,
-    ) -> Option<Request> {
-        let mut staging = self.core.stage();
-        let mut waiting: Waiting = Vec::new();
-        let mut left_over = None;
-        self.decide(&mut staging, batch, reply, &mut waiting);
-        while staging.events() < self.options.group_events_max
-            && staging.bytes() < self.options.group_bytes_max
-        {
-            match queue.try_recv() {
-                Ok(Request::Append { batch, reply }) => {
-                    self.decide(&mut staging, &batch, reply, &mut waiting);
-                }
-                Ok(other) => {
-                    left_over = Some(other);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        let outcome = self.commit(staging);
-        self.answer(waiting, &outcome);
-        self.sync_if_due();
-        left_over
-    }
-
-    fn answer(&self, waiting: Waiting, outcome: &Result<(), AppendError>) {
-        let durable = self.shared.log.synced();
-        for (mut receipts, reply) in waiting {
-            for receipt in &mut receipts {
-                receipt.durable = receipt.seq.get() <= durable.size;
-            }
-            let answer = outcome.clone().inspect_err(count_refused).map(|()| receipts);
-            let _ = reply.send(answer);
-        }
-    }
-
-    fn decide(
-        &mut self,
-        staging: &mut Staging,
-        batch: &[Proposal],
-        reply: Reply<Vec<Receipt>>,
-        waiting: &mut Waiting,
-    ) {
-        if self.halted {
-            count_refused(&AppendError::Halted);
-            let _ = reply.send(Err(AppendError::Halted));
-            return;
+    fn add(&self, staging: &mut Staging, batch: &[Proposal]) -> Result<Vec<Receipt>, AppendError> {
+        if self.shared.is_halted() {
+            return Err(AppendError::Halted);
         }
         let shared = &self.shared;
         let lookup =
@@ -177,38 +104,31 @@ impl WriterThread {
             options: &self.options,
             lookup: &lookup,
         };
-        match self.core.add(staging, batch, &around) {
-            Ok(receipts) => waiting.push((receipts, reply)),
-            Err(refusal) => {
-                count_refused(&refusal);
-                drop(reply.send(Err(refusal)));
-            }
-        }
+        self.core.add(staging, batch, &around)
     }
 
-    /// Writes what was staged, makes it as durable as it has to be, and shows it.
-    fn commit(&mut self, staging: Staging) -> Result<(), AppendError> {
-        if staging.is_empty() {
-            return Ok(());
-        }
+    /// Writes a group. The next one may be decided on top of it at once: if it cannot be made
+    /// durable, nothing is ever written again.
+    pub(super) fn write(&mut self, group: Group) -> Written {
+        let Group { staging, answers } = group;
         let (began, events, bytes) = (Instant::now(), staging.events(), staging.bytes());
-        let span = tracing::debug_span!("ledger.commit", events, bytes);
-        let _entered = span.enter();
-        self.write(&staging)?;
-        match self.options.durability {
-            Durability::Synced => self.sync_log()?,
-            Durability::Interval(_) => {
-                self.unsynced_since.get_or_insert_with(Instant::now);
-            }
-        }
-        self.core.commit(staging);
-        self.publish();
-        metrics::observe(metrics::COMMIT, began.elapsed());
-        metrics::count_many(metrics::APPENDED_EVENTS, events);
-        Ok(())
+        let outcome = self.commit(staging);
+        Written { answers, outcome, began, events, bytes }
     }
 
-    fn write(&mut self, staging: &Staging) -> Result<(), AppendError> {
+    fn commit(&mut self, staging: Staging) -> Result<Option<Published>, AppendError> {
+        if staging.is_empty() {
+            return Ok(None);
+        }
+        self.append(&staging)?;
+        self.core.commit(staging);
+        Ok(Some(self.published()))
+    }
+
+    fn append(&mut self, staging: &Staging) -> Result<(), AppendError> {
+        if self.shared.is_halted() {
+            return Err(AppendError::Halted); // the group before it failed while this one gathered
+        }
         self.reserve_numbers(staging)?;
         let Some(group) = staging.group() else { return Ok(()) };
         match self.shared.log.append(group) {
@@ -220,28 +140,51 @@ impl WriterThread {
             Err(store::Error::Busy { .. }) => {
                 Err(AppendError::Busy { max: self.options.queue_requests_max })
             }
-            Err(error) => Err(self.halt(&error)),
+            Err(error) => Err(self.shared.halt(&error)),
         }
     }
 
     /// Under `Interval`, an id could be acknowledged, lost with the power and given again. So
     /// numbers are reserved durably, many at a time, before the first of them is given.
     fn reserve_numbers(&mut self, staging: &Staging) -> Result<(), AppendError> {
-        const NUMBERS_AT_ONCE: u64 = 65_536;
         let next = staging.state().next_number();
         let needed = match self.options.durability {
             Durability::Synced => false,
             Durability::Interval(_) => next > self.core.state().next_number(),
         };
-        if needed && next > self.shared.log.reserved() {
+        // Half of them ahead: a caller that must not wait finds them reserved.
+        let ahead = next.saturating_add(NUMBERS_AT_ONCE / 2);
+        if needed && ahead > self.shared.log.reserved() {
             let reserved = next.saturating_add(NUMBERS_AT_ONCE);
-            self.shared.log.reserve(reserved).map_err(|error| self.halt(&error))?;
+            self.shared.log.reserve(reserved).map_err(|error| self.shared.halt(&error))?;
         }
         Ok(())
     }
 
+    /// Does what is no append, with the device at hand, and answers; whoever no longer waits for
+    /// the answer is not missed.
+    pub(super) fn serve(&mut self, request: Request) -> ControlFlow<()> {
+        match request {
+            Request::Append { .. } => request.refuse(),
+            Request::Ingest { frames, expect, reply } => {
+                let _ = reply.send(self.ingest(&frames, expect));
+            }
+            Request::Sync { reply } => {
+                let _ = reply.send(self.sync());
+            }
+            Request::Erase { reply } => {
+                let _ = reply.send(self.erase());
+            }
+            Request::Close { reply } => {
+                let _ = reply.send(self.close());
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn ingest(&mut self, frames: &[Vec<u8>], expect: Option<Head>) -> Result<Head, AppendError> {
-        if self.halted {
+        if self.shared.is_halted() {
             return Err(AppendError::Halted);
         }
         let (len, max) = (frames.iter().map(Vec::len).sum::<usize>(), self.options.batch_bytes_max);
@@ -259,57 +202,32 @@ impl WriterThread {
             return Err(AppendError::NotContinuation { at, why });
         }
         if !staging.is_empty() {
-            self.write(&staging)?;
-            self.sync_log()?;
+            self.append(&staging)?;
+            self.shared.sync()?;
             self.core.commit(staging);
             self.shared.set_incarnation(self.core.incarnation());
-            self.publish();
+            self.shared.publish(self.published());
         }
         Ok(head)
     }
 
-    fn sync(&mut self) -> Result<Head, AppendError> {
-        if self.halted {
-            return Err(AppendError::Halted);
-        }
-        self.sync_log()?;
+    fn sync(&self) -> Result<Head, AppendError> {
+        self.shared.sync()?;
         self.shared.announce_synced();
         Ok(self.shared.log.synced())
     }
 
-    fn sync_log(&mut self) -> Result<(), AppendError> {
-        self.unsynced_since = None;
-        match self.shared.log.sync() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.halt(&error)),
-        }
-    }
-
-    fn time_to_sync(&self) -> Option<Duration> {
-        let Durability::Interval(every) = self.options.durability else { return None };
-        Some(every.saturating_sub(self.unsynced_since?.elapsed()))
-    }
-
-    fn sync_if_due(&mut self) {
-        if !self.halted && self.time_to_sync() == Some(Duration::ZERO) {
-            // A failure halts the ledger; whoever appends next is told.
-            let _ = self.sync();
-        }
-    }
-
-    fn publish(&self) {
-        let state = self.core.state().clone();
-        self.shared.publish(Published { state, tree: self.core.tree().clone() });
+    fn published(&self) -> Published {
+        Published { state: self.core.state().clone(), tree: self.core.tree().clone() }
     }
 
     fn erase(&mut self) -> Result<(), store::Error> {
         let state = self.core.state().clone();
         let Some(upto) = Seq::last_of(state.size()) else { return Ok(()) };
-        if self.halted {
+        if self.shared.is_halted() {
             return Err(store::Error::Halted);
         }
-        self.shared.log.sync().inspect_err(|error| drop(self.halt(error)))?;
-        self.unsynced_since = None;
+        self.shared.log.sync().inspect_err(|error| drop(self.shared.halt(error)))?;
         self.shared.announce_synced();
         let held = self.shared.hold_snapshots();
         self.shared.log.erase(upto, &|seq, frame| {
@@ -320,17 +238,10 @@ impl WriterThread {
         self.shared.replace_snapshots(&held)
     }
 
-    fn halt(&mut self, error: &store::Error) -> AppendError {
-        tracing::error!(%error, "storage failed: the ledger takes no more appends");
-        self.halted = true;
-        self.shared.set_halted();
-        AppendError::OutcomeUnknown { key: None }
-    }
-
     /// Makes durable what is written, tells followers, and lets go. The order matters: a follower
     /// that is told of the end has been told of every event before it.
-    fn close(&mut self) -> Result<(), store::Error> {
-        let synced = if self.halted { Ok(()) } else { self.sync_and_settle() };
+    pub(super) fn close(&mut self) -> Result<(), store::Error> {
+        let synced = if self.shared.is_halted() { Ok(()) } else { self.sync_and_settle() };
         self.shared.announce_synced();
         self.shared.set_halted();
         self.shared.join_snapshot();
@@ -348,26 +259,46 @@ impl WriterThread {
     }
 }
 
-impl Drop for WriterThread {
-    /// Also after a panic: whoever waits is told that nothing more comes, and the lock is given
-    /// back.
-    fn drop(&mut self) {
-        self.shared.set_halted();
-        let _ = self.shared.log.close();
+impl Written {
+    /// Makes the group durable, and then shows it.
+    pub(super) fn sync_and_publish(&mut self, shared: &Arc<Shared>) {
+        let span = tracing::debug_span!("ledger.commit", events = self.events, bytes = self.bytes);
+        let _entered = span.enter();
+        if matches!(self.outcome, Ok(Some(_)))
+            && let Err(error) = shared.sync()
+        {
+            self.outcome = Err(error);
+        }
+        self.publish(shared);
     }
-}
 
-/// Appends that came too late: nothing of them was written.
-fn refuse_waiting(queue: &Receiver<Request>) {
-    while let Ok(request) = queue.try_recv() {
-        if let Request::Append { reply, .. } = request {
-            let _ = reply.send(Err(AppendError::Halted));
+    /// Shows the group to everybody.
+    pub(super) fn publish(&mut self, shared: &Arc<Shared>) {
+        if let Ok(published) = &mut self.outcome
+            && let Some(published) = published.take()
+        {
+            shared.publish(published);
+            metrics::observe(metrics::COMMIT, self.began.elapsed());
+            metrics::count_many(metrics::APPENDED_EVENTS, self.events);
+        }
+    }
+
+    /// Tells everybody who waits how it went.
+    pub(super) fn answer(self, shared: &Shared) {
+        let durable = shared.log.synced();
+        for (mut receipts, reply) in self.answers {
+            for receipt in &mut receipts {
+                receipt.durable = receipt.seq.get() <= durable.size;
+            }
+            let outcome = self.outcome.as_ref().map(drop).map_err(Clone::clone);
+            let answer = outcome.inspect_err(count_refused).map(|()| receipts);
+            let _ = reply.send(answer);
         }
     }
 }
 
-impl std::fmt::Debug for WriterThread {
+impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WriterThread").field("halted", &self.halted).finish_non_exhaustive()
+        f.debug_struct("Writer").field("head", &self.core.tree().head()).finish_non_exhaustive()
     }
 }

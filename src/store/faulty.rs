@@ -161,6 +161,10 @@ impl FrameLog for FaultyStore {
         self.working()?.append(group)
     }
 
+    fn append_may_wait(&self) -> bool {
+        false
+    }
+
     fn sync(&self) -> Result<Head, Error> {
         self.working()?.sync_all()
     }

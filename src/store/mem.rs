@@ -122,6 +122,10 @@ impl FrameLog for MemStore {
         self.get_mut()?.append(group)
     }
 
+    fn append_may_wait(&self) -> bool {
+        false
+    }
+
     fn sync(&self) -> Result<Head, Error> {
         let mut memory = self.get_mut()?;
         memory.synced = memory.written;

@@ -88,7 +88,12 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// - [`Error::Io`] if storage failed: drop this value and open the store again.
     fn append(&self, group: Group<'_>) -> Result<(), Error>;
 
-    /// Makes every appended group durable. One sync of the device.
+    /// Whether [`append`](Self::append) may wait for the device or for sealing by now, rather than
+    /// only copy memory. A hint, for who has better things to do than to wait. O(1).
+    fn append_may_wait(&self) -> bool;
+
+    /// Makes every group durable that was appended before. One sync of the device; groups may be
+    /// appended meanwhile.
     ///
     /// # Errors
     ///

@@ -56,11 +56,13 @@ impl Shared {
     /// Seals and archives all there is, so that no journal holds an event.
     fn move_all_to_archive(&self, sealing: &mut Sealing) -> Result<(), Error> {
         self.seal_everything(sealing)?;
+        let syncing = lock(&self.syncing);
         let mut journal = lock(&self.journal);
         if !journal.is_empty() {
-            self.rotate(&mut journal, 0)?;
+            self.rotate(&syncing, &mut journal, 0)?;
         }
         drop(journal);
+        drop(syncing);
         self.archive_retired()
     }
 

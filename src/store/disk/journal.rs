@@ -27,6 +27,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 const MAGIC: [u8; 8] = *b"TLJRNL\r\n";
@@ -177,7 +178,7 @@ impl Named {
 /// The journal that groups are written to.
 #[derive(Debug)]
 pub(super) struct Journal {
-    file: File,
+    file: Arc<File>,
     pub(super) path: PathBuf,
     pub(super) header: Header,
     end: usize,
@@ -188,13 +189,13 @@ pub(super) struct Journal {
 impl Journal {
     /// A journal whose last group ends at `end` and has the checksum `crc_before`.
     pub(super) fn at(file: File, path: PathBuf, header: Header, end: usize, crc: u32) -> Self {
-        Self { file, path, header, end, crc_before: crc, buffer: Vec::new() }
+        Self { file: Arc::new(file), path, header, end, crc_before: crc, buffer: Vec::new() }
     }
 
     /// From here on, a test writes to another file.
     #[cfg(test)]
     pub(super) fn redirect(&mut self, file: File) {
-        self.file = file;
+        self.file = Arc::new(file);
     }
 
     /// Whether a group of this size still fits.
@@ -241,9 +242,23 @@ impl Journal {
         Ok(())
     }
 
+    /// The file as it is now, to be synced while more is written.
+    pub(super) fn file(&self) -> JournalFile {
+        JournalFile { file: Arc::clone(&self.file), path: self.path.clone() }
+    }
+}
+
+/// A file of groups.
+#[derive(Debug)]
+pub(super) struct JournalFile {
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+impl JournalFile {
     /// Makes every group written so far survive loss of power.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(at("sync", &self.path))
     }
 }
 

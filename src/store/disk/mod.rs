@@ -161,6 +161,10 @@ impl FrameLog for DiskStore {
         self.shared.append(group)
     }
 
+    fn append_may_wait(&self) -> bool {
+        self.shared.append_may_wait()
+    }
+
     fn sync(&self) -> Result<Head, Error> {
         self.shared.sync()
     }

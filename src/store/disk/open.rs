@@ -340,6 +340,7 @@ impl Parts {
             progress: Mutex::new(progress),
             head_file: Mutex::new(self.head_file),
             head_sync,
+            syncing: Mutex::new(()),
             journal: Mutex::new(self.journal),
             journals: Mutex::new(Journals { retired: self.retired.into(), spare: None }),
             tail: Mutex::new(self.tail),

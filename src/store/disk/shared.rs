@@ -2,8 +2,8 @@
 //!
 //! Every lock here is held for memory accesses, or for one small write to the page cache; none
 //! while a device is synced, sled is called or a file is read. The exceptions are `sealing`, which
-//! only those take who seal, and `journal`, which the writing thread holds while it syncs: nobody
-//! who reads takes either.
+//! only those take who seal, `syncing`, which those take who sync, and `journal` while its successor
+//! takes over: nobody who reads takes any of them.
 
 use super::{
     dir::{self, Lock},
@@ -88,6 +88,8 @@ pub(super) struct Shared {
     /// Taken before `progress` when both are needed.
     pub(super) head_file: Mutex<HeadFile>,
     pub(super) head_sync: File,
+    /// Held while the journal is synced. Taken before `journal` when both are needed.
+    pub(super) syncing: Mutex<()>,
     pub(super) journal: Mutex<Journal>,
     pub(super) journals: Mutex<Journals>,
     pub(super) tail: Mutex<Tail>,

@@ -1,23 +1,26 @@
 //! The commit path: append, sync, and the change to the next journal.
 //!
-//! One thread runs it. It waits for the device when it syncs, and for the sealing thread when too
-//! much waits to be sealed; for nothing else.
+//! One thread at a time appends, and one syncs; neither waits for the other but to change to the next
+//! journal. An append waits for the sealing thread when too much waits to be sealed; for nothing else.
 
 use super::{
     dir,
-    journal::{self, Header, Journal, Spare},
+    journal::{self, Header, Journal, JournalFile, Spare},
     options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX},
     sector::wide,
-    shared::{Retired, Shared, lock, next_after},
+    shared::{Progress, Retired, Shared, lock, next_after},
 };
 use crate::{
     ids::Head,
     store::{Error, Group},
 };
 use std::{
-    sync::{PoisonError, atomic::Ordering},
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
+
+/// An append of so many bytes finds room, or it is said that it may wait.
+const AT_EASE_BYTES: usize = 1 << 20;
 
 /// How often a waiting append looks whether sealing has stopped.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
@@ -44,7 +47,8 @@ impl Shared {
 
         let mut journal = lock(&self.journal);
         if !journal.fits(record) {
-            self.rotate(&mut journal, record)?;
+            drop(journal);
+            journal = self.next_journal(record)?;
         }
         let synced = self.progress().record.synced.size;
         let answer = journal.write(&group, synced).map_err(dir::at("append", &journal.path));
@@ -99,20 +103,41 @@ impl Shared {
         in_memory && on_disk
     }
 
-    /// See [`crate::store::FrameLog::sync`].
-    pub(super) fn sync(&self) -> Result<Head, Error> {
-        self.check_running()?;
-        let journal = lock(&self.journal);
-        self.sync_journal(&journal)
+    /// See [`crate::store::FrameLog::append_may_wait`].
+    pub(super) fn append_may_wait(&self) -> bool {
+        let fits = match self.journal.try_lock() {
+            Ok(journal) => journal.fits(AT_EASE_BYTES),
+            Err(_) => false, // somebody is about to change it
+        };
+        !fits || !self.has_room(AT_EASE_BYTES)
     }
 
-    fn sync_journal(&self, journal: &Journal) -> Result<Head, Error> {
-        let progress = self.progress();
+    /// See [`crate::store::FrameLog::sync`].
+    pub(super) fn sync(&self) -> Result<Head, Error> {
+        let syncing = lock(&self.syncing);
+        self.check_running()?;
+        let (progress, file) = {
+            let journal = lock(&self.journal);
+            (self.progress(), journal.file())
+        };
+        self.sync_file(&syncing, &file, progress)
+    }
+
+    /// Syncs the file that holds all of `progress` that is not synced.
+    ///
+    /// One thread at a time does: of two that sync one file at once, only one is told that it
+    /// failed.
+    fn sync_file(
+        &self,
+        _syncing: &MutexGuard<'_, ()>,
+        file: &JournalFile,
+        progress: Progress,
+    ) -> Result<Head, Error> {
         let written = progress.record.written;
         if written == progress.record.synced {
             return Ok(written);
         }
-        self.halting(journal.sync().map_err(dir::at("sync", &journal.path)))?;
+        self.halting(file.sync())?;
         {
             let mut now = lock(&self.progress);
             now.record.synced = written;
@@ -132,13 +157,29 @@ impl Shared {
         self.halting(self.write_head().and_then(|()| self.sync_head()))
     }
 
+    /// The journal, with room for a group of `record` bytes: the next one if it has to be.
+    fn next_journal(&self, record: usize) -> Result<MutexGuard<'_, Journal>, Error> {
+        let syncing = lock(&self.syncing);
+        let mut journal = lock(&self.journal);
+        if !journal.fits(record) {
+            self.rotate(&syncing, &mut journal, record)?;
+        }
+        Ok(journal)
+    }
+
     /// Moves over to the next journal, which has room for a group of `record` bytes.
     ///
     /// # Errors
     ///
     /// [`Error::Full`] if there is no space for it: nothing has changed, and it may be tried
     /// again. Any other halts.
-    pub(super) fn rotate(&self, journal: &mut Journal, record: usize) -> Result<(), Error> {
+    pub(super) fn rotate(
+        &self,
+        syncing: &MutexGuard<'_, ()>,
+        journal: &mut Journal,
+        record: usize,
+    ) -> Result<(), Error> {
+        self.check_running()?;
         let bytes = file_bytes(&self.options, record);
         let spare = lock(&self.journals).spare.take();
         let spare = match spare {
@@ -149,7 +190,7 @@ impl Shared {
             }
         };
         // A later group vouches for every earlier one, also across files.
-        let before = self.sync_journal(journal)?;
+        let before = self.sync_file(syncing, &journal.file(), self.progress())?;
         let next = self.halting(self.activate(spare, before).map_err(not_retryable))?;
         let old = std::mem::replace(journal, next);
         // An empty journal had the name that its successor has now.

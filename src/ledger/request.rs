@@ -1,0 +1,48 @@
+//! What is asked of the one writer, and where the answer goes.
+
+use super::{AppendError, Receipt};
+use crate::{ids::Head, state::command::{Command, Proposal}, store};
+use tokio::sync::oneshot;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
+
+/// What the writer can be asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Decide and write a batch.
+    Append { batch: Vec<Proposal>, reply: Reply<Vec<Receipt>> },
+    /// Write frames of another ledger; `expect` is the head that they must lead to.
+    Ingest { frames: Vec<Vec<u8>>, expect: Option<Head>, reply: Reply<Head> },
+    /// Make everything written so far durable.
+    Sync { reply: Reply<Head> },
+    /// Rewrite every file without the texts that are redacted.
+    Erase { reply: oneshot::Sender<Result<(), store::Error>> },
+    /// Sync, checkpoint and end.
+    Close { reply: oneshot::Sender<Result<(), store::Error>> },
+}
+
+impl Request {
+    /// How many events it may become; `None` for what is no append.
+    pub(super) fn events(&self) -> Option<usize> {
+        match self {
+            Self::Append { batch, .. } => Some(batch.len()),
+            Self::Ingest { .. } | Self::Sync { .. } | Self::Erase { .. } | Self::Close { .. } => None,
+        }
+    }
+
+    /// Whether it wants a task to be given the next number.
+    pub(super) fn asks_for_number(&self) -> bool {
+        let Self::Append { batch, .. } = self else { return false };
+        batch.iter().any(|proposal| match &proposal.command {
+            Command::Spawn(spawn) => spawn.task.is_none(),
+            _ => false,
+        })
+    }
+
+    /// It came too late: nothing of it was done.
+    pub(super) fn refuse(self) {
+        if let Self::Append { reply, .. } = self {
+            let _ = reply.send(Err(AppendError::Halted));
+        }
+    }
+}
