@@ -140,8 +140,8 @@ mod modelled {
     pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
 
     impl<T> ArcSwap<T> {
-        pub(crate) fn from_pointee(value: T) -> Self {
-            Self(Mutex::new(Arc::new(value)))
+        pub(crate) fn new(value: Arc<T>) -> Self {
+            Self(Mutex::new(value))
         }
 
         pub(crate) fn load_full(&self) -> Arc<T> {

@@ -12,21 +12,20 @@ use crate::{
     codec,
     event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody},
     ids::{Epoch, LedgerId, NodeId, Seq},
-    proof::Tree,
     state::{
         self, Draft, LedgerState, Stamp,
         command::{Command, Proposal},
     },
     time::{Entropy, Millis},
 };
+use std::sync::Arc;
 
-pub(super) use super::staging::Staging;
+pub(super) use super::staging::{Published, Staging};
 
 /// What is true after the last commit, and who writes the next.
 #[derive(Debug)]
 pub(super) struct Core {
-    state: LedgerState,
-    tree: Tree,
+    last: Arc<Published>,
     ledger: LedgerId,
     node: NodeId,
     /// Tells the epoch that this writer begins, if it begins one, from another of that number.
@@ -56,28 +55,26 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Core {
-    pub(super) fn new(state: LedgerState, tree: Tree, writer: Writer) -> Self {
+    pub(super) fn new(last: Arc<Published>, writer: Writer) -> Self {
+        let (state, tree) = (&last.state, &last.tree);
         assert_eq!(state.size(), tree.size(), "state and tree are of the same events");
         let Writer { ledger, node, epoch_nonce, began, number_floor } = writer;
-        Self { state, tree, ledger, node, epoch_nonce, began: Some(began), number_floor }
+        Self { last, ledger, node, epoch_nonce, began: Some(began), number_floor }
     }
 
+    /// What is true after the last commit.
     pub(super) fn state(&self) -> &LedgerState {
-        &self.state
-    }
-
-    pub(super) fn tree(&self) -> &Tree {
-        &self.tree
+        &self.last.state
     }
 
     /// The incarnation of this writer, recorded or not.
     pub(super) fn incarnation(&self) -> u64 {
-        self.state.incarnation().saturating_add(u64::from(self.began.is_some()))
+        self.state().incarnation().saturating_add(u64::from(self.began.is_some()))
     }
 
     /// Opens a commit on top of the last one.
     pub(super) fn stage(&self) -> Staging {
-        Staging::on(self.state.clone(), self.tree.clone())
+        Staging::on(&self.last)
     }
 
     /// Adds a batch: all of it, or nothing and the reason.
@@ -130,14 +127,14 @@ impl Core {
         Ok(())
     }
 
-    /// Takes over what was staged, once it is written.
-    pub(super) fn commit(&mut self, staging: Staging) {
-        assert_eq!(staging.base, self.tree.head(), "a commit stands on the one before it");
+    /// Takes over what was staged, once it is written, and answers what is true from then on.
+    pub(super) fn commit(&mut self, staging: Staging) -> Arc<Published> {
+        assert_eq!(staging.base, self.last.tree.size(), "a commit stands on the one before it");
         if staging.began {
             self.began = None;
         }
-        self.state = staging.state;
-        self.tree = staging.tree;
+        self.last = Arc::new(Published { state: staging.state, tree: staging.tree });
+        Arc::clone(&self.last)
     }
 
     fn add_began(

@@ -409,8 +409,7 @@ impl Turn<'_> {
         if std::mem::take(&mut self.device) {
             lines.device_taken = false;
         }
-        let begins =
-            self.wrote && self.desk.interval.is_some() && lines.unsynced_since.is_none();
+        let begins = self.wrote && self.desk.interval.is_some() && lines.unsynced_since.is_none();
         if begins {
             lines.unsynced_since = Some(Instant::now());
         }

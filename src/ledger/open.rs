@@ -10,7 +10,8 @@ use super::{
     core::{Core, Writer},
     origin::OriginNote,
     reader::LogHashes,
-    shared::{Published, Shared, decode},
+    shared::{Shared, decode},
+    staging::Published,
 };
 use crate::{
     codec,
@@ -62,9 +63,10 @@ pub(super) fn load(
         began: why(&state, identity),
         number_floor,
     };
-    let published = Published { state: state.clone(), tree: tree.clone() };
+    let published = Arc::new(Published { state, tree });
+    let core = Core::new(Arc::clone(&published), writer);
     let shared = Shared::new(log, snapshots, published, snapshot_at, options.snapshots_kept);
-    Ok((Core::new(state, tree, writer), Arc::new(shared)))
+    Ok((core, Arc::new(shared)))
 }
 
 fn check_root(expected: Head, found: Head) -> Result<(), OpenError> {

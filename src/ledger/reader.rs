@@ -6,7 +6,8 @@
 
 use super::{
     ReadError,
-    shared::{Published, Shared, decode},
+    shared::{Shared, decode},
+    staging::Published,
 };
 use crate::{
     codec,

@@ -1,7 +1,11 @@
 //! What is asked of the one writer, and where the answer goes.
 
 use super::{AppendError, Receipt};
-use crate::{ids::Head, state::command::{Command, Proposal}, store};
+use crate::{
+    ids::Head,
+    state::command::{Command, Proposal},
+    store,
+};
 use tokio::sync::oneshot;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
@@ -26,7 +30,9 @@ impl Request {
     pub(super) fn events(&self) -> Option<usize> {
         match self {
             Self::Append { batch, .. } => Some(batch.len()),
-            Self::Ingest { .. } | Self::Sync { .. } | Self::Erase { .. } | Self::Close { .. } => None,
+            Self::Ingest { .. } | Self::Sync { .. } | Self::Erase { .. } | Self::Close { .. } => {
+                None
+            }
         }
     }
 

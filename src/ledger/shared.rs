@@ -3,14 +3,12 @@
 //! Publishing is one pointer swap, reading it one load: a reader keeps its version for as long as
 //! it likes and never delays the writer.
 
-use super::{AppendError, ReadError};
+use super::{AppendError, ReadError, staging::Published};
 use crate::{
     codec,
     event::{Entry, PartSet},
     ids::{Head, Seq},
-    proof::Tree,
     snapshot,
-    state::LedgerState,
     store::{self, FrameLog, SnapshotStore},
     sync::ArcSwap,
 };
@@ -22,19 +20,6 @@ use std::{
     thread::JoinHandle,
 };
 use tokio::sync::watch;
-
-/// The state and the tree after the same events.
-#[derive(Debug)]
-pub(super) struct Published {
-    pub(super) state: LedgerState,
-    pub(super) tree: Tree,
-}
-
-impl Published {
-    fn head(&self) -> Head {
-        self.tree.head()
-    }
-}
 
 /// What followers wait for.
 #[derive(Debug, Clone, Copy)]
@@ -70,13 +55,13 @@ impl Shared {
     pub(super) fn new(
         log: Arc<dyn FrameLog>,
         snapshots: Arc<dyn SnapshotStore>,
-        published: Published,
+        published: Arc<Published>,
         last_snapshot: u64,
         snapshots_kept: usize,
     ) -> Self {
         Self {
             progress: watch::Sender::new(Progress { synced: log.synced(), ended: false }),
-            published: ArcSwap::from_pointee(published),
+            published: ArcSwap::new(published),
             halted: AtomicBool::new(false),
             log,
             snapshots,
@@ -92,7 +77,7 @@ impl Shared {
     }
 
     pub(super) fn head(&self) -> Head {
-        self.published.load().head()
+        self.published.load().tree.head()
     }
 
     pub(super) fn incarnation(&self) -> u64 {
@@ -131,8 +116,8 @@ impl Shared {
         self.log.sync().map(drop).map_err(|error| self.halt(&error))
     }
 
-    pub(super) fn publish(self: &Arc<Self>, published: Published) {
-        self.published.store(Arc::new(published));
+    pub(super) fn publish(self: &Arc<Self>, published: Arc<Published>) {
+        self.published.store(published);
         self.announce_synced();
         self.snapshot_if_due();
     }
@@ -141,7 +126,7 @@ impl Shared {
     /// is announced when it is.
     pub(super) fn announce_synced(&self) {
         let synced = self.log.synced();
-        if synced.size > self.head().size {
+        if synced.size > self.published.load().tree.size() {
             return;
         }
         self.progress.send_if_modified(|progress| {
@@ -217,7 +202,7 @@ impl Shared {
     /// Saves the published state, unless it is saved already or could still be lost.
     pub(super) fn take_snapshot(&self, _held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
         let published = self.published();
-        let head = published.head();
+        let head = published.tree.head();
         let Some(at) = head.seq() else { return Ok(()) };
         if self.log.synced().size < head.size || self.snapshots.list()?.contains(&at) {
             return Ok(());

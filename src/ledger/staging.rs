@@ -16,13 +16,20 @@ use crate::{
 /// Reads an event that is in the log already.
 pub(super) type Lookup<'a> = dyn Fn(Seq) -> Result<Entry, AppendError> + 'a;
 
+/// The state and the tree after the same events.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) state: LedgerState,
+    pub(super) tree: Tree,
+}
+
 /// A commit in the making.
 #[derive(Debug)]
 pub(super) struct Staging {
     pub(super) state: LedgerState,
     pub(super) tree: Tree,
-    /// What it stands on.
-    pub(super) base: Head,
+    /// The events that it stands on.
+    pub(super) base: u64,
     frames: Vec<Vec<u8>>,
     marks: Vec<Mark>,
     bytes: usize,
@@ -34,8 +41,9 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Nothing yet, on top of what is true.
-    pub(super) fn on(state: LedgerState, tree: Tree) -> Self {
-        let base = tree.head();
+    pub(super) fn on(last: &Published) -> Self {
+        let (state, tree) = (last.state.clone(), last.tree.clone());
+        let base = tree.size();
         let (frames, marks) = (Vec::new(), Vec::new());
         Self { state, tree, base, frames, marks, bytes: 0, began: false, unasked: 0 }
     }
@@ -63,7 +71,7 @@ impl Staging {
 
     /// What is to be written; `None` if there is nothing.
     pub(super) fn group(&self) -> Option<Group<'_>> {
-        let first = Seq::new(self.base.size + 1)?;
+        let first = Seq::new(self.base + 1)?;
         if self.frames.is_empty() {
             return None;
         }
@@ -91,7 +99,7 @@ impl Staging {
 
     /// The entry of an event that this staging would write.
     fn staged(&self, seq: Seq) -> Option<Entry> {
-        let index = usize::try_from(seq.get().checked_sub(self.base.size + 1)?).ok()?;
+        let index = usize::try_from(seq.get().checked_sub(self.base + 1)?).ok()?;
         codec::decode(self.frames.get(index)?).ok()
     }
 

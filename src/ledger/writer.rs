@@ -9,7 +9,8 @@ use super::{
     core::{Core, Staging, Surroundings},
     count_refused,
     request::{Reply, Request},
-    shared::{Published, Shared},
+    shared::Shared,
+    staging::Published,
 };
 use crate::{
     codec,
@@ -43,7 +44,7 @@ type Answers = Vec<(Vec<Receipt>, Reply<Vec<Receipt>>)>;
 pub(super) struct Written {
     answers: Answers,
     /// What is true with it; `None` if it holds no event.
-    outcome: Result<Option<Published>, AppendError>,
+    outcome: Result<Option<Arc<Published>>, AppendError>,
     began: Instant,
     events: usize,
     bytes: usize,
@@ -116,13 +117,12 @@ impl Writer {
         Written { answers, outcome, began, events, bytes }
     }
 
-    fn commit(&mut self, staging: Staging) -> Result<Option<Published>, AppendError> {
+    fn commit(&mut self, staging: Staging) -> Result<Option<Arc<Published>>, AppendError> {
         if staging.is_empty() {
             return Ok(None);
         }
         self.append(&staging)?;
-        self.core.commit(staging);
-        Ok(Some(self.published()))
+        Ok(Some(self.core.commit(staging)))
     }
 
     fn append(&mut self, staging: &Staging) -> Result<(), AppendError> {
@@ -204,9 +204,9 @@ impl Writer {
         if !staging.is_empty() {
             self.append(&staging)?;
             self.shared.sync()?;
-            self.core.commit(staging);
+            let published = self.core.commit(staging);
             self.shared.set_incarnation(self.core.incarnation());
-            self.shared.publish(self.published());
+            self.shared.publish(published);
         }
         Ok(head)
     }
@@ -215,10 +215,6 @@ impl Writer {
         self.shared.sync()?;
         self.shared.announce_synced();
         Ok(self.shared.log.synced())
-    }
-
-    fn published(&self) -> Published {
-        Published { state: self.core.state().clone(), tree: self.core.tree().clone() }
     }
 
     fn erase(&mut self) -> Result<(), store::Error> {
@@ -299,6 +295,6 @@ impl Written {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer").field("head", &self.core.tree().head()).finish_non_exhaustive()
+        f.debug_struct("Writer").field("state", self.core.state()).finish_non_exhaustive()
     }
 }
