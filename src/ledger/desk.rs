@@ -8,18 +8,20 @@
 //!
 //! Knows neither rules nor files. Start reading at [`Desk::append`], then [`Desk::work`].
 
+mod lines;
+
+use self::lines::{Gathering, Lines, Ready, Service};
 use super::{
     AppendError, Durability,
-    request::Request,
+    request::{Reply, Request},
     shared::Shared,
     writer::{Group, Writer},
 };
-use crate::sync::{Condvar, Mutex, MutexGuard};
-use std::{
-    collections::VecDeque,
-    sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+use crate::{
+    ids::Head,
+    sync::{Condvar, Mutex, MutexGuard},
 };
+use std::sync::{Arc, PoisonError};
 
 /// Threads that take turns: one at the device, one that gathers.
 pub(super) const THREADS: usize = 2;
@@ -41,122 +43,88 @@ pub(super) enum Caller {
 pub(super) struct Desk {
     lines: Mutex<Lines>,
     /// Idle threads sleep here.
-    called: Condvar,
+    idle: Condvar,
     /// Whoever holds the writer sleeps here until there is more to decide, or the device is free.
     gatherer: Condvar,
     shared: Arc<Shared>,
-    requests_max: usize,
-    /// How often the device is synced; `None` if each group is, before it is answered.
-    interval: Option<Duration>,
-}
-
-#[derive(Debug)]
-struct Lines {
-    waiting: VecDeque<Request>,
-    /// `None` while somebody decides and writes.
-    writer: Option<Box<Writer>>,
-    /// Somebody syncs, or answers what it has synced.
-    device_taken: bool,
-    gathering: Gathering,
-    /// Threads that sleep because there is nothing to do, and whether one of them was called.
-    idle: usize,
-    calling: bool,
-    /// Since when something is written that no sync has covered, with an interval.
-    unsynced_since: Option<Instant>,
-    /// Nobody can ask any more.
-    deserted: bool,
-    /// Nothing is served any more.
-    ended: bool,
-}
-
-/// What whoever holds the writer sleeps for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gathering {
-    /// It does not sleep.
-    Awake,
-    /// For more, or for the device.
-    Hungry,
-    /// For the device: the group has no room for more.
-    Full,
+    durability: Durability,
 }
 
 /// What a thread does next.
 enum Job<'a> {
     /// Write what waits.
     Write(Turn<'a>),
+    /// Sync what is written, because the interval is over or somebody asks.
+    Sync(Turn<'a>, Option<Reply<Head>>),
     /// Something that is no append, with nobody else at work.
     Alone(Turn<'a>, Request),
-    /// Sync what the interval has left.
-    Sync(Turn<'a>),
     /// Everybody has gone: sync, and let go of the files.
     Leave(Turn<'a>),
 }
 
 impl Desk {
     pub(super) fn new(writer: Writer, shared: Arc<Shared>) -> Self {
-        let options = writer.options();
-        let requests_max = options.queue_requests_max;
-        let interval = match options.durability {
+        let durability = writer.options().durability;
+        let interval = match durability {
             Durability::Synced => None,
             Durability::Interval(every) => Some(every),
         };
-        let lines = Lines {
-            waiting: VecDeque::new(),
-            writer: Some(Box::new(writer)),
-            device_taken: false,
-            gathering: Gathering::Awake,
-            idle: 0,
-            calling: false,
-            unsynced_since: None,
-            deserted: false,
-            ended: false,
-        };
         Self {
-            lines: Mutex::new(lines),
-            called: Condvar::new(),
+            lines: Mutex::new(Lines::new(writer, interval)),
+            idle: Condvar::new(),
             gatherer: Condvar::new(),
             shared,
-            requests_max,
-            interval,
+            durability,
         }
     }
 
     /// Sees to an append: here and now if that is allowed, or by a thread. Either way its reply is
     /// answered.
-    pub(super) fn append(&self, request: Request, caller: Caller) -> Result<(), AppendError> {
+    pub(super) fn append(&self, append: Request, caller: Caller) -> Result<(), AppendError> {
         let mut lines = self.lines();
-        if lines.ended {
-            return Err(AppendError::Halted);
-        }
-        if self.may_write_here(&lines, &request, caller) {
-            let turn = self.turn(&mut lines, self.interval.is_none());
+        lines.check_open()?;
+        if self.may_write_here(&lines, &append, caller) {
+            let turn = self.turn(&mut lines, self.durability == Durability::Synced);
             drop(lines);
-            self.write(turn, Some(request), GROUPS_FOR_OTHERS);
+            self.write(turn, Some(append), GROUPS_FOR_OTHERS);
             return Ok(());
         }
-        if lines.waiting.len() >= self.requests_max {
-            return Err(AppendError::Busy { max: self.requests_max });
-        }
-        lines.waiting.push_back(request);
+        lines.push_append(append)?;
         self.call(lines, false);
         Ok(())
+    }
+
+    /// Whether this caller may write what it asks for: nobody is before it, and its thread will
+    /// not wait for longer than it is ready to.
+    fn may_write_here(&self, lines: &Lines, append: &Request, caller: Caller) -> bool {
+        let Some(writer) = lines.writer.as_ref().filter(|_| lines.is_empty()) else {
+            return false;
+        };
+        match (self.durability, caller) {
+            (Durability::Synced, Caller::Blocks) => !lines.device_taken,
+            (Durability::Synced, Caller::Awaits) => false,
+            (Durability::Interval(_), Caller::Blocks) => true,
+            (Durability::Interval(_), Caller::Awaits) => !writer.may_wait(append),
+        }
     }
 
     /// Queues what is no append, behind all that waits.
     pub(super) fn ask(&self, request: Request) -> Result<(), AppendError> {
         let mut lines = self.lines();
-        if lines.ended {
-            return Err(AppendError::Halted);
-        }
-        lines.waiting.push_back(request);
+        lines.check_open()?;
+        lines.push(request);
         self.call(lines, false);
         Ok(())
     }
 
     /// Nobody will ask any more: the threads end when all that waits is done.
     pub(super) fn desert(&self) {
-        self.lines().deserted = true;
-        self.called.notify_all();
+        let mut lines = self.lines();
+        if lines.service == Service::Open {
+            lines.service = Service::Deserted;
+        }
+        drop(lines);
+        self.idle.notify_all();
     }
 
     /// What each thread of the ledger does until there is nothing left to do.
@@ -164,20 +132,22 @@ impl Desk {
         while let Some(job) = self.next() {
             match job {
                 Job::Write(turn) => self.write(turn, None, 0),
+                Job::Sync(turn, reply) => {
+                    let synced = self.shared.sync();
+                    self.shared.announce_synced();
+                    // A failure halts the ledger: whoever appends next is told of it as well.
+                    let answer = synced.map(|()| self.shared.log.synced());
+                    let _ = reply.map(|reply| reply.send(answer));
+                    turn.give_back();
+                }
                 Job::Alone(mut turn, request) => {
                     if turn.writer().serve(request).is_break() {
                         self.end();
                     }
                     turn.give_back();
                 }
-                Job::Sync(turn) => {
-                    // A failure halts the ledger; whoever appends next is told.
-                    let _ = self.shared.sync();
-                    self.shared.announce_synced();
-                    turn.give_back();
-                }
                 Job::Leave(mut turn) => {
-                    // Every handle was dropped; nobody is left to be told how it went.
+                    // Nobody is left to be told how it went.
                     let _ = turn.writer().close();
                     self.end();
                     turn.give_back();
@@ -186,68 +156,118 @@ impl Desk {
         }
     }
 
-    /// Whether this caller may write what it asks for: nobody is before it, and its thread will
-    /// not wait for longer than it is ready to.
-    fn may_write_here(&self, lines: &Lines, request: &Request, caller: Caller) -> bool {
-        let Some(writer) = lines.writer.as_ref().filter(|_| lines.waiting.is_empty()) else {
-            return false;
-        };
-        match (self.interval, caller) {
-            (None, Caller::Blocks) => !lines.device_taken,
-            (None, Caller::Awaits) => false,
-            (Some(_), Caller::Blocks) => true,
-            (Some(_), Caller::Awaits) => !writer.may_wait(request),
-        }
-    }
-
+    /// Sleeps until there is something to do; `None` when there never will be.
     fn next(&self) -> Option<Job<'_>> {
         let mut lines = self.lines();
-        loop {
-            if lines.ended {
-                return None;
+        while lines.service != Service::Ended {
+            if let Some(ready) = lines.ready() {
+                return Some(self.job(&mut lines, ready));
             }
-            if let Some(job) = self.job(&mut lines) {
-                return Some(job);
-            }
-            lines.idle += 1;
-            lines = match self.time_to_sync(&lines) {
+            lines.fall_asleep();
+            lines = match lines.time_to_sync() {
                 Some(wait) => {
-                    let waited = self.called.wait_timeout(lines, wait);
+                    let waited = self.idle.wait_timeout(lines, wait);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.called.wait(lines).unwrap_or_else(PoisonError::into_inner),
+                None => self.idle.wait(lines).unwrap_or_else(PoisonError::into_inner),
             };
-            lines.idle -= 1;
-            lines.calling = false;
-        }
-    }
-
-    fn job(&self, lines: &mut Lines) -> Option<Job<'_>> {
-        if lines.writer.is_some() {
-            match lines.waiting.front() {
-                Some(Request::Append { .. }) => return Some(Job::Write(self.turn(lines, false))),
-                Some(_) if !lines.device_taken => {
-                    let request = lines.waiting.pop_front()?;
-                    return Some(Job::Alone(self.turn(lines, true), request));
-                }
-                None if lines.deserted && !lines.device_taken => {
-                    return Some(Job::Leave(self.turn(lines, true)));
-                }
-                Some(_) | None => {}
-            }
-        }
-        if self.time_to_sync(lines) == Some(Duration::ZERO) {
-            lines.unsynced_since = None; // what is written from here on is for the next one
-            lines.device_taken = true;
-            return Some(Job::Sync(Turn { desk: self, writer: None, device: true, wrote: false }));
+            lines.wake_up();
         }
         None
     }
 
-    /// How long until the interval is over; `None` if there is nothing to sync, or somebody does.
-    fn time_to_sync(&self, lines: &Lines) -> Option<Duration> {
-        let since = lines.unsynced_since.filter(|_| !lines.device_taken)?;
-        Some(self.interval?.saturating_sub(since.elapsed()))
+    fn job(&self, lines: &mut Lines, ready: Ready) -> Job<'_> {
+        match ready {
+            Ready::Write => Job::Write(self.turn(lines, false)),
+            Ready::Sync => {
+                let reply = lines.begin_sync();
+                Job::Sync(Turn { desk: self, writer: None, device: true, wrote: false }, reply)
+            }
+            Ready::Alone => {
+                let turn = self.turn(lines, true);
+                match lines.pop() {
+                    Some(request) => Job::Alone(turn, request),
+                    None => Job::Leave(turn),
+                }
+            }
+        }
+    }
+
+    /// One group commit: `first`, and what waits behind it. Then so many more, if more waits.
+    fn write(&self, mut turn: Turn<'_>, first: Option<Request>, others: usize) {
+        let mut group = turn.writer().begin();
+        if let Some(append) = first {
+            turn.writer().decide(&mut group, append);
+        }
+        self.gather(&mut turn, &mut group);
+        let mut written = turn.writer().write(group);
+        turn.wrote = true;
+        if self.durability == Durability::Synced {
+            turn.give_back_writer();
+            written.sync_and_publish(&self.shared);
+            // Answered before the device is free: who is answered asks again, and is in the next
+            // group instead of the one after it.
+            written.answer(&self.shared);
+            return turn.give_back();
+        }
+        written.publish(&self.shared);
+        written.answer(&self.shared);
+        if others > 0 && self.lines().next_is_append() {
+            return self.write(turn, None, others - 1);
+        }
+        turn.give_back();
+    }
+
+    /// Decides what comes, until there is no more and, where each group is synced, the device is
+    /// free.
+    fn gather(&self, turn: &mut Turn<'_>, group: &mut Group) {
+        loop {
+            let room = turn.writer().room(group);
+            let mut lines = self.lines();
+            let mut came = lines.take_appends(room);
+            if !came.is_empty() {
+                drop(lines);
+                while turn.writer().room(group) > 0
+                    && let Some(append) = came.pop_front()
+                {
+                    turn.writer().decide(group, append);
+                }
+                self.lines().put_back(came);
+                continue;
+            }
+            if self.durability != Durability::Synced || turn.device {
+                return;
+            }
+            if !lines.device_taken {
+                lines.device_taken = true;
+                turn.device = true;
+                return;
+            }
+            lines.gathering = if room == 0 { Gathering::Full } else { Gathering::Hungry };
+            lines = self.gatherer.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            lines.gathering = Gathering::Awake;
+        }
+    }
+
+    /// Wakes whoever can do something about what has changed; with `clock`, also somebody to wait
+    /// for the end of an interval that has begun.
+    fn call(&self, mut lines: MutexGuard<'_, Lines>, clock: bool) {
+        let calls = lines.calls(clock);
+        drop(lines);
+        if calls.gatherer {
+            self.gatherer.notify_one();
+        }
+        if calls.idle {
+            self.idle.notify_one();
+        }
+    }
+
+    /// Nothing is done from here on; what waits was not written.
+    fn end(&self) {
+        let left = self.lines().end();
+        left.into_iter().for_each(Request::refuse);
+        self.idle.notify_all();
+        self.gatherer.notify_all();
     }
 
     /// Takes the writer, which must be there, and the device if that is asked for.
@@ -256,127 +276,8 @@ impl Desk {
         Turn { desk: self, writer: lines.writer.take(), device, wrote: false }
     }
 
-    /// One group commit: `first`, and what waits behind it. Then so many more, if more waits.
-    fn write(&self, mut turn: Turn<'_>, first: Option<Request>, others: usize) {
-        let mut group = turn.writer().begin();
-        if let Some(request) = first {
-            turn.writer().decide(&mut group, request);
-        }
-        self.gather(&mut turn, &mut group);
-        let mut written = turn.writer().write(group);
-        turn.wrote = true;
-        if self.interval.is_none() {
-            turn.give_back_writer();
-            written.sync_and_publish(&self.shared);
-            // Answered before the device is free: who is answered asks again, and is in the next
-            // group instead of the one after it.
-            written.answer(&self.shared);
-            turn.give_back();
-        } else {
-            written.publish(&self.shared);
-            written.answer(&self.shared);
-            if others > 0 && self.appends_wait() {
-                return self.write(turn, None, others - 1);
-            }
-            turn.give_back();
-        }
-    }
-
-    fn appends_wait(&self) -> bool {
-        matches!(self.lines().waiting.front(), Some(Request::Append { .. }))
-    }
-
-    /// Decides what comes, until there is no more and, where each group is synced, the device is
-    /// free.
-    fn gather(&self, turn: &mut Turn<'_>, group: &mut Group) {
-        loop {
-            let mut lines = self.lines();
-            let mut came = lines.take_appends(turn.writer().room(group));
-            if came.is_empty() {
-                if self.interval.is_some() || turn.device {
-                    return;
-                }
-                if !lines.device_taken {
-                    lines.device_taken = true;
-                    turn.device = true;
-                    return;
-                }
-                let full = turn.writer().room(group) == 0;
-                lines.gathering = if full { Gathering::Full } else { Gathering::Hungry };
-                lines = self.gatherer.wait(lines).unwrap_or_else(PoisonError::into_inner);
-                lines.gathering = Gathering::Awake;
-                continue;
-            }
-            drop(lines);
-            while turn.writer().room(group) > 0
-                && let Some(request) = came.pop_front()
-            {
-                turn.writer().decide(group, request);
-            }
-            if !came.is_empty() {
-                self.lines().put_back(came);
-            }
-        }
-    }
-
-    /// Wakes whoever can do something about what has changed. `clock`: somebody is to wait for the
-    /// end of an interval that has begun.
-    fn call(&self, mut lines: MutexGuard<'_, Lines>, clock: bool) {
-        let appends = matches!(lines.waiting.front(), Some(Request::Append { .. }));
-        let gatherer = match lines.gathering {
-            Gathering::Awake => false,
-            Gathering::Hungry => appends || !lines.device_taken,
-            Gathering::Full => !lines.device_taken,
-        };
-        let asked = !lines.waiting.is_empty() || lines.deserted;
-        let idle = lines.idle > 0 && !lines.calling && (clock || asked && lines.writer.is_some());
-        if gatherer {
-            lines.gathering = Gathering::Awake;
-        }
-        lines.calling |= idle;
-        drop(lines);
-        if gatherer {
-            self.gatherer.notify_one();
-        }
-        if idle {
-            self.called.notify_one();
-        }
-    }
-
-    /// Nothing is served from here on; whoever waits was not written.
-    fn end(&self) {
-        let left = {
-            let mut lines = self.lines();
-            lines.ended = true;
-            std::mem::take(&mut lines.waiting)
-        };
-        left.into_iter().for_each(Request::refuse);
-        self.called.notify_all();
-        self.gatherer.notify_all();
-    }
-
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lines {
-    /// The appends at the front of the queue, as many as have no more events than this.
-    fn take_appends(&mut self, room: usize) -> VecDeque<Request> {
-        let mut events = 0;
-        let fits = |request: &&Request| {
-            let fits = events < room;
-            events += request.events().unwrap_or(room);
-            fits && request.events().is_some()
-        };
-        let count = self.waiting.iter().take_while(fits).count();
-        self.waiting.drain(..count).collect()
-    }
-
-    fn put_back(&mut self, requests: VecDeque<Request>) {
-        for request in requests.into_iter().rev() {
-            self.waiting.push_front(request);
-        }
     }
 }
 
@@ -409,11 +310,8 @@ impl Turn<'_> {
         if std::mem::take(&mut self.device) {
             lines.device_taken = false;
         }
-        let begins = self.wrote && self.desk.interval.is_some() && lines.unsynced_since.is_none();
-        if begins {
-            lines.unsynced_since = Some(Instant::now());
-        }
-        self.desk.call(lines, begins);
+        let interval_begins = self.wrote && lines.note_written();
+        self.desk.call(lines, interval_begins);
     }
 }
 

@@ -39,10 +39,9 @@ impl Request {
     /// Whether it wants a task to be given the next number.
     pub(super) fn asks_for_number(&self) -> bool {
         let Self::Append { batch, .. } = self else { return false };
-        batch.iter().any(|proposal| match &proposal.command {
-            Command::Spawn(spawn) => spawn.task.is_none(),
-            _ => false,
-        })
+        let asks =
+            |command: &Command| matches!(command, Command::Spawn(spawn) if spawn.task.is_none());
+        batch.iter().any(|proposal| asks(&proposal.command))
     }
 
     /// It came too late: nothing of it was done.

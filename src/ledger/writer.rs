@@ -118,6 +118,11 @@ impl Writer {
     }
 
     fn commit(&mut self, staging: Staging) -> Result<Option<Arc<Published>>, AppendError> {
+        if self.shared.is_halted() {
+            // The group before it failed while this one gathered, and this one may stand on it:
+            // with a known key, even if nothing is left to write.
+            return Err(AppendError::Halted);
+        }
         if staging.is_empty() {
             return Ok(None);
         }
@@ -126,9 +131,6 @@ impl Writer {
     }
 
     fn append(&mut self, staging: &Staging) -> Result<(), AppendError> {
-        if self.shared.is_halted() {
-            return Err(AppendError::Halted); // the group before it failed while this one gathered
-        }
         self.reserve_numbers(staging)?;
         let Some(group) = staging.group() else { return Ok(()) };
         match self.shared.log.append(group) {
@@ -165,12 +167,9 @@ impl Writer {
     /// the answer is not missed.
     pub(super) fn serve(&mut self, request: Request) -> ControlFlow<()> {
         match request {
-            Request::Append { .. } => request.refuse(),
+            Request::Append { .. } | Request::Sync { .. } => {} // neither needs this
             Request::Ingest { frames, expect, reply } => {
                 let _ = reply.send(self.ingest(&frames, expect));
-            }
-            Request::Sync { reply } => {
-                let _ = reply.send(self.sync());
             }
             Request::Erase { reply } => {
                 let _ = reply.send(self.erase());
@@ -209,12 +208,6 @@ impl Writer {
             self.shared.publish(published);
         }
         Ok(head)
-    }
-
-    fn sync(&self) -> Result<Head, AppendError> {
-        self.shared.sync()?;
-        self.shared.announce_synced();
-        Ok(self.shared.log.synced())
     }
 
     fn erase(&mut self) -> Result<(), store::Error> {

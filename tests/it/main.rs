@@ -21,3 +21,4 @@ mod manager;
 mod power;
 mod redaction;
 mod support;
+mod turns;

@@ -1,0 +1,271 @@
+//! Whose thread decides, writes and syncs, and what goes on meanwhile.
+//!
+//! A store that stands still where the test says, and a clock that notes who asks it: it is asked
+//! once for each append that is decided. Nothing here depends on time.
+
+use crate::support::*;
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    task::{Context, Poll, Waker},
+    thread::scope,
+    time::Duration,
+};
+use taskledger::{
+    Ledger, Options,
+    ids::{Head, LedgerId, Seq},
+    ledger::{AppendError, Durability, Receipt},
+    store::{Error, FrameLog, Group, Mark, MemStore, Rewrite},
+    time::{Clock, Millis},
+};
+
+/// Longer than any of these tests takes.
+const INTERVAL: Durability = Durability::Interval(Duration::from_hours(1));
+
+/// Notes the thread of each append that is decided.
+#[derive(Debug)]
+struct Witness {
+    decided: SyncSender<String>,
+    panics: bool,
+}
+
+impl Clock for Witness {
+    fn now(&self) -> Millis {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        // Nobody may be left to hear it.
+        let _ = self.decided.send(name);
+        assert!(!self.panics, "a clock that panics");
+        START
+    }
+}
+
+/// A store in memory whose syncs wait until they are told how to end.
+#[derive(Debug)]
+struct Gate {
+    store: MemStore,
+    syncing: SyncSender<()>,
+    answers: Mutex<Receiver<bool>>,
+}
+
+/// What the test holds of a [`Gate`].
+struct Keeper {
+    syncing: Receiver<()>,
+    answers: SyncSender<bool>,
+}
+
+fn gate() -> (Arc<Gate>, Keeper) {
+    let (syncing, is_syncing) = sync_channel(100);
+    let (answers, answered) = sync_channel(100);
+    let gate = Gate { store: MemStore::new(), syncing, answers: Mutex::new(answered) };
+    (Arc::new(gate), Keeper { syncing: is_syncing, answers })
+}
+
+impl FrameLog for Gate {
+    fn written(&self) -> Head {
+        self.store.written()
+    }
+    fn synced(&self) -> Head {
+        self.store.synced()
+    }
+    fn append(&self, group: Group<'_>) -> Result<(), Error> {
+        self.store.append(group)
+    }
+    fn append_may_wait(&self) -> bool {
+        self.store.append_may_wait()
+    }
+    fn sync(&self) -> Result<Head, Error> {
+        self.syncing.send(()).unwrap();
+        // A test that has ended lets everything pass.
+        if self.answers.lock().unwrap().recv().unwrap_or(true) {
+            return self.store.sync();
+        }
+        Err(Error::Io { during: "sync", path: None, source: std::io::Error::other("no") })
+    }
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        self.store.read(from, bytes_max)
+    }
+    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        self.store.mark(index)
+    }
+    fn sealed(&self) -> Head {
+        self.store.sealed()
+    }
+    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
+        self.store.resume(marks)
+    }
+    fn checkpoint(&self) -> Result<(), Error> {
+        self.store.checkpoint()
+    }
+    fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        self.store.erase(upto, rewrite)
+    }
+    fn erased_upto(&self) -> Option<Seq> {
+        self.store.erased_upto()
+    }
+    fn reserved(&self) -> u64 {
+        self.store.reserved()
+    }
+    fn reserve(&self, number: u64) -> Result<(), Error> {
+        self.store.reserve(number)
+    }
+    fn close(&self) -> Result<(), Error> {
+        self.store.close()
+    }
+}
+
+fn witnessed(durability: Durability) -> (Options, Receiver<String>) {
+    let (decided, threads) = sync_channel(100);
+    let clock = Arc::new(Witness { decided, panics: false });
+    (Options { durability, clock, ..options() }, threads)
+}
+
+fn behind_a_gate(durability: Durability) -> (Ledger, Keeper, Receiver<String>) {
+    let (gate, keeper) = gate();
+    let (options, decided) = witnessed(durability);
+    let snapshots = Arc::new(MemStore::new());
+    let ledger = Ledger::over_store(gate, snapshots, LedgerId([9; 16]), options).unwrap();
+    (ledger, keeper, decided)
+}
+
+fn is_halted(answer: &Result<Vec<Receipt>, AppendError>) -> bool {
+    matches!(answer, Err(AppendError::Halted))
+}
+
+fn this_thread() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn who_would_only_wait_writes_on_its_own_thread() {
+    for durability in [Durability::Synced, INTERVAL] {
+        let (options, decided) = witnessed(durability);
+        let ledger = Ledger::in_memory(options).unwrap();
+        append(&ledger, [spawn("a")]);
+        assert_eq!(decided.recv().unwrap(), this_thread(), "{durability:?}");
+    }
+}
+
+#[test]
+fn an_async_caller_writes_where_it_is_only_if_no_device_is_waited_for() {
+    let poll_once = |ledger: &Ledger| {
+        let mut append = pin!(ledger.append([spawn("a")]));
+        let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        matches!(polled, Poll::Ready(Ok(_)))
+    };
+    let (options, decided) = witnessed(INTERVAL);
+    assert!(poll_once(&Ledger::in_memory(options).unwrap()), "nothing was waited for");
+    assert_eq!(decided.recv().unwrap(), this_thread());
+
+    let (options, decided) = witnessed(Durability::Synced);
+    poll_once(&Ledger::in_memory(options).unwrap());
+    assert_eq!(decided.recv().unwrap(), "taskledger-writer");
+}
+
+#[test]
+fn while_one_group_is_synced_the_next_one_is_decided_and_waits_for_the_device() {
+    let (ledger, keeper, decided) = behind_a_gate(Durability::Synced);
+    scope(|scope| {
+        let first = scope.spawn(|| append(&ledger, [spawn("a")]));
+        keeper.syncing.recv().unwrap();
+        decided.recv().unwrap();
+        let others = ["b", "c"].map(|id| {
+            let ledger = &ledger;
+            scope.spawn(move || append(ledger, [spawn(id)]))
+        });
+        // If they waited for the sync to be decided, this would never end.
+        assert_eq!(decided.recv().unwrap(), "taskledger-writer");
+        assert_eq!(decided.recv().unwrap(), "taskledger-writer");
+        assert_eq!(ledger.reader().head().size, 0, "nothing is shown before it is durable");
+        assert!(keeper.syncing.try_recv().is_err(), "the device is one");
+        keeper.answers.send(true).unwrap();
+        first.join().unwrap();
+        keeper.syncing.recv().unwrap();
+        assert_eq!(ledger.reader().state().tasks_len(), 1);
+        keeper.answers.send(true).unwrap();
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(ledger.reader().state().tasks_len(), 3, "both were in one group");
+    });
+    drop(keeper);
+}
+
+#[test]
+fn what_was_decided_on_top_of_a_group_that_could_not_be_synced_is_not_written() {
+    let (ledger, keeper, decided) = behind_a_gate(Durability::Synced);
+    scope(|scope| {
+        let first = scope.spawn(|| ledger.append_blocking([spawn("a")]));
+        keeper.syncing.recv().unwrap();
+        decided.recv().unwrap();
+        let second = scope.spawn(|| ledger.append_blocking([spawn("b")]));
+        decided.recv().unwrap();
+        keeper.answers.send(false).unwrap();
+        let first = first.join().unwrap();
+        assert!(matches!(first, Err(AppendError::OutcomeUnknown { .. })), "{first:?}");
+        assert!(is_halted(&second.join().unwrap()));
+    });
+    assert!(is_halted(&ledger.append_blocking([spawn("c")])));
+    assert_eq!(ledger.reader().head().size, 0);
+    drop(keeper);
+}
+
+#[test]
+fn a_known_key_is_answered_only_when_the_event_that_has_it_is_durable() {
+    let (ledger, keeper, decided) = behind_a_gate(Durability::Synced);
+    scope(|scope| {
+        let first = scope.spawn(|| ledger.append_blocking([keyed(spawn("a"), 1)]));
+        keeper.syncing.recv().unwrap();
+        decided.recv().unwrap();
+        let again = scope.spawn(|| ledger.append_blocking([keyed(spawn("a"), 1)]));
+        decided.recv().unwrap();
+        keeper.answers.send(false).unwrap();
+        assert!(matches!(first.join().unwrap(), Err(AppendError::OutcomeUnknown { .. })));
+        let again = again.join().unwrap();
+        assert!(is_halted(&again), "it may be lost, and is not said to be there: {again:?}");
+    });
+    drop(keeper);
+}
+
+#[test]
+fn with_an_interval_appends_go_on_while_the_device_syncs() {
+    let (ledger, keeper, _decided) = behind_a_gate(INTERVAL);
+    append(&ledger, [spawn("a")]);
+    scope(|scope| {
+        let sync = scope.spawn(|| ledger.sync_blocking());
+        keeper.syncing.recv().unwrap();
+        append(&ledger, [spawn("b")]);
+        assert_eq!(ledger.reader().state().tasks_len(), 2);
+        keeper.answers.send(true).unwrap();
+        sync.join().unwrap().unwrap();
+    });
+    drop(keeper);
+}
+
+#[test]
+fn an_interval_ends_with_a_sync() {
+    let (ledger, keeper, _decided) = behind_a_gate(Durability::Interval(Duration::from_millis(1)));
+    append(&ledger, [spawn("a")]);
+    keeper.syncing.recv().unwrap();
+    append(&ledger, [spawn("b")]);
+    keeper.answers.send(true).unwrap();
+    // What was written meanwhile is for the next one.
+    keeper.syncing.recv().unwrap();
+    drop(keeper);
+}
+
+#[test]
+fn a_panic_under_the_writer_halts_the_ledger_and_leaves_nobody_waiting() {
+    let (decided, _threads) = sync_channel(100);
+    let clock = Arc::new(Witness { decided, panics: true });
+    let ledger = Ledger::in_memory(Options { clock, ..options() }).unwrap();
+    scope(|scope| {
+        let panicked = scope.spawn(|| ledger.append_blocking([spawn("a")])).join();
+        assert!(panicked.is_err(), "it was on its caller's thread");
+    });
+    assert!(is_halted(&ledger.append_blocking([spawn("b")])));
+    assert_eq!(ledger.reader().head().size, 0);
+    ledger.close_blocking().unwrap();
+}
