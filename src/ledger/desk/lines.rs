@@ -165,8 +165,11 @@ impl Lines {
         self.device_taken = true;
         match self.waiting.pop_front()? {
             Request::Sync { reply } => Some(reply),
-            other => {
-                self.waiting.push_front(other);
+            append_or_alone @ (Request::Append { .. }
+            | Request::Ingest { .. }
+            | Request::Erase { .. }
+            | Request::Close { .. }) => {
+                self.waiting.push_front(append_or_alone);
                 None
             }
         }

@@ -19,3 +19,4 @@ mod cancels;
 mod ends;
 mod names;
 mod support;
+mod turns;

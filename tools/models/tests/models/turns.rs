@@ -1,0 +1,114 @@
+//! Turns at the writer and the device: callers that wait, callers that run on, threads, a close.
+
+use crate::support::*;
+use shuttle::thread;
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use taskledger_models::{
+    Ledger, Options,
+    ids::{Seq, TaskId, ThreadId},
+    ledger::{AppendError, Durability, Receipt},
+    state::command::{Command, Proposal, Spawn},
+    time::{ManualClock, Millis},
+};
+
+type Answer = Result<Vec<Receipt>, AppendError>;
+
+/// No interval ends by itself here: the scheduler has no clock.
+const DURABILITIES: [Durability; 2] =
+    [Durability::Synced, Durability::Interval(Duration::from_secs(1))];
+
+fn ledger(durability: Durability) -> Ledger {
+    let clock = Arc::new(ManualClock::at(Millis(1)));
+    Ledger::in_memory(Options { durability, clock, ..Options::default() }).unwrap()
+}
+
+fn task(name: &str, n: usize) -> Proposal {
+    let task = Some(TaskId::new(format!("{name}-{n}")).unwrap());
+    let spawn = Spawn { task, ..Spawn::new(ThreadId::new("main").unwrap(), "model") };
+    Command::Spawn(spawn).into()
+}
+
+/// Two appends, one after the other, on a thread that waits for them.
+fn blocking(ledger: &Ledger, name: &'static str) -> thread::JoinHandle<Vec<Answer>> {
+    let ledger = ledger.clone();
+    thread::spawn(move || (0..2).map(|n| ledger.append_blocking([task(name, n)])).collect())
+}
+
+/// The same in a task.
+fn waiting(ledger: &Ledger, name: &'static str) -> shuttle::future::JoinHandle<Vec<Answer>> {
+    let ledger = ledger.clone();
+    start(async move {
+        let mut answers = Vec::new();
+        for n in 0..2 {
+            answers.push(ledger.append([task(name, n)]).await);
+        }
+        answers
+    })
+}
+
+/// What was acknowledged is there, where its receipt says, and nothing else is.
+fn check(ledger: &Ledger, answers: &[Answer]) {
+    let mut acknowledged = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(receipts) => acknowledged.extend(receipts.iter().map(|r| (r.seq, r.task.clone()))),
+            Err(error) => assert!(matches!(error, AppendError::Halted), "{error}"),
+        }
+    }
+    acknowledged.sort();
+    let (reader, mut found) = (ledger.reader(), Vec::new());
+    if let Some(last) = reader.head().seq() {
+        let visit = |entry: taskledger_models::event::Entry| {
+            found.extend(entry.event.task.map(|task| (entry.event.seq, Some(task))));
+            ControlFlow::Continue(())
+        };
+        reader.scan(Seq::FIRST, last, visit).unwrap();
+    }
+    assert_eq!(found, acknowledged);
+    assert_eq!(reader.state().tasks_len(), acknowledged.len());
+}
+
+/// Every caller is answered, whoever wrote for it, and sees what it was answered.
+#[test]
+fn appends_against_one_another() {
+    for durability in DURABILITIES {
+        explore(move || async move {
+            let ledger = ledger(durability);
+            let blocked = [blocking(&ledger, "thread-0"), blocking(&ledger, "thread-1")];
+            let (first, second) = (waiting(&ledger, "task-0"), waiting(&ledger, "task-1"));
+            let sync = thread::spawn({
+                let ledger = ledger.clone();
+                move || ledger.sync_blocking()
+            });
+            let mut answers = first.await.unwrap();
+            answers.extend(second.await.unwrap());
+            answers.extend(blocked.into_iter().flat_map(|thread| thread.join().unwrap()));
+            sync.join().unwrap().unwrap();
+            assert!(answers.iter().all(Result::is_ok));
+            check(&ledger, &answers);
+        });
+    }
+}
+
+/// Who comes before a close is acknowledged, who comes after it is refused, and nobody is left
+/// waiting.
+#[test]
+fn appends_against_a_close() {
+    for durability in DURABILITIES {
+        explore(move || async move {
+            let ledger = ledger(durability);
+            let blocked = blocking(&ledger, "thread");
+            let awaited = waiting(&ledger, "task");
+            let close = thread::spawn({
+                let ledger = ledger.clone();
+                move || ledger.close_blocking()
+            });
+            let mut answers = awaited.await.unwrap();
+            answers.extend(blocked.join().unwrap());
+            close.join().unwrap().unwrap();
+            let state = ledger.reader().state();
+            let acknowledged = answers.iter().filter(|answer| answer.is_ok()).count();
+            assert_eq!(state.tasks_len(), acknowledged);
+        });
+    }
+}
