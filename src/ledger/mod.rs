@@ -1,7 +1,8 @@
 //! The ledger: every state action an event, acknowledged when it is durable.
 //!
 //! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
-//! append is `writer` (one thread, group commit) around `core` (pure steps) around `state::decide`.
+//! append is `desk` (whose turn it is) around `writer` (group commit) around `core` (pure steps) around
+//! `state::decide`.
 
 pub(crate) mod ahead;
 mod backup;
@@ -324,7 +325,9 @@ impl Ledger {
     /// Not cancel safe: dropped after its first poll, the events may still be written.
     ///
     /// # Cost
-    /// O(bytes), and a share of one sync for all appends that wait.
+    /// O(bytes), and a share of one sync for all appends that wait. With [`Durability::Interval`] the
+    /// calling thread may decide and write, its own events and those of others who wait, some ten
+    /// microseconds each; it never waits for a device.
     pub async fn append(
         &self,
         proposals: impl Into<Vec<Proposal>>,
@@ -336,7 +339,8 @@ impl Ledger {
         answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
-    /// [`append`](Self::append) for callers outside of async code.
+    /// [`append`](Self::append) for callers outside of async code. Writes and syncs on the calling
+    /// thread if nobody else is at work.
     ///
     /// # Errors
     /// As [`append`](Self::append).

@@ -1,4 +1,4 @@
-//! What the writer thread and every reader share: the store, and the state as last published.
+//! What the writer and every reader share: the store, and the state as last published.
 //!
 //! Publishing is one pointer swap, reading it one load: a reader keeps its version for as long as
 //! it likes and never delays the writer.
