@@ -54,7 +54,7 @@ struct Batch {
 
 /// The other thread.
 struct Reading<'a> {
-    handover: &'a Handover<Batch>,
+    handover: &'a Handover<'a, Batch>,
     batch: Batch,
     walk: SealedWalk,
     /// The events so far.
@@ -62,7 +62,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(handover: &'a Handover<Batch>, walk: SealedWalk) -> Self {
+    fn new(handover: &'a Handover<'a, Batch>, walk: SealedWalk) -> Self {
         Self { handover, batch: Batch::default(), walk, size: 0 }
     }
 

@@ -8,6 +8,7 @@ use std::{
     io,
     ops::ControlFlow,
     panic::resume_unwind,
+    sync::atomic::{AtomicUsize, Ordering},
     sync::mpsc::{Receiver, SyncSender, channel, sync_channel},
     thread,
 };
@@ -25,16 +26,18 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 /// # Errors
 /// If no thread can be started.
 pub(crate) fn ahead<B: Default + Send, T: Send>(
-    make: impl FnOnce(&Handover<B>) -> T + Send,
+    make: impl FnOnce(&Handover<'_, B>) -> T + Send,
     mut take: impl FnMut(&mut B) -> ControlFlow<()>,
 ) -> io::Result<T> {
     let (sender, receiver) = sync_channel(WAITING_MAX);
     let (give_back, used) = channel();
+    let waiting = &AtomicUsize::new(0);
     thread::scope(|scope| {
         let maker = thread::Builder::new().name("taskledger-ahead".to_owned());
-        let maker = maker.spawn_scoped(scope, move || make(&Handover { sender, used }))?;
+        let maker = maker.spawn_scoped(scope, move || make(&Handover { sender, used, waiting }))?;
         // Taken by value: if `take` breaks or panics, the other thread must not wait to be heard.
         for mut batch in receiver {
+            waiting.fetch_sub(1, Ordering::Relaxed);
             if take(&mut batch).is_break() {
                 break;
             }
@@ -46,16 +49,23 @@ pub(crate) fn ahead<B: Default + Send, T: Send>(
 }
 
 /// Where the other thread puts its batches.
-pub(crate) struct Handover<B> {
+pub(crate) struct Handover<'a, B> {
     sender: SyncSender<B>,
     used: Receiver<B>,
+    waiting: &'a AtomicUsize,
 }
 
-impl<B: Default> Handover<B> {
+impl<B: Default> Handover<'_, B> {
+    /// Whether nothing waits to be taken: whoever takes could do more of the work.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
+    }
+
     /// Hands a full batch over and leaves one in its place that is new or was used before, with
     /// all that was in it. `Break` if nobody wants more.
     pub(crate) fn pass(&self, batch: &mut B) -> ControlFlow<()> {
         let next = self.used.try_recv().unwrap_or_default();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         match self.sender.send(std::mem::replace(batch, next)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
@@ -68,7 +78,7 @@ mod tests {
     use super::*;
 
     /// Numbers one by one, until nobody wants more.
-    fn numbers(handover: &Handover<Vec<u64>>) -> u64 {
+    fn numbers(handover: &Handover<'_, Vec<u64>>) -> u64 {
         let mut batch = Vec::new();
         for number in 0.. {
             batch.push(number);
@@ -94,7 +104,7 @@ mod tests {
     #[test]
     fn a_panic_on_either_side_is_one_here() {
         let panics = |f: fn()| std::panic::catch_unwind(f).is_err();
-        assert!(panics(|| drop(ahead(|_: &Handover<u8>| panic!("made"), |_| unreachable!()))));
+        assert!(panics(|| drop(ahead(|_: &Handover<'_, u8>| panic!("made"), |_| unreachable!()))));
         assert!(panics(|| drop(ahead(numbers, |_| panic!("taken")))));
     }
 }

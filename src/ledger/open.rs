@@ -89,7 +89,7 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, 
     let (mut marks, mut roots) = (Vec::new(), BTreeMap::new());
     for_each_frame(log, tree.size(), |seq, frame| {
         let damaged = |e: codec::DecodeError| ReadError::Damaged { seq, detail: e.to_string() };
-        let completed = tree.push(codec::leaf(frame).map_err(damaged)?).into_iter();
+        let completed = tree.push(codec::leaf(&frame).map_err(damaged)?).into_iter();
         marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
         if saved.contains(&seq) {
             roots.insert(tree.size(), tree.root());
@@ -124,44 +124,84 @@ fn newest_snapshot(
     Ok((LedgerState::default(), 0))
 }
 
-/// Folds what the snapshot does not hold, while another thread reads and decodes ahead.
+/// Events on their way to the fold.
+#[derive(Default)]
+struct Batch {
+    decoded: Vec<Entry>,
+    /// What the fold decodes itself.
+    raw: Vec<(Seq, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, seq: Seq, frame: Vec<u8>, raw: bool) -> Result<(), ReadError> {
+        self.bytes += frame.len();
+        if raw {
+            self.raw.push((seq, frame));
+        } else {
+            self.decoded.push(decode(seq, &frame)?);
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.decoded.len() + self.raw.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES
+    }
+
+    /// What came back is freed on the thread that made it.
+    fn clear(&mut self) {
+        self.decoded.clear();
+        self.raw.clear();
+        self.bytes = 0;
+    }
+
+    fn fold(&self, state: &mut LedgerState) -> Result<(), ReadError> {
+        self.decoded.iter().for_each(|entry| state.apply(entry));
+        self.raw.iter().try_for_each(|(seq, frame)| {
+            state.apply(&decode(*seq, frame)?);
+            Ok(())
+        })
+    }
+}
+
+/// Folds what the snapshot does not hold, while another thread reads and decodes ahead. Decoding
+/// takes longer than folding, so a fold that has nothing to do decodes the next batch itself.
 fn fold_rest(log: &dyn FrameLog, state: &mut LedgerState) -> Result<(), OpenError> {
     let size = state.size();
     if log.written().size <= size {
         return Ok(());
     }
+    let mut folded = Ok(());
     let read = ahead(
         |handover| {
-            let (mut entries, mut bytes) = (Vec::new(), 0);
+            let (mut batch, mut raw) = (Batch::default(), false);
             let read = for_each_frame(log, size, |seq, frame| {
-                entries.push(decode(seq, frame)?);
-                bytes += frame.len();
-                if entries.len() >= BATCH_EVENTS || bytes >= BATCH_BYTES {
-                    // Refused only if the fold has panicked, which ends the opening.
-                    let _ = handover.pass(&mut entries);
-                    entries.clear();
-                    bytes = 0;
+                batch.push(seq, frame, raw)?;
+                if batch.is_full() {
+                    // Refused only if the fold has ended, which ends the opening.
+                    let _ = handover.pass(&mut batch);
+                    batch.clear();
+                    raw = handover.is_behind();
                 }
                 Ok(())
             });
-            let _ = handover.pass(&mut entries);
+            let _ = handover.pass(&mut batch);
             read
         },
-        |entries: &mut Vec<Entry>| {
-            for entry in &*entries {
-                state.apply(entry);
-            }
-            ControlFlow::Continue(())
+        |batch: &mut Batch| {
+            folded = batch.fold(state);
+            if folded.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         },
     );
-    read.map_err(|source| Error::Io { during: "start a thread", path: None, source })?
+    read.map_err(|source| Error::Io { during: "start a thread", path: None, source })??;
+    Ok(folded?)
 }
 
 /// Visits every frame behind the first `size`.
 fn for_each_frame(
     log: &dyn FrameLog,
     size: u64,
-    mut visit: impl FnMut(Seq, &[u8]) -> Result<(), OpenError>,
+    mut visit: impl FnMut(Seq, Vec<u8>) -> Result<(), OpenError>,
 ) -> Result<(), OpenError> {
     let written = log.written().size;
     let mut next = Seq::new(size.saturating_add(1));
@@ -171,7 +211,7 @@ fn for_each_frame(
             let found = from.leaf_index();
             return Err(OpenError::LostTail { expected: written, found });
         }
-        for frame in &frames {
+        for frame in frames {
             let Some(seq) = next.filter(|seq| seq.get() <= written) else { break };
             visit(seq, frame)?;
             next = seq.next();
