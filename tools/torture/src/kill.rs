@@ -148,7 +148,7 @@ impl Kill {
         for _ in 0..self.rounds {
             if let Err(why) = points.one(point) {
                 failures += 1;
-                report.failure(points.failure(point, &why)?);
+                report.failure(points.failure(point, &why));
             }
         }
         report.row(row(&point.plan().to_string(), &total, failures));
@@ -207,7 +207,7 @@ impl Sweep {
             Ok(reached) => Ok(reached),
             Err(why) => {
                 self.failures += 1;
-                report.failure(points.failure(point, &why)?);
+                report.failure(points.failure(point, &why));
                 Ok(true)
             }
         }
@@ -255,14 +255,14 @@ impl<'a> Points<'a> {
         Ok(reached)
     }
 
-    fn failure(&mut self, point: Point, why: &anyhow::Error) -> Result<Failure> {
+    fn failure(&mut self, point: Point, why: &anyhow::Error) -> Failure {
         self.rounds = 0;
-        let left = self.life.take().map(Life::keep).transpose()?.unwrap_or_default();
+        let left = self.life.take().map(Life::keep).unwrap_or_default();
         let Point { script, thread, nth } = point;
-        Ok(Failure {
-            what: format!("{}: {why:#}; left in {}", point.plan(), left.display()),
+        Failure {
+            what: format!("{}: {why:#}; {left}", point.plan()),
             repeat: format!("kill --at {}:{}:{nth} --rounds 10", script.name(), thread.name()),
-        })
+        }
     }
 }
 

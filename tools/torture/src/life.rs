@@ -166,16 +166,18 @@ impl Life {
     }
 
     /// Where the ledger stays, for whoever looks into a failure: a copy, if it was on a device.
-    pub fn keep(self) -> Result<PathBuf> {
-        match self.ground {
+    pub fn keep(self) -> String {
+        let kept = match self.ground {
             Ground::Directory(place) => Ok(place.keep()),
-            Ground::Device(device) => {
-                let kept =
-                    tempfile::Builder::new().prefix("torture-left").tempdir_in(&self.nature.dir)?;
-                let kept = kept.keep();
-                copy(&device.root().join("ledger"), &kept.join("ledger"))?;
-                Ok(kept)
+            Ground::Device(mut device) => {
+                // It may still be without power.
+                let on = device.turn_on();
+                on.and_then(|()| keep_copy(&device.root().join("ledger"), &self.nature.dir))
             }
+        };
+        match kept {
+            Ok(path) => format!("left in {}", path.display()),
+            Err(error) => format!("and it could not be kept: {error:#}"),
         }
     }
 
@@ -312,6 +314,14 @@ impl Running {
         let _ = word.write_all(b"go\n");
         Ok(())
     }
+}
+
+fn keep_copy(ledger: &Path, dir: &Path) -> Result<PathBuf> {
+    let kept = tempfile::Builder::new().prefix("torture-left").tempdir_in(dir)?.keep();
+    if ledger.exists() {
+        copy(ledger, &kept.join("ledger"))?;
+    }
+    Ok(kept)
 }
 
 fn lines_of(child: &mut process::Child) -> Result<Receiver<String>> {
