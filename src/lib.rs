@@ -50,6 +50,7 @@
 //! - [`query`] answers questions about the past; [`audit`] checks all of it, from bytes.
 //! - [`event`] and [`state::command`] are the words for what happened and for what is asked.
 //!
+//! Programs that embed it are in `docs/examples`, one for each thing that a host does with it.
 //! Layers and invariants are drawn in `docs/architecture.md`, bytes in `docs/format.md`.
 
 pub mod audit;
@@ -64,6 +65,7 @@ pub mod query;
 pub mod snapshot;
 pub mod state;
 pub mod store;
+mod sync;
 pub mod time;
 
 pub use ledger::{Durability, Ledger, Options};

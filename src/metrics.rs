@@ -2,6 +2,12 @@
 //!
 //! Labels come from closed sets; never an id, never a text.
 
+/// Events that were acknowledged.
+pub(crate) const APPENDED_EVENTS: &str = "taskledger_appended_events_total";
+/// Appends that were refused; label `reason`.
+pub(crate) const APPENDS_REFUSED: &str = "taskledger_append_refused_total";
+/// How long a commit took, from its first byte to its acknowledgement, in seconds.
+pub(crate) const COMMIT: &str = "taskledger_commit_seconds";
 /// Tasks whose spawn was acknowledged.
 pub(crate) const TASKS_SPAWNED: &str = "taskledger_tasks_spawned_total";
 /// Tasks whose end was acknowledged; label `status`.
@@ -27,8 +33,18 @@ pub(crate) const ORPHANS: &str = "taskledger_orphans_total";
 mod facade {
     //! Hands numbers to whatever recorder the host has installed.
 
+    use std::time::Duration;
+
     pub(crate) fn count(name: &'static str) {
         ::metrics::counter!(name).increment(1);
+    }
+
+    pub(crate) fn count_many(name: &'static str, many: usize) {
+        ::metrics::counter!(name).increment(u64::try_from(many).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn observe(name: &'static str, took: Duration) {
+        ::metrics::histogram!(name).record(took.as_secs_f64());
     }
 
     pub(crate) fn count_as(name: &'static str, label: &'static str, value: &'static str) {
@@ -48,10 +64,14 @@ mod facade {
 mod facade {
     //! Counts nothing.
 
+    use std::time::Duration;
+
     pub(crate) fn count(_name: &'static str) {}
+    pub(crate) fn count_many(_name: &'static str, _many: usize) {}
+    pub(crate) fn observe(_name: &'static str, _took: Duration) {}
     pub(crate) fn count_as(_name: &'static str, _label: &'static str, _value: &'static str) {}
     pub(crate) fn raise(_name: &'static str) {}
     pub(crate) fn lower(_name: &'static str) {}
 }
 
-pub(crate) use facade::{count, count_as, lower, raise};
+pub(crate) use facade::{count, count_as, count_many, lower, observe, raise};

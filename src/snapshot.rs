@@ -11,7 +11,7 @@ use crate::{
     state::{DecodeError, FOLD_VERSION, LedgerState},
 };
 use sha2::{Digest, Sha256};
-use std::io;
+use std::{borrow::Cow, io};
 
 /// The fewest events that a snapshot is taken for.
 pub const EVENTS_BETWEEN_MIN: u64 = 10_000;
@@ -112,9 +112,29 @@ pub fn encode(state: &LedgerState, head: Head) -> Vec<u8> {
 /// # Errors
 /// The first thing that is wrong with it. Fold the log instead.
 pub fn decode(bytes: &[u8]) -> Result<(LedgerState, Head), SnapshotError> {
+    let (raw, head) = unpack(bytes)?;
+    let state = LedgerState::from_bytes(&raw).map_err(|source| SnapshotError::State { source })?;
+    if state.size() != head.size {
+        return Err(SnapshotError::WrongSize { said: head.size, found: state.size() });
+    }
+    Ok((state, head))
+}
+
+/// The [digest](LedgerState::digest) of the state in a snapshot, and the head that it stands for.
+/// O(bytes), a tenth of what it takes to decode: whether the bytes are a state is not looked at.
+///
+/// # Errors
+/// As [`decode`], but for what concerns the state in it.
+pub fn state_digest(bytes: &[u8]) -> Result<([u8; 32], Head), SnapshotError> {
+    let (raw, head) = unpack(bytes)?;
+    Ok((Sha256::digest(raw).into(), head))
+}
+
+/// The encoded state in a snapshot, and the head that it stands for.
+fn unpack(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Head), SnapshotError> {
     let (Header { method, head, len }, payload) = Header::open(bytes)?;
-    let state = match method {
-        Method::Stored if size_of(payload) == len => LedgerState::from_bytes(payload),
+    match method {
+        Method::Stored if size_of(payload) == len => Ok((payload.into(), head)),
         Method::Zstd if len <= size_of(payload).saturating_mul(RATIO_MAX) => {
             let capacity = usize::try_from(len).unwrap_or(usize::MAX);
             let raw = zstd::bulk::decompress(payload, capacity)
@@ -122,15 +142,10 @@ pub fn decode(bytes: &[u8]) -> Result<(LedgerState, Head), SnapshotError> {
             if size_of(&raw) != len {
                 return Err(SnapshotError::WrongLength { said: len });
             }
-            LedgerState::from_bytes(&raw)
+            Ok((raw.into(), head))
         }
-        Method::Stored | Method::Zstd => return Err(SnapshotError::WrongLength { said: len }),
-    };
-    let state = state.map_err(|source| SnapshotError::State { source })?;
-    if state.size() != head.size {
-        return Err(SnapshotError::WrongSize { said: head.size, found: state.size() });
+        Method::Stored | Method::Zstd => Err(SnapshotError::WrongLength { said: len }),
     }
-    Ok((state, head))
 }
 
 /// How the payload is stored.

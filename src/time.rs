@@ -4,6 +4,7 @@
 //! hand and seed the other.
 
 use std::{
+    cell::RefCell,
     fmt,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -79,18 +80,54 @@ pub trait Entropy: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// The operating system's generator.
+/// The operating system's generator. Small requests share a call: each thread draws 1 KiB ahead,
+/// and keeps no number that it has given away.
+///
+/// A process that forks without `exec` must not go on using it in both: they would draw the same.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsEntropy;
+
+/// Numbers that were drawn and not given away yet.
+struct Drawn {
+    bytes: [u8; 1_024],
+    /// How many of them, at the end, are left.
+    left: usize,
+}
+
+thread_local! {
+    static DRAWN: RefCell<Drawn> = const { RefCell::new(Drawn { bytes: [0; 1_024], left: 0 }) };
+}
 
 impl Entropy for OsEntropy {
     /// # Panics
     /// If the operating system has no random numbers to give. Salts that could be guessed would
     /// undo erasure, so there is nothing to go on with.
-    #[allow(clippy::expect_used, reason = "see # Panics")]
     fn fill(&self, bytes: &mut [u8]) {
-        getrandom::fill(bytes).expect("the operating system gives random numbers");
+        const SMALL: usize = 64;
+        if bytes.len() > SMALL || DRAWN.try_with(|drawn| drawn.borrow_mut().give(bytes)).is_err() {
+            draw(bytes);
+        }
     }
+}
+
+impl Drawn {
+    /// Fills `bytes`, which are fewer than are drawn at once.
+    fn give(&mut self, bytes: &mut [u8]) {
+        if self.left < bytes.len() {
+            draw(&mut self.bytes);
+            self.left = self.bytes.len();
+        }
+        let from = self.bytes.len() - self.left;
+        for (to, from) in bytes.iter_mut().zip(self.bytes.iter_mut().skip(from)) {
+            *to = std::mem::take(from);
+            self.left -= 1;
+        }
+    }
+}
+
+#[allow(clippy::expect_used, reason = "without random numbers there is nothing to go on with")]
+fn draw(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random numbers");
 }
 
 /// Repeatable numbers for tests (`SplitMix64`). Never for a real ledger: salts could be guessed.
@@ -115,5 +152,38 @@ impl Entropy for SeededEntropy {
             let drawn = (z ^ (z >> 31)).to_le_bytes();
             chunk.iter_mut().zip(drawn).for_each(|(to, from)| *to = from);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_random_number_is_given_twice() {
+        let one_thread = || (0..1_000).map(|_| OsEntropy.bytes16()).collect::<Vec<_>>();
+        let other = std::thread::spawn(one_thread);
+        let mut all = one_thread();
+        all.extend(other.join().unwrap());
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 2_000);
+    }
+
+    #[test]
+    fn requests_of_every_length_are_filled() {
+        for len in 0..200 {
+            let mut bytes = vec![0; len];
+            OsEntropy.fill(&mut bytes);
+            // That as many as sixteen random bytes are all zero does not happen.
+            assert!(bytes.chunks_exact(16).all(|chunk| chunk.iter().any(|byte| *byte != 0)));
+        }
+    }
+
+    #[test]
+    fn what_was_given_away_is_forgotten() {
+        let mut drawn = Drawn { bytes: [0; 1_024], left: 0 };
+        drawn.give(&mut [0; 40]);
+        assert_eq!(drawn.left, 1_024 - 40);
+        assert!(drawn.bytes.iter().take(40).all(|byte| *byte == 0));
     }
 }

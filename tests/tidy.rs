@@ -14,7 +14,7 @@ use std::{
 
 /// Each module of the library and what it may name, besides itself. `docs/architecture.md` draws
 /// it: words, meaning, bytes, commit, uses, face.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("ids", &[]),
     ("time", &[]),
     ("event", &["ids", "time"]),
@@ -23,10 +23,14 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("proof", &["ids", "time", "event", "state"]),
     ("store", &["ids"]),
     ("metrics", &[]),
+    ("sync", &[]),
     ("snapshot", &["ids", "time", "event", "state", "codec", "proof", "store", "metrics"]),
     (
         "ledger",
-        &["ids", "time", "event", "state", "codec", "proof", "store", "metrics", "snapshot"],
+        &[
+            "ids", "time", "event", "state", "codec", "proof", "store", "metrics", "sync",
+            "snapshot",
+        ],
     ),
     ("query", UP_TO_COMMIT),
     ("audit", UP_TO_COMMIT),
@@ -35,16 +39,21 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// What the uses may name: everything below them, and not one another.
-const UP_TO_COMMIT: &[&str] =
-    &["ids", "time", "event", "state", "codec", "proof", "store", "metrics", "snapshot", "ledger"];
+const UP_TO_COMMIT: &[&str] = &[
+    "ids", "time", "event", "state", "codec", "proof", "store", "metrics", "sync", "snapshot",
+    "ledger",
+];
 
 /// Macros that stand at the root of the crate, and the module that they belong to.
-const MACROS: [(&str, &str); 1] = [("conformance_tests", "store")];
+const MACROS: [(&str, &str); 2] = [("conformance_tests", "store"), ("shuttle_task_local", "sync")];
 
 /// Crates that one place alone may name, so that it can be told what they are trusted with. The
-/// audit's tests may damage what sled holds through sled, as nothing else could.
-const KEEPERS: [(&str, &[&str]); 2] =
-    [("sled", &["src/store/sled.rs", "tests/it/audit.rs"]), ("bincode", &["src/codec/"])];
+/// audit's tests may damage what sled holds through sled, as nothing else could; a bench holds the
+/// ledger against sled alone.
+const KEEPERS: [(&str, &[&str]); 2] = [
+    ("sled", &["src/store/sled.rs", "tests/it/audit.rs", "tools/bench/src/peers/"]),
+    ("bincode", &["src/codec/"]),
+];
 
 /// Who reads the wall clock: everybody else is handed a `Clock`.
 const WALL_CLOCK: (&[&str], &[&str]) = (&["SystemTime", "Timestamp", "Zoned"], &["src/time.rs"]);
@@ -52,7 +61,14 @@ const WALL_CLOCK: (&[&str], &[&str]) = (&["SystemTime", "Timestamp", "Zoned"], &
 /// Who may measure how long something takes: nobody whose answer could depend on it.
 const STOP_WATCH: (&[&str], &[&str]) = (
     &["Instant"],
-    &["src/ledger/", "src/store/", "src/manager/", "src/replication/", "src/metrics.rs"],
+    &[
+        "src/ledger/",
+        "src/store/",
+        "src/manager/",
+        "src/replication/",
+        "src/metrics.rs",
+        "src/sync.rs",
+    ],
 );
 
 /// The longest file, in lines before its tests. Look for a seam long before.
@@ -123,6 +139,7 @@ fn check(file: &str, text: &str) -> Vec<Finding> {
     source.ascii();
     source.length();
     source.layers();
+    source.futures();
     source.keepers();
     source.clocks(WALL_CLOCK, "only `time` reads the clock; take a `Clock`");
     source.clocks(STOP_WATCH, "no answer here may depend on how long something takes");
@@ -183,6 +200,24 @@ impl Source<'_> {
                     names => format!("`{from}` may import only {names}"),
                 };
                 self.find(line, format!("`crate::{}`", path.join("::")), rule);
+            }
+        }
+    }
+
+    /// What dropping a future does is part of what an async function promises.
+    fn futures(&mut self) {
+        if !self.file.starts_with("src/") {
+            return;
+        }
+        let lines: Vec<&str> = self.text.lines().map(str::trim_start).collect();
+        for (at, line) in lines.iter().enumerate() {
+            let above = lines[..at].iter().rev();
+            let mut above =
+                above.take_while(|line| line.starts_with("///") || line.starts_with("#["));
+            if line.starts_with("pub async fn ")
+                && !above.any(|line| *line == "/// # Cancel safety")
+            {
+                self.find(at + 1, "no `# Cancel safety`", "say what dropping the future does");
             }
         }
     }
@@ -516,6 +551,18 @@ mod planted {
         assert_eq!(findings("src/query/mod.rs", "fn a() { Instant::now(); }").len(), 1);
         assert_fine("src/time.rs", reads);
         assert_fine("src/ledger/writer.rs", "fn a() { Instant::now(); }");
+    }
+
+    #[test]
+    fn a_public_async_function_says_what_dropping_it_does() {
+        let silent = "/// Waits.\npub async fn a() {}";
+        assert_eq!(findings("src/manager/a.rs", silent).len(), 1);
+        assert_eq!(findings("src/manager/a.rs", "pub async fn a() {}").len(), 1);
+        let says = "/// Waits.\n///\n/// # Cancel safety\n/// Only waits.\n#[must_use]\n";
+        assert_fine("src/manager/a.rs", &format!("{says}pub async fn a() {{}}"));
+        assert_eq!(findings("src/manager/a.rs", &format!("{says}fn b() {{}}\n{silent}")).len(), 1);
+        assert_fine("src/manager/a.rs", "pub(super) async fn a() {}");
+        assert_fine("tests/a.rs", silent);
     }
 
     #[test]

@@ -1,4 +1,8 @@
 //! Following a ledger live: everything so far, a sign that this was all, then what comes.
+//!
+//! `cargo run --example follow_events`
+
+#![allow(clippy::print_stdout, reason = "an example")]
 
 use serde_json::json;
 use std::error::Error;
@@ -14,6 +18,8 @@ use taskledger::{
 async fn main() -> Result<(), Box<dyn Error>> {
     let ledger = Ledger::in_memory(Options::default())?;
     let manager = BackgroundTaskManager::with_ledger(ledger.clone()).await?;
+    // From the beginning. A follower that comes again gives the head up to which it has seen all,
+    // `follow.resume_token()`, and is refused if that is of another history.
     let mut follow = ledger.follow(Head::EMPTY)?;
 
     let parent = TaskParentContext::default();
@@ -31,6 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut seen = Vec::new();
     while let Some(followed) = follow.next().await? {
         let Followed::Event(entry) = followed else { continue };
+        println!("{} {:?}", entry.event.seq, entry.event.action);
         seen.push(entry.event.action.as_str());
         if matches!(entry.event.action, Action::Terminated { .. }) {
             break;

@@ -1,4 +1,8 @@
 //! A process that ends with its task running, and the next one, which finds it.
+//!
+//! `cargo run --example restart_and_recovery`
+
+#![allow(clippy::print_stdout, reason = "an example")]
 
 use std::error::Error;
 use taskledger::{
@@ -27,10 +31,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Binding is recovery: each orphan becomes Failed, once.
         let manager = BackgroundTaskManager::with_ledger(ledger).await?;
         let orphan = manager.get(&task).ok_or("it is on the record")?;
+        println!("{task} {}: {:?}", orphan.status.as_str(), orphan.error);
         assert_eq!((orphan.status, orphan.error.as_deref()), (TaskStatus::Failed, Some(ORPHANED)));
         let (owner, mut told) = inbox_channel();
         manager.set_owner_inbox(owner);
         let event = told.try_recv().ok_or("the owner is told")?;
+        println!("owner: {event}");
         assert_eq!(event.get("reason"), Some(&"orphaned".into()));
         // Its name is free again, and its id is not given twice.
         let parent = TaskParentContext::default();

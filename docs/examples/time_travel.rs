@@ -1,5 +1,9 @@
 //! Looking back from inside the host: what the tree looked like before a task failed, and why it
 //! was there.
+//!
+//! `cargo run --example time_travel`
+
+#![allow(clippy::print_stdout, reason = "an example")]
 
 use std::error::Error;
 use taskledger::{
@@ -30,9 +34,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let after = as_of(&reader, Scope::Thread(&thread), Position::Log(end.get()))?;
     assert_eq!(after.state.task(&task).map(|task| task.status), Some(TaskStatus::Failed));
 
-    // Who spawned it, up to the root.
+    // Who spawned it, up to the root, each link with the event that is its evidence.
     let chain = why(&reader, &task, Position::Log(reader.head().size))?;
-    assert!(!chain.links.is_empty());
+    for link in &chain.links {
+        println!("{} by {:?}, event {}", link.task.id, link.task.record.run, link.linked);
+    }
+    assert_eq!(chain.links.len(), 1);
     assert_eq!(view.summary.parent_context.run_id.as_deref(), Some("run-7"));
     Ok(())
 }

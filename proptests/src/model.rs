@@ -3,6 +3,11 @@
 //! Written against the words of the design, not against `state/apply.rs`, so that one of the two
 //! is caught when they differ. Start reading at [`Model::of`], then [`Model::check`].
 
+mod rules;
+
+pub use rules::{Broken, Said};
+
+use rules::canonical_number;
 use std::{collections::BTreeMap, sync::Arc};
 use taskledger::{
     event::{
@@ -90,6 +95,83 @@ impl Model {
             self.insert(entry);
         }
         self.count_in_thread(event);
+    }
+
+    /// The number of the last event in it; 0 before the first.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When the last event in it was recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Millis {
+        self.recorded
+    }
+
+    /// Which ledger this is, once a writer has said so.
+    #[must_use]
+    pub fn ledger(&self) -> Option<LedgerId> {
+        self.ledger
+    }
+
+    /// The last writer's number.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// The epoch in charge.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epochs.last().map(|(_, epoch)| *epoch)
+    }
+
+    /// The newest event of a task.
+    #[must_use]
+    pub fn last_of_task(&self, id: &TaskId) -> Option<Seq> {
+        self.find(id)?.events.last().copied()
+    }
+
+    /// The newest event of a thread.
+    #[must_use]
+    pub fn last_of_thread(&self, id: &ThreadId) -> Option<Seq> {
+        let thread = self.threads.iter().find(|thread| thread.id == *id)?;
+        thread.events.last().map(|(seq, _)| *seq)
+    }
+
+    /// Every task with its thread, in the order in which they came.
+    pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &ThreadId)> {
+        self.tasks.iter().map(|task| (&task.id, &task.thread))
+    }
+
+    /// Every thread, in the order in which they came.
+    pub fn threads(&self) -> impl Iterator<Item = &ThreadId> {
+        self.threads.iter().map(|thread| &thread.id)
+    }
+
+    /// The event that has this key.
+    #[must_use]
+    pub fn key(&self, key: &Key) -> Option<Seq> {
+        let known = self.keys.iter().rev().take(KEYS_MAX);
+        known.filter(|(known, _)| known == key).map(|(_, seq)| *seq).next()
+    }
+
+    /// Which texts are redacted, of which events.
+    #[must_use]
+    pub fn redactions(&self) -> &BTreeMap<Seq, PartSet> {
+        &self.redactions
+    }
+
+    /// One more than the highest number of an id `bg_n`; 0 if there are none.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        let numbers = self.tasks.iter().filter_map(|task| canonical_number(task.id.as_str()));
+        numbers.max().map_or(0, |highest| highest + 1)
+    }
+
+    fn find(&self, id: &TaskId) -> Option<&ModelTask> {
+        self.tasks.iter().find(|task| task.id == *id)
     }
 
     fn redact(&mut self, event: &Event, seq: Seq, parts: PartSet) {
@@ -236,12 +318,7 @@ impl Model {
     }
 
     fn check_numbers(&self, state: &LedgerState) -> Result<(), String> {
-        let number = |task: &ModelTask| {
-            let number: u64 = task.id.as_str().strip_prefix("bg_")?.parse().ok()?;
-            (task.id.as_str() == format!("bg_{number}") && number < 1 << 53).then_some(number + 1)
-        };
-        let next = self.tasks.iter().filter_map(number).max().unwrap_or(0);
-        same("next number", &state.next_number(), &next)
+        same("next number", &state.next_number(), &self.next_number())
     }
 
     fn check_keys(&self, state: &LedgerState) -> Result<(), String> {
@@ -319,9 +396,8 @@ impl Model {
     }
 
     fn check_running(&self, state: &LedgerState) -> Result<(), String> {
-        let managed = |task: &&ModelTask| {
-            task.status == TaskStatus::Running && matches!(task.record.host, Host::Managed { .. })
-        };
+        let managed =
+            |task: &&ModelTask| task.status == TaskStatus::Running && managed(&task.record);
         let all = self.tasks.iter().filter(managed).map(|task| task.id.clone()).collect();
         same("running managed", &listed(state.running_managed()), &all)?;
         for thread in self.threads.iter().map(|thread| &thread.id) {
@@ -413,6 +489,10 @@ fn counts<'t>(tasks: impl Iterator<Item = &'t ModelTask>) -> Counts {
 
 fn listed<'t>(tasks: impl IntoIterator<Item = &'t Arc<Task>>) -> Vec<TaskId> {
     tasks.into_iter().map(|task| task.id.clone()).collect()
+}
+
+fn managed(record: &TaskRecord) -> bool {
+    matches!(record.host, Host::Managed { .. })
 }
 
 fn trim(run: &RunId) -> String {

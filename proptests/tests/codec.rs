@@ -8,7 +8,10 @@ use taskledger::{
     },
     event::PartKind,
 };
-use taskledger_proptests::strategies::{entry, part_set};
+use taskledger_proptests::{
+    config,
+    strategies::{entry, part_set},
+};
 
 /// A frame with a length and a checksum that hold, and a body that may be anything.
 fn checksummed(body: &[u8]) -> Vec<u8> {
@@ -27,6 +30,8 @@ fn assert_canonical(frame: &[u8]) {
 }
 
 proptest! {
+    #![proptest_config(config("codec", 256))]
+
     #[test]
     fn what_is_encoded_is_decoded_as_it_was(entry in entry()) {
         let frame = encode(&entry).unwrap();

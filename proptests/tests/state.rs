@@ -9,15 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use taskledger::{
     event::{Action, Entry, Host, PartKind, PartSet, Restored, TaskRecord, TaskStatus},
     ids::{Head, Root, TaskId, ThreadId},
+    query::diff,
     snapshot,
     state::{LedgerState, same_command},
 };
 use taskledger_proptests::{
+    changes::{all_visible, done, visible},
+    config,
     histories::{fold, forgeries, histories},
     model::Model,
 };
 
 proptest! {
+    #![proptest_config(config("state", 256))]
+
     /// After each event, the state answers every question as the plain lists do.
     #[test]
     fn the_state_equals_the_naive_model(history in histories(80)) {
@@ -117,6 +122,22 @@ proptest! {
         }
     }
 
+    /// Done to one state, the changes from it to another give the other: forwards, and back.
+    #[test]
+    fn a_difference_leads_from_one_state_to_the_other(
+        history in histories(60),
+        a in any::<Index>(),
+        b in any::<Index>(),
+    ) {
+        let (a, b) = (a.get(&history.states), b.get(&history.states));
+        prop_assert_eq!(done(all_visible(a), &diff(a, b, None)), Ok(all_visible(b)));
+        for thread in b.threads().map(|thread| &thread.id) {
+            let of = |state: &LedgerState| visible(state.tasks_in(thread));
+            prop_assert_eq!(done(of(a), &diff(a, b, Some(thread))), Ok(of(b)));
+        }
+        prop_assert_eq!(&diff(a, a, None).changes, &[]);
+    }
+
     /// A past view with the later redactions is what the purged log folds to.
     #[test]
     fn a_masked_past_is_the_fold_of_the_purged_log(history in histories(60), at in any::<Index>()) {
@@ -163,6 +184,12 @@ fn the_histories_say_everything_and_try_the_rules() {
         "RedactNothing",
         "AlreadyRedacted",
         "TooLarge",
+        "NothingToUpdate",
+        "RestoreWithoutId",
+        "RestoreWithoutCreated",
+        "RestoreRunningWithOutcome",
+        "CancelTarget",
+        "InvalidLabel",
     ] {
         assert!(refused.contains(rule), "{rule} was never met: {refused:?}");
     }

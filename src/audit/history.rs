@@ -1,15 +1,15 @@
-//! The history, event by event, from bytes: frames, links, rules, texts, roots, snapshots.
+//! The history, event by event: frames, links, rules, texts, roots, snapshots.
 
 use super::{
     absent::Absent,
+    content::Content,
     report::{FindingKind, Findings},
     rules::broken_rule,
 };
 use crate::{
-    codec,
-    event::{Entry, PartSet},
+    codec::DecodeError,
     ids::{Head, Root, Seq},
-    ledger::links::check_continues,
+    ledger::links::check_continues_at,
     proof::{Mark, Tree},
     state::LedgerState,
 };
@@ -44,9 +44,14 @@ impl History {
         self.witnesses.entry(head.size).or_default().push(witness);
     }
 
-    /// Says what digest the state after `size` events must have.
-    pub(super) fn expect_snapshot(&mut self, size: u64, digest: [u8; 32]) {
-        self.snapshots.insert(size, digest);
+    /// Says what digest the state after event `at` must have.
+    pub(super) fn expect_snapshot(&mut self, at: Seq, digest: [u8; 32]) {
+        self.snapshots.insert(at.get(), digest);
+    }
+
+    /// The snapshots of states that no event so far has led to.
+    pub(super) fn unreached_snapshots(&self) -> Vec<Seq> {
+        self.snapshots.keys().copied().filter_map(Seq::last_of).collect()
     }
 
     /// What the events so far fold to. O(1).
@@ -74,8 +79,13 @@ impl History {
         self.marks.values().copied().filter(move |mark| mark.seq.get() <= size)
     }
 
-    /// Checks the next frame, which should be event `seq`.
-    pub(super) fn frame(&mut self, seq: Seq, frame: &[u8], findings: &mut Findings) {
+    /// Checks the next frame, which should be event `seq`, by what was made of its bytes.
+    pub(super) fn frame(
+        &mut self,
+        seq: Seq,
+        content: &Result<Content, DecodeError>,
+        findings: &mut Findings,
+    ) {
         if self.unreadable {
             return;
         }
@@ -84,26 +94,31 @@ impl History {
             let detail = format!("event {seq} follows {}", self.tree.size());
             return findings.add(Seq::new(self.tree.size() + 1), FindingKind::Gap, detail);
         }
-        let (leaf, entry) = match (codec::leaf(frame), codec::decode(frame)) {
-            (Ok(leaf), Ok(entry)) => (leaf, entry),
-            (_, Err(error)) | (Err(error), _) => {
+        match content {
+            Ok(content) => self.event(seq, content, findings),
+            Err(error) => {
                 self.unreadable = true;
-                return findings.add(seq, FindingKind::Frame, error.to_string());
+                findings.add(seq, FindingKind::Frame, error.to_string());
             }
-        };
-        if let Err(error) = check_continues(&self.state, &entry.event) {
+        }
+    }
+
+    fn event(&mut self, seq: Seq, content: &Content, findings: &mut Findings) {
+        let entry = &content.entry;
+        let place = self.state.locate(&entry.event);
+        if let Err(error) = check_continues_at(&self.state, &place, &entry.event) {
             findings.add(seq, FindingKind::Link, error.to_string());
         }
-        if let Some(rule) = broken_rule(&self.state, &entry) {
+        if let Some(rule) = broken_rule(&self.state, &place, entry) {
             findings.add(seq, FindingKind::Rule, rule);
         }
-        if let Err(error) = codec::check_parts(&entry) {
+        if let Some(error) = &content.other_text {
             findings.add(seq, FindingKind::Part, error.to_string());
         }
-        self.absent.note(seq, gone(&entry));
-        let completed = self.tree.push(leaf).into_iter();
+        self.absent.note(seq, content.gone());
+        let completed = self.tree.push_hash(content.leaf_hash).into_iter();
         self.marks.extend(completed.map(|mark| (mark.index, mark)));
-        self.state.apply(&entry);
+        self.state.apply_at(place, entry);
         self.check_witnesses(findings);
         self.check_snapshot(findings);
     }
@@ -190,10 +205,4 @@ impl History {
             findings.add(Seq::last_of(size), FindingKind::Snapshot, detail);
         }
     }
-}
-
-/// The texts that `entry` is bound to and does not have.
-fn gone(entry: &Entry) -> PartSet {
-    let gone = entry.parts.iter().filter(|part| part.body.is_none());
-    gone.map(|part| part.kind).collect()
 }

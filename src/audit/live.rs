@@ -1,6 +1,7 @@
 //! An audit of what an open ledger answers, for ledgers in memory and for tests.
 
 use super::{
+    content::Content,
     history::History,
     report::{FindingKind, Findings, Report},
 };
@@ -18,7 +19,7 @@ pub fn verify_reader(reader: &Reader) -> Report {
     if let Some(last) = head.seq() {
         let read = reader.scan(Seq::FIRST, last, |entry| {
             match codec::encode(&entry) {
-                Ok(frame) => history.frame(next, &frame, &mut findings),
+                Ok(frame) => history.frame(next, &Content::of(&frame), &mut findings),
                 Err(error) => findings.add(next, FindingKind::Frame, error.to_string()),
             }
             next = next.next().unwrap_or(next);

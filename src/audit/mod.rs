@@ -4,8 +4,10 @@
 //! finding, never a panic. Start reading at [`verify`].
 
 mod absent;
+mod content;
 mod history;
 mod live;
+mod reading;
 mod report;
 mod rules;
 mod sealed;

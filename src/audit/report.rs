@@ -142,6 +142,15 @@ impl Findings {
         }
     }
 
+    /// Moves those of another here.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        let Self { kept, more, notes } = std::mem::take(other);
+        for Finding { seq, kind, detail } in kept.into_iter().chain(notes) {
+            self.add(seq, kind, detail);
+        }
+        self.more += more;
+    }
+
     pub(super) fn report(mut self, head: Head) -> Report {
         self.kept.sort_by_key(|finding| finding.seq);
         let Head { size, root } = head;

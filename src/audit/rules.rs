@@ -6,13 +6,13 @@
 use crate::{
     event::{Action, CancelScope, Entry, Parent, Restored},
     ids::TaskId,
-    state::{LedgerState, Task},
+    state::{LedgerState, Place, Task},
 };
 
-/// What is wrong with `entry` after `state`, in words; `None` if nothing is.
-pub(super) fn broken_rule(state: &LedgerState, entry: &Entry) -> Option<String> {
+/// What is wrong with `entry`, which has this place in `state`, in words; `None` if nothing is.
+pub(super) fn broken_rule(state: &LedgerState, place: &Place, entry: &Entry) -> Option<String> {
     let event = &entry.event;
-    let known = event.task.as_ref().and_then(|id| state.task(id)).map(|task| &**task);
+    let known = state.task_at(place).map(|task| &**task);
     if state.size() == 0 && !matches!(event.action, Action::Began { .. }) {
         return Some("the first event does not say who began".to_owned());
     }

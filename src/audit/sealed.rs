@@ -10,16 +10,20 @@ use crate::{
     event::{Entry, PartKind, PartSet},
     ids::{Head, Seq},
     proof::Mark,
-    store::disk::inspect::{Sealed, SealedItem, StoreFinding},
+    store::{
+        Frames,
+        disk::inspect::{Sealed, SealedItem, StoreFinding},
+    },
 };
 use std::{collections::BTreeSet, iter::Peekable};
 
 const ANOTHER: &str = "it is another one than in archive or journal";
 
 /// Walks the sealed store in step with the history.
-#[derive(Debug)]
-pub(super) struct SealedWalk {
-    items: Peekable<Sealed>,
+pub(super) struct SealedWalk<I: Iterator = Sealed> {
+    items: Peekable<I>,
+    /// The block that the history has come to.
+    block: Option<Frames>,
     /// How far it must reach.
     sealed: Head,
     /// The first event of the gap that is being walked over.
@@ -28,9 +32,15 @@ pub(super) struct SealedWalk {
     absent: Absent,
 }
 
-impl SealedWalk {
-    pub(super) fn new(items: Sealed, sealed: Head) -> Self {
-        Self { items: items.peekable(), sealed, missing_from: None, absent: Absent::default() }
+impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
+    pub(super) fn new(items: I, sealed: Head) -> Self {
+        Self {
+            items: items.peekable(),
+            block: None,
+            sealed,
+            missing_from: None,
+            absent: Absent::default(),
+        }
     }
 
     /// Compares one event of the history with the same event here.
@@ -38,25 +48,19 @@ impl SealedWalk {
         if seq.get() > self.sealed.size {
             return;
         }
-        self.take_findings(findings);
-        let here = self
-            .items
-            .next_if(|item| matches!(item, Ok(SealedItem::Frame { seq: at, .. }) if *at <= seq));
-        match here {
-            Some(Ok(SealedItem::Frame { seq: at, bytes })) if at == seq => {
-                self.missing_from = None;
-                if bytes != frame {
-                    match only_absent(&bytes, frame) {
-                        Some(parts) => self.absent.note(seq, parts),
-                        None => findings.add(seq, FindingKind::Sealed, ANOTHER),
-                    }
-                }
+        self.come_to(seq, findings);
+        let Some(here) = self.block.as_ref().and_then(|block| block.get(seq)) else {
+            if self.missing_from.is_none() {
+                findings.add(seq, FindingKind::Sealed, "it is not in the sealed store");
             }
-            _ => {
-                if self.missing_from.is_none() {
-                    findings.add(seq, FindingKind::Sealed, "it is not in the sealed store");
-                }
-                self.missing_from.get_or_insert(seq);
+            self.missing_from.get_or_insert(seq);
+            return;
+        };
+        self.missing_from = None;
+        if here != frame {
+            match only_absent(here, frame) {
+                Some(parts) => self.absent.note(seq, parts),
+                None => findings.add(seq, FindingKind::Sealed, ANOTHER),
             }
         }
     }
@@ -64,7 +68,8 @@ impl SealedWalk {
     /// Compares the hashes that it holds with those of the history, and takes what is left.
     pub(super) fn finish(self, history: &History, findings: &mut Findings) {
         let (mut beyond, mut marks) = (None, BTreeSet::new());
-        for item in self.items {
+        let rest = self.block.map(|block| Ok(SealedItem::Block(block)));
+        for item in rest.into_iter().chain(self.items) {
             match item {
                 Err(finding) => add_sealed(&finding, findings),
                 Ok(SealedItem::Mark { index, hash }) => {
@@ -78,9 +83,10 @@ impl SealedWalk {
                 }
                 // Up to the log's end these were sealed after the last store checkpoint: the next
                 // opening reads them from the journal and writes them again.
-                Ok(SealedItem::Frame { seq, .. }) if seq.get() <= history.size() => {}
-                Ok(SealedItem::Frame { seq, .. }) => {
-                    beyond.get_or_insert(seq);
+                Ok(SealedItem::Block(block)) if block.end() <= history.size() => {}
+                Ok(SealedItem::Block(block)) => {
+                    let next = Seq::new(history.size() + 1).unwrap_or(block.first());
+                    beyond.get_or_insert(next.max(block.first()));
                 }
             }
         }
@@ -91,9 +97,20 @@ impl SealedWalk {
         }
     }
 
-    fn take_findings(&mut self, findings: &mut Findings) {
-        while let Some(Err(finding)) = self.items.next_if(Result::is_err) {
-            add_sealed(&finding, findings);
+    /// Takes blocks up to the one that reaches event `seq`.
+    fn come_to(&mut self, seq: Seq, findings: &mut Findings) {
+        while self.block.as_ref().is_none_or(|block| block.end() < seq.get()) {
+            match self.items.next_if(|item| !matches!(item, Ok(SealedItem::Mark { .. }))) {
+                Some(Ok(SealedItem::Block(block))) => {
+                    if block.first() < seq {
+                        let detail = format!("a block begins with it; {seq} should be next");
+                        findings.add(block.first(), FindingKind::Sealed, detail);
+                    }
+                    self.block = Some(block);
+                }
+                Some(Err(finding)) => add_sealed(&finding, findings),
+                Some(Ok(SealedItem::Mark { .. })) | None => return,
+            }
         }
     }
 }
@@ -152,4 +169,36 @@ fn check_marks(there: &BTreeSet<u64>, sealed: Head, history: &History, findings:
 fn add_sealed(finding: &StoreFinding, findings: &mut Findings) {
     let detail = format!("{}: {}", finding.file.display(), finding.detail);
     findings.add(finding.seq, FindingKind::Sealed, detail);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Root;
+
+    fn block(first: u64) -> SealedItem {
+        let first = Seq::new(first).unwrap();
+        let mut bytes = Vec::new();
+        (0..16).for_each(|_| bytes.extend([1, 0, 0, 0, b'x']));
+        SealedItem::Block(Frames::of(first, bytes).unwrap())
+    }
+
+    /// What sled holds in 48 events of the same bytes.
+    fn found(blocks: &[u64]) -> Vec<Option<Seq>> {
+        let sealed = Head { size: 48, root: Root([0; 32]) };
+        let items = blocks.iter().map(|first| Ok(block(*first)));
+        let (mut walk, mut findings) = (SealedWalk::new(items, sealed), Findings::default());
+        for seq in (1..=48).filter_map(Seq::new) {
+            walk.compare(seq, b"x", &mut findings);
+        }
+        findings.report(sealed).findings.iter().map(|finding| finding.seq).collect()
+    }
+
+    #[test]
+    fn blocks_are_found_that_are_missing_or_begin_within_another() {
+        assert_eq!(found(&[1, 17, 33]), []);
+        assert_eq!(found(&[1, 33]), [Seq::new(17)]);
+        assert_eq!(found(&[1, 17]), [Seq::new(33)]);
+        assert_eq!(found(&[1, 9, 25, 41]), [Seq::new(9)]);
+    }
 }

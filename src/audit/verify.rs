@@ -2,6 +2,7 @@
 
 use super::{
     history::History,
+    reading::{self, Step},
     report::{FindingKind, Findings, Report},
     sealed::SealedWalk,
 };
@@ -10,11 +11,11 @@ use crate::{
     ledger::{OpenError, origin::OriginNote},
     snapshot::{self, SnapshotError},
     store::{
-        SnapshotStore,
-        disk::inspect::{Evidence, Inspection, StoreFinding, kind},
+        self, SnapshotStore,
+        disk::inspect::{Inspection, StoreFinding, kind},
     },
 };
-use std::{ops::ControlFlow, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 use tracing::field::Empty;
 
 /// What to hold a ledger against, and how long to wait.
@@ -45,9 +46,9 @@ impl Default for VerifyOptions {
 /// sealed store.
 ///
 /// # Errors
-/// Only if there is nothing to audit: [`OpenError::NotFound`], [`OpenError::InUse`],
-/// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`], [`OpenError::Io`]. Whatever else is
-/// wrong is a finding.
+/// Only if there is nothing to audit: [`OpenError::NotFound`], [`OpenError::Unfinished`],
+/// [`OpenError::InUse`], [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`],
+/// [`OpenError::Io`]. Whatever else is wrong is a finding.
 ///
 /// # Cost
 /// O(bytes); some hundred thousand events a second.
@@ -67,32 +68,34 @@ pub fn verify(
     }
     let record = inspection.head();
     let sealed = record.map_or(Head::EMPTY, |record| record.sealed);
+    // Before all else: it takes its time to copy.
+    let walk = SealedWalk::new(inspection.sealed(options.sealed_deadline), sealed);
     let total = record.map_or(0, |record| record.written.size);
     check_oldest_journal(&inspection, sealed, &mut findings);
     expect_heads(&inspection, options, &mut history);
     expect_snapshots(&inspection, &mut history, &mut findings);
 
-    let mut walk = SealedWalk::new(inspection.sealed(options.sealed_deadline), sealed);
     history.start(&mut findings);
-    let seen = inspection.log(&mut |evidence| {
-        match evidence {
-            Evidence::Frame { seq, bytes } => {
-                history.frame(seq, bytes, &mut findings);
-                if !history.is_unreadable() {
-                    walk.compare(seq, bytes, &mut findings);
-                }
-                if seq.get() % STRIDE == 0 {
-                    progress(seq.get(), total.max(seq.get()));
-                }
+    let read = reading::read(&inspection, walk, &mut findings, &mut |step, findings| match step {
+        Step::Frame(seq, content) => {
+            history.frame(*seq, content, findings);
+            if seq.get() % STRIDE == 0 {
+                progress(seq.get(), total.max(seq.get()));
             }
-            Evidence::Root { head, file } => history.check_root(head, file, &mut findings),
         }
-        if history.is_unreadable() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        Step::Root(head, file) => history.check_root(*head, file, findings),
     });
+    let (seen, walk) = read.map_err(|source| {
+        OpenError::from(store::Error::Io { during: "start a thread", path: None, source })
+    })?;
     for finding in &seen {
         add_store(finding, &mut findings);
     }
     walk.finish(&history, &mut findings);
+    // There is no state to hold these against: whether they are states at all can be said.
+    for at in history.unreached_snapshots() {
+        read_snapshot(&inspection, at, snapshot::decode, &mut findings);
+    }
     let end = history.state();
     let head = history.finish(&end, &mut findings);
     progress(head.size, total.max(head.size));
@@ -129,32 +132,48 @@ fn expect_heads(inspection: &Inspection, options: &VerifyOptions, history: &mut 
 }
 
 fn expect_snapshots(inspection: &Inspection, history: &mut History, findings: &mut Findings) {
-    let snapshots = inspection.snapshots();
-    let saved = snapshots.list().unwrap_or_else(|error| {
+    let saved = inspection.snapshots().list().unwrap_or_else(|error| {
         findings.add(None, FindingKind::Snapshot, format!("they cannot be listed: {error}"));
         Vec::new()
     });
     for at in saved {
-        let bytes = match snapshots.load(at) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                findings.add(at, FindingKind::Snapshot, error.to_string());
-                continue;
-            }
+        let Some((digest, head)) = read_snapshot(inspection, at, snapshot::state_digest, findings)
+        else {
+            continue;
         };
-        match snapshot::decode(&bytes) {
-            Ok((state, head)) if head.seq() == Some(at) => {
-                history.expect(head, FindingKind::Snapshot, format!("the snapshot at {at}"));
-                history.expect_snapshot(head.size, state.digest());
-            }
-            Ok((_, head)) => {
-                let detail = format!("it says that it is of {} events", head.size);
-                findings.add(at, FindingKind::Snapshot, detail);
-            }
-            Err(error @ SnapshotError::OtherFold { .. }) => {
-                findings.add(at, FindingKind::Harmless, error.to_string());
-            }
-            Err(error) => findings.add(at, FindingKind::Snapshot, error.to_string()),
+        if head.seq() == Some(at) {
+            history.expect(head, FindingKind::Snapshot, format!("the snapshot at {at}"));
+            history.expect_snapshot(at, digest);
+        } else {
+            let detail = format!("it says that it is of {} events", head.size);
+            findings.add(at, FindingKind::Snapshot, detail);
+        }
+    }
+}
+
+/// What `read` makes of a snapshot, or a finding.
+fn read_snapshot<T>(
+    inspection: &Inspection,
+    at: Seq,
+    read: impl FnOnce(&[u8]) -> Result<T, SnapshotError>,
+    findings: &mut Findings,
+) -> Option<T> {
+    let bytes = match inspection.snapshots().load(at) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            findings.add(at, FindingKind::Snapshot, error.to_string());
+            return None;
+        }
+    };
+    match read(&bytes) {
+        Ok(value) => Some(value),
+        Err(error @ SnapshotError::OtherFold { .. }) => {
+            findings.add(at, FindingKind::Harmless, error.to_string());
+            None
+        }
+        Err(error) => {
+            findings.add(at, FindingKind::Snapshot, error.to_string());
+            None
         }
     }
 }

@@ -4,19 +4,23 @@
 //! before it would leave, then numbered, linked, encoded and hashed. The caller writes what was
 //! staged and hands it back to [`Core::commit`], or drops it: then nothing happened.
 
-use super::{AppendError, Options, Receipt, links};
+use super::{
+    AppendError, Options, Receipt, links,
+    staging::{Lookup, Undo},
+};
 use crate::{
     codec,
     event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody},
-    ids::{Epoch, Head, LedgerId, NodeId, Seq},
+    ids::{Epoch, LedgerId, NodeId, Seq},
     proof::Tree,
     state::{
         self, Draft, LedgerState, Stamp,
         command::{Command, Proposal},
     },
-    store::{Group, Mark},
     time::{Entropy, Millis},
 };
+
+pub(super) use super::staging::Staging;
 
 /// What is true after the last commit, and who writes the next.
 #[derive(Debug)]
@@ -41,23 +45,6 @@ pub(super) struct Writer {
     pub(super) epoch_nonce: u64,
     pub(super) began: Began,
     pub(super) number_floor: u64,
-}
-
-/// Reads an event that is in the log already.
-pub(super) type Lookup<'a> = dyn Fn(Seq) -> Result<Entry, AppendError> + 'a;
-
-/// A commit in the making.
-#[derive(Debug)]
-pub(super) struct Staging {
-    state: LedgerState,
-    tree: Tree,
-    base: Head,
-    frames: Vec<Vec<u8>>,
-    marks: Vec<Mark>,
-    bytes: usize,
-    began: bool,
-    /// Frames that are not an answer to anybody: a Began alone is not worth a commit.
-    unasked: usize,
 }
 
 /// What a batch needs besides itself.
@@ -90,16 +77,7 @@ impl Core {
 
     /// Opens a commit on top of the last one.
     pub(super) fn stage(&self) -> Staging {
-        Staging {
-            state: self.state.clone(),
-            tree: self.tree.clone(),
-            base: self.tree.head(),
-            frames: Vec::new(),
-            marks: Vec::new(),
-            bytes: 0,
-            began: false,
-            unasked: 0,
-        }
+        Staging::on(self.state.clone(), self.tree.clone())
     }
 
     /// Adds a batch: all of it, or nothing and the reason.
@@ -128,11 +106,11 @@ impl Core {
         batch: &[Proposal],
         around: &Surroundings<'_>,
     ) -> Result<Vec<Receipt>, AppendError> {
-        let (before, max) = (staging.bytes, around.options.batch_bytes_max);
+        let (before, max) = (staging.bytes(), around.options.batch_bytes_max);
         let mut receipts = Vec::with_capacity(batch.len());
         for proposal in batch {
             receipts.push(self.add_one(staging, proposal, around)?);
-            let len = staging.bytes - before;
+            let len = staging.bytes() - before;
             if len > max {
                 return Err(AppendError::TooLarge { what: "batch, in bytes,", len, max });
             }
@@ -258,96 +236,6 @@ impl Core {
         let frame = codec::encode_within(&entry, limits).map_err(too_large)?;
         staging.push(&entry, frame)?;
         Ok(Receipt { seq, task, repeated: false, durable: false })
-    }
-}
-
-impl Staging {
-    /// Whether there is anything that somebody asked for.
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.len() == self.unasked
-    }
-
-    pub(super) fn events(&self) -> usize {
-        self.frames.len()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn state(&self) -> &LedgerState {
-        &self.state
-    }
-
-    pub(super) fn head(&self) -> Head {
-        self.tree.head()
-    }
-
-    /// What is to be written; `None` if there is nothing.
-    pub(super) fn group(&self) -> Option<Group<'_>> {
-        let first = Seq::new(self.base.size + 1)?;
-        if self.frames.is_empty() {
-            return None;
-        }
-        Some(Group { first, frames: &self.frames, root: self.tree.root(), marks: &self.marks })
-    }
-
-    fn next_seq(&self) -> Result<Seq, AppendError> {
-        let exhausted = || AppendError::Invalid { why: "no event numbers are left".to_owned() };
-        self.tree.size().checked_add(1).and_then(Seq::new).ok_or_else(exhausted)
-    }
-
-    fn push(&mut self, entry: &Entry, frame: Vec<u8>) -> Result<(), AppendError> {
-        let seq = self.next_seq()?;
-        assert_eq!(entry.event.seq, seq, "numbers are dense");
-        assert!(entry.event.recorded >= self.state.recorded(), "time never runs backwards");
-        let invalid = |e: codec::DecodeError| AppendError::Invalid { why: e.to_string() };
-        let leaf = codec::leaf(&frame).map_err(invalid)?;
-        let completed = self.tree.push(leaf).into_iter();
-        self.marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
-        self.state.apply(entry);
-        self.bytes += frame.len();
-        self.frames.push(frame);
-        Ok(())
-    }
-
-    /// The entry of an event that this staging would write.
-    fn staged(&self, seq: Seq) -> Option<Entry> {
-        let index = usize::try_from(seq.get().checked_sub(self.base.size + 1)?).ok()?;
-        codec::decode(self.frames.get(index)?).ok()
-    }
-
-    fn entry(&self, seq: Seq, lookup: &Lookup<'_>) -> Result<Entry, AppendError> {
-        self.staged(seq).map_or_else(|| lookup(seq), Ok)
-    }
-}
-
-/// What a refused batch must leave as it was. Maps are persistent, so this is O(log size).
-struct Undo {
-    state: LedgerState,
-    tree: Tree,
-    frames: usize,
-    marks: usize,
-    bytes: usize,
-}
-
-impl Undo {
-    fn before(staging: &Staging) -> Self {
-        Self {
-            state: staging.state.clone(),
-            tree: staging.tree.clone(),
-            frames: staging.frames.len(),
-            marks: staging.marks.len(),
-            bytes: staging.bytes,
-        }
-    }
-
-    fn apply(self, staging: &mut Staging) {
-        staging.state = self.state;
-        staging.tree = self.tree;
-        staging.frames.truncate(self.frames);
-        staging.marks.truncate(self.marks);
-        staging.bytes = self.bytes;
     }
 }
 

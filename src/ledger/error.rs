@@ -24,6 +24,13 @@ pub enum OpenError {
         /// Where one was to be created.
         path: PathBuf,
     },
+    /// It is a fork or a restored backup whose making was cut short, and no ledger. Make it again in
+    /// the same place: that clears away what is there.
+    #[error("{} is an unfinished copy", .path.display())]
+    Unfinished {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// Another process, or another handle of this one, has it open.
     #[error("the ledger at {} is open in process {pid}", .path.display())]
     InUse {
@@ -92,6 +99,7 @@ impl From<store::Error> for OpenError {
         match error {
             store::Error::NotFound { path } => Self::NotFound { path },
             store::Error::Exists { path } => Self::Exists { path },
+            store::Error::Unfinished { path } => Self::Unfinished { path },
             store::Error::InUse { path, pid } => Self::InUse { path, pid },
             store::Error::UnsafeDir { path, why } => Self::UnsafeDir { path, why },
             store::Error::UnsupportedFormat { found, max, .. } => {
@@ -225,6 +233,23 @@ impl AppendError {
             | Self::NotContinuation { .. }
             | Self::OutcomeUnknown { .. }
             | Self::Halted => false,
+        }
+    }
+
+    /// A name for each kind, for metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::TooLarge { .. } => "too_large",
+            Self::Invalid { .. } => "invalid",
+            Self::Busy { .. } => "busy",
+            Self::DiskFull => "disk_full",
+            Self::Conflict { .. } => "conflict",
+            Self::KeyReused { .. } => "key_reused",
+            Self::NotPrimary => "not_primary",
+            Self::NotContinuation { .. } => "not_continuation",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Halted => "halted",
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     event::{Action, Began, Event},
     ids::Seq,
-    state::LedgerState,
+    state::{LedgerState, Place},
 };
 
 /// Why an event does not follow what is there.
@@ -60,6 +60,15 @@ pub enum LinkError {
 /// # Errors
 /// The first that does not fit.
 pub fn check_continues(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+    check_continues_at(state, &state.locate(event), event)
+}
+
+/// As [`check_continues`], where the place of `event` in `state` is known.
+pub(crate) fn check_continues_at(
+    state: &LedgerState,
+    place: &Place,
+    event: &Event,
+) -> Result<(), LinkError> {
     let (expected, found) = (state.size() + 1, event.seq.get());
     if expected != found {
         return Err(LinkError::Number { expected, found });
@@ -70,9 +79,9 @@ pub fn check_continues(state: &LedgerState, event: &Event) -> Result<(), LinkErr
     }
     check_epoch(state, event)?;
     check_incarnation(state, event)?;
-    let of_task = event.task.as_ref().and_then(|id| Some(state.task(id)?.last_seq));
+    let of_task = state.task_at(place).map(|task| task.last_seq);
     check_link("of its task", of_task, event.prev_in_task)?;
-    let in_thread = event.thread.as_ref().and_then(|id| Some(state.thread(id)?.last_seq));
+    let in_thread = state.thread_at(place).map(|thread| thread.last_seq);
     check_link("in its thread", in_thread, event.prev_in_thread)
 }
 

@@ -4,7 +4,7 @@
 //! the disk in any order: a segment that is used again says that the log was stable up to one that
 //! never got there. Opening would then wipe sled's log, so it is refused, and no ledger should need
 //! an operator because its machine lost power. All of it is in archive and journal, so sled is made
-//! anew from there.
+//! anew from there, and the old one kept in the quarantine.
 //!
 //! Knows nothing of sled; whether it was given anything since it was synced is told by the store.
 
@@ -24,7 +24,7 @@ pub(super) fn open<T>(
     };
     let ledger = path.display();
     tracing::warn!(%ledger, %error, "sled was cut short: it is made anew from archive and journal");
-    match Ledger::rebuild(path, &options) {
+    match Ledger::rebuild(path, &options, &mut |_, _| {}) {
         Ok(_) => attempt(options),
         // It was more than that. The first error says what is wrong; a rebuild will say the other.
         Err(second) => {
@@ -45,6 +45,7 @@ fn may_be_cut_short(path: &Path, error: &OpenError) -> bool {
         | OpenError::InUse { .. }
         | OpenError::UnsafeDir { .. }
         | OpenError::UnsupportedFormat { .. }
+        | OpenError::Unfinished { .. }
         | OpenError::Io(_) => return false,
     };
     // A log that ends behind what is sealed has lost its own end, and sled is the witness of it.

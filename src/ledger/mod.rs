@@ -3,6 +3,8 @@
 //! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
 //! append is `writer` (one thread, group commit) around `core` (pure steps) around `state::decide`.
 
+pub(crate) mod ahead;
+mod backup;
 mod copy;
 mod core;
 mod error;
@@ -17,17 +19,20 @@ mod repair;
 mod salvage;
 mod seats;
 mod shared;
+mod staging;
 mod writer;
 
 pub use self::{
-    copy::{BackupInfo, CopyError, verify_backup},
+    backup::{BackupInfo, verify_backup},
+    copy::CopyError,
     error::{AppendError, OpenError, ReadError},
     follow::{Follow, Followed},
     options::{Durability, Options},
-    reader::{Cursor, Reader},
+    reader::{Current, Cursor, Reader},
     salvage::Shortfall,
     seats::Seat,
 };
+pub use crate::store::disk::Rebuilt;
 
 use self::{
     open::Identity,
@@ -39,19 +44,22 @@ use self::{
 use crate::{
     event::{Origin, PartSet},
     ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
+    metrics,
     state::command::{Command, Proposal},
     store::{
         self, FrameLog, MemStore, SnapshotStore,
         disk::{DiskOptions, DiskStore, GROUP_BYTES_MAX, Role},
     },
+    sync::{
+        Mutex,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+        thread::{self, JoinHandle},
+        wait_for,
+    },
 };
 use std::{
     path::Path,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{SyncSender, TrySendError, sync_channel},
-    },
-    thread::JoinHandle,
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::oneshot;
 
@@ -105,9 +113,8 @@ struct Inner {
     /// `None` in a ledger that takes no appends.
     queue: Mutex<Option<SyncSender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    incarnation: u64,
     shortfall: Option<Shortfall>,
-    seats: Arc<Mutex<Seats>>,
+    seats: Arc<std::sync::Mutex<Seats>>,
 }
 
 impl Ledger {
@@ -119,7 +126,8 @@ impl Ledger {
     /// # Errors
     /// [`OpenError::Exists`] if something is there; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
     pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        Self::create_copy(path.as_ref(), options, None)
+        let store = Self::create_store(path.as_ref(), &options, None)?;
+        Self::over_disk(Arc::new(store), options)
     }
 
     /// Opens the ledger in `path`. Never creates one. Mends nothing but the engine's files, and
@@ -140,7 +148,7 @@ impl Ledger {
         let (ledger, note) = mend::open(path.as_ref(), options, |options| {
             let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
             let note = OriginNote::of_note(&store.identity().note);
-            Ok((Self::over_disk(store, options)?, note))
+            Ok((Self::over_disk(Arc::new(store), options)?, note))
         })?;
         if let Some(OriginNote::Forked(origin) | OriginNote::RestoredFrom(origin)) = note {
             ledger.check_whole_copy(origin)?;
@@ -228,7 +236,7 @@ impl Ledger {
         }
         let (queue, requests) = sync_channel(options.queue_requests_max);
         let writer = WriterThread::new(core, Arc::clone(&shared), options.clone());
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("taskledger-writer".to_owned())
             .spawn(move || writer.run(&requests))
             .map_err(|source| {
@@ -247,45 +255,46 @@ impl Ledger {
         writer: Option<(SyncSender<Request>, JoinHandle<()>)>,
     ) -> Self {
         let (queue, thread) = writer.unzip();
+        shared.set_incarnation(incarnation);
         let inner = Inner {
             reader: Reader::new(shared, ledger),
             options,
             queue: Mutex::new(queue),
             thread: Mutex::new(thread),
-            incarnation,
             shortfall: None,
             seats: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    fn create_copy(
+    /// The store of a new ledger; that of a copy is not one before its role says so.
+    fn create_store(
         path: &Path,
-        options: Options,
+        options: &Options,
         origin: Option<OriginNote>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<DiskStore, OpenError> {
         let identity = store::disk::Identity {
             ledger: LedgerId(options.entropy.bytes16()),
             node: NodeId(options.entropy.bytes16()),
-            role: Role::Primary,
+            role: if origin.is_some() { Role::Copying } else { Role::Primary },
             sealed: None,
             promised: None,
             note: OriginNote::note(origin),
         };
-        let store = DiskStore::create(path, &store_options(&options), identity)?;
-        Self::over_disk(store, options)
+        Ok(DiskStore::create(path, &store_options(options), identity)?)
     }
 
-    fn over_disk(store: DiskStore, options: Options) -> Result<Self, OpenError> {
+    fn over_disk(store: Arc<DiskStore>, options: Options) -> Result<Self, OpenError> {
         let kept = store.identity();
         let identity = Identity {
             ledger: kept.ledger,
             node: kept.node,
             origin: OriginNote::of_note(&kept.note),
-            primary: kept.may_append(),
+            // Only who makes a copy ever has one that is not whole.
+            primary: kept.may_append() || kept.role == Role::Copying,
         };
         let snapshots = Arc::new(store.snapshots());
-        Self::start(Arc::new(store), snapshots, &identity, options)
+        Self::start(store, snapshots, &identity, options)
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.
@@ -316,7 +325,7 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply })?;
+        self.send(Request::Append { batch, reply }).inspect_err(count_refused)?;
         answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
@@ -334,8 +343,8 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply })?;
-        answer.blocking_recv().unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
+        self.send(Request::Append { batch, reply }).inspect_err(count_refused)?;
+        wait_for(answer).unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
     /// Writes frames of another ledger behind the last event, byte for byte.
@@ -358,7 +367,7 @@ impl Ledger {
     ) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.send_waiting(Request::Ingest { frames, expect, reply })?;
-        answer.blocking_recv().unwrap_or(Err(AppendError::OutcomeUnknown { key: None }))
+        wait_for(answer).unwrap_or(Err(AppendError::OutcomeUnknown { key: None }))
     }
 
     /// Erases texts of event `seq` from every view, for ever. Their bytes stay in the files until
@@ -395,7 +404,7 @@ impl Ledger {
     pub fn purge_blocking(&self) -> Result<(), store::Error> {
         let (reply, answer) = oneshot::channel();
         self.send_waiting(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
-        answer.blocking_recv().unwrap_or(Err(store::Error::Halted))
+        wait_for(answer).unwrap_or(Err(store::Error::Halted))
     }
 
     /// Makes every acknowledged event durable, whatever [`Durability`] is set.
@@ -408,7 +417,7 @@ impl Ledger {
     pub fn sync_blocking(&self) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.send_waiting(Request::Sync { reply })?;
-        answer.blocking_recv().unwrap_or(Err(AppendError::Halted))
+        wait_for(answer).unwrap_or(Err(AppendError::Halted))
     }
 
     /// Saves a snapshot now and moves everything durable into the sealed store.
@@ -436,7 +445,7 @@ impl Ledger {
 
     /// The number of this writer among all that wrote this log.
     pub fn incarnation(&self) -> u64 {
-        self.inner.incarnation
+        self.inner.reader.shared().incarnation()
     }
 
     /// The options that it was opened with.
@@ -459,7 +468,7 @@ impl Ledger {
             self.inner.stop(); // it was closed before
             return Ok(());
         }
-        let closed = answer.blocking_recv().unwrap_or(Err(store::Error::Halted));
+        let closed = wait_for(answer).unwrap_or(Err(store::Error::Halted));
         self.inner.stop();
         closed
     }
@@ -490,6 +499,10 @@ impl Ledger {
 /// The store may know no random numbers, so each opening hands it some.
 fn store_options(options: &Options) -> DiskOptions {
     DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() }
+}
+
+fn count_refused(refusal: &AppendError) {
+    metrics::count_as(metrics::APPENDS_REFUSED, "reason", refusal.reason());
 }
 
 /// The writer died with the request in its hands.

@@ -6,6 +6,7 @@
 
 use super::{
     OpenError, Options, ReadError,
+    ahead::{BATCH_BYTES, BATCH_EVENTS, ahead},
     core::{Core, Writer},
     origin::OriginNote,
     reader::LogHashes,
@@ -13,17 +14,18 @@ use super::{
 };
 use crate::{
     codec,
-    event::Began,
+    event::{Began, Entry},
     ids::{Head, LedgerId, NodeId, Root, Seq},
     proof::Tree,
     snapshot,
     state::LedgerState,
-    store::{FrameLog, Mark, SnapshotStore},
+    store::{Error, FrameLog, Mark, SnapshotStore},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
-/// Bytes that are read at once while replaying.
-const REPLAY_BYTES: usize = 4 << 20;
+/// Bytes that are read at once while replaying: some dozen blocks. Ten times as many frames at
+/// once are in no cache any more when they are decoded, and scattered over the heap.
+const REPLAY_BYTES: usize = 256 << 10;
 
 /// Who a directory says it is.
 #[derive(Debug, Clone)]
@@ -120,12 +122,37 @@ fn newest_snapshot(
     Ok((LedgerState::default(), 0))
 }
 
-/// Folds what the snapshot does not hold.
+/// Folds what the snapshot does not hold, while another thread reads and decodes ahead.
 fn fold_rest(log: &dyn FrameLog, state: &mut LedgerState) -> Result<(), OpenError> {
-    for_each_frame(log, state.size(), |seq, frame| {
-        state.apply(&decode(seq, frame)?);
-        Ok(())
-    })
+    let size = state.size();
+    if log.written().size <= size {
+        return Ok(());
+    }
+    let read = ahead(
+        |handover| {
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            let read = for_each_frame(log, size, |seq, frame| {
+                entries.push(decode(seq, frame)?);
+                bytes += frame.len();
+                if entries.len() >= BATCH_EVENTS || bytes >= BATCH_BYTES {
+                    // Refused only if the fold has panicked, which ends the opening.
+                    let _ = handover.pass(&mut entries);
+                    entries.clear();
+                    bytes = 0;
+                }
+                Ok(())
+            });
+            let _ = handover.pass(&mut entries);
+            read
+        },
+        |entries: &mut Vec<Entry>| {
+            for entry in &*entries {
+                state.apply(entry);
+            }
+            ControlFlow::Continue(())
+        },
+    );
+    read.map_err(|source| Error::Io { during: "start a thread", path: None, source })?
 }
 
 /// Visits every frame behind the first `size`.

@@ -6,7 +6,7 @@
 
 use super::{
     ReadError,
-    shared::{Shared, decode},
+    shared::{Published, Shared, decode},
 };
 use crate::{
     codec,
@@ -17,7 +17,10 @@ use crate::{
     state::LedgerState,
     store::FrameLog,
 };
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::{ControlFlow, Deref},
+    sync::Arc,
+};
 
 /// Bytes that a scan asks the store for at once: some hundred blocks.
 const SCAN_BYTES: usize = 1 << 20;
@@ -46,6 +49,11 @@ impl Reader {
     /// What is true now. O(1); the value never changes.
     pub fn state(&self) -> LedgerState {
         self.shared.published().state.clone()
+    }
+
+    /// As [`state`](Self::state), for one look: the same value, without a copy of its own.
+    pub fn current(&self) -> Current {
+        Current(self.shared.published())
     }
 
     /// The last acknowledged event and the root there. O(log size).
@@ -221,6 +229,19 @@ impl Reader {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+}
+
+/// What was true when it was asked for. Let go of it soon: while it is there, so is the version of
+/// every map that it holds.
+#[derive(Debug)]
+pub struct Current(Arc<Published>);
+
+impl Deref for Current {
+    type Target = LedgerState;
+
+    fn deref(&self) -> &LedgerState {
+        &self.0.state
     }
 }
 

@@ -3,18 +3,23 @@
 use super::{Ledger, OpenError, Options};
 use crate::{
     codec,
-    ids::{Head, Root, Seq},
+    ids::{Root, Seq},
     proof::Tree,
     store::{
         Error, Mark,
-        disk::{self, Replay},
+        disk::{self, Rebuilt, Replay},
     },
 };
 use std::path::Path;
 
 impl Ledger {
     /// Makes the sealed store of the ledger in `path` anew from archive and journal, held against
-    /// every root they name. The ledger must not be open.
+    /// every root they name. The ledger must not be open. `progress` is told how many events of how
+    /// many are done.
+    ///
+    /// Destroys nothing: the old sealed store, which may know of events that archive and journal
+    /// have lost, is moved to the ledger's `quarantine/`, and so are snapshots of such events.
+    /// [`Rebuilt::set_aside`] names them; a purge removes them.
     ///
     /// # Durability
     /// When it returns, the new sealed store survives loss of power; until then the old one is in
@@ -26,16 +31,23 @@ impl Ledger {
     ///
     /// # Cost
     /// O(bytes of the ledger), and as much space as the sealed store takes.
-    pub fn rebuild(path: impl AsRef<Path>, options: &Options) -> Result<Head, OpenError> {
-        let mut replay = TreeReplay(Tree::new());
+    pub fn rebuild(
+        path: impl AsRef<Path>,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Rebuilt, OpenError> {
+        let mut replay = TreeReplay { tree: Tree::new(), progress };
         Ok(disk::rebuild(path, &super::store_options(options), &mut replay)?)
     }
 }
 
 /// The hash tree, for a store that cannot compute it.
-struct TreeReplay(Tree);
+struct TreeReplay<'a> {
+    tree: Tree,
+    progress: &'a mut dyn FnMut(u64, u64),
+}
 
-impl Replay for TreeReplay {
+impl Replay for TreeReplay<'_> {
     fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<Mark>, Error> {
         let damaged = |error: codec::DecodeError| Error::Damaged {
             seq: Some(seq),
@@ -44,12 +56,16 @@ impl Replay for TreeReplay {
         };
         // The leaf alone does not bind the texts, and what is pushed is stored as it is.
         codec::check_parts(&codec::decode(frame).map_err(damaged)?).map_err(damaged)?;
-        let completed = self.0.push(codec::leaf(frame).map_err(damaged)?).into_iter();
+        let completed = self.tree.push(codec::leaf(frame).map_err(damaged)?).into_iter();
         Ok(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }).collect())
     }
 
     fn root(&self) -> Root {
-        self.0.root()
+        self.tree.root()
+    }
+
+    fn progress(&mut self, done: u64, total: u64) {
+        (self.progress)(done, total);
     }
 }
 
@@ -71,13 +87,16 @@ mod tests {
         let seq = Seq::new(2).unwrap();
         let mut entry = ledger.reader().entry(seq).unwrap();
         let frame = codec::encode(&entry).unwrap();
-        TreeReplay(Tree::new()).push(seq, &frame).unwrap();
+        let push = |frame: &[u8]| {
+            TreeReplay { tree: Tree::new(), progress: &mut |_, _| {} }.push(seq, frame)
+        };
+        push(&frame).unwrap();
 
         let body = entry.parts[0].body.as_mut().unwrap();
         *body = PartBody { salt: body.salt, text: "fetch the cash".into() };
         let forged = codec::encode(&entry).unwrap();
         assert_eq!(codec::leaf(&forged), codec::leaf(&frame), "the root does not tell");
-        let refused = TreeReplay(Tree::new()).push(seq, &forged);
+        let refused = push(&forged);
         assert!(matches!(refused, Err(Error::Damaged { seq: Some(at), .. }) if at == seq));
     }
 }

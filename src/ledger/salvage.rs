@@ -10,7 +10,7 @@ use crate::{
     ids::{Head, LedgerId, NodeId, Seq},
     proof::Tree,
     store::{
-        Error, FrameLog, Group, MemStore,
+        Error, FrameLog, Frames, Group, MemStore,
         disk::inspect::{Evidence, Inspection, Sealed, SealedItem},
     },
 };
@@ -18,6 +18,8 @@ use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 /// How long the engine may take to answer; damage can make it wait for ever.
 const SEALED_DEADLINE: Duration = Duration::from_mins(2);
+/// The same, where nothing is known to be missing.
+const BEYOND_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What a ledger that was opened in spite of findings does not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,16 +34,18 @@ impl Ledger {
     /// Opens what can be read of the ledger in `path`, without changing any file, and in spite of
     /// findings. It takes no appends. [`shortfall`](Self::shortfall) says what it does not show.
     ///
-    /// Events come from archive and journal and, where those cannot be read, from the sealed store,
-    /// up to the first one that is nowhere; they are held in memory, all of them.
+    /// Events come from archive and journal and, where those cannot be read or end before it does,
+    /// from the sealed store, up to the first one that is nowhere; they are held in memory, all of
+    /// them.
     ///
     /// # Errors
-    /// [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::UnsafeDir`],
-    /// [`OpenError::UnsupportedFormat`].
+    /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
+    /// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`].
     pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let inspection = Inspection::open(path)?;
         let store = MemStore::new();
-        let found = Salvage::new(&inspection, &store).run()?;
+        let held = inspection.head().map(|record| record.synced);
+        let (found, then) = Salvage::new(&inspection, &store, held).run()?;
         store.sync()?;
         let kept = inspection.identity();
         let identity = Identity {
@@ -54,8 +58,7 @@ impl Ledger {
         let (core, shared) = open::load(store.clone(), store, &identity, &options)?;
         let incarnation = core.state().incarnation();
         let mut ledger = Self::of(shared, identity.ledger, options, incarnation, None);
-        let held = inspection.head().map(|record| record.synced);
-        if held != Some(found)
+        if (held.is_none() || held != then)
             && let Some(inner) = Arc::get_mut(&mut ledger.inner)
         {
             let held = held.map(|head| head.size);
@@ -77,7 +80,12 @@ struct Salvage<'a> {
     store: &'a MemStore,
     /// What sled holds, once it is asked.
     sealed: Option<Sealed>,
+    /// The block of it that was taken from last.
+    block: Option<Frames>,
     tree: Tree,
+    /// What `HEAD` says was there, and what was found to be there at that size.
+    held: Option<Head>,
+    then: Option<Head>,
     frames: Vec<Vec<u8>>,
     bytes: usize,
 }
@@ -85,18 +93,23 @@ struct Salvage<'a> {
 impl<'a> Salvage<'a> {
     const GROUP_BYTES: usize = 1 << 20;
 
-    fn new(inspection: &'a Inspection, store: &'a MemStore) -> Self {
-        Self { inspection, store, sealed: None, tree: Tree::new(), frames: Vec::new(), bytes: 0 }
+    fn new(inspection: &'a Inspection, store: &'a MemStore, held: Option<Head>) -> Self {
+        let tree = Tree::new();
+        let then = Some(tree.head()).filter(|head| held.is_some_and(|held| held.size == head.size));
+        let (sealed, block, frames, bytes) = (None, None, Vec::new(), 0);
+        Self { inspection, store, sealed, block, tree, held, then, frames, bytes }
     }
 
-    fn run(mut self) -> Result<Head, Error> {
+    /// Answers what can be read, and of that as much as was held.
+    fn run(mut self) -> Result<(Head, Option<Head>), Error> {
         let inspection = self.inspection;
         let mut failure = None;
         inspection.log(&mut |evidence| {
             let Evidence::Frame { seq, bytes } = evidence else {
                 return ControlFlow::Continue(());
             };
-            let taken = self.fill(seq.leaf_index()).and_then(|()| self.take(seq, bytes));
+            let missing = self.fill(seq.leaf_index(), SEALED_DEADLINE);
+            let taken = missing.and_then(|()| self.take(seq, bytes));
             match taken {
                 Ok(true) => ControlFlow::Continue(()),
                 Ok(false) => ControlFlow::Break(()),
@@ -108,27 +121,48 @@ impl<'a> Salvage<'a> {
         });
         failure.map_or(Ok(()), Err)?;
         let held = inspection.head().map_or(0, |record| record.sealed.size);
-        self.fill(held)?;
+        self.fill(held, SEALED_DEADLINE)?;
+        // Only what was durable is sealed: where journal and `HEAD` were put back from an older
+        // copy, the sealed store knows of more than both.
+        if self.held.is_some() {
+            self.fill(u64::MAX, BEYOND_DEADLINE)?;
+        }
         self.write()?;
-        Ok(self.tree.head())
+        Ok((self.tree.head(), self.then))
     }
 
     /// Takes events up to number `size` from the sealed store, if they are missing.
-    fn fill(&mut self, size: u64) -> Result<(), Error> {
+    fn fill(&mut self, size: u64, deadline: Duration) -> Result<(), Error> {
         while self.tree.size() < size {
-            let inspection = self.inspection;
-            let sealed = self.sealed.get_or_insert_with(|| inspection.sealed(SEALED_DEADLINE));
-            match sealed.next() {
-                Some(Ok(SealedItem::Frame { seq, bytes })) => {
-                    if seq.get() > self.tree.size() && !self.take(seq, &bytes)? {
-                        return Ok(());
-                    }
+            if let Some(block) = self.block.take().filter(|block| block.end() > self.tree.size()) {
+                let taken = self.take_from(&block, size);
+                self.block = Some(block);
+                if !taken? {
+                    return Ok(());
                 }
+                continue;
+            }
+            let inspection = self.inspection;
+            let sealed = self.sealed.get_or_insert_with(|| inspection.sealed(deadline));
+            match sealed.next() {
+                Some(Ok(SealedItem::Block(block))) => self.block = Some(block),
                 Some(Err(_)) => {}
                 Some(Ok(SealedItem::Mark { .. })) | None => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// Takes events of a block, up to number `size`; `false` if the next one is not there or
+    /// cannot be read.
+    fn take_from(&mut self, block: &Frames, size: u64) -> Result<bool, Error> {
+        let missing = self.tree.size() + 1..=size;
+        for (seq, frame) in block.iter().filter(|(seq, _)| missing.contains(&seq.get())) {
+            if !self.take(seq, frame)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.tree.size() >= *missing.start())
     }
 
     /// Takes the next event; `false` if this is not it, or cannot be read.
@@ -137,6 +171,9 @@ impl<'a> Salvage<'a> {
         let leaf = codec::leaf(frame).ok().filter(|_| follows && decode(seq, frame).is_ok());
         let Some(leaf) = leaf else { return Ok(false) };
         self.tree.push(leaf);
+        if self.held.is_some_and(|held| held.size == self.tree.size()) {
+            self.then = Some(self.tree.head());
+        }
         self.bytes += frame.len();
         self.frames.push(frame.to_vec());
         if self.bytes >= Self::GROUP_BYTES {

@@ -12,10 +12,13 @@ use crate::{
     snapshot,
     state::LedgerState,
     store::{self, FrameLog, SnapshotStore},
+    sync::ArcSwap,
 };
-use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
 };
 use tokio::sync::watch;
@@ -47,6 +50,9 @@ pub(super) struct Shared {
     pub(super) snapshots: Arc<dyn SnapshotStore>,
     published: ArcSwap<Published>,
     progress: watch::Sender<Progress>,
+    /// The number of this writer: fixed when it is opened, except for a copy, which learns from
+    /// what it is filled with how many writers there were.
+    incarnation: AtomicU64,
     snapshots_kept: usize,
     snapshot_job: Mutex<SnapshotJob>,
     saving: Mutex<()>,
@@ -72,6 +78,7 @@ impl Shared {
             published: ArcSwap::from_pointee(published),
             log,
             snapshots,
+            incarnation: AtomicU64::new(0),
             snapshots_kept,
             snapshot_job: Mutex::new(SnapshotJob { last: last_snapshot, running: None }),
             saving: Mutex::new(()),
@@ -84,6 +91,14 @@ impl Shared {
 
     pub(super) fn head(&self) -> Head {
         self.published.load().head()
+    }
+
+    pub(super) fn incarnation(&self) -> u64 {
+        self.incarnation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_incarnation(&self, incarnation: u64) {
+        self.incarnation.store(incarnation, Ordering::Release);
     }
 
     pub(super) fn watch_progress(&self) -> watch::Receiver<Progress> {

@@ -8,20 +8,20 @@
 use super::{
     AppendError, Durability, Options, Receipt,
     core::{Core, Staging, Surroundings},
+    count_refused,
     shared::{Published, Shared},
 };
 use crate::{
     codec,
     ids::{Head, Seq},
+    metrics,
     state::command::Proposal,
     store,
+    sync::mpsc::{Receiver, RecvTimeoutError},
 };
 use std::{
     ops::ControlFlow,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -151,7 +151,8 @@ impl WriterThread {
             for receipt in &mut receipts {
                 receipt.durable = receipt.seq.get() <= durable.size;
             }
-            let _ = reply.send(outcome.clone().map(|()| receipts));
+            let answer = outcome.clone().inspect_err(count_refused).map(|()| receipts);
+            let _ = reply.send(answer);
         }
     }
 
@@ -163,6 +164,7 @@ impl WriterThread {
         waiting: &mut Waiting,
     ) {
         if self.halted {
+            count_refused(&AppendError::Halted);
             let _ = reply.send(Err(AppendError::Halted));
             return;
         }
@@ -177,7 +179,10 @@ impl WriterThread {
         };
         match self.core.add(staging, batch, &around) {
             Ok(receipts) => waiting.push((receipts, reply)),
-            Err(refusal) => drop(reply.send(Err(refusal))),
+            Err(refusal) => {
+                count_refused(&refusal);
+                drop(reply.send(Err(refusal)));
+            }
         }
     }
 
@@ -186,7 +191,7 @@ impl WriterThread {
         if staging.is_empty() {
             return Ok(());
         }
-        let (events, bytes) = (staging.events(), staging.bytes());
+        let (began, events, bytes) = (Instant::now(), staging.events(), staging.bytes());
         let span = tracing::debug_span!("ledger.commit", events, bytes);
         let _entered = span.enter();
         self.write(&staging)?;
@@ -198,6 +203,8 @@ impl WriterThread {
         }
         self.core.commit(staging);
         self.publish();
+        metrics::observe(metrics::COMMIT, began.elapsed());
+        metrics::count_many(metrics::APPENDED_EVENTS, events);
         Ok(())
     }
 
@@ -255,6 +262,7 @@ impl WriterThread {
             self.write(&staging)?;
             self.sync_log()?;
             self.core.commit(staging);
+            self.shared.set_incarnation(self.core.incarnation());
             self.publish();
         }
         Ok(head)
@@ -297,7 +305,12 @@ impl WriterThread {
     fn erase(&mut self) -> Result<(), store::Error> {
         let state = self.core.state().clone();
         let Some(upto) = Seq::last_of(state.size()) else { return Ok(()) };
-        self.shared.log.sync()?;
+        if self.halted {
+            return Err(store::Error::Halted);
+        }
+        self.shared.log.sync().inspect_err(|error| drop(self.halt(error)))?;
+        self.unsynced_since = None;
+        self.shared.announce_synced();
         let held = self.shared.hold_snapshots();
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);

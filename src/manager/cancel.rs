@@ -4,7 +4,8 @@
 //! The signal does not depend on the record. A tree or a run that was cancelled stays cancelled,
 //! which is a rule of the ledger; a spawn that was recorded before the request is signalled either
 //! by the second look here or by its own look at the marks, since it registers before it looks and
-//! the request is published before the second look.
+//! the request is published before the second look. A request that cannot be recorded at once is
+//! tried again in the background, and then there is one more look.
 
 use super::{BackgroundTaskManager, Bound, TaskLineage, live::Live, record, tree::subtree};
 use crate::{
@@ -16,10 +17,10 @@ use crate::{
         LedgerState, Rejection,
         command::{Cancel, Command, Proposal},
     },
+    sync::{Instant, Runtime, sleep_until},
     time::Millis,
 };
 use std::{borrow::Borrow, collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::{runtime::Handle, time::Instant};
 
 /// How a task is to be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +36,13 @@ pub struct CancelOptions {
 impl BackgroundTaskManager {
     /// Asks a task to stop. `false` if no live task of this process has the id.
     ///
+    /// Does not wait for it to stop; that is [`wait`](Self::wait). A task that returns a success
+    /// all the same is Completed.
+    ///
+    /// # Durability
+    /// When it returns, the request is recorded. If it could not be, the task was signalled
+    /// nevertheless, a warning is logged, and what can pass (a full disk) is tried again.
+    ///
     /// # Cancel safety
     /// The task is signalled at the first poll; dropped after that, the request may be recorded.
     ///
@@ -48,6 +56,9 @@ impl BackgroundTaskManager {
     ///
     /// # Cancel safety
     /// As [`cancel`](Self::cancel). The deadline holds from the first poll on.
+    ///
+    /// # Cost
+    /// One append, and a timer until the task has ended.
     pub async fn cancel_with(
         &self,
         id: &(impl Borrow<str> + ?Sized),
@@ -70,13 +81,20 @@ impl BackgroundTaskManager {
             deadline: options.deadline.map(at),
             reason: options.reason.map(Into::into),
         };
-        self.record_cancel(bound, request).await;
+        self.record_or_try_again(bound, request).await;
         true
     }
 
     /// Asks a task and all its descendants to stop, in whatever thread, also those below a task
     /// that has ended. How many live tasks were signalled; 0 if the root is unknown. From then on
     /// nothing can be spawned there.
+    ///
+    /// # Durability
+    /// As [`cancel`](Self::cancel). A request that could not be recorded closes nothing to later
+    /// spawns.
+    ///
+    /// Tasks that another manager of this ledger runs are not signalled: each manager signals its
+    /// own. That nothing can be spawned holds for all.
     ///
     /// # Cancel safety
     /// Once polled, it goes on even if it is dropped.
@@ -102,22 +120,24 @@ impl BackgroundTaskManager {
     /// Asks the live tasks of a thread to stop. How many were signalled.
     ///
     /// # Cancel safety
-    /// They are signalled at the first poll; dropped after that, the request may be recorded.
+    /// They are signalled at the first poll; dropped after that, the request may be recorded. What
+    /// is spawned meanwhile is not signalled.
     ///
     /// # Cost
     /// O(live tasks), and one append if there are any in the thread.
     pub async fn cancel_all(&self, thread: &str) -> usize {
         let Some(bound) = self.bound.get() else { return 0 };
         let Ok(thread) = ThreadId::new(thread) else { return 0 };
-        let state = bound.state();
-        let live: Vec<_> = (self.table.all().into_iter())
-            .filter(|live| live.thread == thread && !has_ended(&state, &live.id))
-            .collect();
+        let live: Vec<_> = {
+            let state = bound.state();
+            let all = self.table.all().into_iter();
+            all.filter(|live| live.thread == thread && !has_ended(&state, &live.id)).collect()
+        };
         for live in &live {
             live.token.cancel();
         }
         if !live.is_empty() {
-            self.record_cancel(bound, of_thread(thread, None)).await;
+            self.record_or_try_again(bound, of_thread(thread, None)).await;
         }
         live.len()
     }
@@ -159,9 +179,16 @@ impl BackgroundTaskManager {
         let work = async move {
             let Some(bound) = manager.bound.get() else { return 0 };
             let mut signalled = BTreeSet::new();
-            manager.signal(&bound.state(), &subtree, &mut signalled);
-            manager.record_cancel(bound, request).await;
-            manager.signal(&bound.state(), &subtree, &mut signalled);
+            manager.signal(&subtree, &mut signalled);
+            let recorded = manager.record_cancel(bound, request).await;
+            manager.signal(&subtree, &mut signalled);
+            if let Err(later) = recorded {
+                // What is spawned until the mark is there will not be refused.
+                let again = Arc::clone(&manager);
+                manager.try_again(bound, later, move || {
+                    again.signal(&subtree, &mut BTreeSet::new());
+                });
+            }
             signalled.len()
         };
         self.to_the_end(work).await.unwrap_or(0)
@@ -169,12 +196,13 @@ impl BackgroundTaskManager {
 
     fn signal(
         &self,
-        state: &LedgerState,
         subtree: impl Fn(&LedgerState) -> Vec<TaskId>,
         signalled: &mut BTreeSet<TaskId>,
     ) {
-        for id in subtree(state) {
-            if let Some(live) = self.running(state, id.as_str()) {
+        let Some(bound) = self.bound.get() else { return };
+        let state = bound.state();
+        for id in subtree(&state) {
+            if let Some(live) = self.running(&state, id.as_str()) {
                 live.token.cancel();
                 signalled.insert(id);
             }
@@ -210,7 +238,8 @@ impl BackgroundTaskManager {
         let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());
         let patience = async move {
             tokio::select! {
-                () = tokio::time::sleep_until(until) => {
+                biased;
+                () = sleep_until(until) => {
                     if let Some(live) = handle.upgrade() {
                         live.abort_after(deadline);
                     }
@@ -218,30 +247,52 @@ impl BackgroundTaskManager {
                 _ = end.wait_for(Option::is_some) => {}
             }
         };
-        drop(self.tracker.spawn_on(patience, &live.runtime));
+        drop(live.runtime.spawn(&self.tracker, patience));
     }
 
-    /// Records a request. The tasks have been signalled, so a refusal is not the caller's.
-    pub(super) async fn record_cancel(&self, bound: &Bound, request: Cancel) {
-        let cause: Cause = TaskLineage::current().cause(bound.ledger_id());
-        let proposal = Proposal { cause, ..Proposal::new(Command::Cancel(request)) };
-        let Err(error) = record::once(&bound.ledger, proposal.clone()).await else { return };
-        if let AppendError::Rejected(Rejection::AlreadyEnded { .. }) = error {
-            return; // it ended by itself in the meantime
-        }
-        metrics::count(metrics::CANCELS_UNRECORDED);
-        tracing::warn!(%error, "a cancel request was signalled, but could not be recorded");
-        if let (true, Ok(runtime)) = (error.is_retryable(), Handle::try_current()) {
-            let (ledger, giving_up) = (bound.ledger.clone(), self.giving_up.clone());
-            let again = async move {
-                let recorded = record::persistently(&ledger, &proposal, &giving_up, |_| {}).await;
-                if let Err(error) = recorded {
-                    tracing::warn!(%error, "a cancel request stays unrecorded");
-                }
-            };
-            drop(self.tracker.spawn_on(again, &runtime));
+    /// Records a request, now or later.
+    async fn record_or_try_again(&self, bound: &Bound, request: Cancel) {
+        if let Err(later) = self.record_cancel(bound, request).await {
+            self.try_again(bound, later, || {});
         }
     }
+
+    /// Records a request. The tasks have been signalled, so a refusal is not the caller's. What
+    /// was refused for now comes back, to be tried again.
+    async fn record_cancel(&self, bound: &Bound, request: Cancel) -> Result<(), Box<Proposal>> {
+        let cause: Cause = TaskLineage::current().cause(bound.ledger_id());
+        let proposal = Proposal { cause, ..Proposal::new(Command::Cancel(request)) };
+        let Err(error) = record::once(&bound.ledger, proposal.clone()).await else { return Ok(()) };
+        if let AppendError::Rejected(Rejection::AlreadyEnded { .. }) = error {
+            return Ok(()); // it ended by itself in the meantime
+        }
+        tell_unrecorded(&error);
+        if error.is_retryable() { Err(Box::new(proposal)) } else { Ok(()) }
+    }
+
+    /// Records a request that was refused for now, and then does what is to be done.
+    fn try_again(
+        &self,
+        bound: &Bound,
+        proposal: Box<Proposal>,
+        then: impl FnOnce() + Send + 'static,
+    ) {
+        let Some(runtime) = Runtime::current() else { return };
+        let (ledger, giving_up) = (bound.ledger.clone(), self.giving_up.clone());
+        let again = async move {
+            match record::persistently(&ledger, &proposal, &giving_up, |_| {}).await {
+                Ok(_) => then(),
+                Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {}
+                Err(error) => tracing::warn!(%error, "a cancel request stays unrecorded"),
+            }
+        };
+        drop(runtime.spawn(&self.tracker, again));
+    }
+}
+
+pub(super) fn tell_unrecorded(error: &AppendError) {
+    metrics::count(metrics::CANCELS_UNRECORDED);
+    tracing::warn!(%error, "a cancel request was signalled, but could not be recorded");
 }
 
 pub(super) fn of_thread(thread: ThreadId, reason: Option<&str>) -> Cancel {

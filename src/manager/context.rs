@@ -7,11 +7,12 @@ use super::{
 };
 use crate::{
     event::Cause,
-    ids::{Seq, TaskId},
+    ids::{IdError, Seq, TaskId, check_id},
     ledger::{AppendError, Ledger},
     state::command::{Command, Proposal},
 };
 use serde_json::Value;
+use std::io;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -60,8 +61,18 @@ pub(super) struct Emit {
 
 impl TaskContext {
     /// Tells the owner of some progress. `false` if there is no inbox to tell, or it is full or
-    /// closed. Not recorded, unless the manager records every emit.
+    /// closed, or if the progress is over the limits: 256 bytes of event type, and
+    /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) of payload. Not recorded, unless
+    /// the manager records every emit ([`ManagerOptions::record_emits`](super::ManagerOptions)):
+    /// then it is told once it is recorded, which `true` does not wait for. Never blocks.
+    ///
+    /// # Cost
+    /// O(payload).
     pub fn emit(&self, event_type: &str, payload: Value) -> bool {
+        if !is_within(event_type, &payload, self.ledger.options().part_bytes_max) {
+            tracing::warn!(task = %self.task_id, "progress over the limits was not told");
+            return false;
+        }
         let Some(recorder) = &self.recorder else {
             let event = self.custom(event_type, payload, None);
             return self.owner_inbox.as_ref().is_some_and(|inbox| inbox.send(event));
@@ -82,6 +93,9 @@ impl TaskContext {
     ///
     /// # Cancel safety
     /// Not cancel safe: dropped, the progress may be recorded and not told.
+    ///
+    /// # Cost
+    /// One append.
     pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
         let slot = self.owner_inbox.as_ref().and_then(|inbox| inbox.reserve().ok());
         let proposal = proposal(&self.task_id, event_type, &payload);
@@ -91,6 +105,9 @@ impl TaskContext {
     }
 
     /// Waits until the task is asked to stop.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only waits. Made for one side of a `select!`.
     pub async fn cancelled(&self) {
         self.cancel_token.cancelled().await;
     }
@@ -105,25 +122,43 @@ impl TaskContext {
     }
 }
 
-/// Records what a task emits, in order, and then delivers it. Ends when `closing` is cancelled and
-/// nothing waits any more.
-pub(super) async fn record_emits(
-    ledger: Ledger,
-    task: TaskId,
-    mut emits: mpsc::Receiver<Emit>,
-    closing: CancellationToken,
-) {
-    loop {
-        let emit = tokio::select! {
-            biased;
-            emit = emits.recv() => emit,
-            () = closing.cancelled(), if !emits.is_closed() => {
-                emits.close();
-                continue;
-            }
+/// Records what a task emits, if every emit is recorded.
+pub(super) struct Recorder {
+    pub(super) ledger: Ledger,
+    pub(super) task: TaskId,
+    pub(super) giving_up: CancellationToken,
+}
+
+impl Recorder {
+    /// Records in order, and then delivers. Ends when `closing` is cancelled and nothing waits any
+    /// more.
+    pub(super) async fn record_emits(
+        self,
+        mut emits: mpsc::Receiver<Emit>,
+        closing: CancellationToken,
+    ) {
+        loop {
+            let emit = tokio::select! {
+                biased;
+                emit = emits.recv() => emit,
+                () = closing.cancelled(), if !emits.is_closed() => {
+                    emits.close();
+                    continue;
+                }
+            };
+            let Some(emit) = emit else { return };
+            self.record(emit).await;
+        }
+    }
+
+    async fn record(&self, Emit { event_type, payload, slot }: Emit) {
+        let task = &self.task;
+        let proposal = proposal(task, &event_type, &payload);
+        let refused = |error: &AppendError| {
+            tracing::warn!(%task, %error, "progress is not recorded yet: trying again");
         };
-        let Some(Emit { event_type, payload, slot }) = emit else { return };
-        let recorded = record::once(&ledger, proposal(&task, &event_type, &payload)).await;
+        let recorded =
+            record::persistently(&self.ledger, &proposal, &self.giving_up, refused).await;
         let seq = match recorded {
             Ok(receipt) => Some(receipt.seq),
             Err(error) => {
@@ -132,7 +167,7 @@ pub(super) async fn record_emits(
             }
         };
         if let Some(slot) = slot {
-            slot.fill(custom(&task, event_type, payload, seq));
+            slot.fill(custom(task, event_type, payload, seq));
         }
     }
 }
@@ -145,6 +180,23 @@ fn proposal(task: &TaskId, event_type: &str, payload: &Value) -> Proposal {
     };
     let cause = Cause { task: Some(task.clone()), ..Cause::default() };
     Proposal { cause, ..Proposal::new(command) }
+}
+
+/// Whether the ledger would take some progress, recorded or not.
+fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
+    /// Takes so many bytes and no more.
+    struct Room(usize);
+    impl io::Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let label = matches!(check_id(event_type), Ok(()) | Err(IdError::Empty));
+    label && serde_json::to_writer(Room(part_bytes_max), payload).is_ok()
 }
 
 fn custom(task: &TaskId, event_type: String, payload: Value, seq: Option<Seq>) -> Value {

@@ -52,7 +52,8 @@ pub enum SpawnError {
     /// No ledger is bound.
     #[error("background task state store is not configured")]
     StoreNotConfigured,
-    /// There is no tokio runtime to run it on, or the runtime is shutting down.
+    /// There is no tokio runtime to run it on. If the runtime was shut down while the spawn was on
+    /// its way, there may be a record, which the next binding finds to be an orphan.
     #[error("no tokio runtime to run the task on")]
     NoRuntime,
     /// Too many tasks run in this process.

@@ -1,9 +1,15 @@
 //! How a manager is doing, and how it ends.
 
-use super::{BackgroundTaskManager, cancel::of_thread, live::Live};
+use super::{
+    BackgroundTaskManager, Bound, TaskLineage,
+    cancel::{has_ended, of_thread, tell_unrecorded},
+    live::Live,
+};
 use crate::{
     ids::{TaskId, ThreadId},
+    state::command::{Command, Proposal},
     store,
+    sync::{blocking, timeout},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -44,12 +50,14 @@ impl BackgroundTaskManager {
     /// How it is doing. O(live tasks).
     pub fn health(&self) -> Health {
         let live = self.table.all();
-        let unrecorded = self.table.all_unrecorded();
+        let state = self.bound.get().map(Bound::state);
+        let unrecorded = (self.table)
+            .all_unrecorded(|id| state.as_ref().is_some_and(|state| has_ended(state, id)));
         let deaf: Vec<TaskId> = deaf(&live);
         Health {
             degraded: !unrecorded.is_empty() || !deaf.is_empty(),
             live: live.len(),
-            untold: self.table.slots().saturating_sub(live.len()),
+            untold: self.table.untold(),
             unrecorded,
             deaf,
         }
@@ -60,38 +68,53 @@ impl BackgroundTaskManager {
     ///
     /// Not to be called by a task of this manager, which it would wait for.
     ///
+    /// # Durability
+    /// `Ok` means that everything recorded survives loss of power, also with
+    /// [`Durability::Interval`](crate::Durability).
+    ///
     /// # Errors
     /// [`store::Error`] if the last sync of the ledger failed; it is closed all the same.
     ///
     /// # Cancel safety
     /// Dropped, tasks have been asked to stop; call it again.
+    ///
+    /// # Cost
+    /// One append for each thread that has live tasks. It takes at most `grace` and a second, and
+    /// the closing of the ledger.
     pub async fn shutdown(
         self: &Arc<Self>,
         grace: Duration,
     ) -> Result<ShutdownReport, store::Error> {
-        self.table.close();
         self.tracker.close();
-        let asked = self.table.all();
-        let before = asked.len();
-        self.ask_all(&asked).await;
-        drop(asked);
+        let live = self.table.close();
+        let asked: BTreeSet<TaskId> = live.iter().map(|live| live.id.clone()).collect();
+        let threads: BTreeSet<ThreadId> = live.iter().map(|live| live.thread.clone()).collect();
+        for live in live {
+            live.token.cancel();
+        }
+        let stopped = async {
+            self.record_requests(threads).await;
+            self.tracker.wait().await;
+        };
         let mut report = ShutdownReport::default();
-        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
+        let mut overdue = 0;
+        if timeout(grace, stopped).await.is_none() {
             let left = self.table.all();
             report.aborted = left.len();
+            overdue = left.iter().filter(|live| asked.contains(&live.id)).count();
             for live in &left {
                 live.abort_after(grace);
             }
             drop(left);
             self.giving_up.cancel();
-            let _ = tokio::time::timeout(ABORTED_WAIT, self.tracker.wait()).await;
+            let _ = timeout(ABORTED_WAIT, self.tracker.wait()).await;
             report.deaf = deaf(&self.table.all());
             report.aborted = report.aborted.saturating_sub(report.deaf.len());
         }
-        report.stopped = before.saturating_sub(report.aborted + report.deaf.len());
+        report.stopped = asked.len().saturating_sub(overdue);
         self.giving_up.cancel();
         let Some(ledger) = self.ledger().cloned() else { return Ok(report) };
-        let closed = tokio::task::spawn_blocking(move || ledger.close_blocking()).await;
+        let closed = blocking(move || ledger.close_blocking()).await;
         tracing::info!(
             stopped = report.stopped,
             aborted = report.aborted,
@@ -101,14 +124,20 @@ impl BackgroundTaskManager {
         closed.unwrap_or(Err(store::Error::Halted)).map(|()| report)
     }
 
-    async fn ask_all(&self, asked: &[Arc<Live>]) {
-        for live in asked {
-            live.token.cancel();
-        }
-        let threads: BTreeSet<ThreadId> = asked.iter().map(|live| live.thread.clone()).collect();
+    /// Records why the tasks of these threads were asked to stop. What cannot be recorded now will
+    /// not be recorded by this manager.
+    async fn record_requests(&self, threads: BTreeSet<ThreadId>) {
         let Some(bound) = self.bound.get() else { return };
-        for thread in threads {
-            self.record_cancel(bound, of_thread(thread, Some(SHUTDOWN))).await;
+        let cause = TaskLineage::current().cause(bound.ledger_id());
+        let request = |thread| Command::Cancel(of_thread(thread, Some(SHUTDOWN)));
+        let proposals = threads
+            .into_iter()
+            .map(|thread| Proposal { cause: cause.clone(), ..Proposal::new(request(thread)) });
+        let proposals: Vec<Proposal> = proposals.collect();
+        for batch in proposals.chunks(bound.ledger.options().batch_events_max.max(1)) {
+            if let Err(error) = bound.ledger.append(batch).await {
+                tell_unrecorded(&error);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 use std::future::Future;
 
-tokio::task_local! {
+crate::sync::task_local! {
     static LINEAGE: TaskLineage;
 }
 
@@ -65,6 +65,9 @@ impl TaskLineage {
     }
 
     /// Runs `future` as if it stood where this lineage was taken.
+    ///
+    /// # Cancel safety
+    /// That of `future`, which is dropped with it.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         LINEAGE.scope(self, future).await
     }
@@ -153,7 +156,36 @@ impl Lineage {
     }
 }
 
-/// Runs `future` as part of a tool call. The background task around it stays.
+/// Runs `future` as part of a tool call: what is spawned in it has the call, and the run and the
+/// agent where nobody says something else. The background task around it stays.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use taskledger::{BackgroundTaskManager, Ledger, Options};
+/// use taskledger::manager::{
+///     TaskParentContext, TaskResult, ToolLineageContext, scope_tool_lineage_context,
+/// };
+///
+/// let manager = BackgroundTaskManager::with_ledger(Ledger::in_memory(Options::default())?).await?;
+/// let call = ToolLineageContext {
+///     run_id: "run-7".into(),
+///     call_id: "call-1".into(),
+///     agent_id: "builder".into(),
+/// };
+/// let parent = TaskParentContext::default();
+/// let spawn = manager.spawn("thread-1", "shell", None, "make", parent, async |_| {
+///     TaskResult::Cancelled
+/// });
+/// let task = scope_tool_lineage_context(call, spawn).await?;
+/// let lineage = manager.wait(&task).await?.parent_context;
+/// assert_eq!(lineage.call_id.as_deref(), Some("call-1"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+/// That of `future`, which is dropped with it.
 pub async fn scope_tool_lineage_context<F: Future>(
     context: ToolLineageContext,
     future: F,

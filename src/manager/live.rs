@@ -8,11 +8,12 @@ use super::inbox::InboxSender;
 use crate::{
     ids::{TaskId, ThreadId},
     ledger::AppendError,
+    sync::{Mutex, MutexGuard, Runtime},
 };
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -38,7 +39,7 @@ pub(super) struct Live {
     /// How its end was recorded.
     pub(super) end: watch::Sender<Option<Result<(), AppendError>>>,
     /// Where timers for it can run.
-    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) runtime: Runtime,
 }
 
 impl Live {
@@ -65,8 +66,10 @@ struct Rows {
     live: BTreeMap<TaskId, Arc<Live>>,
     /// Tasks whose end could not be recorded so far, or at all.
     unrecorded: BTreeMap<TaskId, AppendError>,
-    /// Tasks that run or whose end waits to be told.
+    /// Tasks on their way, running, or whose end waits to be told.
     slots: usize,
+    /// Tasks whose recorded end waits for room in an inbox.
+    untold: usize,
     closed: bool,
 }
 
@@ -88,6 +91,17 @@ impl Drop for Slot {
     }
 }
 
+/// An end that waits to be told, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Untold<'t>(&'t Table);
+
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        let mut rows = self.0.rows();
+        rows.untold = rows.untold.saturating_sub(1);
+    }
+}
+
 impl Table {
     pub(super) fn slot(self: &Arc<Self>, tasks_max: usize) -> Result<Slot, NoSlot> {
         let mut rows = self.rows();
@@ -102,13 +116,23 @@ impl Table {
         Ok(Slot(Arc::clone(self)))
     }
 
-    /// Gives no more slots.
-    pub(super) fn close(&self) {
-        self.rows().closed = true;
+    /// Gives no more slots. Every task that is live, or comes to be, is to be asked to stop.
+    pub(super) fn close(&self) -> Vec<Arc<Live>> {
+        let mut rows = self.rows();
+        rows.closed = true;
+        rows.live.values().cloned().collect()
     }
 
+    /// Takes a handle in. One that was on its way while the table was closed is asked to stop,
+    /// since whoever closed it did not see it.
     pub(super) fn enter(&self, live: &Arc<Live>) {
-        self.rows().live.insert(live.id.clone(), Arc::clone(live));
+        let mut rows = self.rows();
+        rows.live.insert(live.id.clone(), Arc::clone(live));
+        let closed = rows.closed;
+        drop(rows);
+        if closed {
+            live.token.cancel();
+        }
     }
 
     pub(super) fn leave(&self, id: &TaskId) {
@@ -124,8 +148,14 @@ impl Table {
         self.rows().live.values().cloned().collect()
     }
 
-    pub(super) fn slots(&self) -> usize {
-        self.rows().slots
+    /// Counts an end that waits to be told.
+    pub(super) fn wait_to_tell(&self) -> Untold<'_> {
+        self.rows().untold += 1;
+        Untold(self)
+    }
+
+    pub(super) fn untold(&self) -> usize {
+        self.rows().untold
     }
 
     pub(super) fn note_unrecorded(&self, id: &TaskId, error: AppendError) {
@@ -140,8 +170,12 @@ impl Table {
         self.rows().unrecorded.get(id).cloned()
     }
 
-    pub(super) fn all_unrecorded(&self) -> Vec<TaskId> {
-        self.rows().unrecorded.keys().cloned().collect()
+    /// Tasks whose end is not on the record. `recorded` says of which it is by now: somebody else
+    /// may have recorded one, or an append whose answer nobody waited for.
+    pub(super) fn all_unrecorded(&self, recorded: impl Fn(&TaskId) -> bool) -> Vec<TaskId> {
+        let mut rows = self.rows();
+        rows.unrecorded.retain(|id, _| !recorded(id));
+        rows.unrecorded.keys().cloned().collect()
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {

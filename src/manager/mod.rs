@@ -25,6 +25,34 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Which function for what
+//!
+//! | a host wants to | it calls |
+//! |---|---|
+//! | begin, and recover what a dead process left | [`with_ledger`], [`set_owner_inbox`] |
+//! | run a task, run an agent that can be sent messages | [`spawn`], [`spawn_agent_with_context`] |
+//! | say which tool call spawns | [`scope_tool_lineage_context`], [`TaskLineage`] |
+//! | know how a task ended | [`wait`], or the owner's inbox |
+//! | stop one, with a reason and a deadline; stop a tree | [`cancel_with`], [`cancel_tree`] |
+//! | look | [`get`], [`list`], [`view`], [`health`], and [`query`](crate::query) for the past |
+//! | end | [`shutdown`] |
+//!
+//! Each of these is a program in `docs/examples`: `minimal_spawn`, `agent_with_inbox`,
+//! `cancel_with_deadline`, `restart_and_recovery`, `time_travel`, `follow_events`.
+//!
+//! [`with_ledger`]: BackgroundTaskManager::with_ledger
+//! [`set_owner_inbox`]: BackgroundTaskManager::set_owner_inbox
+//! [`spawn`]: BackgroundTaskManager::spawn
+//! [`spawn_agent_with_context`]: BackgroundTaskManager::spawn_agent_with_context
+//! [`wait`]: BackgroundTaskManager::wait
+//! [`cancel_with`]: BackgroundTaskManager::cancel_with
+//! [`cancel_tree`]: BackgroundTaskManager::cancel_tree
+//! [`get`]: BackgroundTaskManager::get
+//! [`list`]: BackgroundTaskManager::list
+//! [`view`]: BackgroundTaskManager::view
+//! [`health`]: BackgroundTaskManager::health
+//! [`shutdown`]: BackgroundTaskManager::shutdown
 
 mod cancel;
 mod context;
@@ -71,27 +99,27 @@ pub use crate::{event::TaskStatus, ids::TaskId};
 use self::{live::Table, resume::Untold};
 use crate::{
     ids::LedgerId,
-    ledger::{Ledger, Reader, Seat},
-    state::LedgerState,
+    ledger::{Current, Ledger, Reader, Seat},
+    sync::Runtime,
 };
 use std::{
     future::Future,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
-use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Runs background tasks and sub-agents, and records what they do. Used as `Arc<Self>`.
 ///
-/// Runs on whatever tokio runtime a task is spawned on; that needs its time driver for deadlines and
-/// for trying again what a full disk refused.
+/// Runs on whatever tokio runtime a task is spawned on. One that was built without timers
+/// (`enable_time`) will do: deadlines and second tries then take a thread each while they wait.
 ///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
 /// recorded. [`shutdown`](Self::shutdown) ends them.
 #[derive(Debug, Default)]
 pub struct BackgroundTaskManager {
     options: ManagerOptions,
-    bound: OnceLock<Bound>,
+    bound: OnceCell<Bound>,
     owner_inbox: Mutex<Option<InboxSender>>,
     table: Arc<Table>,
     untold: Mutex<Untold>,
@@ -110,8 +138,8 @@ struct Bound {
 }
 
 impl Bound {
-    fn state(&self) -> LedgerState {
-        self.reader.state()
+    fn state(&self) -> Current {
+        self.reader.current()
     }
 
     fn ledger_id(&self) -> LedgerId {
@@ -132,9 +160,19 @@ impl BackgroundTaskManager {
         Self { options, ..Self::default() }
     }
 
-    /// A manager of this ledger.
+    /// A manager of this ledger, with default options. Tasks that a dead process left running in it
+    /// are recovered first, as [`set_store`](Self::set_store) says.
+    ///
+    /// # Durability
+    /// As [`set_store`](Self::set_store).
     ///
     /// # Errors
+    /// As [`set_store`](Self::set_store).
+    ///
+    /// # Cancel safety
+    /// As [`set_store`](Self::set_store).
+    ///
+    /// # Cost
     /// As [`set_store`](Self::set_store).
     pub async fn with_ledger(ledger: Ledger) -> Result<Arc<Self>, BindError> {
         let manager = Arc::new(Self::new());
@@ -150,23 +188,28 @@ impl BackgroundTaskManager {
     /// When it returns, the orphans are recorded. A ledger without orphans gets no event.
     ///
     /// # Errors
-    /// - [`BindError::AlreadyBound`] if it is bound.
+    /// - [`BindError::AlreadyBound`] if it is bound. If it is being bound, that is awaited.
     /// - [`BindError::State`] if the orphans could not be recorded; nothing is bound.
     ///
     /// # Cancel safety
-    /// Dropped, nothing is bound; orphans may have been recorded, which the next binding finds.
+    /// Dropped, nothing is bound. Orphans that were recorded stay so; of those in the batch that
+    /// was on its way, no inbox is told.
     ///
     /// # Cost
     /// O(running Managed tasks).
     pub async fn set_store(&self, ledger: Ledger) -> Result<(), BindError> {
-        if self.bound.get().is_some() {
+        let mut mine = false;
+        let bind = async {
+            mine = true;
+            let seat = ledger.take_seat();
+            self.recover(&ledger).await?;
+            Ok::<_, BindError>(Bound { reader: ledger.reader(), ledger, seat })
+        };
+        self.bound.get_or_try_init(|| bind).await?;
+        if !mine {
             return Err(BindError::AlreadyBound);
         }
-        let seat = ledger.take_seat();
-        let orphans = resume::recover(&ledger).await?;
-        let bound = Bound { reader: ledger.reader(), ledger, seat };
-        self.bound.set(bound).map_err(|_| BindError::AlreadyBound)?;
-        self.tell_orphans(orphans);
+        self.tell_orphans();
         Ok(())
     }
 
@@ -175,7 +218,7 @@ impl BackgroundTaskManager {
     /// were found at binding.
     pub fn set_owner_inbox(&self, inbox: InboxSender) {
         *self.owner_inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox);
-        self.tell_orphans(Untold::new());
+        self.tell_orphans();
     }
 
     /// The ledger that it is bound to.
@@ -199,9 +242,9 @@ impl BackgroundTaskManager {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let lineage = TaskLineage::current();
-        match Handle::try_current() {
-            Ok(runtime) => self.tracker.spawn_on(lineage.scope(work), &runtime).await.ok(),
-            Err(_) => Some(work.await),
+        match Runtime::current() {
+            Some(runtime) => runtime.spawn(&self.tracker, lineage.scope(work)).await.ok(),
+            None => Some(work.await),
         }
     }
 }

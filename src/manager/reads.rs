@@ -50,6 +50,7 @@ impl BackgroundTaskManager {
     /// # Errors
     /// - [`WaitError::TaskNotFound`], [`WaitError::StoreNotConfigured`].
     /// - [`WaitError::State`] if its end cannot be recorded: the ledger is halted or closed.
+    /// - [`WaitError::Read`] if the events of a task that runs elsewhere cannot be read.
     ///
     /// # Cancel safety
     /// Cancel safe: it only waits.
@@ -72,11 +73,11 @@ impl BackgroundTaskManager {
         }
         let mut follow = None;
         loop {
-            let state = bound.state();
-            let task = state.task(&id).ok_or(WaitError::TaskNotFound)?;
+            let task = bound.state().task(&id).map(Arc::clone).ok_or(WaitError::TaskNotFound)?;
             if task.status.is_terminal() {
-                return Ok(summary(&bound.reader, task));
+                return Ok(summary(&bound.reader, &task));
             }
+            drop(task);
             if let Some(error) = self.table.unrecorded(id.as_str()) {
                 return Err(WaitError::State(error));
             }

@@ -6,10 +6,11 @@
 use crate::{
     ledger::{AppendError, Ledger, Receipt},
     state::command::Proposal,
+    sync::sleep,
 };
 use std::{
     pin::pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -43,15 +44,22 @@ pub(super) async fn persistently(
         }
         refused(&error);
         tokio::select! {
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(WAIT_MAX),
+            biased;
             () = giving_up.cancelled() => return Err(error),
+            () = sleep(wait) => wait = (wait * 2).min(WAIT_MAX),
         }
     }
 }
 
 /// Puts one proposal into the queue of the ledger and waits for nothing: for those who cannot.
-pub(super) fn without_waiting(ledger: &Ledger, proposal: Proposal) {
+///
+/// # Errors
+/// Why it was not even taken. Taken, it may still be refused, and nobody is told.
+pub(super) fn without_waiting(ledger: &Ledger, proposal: Proposal) -> Result<(), AppendError> {
     let append = pin!(ledger.append([proposal]));
     // The first poll hands it over; the answer is of no use to somebody who is being dropped.
-    let _ = append.poll(&mut Context::from_waker(Waker::noop()));
+    match append.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(error)) => Err(error),
+        Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),
+    }
 }

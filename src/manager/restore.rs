@@ -15,6 +15,7 @@ use crate::{
         command::{Command, ParentRef, Proposal, Restore, Spawn},
         number_of,
     },
+    sync::yield_now,
     time::Millis,
 };
 use std::{
@@ -69,11 +70,17 @@ impl BackgroundTaskManager {
     /// As [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks:
     /// both threads are named.
     ///
+    /// # Durability
+    /// As [`restore_for_thread`](Self::restore_for_thread).
+    ///
     /// # Errors
     /// As [`restore_for_thread`](Self::restore_for_thread).
     ///
     /// # Cancel safety
     /// As [`restore_for_thread`](Self::restore_for_thread).
+    ///
+    /// # Cost
+    /// O(snapshot).
     pub async fn restore_for_thread_with(
         &self,
         thread: &str,
@@ -86,17 +93,22 @@ impl BackgroundTaskManager {
         let mut report = RestoreReport::default();
         let mut left: &[Restore] = &restores;
         while !left.is_empty() {
-            let state = bound.state();
             let count = batch_len(bound, left);
             let (batch, rest) = left.split_at(count);
-            let new: Vec<&Restore> = batch.iter().filter(|one| !is_known(&state, one)).collect();
+            let new: Vec<&Restore> = {
+                let state = bound.state();
+                batch.iter().filter(|one| !is_known(&state, one)).collect()
+            };
             let proposals: Vec<Proposal> =
                 new.iter().map(|one| Command::Restore((*one).clone()).into()).collect();
             if !proposals.is_empty() {
                 match bound.ledger.append(proposals).await {
                     Ok(_) => {}
                     // Somebody else brought it in since we looked: look again.
-                    Err(AppendError::Rejected(Rejection::TaskExists { .. })) => continue,
+                    Err(AppendError::Rejected(Rejection::TaskExists { .. })) => {
+                        yield_now().await;
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }

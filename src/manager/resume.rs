@@ -13,9 +13,12 @@ use crate::{
         Rejection,
         command::{Command, Proposal},
     },
+    sync::{Runtime, yield_now},
 };
-use std::{collections::VecDeque, sync::PoisonError};
-use tokio::runtime::Handle;
+use std::{
+    collections::VecDeque,
+    sync::{MutexGuard, PoisonError},
+};
 
 /// The error of a task whose manager is gone.
 pub const ORPHANED: &str = "task orphaned: runtime restarted while running";
@@ -26,43 +29,41 @@ const ORPHANS_AT_ONCE: usize = 256;
 /// Orphans that no owner was told of.
 pub(super) type Untold = VecDeque<(TaskId, Seq)>;
 
-/// Ends every orphan, and says which event did.
-pub(super) async fn recover(ledger: &Ledger) -> Result<Untold, AppendError> {
-    let reader = ledger.reader();
-    let mut ended = Untold::new();
-    loop {
-        let orphans: Vec<TaskId> = (reader.state().running_managed())
-            .filter(|task| !ledger.is_seated(task.record.host))
-            .map(|task| task.id.clone())
-            .take(ORPHANS_AT_ONCE)
-            .collect();
-        if orphans.is_empty() {
-            return Ok(ended);
-        }
-        let proposals: Vec<Proposal> = orphans
-            .iter()
-            .map(|task| Command::Orphan { task: task.clone(), error: ORPHANED.into() }.into())
-            .collect();
-        match ledger.append(proposals).await {
-            Ok(receipts) => {
-                for (task, receipt) in orphans.into_iter().zip(receipts) {
-                    metrics::count(metrics::ORPHANS);
-                    tracing::info!(%task, "found running without a manager: failed");
-                    ended.push_back((task, receipt.seq));
-                }
+impl BackgroundTaskManager {
+    /// Ends every orphan, and remembers whom to tell of it.
+    pub(super) async fn recover(&self, ledger: &Ledger) -> Result<(), AppendError> {
+        let reader = ledger.reader();
+        loop {
+            let orphans: Vec<TaskId> = (reader.state().running_managed())
+                .filter(|task| !ledger.is_seated(task.record.host))
+                .map(|task| task.id.clone())
+                .take(ORPHANS_AT_ONCE)
+                .collect();
+            if orphans.is_empty() {
+                return Ok(());
             }
-            // Another manager of this process is binding too, and was first.
-            Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {}
-            Err(error) => return Err(error),
+            let proposals: Vec<Proposal> = orphans
+                .iter()
+                .map(|task| Command::Orphan { task: task.clone(), error: ORPHANED.into() }.into())
+                .collect();
+            match ledger.append(proposals).await {
+                Ok(receipts) => {
+                    for (task, receipt) in orphans.into_iter().zip(receipts) {
+                        metrics::count(metrics::ORPHANS);
+                        tracing::info!(%task, seq_last = %receipt.seq, "found running without a manager: failed");
+                        self.untold().push_back((task, receipt.seq));
+                    }
+                }
+                // Another manager of this process is binding too, and was first.
+                Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => yield_now().await,
+                Err(error) => return Err(error),
+            }
         }
     }
-}
 
-impl BackgroundTaskManager {
     /// Tells the owner's inbox of orphans, as soon as there is one.
-    pub(super) fn tell_orphans(&self, orphans: Untold) {
-        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-        untold.extend(orphans);
+    pub(super) fn tell_orphans(&self) {
+        let mut untold = self.untold();
         let Some(inbox) = self.inbox_now() else { return };
         while let Some(slot) = (!untold.is_empty()).then(|| inbox.reserve().ok()).flatten() {
             if let Some((task, seq)) = untold.pop_front() {
@@ -70,8 +71,8 @@ impl BackgroundTaskManager {
             }
         }
         // What does not fit waits for room, if there is somewhere to wait.
-        if let (false, false, Ok(runtime)) =
-            (untold.is_empty(), inbox.is_closed(), Handle::try_current())
+        if let (false, false, Some(runtime)) =
+            (untold.is_empty(), inbox.is_closed(), Runtime::current())
         {
             let waiting = std::mem::take(&mut *untold);
             drop(untold);
@@ -84,8 +85,12 @@ impl BackgroundTaskManager {
                     }
                 }
             };
-            drop(self.tracker.spawn_on(told, &runtime));
+            drop(runtime.spawn(&self.tracker, told));
         }
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Untold> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

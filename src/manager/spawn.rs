@@ -13,19 +13,20 @@ use super::{
     supervise::{Body, Supervised},
 };
 use crate::{
-    ids::{TaskId, ThreadId},
-    ledger::{AppendError, Ledger},
+    ids::{RunId, Seq, TaskId, ThreadId},
+    ledger::{AppendError, Ledger, Receipt},
     metrics,
     state::{
         RESERVED_NAMES,
         command::{Command, Proposal, Spawn},
     },
+    sync::Runtime,
 };
 use std::{
     future::Future,
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
-use tokio::{runtime::Handle, sync::oneshot, sync::watch};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What kind of task a sub-agent is.
@@ -46,8 +47,8 @@ impl BackgroundTaskManager {
     ///
     /// # Errors
     /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event.
-    /// After [`AppendError::OutcomeUnknown`] there may
-    /// be a record, which the next opening finds to be an orphan.
+    /// After [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds to
+    /// be an orphan. A panic of the closure or of its future is none of these: the task is Failed.
     ///
     /// # Cancel safety
     /// Dropped, there is either no task, or one that runs and can be cancelled.
@@ -73,13 +74,19 @@ impl BackgroundTaskManager {
     }
 
     /// As [`spawn`](Self::spawn), for a sub-agent: it has an inbox of its own, for
-    /// [`send_task_inbox_message`](Self::send_task_inbox_message).
+    /// [`send_task_inbox_message`](Self::send_task_inbox_message). Its task type is `sub_agent`.
+    ///
+    /// # Durability
+    /// As [`spawn`](Self::spawn).
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
     ///
     /// # Cancel safety
     /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cost
+    /// One append, and an inbox while it runs.
     pub async fn spawn_agent_with_context<F, Fut>(
         self: &Arc<Self>,
         owner_thread_id: &str,
@@ -107,11 +114,17 @@ impl BackgroundTaskManager {
     /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context), for code that does not
     /// need to know its id.
     ///
+    /// # Durability
+    /// As [`spawn`](Self::spawn).
+    ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
     ///
     /// # Cancel safety
     /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cost
+    /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context).
     pub async fn spawn_agent<F, Fut>(
         self: &Arc<Self>,
         owner_thread_id: &str,
@@ -160,7 +173,7 @@ impl BackgroundTaskManager {
             return Err(SpawnError::ReservedName(name.into()));
         }
         let bound = self.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
-        let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
+        let runtime = Runtime::current().ok_or(SpawnError::NoRuntime)?;
         let slot = self.table.slot(self.options.tasks_max).map_err(|none| match none {
             NoSlot::Full => SpawnError::TooManyTasks { max: self.options.tasks_max },
             NoSlot::Closed => SpawnError::ShutDown,
@@ -168,15 +181,19 @@ impl BackgroundTaskManager {
         let spawn = order.spawn(&lineage, bound)?;
         let launch = Launch {
             manager: Arc::clone(self),
-            spawn,
-            lineage,
+            thread: spawn.thread.clone(),
+            run: spawn.run.clone(),
             agent,
             owner_inbox: self.inbox_now(),
             slot,
             runtime: runtime.clone(),
         };
         let (reply, answer) = oneshot::channel();
-        drop(self.tracker.spawn_on(launch.run(start, reply), &runtime));
+        // It is moved three times on its way into the runtime, and has some thousand bytes.
+        let cause = lineage.cause();
+        let proposal = Proposal { cause, ..Proposal::new(Command::Spawn(spawn)) };
+        let launch = Box::pin(launch.run(bound.ledger.clone(), proposal, start, reply));
+        drop(runtime.spawn(&self.tracker, launch));
         Ok(answer)
     }
 }
@@ -210,46 +227,47 @@ impl Order<'_> {
 /// A task on its way.
 struct Launch {
     manager: Arc<BackgroundTaskManager>,
-    spawn: Spawn,
-    lineage: Lineage,
+    thread: ThreadId,
+    run: Option<RunId>,
     agent: bool,
     owner_inbox: Option<InboxSender>,
     slot: Slot,
-    runtime: Handle,
+    runtime: Runtime,
 }
 
 impl Launch {
-    async fn run(self, start: Start, reply: oneshot::Sender<Result<TaskId, SpawnError>>) {
-        match self.record().await {
-            Ok((id, ledger)) => {
+    async fn run(
+        self,
+        ledger: Ledger,
+        proposal: Proposal,
+        start: Start,
+        reply: oneshot::Sender<Result<TaskId, SpawnError>>,
+    ) {
+        let recorded = record::once(&ledger, proposal).await;
+        let receipt = recorded.and_then(|Receipt { task, seq, .. }| {
+            task.map(|task| (task, seq)).ok_or(AppendError::Halted) // a spawn always has a task
+        });
+        match receipt {
+            Ok((id, seq)) => {
                 // No await between the acknowledgement and the handle.
-                let supervised = self.register(&id, ledger, start);
+                let supervised = self.register(&id, seq, ledger, start);
                 let _ = reply.send(Ok(id));
                 supervised.run().await;
             }
             Err(refused) => {
                 drop(start); // unrun, before anybody is told
                 drop(self);
-                let _ = reply.send(Err(refused));
+                let _ = reply.send(Err(refused.into()));
             }
         }
     }
 
-    async fn record(&self) -> Result<(TaskId, Ledger), SpawnError> {
-        let bound = self.manager.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
-        let command = Command::Spawn(self.spawn.clone());
-        let proposal = Proposal { cause: self.lineage.cause(), ..Proposal::new(command) };
-        let receipt = record::once(&bound.ledger, proposal).await?;
-        let id = receipt.task.ok_or(SpawnError::State(AppendError::Halted))?;
-        Ok((id, bound.ledger.clone()))
-    }
-
-    fn register(self, id: &TaskId, ledger: Ledger, start: Start) -> Supervised {
-        let Self { manager, spawn, lineage, agent, owner_inbox, slot, runtime } = self;
+    fn register(self, id: &TaskId, seq: Seq, ledger: Ledger, start: Start) -> Supervised {
+        let Self { manager, thread, run, agent, owner_inbox, slot, runtime } = self;
         let inbox = agent.then(|| inbox_channel_of(manager.options.inbox_messages_max, None));
         let live = Arc::new(Live {
             id: id.clone(),
-            thread: spawn.thread,
+            thread,
             token: CancellationToken::new(),
             abort: CancellationToken::new(),
             overdue: OnceLock::new(),
@@ -261,11 +279,11 @@ impl Launch {
         manager.table.enter(&live);
         metrics::count(metrics::TASKS_SPAWNED);
         metrics::raise(metrics::TASKS_LIVE);
-        tracing::debug!(task = %id, agent, "task started");
+        tracing::debug!(task = %id, seq_first = %seq, "task started");
         if manager.was_cancelled_meanwhile(&live.id) {
             live.token.cancel();
         }
-        Supervised::new(manager, ledger, live, owner_inbox, lineage.run, slot, move |context| {
+        Supervised::new(manager, ledger, live, owner_inbox, run, slot, move |context| {
             start(context, inbox)
         })
     }

@@ -6,19 +6,21 @@
 
 use super::{
     BackgroundTaskManager, InboxSender, TaskContext, TaskEvent, TaskLineage, TaskResult,
-    context::{Emit, record_emits},
+    cancel::has_ended,
+    context::{Emit, Recorder},
     live::{Live, Slot},
     record,
 };
 use crate::{
     event::{Cause, Outcome, TaskStatus},
     ids::{RunId, Seq, TaskId},
-    ledger::{AppendError, Ledger},
+    ledger::{AppendError, Ledger, Receipt},
     metrics,
     state::{
         Rejection,
         command::{Command, Finish, Proposal},
     },
+    sync::yield_now,
 };
 use serde_json::Value;
 use std::{
@@ -28,7 +30,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -91,14 +93,14 @@ impl Supervised {
         let Self { mut guard, owner_inbox, body, lineage, emits, slot } = self;
         let span = tracing::debug_span!("task.run", task = %guard.live.id);
         let end = run_body(&guard, body, lineage, emits).instrument(span).await;
-        let finish = finish(&guard.live.id, end, guard.ledger.options().part_bytes_max);
-        let told = guard.finish(finish).await;
+        let (finish, result) = finish(&guard.live.id, end, guard.ledger.options().part_bytes_max);
+        let told = guard.finish(finish, result).await;
         if let (Some(event), Some(inbox)) = (told, owner_inbox) {
-            tell(guard, &inbox, &event).await;
+            tell(guard, slot, &inbox, &event).await;
         } else {
+            drop(slot); // whoever has waited for the end finds the place free
             drop(guard);
         }
-        drop(slot);
     }
 }
 
@@ -112,14 +114,16 @@ async fn run_body(
     let live = &guard.live;
     let Some(emits) = emits else { return body_or_abort(live, body, lineage).await };
     let closing = CancellationToken::new();
-    let recorder = record_emits(guard.ledger.clone(), live.id.clone(), emits, closing.clone());
+    let giving_up = guard.manager.giving_up.clone();
+    let recorder = Recorder { ledger: guard.ledger.clone(), task: live.id.clone(), giving_up };
+    let told = recorder.record_emits(emits, closing.clone());
     let ended = async {
         let end = body_or_abort(live, body, lineage).await;
         closing.cancel();
         end
     };
     // What was emitted is on the record before the end is.
-    tokio::join!(ended, recorder).0
+    tokio::join!(ended, told).0
 }
 
 async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
@@ -136,20 +140,25 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
 
 /// The terminal event goes to the inbox once. Handles go and waiters are told before it has to
 /// wait for room.
-async fn tell(guard: Guard, inbox: &InboxSender, event: &TaskEvent) {
-    if let Ok(slot) = inbox.reserve() {
-        slot.fill(event.to_value());
+async fn tell(guard: Guard, slot: Slot, inbox: &InboxSender, event: &TaskEvent) {
+    if let Ok(room) = inbox.reserve() {
+        room.fill(event.to_value());
+        drop(slot);
         drop(guard);
         return;
     }
     let (giving_up, id) = (guard.manager.giving_up.clone(), guard.live.id.clone());
+    let table = Arc::clone(&guard.manager.table);
+    let _untold = table.wait_to_tell();
     drop(guard);
     tokio::select! {
+        biased;
         _ = inbox.deliver(event.to_value()) => {}
         () = giving_up.cancelled() => {
             tracing::warn!(task = %id, "nobody read the inbox that its end was for");
         }
     }
+    drop(slot);
 }
 
 /// Takes the handle away when a task is over, and sees to it that a task which is dropped with
@@ -161,18 +170,40 @@ struct Guard {
     /// What is to be recorded if all is dropped now.
     pending: Option<Finish>,
     ended: Option<Result<(), AppendError>>,
+    since: Instant,
 }
 
 impl Guard {
     fn new(manager: Arc<BackgroundTaskManager>, ledger: Ledger, live: Arc<Live>) -> Self {
         let error = "task dropped: its runtime was shut down".to_owned();
         let dropped = outcome(&live.id, Outcome::Failed, Some(error), None);
-        Self { manager, ledger, live, pending: Some(dropped), ended: None }
+        Self { manager, ledger, live, pending: Some(dropped), ended: None, since: Instant::now() }
     }
 
     /// Records the end. What is told to the owner, unless the end could not be recorded.
-    async fn finish(&mut self, finish: Finish) -> Option<TaskEvent> {
+    async fn finish(&mut self, finish: Finish, result: Value) -> Option<TaskEvent> {
         self.pending = Some(finish.clone());
+        let recorded = self.record(&finish).await;
+        self.pending = None;
+        let told = match recorded {
+            Ok(Some(receipt)) => {
+                self.log_end(TaskStatus::from(finish.outcome), receipt.seq);
+                Some(event_of(finish, result, receipt.seq))
+            }
+            Ok(None) => self.second_outcome(&finish).await,
+            Err(error) => {
+                self.lose(error);
+                return None;
+            }
+        };
+        self.manager.table.note_recorded(&self.live.id);
+        self.ended = Some(Ok(()));
+        told
+    }
+
+    /// Appends the end, and tries again as long as that can help. `None` if there is another end
+    /// on the record.
+    async fn record(&self, finish: &Finish) -> Result<Option<Receipt>, AppendError> {
         let (manager, id) = (&self.manager, &self.live.id);
         let proposal = proposal(finish.clone());
         let refused = |error: &AppendError| {
@@ -180,30 +211,36 @@ impl Guard {
             tracing::warn!(task = %id, %error, "its end is not recorded yet: trying again");
             manager.table.note_unrecorded(id, error.clone());
         };
-        let giving_up = &manager.giving_up;
-        let recorded = record::persistently(&self.ledger, &proposal, giving_up, refused).await;
-        let (ended, told) = match recorded {
-            Ok(receipt) => {
-                let status = TaskStatus::from(finish.outcome).as_str();
-                metrics::count_as(metrics::TASKS_ENDED, "status", status);
-                (Ok(()), Some(event_of(finish, receipt.seq)))
-            }
-            Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {
-                (Ok(()), self.second_outcome(&finish).await)
-            }
-            Err(error) => (Err(error), None),
-        };
-        match &ended {
-            Ok(()) => manager.table.note_recorded(id),
-            Err(error) => {
-                metrics::count(metrics::OUTCOMES_LOST);
-                tracing::error!(task = %id, %error, "its end cannot be recorded: an orphan");
-                manager.table.note_unrecorded(id, error.clone());
+        loop {
+            let giving_up = &manager.giving_up;
+            match record::persistently(&self.ledger, &proposal, giving_up, refused).await {
+                Ok(receipt) => return Ok(Some(receipt)),
+                Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {
+                    if has_ended(&self.ledger.reader().current(), id) {
+                        return Ok(None);
+                    }
+                    // The other end is in a group that is being written, and may be refused yet.
+                    yield_now().await;
+                }
+                Err(error) => return Err(error),
             }
         }
-        self.pending = None;
-        self.ended = Some(ended);
-        told
+    }
+
+    fn log_end(&self, status: TaskStatus, seq: Seq) {
+        metrics::count_as(metrics::TASKS_ENDED, "status", status.as_str());
+        let elapsed_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (id, status) = (&self.live.id, status.as_str());
+        tracing::debug!(task = %id, seq_last = %seq, status, elapsed_ms, "task ended");
+    }
+
+    /// The end will not be recorded by this process.
+    fn lose(&mut self, error: AppendError) {
+        let id = &self.live.id;
+        metrics::count(metrics::OUTCOMES_LOST);
+        tracing::error!(task = %id, %error, "its end cannot be recorded: an orphan");
+        self.manager.table.note_unrecorded(id, error.clone());
+        self.ended = Some(Err(error));
     }
 
     /// Somebody else has recorded an end before. That one stays and is told; this one leaves a
@@ -224,8 +261,10 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(finish) = self.pending.take() {
-            record::without_waiting(&self.ledger, proposal(finish));
+        if let Some(finish) = self.pending.take()
+            && let Err(error) = record::without_waiting(&self.ledger, proposal(finish))
+        {
+            self.lose(error);
         }
         self.manager.table.leave(&self.live.id);
         metrics::lower(metrics::TASKS_LIVE);
@@ -235,29 +274,29 @@ impl Drop for Guard {
     }
 }
 
-/// How a body ended, within the limits of the ledger.
-fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> Finish {
+/// How a body ended, within the limits of the ledger, and the value of a success.
+fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> (Finish, Value) {
+    let ended = |as_: Outcome, error: Option<String>| {
+        (outcome(id, as_, error.map(|error| cut(error, part_bytes_max)), None), Value::Null)
+    };
     match end {
         End::Returned(TaskResult::Success(value)) => {
             let result = value.to_string();
             if result.len() > part_bytes_max {
                 let len = result.len();
                 let error = format!("result of {len} bytes; the limit is {part_bytes_max} bytes");
-                return outcome(id, Outcome::Failed, Some(cut(error, part_bytes_max)), None);
+                return ended(Outcome::Failed, Some(error));
             }
-            outcome(id, Outcome::Completed, None, Some(result))
+            (outcome(id, Outcome::Completed, None, Some(result)), value)
         }
-        End::Returned(TaskResult::Failed(error)) => {
-            outcome(id, Outcome::Failed, Some(cut(error, part_bytes_max)), None)
-        }
-        End::Returned(TaskResult::Cancelled) => outcome(id, Outcome::Cancelled, None, None),
+        End::Returned(TaskResult::Failed(error)) => ended(Outcome::Failed, Some(error)),
+        End::Returned(TaskResult::Cancelled) => ended(Outcome::Cancelled, None),
         End::Panicked(message) => {
             let error = cut(format!("task panicked: {message}"), PANIC_BYTES_MAX);
-            outcome(id, Outcome::Failed, Some(cut(error, part_bytes_max)), None)
+            ended(Outcome::Failed, Some(error))
         }
         End::Aborted(waited) => {
-            let error = format!("did not stop within {waited:?}");
-            outcome(id, Outcome::Cancelled, Some(error), None)
+            ended(Outcome::Cancelled, Some(format!("did not stop within {waited:?}")))
         }
     }
 }
@@ -272,21 +311,17 @@ fn proposal(finish: Finish) -> Proposal {
     Proposal { cause, ..Proposal::new(Command::Finish(finish)) }
 }
 
-fn event_of(finish: Finish, seq: Seq) -> TaskEvent {
-    let Finish { task: task_id, outcome, error, result, .. } = finish;
+fn event_of(finish: Finish, result: Value, seq: Seq) -> TaskEvent {
+    let Finish { task: task_id, outcome, error, .. } = finish;
     let seq = Some(seq.get());
     match outcome {
-        Outcome::Completed => TaskEvent::Completed { task_id, result: json(result), seq },
+        Outcome::Completed => TaskEvent::Completed { task_id, result, seq },
         Outcome::Failed => {
             let error = error.map(|text| text.to_string()).unwrap_or_default();
             TaskEvent::Failed { task_id, error, reason: None, seq }
         }
         Outcome::Cancelled => TaskEvent::Cancelled { task_id, seq },
     }
-}
-
-fn json(text: Option<Arc<str>>) -> Value {
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
 }
 
 /// At most `bytes_max` bytes of a text, which ends with how long it was.

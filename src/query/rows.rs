@@ -2,7 +2,7 @@
 
 use super::{QueryError, Source, depth::Depths};
 use crate::{
-    event::{Parent, PartKind, TaskStatus},
+    event::{Parent, PartKind, PartSet, TaskStatus},
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
     state::{LedgerState, Task, Text, TextBody},
     time::Millis,
@@ -46,6 +46,8 @@ pub struct TaskRow {
     pub first_seq: u64,
     /// Its newest event.
     pub last_seq: u64,
+    /// Which of its texts were erased: they are `None` here, though something was said.
+    pub erased: PartSet,
 }
 
 /// What a task must be to be listed. The default lets all pass.
@@ -228,20 +230,28 @@ pub fn text(
 }
 
 fn row(source: &impl Source, depth: usize, task: &Task) -> Result<TaskRow, QueryError> {
-    let read = |of: Option<&Text>, kind| match of {
-        Some(of) => text(source, of, kind),
-        None => Ok(None),
+    let mut erased = PartSet::default();
+    let mut read = |of: Option<&Text>, kind| -> Result<Option<Arc<str>>, QueryError> {
+        let Some(of) = of else { return Ok(None) };
+        let read = text(source, of, kind)?;
+        if read.is_none() {
+            erased = erased.with(kind);
+        }
+        Ok(read)
     };
+    let description = read(Some(&task.description), PartKind::Description)?;
+    let error = read(task.error.as_ref(), PartKind::Error)?;
+    let result = read(task.result.as_ref(), PartKind::Result)?;
     let record = &task.record;
     Ok(TaskRow {
         task_id: task.id.clone(),
         thread_id: task.thread.clone(),
         task_type: Arc::clone(&record.task_type),
         name: record.name.clone(),
-        description: read(Some(&task.description), PartKind::Description)?,
+        description,
         status: task.status,
-        error: read(task.error.as_ref(), PartKind::Error)?,
-        result: read(task.result.as_ref(), PartKind::Result)?,
+        error,
+        result,
         created_at_ms: record.created.0,
         completed_at_ms: task.completed.map(|at| at.0),
         parent_task_id: record.parent.as_ref().map(|parent| parent.id().clone()),
@@ -251,6 +261,7 @@ fn row(source: &impl Source, depth: usize, task: &Task) -> Result<TaskRow, Query
         depth,
         first_seq: task.first_seq.get(),
         last_seq: task.last_seq.get(),
+        erased,
     })
 }
 

@@ -6,7 +6,8 @@
 //! about a task that the state does not hold moves the head and nothing else.
 
 use super::{
-    LedgerState, RunningName, Task, Text, Thread, index::Slot, number_of, roster::Run, trimmed,
+    LedgerState, Place, RunningName, Task, Text, Thread, index::Slot, number_of, roster::Run,
+    trimmed,
 };
 use crate::{
     event::{
@@ -22,6 +23,16 @@ use std::sync::Arc;
 impl LedgerState {
     /// Folds one more event in. About a microsecond.
     pub fn apply(&mut self, entry: &Entry) {
+        let place = self.locate(&entry.event);
+        self.apply_at(place, entry);
+    }
+
+    /// Folds one more event in, whose [place](Self::locate) in this state was found already.
+    ///
+    /// # Panics
+    /// If another event came since.
+    pub(crate) fn apply_at(&mut self, place: Place, entry: &Entry) {
+        assert_eq!(place.size, self.size, "a place is found again after each event");
         let event = &entry.event;
         self.size = event.seq.get();
         self.recorded = event.recorded;
@@ -29,7 +40,7 @@ impl LedgerState {
             self.keys.push(key, event.seq);
         }
         match &event.action {
-            Action::Upserted { record } => match self.subject(event) {
+            Action::Upserted { record } => match Subject::of(place, event) {
                 Subject::Held(row) => self.updated(row, entry, record),
                 Subject::New(new) => {
                     self.inserted(new, entry, record, (TaskStatus::Running, None));
@@ -37,35 +48,25 @@ impl LedgerState {
                 Subject::Nothing => {}
             },
             Action::Terminated { outcome, completed } => {
-                self.ended(entry, (*outcome).into(), *completed);
+                self.ended(place, entry, (*outcome).into(), *completed);
             }
-            Action::Restored { why } => self.restored(entry, why),
-            Action::CancelRequested { scope, deadline: _ } => self.cancel_requested(event, scope),
+            Action::Restored { why } => self.restored(place, entry, why),
+            Action::CancelRequested { scope, deadline: _ } => {
+                self.cancel_requested(place, event, scope);
+            }
             Action::Messaged { .. } | Action::Emitted { .. } => {
-                self.about_task(event, Task::note_activity);
+                self.about_task(place, event, Task::note_activity);
             }
-            Action::Redacted { seq, parts } => self.redacted_event(event, *seq, *parts),
+            Action::Redacted { seq, parts } => self.redacted_event(place, event, *seq, *parts),
             Action::Began { ledger, node: _, version: _, incarnation, why: _ } => {
                 self.began(event, *ledger, *incarnation);
             }
         }
     }
 
-    /// Which task of this state an event is about.
-    fn subject<'e>(&self, event: &'e Event) -> Subject<'e> {
-        let (Some(task), Some(thread)) = (&event.task, &event.thread) else {
-            return Subject::Nothing;
-        };
-        match self.tasks.probe(task.as_str()) {
-            Ok((row, held)) if held.thread == *thread => Subject::Held(row),
-            Ok(_) => Subject::Nothing,
-            Err(slot) => Subject::New(New { slot, task, thread }),
-        }
-    }
-
     /// Counts an event about a task of this state, and lets `change` have the task.
-    fn about_task(&mut self, event: &Event, change: impl FnOnce(&mut Task, &Event)) {
-        if let Subject::Held(row) = self.subject(event)
+    fn about_task(&mut self, place: Place, event: &Event, change: impl FnOnce(&mut Task, &Event)) {
+        if let Subject::Held(row) = Subject::of(place, event)
             && let Some(task) = self.tasks.row_mut(row)
         {
             change(task, event);
@@ -82,10 +83,11 @@ impl LedgerState {
         record: &TaskRecord,
         (status, completed): (TaskStatus, Option<Millis>),
     ) {
-        let New { slot, task: id, thread } = new;
+        let New { slot, task: id, home, thread } = new;
         let event = &entry.event;
         let row = self.tasks.len();
-        let home = self.threads.place(thread.as_str(), || Thread::starting(thread.clone(), event));
+        let new_thread = || Arc::new(Thread::starting(thread.clone(), event));
+        let home = home.unwrap_or_else(|slot| self.threads.push(slot, new_thread()));
         let Some(held) = self.threads.row_mut(home) else { return };
         held.note(event);
         held.tasks += 1;
@@ -112,19 +114,18 @@ impl LedgerState {
             events: 1,
             home,
         };
-        let parent = self.local(task.record.parent.as_ref());
-        self.enter(slot, task, parent);
+        if let Some(Parent::Local(id)) = &task.record.parent {
+            self.children.link(id, self.tasks.find(id.as_str()), row);
+        }
+        self.enter(slot, task);
     }
 
-    /// Enters a new task, whose parent may have a place here, in every index.
-    pub(super) fn enter(&mut self, slot: Slot, task: Task, parent: Option<usize>) {
+    /// Enters a new task in every index but that of its parent's children.
+    pub(super) fn enter(&mut self, slot: Slot, task: Task) {
         let task = Arc::new(task);
         let row = self.tasks.push(slot, Arc::clone(&task));
         if let Some(Some(number)) = number_of(task.id.as_str()) {
             self.next_number = self.next_number.max(number + 1);
-        }
-        if let Some(Parent::Local(id)) = &task.record.parent {
-            self.children.link(id, parent, row);
         }
         self.children.arrived(&task.id, row);
         if let Some(run) = &task.record.run {
@@ -182,9 +183,9 @@ impl LedgerState {
     }
 
     /// Ends a task of this state, unless it has ended before.
-    fn ended(&mut self, entry: &Entry, status: TaskStatus, completed: Millis) {
+    fn ended(&mut self, place: Place, entry: &Entry, status: TaskStatus, completed: Millis) {
         let event = &entry.event;
-        let Subject::Held(row) = self.subject(event) else { return };
+        let Subject::Held(row) = Subject::of(place, event) else { return };
         let Some(task) = self.tasks.row_mut(row) else { return };
         let Some(thread) = self.threads.row_mut(task.home) else { return };
         thread.note(event);
@@ -208,56 +209,61 @@ impl LedgerState {
         self.counts.end(status);
     }
 
-    fn restored(&mut self, entry: &Entry, why: &Restored) {
+    fn restored(&mut self, place: Place, entry: &Entry, why: &Restored) {
+        let event = &entry.event;
         match why {
-            Restored::Orphaned { completed } => self.ended(entry, TaskStatus::Failed, *completed),
-            Restored::Snapshot { record, status, completed } => match self.subject(&entry.event) {
+            Restored::Orphaned { completed } => {
+                self.ended(place, entry, TaskStatus::Failed, *completed);
+            }
+            Restored::Snapshot { record, status, completed } => match Subject::of(place, event) {
                 Subject::New(new) => self.inserted(new, entry, record, (*status, *completed)),
-                Subject::Held(_) => self.about_task(&entry.event, Task::note),
+                Subject::Held(_) => self.about_task(place, event, Task::note),
                 Subject::Nothing => {}
             },
         }
     }
 
-    fn cancel_requested(&mut self, event: &Event, scope: &CancelScope) {
+    fn cancel_requested(&mut self, place: Place, event: &Event, scope: &CancelScope) {
         match scope {
-            CancelScope::Task => self.about_task(event, |task, event| {
+            CancelScope::Task => self.about_task(place, event, |task, event| {
                 task.note(event);
                 task.cancel_seq.get_or_insert(event.seq);
             }),
-            CancelScope::Tree => self.about_task(event, |task, event| {
+            CancelScope::Tree => self.about_task(place, event, |task, event| {
                 task.note(event);
                 task.cancel_seq.get_or_insert(event.seq);
                 task.tree_cancel_seq.get_or_insert(event.seq);
             }),
-            CancelScope::Thread => self.about_thread(event),
+            CancelScope::Thread => self.about_thread(place, event),
             CancelScope::Run(run) => {
                 self.run_marks.entry(trimmed_run(run)).or_insert(event.seq);
-                self.about_thread(event);
+                self.about_thread(place, event);
             }
         }
     }
 
     /// Counts an event about a whole thread of this state.
-    fn about_thread(&mut self, event: &Event) {
-        let row = event.thread.as_ref().and_then(|thread| self.threads.find(thread.as_str()));
-        if let Some(thread) = row.and_then(|row| self.threads.row_mut(row)) {
+    fn about_thread(&mut self, place: Place, event: &Event) {
+        if let Some(Ok(row)) = place.thread
+            && let Some(thread) = self.threads.row_mut(row)
+        {
             thread.note(event);
         }
     }
 
-    fn redacted_event(&mut self, event: &Event, seq: Seq, parts: PartSet) {
+    fn redacted_event(&mut self, place: Place, event: &Event, seq: Seq, parts: PartSet) {
         let known = self.redactions.entry(seq).or_default();
         known.parts = union(known.parts, parts);
         known.task = known.task.take().or_else(|| event.task.clone());
-        let row = event.task.as_ref().and_then(|task| self.tasks.find(task.as_str()));
-        if let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) {
+        if let Some(Ok(row)) = place.task
+            && let Some(task) = self.tasks.row_mut(row)
+        {
             task.erase(seq, parts);
         }
         if event.task.is_some() {
-            self.about_task(event, Task::note);
+            self.about_task(place, event, Task::note);
         } else {
-            self.about_thread(event);
+            self.about_thread(place, event);
         }
     }
 
@@ -280,11 +286,27 @@ enum Subject<'e> {
     Nothing,
 }
 
+impl<'e> Subject<'e> {
+    /// The task that an event at this place is about.
+    fn of(place: Place, event: &'e Event) -> Self {
+        match (place, event) {
+            (Place { task: Some(Ok(row)), is_own: true, .. }, _) => Self::Held(row),
+            (
+                Place { task: Some(Err(slot)), thread: Some(home), .. },
+                Event { task: Some(task), thread: Some(thread), .. },
+            ) => Self::New(New { slot, task, home, thread }),
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// A task that the state does not hold, and where it is to go.
 #[derive(Clone, Copy)]
 struct New<'e> {
     slot: Slot,
     task: &'e TaskId,
+    /// The place of its thread, or where that goes.
+    home: Result<usize, Slot>,
     thread: &'e ThreadId,
 }
 

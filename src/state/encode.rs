@@ -143,7 +143,8 @@ impl LedgerState {
         for _ in 0..from.count()? {
             ids.push(from.id(TaskId::new)?);
         }
-        let mut words = Dictionary::default();
+        self.tasks.reserve(ids.len());
+        let (mut words, mut links) = (Dictionary::default(), Vec::new());
         for (row, id) in ids.iter().enumerate() {
             let Err(slot) = self.tasks.probe(id.as_str()) else {
                 return Err(from.invalid("task: its id is not new"));
@@ -155,8 +156,14 @@ impl LedgerState {
             thread.tasks += 1;
             thread.counts.add(task.status);
             self.counts.add(task.status);
-            self.enter(slot, task, parent);
+            match (parent, &task.record.parent) {
+                (Some(parent), _) => links.push((parent, row)),
+                (None, Some(Parent::Local(id))) => self.children.link(id, None, row),
+                (None, _) => {}
+            }
+            self.enter(slot, task);
         }
+        self.children.link_all(links);
         if words.absent.iter().any(|id| self.tasks.find(id.as_str()).is_some()) {
             return Err(from.invalid("parent: it is here"));
         }

@@ -55,6 +55,13 @@ impl Index {
         Err(Slot { hash, free })
     }
 
+    /// Makes room for so many places, unless others hold the table.
+    pub(super) fn reserve(&mut self, places: usize) {
+        if let Some(table) = Arc::get_mut(&mut self.settled) {
+            *table = table.with_room_for(places.max(table.len));
+        }
+    }
+
     /// Adds the next place. `hash_of` gives the hashes of those before it, when it needs them.
     pub(super) fn push(&mut self, slot: Slot, place: usize, hash_of: impl Fn(usize) -> u64) {
         if self.recent.is_empty()

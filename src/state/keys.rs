@@ -3,20 +3,21 @@
 //! Every event with a key adds one and forgets one, at places of a map that have nothing to do
 //! with each other. In one persistent map a commit would copy a node for each of them. So only
 //! the newest keys are in a map; older ones are in blocks that never change and are forgotten
-//! whole.
+//! whole, four small ones made one: most keys that are asked for are new, and are looked for in
+//! each of them.
 
 use crate::ids::{Key, Seq};
-use imbl::{HashMap, Vector};
-use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
+use ahash::RandomState;
+use imbl::{GenericHashMap, Vector, shared_ptr::DefaultSharedPtr};
+use std::sync::Arc;
 
 /// How many idempotency keys are remembered; the oldest are forgotten first.
 pub const KEYS_MAX: usize = 65_536;
 
-/// How many keys are one block: few enough that the map of the newest stays small, enough that
-/// there are no more than 16 blocks to look into.
+/// How many keys are one block: few enough that the map of the newest stays small.
 const BLOCK_KEYS: usize = 4_096;
-/// Half of them stay empty, so that a search ends soon.
-const SLOTS: u16 = 8_192;
+/// How many blocks become a large one, so that there are no more than 8 to look into.
+const MERGED_BLOCKS: usize = 4;
 
 /// The last [`KEYS_MAX`] idempotency keys and the events that had them.
 #[derive(Clone, Default)]
@@ -25,7 +26,7 @@ pub(super) struct Keys {
     blocks: Vector<Arc<Block>>,
     forgotten: usize,
     newest: Vector<(Key, Seq)>,
-    newest_seqs: HashMap<Key, Seq>,
+    newest_seqs: GenericHashMap<Key, Seq, RandomState, DefaultSharedPtr>,
     /// Keys are chosen by callers: nobody may know which of them share a slot.
     hasher: RandomState,
 }
@@ -44,16 +45,17 @@ impl Keys {
         if let Some(seq) = self.newest_seqs.get(key) {
             return Some(*seq);
         }
-        let slot = slot_and_tag(&self.hasher, key);
+        let hash = self.hasher.hash_one(key);
         let mut newest_first = self.blocks.iter().enumerate().rev();
         newest_first.find_map(|(number, block)| {
             let forgotten = if number == 0 { self.forgotten } else { 0 };
-            block.get(key, slot, forgotten)
+            block.get(key, hash, forgotten)
         })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.blocks.len() * BLOCK_KEYS - self.forgotten + self.newest.len()
+        let blocks = self.blocks.iter().map(|block| block.keys.len()).sum::<usize>();
+        blocks - self.forgotten + self.newest.len()
     }
 
     /// Oldest first.
@@ -67,24 +69,35 @@ impl Keys {
         self.newest.push_back((key, seq));
         self.newest_seqs.insert(key, seq);
         if self.newest.len() == BLOCK_KEYS {
-            let keys = std::mem::take(&mut self.newest);
-            self.newest_seqs = HashMap::new();
-            self.blocks.push_back(Arc::new(Block::new(keys.into_iter().collect(), &self.hasher)));
+            self.settle();
         }
         if self.len() > KEYS_MAX {
             self.forgotten += 1;
         }
-        if self.forgotten == BLOCK_KEYS {
+        if self.blocks.head().is_some_and(|oldest| self.forgotten == oldest.keys.len()) {
             self.blocks.pop_front();
             self.forgotten = 0;
         }
+    }
+
+    /// Makes a block of the newest keys, together with the small ones before if they are enough.
+    fn settle(&mut self) {
+        let is_small = |block: &&Arc<Block>| block.keys.len() == BLOCK_KEYS;
+        let small = self.blocks.iter().rev().take_while(is_small).count();
+        let merged = if small + 1 == MERGED_BLOCKS { small } else { 0 };
+        let before = self.blocks.split_off(self.blocks.len() - merged);
+        let keys = before.iter().flat_map(|block| &block.keys).chain(&self.newest);
+        self.blocks.push_back(Arc::new(Block::new(keys.copied().collect(), &self.hasher)));
+        self.newest = Vector::new();
+        self.newest_seqs = GenericHashMap::default();
     }
 }
 
 /// Keys in the order in which they came, and where to find each.
 struct Block {
     keys: Vec<(Key, Seq)>,
-    /// Each in its slot or the first free one after it.
+    /// Each in its slot or the first free one after it. Half of the slots stay empty, so that a
+    /// search ends soon.
     entries: Vec<Entry>,
 }
 
@@ -98,12 +111,12 @@ struct Entry {
 
 impl Block {
     fn new(keys: Vec<(Key, Seq)>, hasher: &RandomState) -> Self {
-        let mut entries = vec![Entry::default(); usize::from(SLOTS)];
+        let mut entries = vec![Entry::default(); 2 * keys.len()];
         // Later keys first: of two that are the same, the newer one is found.
         for ((key, _), place) in keys.iter().zip(1..=u16::MAX).rev() {
-            let (slot, tag) = slot_and_tag(hasher, key);
+            let (slot, tag) = slot_and_tag(hasher.hash_one(key), entries.len());
             let is_free = |at: &usize| entries.get(*at).is_some_and(|entry| entry.place == 0);
-            let free = probe(slot).find(is_free);
+            let free = probe(slot, entries.len()).find(is_free);
             if let Some(free) = free.and_then(|at| entries.get_mut(at)) {
                 *free = Entry { tag, place };
             }
@@ -111,9 +124,10 @@ impl Block {
         Self { keys, entries }
     }
 
-    /// The event of a key that belongs in `slot`, unless it is among the first `forgotten`.
-    fn get(&self, key: &Key, (slot, tag): (u16, u16), forgotten: usize) -> Option<Seq> {
-        for at in probe(slot) {
+    /// The event of a key with this hash, unless it is among the first `forgotten`.
+    fn get(&self, key: &Key, hash: u64, forgotten: usize) -> Option<Seq> {
+        let (slot, tag) = slot_and_tag(hash, self.entries.len());
+        for at in probe(slot, self.entries.len()) {
             let entry = self.entries.get(at)?;
             let place = usize::from(entry.place).checked_sub(1)?;
             if entry.tag == tag
@@ -126,16 +140,16 @@ impl Block {
     }
 }
 
-/// Where a key belongs among the slots of a block, and its tag there.
-fn slot_and_tag(hasher: &RandomState, key: &Key) -> (u16, u16) {
-    let hash = hasher.hash_one(key);
-    let part = |bits: u64, end: u64| u16::try_from(bits % end).unwrap_or(0);
-    (part(hash, SLOTS.into()), part(hash >> 32, 1 << 16))
+/// Where a key with this hash belongs among the slots of a block, a power of two of them, and its
+/// tag there.
+fn slot_and_tag(hash: u64, slots: usize) -> (usize, u16) {
+    let slot = usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & slots.wrapping_sub(1);
+    (slot, u16::try_from(hash >> 48).unwrap_or(0))
 }
 
 /// A slot and those after it, around the end.
-fn probe(slot: u16) -> impl Iterator<Item = usize> {
-    (slot..SLOTS).chain(0..slot).map(usize::from)
+fn probe(slot: usize, slots: usize) -> impl Iterator<Item = usize> {
+    (slot..slots).chain(0..slot)
 }
 
 #[cfg(test)]
@@ -182,7 +196,7 @@ mod tests {
 
     #[test]
     fn of_a_key_that_came_twice_the_newer_event_is_found() {
-        for between in [1, BLOCK_KEYS] {
+        for between in [1, BLOCK_KEYS, MERGED_BLOCKS * BLOCK_KEYS] {
             let mut keys = filled(BLOCK_KEYS - 2);
             let (key, _) = numbered(0);
             let seq = Seq::new(1 << 40).unwrap();

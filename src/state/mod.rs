@@ -14,6 +14,7 @@ mod encode;
 mod index;
 mod keys;
 mod number;
+mod place;
 mod rejection;
 mod roster;
 mod task;
@@ -28,6 +29,7 @@ pub use decide::{
 pub use encode::FOLD_VERSION;
 pub use keys::KEYS_MAX;
 pub use number::{NUMBER_END, number_of};
+pub(crate) use place::Place;
 pub use rejection::Rejection;
 pub use task::{Counts, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread};
 

@@ -6,8 +6,9 @@
 
 use super::index::{Index, Slot};
 use crate::ids::{RunId, TaskId};
+use ahash::RandomState;
 use imbl::{OrdMap, OrdSet, Vector};
-use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
+use std::sync::Arc;
 
 /// Something that is found by its id.
 pub(super) trait Row: Clone {
@@ -71,6 +72,11 @@ impl<V: Row> Roster<V> {
         self.rows.get_mut(row).map(Arc::make_mut)
     }
 
+    /// Makes room for so many rows, so that the index need not be made larger on the way.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.index.reserve(rows);
+    }
+
     /// Adds a row whose id was just found to be free, and tells its place.
     pub(super) fn push(&mut self, slot: Slot, row: Arc<V>) -> usize {
         let place = self.rows.len();
@@ -125,6 +131,12 @@ impl Children {
         } else {
             self.absent.entry(parent.clone()).or_default().insert(child);
         }
+    }
+
+    /// Links children to parents, each by its place: quick, since they are put in order first.
+    pub(super) fn link_all(&mut self, mut links: Vec<(usize, usize)>) {
+        links.sort_unstable();
+        self.links.extend(links);
     }
 
     pub(super) fn unlink(&mut self, parent: &TaskId, place: Option<usize>, child: usize) {

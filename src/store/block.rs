@@ -9,10 +9,9 @@
 //! piece   the next 7 KiB of it; the last one may be shorter
 //! ```
 
-use std::{
-    cell::RefCell,
-    io::{self, Read},
-};
+use super::frames::{self, Frames};
+use crate::ids::Seq;
+use std::{cell::RefCell, io};
 
 /// The longest piece, in bytes: a leaf of the engine holds up to 17 and must stay below a quarter
 /// of a segment of 512 KiB.
@@ -33,9 +32,7 @@ pub(super) fn pack(frames: &[impl AsRef<[u8]>]) -> io::Result<Vec<u8>> {
     let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
     let mut raw = Vec::new();
     for frame in frames {
-        let length = u32::try_from(frame.as_ref().len()).map_err(too_large)?;
-        raw.extend_from_slice(&length.to_le_bytes());
-        raw.extend_from_slice(frame.as_ref());
+        frames::put(&mut raw, frame.as_ref())?;
     }
     let packed = compress(&raw)?;
     let pieces = (HEAD_BYTES + packed.len()).div_ceil(PIECE_BYTES_MAX);
@@ -59,29 +56,19 @@ pub(super) fn piece_count(first_piece: &[u8]) -> Option<u16> {
     Head::decode(first_piece).map(|head| head.pieces)
 }
 
-/// The frames of a block whose pieces were put together. O(bytes).
+/// The frames of the block that begins with `first` and whose pieces were put together. O(bytes).
 ///
 /// A block that was longer when it was stored before may have left pieces behind the last one:
 /// they are not looked at.
-pub(super) fn unpack(block: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(super) fn unpack(first: Seq, block: &[u8]) -> Option<Frames> {
     let head = Head::decode(block)?;
     let packed = block.get(HEAD_BYTES..HEAD_BYTES.checked_add(head.packed)?)?;
     let covered = crc32c::crc32c(block.get(..HEAD_BYTES - 4)?);
     if head.raw > RAW_BYTES_MAX || crc32c::crc32c_append(covered, packed) != head.crc {
         return None;
     }
-    let raw = decompress(packed, head.raw).ok()?;
-    let mut reader = raw.as_slice();
-    let mut frames = Vec::with_capacity(usize::from(head.frames));
-    for _ in 0..head.frames {
-        let mut length = [0; 4];
-        reader.read_exact(&mut length).ok()?;
-        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
-        let (frame, after) = reader.split_at_checked(length)?;
-        frames.push(frame.to_vec());
-        reader = after;
-    }
-    reader.is_empty().then_some(frames)
+    let frames = Frames::unpack(first, packed, head.raw)?;
+    (frames.len() == usize::from(head.frames)).then_some(frames)
 }
 
 /// What a block begins with.
@@ -123,16 +110,6 @@ fn compress(raw: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
-fn decompress(packed: &[u8], raw_bytes: usize) -> io::Result<Vec<u8>> {
-    thread_local! {
-        static UNPACKER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-    }
-    UNPACKER.with_borrow_mut(|unpacker| match unpacker {
-        Some(unpacker) => unpacker.decompress(packed, raw_bytes),
-        None => unpacker.insert(zstd::bulk::Decompressor::new()?).decompress(packed, raw_bytes),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +122,11 @@ mod tests {
         (0..16).map(|seed| noise(seed).collect()).collect()
     }
 
+    fn listed(block: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let frames = unpack(Seq::FIRST, block)?;
+        Some(frames.iter().map(|(_, frame)| frame.to_vec()).collect())
+    }
+
     #[test]
     fn a_block_unpacks_to_its_frames_from_pieces_of_at_most_7_kib() {
         for frames in [&frames()[..], &frames()[..3], &[Vec::new()]] {
@@ -153,7 +135,7 @@ mod tests {
             assert_eq!(piece_count(pieces[0].1).map(usize::from), Some(pieces.len()));
             assert!(pieces.iter().all(|(_, piece)| piece.len() <= 7 << 10));
             let together: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.to_vec()).collect();
-            assert_eq!(unpack(&together).unwrap(), frames);
+            assert_eq!(listed(&together).unwrap(), frames);
         }
     }
 
@@ -161,18 +143,18 @@ mod tests {
     fn pieces_that_a_longer_block_left_behind_are_not_looked_at() {
         let mut block = pack(&frames()[..2]).unwrap();
         block.extend_from_slice(&pack(&frames()).unwrap());
-        assert_eq!(unpack(&block).unwrap(), &frames()[..2]);
+        assert_eq!(listed(&block).unwrap(), &frames()[..2]);
     }
 
     #[test]
     fn a_block_that_was_changed_or_cut_anywhere_is_none() {
         let block = pack(&frames()[..2]).unwrap();
         for place in 0..block.len() {
-            assert!(unpack(&block[..place]).is_none(), "cut at {place}");
+            assert!(listed(&block[..place]).is_none(), "cut at {place}");
             let mut changed = block.clone();
             changed[place] ^= 0x20;
             // The number of pieces is for whoever puts them together.
-            assert!(unpack(&changed).is_none(), "byte {place}");
+            assert!(listed(&changed).is_none(), "byte {place}");
         }
     }
 }

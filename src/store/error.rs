@@ -22,6 +22,12 @@ pub enum Error {
         /// Where one was to be created.
         path: PathBuf,
     },
+    /// It is a copy whose making was cut short, and no ledger. Make it again: that clears it away.
+    #[error("{} is an unfinished copy", .path.display())]
+    Unfinished {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// Another process, or another handle of this one, has it open.
     #[error("the ledger at {} is open in process {pid}", .path.display())]
     InUse {
@@ -140,6 +146,7 @@ impl Error {
             Self::Full { .. } | Self::Busy { .. } => true,
             Self::NotFound { .. }
             | Self::Exists { .. }
+            | Self::Unfinished { .. }
             | Self::InUse { .. }
             | Self::UnsafeDir { .. }
             | Self::UnsupportedFormat { .. }

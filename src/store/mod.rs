@@ -13,6 +13,7 @@ use std::fmt;
 mod block;
 pub mod disk;
 mod error;
+mod frames;
 mod mem;
 mod sled;
 
@@ -22,6 +23,7 @@ pub mod conformance;
 pub mod faulty;
 
 pub use error::Error;
+pub use frames::Frames;
 pub use mem::MemStore;
 
 /// A hash of the tree over the frames, kept for proofs. To the store: a number and 32 bytes.

@@ -16,7 +16,7 @@
 
 use crate::{
     ids::Seq,
-    store::{Error, Mark, block},
+    store::{Error, Frames, Mark, block},
 };
 use sled::{Config, Db};
 use std::{
@@ -36,6 +36,9 @@ const SEGMENT_BYTES: u64 = 512 << 10;
 /// before it must have written all is therefore less than fills seven buffers of a segment each,
 /// though it writes every leaf several times.
 const UNWRITTEN_BYTES_MAX: usize = 256 << 10;
+/// Bytes after which a batch is full. For each batch sled wakes every thread of its pool twice:
+/// with one block a batch that took more time than writing. Well below what must be written out.
+const BATCH_BYTES: usize = 64 << 10;
 /// sled's own lock outlives the handle that took it, for as long as its threads need.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const BLOCK: u8 = b'B';
@@ -134,6 +137,49 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
+/// Blocks and marks that are stored together.
+#[derive(Default)]
+pub(super) struct Batch {
+    writes: sled::Batch,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Adds a block, whole or not. It replaces the block that began with the same frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be compressed.
+    pub(super) fn add_block(
+        &mut self,
+        first: Seq,
+        frames: &[impl AsRef<[u8]>],
+    ) -> Result<(), Error> {
+        let stored = block::pack(frames).map_err(|source| Error::Io {
+            during: "compress",
+            path: None,
+            source,
+        })?;
+        for (number, piece) in block::pieces(&stored) {
+            self.writes.insert(block_key(first, number), piece);
+        }
+        self.bytes += stored.len();
+        Ok(())
+    }
+
+    pub(super) fn add_marks(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            self.writes.insert(mark_key(mark.index), &mark.hash);
+        }
+        self.bytes += size_of_val(marks);
+    }
+
+    /// Whether another block should go into another batch.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES
+    }
+}
+
 impl Sled {
     /// Makes a new one; the directory must be there, and empty.
     pub(super) fn create(path: &Path, cache_bytes: u64) -> Result<Self, Error> {
@@ -187,42 +233,13 @@ impl Sled {
         Ok(())
     }
 
-    /// Stores a block, whole or not, and the marks that its frames complete, all or none.
-    ///
-    /// A block that was stored before is replaced. It is not durable before [`Self::sync`].
-    pub(super) fn put_block(
-        &self,
-        first: Seq,
-        frames: &[impl AsRef<[u8]>],
-        marks: &[Mark],
-    ) -> Result<(), Error> {
-        let stored = block::pack(frames).map_err(|source| Error::Io {
-            during: "compress",
-            path: None,
-            source,
-        })?;
-        let mut batch = sled::Batch::default();
-        for (number, piece) in block::pieces(&stored) {
-            batch.insert(block_key(first, number), piece);
+    /// Stores what is in `batch`, all or none. It is not durable before [`Self::sync`].
+    pub(super) fn put(&self, batch: Batch) -> Result<(), Error> {
+        if batch.bytes == 0 {
+            return Ok(());
         }
-        for mark in marks {
-            batch.insert(mark_key(mark.index), &mark.hash);
-        }
-        self.apply(batch, stored.len() + size_of_val(marks))
-    }
-
-    /// Stores marks alone.
-    pub(super) fn put_marks(&self, marks: &[Mark]) -> Result<(), Error> {
-        let mut batch = sled::Batch::default();
-        for mark in marks {
-            batch.insert(mark_key(mark.index), &mark.hash);
-        }
-        self.apply(batch, size_of_val(marks))
-    }
-
-    fn apply(&self, batch: sled::Batch, bytes: usize) -> Result<(), Error> {
-        guarded("seal", || self.db.apply_batch(batch))?;
-        let unwritten = self.unwritten.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        guarded("seal", || self.db.apply_batch(batch.writes))?;
+        let unwritten = self.unwritten.fetch_add(batch.bytes, Ordering::Relaxed) + batch.bytes;
         if unwritten >= UNWRITTEN_BYTES_MAX {
             self.write_out()?;
         }
@@ -240,7 +257,7 @@ impl Sled {
     /// # Errors
     ///
     /// [`Error::Damaged`] at its first frame if its pieces do not add up, [`Error::Engine`].
-    pub(super) fn block(&self, first: Seq) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    pub(super) fn block(&self, first: Seq) -> Result<Option<Frames>, Error> {
         let Some(head) = guarded("read", || self.db.get(block_key(first, 0)))? else {
             return Ok(None);
         };
@@ -251,7 +268,7 @@ impl Sled {
             let piece = guarded("read", || self.db.get(block_key(first, number)))?;
             stored.extend_from_slice(&piece.ok_or_else(damaged)?);
         }
-        block::unpack(&stored).map(Some).ok_or_else(damaged)
+        block::unpack(first, &stored).map(Some).ok_or_else(damaged)
     }
 
     /// Gives every block to `visit`, in order, until it answers `false`.
@@ -261,7 +278,7 @@ impl Sled {
     /// [`Error::Engine`]. A block that does not hold is an error for `visit`.
     pub(super) fn each_block(
         &self,
-        mut visit: impl FnMut(Seq, Result<Vec<Vec<u8>>, Error>) -> bool,
+        mut visit: impl FnMut(Result<Frames, Error>) -> bool,
     ) -> Result<(), Error> {
         let mut pieces = self.db.range([BLOCK]..[BLOCK + 1]);
         let mut current: Option<(Seq, Vec<u8>)> = None;
@@ -272,8 +289,7 @@ impl Sled {
                 }
                 (_, Some(next)) => {
                     let done = current.replace((next, piece.to_vec()));
-                    if !done.is_none_or(|(first, stored)| visit(first, self.whole(first, &stored)))
-                    {
+                    if !done.is_none_or(|(first, stored)| visit(self.whole(first, &stored))) {
                         return Ok(());
                     }
                 }
@@ -281,13 +297,13 @@ impl Sled {
             }
         }
         if let Some((first, stored)) = current {
-            visit(first, self.whole(first, &stored));
+            visit(self.whole(first, &stored));
         }
         Ok(())
     }
 
-    fn whole(&self, first: Seq, stored: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-        block::unpack(stored).ok_or_else(|| self.damaged(first))
+    fn whole(&self, first: Seq, stored: &[u8]) -> Result<Frames, Error> {
+        block::unpack(first, stored).ok_or_else(|| self.damaged(first))
     }
 
     fn damaged(&self, first: Seq) -> Error {
@@ -414,6 +430,18 @@ fn mark_key(index: u64) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn put_block(
+        sled: &Sled,
+        first: Seq,
+        frames: &[impl AsRef<[u8]>],
+        marks: &[Mark],
+    ) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        batch.add_block(first, frames)?;
+        batch.add_marks(marks);
+        sled.put(batch)
+    }
+
     fn seq(number: u64) -> Seq {
         Seq::new(number).unwrap()
     }
@@ -425,13 +453,26 @@ mod tests {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            state.to_le_bytes()[0]
+            state.to_le_bytes()
         };
-        std::iter::repeat_with(&mut next).take(len).collect()
+        let mut bytes: Vec<u8> = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend(next());
+        }
+        bytes.truncate(len);
+        bytes
     }
+
+    /// As large as the codec lets a frame be: four texts of 1 MiB, an event of 16 KiB.
+    const FRAME_BYTES: usize = (4 << 20) + (16 << 10);
 
     fn narrow_segment() -> usize {
         usize::try_from(SEGMENT_BYTES).unwrap()
+    }
+
+    fn block(sled: &Sled, first: u64) -> Vec<Vec<u8>> {
+        let frames = sled.block(seq(first)).unwrap().unwrap();
+        frames.iter().map(|(_, frame)| frame.to_vec()).collect()
     }
 
     fn block_of(seed: u64, len: usize) -> Vec<Vec<u8>> {
@@ -444,10 +485,10 @@ mod tests {
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         let frames = block_of(1, 2000);
         let mark = Mark { seq: seq(16), index: 30, hash: [3; 32] };
-        sled.put_block(seq(1), &frames[..3], &[]).unwrap();
-        assert_eq!(sled.block(seq(1)).unwrap().unwrap(), &frames[..3]);
-        sled.put_block(seq(1), &frames, &[mark]).unwrap();
-        assert_eq!(sled.block(seq(1)).unwrap().unwrap(), frames);
+        put_block(&sled, seq(1), &frames[..3], &[]).unwrap();
+        assert_eq!(block(&sled, 1), &frames[..3]);
+        put_block(&sled, seq(1), &frames, &[mark]).unwrap();
+        assert_eq!(block(&sled, 1), frames);
         assert_eq!(sled.mark(30).unwrap(), Some([3; 32]));
         assert_eq!(sled.mark(31).unwrap(), None);
         assert_eq!(sled.block(seq(17)).unwrap(), None);
@@ -462,15 +503,47 @@ mod tests {
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         let blocks: Vec<_> = (0..2).map(|k| block_of(k, 1 << 20)).collect();
         for (frames, k) in blocks.iter().zip(0..) {
-            sled.put_block(seq(k * 16 + 1), frames, &[]).unwrap();
+            put_block(&sled, seq(k * 16 + 1), frames, &[]).unwrap();
         }
         sled.sync().unwrap();
         assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
         drop(sled);
         preflight(dir.path()).unwrap();
         let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
-        assert_eq!(sled.block(seq(17)).unwrap().unwrap(), blocks[1]);
+        assert_eq!(block(&sled, 17), blocks[1]);
         assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+    }
+
+    // One block of the largest frames is a thousand times what may wait before it is written out,
+    // and all of it is one batch.
+    #[test]
+    fn blocks_of_the_largest_frames_neither_hang_nor_lose_anything() {
+        const BLOCKS: u64 = 2;
+        let dir = tempfile::tempdir().unwrap();
+        let (done, waits) = std::sync::mpsc::channel();
+        let place = dir.path().to_owned();
+        // On a thread of its own: if it hung, this would say so.
+        let sealing = std::thread::spawn(move || {
+            // Less memory than one frame has.
+            let sled = Sled::create(&place, 1 << 20).unwrap();
+            for k in 0..BLOCKS {
+                let marks = [Mark { seq: seq(k * 16 + 16), index: k, hash: [7; 32] }];
+                put_block(&sled, seq(k * 16 + 1), &block_of(k, FRAME_BYTES), &marks).unwrap();
+                assert!(sled.unwritten.load(Ordering::Relaxed) < UNWRITTEN_BYTES_MAX);
+            }
+            sled.sync().unwrap();
+            done.send(()).unwrap();
+        });
+        waits.recv_timeout(Duration::from_mins(5)).unwrap();
+        sealing.join().unwrap();
+        preflight(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+        let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
+        for k in 0..BLOCKS {
+            assert!(block(&sled, k * 16 + 1) == block_of(k, FRAME_BYTES), "block {k}");
+            assert_eq!(sled.mark(k).unwrap(), Some([7; 32]));
+        }
+        assert_eq!(sled.last_block().unwrap(), Some(seq((BLOCKS - 1) * 16 + 1)));
     }
 
     /// sled zeroes a segment that holds nothing any more when it is opened, while the header of the
@@ -484,7 +557,7 @@ mod tests {
             let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
             for n in 0..3 {
                 // Of bytes that do not compress, and always the same block: what was is garbage.
-                sled.put_block(seq(1), &block_of(k * 3 + n, 1_500), &[]).unwrap();
+                put_block(&sled, seq(1), &block_of(k * 3 + n, 1_500), &[]).unwrap();
                 sled.sync().unwrap();
             }
         }
@@ -495,7 +568,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         for k in 0..20 {
-            sled.put_block(seq(k * 16 + 1), &block_of(k, 8 << 10), &[]).unwrap();
+            put_block(&sled, seq(k * 16 + 1), &block_of(k, 8 << 10), &[]).unwrap();
             sled.sync().unwrap();
         }
         drop(sled);
@@ -522,7 +595,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let quarantine = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
-        sled.put_block(seq(1), &block_of(1, 100), &[]).unwrap();
+        put_block(&sled, seq(1), &block_of(1, 100), &[]).unwrap();
         sled.sync().unwrap();
         drop(sled);
         fs::write(dir.path().join("snap.0000000000000000.generating"), b"half").unwrap();
@@ -535,7 +608,7 @@ mod tests {
     fn a_damaged_block_is_damaged_at_its_first_event() {
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
-        sled.put_block(seq(17), &block_of(1, 1000), &[]).unwrap();
+        put_block(&sled, seq(17), &block_of(1, 1000), &[]).unwrap();
         let mut piece = sled.db.get(block_key(seq(17), 1)).unwrap().unwrap().to_vec();
         piece[9] ^= 1;
         sled.db.insert(block_key(seq(17), 1), piece).unwrap();
@@ -551,7 +624,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sled = Sled::create(dir.path(), 1 << 20).unwrap();
         for block in 0..40 {
-            sled.put_block(seq(block * 16 + 1), &block_of(block, 1000), &[]).unwrap();
+            put_block(&sled, seq(block * 16 + 1), &block_of(block, 1000), &[]).unwrap();
             assert!(sled.unwritten.load(Ordering::Relaxed) < UNWRITTEN_BYTES_MAX);
         }
         assert!(sled.unwritten.load(Ordering::Relaxed) < 40 * 16_000, "it has written some");

@@ -103,6 +103,7 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     copy(&path, &old);
     let ledger = Ledger::open(&path, options).unwrap();
     fill(&ledger, 50..200);
+    let lost = ledger.reader().head();
     ledger.close_blocking().unwrap();
     drop(ledger);
 
@@ -113,6 +114,24 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     assert_eq!(report.head(), head);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(head.size + 1)));
+    let refused = Ledger::open(&path, small());
+    assert!(matches!(refused, Err(OpenError::LostTail { .. })), "{refused:?}");
+
+    // Nothing is lost that the sealed store still has, and a rebuild does not take it away.
+    let [file, restored] = ["file", "restored"].map(|name| temporary.path().join(name));
+    let ledger = Ledger::open_read_only(&path, small()).unwrap();
+    assert_eq!((ledger.reader().head(), ledger.shortfall()), (lost, None));
+    ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
+    drop(ledger);
+    let ledger = Ledger::restore_blocking(&file, &restored, small(), &mut |_, _| {}).unwrap();
+    assert_eq!(ledger.reader().head(), lost);
+    let rebuilt = Ledger::rebuild(&path, &small(), &mut |_, _| {}).unwrap();
+    assert_eq!(rebuilt.head, head);
+    assert!(rebuilt.set_aside.contains(&path.join("quarantine/sled-1")), "{rebuilt:?}");
+    assert!(!files(&path.join("quarantine/sled-1")).is_empty());
+    let report = audit(&path);
+    assert_eq!((report.head(), report.findings), (head, vec![]));
+    assert_eq!(Ledger::open(&path, small()).unwrap().reader().head(), head);
 }
 
 /// The hashes hold without a text, so whoever can write the files could take one away.
@@ -149,9 +168,12 @@ fn a_copy_of_a_ledger_with_redactions_is_sound_and_so_is_a_purged_one() {
     fill(&ledger, 60..80);
     let cut = ledger.reader().head().size;
     ledger.redact_blocking(Seq::new(5).unwrap(), PartSet::ALL, "after the cut").unwrap();
-    ledger.fork_blocking(cut, &fork, small()).unwrap().close_blocking().unwrap();
-    ledger.reader().backup(&file).unwrap();
-    Ledger::restore_blocking(&file, &restored, small()).unwrap().close_blocking().unwrap();
+    ledger.fork_blocking(cut, &fork, small(), &mut |_, _| {}).unwrap().close_blocking().unwrap();
+    ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
+    Ledger::restore_blocking(&file, &restored, small(), &mut |_, _| {})
+        .unwrap()
+        .close_blocking()
+        .unwrap();
     ledger.purge_blocking().unwrap();
     ledger.close_blocking().unwrap();
     drop(ledger);
@@ -184,7 +206,7 @@ fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
     let report = audit(&path);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::Sealed, Seq::new(32)));
-    assert_eq!(Ledger::rebuild(&path, &small()).unwrap(), head);
+    assert_eq!(Ledger::rebuild(&path, &small(), &mut |_, _| {}).unwrap().head, head);
     assert_eq!(audit(&path).findings, []);
 }
 
@@ -199,7 +221,7 @@ fn a_copy_that_was_cut_short_is_found() {
     for (cut, path) in [(80, &fork), (40, &short)] {
         let entropy = Arc::new(SeededEntropy::new(9));
         let options = Options { entropy, ..small() };
-        ledger.fork_blocking(cut, path, options).unwrap().close_blocking().unwrap();
+        ledger.fork_blocking(cut, path, options, &mut |_, _| {}).unwrap().close_blocking().unwrap();
         assert_eq!(audit(path).findings, []);
     }
     fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
@@ -335,7 +357,7 @@ fn whatever_happens_to_sled_a_rebuild_brings_every_event_back() {
         damage(&work.join("sled"));
         let report = audit(&work);
         assert!(report.findings.iter().any(|f| f.kind == FindingKind::Sealed), "{report:?}");
-        assert_eq!(Ledger::rebuild(&work, &small()).unwrap(), head);
+        assert_eq!(Ledger::rebuild(&work, &small(), &mut |_, _| {}).unwrap().head, head);
         assert_eq!(audit(&work).findings, []);
         let ledger = Ledger::open(&work, small()).unwrap();
         assert_eq!(ledger.reader().head(), head);

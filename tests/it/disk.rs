@@ -115,7 +115,8 @@ fn a_fork_has_the_same_roots_up_to_its_cut_and_its_own_life_after() {
     let errors = PartSet::default().with(PartKind::Error);
     ledger.redact_blocking(secret, errors, "a credential").unwrap();
 
-    let fork = ledger.fork_blocking(cut, temporary.path().join("fork"), small()).unwrap();
+    let fork =
+        ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
     let (ours, theirs) = (ledger.reader(), fork.reader());
     assert_eq!(theirs.root_at(cut).unwrap(), ours.root_at(cut).unwrap());
     assert_ne!(theirs.ledger_id(), ours.ledger_id());
@@ -127,6 +128,23 @@ fn a_fork_has_the_same_roots_up_to_its_cut_and_its_own_life_after() {
     assert_eq!(entries(&fork).last().unwrap().event.epoch.number, 2);
 }
 
+// The second redaction names a text that the event does not have, which is all that the fork is
+// missing: repeating it was refused, and with it the whole fork.
+#[test]
+fn a_fork_between_two_redactions_of_one_event_is_made() {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some("a credential"))]);
+    let secret = Seq::new(3).unwrap();
+    let errors = PartSet::default().with(PartKind::Error);
+    let cut = ledger.redact_blocking(secret, errors, "a credential").unwrap().seq.get();
+    ledger.redact_blocking(secret, errors.with(PartKind::Result), "all of it").unwrap();
+    let fork =
+        ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
+    assert_eq!(fork.reader().head().size, cut, "there is nothing more to erase");
+    assert_eq!(fork.reader().entry(secret).unwrap().text(PartKind::Error), None);
+}
+
 #[test]
 fn a_backup_restores_to_the_same_history() {
     let (temporary, path) = directory();
@@ -134,11 +152,13 @@ fn a_backup_restores_to_the_same_history() {
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..100);
     let head = ledger.reader().head();
-    let info = ledger.reader().backup(&file).unwrap();
+    let info = ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
     assert_eq!(info.checkpoint.head(), head);
-    assert_eq!(verify_backup(&file).unwrap().checkpoint.head(), head);
+    assert_eq!(verify_backup(&file, &mut |_, _| {}).unwrap().checkpoint.head(), head);
 
-    let restored = Ledger::restore_blocking(&file, temporary.path().join("new"), small()).unwrap();
+    let restored =
+        Ledger::restore_blocking(&file, temporary.path().join("new"), small(), &mut |_, _| {})
+            .unwrap();
     assert_eq!(restored.reader().head(), head);
     assert_eq!(entries(&restored), entries(&ledger));
     append(&restored, [spawn("later")]);
@@ -152,13 +172,13 @@ fn a_backup_that_was_changed_anywhere_is_refused_or_holds_the_same() {
     let file = temporary.path().join("backup.tl");
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..10);
-    let written = ledger.reader().backup(&file).unwrap();
+    let written = ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
     let whole = fs::read(&file).unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&file, &bytes).unwrap();
-        if let Ok(info) = verify_backup(&file) {
+        if let Ok(info) = verify_backup(&file, &mut |_, _| {}) {
             // Root and commitments hold, so it is the same history: the bit was in the id of the
             // ledger, or in a header of the compression that does not change what it says.
             assert_eq!(info.bytes, written.bytes, "byte {at}");
@@ -167,7 +187,7 @@ fn a_backup_that_was_changed_anywhere_is_refused_or_holds_the_same() {
     }
     fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     let target = temporary.path().join("new");
-    let restored = Ledger::restore_blocking(&file, &target, small());
+    let restored = Ledger::restore_blocking(&file, &target, small(), &mut |_, _| {});
     assert!(matches!(restored, Err(CopyError::BadBackup { .. })), "{restored:?}");
     assert!(!target.exists());
 }
@@ -231,10 +251,10 @@ fn a_copy_that_was_cut_short_is_no_ledger() {
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..50);
     let fork = temporary.path().join("fork");
-    drop(ledger.fork_blocking(80, &fork, small()).unwrap());
+    drop(ledger.fork_blocking(80, &fork, small(), &mut |_, _| {}).unwrap());
     // What a kill leaves: the copy's own name, and the beginning of the history.
     let short = temporary.path().join("short");
-    drop(ledger.fork_blocking(40, &short, small()).unwrap());
+    drop(ledger.fork_blocking(40, &short, small(), &mut |_, _| {}).unwrap());
     fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
     let error = Ledger::open(&short, small()).unwrap_err();
     let known = matches!(error, OpenError::LostTail { .. } | OpenError::Damaged { .. });
@@ -249,10 +269,10 @@ fn a_backup_is_for_its_owner_only_and_never_overwrites() {
     let file = temporary.path().join("backup.tl");
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..5);
-    ledger.reader().backup(&file).unwrap();
+    ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let whole = fs::read(&file).unwrap();
-    assert!(matches!(ledger.reader().backup(&file), Err(CopyError::Io { .. })));
+    assert!(matches!(ledger.reader().backup(&file, &mut |_, _| {}), Err(CopyError::Io { .. })));
     assert_eq!(fs::read(&file).unwrap(), whole, "what was there stays");
 }
 

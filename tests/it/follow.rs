@@ -96,3 +96,16 @@ async fn a_text_that_is_redacted_is_not_followed_even_if_it_was_read_ahead() {
     let Some(Followed::Event(entry)) = follow.next().await.unwrap() else { panic!("event 3") };
     assert_eq!(entry.text(taskledger::event::PartKind::Error), None);
 }
+
+// A purge syncs first. Followers were not told, and waited for the end of the interval.
+#[test]
+fn what_a_purge_made_durable_is_followed_at_once() {
+    let interval = Durability::Interval(Duration::from_hours(1));
+    let ledger = Ledger::in_memory(Options { durability: interval, ..options() }).unwrap();
+    append(&ledger, [spawn("a")]);
+    let mut follow = ledger.follow(Head::EMPTY).unwrap();
+    assert_eq!(follow.next_ready().unwrap(), Some(Followed::CaughtUp(Head::EMPTY)));
+    ledger.purge_blocking().unwrap();
+    assert_eq!(ledger.reader().synced(), ledger.reader().head());
+    assert!(matches!(follow.next_ready().unwrap(), Some(Followed::Event(_))));
+}

@@ -178,7 +178,8 @@ fn no_id_is_assigned_twice_across_restarts_and_forks() {
     });
     let ledger = Ledger::open(&path, small()).unwrap();
     let cut = ledger.reader().head().size - 2;
-    let fork = ledger.fork_blocking(cut, temporary.path().join("fork"), small()).unwrap();
+    let fork =
+        ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
     let known: BTreeSet<_> = fork.reader().state().tasks().map(|task| task.id.clone()).collect();
     assert!(assigned(&fork, 5).iter().all(|id| !known.contains(id)));
 }
@@ -219,11 +220,14 @@ fn epochs_grow_with_every_fork_and_restore_and_with_nothing_else() {
         assert!(entries(ledger).iter().all(|entry| entry.event.epoch.number == 1));
     });
     let ledger = Ledger::open(&path, small()).unwrap();
-    let fork = ledger.fork_blocking(4, temporary.path().join("fork"), small()).unwrap();
+    let fork =
+        ledger.fork_blocking(4, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
     append(&fork, [spawn("in the fork")]);
     let file = temporary.path().join("backup");
-    fork.reader().backup(&file).unwrap();
-    let restored = Ledger::restore_blocking(&file, temporary.path().join("new"), small()).unwrap();
+    fork.reader().backup(&file, &mut |_, _| {}).unwrap();
+    let restored =
+        Ledger::restore_blocking(&file, temporary.path().join("new"), small(), &mut |_, _| {})
+            .unwrap();
     append(&restored, [spawn("in the restored")]);
 
     let began = epochs(&restored);

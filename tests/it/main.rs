@@ -5,6 +5,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     missing_docs,
     reason = "tests"
 )]
@@ -12,9 +13,11 @@
 mod append;
 mod audit;
 mod concurrency;
+mod copies;
 mod disk;
 mod follow;
 mod invariants;
 mod manager;
+mod power;
 mod redaction;
 mod support;

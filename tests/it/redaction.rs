@@ -1,12 +1,18 @@
 //! Redaction: the text is gone from every view, the proof stays.
 
 use crate::support::*;
+use std::sync::Arc;
 use taskledger::{
+    Ledger,
     event::{Outcome, PartKind, PartSet},
-    ids::Seq,
+    ids::{LedgerId, Seq},
     ledger::AppendError,
     proof,
     state::TextBody,
+    store::{
+        self,
+        faulty::{Call, Effect, Fault, FaultyDisk},
+    },
 };
 
 const SECRET: &str = "the password is swordfish";
@@ -68,4 +74,19 @@ fn every_event_stays_provable_after_a_redaction_and_a_purge() {
         proof::check_consistency(&proof, reader.root_at(size).unwrap(), head.root).unwrap();
     }
     assert_eq!(reader.entry(Seq::new(3).unwrap()).unwrap().text(PartKind::Error), None);
+}
+
+// The store had stopped, and yet the ledger took the next append and could not say what became of it.
+#[test]
+fn a_purge_that_cannot_sync_halts_the_ledger() {
+    let disk = FaultyDisk::new(1);
+    let store = Arc::new(disk.open().unwrap());
+    let id = LedgerId([1; 16]);
+    let ledger = Ledger::over_store(store.clone(), store, id, options()).unwrap();
+    append(&ledger, [spawn("a")]);
+    disk.fail(Fault { call: Call::Sync, after: 0, effect: Effect::FailsOnce });
+    assert!(ledger.purge_blocking().is_err());
+    let next = ledger.append_blocking([spawn("b")]);
+    assert!(matches!(next, Err(AppendError::Halted)), "{next:?}");
+    assert!(matches!(ledger.purge_blocking(), Err(store::Error::Halted)));
 }

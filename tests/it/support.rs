@@ -1,6 +1,10 @@
 //! Ledgers that leave nothing behind, a clock that is moved by hand, and short words for commands.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Once},
+    time::{Duration, Instant},
+};
 use taskledger::{
     Ledger, Options,
     event::{Entry, Outcome},
@@ -13,7 +17,26 @@ use taskledger::{
 /// 2023-11-14T22:13:20Z.
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
+/// A promise that is broken is often one that somebody waits for: after this long, that is a failure.
+const TOO_LONG: Duration = Duration::from_mins(10);
+
+/// Ends the process if some test still waits after [`TOO_LONG`].
+fn watch_for_tests_that_hang() {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        drop(std::thread::spawn(|| {
+            let since = Instant::now();
+            while since.elapsed() < TOO_LONG {
+                std::thread::park_timeout(TOO_LONG);
+            }
+            eprintln!("a test has waited for {TOO_LONG:?}; it is one that has not ended so far");
+            std::process::exit(101);
+        }));
+    });
+}
+
 pub(crate) fn options() -> Options {
+    watch_for_tests_that_hang();
     Options {
         clock: Arc::new(ManualClock::at(START)),
         entropy: Arc::new(SeededEntropy::new(7)),

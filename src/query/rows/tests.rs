@@ -51,6 +51,7 @@ fn a_row_holds_what_the_contract_names() {
             depth: 2,
             first_seq: 2,
             last_seq: 5,
+            erased: PartSet::default(),
         }
     );
     assert_eq!(rows[0].result.as_deref(), Some(r#"{"n":1}"#));

@@ -14,13 +14,15 @@
 use super::{
     dir::{self, at, at_or_full},
     options::FRAME_BYTES_MAX,
-    scan::Frames,
-    sector::{self, Bytes, SECTOR, Sector, narrow, numbers_from, short, wide},
+    sector::{self, Bytes, SECTOR, Sector, narrow, short, wide},
     shared::next_after,
 };
 use crate::{
     ids::{Head, LedgerId, Seq},
-    store::Error,
+    store::{
+        Error,
+        frames::{self, Frames},
+    },
 };
 use std::{
     fs::File,
@@ -109,7 +111,7 @@ pub(super) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, H
 pub(super) fn holds(root: &Path, span: Span) -> bool {
     let whole = |path: &Path| {
         let archive = Archive::open_as(path, span)?;
-        (0..archive.chunks()).try_for_each(|chunk| archive.frames(chunk).map(drop))
+        archive.all_frames().try_for_each(|frames| frames.map(drop))
     };
     whole(&span.path(root)).is_ok()
 }
@@ -198,8 +200,7 @@ impl Writer {
 
     /// Adds the next frame.
     pub(super) fn push(&mut self, frame: &[u8]) -> Result<(), Error> {
-        self.raw.extend_from_slice(&short(frame.len()).to_le_bytes());
-        self.raw.extend_from_slice(frame);
+        frames::put(&mut self.raw, frame).map_err(at("write", &self.tmp))?;
         self.next += 1;
         if self.raw.len() >= CHUNK_BYTES { self.close_chunk() } else { Ok(()) }
     }
@@ -247,9 +248,7 @@ impl Writer {
         self.put(&sector::encode(TRAILER, &trailer))?;
         self.file.sync_all().map_err(at_or_full("an archive", "sync", &self.tmp))?;
         let again = Archive::open_as(&self.tmp, self.span)?;
-        for chunk in 0..again.chunks() {
-            again.frames(chunk)?;
-        }
+        again.all_frames().try_for_each(|frames| frames.map(drop))?;
         dir::publish(&self.tmp, &self.path)
     }
 }
@@ -295,23 +294,15 @@ impl Archive {
         Err(damaged(path, "it holds other events than were written"))
     }
 
-    /// How many chunks there are.
-    pub(super) fn chunks(&self) -> usize {
-        self.index.len()
+    /// The frames of every chunk, in order; what is behind a damaged one follows its error.
+    pub(super) fn all_frames(&self) -> impl Iterator<Item = Result<Frames, Error>> {
+        self.index.iter().map(|entry| self.frames_at(entry))
     }
 
-    /// The frames of a chunk with their numbers; see [`Self::frames`].
-    pub(super) fn numbered(
-        &self,
-        chunk: usize,
-    ) -> Result<impl Iterator<Item = (Seq, Vec<u8>)> + use<>, Error> {
-        let first = self.index.get(chunk).and_then(|chunk| Seq::new(chunk.first));
-        Ok(numbers_from(first.unwrap_or(Seq::FIRST)).zip(self.frames(chunk)?))
-    }
-
-    /// The chunk that holds an event.
-    pub(super) fn chunk_of(&self, seq: Seq) -> usize {
-        self.index.partition_point(|chunk| chunk.first <= seq.get()).saturating_sub(1)
+    /// The frames of the chunk that holds an event, and of those after it.
+    pub(super) fn frames_from(&self, seq: Seq) -> impl Iterator<Item = Result<Frames, Error>> {
+        let before = self.index.partition_point(|chunk| chunk.first <= seq.get());
+        self.index.iter().skip(before.saturating_sub(1)).map(|entry| self.frames_at(entry))
     }
 
     /// The frames of a chunk. O(chunk).
@@ -319,8 +310,7 @@ impl Archive {
     /// # Errors
     ///
     /// [`Error::Damaged`] with the first event of the chunk.
-    pub(super) fn frames(&self, chunk: usize) -> Result<Vec<Vec<u8>>, Error> {
-        let Some(entry) = self.index.get(chunk) else { return Ok(Vec::new()) };
+    fn frames_at(&self, entry: &Chunk) -> Result<Frames, Error> {
         let bad = |detail: &str| Error::Damaged {
             seq: Seq::new(entry.first),
             file: self.path.clone(),
@@ -331,14 +321,11 @@ impl Archive {
         if crc32c::crc32c(&packed) != entry.crc {
             return Err(bad("the checksum of a chunk does not hold"));
         }
-        let raw = zstd::bulk::decompress(&packed, narrow(u64::from(entry.raw)))
-            .map_err(|_| bad("a chunk cannot be decompressed"))?;
-        let mut reader = Frames(Bytes(&raw));
-        let frames: Vec<_> = reader.by_ref().map(<[u8]>::to_vec).collect();
-        if wide(frames.len()) != u64::from(entry.frames) || !reader.0.0.is_empty() {
-            return Err(bad("a chunk has not the frames that the index says"));
-        }
-        Ok(frames)
+        let first = Seq::new(entry.first).ok_or_else(|| bad("a chunk begins at no event"))?;
+        let frames = Frames::unpack(first, &packed, narrow(u64::from(entry.raw)));
+        frames
+            .filter(|frames| wide(frames.len()) == u64::from(entry.frames))
+            .ok_or_else(|| bad("a chunk does not hold the frames that the index says"))
     }
 }
 
@@ -421,8 +408,8 @@ mod tests {
     fn read_all(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
         let archive = Archive::open(path)?;
         let mut frames = Vec::new();
-        for chunk in 0..archive.chunks() {
-            frames.extend(archive.frames(chunk)?);
+        for chunk in archive.all_frames() {
+            frames.extend(chunk?.iter().map(|(_, frame)| frame.to_vec()));
         }
         Ok(frames)
     }
@@ -433,11 +420,11 @@ mod tests {
         let frames: Vec<_> = (0..3000_u32).map(|n| n.to_le_bytes().repeat(100)).collect();
         let span = archive_of(root.path(), &frames);
         let archive = Archive::open(&span.path(root.path())).unwrap();
-        assert!(archive.chunks() > 2);
+        assert!(archive.index.len() > 2);
         assert_eq!(read_all(&archive.path).unwrap(), frames);
         let wanted = Seq::new(100 + 2500).unwrap();
-        let chunk = archive.chunk_of(wanted);
-        let found = archive.numbered(chunk).unwrap().find(|(seq, _)| *seq == wanted);
+        let chunk = archive.frames_from(wanted).next().unwrap().unwrap();
+        let found = chunk.iter().find(|(seq, _)| *seq == wanted);
         assert_eq!(found.unwrap().1, frames[2499]);
     }
 

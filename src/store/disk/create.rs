@@ -1,7 +1,8 @@
 //! Making a new ledger.
 //!
 //! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp`, no
-//! `NODE`, and nothing that could have been acknowledged was never finished, and may be cleared.
+//! `NODE`, and nothing that could have been acknowledged was never finished, and may be cleared. So
+//! may one whose `NODE` says that it is a copy in the making.
 
 use super::{
     dir::{self, Lock},
@@ -91,24 +92,42 @@ fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
     dir::check_safe(root)
 }
 
-/// Refuses a directory that holds anything but a ledger whose creation was cut short.
+/// Refuses a directory that holds anything but a ledger whose creation, or copy, was cut short.
 fn refuse_content(root: &Path) -> Result<(), Error> {
     let entries = dir::entries(root)?;
     let has = |wanted: &str| entries.iter().any(|entry| dir::name(entry) == wanted);
     let begun = has(unfinished::NODE) && !has(node::FILE);
     let empty = entries.iter().all(|entry| dir::name(entry) == "LOCK");
-    if empty || (begun && !unfinished::may_hold_events(root)?) {
+    let copying = has(node::FILE) && matches!(node::read(root), Err(Error::Unfinished { .. }));
+    if empty || copying || (begun && !unfinished::may_hold_events(root)?) {
         return Ok(());
     }
     Err(Error::Exists { path: root.to_owned() })
 }
 
-/// Removes what an unfinished creation left; `NODE.tmp` goes last.
+/// Removes a copy whose making was cut short, and its directory.
+///
+/// # Errors
+///
+/// [`Error::Exists`] if `path` is anything else; [`Error::InUse`], [`Error::Io`].
+pub fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
+    let root = path.as_ref();
+    dir::check_safe(root)?;
+    {
+        let _lock = Lock::take(root)?;
+        refuse_content(root)?;
+        clear(root)?;
+    }
+    dir::remove(&root.join("LOCK"))?;
+    fs::remove_dir(root).map_err(dir::at("remove", root))
+}
+
+/// Removes what an unfinished creation or copy left; what tells that it is one goes last.
 fn clear(root: &Path) -> Result<(), Error> {
     for name in dir::SUBDIRS {
         dir::remove_tree(&root.join(name))?;
     }
-    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", unfinished::NODE] {
+    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", node::NEXT, node::FILE, unfinished::NODE] {
         dir::remove(&root.join(name))?;
     }
     Ok(())

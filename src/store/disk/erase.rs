@@ -6,8 +6,7 @@
 
 use super::{
     archive::{self, Archive},
-    dir,
-    open::remove_other_engines,
+    dir, engines,
     rebuild::Builder,
     shared::{Sealing, Shared, lock, next_after},
 };
@@ -93,18 +92,18 @@ impl Shared {
             rewrite(seq, frame).map_err(|why| Error::not_rewritten(seq, path, &why))
         };
         let mut changes = false;
-        for chunk in 0..archive.chunks() {
-            for (seq, frame) in archive.numbered(chunk)? {
-                changes |= rewritten(seq, &frame)?.is_some();
+        for frames in archive.all_frames() {
+            for (seq, frame) in frames?.iter() {
+                changes |= rewritten(seq, frame)?.is_some();
             }
         }
         if !changes {
             return Ok(());
         }
         let mut writer = archive::Writer::create(&self.root, archive.span)?;
-        for chunk in 0..archive.chunks() {
-            for (seq, frame) in archive.numbered(chunk)? {
-                writer.push(&rewritten(seq, &frame)?.unwrap_or(frame))?;
+        for frames in archive.all_frames() {
+            for (seq, frame) in frames?.iter() {
+                writer.push(rewritten(seq, frame)?.as_deref().unwrap_or(frame))?;
             }
         }
         self.steps_at("archive half rewritten");
@@ -119,8 +118,8 @@ impl Shared {
         let mut builder = Builder::create(&self.root, engine, &self.options)?;
         for path in archive::list(&self.root)? {
             let archive = Archive::open(&path)?;
-            for chunk in 0..archive.chunks() {
-                archive.numbered(chunk)?.try_for_each(|(_, frame)| builder.push(&frame, &[]))?;
+            for frames in archive.all_frames() {
+                frames?.iter().try_for_each(|(_, frame)| builder.push(frame, &[]))?;
             }
         }
         builder.copy_marks(old)?;
@@ -146,7 +145,7 @@ impl Shared {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
         }
-        remove_other_engines(&self.root, self.progress().record.engine)
+        engines::remove_others(&self.root, self.progress().record.engine)
     }
 
     /// Removes what can be made again and may hold a text: snapshots, files moved out of sled's

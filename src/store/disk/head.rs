@@ -54,7 +54,7 @@ impl HeadRecord {
         engine: 1,
     };
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(sector::SECTOR);
         body.extend_from_slice(&self.generation.to_le_bytes());
         for head in [self.written, self.synced, self.sealed] {
@@ -169,14 +169,23 @@ pub(super) fn read_slots(file: &File, path: &Path) -> Result<[Slot; 2], Error> {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => continue,
             Err(error) => return Err(at("read", path)(error)),
         }
-        *slot = match sector::decode(MAGIC, &bytes) {
-            Sector::Blank => Slot::Blank,
-            Sector::Bad => Slot::Bad,
-            Sector::Newer(found) => return Err(dir::newer(path, found)),
-            Sector::Valid(body) => HeadRecord::decode(body).map_or(Slot::Bad, Slot::Valid),
-        };
+        *slot = read_slot(&bytes, path)?;
     }
     Ok(slots)
+}
+
+/// What a slot holds.
+///
+/// # Errors
+///
+/// [`Error::UnsupportedFormat`] if it is of a later format.
+pub(super) fn read_slot(bytes: &[u8], path: &Path) -> Result<Slot, Error> {
+    match sector::decode(MAGIC, bytes) {
+        Sector::Blank => Ok(Slot::Blank),
+        Sector::Bad => Ok(Slot::Bad),
+        Sector::Newer(found) => Err(dir::newer(path, found)),
+        Sector::Valid(body) => Ok(HeadRecord::decode(body).map_or(Slot::Bad, Slot::Valid)),
+    }
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ impl StoreFinding {
             Error::Io { source, .. } => Self::new(kind, place, None, format!("{error}: {source}")),
             Error::NotFound { .. }
             | Error::Exists { .. }
+            | Error::Unfinished { .. }
             | Error::InUse { .. }
             | Error::UnsafeDir { .. }
             | Error::UnsupportedFormat { .. }
@@ -150,8 +151,8 @@ impl Inspection {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::InUse`], [`Error::UnsafeDir`], [`Error::UnsupportedFormat`],
-    /// or [`Error::Io`] if a directory cannot be listed. Whatever else is wrong is a finding.
+    /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::InUse`], [`Error::UnsafeDir`],
+    /// [`Error::UnsupportedFormat`], or [`Error::Io`] if a directory cannot be listed. Whatever else is wrong is a finding.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let root = path.as_ref().to_owned();
         dir::check_safe(&root)?;

@@ -17,6 +17,7 @@ mod archive;
 mod cold;
 mod create;
 mod dir;
+mod engines;
 mod erase;
 mod head;
 pub mod inspect;
@@ -24,6 +25,8 @@ mod journal;
 mod node;
 mod open;
 mod options;
+#[cfg(any(test, feature = "test-util"))]
+pub mod parse;
 mod reader;
 mod rebuild;
 mod scan;
@@ -48,11 +51,12 @@ use std::{
     thread::JoinHandle,
 };
 
+pub use create::remove_unfinished;
 pub use head::{HeadRecord, Slot};
 pub use node::{Identity, NOTE_BYTES, Role};
 pub use open::unsealed_since;
 pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Steps};
-pub use rebuild::{Replay, rebuild};
+pub use rebuild::{Rebuilt, Replay, rebuild};
 pub use snapshots::DiskSnapshots;
 
 /// A log in a directory. See the module for its files, [`FrameLog`] for its promises.
@@ -68,6 +72,8 @@ pub struct DiskStore {
 impl DiskStore {
     /// Makes a ledger in `path`, which must not exist or be empty. Durable when it returns;
     /// stopped half way, it leaves what the next `create` clears away and what no `open` accepts.
+    /// With [`Role::Copying`] it is such a thing until [`set_identity`](Self::set_identity) gives it
+    /// another role.
     ///
     /// # Errors
     ///
@@ -89,7 +95,7 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::UnsafeDir`], [`Error::InUse`], and the findings
+    /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::UnsafeDir`], [`Error::InUse`], and the findings
     /// [`Error::Damaged`], [`Error::LostTail`], [`Error::Engine`] and
     /// [`Error::UnsupportedFormat`], after which no file was changed, except that sled may have
     /// written to its own before it failed.

@@ -14,7 +14,7 @@ use crate::{
 use std::path::Path;
 
 pub(super) const FILE: &str = "NODE";
-const NEXT: &str = "NODE-next.tmp";
+pub(super) const NEXT: &str = "NODE-next.tmp";
 const MAGIC: [u8; 8] = *b"TLNODE\r\n";
 
 /// What a node may do.
@@ -24,6 +24,9 @@ pub enum Role {
     Primary,
     /// It follows a primary.
     Standby,
+    /// It is being made as a copy of another ledger and is not one yet: nobody was told of anything
+    /// in it. No opening accepts it, and a creation in its place clears it away.
+    Copying,
 }
 
 /// Who this copy of the ledger is.
@@ -61,6 +64,7 @@ impl Identity {
         body.push(match self.role {
             Role::Primary => 0,
             Role::Standby => 1,
+            Role::Copying => 2,
         });
         for epoch in [self.sealed, self.promised] {
             body.push(u8::from(epoch.is_some()));
@@ -79,6 +83,7 @@ impl Identity {
             role: match body.u8()? {
                 0 => Role::Primary,
                 1 => Role::Standby,
+                2 => Role::Copying,
                 _ => return None,
             },
             sealed: epoch(&mut body).ok()?,
@@ -115,7 +120,8 @@ pub(super) fn replace(root: &Path, identity: &Identity) -> Result<(), Error> {
 /// # Errors
 ///
 /// [`Error::NotFound`] if there is no ledger here, [`Error::Damaged`] if there is one and only
-/// this file is missing or bad, [`Error::UnsupportedFormat`].
+/// this file is missing or bad, [`Error::Unfinished`] if it is being made as a copy,
+/// [`Error::UnsupportedFormat`].
 pub(super) fn read(root: &Path) -> Result<Identity, Error> {
     let path = root.join(FILE);
     let Some(bytes) = dir::read_small(&path)? else {
@@ -126,14 +132,26 @@ pub(super) fn read(root: &Path) -> Result<Identity, Error> {
         }
         return Err(Error::NotFound { path: root.to_owned() });
     };
-    let identity = match sector::decode(MAGIC, &bytes) {
-        Sector::Newer(found) => return Err(dir::newer(&path, found)),
+    match of_bytes(&bytes, &path)? {
+        Identity { role: Role::Copying, .. } => Err(Error::Unfinished { path: root.to_owned() }),
+        identity => Ok(identity),
+    }
+}
+
+/// Reads the bytes of `NODE`.
+///
+/// # Errors
+///
+/// [`Error::Damaged`], [`Error::UnsupportedFormat`].
+pub(super) fn of_bytes(bytes: &[u8], path: &Path) -> Result<Identity, Error> {
+    let identity = match sector::decode(MAGIC, bytes) {
+        Sector::Newer(found) => return Err(dir::newer(path, found)),
         Sector::Valid(body) if bytes.len() == sector::SECTOR => Identity::decode(body),
         Sector::Valid(_) | Sector::Blank | Sector::Bad => None,
     };
     identity.ok_or_else(|| Error::Damaged {
         seq: None,
-        file: path,
+        file: path.to_owned(),
         detail: "its checksum does not hold".to_owned(),
     })
 }
@@ -159,6 +177,7 @@ mod tests {
         assert!(may(Role::Primary, None));
         assert!(!may(Role::Primary, epoch));
         assert!(!may(Role::Standby, None));
+        assert!(!may(Role::Copying, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::{
     dir::{self, Lock},
+    engines,
     head::{HeadFile, HeadRecord},
     journal::{self, Journal},
     node::{self, Identity},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     ids::Head,
     store::{
-        Error,
+        Error, Frames,
         sled::{self, Sled},
     },
 };
@@ -95,7 +96,9 @@ impl Found {
     fn into_parts(self, lock: Lock, root: &Path, options: &DiskOptions) -> Result<Parts, Error> {
         let Self { identity, mut record, mut head_file, journals, tail, sled } = self;
         dir::remove_leftovers(root)?;
-        remove_other_engines(root, record.engine)?;
+        for path in engines::set_others_aside(root, record.engine)? {
+            tracing::warn!(path = %path.display(), "a sled that is not in use was moved there");
+        }
         for name in dir::SUBDIRS {
             dir::create_dir(&root.join(name))?;
         }
@@ -254,18 +257,20 @@ fn open_sled(
     let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {
         return Ok((sled, tail));
     };
-    let frames = sled.block(next_after(last))?.unwrap_or_default();
+    let frames = sled.block(next_after(last))?;
     let needed = sealed - last;
-    if wide(frames.len()) < needed {
-        let found = if frames.is_empty() {
+    let len = frames.as_ref().map_or(0, |frames| wide(frames.len()));
+    if len < needed {
+        let found = if len == 0 {
             sled.last_block()?.map_or(0, |first| first.leaf_index().saturating_add(BLOCK)).min(last)
         } else {
-            last + wide(frames.len())
+            last + len
         };
         return Err(Error::LostTail { expected: sealed, found });
     }
     if needed < BLOCK {
-        frames.iter().take(narrow(needed)).for_each(|frame| tail.push(frame));
+        let kept = frames.iter().flat_map(Frames::iter).take(narrow(needed));
+        kept.for_each(|(_, frame)| tail.push(frame));
     }
     Ok((sled, tail))
 }
@@ -294,7 +299,7 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// As [`open`], but for what concerns sled.
+/// As an opening, but for what concerns sled.
 pub fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
     let root = root.as_ref();
     let identity = node::read(root)?;
@@ -302,17 +307,6 @@ pub fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     let sealed = record.sealed.size;
     Ok((journals.after().size > sealed).then_some(sealed))
-}
-
-/// Removes the directories of sled that a newer one has replaced, or that never were finished.
-pub(super) fn remove_other_engines(root: &Path, engine: u64) -> Result<(), Error> {
-    let keep = engine_path(root, engine);
-    for path in dir::entries(&root.join(dir::SLED))? {
-        if path != keep && path.is_dir() {
-            dir::remove_tree(&path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Everything that an open store is made of, before its threads can see it.

@@ -6,7 +6,10 @@ use super::{
     shared::{Shared, lock, next_after},
     tail::{BLOCK, block_start},
 };
-use crate::{ids::Seq, store::Error};
+use crate::{
+    ids::Seq,
+    store::{Error, Frames},
+};
 use std::sync::atomic::Ordering;
 
 impl Shared {
@@ -24,8 +27,7 @@ impl Shared {
             }
             let before = block_start(next - 1);
             let block = self.sealed_block(before)?;
-            let rest = block.get(narrow(next - 1 - before)..).unwrap_or_default();
-            if !rest.iter().all(|frame| taken.add(frame)) {
+            if !block.iter().skip(narrow(next - 1 - before)).all(|(_, frame)| taken.add(frame)) {
                 break;
             }
             next = before + BLOCK + 1;
@@ -35,9 +37,9 @@ impl Shared {
 
     /// The frames of the whole block after `before` events: from sled, or, if that has failed,
     /// from where they were before.
-    fn sealed_block(&self, before: u64) -> Result<Vec<Vec<u8>>, Error> {
+    fn sealed_block(&self, before: u64) -> Result<Frames, Error> {
         let first = next_after(before);
-        let whole = |frames: &Vec<Vec<u8>>| wide(frames.len()) == BLOCK;
+        let whole = |frames: &Frames| wide(frames.len()) == BLOCK;
         let failure = match self.engine()?.block(first) {
             Ok(Some(frames)) if whole(&frames) => return Ok(frames),
             Ok(_) => Error::Damaged {

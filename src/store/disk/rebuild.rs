@@ -2,22 +2,27 @@
 //!
 //! Nothing depends on sled being whole: what is here reads every frame from where it was synced
 //! to, and the old directory is not even looked at. `HEAD` says which directory counts, so the
-//! change from one to the other is one write.
+//! change from one to the other is one write. The old one is kept in `quarantine/`: it can know of
+//! events that archive and journals have lost (`docs/adr/0006`).
 
 use super::{
     archive::{self, Archive},
     dir::{self, Lock},
+    engines,
     head::{HeadFile, HeadRecord},
     node::{self, Identity},
-    open::{FoundJournals, remove_other_engines},
+    open::FoundJournals,
     options::DiskOptions,
     sector::wide,
-    shared::{engine_path, next_after},
+    shared::next_after,
     tail::BLOCK,
 };
 use crate::{
     ids::{Head, Root, Seq},
-    store::{Error, Mark, sled::Sled},
+    store::{
+        Error, Mark,
+        sled::{Batch, Sled},
+    },
 };
 use std::path::{Path, PathBuf};
 
@@ -32,13 +37,26 @@ pub trait Replay {
 
     /// The root over the frames so far.
     fn root(&self) -> Root;
+
+    /// Is told now and then how many frames of how many there are.
+    fn progress(&mut self, _done: u64, _total: u64) {}
 }
 
-/// Replaces the sled of the ledger in `path` by one built from archive and journals, and answers
-/// how far it reaches. The ledger must not be open. O(all bytes).
+/// What a rebuild has made, and what it has put out of the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// How far the new sled reaches.
+    pub head: Head,
+    /// Where the old sled is now, and saved states of events that the log does not have.
+    pub set_aside: Vec<PathBuf>,
+}
+
+/// Replaces the sled of the ledger in `path` by one built from archive and journals. The ledger
+/// must not be open. O(all bytes).
 ///
 /// The roots that `replay` computes are held against those that archives, journals and `HEAD`
-/// name. Stopped half way, the old sled is still in use, and the rebuild is done again.
+/// name. Stopped half way, the old sled is still in use, and the rebuild is done again. Nothing is
+/// destroyed: the old sled is moved to `quarantine/`.
 ///
 /// # Errors
 ///
@@ -49,7 +67,7 @@ pub fn rebuild(
     path: impl AsRef<Path>,
     options: &DiskOptions,
     replay: &mut dyn Replay,
-) -> Result<Head, Error> {
+) -> Result<Rebuilt, Error> {
     let root = path.as_ref();
     dir::check_safe(root)?;
     let identity = node::read(root)?;
@@ -57,15 +75,20 @@ pub fn rebuild(
     let (mut head_file, mut record) = HeadFile::open(root)?;
     let source = Source::open(root, &identity, &record)?;
 
-    remove_other_engines(root, record.engine)?;
+    let mut set_aside = engines::set_others_aside(root, record.engine)?;
+    let total = record.written.size;
     let mut builder = Builder::create(root, record.engine + 1, options)?;
     let head = source.replay(&mut |seq, frame| {
         let marks = replay.push(seq, frame)?;
         builder.push(frame, &marks)?;
+        if seq.get() % STRIDE == 0 {
+            replay.progress(seq.get(), total.max(seq.get()));
+        }
         Ok(replay.root())
     })?;
     source.make_durable(record.synced.size)?;
     drop(builder.finish(head.size)?);
+    replay.progress(head.size, head.size);
     options.steps.at("sled built");
 
     record.engine += 1;
@@ -76,9 +99,13 @@ pub fn rebuild(
         handle.sync_data().map_err(dir::at("sync", &root.join("HEAD")))?;
         options.steps.at("HEAD names the new sled");
     }
-    remove_other_engines(root, record.engine)?;
-    Ok(head)
+    set_aside.extend(engines::set_others_aside(root, record.engine)?);
+    set_aside.extend(engines::set_snapshots_aside(root, head.size)?);
+    Ok(Rebuilt { head, set_aside })
 }
+
+/// Frames between two calls of [`Replay::progress`].
+const STRIDE: u64 = 1_024;
 
 /// Takes the next frame and answers the root after it.
 type Push<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<Root, Error>;
@@ -105,9 +132,9 @@ impl Source {
             Ok(Head { size: seq.get(), root: push(seq, frame)? })
         };
         for archive in &self.archives {
-            for chunk in 0..archive.chunks() {
-                for (seq, frame) in archive.numbered(chunk)? {
-                    after = add(seq, &frame)?;
+            for frames in archive.all_frames() {
+                for (seq, frame) in frames?.iter() {
+                    after = add(seq, frame)?;
                 }
             }
             agree(after, archive.span.after, &archive.path)?;
@@ -147,47 +174,39 @@ pub(super) struct Builder {
     path: PathBuf,
     size: u64,
     block: Vec<Vec<u8>>,
-    marks: Vec<Mark>,
+    batch: Batch,
 }
 
 impl Builder {
-    /// Begins an empty one in the directory number `engine`, clearing what was left there.
+    /// Begins an empty one in the directory number `engine`.
     pub(super) fn create(root: &Path, engine: u64, options: &DiskOptions) -> Result<Self, Error> {
-        let path = engine_path(root, engine);
-        dir::create_dir(&root.join(dir::SLED))?;
-        dir::sync_dir(root)?;
-        dir::remove_tree(&path)?;
-        dir::create_dir(&path)?;
+        let path = engines::begin(root, engine)?;
         let sled = Sled::create(&path, options.cache_bytes)?;
-        Ok(Self { sled, path, size: 0, block: Vec::new(), marks: Vec::new() })
+        Ok(Self { sled, path, size: 0, block: Vec::new(), batch: Batch::default() })
     }
 
     /// Adds the next frame and the marks that it completes.
     pub(super) fn push(&mut self, frame: &[u8], marks: &[Mark]) -> Result<(), Error> {
         self.block.push(frame.to_vec());
-        self.marks.extend_from_slice(marks);
-        if wide(self.block.len()) == BLOCK { self.put() } else { Ok(()) }
+        self.batch.add_marks(marks);
+        if wide(self.block.len()) == BLOCK { self.close_block() } else { Ok(()) }
     }
 
-    fn put(&mut self) -> Result<(), Error> {
-        self.sled.put_block(next_after(self.size), &self.block, &self.marks)?;
+    fn close_block(&mut self) -> Result<(), Error> {
+        self.batch.add_block(next_after(self.size), &self.block)?;
         self.size += wide(self.block.len());
         self.block.clear();
-        self.marks.clear();
-        Ok(())
+        if self.batch.is_full() { self.sled.put(std::mem::take(&mut self.batch)) } else { Ok(()) }
     }
 
     /// Takes over every mark of another one.
     pub(super) fn copy_marks(&self, from: &Sled) -> Result<(), Error> {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         from.each_mark(|index, hash| {
-            batch.push(Mark { seq: Seq::FIRST, index, hash });
-            if batch.len() < 64 {
-                return Ok(());
-            }
-            self.sled.put_marks(&std::mem::take(&mut batch))
+            batch.add_marks(&[Mark { seq: Seq::FIRST, index, hash }]);
+            if batch.is_full() { self.sled.put(std::mem::take(&mut batch)) } else { Ok(()) }
         })?;
-        self.sled.put_marks(&batch)
+        self.sled.put(batch)
     }
 
     /// Stores what is left and makes all of it durable. Whoever puts it in the place of another
@@ -198,8 +217,9 @@ impl Builder {
     /// [`Error::Damaged`] if it does not hold exactly the first `size` events.
     pub(super) fn finish(mut self, size: u64) -> Result<Sled, Error> {
         if !self.block.is_empty() {
-            self.put()?;
+            self.close_block()?;
         }
+        self.sled.put(std::mem::take(&mut self.batch))?;
         if self.size != size {
             return Err(Error::Damaged {
                 seq: Some(next_after(self.size.min(size))),
@@ -208,6 +228,7 @@ impl Builder {
             });
         }
         self.sled.sync()?;
+        engines::finish(&self.path)?;
         Ok(self.sled)
     }
 }

@@ -11,12 +11,15 @@ use super::{
         first_of,
     },
     options::GROUP_BYTES_MAX,
-    sector::{Bytes, is_zero, narrow, numbers_from, wide},
+    sector::{Bytes, is_zero, narrow, wide},
     shared::next_after,
 };
 use crate::{
     ids::{Head, Seq},
-    store::Error,
+    store::{
+        Error,
+        frames::{Split, numbers_from},
+    },
 };
 use std::{
     fs::File,
@@ -90,6 +93,11 @@ impl Scan {
         }
         let mut bytes = Vec::with_capacity(narrow(length));
         file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(at("read", path))?;
+        Self::of(path, bytes)
+    }
+
+    /// Takes the bytes of a journal apart. O(bytes).
+    pub(super) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
         let header = check_name(Header::decode(&bytes, path)?, path)?;
         let mut scan = Self {
             path: path.to_owned(),
@@ -233,7 +241,7 @@ impl Scan {
     /// The frames of one group.
     pub(super) fn frames_of(&self, group: &ScannedGroup) -> impl Iterator<Item = (Seq, &[u8])> {
         let bytes = self.bytes.get(group.frames.clone()).unwrap_or_default();
-        numbers_from(group.first).zip(Frames(Bytes(bytes)))
+        numbers_from(group.first).zip(Split(bytes))
     }
 
     /// Where the bytes after the last whole group begin.
@@ -280,23 +288,7 @@ impl Scan {
 }
 
 fn frames_add_up(bytes: &[u8], count: u32) -> bool {
-    let mut frames = Frames(Bytes(bytes));
+    let mut frames = Split(bytes);
     let counted = frames.by_ref().count();
-    frames.0.0.is_empty() && u32::try_from(counted) == Ok(count)
-}
-
-/// Frames back to back, each behind its length. Ends at the first that is not whole.
-#[derive(Debug)]
-pub(super) struct Frames<'a>(pub(super) Bytes<'a>);
-
-impl<'a> Iterator for Frames<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let mut ahead = self.0;
-        let length = usize::try_from(ahead.u32()?).ok()?;
-        let frame = ahead.take(length)?;
-        self.0 = ahead;
-        Some(frame)
-    }
+    frames.0.is_empty() && u32::try_from(counted) == Ok(count)
 }

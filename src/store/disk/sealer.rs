@@ -7,13 +7,17 @@
 use super::{
     archive, dir,
     scan::Scan,
+    sector::{narrow, wide},
     shared::{Retired, Sealing, Shared, lock, next_after},
     tail::BLOCK,
     writer::file_bytes,
 };
 use crate::{
     ids::Head,
-    store::{Error, sled::Sled},
+    store::{
+        Error,
+        sled::{Batch, Sled},
+    },
 };
 use std::{
     sync::{MutexGuard, PoisonError, atomic::Ordering},
@@ -23,8 +27,13 @@ use std::{
 /// Space in bytes that must be left for sled to be let write: some of its segments, and more than
 /// it takes to write a leaf again and again.
 const SEALING_MARGIN: u64 = 16 << 20;
+/// Bytes of frames that go to sled in one batch: some twenty blocks.
+const SEALED_AT_ONCE: usize = 128 << 10;
 /// How long the thread sleeps when it is told to make no store checkpoints by itself.
 const IDLE: Duration = Duration::from_hours(1);
+/// How long it lets blocks gather once there is something to seal: a batch of many costs sled
+/// little more than a batch of one, and a thread that is not called need not be woken.
+const GATHERS: Duration = Duration::from_millis(5);
 
 impl Shared {
     /// The life of the sealing thread.
@@ -62,6 +71,10 @@ impl Shared {
         let call = lock(&self.call);
         let waited = self.called.wait_timeout_while(call, due, |call| !call.stop && !call.work);
         let (mut call, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if call.work {
+            let waited = self.called.wait_timeout_while(call, GATHERS, |call| !call.stop);
+            (call, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
         call.work = false;
         call.stop
     }
@@ -156,16 +169,22 @@ impl Shared {
     /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
     fn seal_blocks(&self, sled: &Sled, upto: u64, partial: bool) -> Result<(), Error> {
         loop {
-            let tail = lock(&self.tail);
-            let block = tail.block(tail.start(), upto, partial);
-            drop(tail);
-            let Some(block) = block else { return Ok(()) };
+            let unsealed = lock(&self.tail).unsealed(upto, partial, SEALED_AT_ONCE);
+            let Some(unsealed) = unsealed else { return Ok(()) };
             self.check_sealing_space()?;
-            sled.put_block(block.first, &block.frames, &block.marks)?;
-            let count = super::sector::wide(block.frames.len());
-            lock(&self.tail).sealed(block.first.leaf_index() + count, &block.marks);
+            let before = unsealed.first.leaf_index();
+            let mut batch = Batch::default();
+            for (first, frames) in
+                (before..).step_by(narrow(BLOCK)).zip(unsealed.frames.chunks(narrow(BLOCK)))
+            {
+                batch.add_block(next_after(first), frames)?;
+            }
+            batch.add_marks(&unsealed.marks);
+            sled.put(batch)?;
+            let count = wide(unsealed.frames.len());
+            lock(&self.tail).sealed(before + count, &unsealed.marks);
             self.room.notify_all();
-            if count < BLOCK {
+            if !count.is_multiple_of(BLOCK) {
                 return Ok(());
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! Also the reading of numbers out of bytes that may be anything.
 
-use crate::ids::{Head, Root, Seq};
+use crate::ids::{Head, Root};
 
 /// What a disk writes as one.
 pub(super) const SECTOR: usize = 512;
@@ -109,12 +109,6 @@ impl<'a> Bytes<'a> {
 pub(super) fn put_head(to: &mut Vec<u8>, head: Head) {
     to.extend_from_slice(&head.size.to_le_bytes());
     to.extend_from_slice(&head.root.0);
-}
-
-/// The numbers of frames from the first one on.
-pub(super) fn numbers_from(first: Seq) -> impl Iterator<Item = Seq> {
-    // A range would overflow one step before its end.
-    std::iter::successors(Some(first), |seq| seq.next())
 }
 
 /// A length in memory as the number that is written to disk.

@@ -164,8 +164,11 @@ impl Shared {
 
     /// Tells the sealing thread that there is something to do.
     pub(super) fn wake(&self) {
-        lock(&self.call).work = true;
-        self.called.notify_one();
+        let mut call = lock(&self.call);
+        if !call.work {
+            call.work = true;
+            self.called.notify_one();
+        }
     }
 
     /// A number that no spare of this opening had.

@@ -25,7 +25,7 @@ impl DiskSnapshots {
         Self { place: root.join(dir::SNAPSHOTS) }
     }
 
-    fn path(&self, at: Seq) -> PathBuf {
+    pub(super) fn path(&self, at: Seq) -> PathBuf {
         self.place.join(format!("{:020}.snapshot", at.get()))
     }
 }

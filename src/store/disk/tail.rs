@@ -24,7 +24,7 @@ pub(super) fn block_start(size: u64) -> u64 {
 /// A frame that is shared instead of copied.
 pub(super) type SharedFrame = Arc<[u8]>;
 
-/// One block, whole or not, to be sealed.
+/// Blocks one after the other, the last one perhaps not whole, to be sealed.
 #[derive(Debug)]
 pub(super) struct Unsealed {
     pub(super) first: Seq,
@@ -55,11 +55,6 @@ impl Tail {
             marks: BTreeMap::new(),
             marks_by_seq: BTreeSet::new(),
         }
-    }
-
-    /// The size of the log before the first frame here.
-    pub(super) fn start(&self) -> u64 {
-        self.start
     }
 
     /// The size of the log up to the last frame here.
@@ -107,18 +102,30 @@ impl Tail {
         Some(fitting.map(|(_, frame)| Arc::clone(frame)).collect())
     }
 
-    /// The next block to seal, not reaching beyond `upto`; whole ones only unless `partial`.
-    pub(super) fn block(&self, after: u64, upto: u64, partial: bool) -> Option<Unsealed> {
-        let end = upto.min(self.size()).min(after + BLOCK);
-        if end <= after || (end - after < BLOCK && !partial) {
+    /// The frames to seal next and the marks that they complete, from the first frame here on: some
+    /// blocks, as many as there are in about `bytes_max` and at least one, not reaching beyond
+    /// `upto`. Whole ones only, unless `partial`.
+    pub(super) fn unsealed(&self, upto: u64, partial: bool, bytes_max: usize) -> Option<Unsealed> {
+        let end = upto.min(self.size());
+        let end = if partial { end } else { block_start(end) };
+        let available = super::sector::narrow(end.checked_sub(self.start)?);
+        let mut bytes = 0;
+        let mut frames: Vec<SharedFrame> = Vec::new();
+        for frame in self.frames.iter().take(available) {
+            let whole = super::sector::wide(frames.len()).is_multiple_of(BLOCK);
+            if whole && !frames.is_empty() && bytes >= bytes_max {
+                break;
+            }
+            bytes += frame.len();
+            frames.push(Arc::clone(frame));
+        }
+        if frames.is_empty() {
             return None;
         }
-        let skip = super::sector::narrow(after - self.start);
-        let count = super::sector::narrow(end - after);
-        let frames = self.frames.iter().skip(skip).take(count).map(Arc::clone).collect();
+        let end = self.start + super::sector::wide(frames.len());
         let complete = self.marks_by_seq.iter().take_while(|(seq, _)| seq.get() <= end);
         let marks = complete.filter_map(|(_, index)| self.marks.get(index)).copied().collect();
-        Some(Unsealed { first: Seq::new(after + 1)?, frames, marks })
+        Some(Unsealed { first: Seq::new(self.start + 1)?, frames, marks })
     }
 
     /// Lets go of what is in sled: the frames of whole blocks up to `size`, and these marks.
@@ -162,7 +169,7 @@ mod tests {
     fn only_whole_blocks_are_let_go() {
         let mut tail = tail_of(20);
         tail.sealed(52, &[]);
-        assert_eq!((tail.start(), tail.size(), tail.bytes()), (48, 52, 40));
+        assert_eq!((tail.start, tail.size(), tail.bytes()), (48, 52, 40));
         assert!(tail.read(Seq::new(48).unwrap(), 1).is_none());
         assert_eq!(tail.read(Seq::new(49).unwrap(), 1).unwrap().len(), 1);
         assert_eq!(tail.read(Seq::new(49).unwrap(), 25).unwrap().len(), 2);
@@ -170,10 +177,23 @@ mod tests {
 
     #[test]
     fn a_block_beyond_what_is_synced_is_not_given_out_to_be_sealed() {
-        let tail = tail_of(20);
-        assert!(tail.block(32, 47, false).is_none());
-        assert_eq!(tail.block(32, 47, true).unwrap().frames.len(), 15);
-        assert_eq!(tail.block(32, 52, false).unwrap().frames.len(), 16);
-        assert!(tail.block(48, 52, false).is_none());
+        let tail = tail_of(40);
+        let count = |upto, partial, bytes| {
+            tail.unsealed(upto, partial, bytes).map(|unsealed| unsealed.frames.len())
+        };
+        assert_eq!(count(47, false, usize::MAX), None);
+        assert_eq!(count(47, true, usize::MAX), Some(15));
+        assert_eq!(count(70, false, usize::MAX), Some(32));
+        assert_eq!(count(70, true, usize::MAX), Some(38));
+        assert_eq!(count(99, true, usize::MAX), Some(40));
+    }
+
+    #[test]
+    fn no_more_blocks_are_given_out_at_once_than_were_asked_for_and_at_least_one() {
+        let tail = tail_of(40);
+        for (bytes_max, blocks) in [(0, 1), (160, 1), (161, 2), (321, 2)] {
+            let unsealed = tail.unsealed(72, false, bytes_max).unwrap();
+            assert_eq!(unsealed.frames.len(), blocks * 16, "{bytes_max}");
+        }
     }
 }

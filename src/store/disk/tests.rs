@@ -15,6 +15,7 @@ use crate::{
 use std::{fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
+mod aside;
 mod conformance;
 mod crash;
 mod damage;

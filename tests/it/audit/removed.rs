@@ -142,7 +142,7 @@ fn an_older_head_hides_no_event() {
     };
     assert!(sound.check(swap, &[FindingKind::Head]).is_none());
     let work = sound.damaged(swap);
-    assert_eq!(Ledger::rebuild(&work, &small()).unwrap(), sound.head);
+    assert_eq!(Ledger::rebuild(&work, &small(), &mut |_, _| {}).unwrap().head, sound.head);
     assert_eq!(audit(&work).findings, []);
 }
 
@@ -166,4 +166,53 @@ fn an_older_copy_of_every_file_is_found_only_by_a_checkpoint() {
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::Checkpoint, Seq::new(old.size + 1)));
     assert_eq!(Ledger::open(&path, small()).unwrap().reader().head(), old);
+}
+
+/// What an archive lacks often begins and ends within a block of the sealed store.
+#[test]
+fn what_every_other_archive_has_lost_is_read_from_the_sealed_store() {
+    let sound = Sound::new();
+    let ledger = Ledger::open(&sound.path, small()).unwrap();
+    fill(&ledger, 500..800);
+    let truth = entries(&ledger);
+    ledger.close_blocking().unwrap();
+    drop(ledger);
+    let names = files(&sound.path.join("archive"));
+    assert!(names.len() > 3, "{names:?}");
+    for first in [0, 1] {
+        let remove = |path: &Path| {
+            for archive in names.iter().skip(first).step_by(2) {
+                fs::remove_file(path.join(archive.strip_prefix(&sound.path).unwrap())).unwrap();
+            }
+        };
+        let ledger = Ledger::open_read_only(sound.damaged(remove), small()).unwrap();
+        assert_eq!(ledger.shortfall(), None);
+        assert_eq!(entries(&ledger), truth);
+    }
+}
+
+/// Its digest holds, and there is no event that it could be compared with; what is in it was never
+/// a state.
+#[test]
+fn a_snapshot_beyond_the_log_that_holds_no_state_is_found() {
+    use sha2::{Digest, Sha256};
+    let sound = Sound::new();
+    let newest = newest(&sound.path.join("snapshots"));
+    let mut bytes = fs::read(newest).unwrap();
+    let (size, payload) = (sound.head.size + 1, b"no state");
+    // Magic, format and fold version stay; then method, size, root, length, digest, payload.
+    bytes.truncate(20);
+    bytes.push(0);
+    bytes.extend(size.to_le_bytes());
+    bytes.extend([0; 32]);
+    bytes.extend(u64::try_from(payload.len()).unwrap().to_le_bytes());
+    let digest = Sha256::new().chain_update(&bytes).chain_update(payload).finalize();
+    bytes.extend(digest);
+    bytes.extend(payload);
+    let forge = |path: &Path| {
+        fs::write(path.join("snapshots").join(format!("{size:020}.snapshot")), &bytes).unwrap();
+    };
+    let report = audit(&sound.damaged(forge));
+    let details: Vec<_> = report.findings.iter().map(|finding| &*finding.detail).collect();
+    assert!(details.contains(&"snapshot holds no state"), "{details:?}");
 }

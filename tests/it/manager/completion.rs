@@ -194,6 +194,33 @@ async fn results_and_errors_have_the_limits_of_the_ledger() {
     assert!(error.ends_with("x (1048577 bytes in all)"));
 }
 
+/// B13: progress over the limits of the ledger is not told, recorded or not.
+#[tokio::test]
+async fn progress_over_the_limits_of_the_ledger_is_not_told() {
+    for record_emits in [false, true] {
+        let manager = manager_with(ManagerOptions { record_emits, ..Default::default() }).await;
+        let (sender, mut inbox) = inbox_channel();
+        manager.set_owner_inbox(sender);
+        let id = spawn(&manager, async |context| {
+            let text = |len: usize| json!("x".repeat(len - 2)); // with its quotes
+            let answers = [
+                context.emit("step", text(1 << 20)),
+                context.emit("step", text((1 << 20) + 1)),
+                context.emit(&"s".repeat(256), json!(1)),
+                context.emit(&"s".repeat(257), json!(1)),
+                context.record("step", text((1 << 20) + 1)).await.is_ok(),
+            ];
+            TaskResult::Success(json!(answers))
+        })
+        .await;
+        let ended = manager.wait(&id).await.unwrap();
+        assert_eq!(ended.result, Some(json!([true, false, true, false, false])));
+        let told = of_kind(&inbox.drain(), "custom");
+        assert_eq!(told.len(), 2);
+        assert!(told.iter().all(|told| told.get("seq").is_some() == record_emits));
+    }
+}
+
 /// A12, B13: a full inbox delays the news, not the end; nothing is lost.
 #[tokio::test]
 async fn a_full_inbox_delays_the_news_and_not_the_end() {

@@ -1,7 +1,7 @@
 //! A1 to A8: from a request to a running task.
 
 use super::support::*;
-use crate::support::{ledger, options};
+use crate::support::ledger;
 use serde_json::json;
 use std::sync::{
     Arc,
@@ -282,7 +282,5 @@ async fn too_many_tasks_are_refused_until_one_ends() {
     assert_eq!(refused.to_string(), "1 tasks are running already");
     end.send(TaskResult::Cancelled).unwrap();
     manager.wait(&first).await.unwrap();
-    until(|| manager.health().untold == 0).await;
-    second().await.unwrap();
-    assert_eq!(options().queue_requests_max, 4_096);
+    second().await.expect("its place is free once its end was waited for");
 }

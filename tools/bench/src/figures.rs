@@ -1,7 +1,7 @@
 //! The figures of one ledger.
 
 use crate::{
-    stopwatch::{Stopwatch, Took},
+    stopwatch::{Stopwatch, Took, float},
     workload::{self, Size},
 };
 use anyhow::{Context, Result};
@@ -133,9 +133,4 @@ fn ratio(part: u64, whole: u64) -> f64 {
 
 fn ms(took: Duration) -> f64 {
     took.as_secs_f64() * 1_000.0
-}
-
-#[allow(clippy::as_conversions, clippy::cast_precision_loss, reason = "figures for people")]
-fn float(number: u64) -> f64 {
-    number as f64
 }

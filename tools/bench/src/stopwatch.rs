@@ -26,6 +26,11 @@ impl Stopwatch {
         Self { wall: Instant::now(), cpu: cpu() }
     }
 
+    /// So far.
+    pub(crate) fn wall(&self) -> Duration {
+        self.wall.elapsed()
+    }
+
     pub(crate) fn stop(&self) -> Took {
         Took { wall: self.wall.elapsed(), cpu: cpu().saturating_sub(self.cpu) }
     }
@@ -48,4 +53,24 @@ fn cpu() -> Duration {
 pub(crate) fn load() -> String {
     let said = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     said.split(' ').next().unwrap_or("unknown").to_owned()
+}
+
+/// What the figures are of: cores, processor, kernel.
+pub(crate) fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo");
+    let model = processor.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model.map_or("unknown", |model| model.trim_start_matches([' ', '\t', ':']));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{cores} cores, {model}, Linux {}, load {}", kernel.trim(), load())
+}
+
+pub(crate) fn nanos(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e9
+}
+
+#[allow(clippy::as_conversions, clippy::cast_precision_loss, reason = "figures for people")]
+pub(crate) fn float(number: u64) -> f64 {
+    number as f64
 }

@@ -1,11 +1,14 @@
 //! A made history: many threads that take turns, each one task after the other.
 
 use anyhow::{Context, Result};
-use std::ops::Range;
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
 use taskledger::{
-    Ledger,
+    Ledger, Options,
     event::{Cause, Host, Outcome},
-    ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
+    ids::{AgentId, CallId, Key, RunId, Seq, TaskId, ThreadId},
     state::command::{Command, Finish, ParentRef, Proposal, Spawn},
 };
 
@@ -17,6 +20,9 @@ pub(crate) struct Size {
     /// Events of each task: the spawn, progress, the end.
     pub(crate) per_task: u64,
 }
+
+/// Callers that append by themselves, each to a thread of its own: a spawn, its end, the next spawn.
+pub(crate) const CALLERS: Size = Size { events: u64::MAX, threads: 1 << 20, per_task: 2 };
 
 /// Proposals in one append, and so in one commit.
 const BATCH: usize = 512;
@@ -49,8 +55,23 @@ fn append(ledger: &Ledger, batch: &mut Vec<Proposal>) -> Result<()> {
     Ok(())
 }
 
+/// Encoded events of a made history, for stores that keep bytes.
+pub(crate) fn frames() -> Result<Vec<Arc<[u8]>>> {
+    const FRAMES: u64 = 4_096;
+    let ledger = Ledger::in_memory(Options::default())?;
+    fill(&ledger, Size { events: FRAMES, threads: 64, per_task: 2 }, 0..FRAMES)?;
+    let (reader, mut frames) = (ledger.reader(), Vec::new());
+    if let Some(last) = reader.head().seq() {
+        reader.scan(Seq::FIRST, last, |entry| {
+            frames.extend(taskledger::codec::encode(&entry).map(Arc::from));
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(frames)
+}
+
 /// Each thread spawns a task, hears of its progress, ends it, and spawns the next.
-fn proposal(number: u64, size: Size) -> Result<Proposal> {
+pub(crate) fn proposal(number: u64, size: Size) -> Result<Proposal> {
     let (thread_number, turn) = (number % size.threads, number / size.threads);
     let (nth, step) = (turn / size.per_task, turn % size.per_task);
     let id = |nth: u64| TaskId::new(format!("toolu_{thread_number:06}_{nth:06}VLA5nubMbAx"));
@@ -85,7 +106,7 @@ fn proposal(number: u64, size: Size) -> Result<Proposal> {
     Ok(Proposal { cause, key: Some(Key(key)), ..Proposal::new(command) })
 }
 
-fn progress(number: u64, step: u64) -> std::sync::Arc<str> {
+fn progress(number: u64, step: u64) -> Arc<str> {
     let noise = mixed(number);
     format!(
         "{{\"step\":{step},\"tool\":\"read_file\",\"path\":\"docs/chapter-{:04}/part-{:02}.md\",\

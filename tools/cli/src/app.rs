@@ -52,7 +52,7 @@ impl App {
     pub fn new(global: &Global, default: Format) -> Self {
         let look = Look::of_stdout(global.color, global.time, SystemClock.now());
         Self {
-            db: plain(&global.db),
+            db: plain(global.db.as_deref().unwrap_or(Path::new("./ledger"))),
             at: global.at.clone(),
             out: Out::stdout(look, global.format_or(default)),
             err: Look::of_stderr(global.color, global.time, SystemClock.now()),

@@ -14,7 +14,7 @@ A moment (POS) is written the same everywhere:
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 finding or difference, 5 unavailable (in use,
 disk full, halted), 6 finished with rejected lines or not the primary, 8 unsafe directory,
-9 newer format, 124 wait timed out, 130 interrupted. A closed pipe ends quietly.";
+9 newer format, 130 interrupted. A closed pipe ends quietly.";
 
 /// The flight recorder of agent tasks: who spawned what, and why.
 ///
@@ -43,15 +43,9 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The ledger's directory
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "TASKLEDGER_DB",
-        default_value = "./ledger"
-    )]
-    pub db: PathBuf,
+    /// The ledger's directory [default: ./ledger]
+    #[arg(long, global = true, value_name = "PATH", env = "TASKLEDGER_DB")]
+    pub db: Option<PathBuf>,
     /// Which moment to show: @, @-3, #1204, spawn:TASK, end:TASK, a time, -10m, rec:TIME
     #[arg(long, global = true, value_name = "POS", allow_hyphen_values = true)]
     pub at: Option<Point>,

@@ -18,6 +18,9 @@ use taskledger::{
     ids::{TaskId, ThreadId},
 };
 
+/// What people are shown of a text that was erased.
+pub const ERASED: &str = "(erased)";
+
 /// A text that should be JSON, as a value; as a string if it is not.
 pub fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
@@ -86,7 +89,7 @@ pub fn part_names(parts: PartSet) -> Vec<&'static str> {
 pub fn words(entry: &Entry) -> String {
     let text = |kind| match entry.text(kind) {
         Some(text) => format!(": {text}"),
-        None if entry.parts.iter().any(|part| part.kind == kind) => ": (erased)".to_owned(),
+        None if entry.parts.iter().any(|part| part.kind == kind) => format!(": {ERASED}"),
         None => String::new(),
     };
     match &entry.event.action {

@@ -3,7 +3,7 @@
 //! One place that knows which error leads to which exit code (DESIGN section 12), and which hint
 //! helps. The error itself comes from the library; hints are the command line's own.
 
-use crate::{escape::Charset, term::Look};
+use crate::{escape::Charset, interrupt::Interrupted, term::Look};
 use anyhow::Error;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
 use std::{ffi::OsStr, fmt, io, path::Path, process::ExitCode};
@@ -20,38 +20,54 @@ use taskledger_interop as interop;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// It did what was asked.
-    Ok = 0,
+    Ok,
     /// It could not.
-    Failure = 1,
+    Failure,
     /// It was asked in a way that makes no sense.
-    Usage = 2,
+    Usage,
     /// What was asked for is not there.
-    NotFound = 3,
+    NotFound,
     /// An audit found something; a difference was found and `--exit-code` was given.
-    Finding = 4,
+    Finding,
     /// The ledger cannot be had now: in use, disk full, halted.
-    Unavailable = 5,
+    Unavailable,
     /// Finished, but something was refused: rejected lines, not the primary.
-    Refused = 6,
+    Refused,
     /// The directory is not safe.
-    Unsafe = 8,
+    Unsafe,
     /// Written by a newer version.
-    Format = 9,
+    Format,
+    /// Ended by Ctrl-C.
+    Interrupted,
+    /// It waited as long as it was told to.
+    TimedOut,
+    /// As the command did that was run.
+    Command(u8),
+}
+
+impl Exit {
+    /// The number that the shell is given.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Finding => 4,
+            Self::Unavailable => 5,
+            Self::Refused => 6,
+            Self::Unsafe => 8,
+            Self::Format => 9,
+            Self::TimedOut => 124,
+            Self::Interrupted => 130,
+            Self::Command(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::Failure => 1,
-            Exit::Usage => 2,
-            Exit::NotFound => 3,
-            Exit::Finding => 4,
-            Exit::Unavailable => 5,
-            Exit::Refused => 6,
-            Exit::Unsafe => 8,
-            Exit::Format => 9,
-        })
+        Self::from(exit.code())
     }
 }
 
@@ -64,24 +80,34 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// It ends like this.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into(), hint: None }
+    }
+
+    /// It waited as long as it was told to.
+    pub fn timed_out(text: impl Into<String>) -> Self {
+        Self::new(Exit::TimedOut, text)
+    }
+
     /// It was asked in a way that makes no sense.
     pub fn usage(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, text: text.into(), hint: None }
+        Self::new(Exit::Usage, text)
     }
 
     /// What was asked for is not there.
     pub fn not_found(text: impl Into<String>) -> Self {
-        Self { exit: Exit::NotFound, text: text.into(), hint: None }
+        Self::new(Exit::NotFound, text)
     }
 
     /// Something is not what it should be.
     pub fn finding(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Finding, text: text.into(), hint: None }
+        Self::new(Exit::Finding, text)
     }
 
     /// It could be done only in part, or not at all, for what it was given.
     pub fn refused(text: impl Into<String>) -> Self {
-        Self { exit: Exit::Refused, text: text.into(), hint: None }
+        Self::new(Exit::Refused, text)
     }
 
     /// What helps.
@@ -135,6 +161,9 @@ fn judge_one(error: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return of_io(error).map(|exit| (exit, None));
     }
+    if error.is::<Interrupted>() {
+        return Some((Exit::Interrupted, None));
+    }
     let usage = error.is::<PointError>() || error.is::<PredicateError>();
     usage.then_some((Exit::Usage, None))
 }
@@ -164,8 +193,15 @@ const ARCHIVE: &str = "`taskledger backup` reads such events from the sealed blo
                        elsewhere";
 const RECORD: &str =
     "`taskledger --read-only backup FILE`, then `taskledger restore FILE NEW-PATH`";
-const RESTORE: &str = "nothing was written: restore the newest backup; --read-only shows what can \
-                       be read all the same";
+const RESTORE: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can \
+                       be read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of \
+                       the newest backup if it has more";
+const LOST: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can be \
+                    read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of the newest \
+                    backup if it has more; if `taskledger verify` finds nothing but sealed blocks \
+                    missing, `taskledger rebuild` is enough";
+const UNFINISHED: &str = "make it again in the same place, with `taskledger fork` or `taskledger \
+                          restore`: that clears away what is there";
 
 /// What helps, by the file that an error's text begins with.
 fn of_detail(detail: &str) -> String {
@@ -194,6 +230,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
             (Exit::NotFound, "make one with `taskledger init`, or name another with --db PATH")
         }
         OpenError::Exists { .. } => (Exit::Usage, "name a directory that does not exist yet"),
+        OpenError::Unfinished { .. } => (Exit::Finding, UNFINISHED),
         OpenError::InUse { .. } => {
             (Exit::Unavailable, "one process at a time has a ledger: end that one, or wait for it")
         }
@@ -204,7 +241,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
             (Exit::Format, "nothing was written: read it with a newer taskledger")
         }
         OpenError::Damaged { detail, .. } => return (Exit::Finding, Some(of_detail(detail))),
-        OpenError::LostTail { .. } => (Exit::Finding, RESTORE),
+        OpenError::LostTail { .. } => (Exit::Finding, LOST),
         OpenError::Tampered { .. } => (Exit::Finding, VERIFY),
         OpenError::Engine { .. } => (Exit::Finding, SEALED),
         OpenError::Io(error) => return of_store(error),
@@ -330,7 +367,8 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
         store::Error::UnsupportedFormat { .. } => (Exit::Format, None),
         store::Error::Damaged { file, .. } => (Exit::Finding, Some(of_file(file))),
         store::Error::Engine { .. } => (Exit::Finding, Some(SEALED.to_owned())),
-        store::Error::LostTail { .. } => (Exit::Finding, Some(RESTORE.to_owned())),
+        store::Error::Unfinished { .. } => (Exit::Finding, Some(UNFINISHED.to_owned())),
+        store::Error::LostTail { .. } => (Exit::Finding, Some(LOST.to_owned())),
         // No directory to make one in, or a file where one should be.
         store::Error::Io { source, .. } if of_io(source) == Some(Exit::NotFound) => {
             (Exit::NotFound, None)
@@ -425,6 +463,7 @@ mod tests {
         ends_with(AppendError::Rejected(deep), Exit::Usage);
         ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
         ends_with(Problem::usage("no"), Exit::Usage);
+        ends_with(Problem::timed_out("no"), Exit::TimedOut);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);
     }
 

@@ -58,9 +58,10 @@ pub struct TaskItem {
     pub description: Option<String>,
     /// Where it stands.
     pub status: Status,
-    /// Why it failed or was cancelled.
+    /// Why it failed or was cancelled; null if nothing was said, or once it is erased.
     pub error: Option<String>,
-    /// What it returned: any JSON value, or a string if it was not JSON.
+    /// What it returned: any JSON value, or a string if it was not JSON; null if nothing, or once it
+    /// is erased.
     pub result: Value,
     /// When it was created.
     pub created_at_ms: u64,
@@ -80,6 +81,8 @@ pub struct TaskItem {
     pub first_seq: u64,
     /// Its newest event.
     pub last_seq: u64,
+    /// Which of its texts were erased: `description`, `error`, `result`.
+    pub erased: Vec<String>,
 }
 
 /// Where a task stands.
@@ -314,6 +317,8 @@ pub struct HeadBody {
     pub size: u64,
     /// The root over them, in hex.
     pub root: String,
+    /// What was put out of the way and kept, by path.
+    pub set_aside: Vec<String>,
 }
 
 /// The first event after which a condition held.

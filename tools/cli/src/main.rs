@@ -13,10 +13,12 @@ mod escape;
 mod events;
 mod exit;
 mod forest;
+mod interrupt;
 mod json;
 mod output;
 mod paint;
 mod progress;
+mod shell;
 mod table;
 mod tasks;
 mod term;
@@ -48,7 +50,10 @@ fn main() -> ExitCode {
     };
     let mut app = App::new(&cli.global, cli.command.default_format());
     trace(&app);
-    let done = cli.command.run(&mut app);
+    if cli.command.ends_on_interrupt() {
+        interrupt::listen();
+    }
+    let done = interrupt::catching(|| cli.command.run(&mut app));
     match done.and_then(|exit| app.out.flush().map(|()| exit)) {
         Ok(exit) => app.judge(exit).into(),
         Err(error) if term::is_closed_pipe(&error) => Exit::Ok.into(),

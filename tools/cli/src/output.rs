@@ -8,6 +8,7 @@
 use crate::{
     escape,
     exit::Problem,
+    interrupt,
     json::{At, Single},
     table::{self, Cell, Column},
     term::Look,
@@ -80,11 +81,13 @@ impl Out {
 
     /// One line for people. Whatever a task said must have been escaped.
     pub fn line(&mut self, text: &str) -> Result<()> {
+        interrupt::check()?;
         Ok(writeln!(self.sink, "{text}")?)
     }
 
     /// Bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        interrupt::check()?;
         Ok(self.sink.write_all(bytes)?)
     }
 
@@ -192,6 +195,7 @@ pub struct List<'o, T> {
 impl<T: Item> List<'_, T> {
     /// One more item.
     pub fn push(&mut self, item: &T) -> Result<()> {
+        interrupt::check()?;
         let first = std::mem::replace(&mut self.first, false);
         match self.out.format {
             Format::Table | Format::Wide | Format::Tree => {

@@ -1,13 +1,11 @@
 //! Progress of long work: on standard error, on a terminal only, with rate and time left.
 
+use crate::interrupt;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
     cell::Cell,
-    fmt, fs,
+    fmt,
     io::{self, IsTerminal},
-    path::Path,
-    sync::mpsc::{self, RecvTimeoutError},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -23,8 +21,6 @@ pub enum Unit {
     Events,
     /// Bytes.
     Bytes,
-    /// Bytes, nobody knows of how many.
-    Growing,
 }
 
 /// Whether to show progress at all.
@@ -47,7 +43,6 @@ impl Shower {
             Unit::Bytes => {
                 "{msg} [{bar:24}] {bytes}/{total_bytes}  {binary_bytes_per_sec}  ETA {eta}"
             }
-            Unit::Growing => "{msg} {bytes}  {binary_bytes_per_sec}",
         };
         let style = ProgressStyle::with_template(template);
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -58,26 +53,6 @@ impl Shower {
         bar.set_style(style.progress_chars("=> ").with_key("rate", rate));
         bar.set_message(what.to_owned());
         Shown { bar, started: Instant::now(), waits: Cell::new(self.wanted) }
-    }
-
-    /// Does `work`, and meanwhile shows how `file` grows.
-    pub fn watch<T>(self, what: &str, file: &Path, work: impl FnOnce() -> T) -> T {
-        if !self.wanted {
-            return work();
-        }
-        let shown = self.start(what, Unit::Growing);
-        let (working, over) = mpsc::channel::<()>();
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                while over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                    let len = fs::metadata(file).map_or(0, |found| found.len());
-                    shown.set(len, len);
-                }
-            });
-            let done = work();
-            drop(working);
-            done
-        })
     }
 }
 
@@ -91,8 +66,9 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// So much is done of so much.
+    /// So much is done of so much. Where the work is interrupted, it ends here.
     pub fn set(&self, done: u64, total: u64) {
+        interrupt::unwind_if_asked();
         if self.waits.get() && self.started.elapsed() >= PATIENCE {
             self.waits.set(false);
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_HZ));

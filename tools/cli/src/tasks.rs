@@ -1,7 +1,7 @@
 //! Tasks and threads under the contract, as rows and as trees.
 
 use crate::{
-    events::json_or_text,
+    events::{ERASED, json_or_text, part_names},
     forest,
     json::{Status, TaskItem, ThreadItem},
     output::Item,
@@ -11,7 +11,7 @@ use crate::{
 };
 use clap::ValueEnum;
 use taskledger::{
-    event::TaskStatus,
+    event::{PartKind, TaskStatus},
     query::{self, Forest, TaskRow, ThreadRow},
     state::{Task, Text, TextBody},
     time::Millis,
@@ -83,6 +83,7 @@ impl From<TaskRow> for TaskItem {
             depth: count(row.depth),
             first_seq: row.first_seq,
             last_seq: row.last_seq,
+            erased: part_names(row.erased).into_iter().map(str::to_owned).collect(),
         }
     }
 }
@@ -108,6 +109,22 @@ pub fn count(things: usize) -> u64 {
     u64::try_from(things).unwrap_or(u64::MAX)
 }
 
+impl TaskItem {
+    /// One of its texts for people: empty if there is none, `(erased)` if it is erased.
+    pub fn told(&self, kind: PartKind) -> String {
+        if self.erased.iter().any(|erased| erased == kind.as_str()) {
+            return ERASED.to_owned();
+        }
+        let text = match kind {
+            PartKind::Description => self.description.clone(),
+            PartKind::Error => self.error.clone(),
+            PartKind::Result => (!self.result.is_null()).then(|| self.result.to_string()),
+            PartKind::Content | PartKind::Reason => None,
+        };
+        text.unwrap_or_default()
+    }
+}
+
 impl Item for TaskItem {
     const SCHEMA: &'static str = "taskledger.tasks/v1";
     const FIELDS: &'static [&'static str] = &[
@@ -128,6 +145,7 @@ impl Item for TaskItem {
         "depth",
         "first_seq",
         "last_seq",
+        "erased",
     ];
     const COLUMNS: &'static [Column] = &[
         Column::new("TASK"),
@@ -146,6 +164,7 @@ impl Item for TaskItem {
         Column::new("AGENT").wide(),
         Column::new("DESCRIPTION").flexible(),
         Column::new("ERROR").flexible().wide(),
+        Column::new("RESULT").flexible().wide(),
     ];
 
     fn cells(&self, look: &Look) -> Vec<Cell> {
@@ -166,8 +185,9 @@ impl Item for TaskItem {
             or_empty(&self.run_id),
             or_empty(&self.call_id),
             or_empty(&self.agent_id),
-            self.description.clone().unwrap_or_else(|| "(erased)".to_owned()).into(),
-            or_empty(&self.error),
+            self.told(PartKind::Description).into(),
+            self.told(PartKind::Error).into(),
+            self.told(PartKind::Result).into(),
         ]
     }
 
@@ -246,10 +266,11 @@ fn drawn(task: &Task, depth: usize) -> forest::Node {
     }
 }
 
-fn told(text: &Text) -> String {
+/// A text of a task for people.
+pub fn told(text: &Text) -> String {
     match text.kept() {
         Some(kept) => kept.to_string(),
-        None if text.body == TextBody::Erased => "(erased)".to_owned(),
+        None if text.body == TextBody::Erased => ERASED.to_owned(),
         None => format!("({} bytes)", text.len),
     }
 }

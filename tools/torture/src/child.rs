@@ -142,7 +142,7 @@ impl Child<'_> {
             Script::Close => ledger.close_blocking()?,
             Script::Rebuild => {
                 drop(ledger);
-                Ledger::rebuild(&self.order.path, &self.order.options())?;
+                Ledger::rebuild(&self.order.path, &self.order.options(), &mut |_, _| {})?;
             }
         }
         Ok(())

@@ -81,9 +81,9 @@ impl Walk<'_> {
     }
 
     fn chunks(&mut self, archive: &Archive) {
-        for chunk in 0..archive.chunks() {
-            match archive.numbered(chunk) {
-                Ok(frames) => frames.for_each(|(seq, frame)| self.frame(seq, &frame)),
+        for chunk in archive.all_frames() {
+            match chunk {
+                Ok(frames) => frames.iter().for_each(|(seq, frame)| self.frame(seq, frame)),
                 Err(error) => {
                     self.findings.push(StoreFinding::of(kind::ARCHIVE, &archive.path, &error));
                 }

@@ -4,13 +4,10 @@
 //! the ledger or the caller.
 
 use super::{Inspection, StoreFinding, copy_tree, kind};
-use crate::{
-    ids::Seq,
-    store::{
-        Error,
-        disk::{dir, sector::numbers_from, shared::engine_path},
-        sled::{self, Sled},
-    },
+use crate::store::{
+    Error, Frames,
+    disk::{dir, shared::engine_path},
+    sled::{self, Sled},
 };
 use std::{
     collections::VecDeque,
@@ -22,21 +19,21 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Blocks that may wait to be taken.
-const WAITING_MAX: usize = 64;
+/// Batches that may wait to be taken.
+const WAITING_MAX: usize = 16;
+/// Blocks and hashes of a batch: to hand one over may cost as much as to unpack a block.
+const BATCH_ITEMS: usize = 64;
+/// Or so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
 const CACHE_BYTES: u64 = 32 << 20;
 
 /// One thing that sled holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealedItem {
-    /// A frame. The numbers grow; a block that does not hold is a finding instead.
-    Frame {
-        /// Its number.
-        seq: Seq,
-        /// Its bytes.
-        bytes: Vec<u8>,
-    },
-    /// A hash of the tree. They come after the frames.
+    /// The frames of a block. The first number grows; a block that does not hold is a finding
+    /// instead.
+    Block(Frames),
+    /// A hash of the tree. They come after the blocks.
     Mark {
         /// Its number among the stored hashes.
         index: u64,
@@ -46,7 +43,7 @@ pub enum SealedItem {
 }
 
 impl Inspection {
-    /// Everything that sled holds: frames in order, then marks. Reads ahead on another thread.
+    /// Everything that sled holds: blocks in order, then marks. Reads ahead on another thread.
     ///
     /// Takes as much space in the system's directory for temporary files as sled takes in the
     /// ledger, until it is dropped. If sled does not answer a question within `deadline`, that is a
@@ -60,7 +57,7 @@ impl Inspection {
         let copied = path.clone();
         let thread = std::thread::Builder::new()
             .name("taskledger-inspector".to_owned())
-            .spawn(move || Reader { path: copied, sender }.run());
+            .spawn(move || Reader { path: copied, sender, batch: Vec::new(), bytes: 0 }.run());
         let mut ready = VecDeque::new();
         let thread = match thread {
             Ok(thread) => Some(thread),
@@ -91,33 +88,25 @@ pub struct Sealed {
     asked: Instant,
     receiver: Option<Receiver<Message>>,
     thread: Option<JoinHandle<()>>,
-    ready: VecDeque<Result<SealedItem, StoreFinding>>,
+    ready: VecDeque<Item>,
 }
+
+type Item = Result<SealedItem, StoreFinding>;
 
 #[derive(Debug)]
 enum Message {
-    Block(Seq, Vec<Vec<u8>>),
-    Mark(u64, [u8; 32]),
-    Found(StoreFinding),
+    Batch(Vec<Item>),
     End,
 }
 
 impl Iterator for Sealed {
-    type Item = Result<SealedItem, StoreFinding>;
+    type Item = Item;
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Item> {
         while self.ready.is_empty() {
             self.asked = Instant::now();
             match self.receiver.as_ref()?.recv_timeout(self.deadline) {
-                Ok(Message::Block(first, frames)) => self.ready.extend(
-                    numbers_from(first)
-                        .zip(frames)
-                        .map(|(seq, bytes)| Ok(SealedItem::Frame { seq, bytes })),
-                ),
-                Ok(Message::Mark(index, hash)) => {
-                    self.ready.push_back(Ok(SealedItem::Mark { index, hash }));
-                }
-                Ok(Message::Found(finding)) => self.ready.push_back(Err(finding)),
+                Ok(Message::Batch(items)) => self.ready = items.into(),
                 Ok(Message::End) => self.receiver = None,
                 Err(RecvTimeoutError::Timeout) => {
                     // Whatever it waits for, it may go on waiting alone.
@@ -155,18 +144,34 @@ impl Drop for Sealed {
 struct Reader {
     path: PathBuf,
     sender: SyncSender<Message>,
+    batch: Vec<Item>,
+    bytes: usize,
 }
 
 impl Reader {
-    fn run(self) {
+    fn run(mut self) {
         if let Err(error) = self.read() {
             let finding = StoreFinding::of(kind::SLED, &self.path, &error);
-            let _ = self.sender.send(Message::Found(finding));
+            self.batch.push(Err(finding));
         }
+        self.hand_over();
         let _ = self.sender.send(Message::End);
     }
 
-    fn read(&self) -> Result<(), Error> {
+    /// Gives the batch to whoever listens; `false` if nobody does.
+    fn hand_over(&mut self) -> bool {
+        self.bytes = 0;
+        self.sender.send(Message::Batch(std::mem::take(&mut self.batch))).is_ok()
+    }
+
+    fn add(&mut self, item: Item, bytes: usize) -> bool {
+        self.batch.push(item);
+        self.bytes += bytes;
+        let full = self.batch.len() >= BATCH_ITEMS || self.bytes >= BATCH_BYTES;
+        !full || self.hand_over()
+    }
+
+    fn read(&mut self) -> Result<(), Error> {
         sled::preflight(&self.path)?;
         let io = |source| Error::Io { during: "copy", path: Some(self.path.clone()), source };
         let private = std::fs::Permissions::from_mode(0o700);
@@ -179,21 +184,20 @@ impl Reader {
         copy_tree(&self.path, &copy).map_err(io)?;
         let sled = Sled::open(&copy, CACHE_BYTES, place.path())?;
         let mut listening = true;
-        sled.each_block(|first, block| {
-            let message = match block {
-                Ok(frames) => Message::Block(first, frames),
-                Err(error) => {
-                    let finding = StoreFinding::of(kind::SLED, &self.path, &error);
-                    Message::Found(StoreFinding { file: self.path.clone(), ..finding })
-                }
-            };
-            listening = self.sender.send(message).is_ok();
+        sled.each_block(|block| {
+            let bytes = block.as_ref().map_or(0, Frames::bytes);
+            let item = block.map(SealedItem::Block).map_err(|error| {
+                let finding = StoreFinding::of(kind::SLED, &self.path, &error);
+                StoreFinding { file: self.path.clone(), ..finding }
+            });
+            listening = self.add(item, bytes);
             listening
         })?;
         if listening {
             // An error that nobody hears ends the walk.
             sled.each_mark(|index, hash| {
-                self.sender.send(Message::Mark(index, hash)).map_err(|_| Error::Halted)
+                let listening = self.add(Ok(SealedItem::Mark { index, hash }), hash.len());
+                if listening { Ok(()) } else { Err(Error::Halted) }
             })?;
         }
         Ok(())
@@ -213,7 +217,8 @@ mod tests {
             let (_never, nothing) = sync_channel::<()>(0);
             for index in 0..10 {
                 assert!(nothing.recv_timeout(pause).is_err());
-                sender.send(Message::Mark(index, [0; 32])).unwrap();
+                let mark = SealedItem::Mark { index, hash: [0; 32] };
+                sender.send(Message::Batch(vec![Ok(mark)])).unwrap();
             }
             sender.send(Message::End).unwrap();
         });

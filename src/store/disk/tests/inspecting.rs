@@ -40,8 +40,8 @@ fn sealed_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, u64, Vec<StoreFinding>) {
     let (mut frames, mut marks, mut findings) = (BTreeMap::new(), 0, Vec::new());
     for item in Inspection::open(ledger(dir)).unwrap().sealed(DEADLINE) {
         match item {
-            Ok(SealedItem::Frame { seq, bytes }) => {
-                frames.insert(seq.get(), bytes);
+            Ok(SealedItem::Block(block)) => {
+                frames.extend(block.iter().map(|(seq, frame)| (seq.get(), frame.to_vec())));
             }
             Ok(SealedItem::Mark { index, hash }) => {
                 marks += 1;

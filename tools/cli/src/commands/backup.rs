@@ -1,6 +1,10 @@
 //! `taskledger backup`: the whole history in one file.
 
-use crate::{app::App, exit::Exit, progress};
+use crate::{
+    app::App,
+    exit::Exit,
+    progress::{self, Unit},
+};
 use anyhow::{Context as _, Result};
 #[cfg(unix)]
 use std::fs;
@@ -36,13 +40,20 @@ fn private(_: &Path) -> io::Result<()> {
 /// Writes it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
-    let info = app
-        .progress
-        .watch("backup", &args.file, || opened.reader.backup(&args.file))
-        .with_context(|| format!("cannot back up to {}", args.file.display()))?;
+    let info = {
+        let shown = app.progress.start("backing up", Unit::Events);
+        let mut tell = |done, total| shown.set(done, total);
+        opened
+            .reader
+            .backup(&args.file, &mut tell)
+            .with_context(|| format!("cannot back up to {}", args.file.display()))?
+    };
     private(&args.file).with_context(|| format!("cannot protect {}", args.file.display()))?;
-    verify_backup(&args.file)
-        .with_context(|| format!("{} is not what was written", args.file.display()))?;
+    {
+        let shown = app.progress.start("reading it back", Unit::Events);
+        verify_backup(&args.file, &mut |done, total| shown.set(done, total))
+            .with_context(|| format!("{} is not what was written", args.file.display()))?;
+    }
     let head = info.checkpoint.head();
     super::init::tell(app, "backup", &args.file, info.checkpoint.ledger, head)?;
     app.remark(&format!("{} of events", progress::bytes(info.bytes)));

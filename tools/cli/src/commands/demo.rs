@@ -1,16 +1,17 @@
-//! `taskledger demo`: what this program does, on a bundled recording.
+//! `taskledger demo`: what this program does, on a bundled recording, or live.
 
 use crate::{
     app::App,
     args::{Cli, Global},
     exit::{Exit, Problem},
     paint::Paint,
+    shell,
     term::ColorWhen,
 };
 use anyhow::{Context as _, Result};
 use clap::{Parser as _, ValueEnum as _};
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 use taskledger::{
@@ -20,26 +21,50 @@ use taskledger::{
 };
 use taskledger_interop::demo_recording_files;
 
-/// Show what this program does, on a bundled recording.
+mod live;
+mod story;
+
+/// Show what this program does, on a bundled recording or on tasks that run.
 ///
-/// Imports it into a new ledger, then asks every kind of question. Before each answer stands the command that gives it; the ledger stays, so that each can be
-/// repeated and varied.
+/// Imports the recording into a new ledger, then asks every kind of question. Before each answer stands the command that gives it; the ledger stays, so that each can be repeated and varied.
+///
+/// With --live, agents and tasks run through the task manager, and their tree is shown as it changes: one fails, one panics, some are cancelled. The ledger is the one that --db or TASKLEDGER_DB names, which must hold nothing but such runs, or else one among the temporary files, the same each time. With --crash this process kills itself in the middle; the next run shows how its tasks are recovered.
 ///
 /// Example:
 ///   taskledger demo
+///   taskledger demo --live --crash
+///   taskledger demo --live
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// Put recording and ledger in this new directory, instead of one for temporary files
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "live")]
     keep: Option<PathBuf>,
+    /// Run agents and tasks, and show their tree as it changes
+    #[arg(long)]
+    live: bool,
+    /// Kill this process (SIGKILL) while they run
+    #[arg(long, requires = "live")]
+    crash: bool,
+}
+
+impl Args {
+    /// Whether it writes to the ledger that is named.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
 }
 
 /// Shows it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+    let mut demo =
+        Demo { program: shell::program(), db: app.db.clone(), options: given(&app.global) };
+    if args.live {
+        return live::run(app, demo, args.crash);
+    }
     let dir = directory(args)?;
     let recording = unpack(&dir)?;
-    let demo = Demo { program: program(), db: dir.join("ledger"), options: given(&app.global) };
+    demo.db = dir.join("ledger");
     let told = |path: &Path| path.display().to_string();
     demo.step(
         app,
@@ -88,12 +113,6 @@ fn unpack(dir: &Path) -> Result<PathBuf> {
     Ok(folder.join(main))
 }
 
-/// How this program was called, so that a command can be repeated as it is shown.
-fn program() -> String {
-    let called = env::args().next().filter(|called| called.contains(std::path::MAIN_SEPARATOR));
-    called.unwrap_or_else(|| "taskledger".to_owned())
-}
-
 /// Options of the demo that hold for its steps too.
 fn given(global: &Global) -> Vec<String> {
     let mut given = Vec::new();
@@ -115,15 +134,10 @@ impl Demo {
     /// Names a command, and does it.
     fn step(&self, app: &mut App, what: &str, command: &[&str]) -> Result<()> {
         let look = app.out.look;
-        let db = self.db.display().to_string();
-        let mut words = vec![self.program.as_str(), "--db", &db];
-        words.extend(self.options.iter().map(String::as_str));
-        words.extend(command);
-        app.out.line(&Paint::Strong.on(&format!("# {what}"), &look))?;
-        let shown: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-        app.out.line(&look.safe(&format!("$ {}", shown.join(" "))))?;
+        Self::title(app, what)?;
+        app.out.line(&look.safe(&format!("$ {}", self.command(command))))?;
         app.out.flush()?;
-        let cli = Cli::try_parse_from(&words)?;
+        let cli = Cli::try_parse_from(self.words(command))?;
         let mut step = App::new(&cli.global, cli.command.default_format());
         step.quiet = true;
         step.out.look = look;
@@ -133,6 +147,24 @@ impl Demo {
             return Err(anyhow::anyhow!("the command ended with {exit:?}"));
         }
         app.out.line("")
+    }
+
+    fn title(app: &mut App, what: &str) -> Result<()> {
+        let look = app.out.look;
+        app.out.line(&Paint::Strong.on(&look.safe(&format!("# {what}")), &look))
+    }
+
+    /// A command on the demo's ledger, as a shell takes it.
+    fn command(&self, command: &[&str]) -> String {
+        shell::line(self.words(command).iter().map(String::as_str))
+    }
+
+    fn words(&self, command: &[&str]) -> Vec<String> {
+        let mut words =
+            vec![self.program.clone(), "--db".to_owned(), self.db.display().to_string()];
+        words.extend(self.options.iter().cloned());
+        words.extend(command.iter().map(|word| (*word).to_owned()));
+        words
     }
 
     /// The deepest task, and its thread.
@@ -145,29 +177,5 @@ impl Demo {
         let found = deepest.map(|node| (node.task.thread.clone(), node.task.id.clone()));
         ledger.close_blocking()?;
         Ok(found.ok_or_else(|| Problem::not_found("the recording has no tasks"))?)
-    }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_survives_a_shell() {
-        assert_eq!(quoted("spawn:bg_1"), "spawn:bg_1");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("#12"), "'#12'");
-        assert_eq!(quoted(""), "''");
     }
 }

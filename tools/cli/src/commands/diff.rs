@@ -2,13 +2,13 @@
 
 use crate::{
     app::{self, App},
-    events::json_or_text,
+    events::{ERASED, json_or_text},
     exit::{Exit, Problem},
     json::{ChangeItem, DiffBody, DiffCounts},
     output::{Format, Item, Out},
     paint::{Paint, shape},
     table::{Cell, Column},
-    tasks::{count, title},
+    tasks::{count, title, told},
     term::Look,
     time,
 };
@@ -130,12 +130,12 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
         };
         let words = match change {
             Change::Spawned { task } | Change::Vanished { task } => {
-                let why = task.description.kept().map(|why| format!("  {why}"));
-                format!("{}{}", title(task), why.unwrap_or_default())
+                let why = told(&task.description);
+                format!("{}{}{why}", title(task), if why.is_empty() { "" } else { "  " })
             }
             Change::Ended { task, from, to } => {
-                let error = after.task(task).and_then(|task| task.error.as_ref()?.kept().cloned());
-                let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+                let error = after.task(task).and_then(|task| task.error.as_ref());
+                let error = error.map(|error| format!(": {}", told(error))).unwrap_or_default();
                 format!("{task} {} -> {}{error}", from.as_str(), to.as_str())
             }
             Change::Reparented { task, from, to } => {
@@ -239,7 +239,7 @@ fn words(value: &Value) -> String {
         Value::Word(word) => word.to_string(),
         Value::Text(text) => match text.kept() {
             Some(kept) => kept.to_string(),
-            None if text.body == taskledger::state::TextBody::Erased => "(erased)".to_owned(),
+            None if text.body == taskledger::state::TextBody::Erased => ERASED.to_owned(),
             None => format!("({} bytes of event {})", text.len, text.seq),
         },
         Value::Time(at) => time::iso(*at),

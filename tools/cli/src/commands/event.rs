@@ -54,7 +54,7 @@ fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
         field(&name, &value)?;
     }
     for part in &entry.parts {
-        let text = part.body.as_ref().map_or("(erased)", |body| &body.text);
+        let text = part.body.as_ref().map_or(events::ERASED, |body| &body.text);
         field(part.kind.as_str(), text)?;
     }
     Ok(())

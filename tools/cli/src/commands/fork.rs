@@ -3,6 +3,7 @@
 use crate::{
     app::{self, App, Opened},
     exit::Exit,
+    progress::Unit,
 };
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use taskledger::Options;
 
 /// Make a new ledger of the events up to the moment that --at names.
 ///
-/// The copy has the same roots up to there. What was redacted since is redacted in it too.
+/// The copy has the same roots up to there. What was redacted since is redacted in it too. One that
+/// was interrupted is no ledger; making it again in the same place clears it away.
 ///
 /// Example:
 ///   taskledger fork --at spawn:bg_7 ./what-if
@@ -26,10 +28,14 @@ pub struct Args {
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = app.open()?;
     let size = app.position(&opened.reader)?.log_position()?;
-    let copy = opened
-        .ledger
-        .fork_blocking(size, app::plain(&args.path), Options::default())
-        .with_context(|| format!("cannot fork to {}", args.path.display()))?;
+    let copy = {
+        let shown = app.progress.start("forking", Unit::Events);
+        let mut tell = |done, total| shown.set(done, total);
+        opened
+            .ledger
+            .fork_blocking(size, app::plain(&args.path), Options::default(), &mut tell)
+            .with_context(|| format!("cannot fork to {}", args.path.display()))?
+    };
     let copy = Opened::of(copy);
     let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
     copy.close()?;

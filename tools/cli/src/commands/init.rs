@@ -6,7 +6,7 @@ use crate::{
     json::HeadBody,
 };
 use anyhow::Result;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use taskledger::{Ledger, Options, ids::Head, ids::LedgerId};
 
 /// Make a new, empty ledger in the directory that --db names.
@@ -31,12 +31,25 @@ pub fn run(_: &Args, app: &mut App) -> Result<Exit> {
 
 /// Says what has been done to or with which ledger, and where it stands now.
 pub fn tell(app: &mut App, done: &str, path: &Path, ledger: LedgerId, head: Head) -> Result<()> {
+    tell_kept(app, done, path, ledger, head, &[])
+}
+
+/// The same, and what is kept of what was there before.
+pub fn tell_kept(
+    app: &mut App,
+    done: &str,
+    path: &Path,
+    ledger: LedgerId,
+    head: Head,
+    set_aside: &[PathBuf],
+) -> Result<()> {
     let body = HeadBody {
         done: done.to_owned(),
         path: path.display().to_string(),
         ledger: ledger.to_string(),
         size: head.size,
         root: head.root.to_string(),
+        set_aside: set_aside.iter().map(|path| path.display().to_string()).collect(),
     };
     let (quiet, name) = (app.quiet, ledger.to_string());
     app.out.single("taskledger.head/v1", body, Some(&name), |out, body| {
@@ -46,6 +59,8 @@ pub fn tell(app: &mut App, done: &str, path: &Path, ledger: LedgerId, head: Head
         let path = out.look.safe(&body.path);
         out.line(&format!("{}: {path}", body.done))?;
         out.line(&format!("ledger {}  events {}", body.ledger, body.size))?;
-        out.line(&format!("root   {}", body.root))
+        out.line(&format!("root   {}", body.root))?;
+        let kept = body.set_aside.iter().map(|path| out.look.safe(path)).collect::<Vec<_>>();
+        kept.iter().try_for_each(|path| out.line(&format!("kept   {path}")))
     })
 }

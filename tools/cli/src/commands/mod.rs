@@ -26,6 +26,7 @@ mod record;
 mod redact;
 mod replay;
 mod restore;
+mod run;
 mod show;
 mod stats;
 mod tasks;
@@ -63,6 +64,7 @@ pub enum Command {
     Export(export::Args),
     Stats(stats::Args),
     Record(record::Args),
+    Run(run::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -98,6 +100,7 @@ impl Command {
             }
             Self::Verify(_) => "it checks the whole log; --expect holds it against an earlier one",
             Self::Record(_) => "--occurred says when something happened",
+            Self::Run(_) => "a command runs now",
             Self::Init(_)
             | Self::Import(_)
             | Self::Redact(_)
@@ -120,7 +123,14 @@ impl Command {
                 | Self::Purge(_)
                 | Self::Rebuild(_)
                 | Self::Record(_)
-        )
+                | Self::Run(_)
+        ) || matches!(self, Self::Demo(args) if args.is_live())
+    }
+
+    /// Whether Ctrl-C is to end its work in order: not if it is done at once, or knows itself what to
+    /// do about signals.
+    pub fn ends_on_interrupt(&self) -> bool {
+        !matches!(self, Self::Completions(_) | Self::Man(_) | Self::Run(_))
     }
 
     /// Does it.
@@ -161,6 +171,7 @@ impl Command {
             Self::Export(args) => export::run(&args, app),
             Self::Stats(args) => stats::run(&args, app),
             Self::Record(args) => record::run(args, app),
+            Self::Run(args) => run::run(args, app),
             Self::Demo(args) => demo::run(&args, app),
             Self::Completions(args) => completions::run(&args, app),
             Self::Man(args) => man::run(&args, app),

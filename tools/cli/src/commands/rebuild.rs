@@ -3,14 +3,17 @@
 use crate::{
     app::{App, Opened},
     exit::Exit,
+    progress::Unit,
 };
 use anyhow::{Context as _, Result};
-use taskledger::{Ledger, Options};
+use taskledger::{Ledger, Options, ledger::Rebuilt};
 
 /// Make the sealed blocks anew from archive and journal.
 ///
-/// Everything is held against every root. For a ledger whose sealed blocks are damaged, cut or gone: every event comes back, with the
-/// same root. The old blocks stay in use until the new ones are whole.
+/// Everything is held against every root. For a ledger whose sealed blocks are damaged, cut or
+/// gone: every event comes back, with the same root. The old blocks stay in use until the new ones
+/// are whole, and are then kept in the ledger's quarantine/, whose files are named: they may know of
+/// events that archive and journal have lost. Delete them when you miss nothing.
 ///
 /// Example:
 ///   taskledger rebuild && taskledger verify
@@ -20,11 +23,17 @@ pub struct Args {}
 
 /// Makes them.
 pub fn run(_: &Args, app: &mut App) -> Result<Exit> {
-    let head = Ledger::rebuild(&app.db, &Options::default())?;
+    let Rebuilt { head, set_aside } = {
+        let shown = app.progress.start("rebuilding", Unit::Events);
+        Ledger::rebuild(&app.db, &Options::default(), &mut |done, total| shown.set(done, total))?
+    };
     let opened = Opened::of(Ledger::open(&app.db, Options::default()).context("after rebuilding")?);
     let ledger = opened.reader.ledger_id();
     opened.close()?;
     let db = app.db.clone();
-    super::init::tell(app, "rebuild", &db, ledger, head)?;
+    super::init::tell_kept(app, "rebuild", &db, ledger, head, &set_aside)?;
+    if !set_aside.is_empty() {
+        app.remark("what was there before is kept; delete it when you miss nothing");
+    }
     Ok(Exit::Ok)
 }

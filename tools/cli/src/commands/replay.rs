@@ -4,6 +4,7 @@ use crate::{
     app::App,
     events::{self, Around},
     exit::{Exit, Problem},
+    interrupt,
     output::Format,
     paint::Paint,
     tasks::nodes,
@@ -106,6 +107,7 @@ impl<'a> Screen<'a> {
         } else if self.redraw {
             self.wait(entry.event.occurred);
         }
+        interrupt::check()?;
         self.state.apply(entry);
         let look = app.out.look;
         if !self.redraw {

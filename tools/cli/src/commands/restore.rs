@@ -3,6 +3,7 @@
 use crate::{
     app::{self, App, Opened},
     exit::Exit,
+    progress::Unit,
 };
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use taskledger::{Ledger, Options};
 
 /// Make a new ledger of a backup file.
 ///
-/// The whole file is held against its checkpoint before anything is created.
+/// The whole file is held against its checkpoint before anything is created. One that was
+/// interrupted is no ledger; making it again in the same place clears it away.
 ///
 /// Example:
 ///   taskledger restore ./monday.backup ./restored
@@ -26,8 +28,12 @@ pub struct Args {
 
 /// Makes it.
 pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let copy = Ledger::restore_blocking(&args.file, app::plain(&args.path), Options::default())
-        .with_context(|| format!("cannot restore {}", args.file.display()))?;
+    let copy = {
+        let shown = app.progress.start("restoring", Unit::Events);
+        let (path, mut tell) = (app::plain(&args.path), |done, total| shown.set(done, total));
+        Ledger::restore_blocking(&args.file, path, Options::default(), &mut tell)
+            .with_context(|| format!("cannot restore {}", args.file.display()))?
+    };
     let copy = Opened::of(copy);
     let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
     copy.close()?;

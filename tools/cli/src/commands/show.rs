@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::Result;
 use taskledger::{
-    event::Entry,
+    event::{Entry, PartKind},
     ids::TaskId,
     query::{self, Scope, View},
     time::Millis,
@@ -85,10 +85,8 @@ fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
     let of = |text: &Option<String>| text.clone().unwrap_or_default();
     field("name", &of(&task.name))?;
     field("thread", &task.thread_id)?;
-    field("description", task.description.as_deref().unwrap_or("(erased)"))?;
-    field("error", &of(&task.error))?;
-    if !task.result.is_null() {
-        field("result", &task.result.to_string())?;
+    for kind in [PartKind::Description, PartKind::Error, PartKind::Result] {
+        field(kind.as_str(), &task.told(kind))?;
     }
     field("created", &time::show(Millis(task.created_at_ms), &look))?;
     if let Some(end) = task.completed_at_ms {

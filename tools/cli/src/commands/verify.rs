@@ -11,11 +11,11 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 use taskledger::{
-    Ledger, Options,
     audit::{self, Finding, Report, VerifyOptions},
     event::TaskStatus,
     ids::Seq,
     proof::{Checkpoint, VerifyingKey},
+    store::disk::inspect::Inspection,
 };
 
 /// Check every byte of the ledger.
@@ -76,10 +76,10 @@ fn expected(args: &Args) -> Result<Option<Checkpoint>> {
 /// A fork and a restored backup have the roots of their origin, so another ledger's checkpoint can
 /// hold. One of nothing holds for every ledger, so there the origin is all that it says.
 fn compare_origins(app: &App, expected: &Checkpoint, body: &mut VerifyBody) {
-    let Ok(ledger) = Ledger::open_read_only(&app.db, Options::default()) else { return };
-    let found = ledger.reader().ledger_id();
-    // It was only read; there is nothing to lose.
-    let _ = ledger.close_blocking();
+    // Of the files that say it, not of the events: those were read once already. What cannot be read
+    // is among the findings.
+    let Ok(inspection) = Inspection::open(&app.db) else { return };
+    let Some(found) = inspection.identity().map(|identity| identity.ledger) else { return };
     if found == expected.ledger {
         return;
     }

@@ -68,6 +68,23 @@ fn a_checkpoint_is_what_later_audits_expect() {
     assert_eq!(report["findings"][0]["kind"], "checkpoint");
 }
 
+/// Which ledger it is was read with all its events, a second time, and made up where `NODE` is gone.
+#[test]
+fn the_origin_of_a_checkpoint_is_held_against_what_the_ledger_says_it_is() {
+    let place = Place::with_story();
+    let checkpoint = place.run(&["checkpoint"]).ok();
+    fs::write(place.path("then"), &checkpoint).unwrap();
+    place.run(&["fork", "--at", "@", "copy"]).ok();
+    let report = place.run(&["--db", "copy", "verify", "--expect", "then", "--json"]).json();
+    let told = report["notes"][0]["detail"].as_str().unwrap().to_owned();
+    assert!(told.contains("they begin alike"), "{told}");
+    fs::remove_file(place.path("copy/NODE")).unwrap();
+    let ran = place.run(&["--db", "copy", "verify", "--expect", "then", "--json"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(!ran.out.contains("the checkpoint is of ledger"), "nothing says which it is: {ran:?}");
+    assert!(ran.out.contains("NODE"), "{ran:?}");
+}
+
 #[test]
 fn a_flipped_byte_is_found_or_harmless() {
     let place = Place::with_story();

@@ -12,10 +12,16 @@
 mod answers;
 mod contract;
 mod copies;
+mod demo;
+mod erased;
 mod errors;
 mod hostile;
 mod imports;
+mod interrupts;
 mod options;
+mod pipes;
 mod proofs;
 mod record;
+mod repairs;
+mod run;
 mod support;

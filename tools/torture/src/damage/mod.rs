@@ -2,7 +2,7 @@
 //!
 //! Every blow falls on a fresh copy of one ledger ([`subject`]); a process of its own then audits
 //! it, opens it for reading, opens it, reads everything, and in some rounds makes sled anew
-//! ([`probe`]). Whatever it says is held against the whole ledger ([`judge`]). Start reading at
+//! ([`probe`]). Whatever it says is held against the whole ledger (`judge`). Start reading at
 //! [`Damage::run`].
 
 pub mod blow;

@@ -125,7 +125,7 @@ fn answer(question: &Question) -> Answer {
     });
     let opened = open(question);
     let rebuilt = question.rebuild.then(|| {
-        Ledger::rebuild(&question.path, &quiet()).map_err(|e| of_open(&e))?;
+        Ledger::rebuild(&question.path, &quiet(), &mut |_, _| {}).map_err(|e| of_open(&e))?;
         open(question)
     });
     Answer { audited, read_only, opened, rebuilt }
@@ -178,7 +178,9 @@ fn of_open(error: &OpenError) -> Refusal {
         OpenError::Damaged { seq, .. } => ("Damaged", seq.map(Seq::get)),
         OpenError::Tampered { .. } => ("Tampered", None),
         OpenError::Engine { .. } => ("Engine", None),
+        OpenError::Unfinished { .. } => ("Unfinished", None),
         OpenError::Io(_) => ("Io", None),
+        #[allow(clippy::wildcard_enum_match_arm, reason = "a probe of any version")]
         _ => ("another", None),
     };
     Refusal { kind: kind.to_owned(), seq, text: chain(error) }

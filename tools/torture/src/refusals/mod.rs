@@ -2,7 +2,7 @@
 //!
 //! Each case makes one such world, asks the library and, where a person would meet it, the command
 //! line, and answers in words what came of it; anything else is an error. Start reading at
-//! [`Refusals::run`]; the cases are in [`doors`], [`space`] and [`world`].
+//! [`Refusals::run`]; the cases are in `doors`, `space` and `world`.
 
 mod bench;
 mod doors;

@@ -1,0 +1,187 @@
+//! A small world of commands: a dozen tasks, two threads, three names, so that commands meet and
+//! most rules are tried, kept and broken within a few dozen steps.
+//!
+//! Start reading at [`proposal`]. The larger strategies are boxed: nested by value, they overflow the
+//! stack of a test thread.
+
+use proptest::{option, prelude::*, sample::select};
+use std::sync::Arc;
+use taskledger::{
+    event::{CancelScope, Delivery, Host, Outcome, PartSet, TaskStatus},
+    ids::{Key, LedgerId, RunId, Seq, TaskId, ThreadId},
+    state::command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
+    time::Millis,
+};
+
+/// The ledger that this world is in, as the parents of its tasks name it.
+pub const HERE: LedgerId = LedgerId([7; 16]);
+
+/// Any command, by somebody who may ask with a key.
+pub fn proposal() -> BoxedStrategy<Proposal> {
+    let key = option::weighted(0.2, (0..12_u8).prop_map(|byte| Key([byte; 16])));
+    let occurred = option::of((0..2_000_u64).prop_map(Millis));
+    (command(), key, occurred)
+        .prop_map(|(command, key, occurred)| Proposal { key, occurred, ..command.into() })
+        .boxed()
+}
+
+/// Any command.
+pub fn command() -> BoxedStrategy<Command> {
+    let message =
+        (task(), label("user"), text(), delivery()).prop_map(|(task, from, content, delivery)| {
+            Command::Message { task, from, content, delivery }
+        });
+    let emit = (task(), label("progress"), text())
+        .prop_map(|(task, event_type, content)| Command::Emit { task, event_type, content });
+    prop_oneof![
+        8 => spawn().prop_map(Command::Spawn),
+        4 => finish().prop_map(Command::Finish),
+        4 => update().prop_map(Command::Update),
+        2 => restore().prop_map(Command::Restore),
+        1 => (task(), text()).prop_map(|(task, error)| Command::Orphan { task, error }),
+        3 => cancel().prop_map(Command::Cancel),
+        1 => message,
+        1 => emit,
+        2 => redact(),
+    ]
+    .boxed()
+}
+
+fn spawn() -> BoxedStrategy<Spawn> {
+    let by = (option::of(run()), option::weighted(0.3, Just("agent")));
+    let created = option::of((0..2_000_u64).prop_map(Millis));
+    let what = (option::weighted(0.7, task()), thread(), option::weighted(0.6, name()), text());
+    (what, label("sub_agent"), option::of(parent()), by, created, host())
+        .prop_map(
+            |((task, thread, name, description), kind, parent, (run, agent), created, host)| {
+                Spawn {
+                    task,
+                    name,
+                    description,
+                    parent,
+                    run,
+                    agent: agent.and_then(|agent| agent.parse().ok()),
+                    created,
+                    host,
+                    ..Spawn::new(thread, kind)
+                }
+            },
+        )
+        .boxed()
+}
+
+fn update() -> BoxedStrategy<Update> {
+    let name = option::of(option::of(name()));
+    let parent = option::of(option::weighted(0.8, parent()));
+    (task(), name, parent, option::of(text()))
+        .prop_map(|(task, name, parent, description)| Update { task, name, parent, description })
+        .boxed()
+}
+
+fn finish() -> BoxedStrategy<Finish> {
+    let outcome = select(vec![Outcome::Completed, Outcome::Failed, Outcome::Cancelled]);
+    let completed = option::of((0..2_000_u64).prop_map(Millis));
+    (task(), outcome, option::of(text()), option::of(text()), completed)
+        .prop_map(|(task, outcome, error, result, completed)| Finish {
+            task,
+            outcome,
+            error,
+            result,
+            completed,
+        })
+        .boxed()
+}
+
+fn restore() -> BoxedStrategy<Restore> {
+    let status = select(TaskStatus::ALL.to_vec());
+    (spawn(), status, option::of(text()), prop::bool::weighted(0.75))
+        .prop_map(|(spawn, status, error, careful)| {
+            let ended = status.is_terminal() || !careful;
+            let created = spawn.created.or(careful.then_some(Millis(500)));
+            let spawn = Spawn { created, ..spawn };
+            let completed = ended.then_some(Millis(700));
+            Restore { spawn, status, error: error.filter(|_| ended), result: None, completed }
+        })
+        .boxed()
+}
+
+fn cancel() -> BoxedStrategy<Cancel> {
+    let plain = |scope| Cancel { scope, task: None, thread: None, deadline: None, reason: None };
+    let of_task = move |scope| {
+        task()
+            .prop_map(move |task| Cancel { task: Some(task), ..plain(CancelScope::clone(&scope)) })
+    };
+    let of_thread = thread()
+        .prop_map(move |thread| Cancel { thread: Some(thread), ..plain(CancelScope::Thread) });
+    let asked = prop_oneof![
+        4 => of_task(CancelScope::Task),
+        4 => of_task(CancelScope::Tree),
+        4 => of_thread,
+        4 => run().prop_map(move |run| plain(CancelScope::Run(run))),
+        1 => Just(plain(CancelScope::Thread)),
+        1 => of_task(CancelScope::Thread),
+    ];
+    let deadline = option::weighted(0.2, (0..2_000_u64).prop_map(Millis));
+    (asked, deadline, option::of(text()))
+        .prop_map(|(cancel, deadline, reason)| Cancel { deadline, reason, ..cancel })
+        .boxed()
+}
+
+fn redact() -> BoxedStrategy<Command> {
+    let seq = (1..60_u64).prop_filter_map("a seq", Seq::new);
+    (seq, 0..32_u8)
+        .prop_filter_map("a set of parts", |(seq, bits)| {
+            let parts = PartSet::from_bits(bits)?;
+            Some(Command::Redact { seq, about: (None, None), parts, reason: "asked to".into() })
+        })
+        .boxed()
+}
+
+/// Any task of this world, known or not.
+pub fn task() -> impl Strategy<Value = TaskId> {
+    let ids = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "bg_0", "bg_1", "bg_2", "bg_6", "bg_01"];
+    select(ids.to_vec()).prop_filter_map("an id", |id| TaskId::new(id).ok())
+}
+
+fn parent() -> impl Strategy<Value = ParentRef> {
+    let ledger = option::weighted(0.1, select(vec![HERE, LedgerId([9; 16])]));
+    (ledger, task()).prop_map(|(ledger, id)| ParentRef { ledger, id })
+}
+
+/// Any thread of this world.
+pub fn thread() -> impl Strategy<Value = ThreadId> {
+    select(vec!["main", "other"]).prop_filter_map("an id", |id| ThreadId::new(id).ok())
+}
+
+fn run() -> impl Strategy<Value = RunId> {
+    select(vec!["r0", " r0", "r1", "r2"]).prop_filter_map("an id", |id| RunId::new(id).ok())
+}
+
+fn name() -> impl Strategy<Value = Arc<str>> {
+    select(vec!["build", "test", "build", "test", "all", "bg_1", ""]).prop_map(Arc::from)
+}
+
+/// What somebody calls itself, or something that no label can be.
+fn label(usual: &'static str) -> impl Strategy<Value = Arc<str>> {
+    prop_oneof![30 => Just(usual), 1 => Just(""), 1 => Just("a\nb")].prop_map(Arc::from)
+}
+
+/// A short text, or one as long as a description may be, and a little longer.
+pub fn text() -> impl Strategy<Value = Arc<str>> {
+    prop_oneof![
+        8 => "[a-z]{0,6}".prop_map(Arc::from),
+        1 => (4_090..4_100_usize).prop_map(|len| Arc::from("x".repeat(len))),
+    ]
+}
+
+fn host() -> impl Strategy<Value = Host> {
+    prop_oneof![
+        3 => Just(Host::Managed { incarnation: 1, manager: 0 }),
+        1 => Just(Host::External),
+        1 => Just(Host::Imported),
+    ]
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    select(vec![Delivery::Delivered, Delivery::InboxFull, Delivery::InboxClosed])
+}

@@ -1,0 +1,110 @@
+//! The log, read ahead of the fold on another thread.
+//!
+//! That thread does what a frame needs by itself: it unpacks, decodes and hashes it, and holds it
+//! against the sealed store. What needs the events before is left to the caller's thread, which is
+//! given everything in order.
+
+use super::{content::Content, report::Findings, sealed::SealedWalk};
+use crate::{
+    codec::DecodeError,
+    ids::{Head, Seq},
+    ledger::ahead::{BATCH_BYTES, BATCH_EVENTS, Handover, ahead},
+    store::disk::inspect::{Evidence, Inspection, StoreFinding},
+};
+use std::{io, ops::ControlFlow, path::PathBuf};
+
+/// What the log says next.
+#[expect(clippy::large_enum_variant, reason = "nearly every step is a frame")]
+pub(super) enum Step {
+    /// A frame, and what was made of it.
+    Frame(Seq, Result<Content, DecodeError>),
+    /// The log at this size, by the word of a file.
+    Root(Head, PathBuf),
+}
+
+/// Gives archive and journals to `visit` in order, up to and with the first step after which
+/// nothing can be judged, and adds what is wrong with the sealed store to `findings`. Answers what
+/// does not hold in the files, and how far `walk` came.
+///
+/// # Errors
+/// If no thread can be started.
+pub(super) fn read(
+    inspection: &Inspection,
+    walk: SealedWalk,
+    findings: &mut Findings,
+    visit: &mut dyn FnMut(&Step, &mut Findings),
+) -> io::Result<(Vec<StoreFinding>, SealedWalk)> {
+    ahead(
+        |handover| Reading::new(handover, walk).run(inspection),
+        |batch: &mut Batch| {
+            findings.append(&mut batch.findings);
+            batch.steps.iter().for_each(|step| visit(step, findings));
+            ControlFlow::Continue(())
+        },
+    )
+}
+
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    bytes: usize,
+    /// What is wrong with the sealed store.
+    findings: Findings,
+}
+
+/// The other thread.
+struct Reading<'a> {
+    handover: &'a Handover<Batch>,
+    batch: Batch,
+    walk: SealedWalk,
+    /// The events so far.
+    size: u64,
+}
+
+impl<'a> Reading<'a> {
+    fn new(handover: &'a Handover<Batch>, walk: SealedWalk) -> Self {
+        Self { handover, batch: Batch::default(), walk, size: 0 }
+    }
+
+    fn run(mut self, inspection: &Inspection) -> (Vec<StoreFinding>, SealedWalk) {
+        let seen = inspection.log(&mut |evidence| {
+            let flow = match evidence {
+                Evidence::Frame { seq, bytes } => self.frame(seq, bytes),
+                Evidence::Root { head, file } => {
+                    self.batch.steps.push(Step::Root(head, file.to_owned()));
+                    go_on(head.size <= self.size)
+                }
+            };
+            if self.batch.steps.len() >= BATCH_EVENTS || self.batch.bytes >= BATCH_BYTES {
+                self.pass()?;
+            }
+            flow
+        });
+        // Nobody wants it only if the caller's thread panicked.
+        let _ = self.pass();
+        (seen, self.walk)
+    }
+
+    fn frame(&mut self, seq: Seq, bytes: &[u8]) -> ControlFlow<()> {
+        let content = Content::of(bytes);
+        let readable = content.is_ok() && seq.leaf_index() == self.size;
+        self.batch.steps.push(Step::Frame(seq, content));
+        self.batch.bytes += bytes.len();
+        if readable {
+            self.size += 1;
+            self.walk.compare(seq, bytes, &mut self.batch.findings);
+        }
+        go_on(readable)
+    }
+
+    fn pass(&mut self) -> ControlFlow<()> {
+        let flow = self.handover.pass(&mut self.batch);
+        self.batch.steps.clear();
+        self.batch.bytes = 0;
+        flow
+    }
+}
+
+fn go_on(yes: bool) -> ControlFlow<()> {
+    if yes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+}

@@ -1,0 +1,100 @@
+//! Work that needs no state, done ahead on another thread.
+//!
+//! Who replays a log or audits it must fold event after event, on one thread. Reading, unpacking,
+//! decoding and hashing need nothing of the fold: another thread does them, batch by batch.
+//! Start reading at [`ahead`].
+
+use std::{
+    io,
+    ops::ControlFlow,
+    panic::resume_unwind,
+    sync::mpsc::{Receiver, SyncSender, channel, sync_channel},
+    thread,
+};
+
+/// Batches that may wait to be taken.
+const WAITING_MAX: usize = 8;
+/// Events of a batch: enough to make the handing over cheap.
+pub(crate) const BATCH_EVENTS: usize = 256;
+/// Or so many bytes of their frames, which bound the memory that waiting batches take.
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
+
+/// Runs `make` on a thread of its own and gives each batch that it hands over to `take`, in order,
+/// until that breaks. Answers what `make` answers.
+///
+/// # Errors
+/// If no thread can be started.
+pub(crate) fn ahead<B: Default + Send, T: Send>(
+    make: impl FnOnce(&Handover<B>) -> T + Send,
+    mut take: impl FnMut(&mut B) -> ControlFlow<()>,
+) -> io::Result<T> {
+    let (sender, receiver) = sync_channel(WAITING_MAX);
+    let (give_back, used) = channel();
+    thread::scope(|scope| {
+        let maker = thread::Builder::new().name("taskledger-ahead".to_owned());
+        let maker = maker.spawn_scoped(scope, move || make(&Handover { sender, used }))?;
+        // Taken by value: if `take` breaks or panics, the other thread must not wait to be heard.
+        for mut batch in receiver {
+            if take(&mut batch).is_break() {
+                break;
+            }
+            // Freed where it was allocated: two threads at one heap wait for each other.
+            let _ = give_back.send(batch);
+        }
+        maker.join().or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Where the other thread puts its batches.
+pub(crate) struct Handover<B> {
+    sender: SyncSender<B>,
+    used: Receiver<B>,
+}
+
+impl<B: Default> Handover<B> {
+    /// Hands a full batch over and leaves one in its place that is new or was used before, with
+    /// all that was in it. `Break` if nobody wants more.
+    pub(crate) fn pass(&self, batch: &mut B) -> ControlFlow<()> {
+        let next = self.used.try_recv().unwrap_or_default();
+        match self.sender.send(std::mem::replace(batch, next)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers one by one, until nobody wants more.
+    fn numbers(handover: &Handover<Vec<u64>>) -> u64 {
+        let mut batch = Vec::new();
+        for number in 0.. {
+            batch.push(number);
+            if handover.pass(&mut batch).is_break() {
+                return number;
+            }
+            batch.clear();
+        }
+        0
+    }
+
+    #[test]
+    fn batches_come_in_order_and_the_other_thread_ends_with_the_last_that_is_wanted() {
+        let mut taken = Vec::new();
+        let made = ahead(numbers, |batch| {
+            taken.extend_from_slice(batch);
+            if taken.len() < 1_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        assert!(taken.iter().copied().eq(0..1_000));
+        assert!((1_000..1_000 + 16).contains(&made.unwrap()));
+    }
+
+    #[test]
+    fn a_panic_on_either_side_is_one_here() {
+        let panics = |f: fn()| std::panic::catch_unwind(f).is_err();
+        assert!(panics(|| drop(ahead(|_: &Handover<u8>| panic!("made"), |_| unreachable!()))));
+        assert!(panics(|| drop(ahead(numbers, |_| panic!("taken")))));
+    }
+}

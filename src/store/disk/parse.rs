@@ -1,0 +1,59 @@
+//! The parsers of the store's own files, over bytes in memory: a door for fuzzers, and for nothing
+//! else.
+//!
+//! Bytes that are no such file are `None`, whatever is wrong with them.
+
+use super::{
+    archive::Archive,
+    head::{self, HeadRecord, Slot},
+    journal::{Header, file_name},
+    node::{self, Identity},
+    scan::Scan,
+};
+use crate::{ids::Seq, store::block};
+use std::path::Path;
+
+/// The frames in the whole groups of a journal.
+#[must_use]
+pub fn journal(bytes: &[u8]) -> Option<Vec<(Seq, Vec<u8>)>> {
+    let header = Header::decode(bytes, Path::new("journal")).ok()?;
+    let name = file_name(header.before.size);
+    let scan = Scan::of(Path::new(&name), bytes.to_vec()).ok()?;
+    Some(scan.frames().map(|(seq, frame)| (seq, frame.to_vec())).collect())
+}
+
+/// What a slot of `HEAD` says, and the bytes that say so.
+#[must_use]
+pub fn head_slot(bytes: &[u8]) -> Option<(HeadRecord, Vec<u8>)> {
+    match head::read_slot(bytes, Path::new("HEAD")).ok()? {
+        Slot::Valid(record) => Some((record, record.encode())),
+        Slot::Blank | Slot::Bad => None,
+    }
+}
+
+/// What `NODE` says, and the bytes that say so.
+#[must_use]
+pub fn node(bytes: &[u8]) -> Option<(Identity, Vec<u8>)> {
+    let identity = node::of_bytes(bytes, Path::new("NODE")).ok()?;
+    Some((identity, identity.encode()))
+}
+
+/// The frames of an archive file.
+#[must_use]
+pub fn archive(path: &Path) -> Option<Vec<Vec<u8>>> {
+    let archive = Archive::open(path).ok()?;
+    let mut frames = Vec::new();
+    for chunk in archive.all_frames() {
+        frames.extend(chunk.ok()?.iter().map(|(_, frame)| frame.to_vec()));
+    }
+    Some(frames)
+}
+
+/// The frames of a block as sled holds it, and the block that they are packed into.
+#[must_use]
+pub fn block(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
+    let frames = block::unpack(Seq::FIRST, bytes)?;
+    let frames: Vec<_> = frames.iter().map(|(_, frame)| frame.to_vec()).collect();
+    let packed = block::pack(&frames).ok()?;
+    Some((frames, packed))
+}

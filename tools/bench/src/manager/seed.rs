@@ -1,0 +1,116 @@
+//! The tasks that are there before anything is measured: the same in both designs.
+
+use super::older::{Meta, Older};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::{path::Path, sync::Arc};
+use taskledger::{
+    BackgroundTaskManager, Durability, Ledger, Options,
+    event::{Host, Outcome, TaskStatus},
+    ids::{AgentId, CallId, RunId, TaskId, ThreadId},
+    manager::{ManagerOptions, TaskParentContext},
+    state::command::{Command, Finish, Proposal, Spawn},
+};
+
+/// Threads that the tasks of old belong to.
+const THREADS: usize = 100;
+
+/// A manager at a new ledger with so many tasks that have ended.
+pub(crate) async fn manager(
+    path: &Path,
+    durability: Durability,
+    tasks: usize,
+) -> Result<Arc<BackgroundTaskManager>> {
+    let ledger = Ledger::create(path, Options { durability, ..Options::default() })?;
+    let manager = Arc::new(BackgroundTaskManager::with_options(ManagerOptions::default()));
+    manager.set_store(ledger.clone()).await?;
+    let mut batch: Vec<Proposal> = Vec::new();
+    for number in 0..tasks {
+        let old = Old::new(number);
+        batch.push(Command::Spawn(old.spawn()?).into());
+        batch.push(Command::Finish(old.finish()?).into());
+        if batch.len() >= 1_000 || number + 1 == tasks {
+            ledger.append(std::mem::take(&mut batch)).await?;
+        }
+    }
+    // What is measured later pays for itself, not for the filling.
+    let filled = ledger.clone();
+    tokio::task::spawn_blocking(move || filled.checkpoint_store()).await??;
+    Ok(manager)
+}
+
+/// The same tasks in the older design.
+pub(crate) fn older(tasks: usize) -> Older {
+    let older = Older::default();
+    (0..tasks).for_each(|number| older.insert(Old::new(number).meta()));
+    older
+}
+
+/// A task of old.
+struct Old {
+    id: String,
+    thread: String,
+    name: String,
+    description: String,
+    run: String,
+    call: String,
+    result: Value,
+}
+
+impl Old {
+    fn new(number: usize) -> Self {
+        Self {
+            id: format!("old_{number:08}"),
+            thread: format!("session-{:08x}-4b6b-49c3-8c89", number % THREADS),
+            name: format!("general-purpose-{number}"),
+            description: format!("Read chapter {number} and list what it promises its readers"),
+            run: format!("run-{:08x}", number % (THREADS * 10)),
+            call: format!("call_{number:016x}"),
+            result: json!({
+                "pages": number % 300,
+                "promises": ["a faster start", "fewer surprises"],
+                "confidence": 0.5,
+            }),
+        }
+    }
+
+    fn spawn(&self) -> Result<Spawn> {
+        Ok(Spawn {
+            task: Some(TaskId::new(&*self.id)?),
+            name: Some(self.name.as_str().into()),
+            description: self.description.as_str().into(),
+            run: Some(RunId::new(&*self.run)?),
+            call: Some(CallId::new(&*self.call)?),
+            agent: Some(AgentId::new("planner")?),
+            host: Host::External,
+            ..Spawn::new(ThreadId::new(&*self.thread)?, "sub_agent")
+        })
+    }
+
+    fn finish(&self) -> Result<Finish> {
+        let result = Some(self.result.to_string().into());
+        let (task, outcome) = (TaskId::new(&*self.id)?, Outcome::Completed);
+        Ok(Finish { task, outcome, error: None, result, completed: None })
+    }
+
+    fn meta(self) -> Meta {
+        Meta {
+            task_id: self.id,
+            owner_thread_id: self.thread,
+            task_type: "sub_agent".to_owned(),
+            name: Some(self.name),
+            description: self.description,
+            status: TaskStatus::Completed,
+            error: None,
+            result: Some(self.result),
+            created_at_ms: 1,
+            completed_at_ms: Some(2),
+            parent_context: TaskParentContext {
+                task_id: None,
+                run_id: Some(self.run),
+                call_id: Some(self.call),
+                agent_id: Some("planner".to_owned()),
+            },
+        }
+    }
+}

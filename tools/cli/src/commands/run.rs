@@ -1,0 +1,218 @@
+//! `taskledger run`: a command as a task.
+//!
+//! Start at [`run`]: the spawn is recorded, the command runs, its end is recorded. The ledger is
+//! open only for the two appends ([`recorder`]), so that commands can record too, and run more
+//! commands. What becomes of output and signals is in [`child`].
+
+use crate::{
+    app::App,
+    exit::{Exit, Problem},
+    shell,
+};
+use anyhow::{Context as _, Error, Result};
+use child::Running;
+use end::Record;
+use lineage::Lineage;
+use recorder::{Recorder, Unrecorded};
+use signals::Signals;
+use std::{ffi::OsString, time::Duration};
+use taskledger::{
+    event::Parent,
+    ids::{AgentId, CallId, Key, LedgerId, RunId, TaskId, ThreadId},
+    ledger::AppendError,
+    state::command::{Command, Proposal, Spawn},
+    time::{Entropy as _, OsEntropy},
+};
+use tokio::task::JoinSet;
+
+mod child;
+mod end;
+mod lineage;
+mod recorder;
+mod signals;
+mod tail;
+
+/// Run a command as a task: its start, its end and the end of its output are recorded.
+///
+/// Output is passed through as it comes. The task is Completed if the command ends with 0, else Failed with `exit status N` or `killed by signal N`. SIGINT, SIGTERM and SIGHUP are recorded as a request to stop and passed on to the command's process group; if it then ends with anything but 0, the task is Cancelled. Its result holds the exit status and the last 64 KiB of its output.
+///
+/// This ends with the exit code of the command, with 128 + N if signal N killed it, and with 127 or 126 if it was not found or could not be started. If nothing was started: 124 when the ledger was not to be had in time, else as any command here. If the end could not be recorded, it says so, and ends with 124 or 5.
+///
+/// The ledger is not kept open meanwhile: commands can run and record more. They find TASKLEDGER_DB, TASKLEDGER_THREAD, TASKLEDGER_TASK, TASKLEDGER_RUN, TASKLEDGER_CALL and TASKLEDGER_AGENT in their environment, and a `taskledger run` among them takes thread and parent from there, so that they form a tree.
+///
+/// Example:
+///   taskledger run --thread build-7 --name all -- make all
+///   taskledger run --thread build-7 -- sh -c 'taskledger run -- make docs'
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment, override_usage = "taskledger run [OPTIONS] -- <CMD>...")]
+pub struct Args {
+    /// The thread that owns it; else TASKLEDGER_THREAD
+    #[arg(long)]
+    thread: Option<ThreadId>,
+    /// What kind of task
+    #[arg(long = "type", value_name = "TYPE", default_value = "background_command")]
+    task_type: String,
+    /// Its name
+    #[arg(long)]
+    name: Option<String>,
+    /// The task that spawns it; else TASKLEDGER_TASK
+    #[arg(long, value_name = "ID")]
+    parent: Option<TaskId>,
+    /// What it is for; else the command itself
+    #[arg(long)]
+    description: Option<String>,
+    /// The agent run that spawns it; else TASKLEDGER_RUN
+    #[arg(long)]
+    run: Option<RunId>,
+    /// The tool call that spawns it; else TASKLEDGER_CALL
+    #[arg(long)]
+    call: Option<CallId>,
+    /// The agent that spawns it; else TASKLEDGER_AGENT
+    #[arg(long)]
+    agent: Option<AgentId>,
+    /// How long to wait for a ledger that another process has open, each time
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    wait: Duration,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok();
+    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "expected a duration such as 10s, 500ms or 2m".to_owned())
+}
+
+/// The longest description, in bytes, that the ledger takes.
+const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
+
+/// Runs it.
+pub fn run(args: Args, app: &mut App) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(supervise(args, app))
+}
+
+async fn supervise(args: Args, app: &App) -> Result<Exit> {
+    let lineage = Lineage::of(&args)?;
+    let db = std::path::absolute(&app.db).context("cannot tell where the ledger is")?;
+    let recorder = Recorder { db, wait: args.wait, tell: app.verbose > 0 };
+    let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let begun = match begin(&args, &lineage, &recorder, &mut signals).await {
+        Ok(begun) => begun,
+        Err(Unrecorded::Interrupted(signal)) => {
+            crate::note(&format!("taskledger: {}: the command was not started", signal.name));
+            return Ok(Exit::Command(signal.code()));
+        }
+        Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, args.wait).into()),
+        Err(Unrecorded::Refused(error)) => return Err(error.context("the command was not started")),
+    };
+    begun.tell(app);
+    let mut record = Record::new(&recorder, &begun.task);
+    let vars = lineage.vars(&recorder.db, &begun.task, begun.ledger);
+    let running = match Running::start(&args.command, &vars) {
+        Ok(running) => running,
+        Err(error) => return record.unstartable(&args.command, error).await,
+    };
+    let mut early = JoinSet::new();
+    let ended = running.wait(&mut signals, |signal| record.asked_to_stop(signal, &mut early)).await;
+    // What is still on its way has a key, and is recorded once, now or with the end.
+    early.abort_all();
+    record.ended(ended.context("the command was lost")?).await
+}
+
+fn too_late(error: &Error, wait: Duration) -> Problem {
+    Problem::timed_out(format!("the command was not started: {error:#}, for {wait:?}"))
+        .hint("--wait DURATION says how long to wait")
+}
+
+/// A task that is on the record.
+struct Begun {
+    task: TaskId,
+    ledger: LedgerId,
+    /// A parent that the ledger does not hold.
+    unknown_parent: Option<TaskId>,
+}
+
+impl Begun {
+    fn tell(&self, app: &App) {
+        if let Some(parent) = &self.unknown_parent {
+            app.remark(&format!("no task {parent}: recorded as a parent outside this ledger"));
+        }
+        if app.verbose > 0 {
+            app.remark(&format!("task {}", self.task));
+        }
+    }
+}
+
+/// Records that the task starts.
+async fn begin(
+    args: &Args,
+    lineage: &Lineage,
+    recorder: &Recorder,
+    signals: &mut Signals,
+) -> Result<Begun, Unrecorded> {
+    let description = args.description.clone().unwrap_or_else(|| described(&args.command));
+    let spawn = Spawn {
+        name: args.name.as_deref().map(Into::into),
+        description: description.into(),
+        parent: lineage.parent.clone(),
+        run: lineage.run.clone(),
+        call: lineage.call.clone(),
+        agent: lineage.agent.clone(),
+        ..Spawn::new(lineage.thread.clone(), args.task_type.as_str())
+    };
+    let proposal = keyed(Command::Spawn(spawn));
+    let lineage = lineage.clone();
+    let answer = recorder.append(Some(signals), move |ledger| {
+        let cause = lineage.cause(ledger);
+        vec![Proposal { cause, ..proposal.clone() }]
+    });
+    let begun = answer.await?;
+    let task = begun.receipts.into_iter().find_map(|receipt| receipt.task);
+    let task = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
+    let parent = begun.state.task(&task).and_then(|task| task.record.parent.clone());
+    let unknown_parent = match parent {
+        Some(Parent::External { id, .. }) => Some(id),
+        Some(Parent::Local(_)) | None => None,
+    };
+    Ok(Begun { task, ledger: begun.ledger, unknown_parent })
+}
+
+/// A proposal that can be tried again without being recorded twice.
+fn keyed(command: Command) -> Proposal {
+    Proposal { key: Some(Key(OsEntropy.bytes16())), ..Proposal::new(command) }
+}
+
+/// A command as a description.
+fn described(command: &[OsString]) -> String {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    let mut line = shell::line(words.iter().map(AsRef::as_ref));
+    if line.len() > DESCRIPTION_BYTES_MAX {
+        line.truncate(line.floor_char_boundary(DESCRIPTION_BYTES_MAX - 3));
+        line.push_str("...");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_described_as_a_shell_takes_it_and_within_the_limit() {
+        let words = ["make".into(), "a b".into()];
+        assert_eq!(described(&words), "make 'a b'");
+        let long = described(&["\u{e9}".repeat(DESCRIPTION_BYTES_MAX).into()]);
+        assert!(long.len() <= DESCRIPTION_BYTES_MAX, "{}", long.len());
+        assert!(long.ends_with("..."));
+    }
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert!(duration("-1s").is_err());
+        assert!(duration("soon").is_err());
+    }
+}

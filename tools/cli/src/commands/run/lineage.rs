@@ -1,0 +1,99 @@
+//! Where a task comes from: what the arguments say, and what they leave open from the environment,
+//! which is how a command inherits it.
+
+use super::Args;
+use crate::exit::Problem;
+use anyhow::Result;
+use std::{env, path::Path, str::FromStr};
+use taskledger::{
+    event::Cause,
+    ids::{AgentId, CallId, IdError, LedgerId, RunId, TaskId, ThreadId},
+    state::command::ParentRef,
+};
+
+const THREAD: &str = "TASKLEDGER_THREAD";
+const TASK: &str = "TASKLEDGER_TASK";
+const RUN: &str = "TASKLEDGER_RUN";
+const CALL: &str = "TASKLEDGER_CALL";
+const AGENT: &str = "TASKLEDGER_AGENT";
+const DB: &str = "TASKLEDGER_DB";
+/// The ledger that the task of the environment belongs to: in another one, it is no local parent.
+const LEDGER: &str = "TASKLEDGER_LEDGER";
+
+/// Where the task comes from.
+#[derive(Debug, Clone)]
+pub struct Lineage {
+    /// The thread that owns it.
+    pub thread: ThreadId,
+    /// The task that spawns it.
+    pub parent: Option<ParentRef>,
+    /// The agent run that spawns it.
+    pub run: Option<RunId>,
+    /// The tool call that spawns it.
+    pub call: Option<CallId>,
+    /// The agent that spawns it.
+    pub agent: Option<AgentId>,
+}
+
+impl Lineage {
+    /// What the arguments say, and what they leave open from the environment.
+    pub fn of(args: &Args) -> Result<Self> {
+        let thread = match &args.thread {
+            Some(thread) => Some(thread.clone()),
+            None => inherited(THREAD)?,
+        };
+        let thread = thread.ok_or_else(|| {
+            Problem::usage("no thread is named").hint(format!("--thread THREAD, or set {THREAD}"))
+        })?;
+        let parent = match &args.parent {
+            Some(id) => Some(ParentRef { ledger: None, id: id.clone() }),
+            None => inherited(TASK)?.map(|id| ParentRef { ledger: inherited_ledger(), id }),
+        };
+        let run = args.run.clone().map_or_else(|| inherited(RUN), |run| Ok(Some(run)))?;
+        let call = args.call.clone().map_or_else(|| inherited(CALL), |call| Ok(Some(call)))?;
+        let agent = args.agent.clone().map_or_else(|| inherited(AGENT), |agent| Ok(Some(agent)))?;
+        Ok(Self { thread, parent, run, call, agent })
+    }
+
+    /// Who spawns it. A parent that another ledger holds is no task here.
+    pub fn cause(&self, ledger: LedgerId) -> Cause {
+        let ours = |parent: &&ParentRef| parent.ledger.is_none_or(|other| other == ledger);
+        Cause {
+            task: self.parent.as_ref().filter(ours).map(|parent| parent.id.clone()),
+            run: self.run.clone(),
+            call: self.call.clone(),
+            agent: self.agent.clone(),
+        }
+    }
+
+    /// What the command finds in its environment.
+    pub fn vars(
+        &self,
+        db: &Path,
+        task: &TaskId,
+        ledger: LedgerId,
+    ) -> [(&'static str, Option<String>); 7] {
+        [
+            // A path that is no text cannot be handed on this way; then it is inherited, or not.
+            (DB, db.to_str().map(str::to_owned)),
+            (THREAD, Some(self.thread.to_string())),
+            (TASK, Some(task.to_string())),
+            (RUN, self.run.as_ref().map(ToString::to_string)),
+            (CALL, self.call.as_ref().map(ToString::to_string)),
+            (AGENT, self.agent.as_ref().map(ToString::to_string)),
+            (LEDGER, Some(ledger.to_string())),
+        ]
+    }
+}
+
+/// An id that the environment holds. An empty text is as good as none.
+fn inherited<I: FromStr<Err = IdError>>(name: &str) -> Result<Option<I>> {
+    let Some(text) = env::var_os(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let id = text.to_string_lossy().parse();
+    Ok(Some(id.map_err(|error: IdError| Problem::usage(format!("{name}: {error}")))?))
+}
+
+fn inherited_ledger() -> Option<LedgerId> {
+    let text = env::var(LEDGER).ok().filter(|text| text.len() == 32)?;
+    u128::from_str_radix(&text, 16).ok().map(|number| LedgerId(number.to_be_bytes()))
+}

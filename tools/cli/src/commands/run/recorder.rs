@@ -1,0 +1,140 @@
+//! Appends by a process that does not keep the ledger open.
+//!
+//! One process at a time can have a ledger open, and the commands that run here record as well. So
+//! it is opened for each append and closed at once, and whoever finds it taken tries again, for a
+//! bounded time. Every proposal must have a key: then trying again cannot record anything twice.
+
+use super::signals::{Passed, Signals};
+use anyhow::Error;
+use std::{path::PathBuf, time::Duration};
+use taskledger::{
+    Ledger, Options,
+    ids::LedgerId,
+    ledger::{AppendError, OpenError, Receipt},
+    state::{LedgerState, command::Proposal},
+    store,
+};
+use tokio::{pin, select, time::sleep};
+
+/// The first and the longest pause between two tries.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// Appends to a ledger that it holds only for as long as an append takes.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    /// The ledger's directory.
+    pub db: PathBuf,
+    /// How long to try.
+    pub wait: Duration,
+    /// Whether to say that it waits.
+    pub tell: bool,
+}
+
+/// What was recorded.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// What is true after it.
+    pub state: LedgerState,
+    /// One for each proposal.
+    pub receipts: Vec<Receipt>,
+}
+
+/// Why nothing was recorded.
+#[derive(Debug)]
+pub enum Unrecorded {
+    /// The ledger was not to be had in time; the last error.
+    TimedOut(Error),
+    /// This signal came while it was waited for.
+    Interrupted(&'static Passed),
+    /// Trying again would not help.
+    Refused(Error),
+}
+
+impl Recorder {
+    /// Opens the ledger, appends what `make` proposes, all or nothing, and closes the ledger. While
+    /// that cannot be had it waits, until the time is up or one of `signals` comes.
+    pub async fn append(
+        &self,
+        mut signals: Option<&mut Signals>,
+        make: impl Fn(LedgerId) -> Vec<Proposal> + Clone + Send + 'static,
+    ) -> Result<Recorded, Unrecorded> {
+        let patience = sleep(self.wait);
+        pin!(patience);
+        let mut pause = PAUSE_MIN;
+        loop {
+            let error = match self.once(make.clone()).await {
+                Ok(recorded) => return Ok(recorded),
+                Err(error) => error,
+            };
+            if !is_passing(&error) {
+                return Err(Unrecorded::Refused(error));
+            }
+            if self.tell && pause == PAUSE_MIN {
+                crate::note(&format!("taskledger: waiting: {error:#}"));
+            }
+            let interrupted = async {
+                match signals.as_mut() {
+                    Some(signals) => signals.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            select! {
+                biased;
+                signal = interrupted => return Err(Unrecorded::Interrupted(signal)),
+                () = &mut patience => return Err(Unrecorded::TimedOut(error)),
+                () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        make: impl Fn(LedgerId) -> Vec<Proposal> + Send + 'static,
+    ) -> Result<Recorded, Error> {
+        let db = self.db.clone();
+        let recorded = tokio::task::spawn_blocking(move || {
+            let ledger = Ledger::open(&db, Options::default())?;
+            let reader = ledger.reader();
+            let receipts = ledger.append_blocking(make(reader.ledger_id()));
+            let closed = ledger.close_blocking();
+            let receipts = receipts?;
+            if let Err(error) = closed {
+                // What was acknowledged is durable all the same.
+                crate::note(&format!("taskledger: the ledger could not be closed: {error}"));
+            }
+            Ok(Recorded { ledger: reader.ledger_id(), state: reader.state(), receipts })
+        });
+        recorded.await?
+    }
+}
+
+/// Whether the same append may succeed in a while.
+fn is_passing(error: &Error) -> bool {
+    let open = matches!(
+        error.downcast_ref(),
+        Some(OpenError::InUse { .. } | OpenError::Io(store::Error::Full { .. }))
+    );
+    let append = error.downcast_ref().is_some_and(|error: &AppendError| {
+        error.is_retryable() || matches!(error, AppendError::OutcomeUnknown { .. })
+    });
+    open || append
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_pass_is_waited_for() {
+        let in_use = OpenError::InUse { path: "/x".into(), pid: 7 };
+        assert!(is_passing(&in_use.into()));
+        assert!(is_passing(&AppendError::DiskFull.into()));
+        assert!(is_passing(&AppendError::OutcomeUnknown { key: None }.into()));
+        assert!(!is_passing(&OpenError::NotFound { path: "/x".into() }.into()));
+        assert!(!is_passing(&AppendError::NotPrimary.into()));
+        assert!(!is_passing(&anyhow::anyhow!("anything else")));
+    }
+}
