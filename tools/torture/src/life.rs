@@ -7,6 +7,7 @@ use crate::{
     child::spin,
     device::Device,
     order::{Order, Script},
+    patience,
     plan::{Ending, Means, Plan},
     said::{Known, Line},
     trace::{self, Tamper, Thread},
@@ -22,7 +23,6 @@ use std::{
     process::{self, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
 };
 use taskledger::{
     Durability,
@@ -32,8 +32,8 @@ use tempfile::TempDir;
 
 /// What the signals are called that a child may end by.
 const SIGNALS: [i32; 2] = [9, 6];
-/// A child that says nothing for so long hangs.
-const SILENCE_MAX: Duration = Duration::from_mins(2);
+/// A child that says nothing for so many seconds hangs.
+const SILENCE_MAX: u32 = 120;
 /// What a child answers when it was refused something.
 const REFUSED: i32 = 1;
 
@@ -236,7 +236,7 @@ impl Life {
     fn follow(&mut self, child: &mut process::Child, running: &mut Running) -> Result<()> {
         let lines = lines_of(child)?;
         loop {
-            let line = match lines.recv_timeout(SILENCE_MAX) {
+            let line = match patience::wait(&lines, SILENCE_MAX) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => bail!("the child hangs"),

@@ -12,7 +12,7 @@ mod world;
 
 use crate::{
     machine,
-    report::{Failure, Report, Row},
+    report::{Failure, Report},
 };
 use anyhow::Result;
 use bench::{Bench, Said};
@@ -65,8 +65,10 @@ impl Refusals {
             let bench = Bench::new(place.path(), cli.clone(), self.program.clone());
             match case(&bench) {
                 Ok(Said::Skipped(why)) => report.skip(fault, why),
-                Ok(Said::Did { rounds, outcome }) => {
-                    report.row(Row { fault: fault.to_owned(), rounds, outcome });
+                Ok(Said::Did { rounds, outcome }) => report.row(bench.row(fault, rounds, &outcome)),
+                Ok(Said::Partly { rounds, outcome, missed }) => {
+                    report.row(bench.row(fault, rounds, &outcome));
+                    report.skip(format!("a part of {fault}"), missed);
                 }
                 Err(why) => report.failure(Failure {
                     what: format!("{fault}: {why:#}"),

@@ -5,9 +5,8 @@ use super::{
     limited::ends,
 };
 use crate::{
-    machine,
     order::options,
-    small::Small,
+    small::{self, Small},
     work::{Place, Sizes, proposals},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -58,7 +57,7 @@ fn fill_up(path: &Path) -> Result<()> {
 }
 
 pub(super) fn full_disk(bench: &Bench) -> Result<Said> {
-    if let Some(why) = machine::no_mounts() {
+    if let Some(why) = small::missing(&bench.at("")) {
         return Ok(Said::Skipped(why));
     }
     let disk = Small::new(bench.at("disk"), "48m")?;
@@ -110,7 +109,7 @@ fn full_for_a_person(bench: &Bench) -> Result<()> {
 }
 
 pub(super) fn no_space_to_begin(bench: &Bench) -> Result<Said> {
-    if let Some(why) = machine::no_mounts() {
+    if let Some(why) = small::missing(&bench.at("")) {
         return Ok(Said::Skipped(why));
     }
     let disk = Small::new(bench.at("disk"), "2m")?;
@@ -151,7 +150,7 @@ fn limited(
 ) -> Result<(std::process::ExitStatus, u64, String)> {
     let program = bench.program.to_str().context("a program whose name is text")?;
     let ignored = if limit.ignores { "trap '' XFSZ; " } else { "" };
-    let mut command = Command::new("sh");
+    let mut command = Command::new("/bin/sh");
     command.args(["-c", &format!("{ignored}exec \"$0\" \"$@\""), program, "limited", limit.name]);
     command.args([limit.value, limit.journal_bytes].map(|n| n.to_string())).arg(path);
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
