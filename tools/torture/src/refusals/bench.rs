@@ -37,16 +37,16 @@ impl Said {
 
 /// Where a case takes place.
 pub(super) struct Bench {
-    dir: PathBuf,
-    cli: Option<PathBuf>,
+    pub(super) dir: PathBuf,
+    /// The command line, if there is one.
+    pub(super) cli: Option<PathBuf>,
+    /// This program.
     pub(super) program: PathBuf,
+    /// Of many limits or calls, every n-th is tried.
+    pub(super) every: usize,
 }
 
 impl Bench {
-    pub(super) fn new(dir: &Path, cli: Option<PathBuf>, program: PathBuf) -> Self {
-        Self { dir: dir.to_owned(), cli, program }
-    }
-
     pub(super) fn at(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

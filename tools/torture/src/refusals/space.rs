@@ -180,7 +180,8 @@ pub(super) fn file_size_limit(bench: &Bench) -> Result<Said> {
     // The last is enough for all that is there, and not for the next journal.
     let limits = [0, 1, 4, 16, 40, 64, 100, 300, 512, 600, 1_100].map(|kib| (kib, 64));
     for ignores in [true, false] {
-        for (kib, journal_kib) in limits.into_iter().chain([(2_000, 4_000)]) {
+        let some = limits.into_iter().step_by(bench.every);
+        for (kib, journal_kib) in some.chain([(2_000, 4_000)]) {
             let (value, journal_bytes) = (kib << 10, journal_kib << 10);
             let limit = Limit { name: "fsize", value, journal_bytes, ignores };
             let (status, last, said) = limited(bench, &limit, &path)?;
@@ -205,7 +206,7 @@ pub(super) fn file_size_limit(bench: &Bench) -> Result<Said> {
 pub(super) fn no_descriptors(bench: &Bench) -> Result<Said> {
     let (path, _) = bench.ledger()?;
     let (mut counts, mut rounds) = (std::collections::BTreeMap::new(), 0);
-    for value in 3..40 {
+    for value in (3..40).step_by(bench.every) {
         let (status, last, said) = limited(
             bench,
             &Limit { name: "nofile", value, journal_bytes: 64 << 10, ignores: false },

@@ -66,7 +66,7 @@ pub(super) fn failed_call(bench: &Bench) -> Result<Said> {
     let mut counts = std::collections::BTreeMap::new();
     let mut rounds = 0;
     for call in ["pwrite64", "fdatasync", "fsync", "rename,renameat,renameat2"] {
-        for nth in 1..=12 {
+        for nth in (1..=12).step_by(bench.every) {
             let inject = format!("inject={call}:error=EIO:when={nth}");
             let strace = ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", "signal=none", "-e"];
             let program = [&strace[..], &[inject.as_str()]].concat();
