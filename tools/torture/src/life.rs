@@ -15,9 +15,9 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{self, Command, ExitStatus, Stdio},
@@ -126,7 +126,7 @@ impl Life {
     pub fn round(&mut self, plan: Plan, tally: &mut Tally) -> Result<bool> {
         self.rounds += 1;
         let before = (self.known.acknowledged.len(), self.known.seen.size);
-        let (status, done) = self.run_child(plan, tally)?;
+        let Ran { status, done, words } = self.run_child(plan, tally)?;
         let ended = status.signal().is_some_and(|signal| SIGNALS.contains(&signal));
         let may_be_refused = matches!(
             plan.ending,
@@ -137,7 +137,7 @@ impl Life {
         );
         let refused = may_be_refused && status.code() == Some(REFUSED);
         let finished = done && plan.script != Script::Mixed && status.success();
-        ensure!(ended || refused || finished, "the child ended by itself, {status}");
+        ensure!(ended || refused || finished, "the child ended by itself, {status}: {words}");
         if let Ground::Device(device) = &mut self.ground {
             if !matches!(plan.ending, Ending::Dark(..)) {
                 if !matches!(plan.ending, Ending::Deceived(_) | Ending::Failing) {
@@ -204,7 +204,7 @@ impl Life {
         }
     }
 
-    fn run_child(&mut self, plan: Plan, tally: &mut Tally) -> Result<(ExitStatus, bool)> {
+    fn run_child(&mut self, plan: Plan, tally: &mut Tally) -> Result<Ran> {
         let order = serde_json::to_string(&self.order(plan))?;
         let quiet = matches!(
             plan.ending,
@@ -214,9 +214,10 @@ impl Life {
             .args(["child", &order])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(if quiet { Stdio::null() } else { Stdio::inherit() })
+            .stderr(if quiet { Stdio::piped() } else { Stdio::inherit() })
             .spawn()
             .context("the child does not start")?;
+        let words = child.stderr.take().map(|err| thread::spawn(|| last_words(err)));
         let mut running = Running { strace: None, plan, lines: 0, opened: false, done: false };
         let followed = self.follow(&mut child, &mut running);
         if followed.is_err() {
@@ -228,7 +229,8 @@ impl Life {
         }
         followed?;
         tally.ended_before_open += u64::from(!running.opened);
-        Ok((status, running.done))
+        let words = words.and_then(|words| words.join().ok()).unwrap_or_default();
+        Ok(Ran { status, done: running.done, words })
     }
 
     /// Reads what the child says to its end: what is in the pipe was acknowledged before the end
@@ -289,6 +291,14 @@ impl Life {
     }
 }
 
+/// A child that came to its end.
+struct Ran {
+    status: ExitStatus,
+    done: bool,
+    /// What it said of trouble, if nobody was to hear it before.
+    words: String,
+}
+
 /// A child under way.
 struct Running {
     strace: Option<process::Child>,
@@ -322,6 +332,19 @@ fn keep_copy(ledger: &Path, dir: &Path) -> Result<PathBuf> {
         copy(ledger, &kept.join("ledger"))?;
     }
     Ok(kept)
+}
+
+/// The end of what a child says of trouble.
+fn last_words(err: impl Read) -> String {
+    const LINES: usize = 12;
+    let mut words = VecDeque::new();
+    for line in BufReader::new(err).lines().map_while(Result::ok) {
+        if words.len() == LINES {
+            words.pop_front();
+        }
+        words.push_back(line);
+    }
+    Vec::from(words).join("\n    ")
 }
 
 fn lines_of(child: &mut process::Child) -> Result<Receiver<String>> {

@@ -152,7 +152,7 @@ fn thread_named(pid: u32, name: &str) -> io::Result<Option<u32>> {
 pub fn missing() -> Option<String> {
     let mut child = match Command::new("cat").stdin(Stdio::piped()).spawn() {
         Ok(child) => child,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return Some(format!("cat does not start: {error}")),
     };
     let attached = attach(child.id(), Thread::Main, Tamper::Fail("fsync", 1));
     drop(child.stdin.take());
