@@ -22,7 +22,7 @@ use taskledger_torture::{
 /// Events in a second of a long run: two million in an hour.
 const RATE: u64 = 600;
 
-/// What is done of each before a merge: three minutes on two cores that others use too.
+/// What is done of each before a merge: two minutes, or four where six others use the two cores.
 struct Brief {
     kills: u64,
     cuts: u64,
@@ -30,7 +30,7 @@ struct Brief {
     limits_every: usize,
 }
 
-const BRIEF: Brief = Brief { kills: 10, cuts: 4, blows: 5, limits_every: 5 };
+const BRIEF: Brief = Brief { kills: 6, cuts: 2, blows: 5, limits_every: 6 };
 
 /// Kills, power cuts, damage, refusals and long runs: what a ledger survives.
 ///
