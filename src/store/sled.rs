@@ -52,6 +52,30 @@ pub(super) struct Sled {
     file: File,
     /// Bytes given to sled since it last had to write all that it held.
     unwritten: AtomicUsize,
+    /// Let go of after `db`, so that what sled does when the last handle goes is done here.
+    _last: Last<Db>,
+}
+
+/// Something whose last handle this is, and whose end does not get out as a panic: sled writes and
+/// syncs when it is let go of, and panics if the device fails to.
+struct Last<T>(Option<T>);
+
+impl<T: Clone> Last<T> {
+    /// The last handle and another one. In a pattern, what comes last is let go of first.
+    fn of(handle: T) -> (Self, T) {
+        let other = handle.clone();
+        (Self(Some(handle)), other)
+    }
+}
+
+impl<T> Drop for Last<T> {
+    fn drop(&mut self) {
+        let last = self.0.take();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(last))) {
+            tracing::warn!("sled panicked as it was let go of; what was not sealed is in journals");
+            std::mem::forget(panic); // it could panic again
+        }
+    }
 }
 
 impl std::fmt::Debug for Sled {
@@ -212,9 +236,11 @@ impl Sled {
                 answer => break answer?,
             }
         };
+        let (last, db) = Last::of(db);
         let io = |source| Error::Io { during: "open", path: Some(path.to_owned()), source };
         let file = File::open(path.join("db")).map_err(io)?;
-        let sled = Self { db, path: path.to_owned(), file, unwritten: AtomicUsize::new(0) };
+        let (path, unwritten) = (path.to_owned(), AtomicUsize::new(0));
+        let sled = Self { db, path, file, unwritten, _last: last };
         sled.shut_off().map_err(io)?;
         Ok(sled)
     }
@@ -429,6 +455,24 @@ fn mark_key(index: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    /// The power went while a ledger was opened; sled, let go of because of that, synced its file and
+    /// unwrapped the answer. Opening panicked instead of saying what was wrong.
+    #[test]
+    fn what_sled_does_when_it_is_let_go_of_does_not_get_out_as_a_panic() {
+        struct Fails;
+        impl Drop for Fails {
+            fn drop(&mut self) {
+                panic!("called `Result::unwrap()` on an `Err` value: EIO");
+            }
+        }
+        let opening = || -> Result<(), Error> {
+            let (_last, _sled) = Last::of(Arc::new(Fails));
+            Err(Error::Halted)
+        };
+        assert!(matches!(opening(), Err(Error::Halted)));
+    }
 
     fn put_block(
         sled: &Sled,

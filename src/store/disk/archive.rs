@@ -428,6 +428,24 @@ mod tests {
         assert_eq!(found.unwrap().1, frames[2499]);
     }
 
+    /// Memory for a chunk is asked for on the word of the index.
+    #[test]
+    fn a_chunk_larger_than_was_ever_written_is_refused_by_its_length() {
+        let before = Head { size: 0, root: Root([1; 32]) };
+        let after = Head { size: 1, root: Root([2; 32]) };
+        let span = Span { ledger: LedgerId([9; 16]), before, after };
+        let offset = wide(SECTOR);
+        let fits = |raw, packed| {
+            let chunk = Chunk { offset, first: 1, frames: 1, raw, packed, crc: 0 };
+            adds_up(&[chunk], offset + u64::from(packed), &span)
+        };
+        let largest = u32::try_from(CHUNK_BYTES_MAX).unwrap();
+        assert!(fits(largest, 100));
+        assert!(!fits(largest + 1, 100));
+        assert!(!fits(u32::MAX, 100));
+        assert!(!fits(100, u32::MAX));
+    }
+
     #[test]
     fn any_flipped_bit_and_any_cut_is_found() {
         let root = tempfile::tempdir().unwrap();

@@ -124,11 +124,11 @@ impl Kill {
                 report.progress(total.rounds, POINTS_ABOUT.min(self.rounds));
                 let mut points = Points::new(self, &mut total);
                 let reached = if every {
-                    sweep.all(&mut points, script, thread, report)?
+                    sweep.all(&mut points, script, thread, report)
                 } else {
                     let some = (self.rounds / PAIRS_ABOUT).max(1);
                     let drawn = (0..some).map(|_| 1 + random.number() % CALLS_ABOUT);
-                    sweep.these(&mut points, script, thread, drawn, report)?
+                    sweep.these(&mut points, script, thread, drawn, report)
                 };
                 highest = highest.max(reached);
             }
@@ -148,7 +148,7 @@ impl Kill {
         for _ in 0..self.rounds {
             if let Err(why) = points.one(point) {
                 failures += 1;
-                report.failure(points.failure(point, &why)?);
+                report.failure(points.failure(point, &why));
             }
         }
         report.row(row(&point.plan().to_string(), &total, failures));
@@ -170,16 +170,16 @@ impl Sweep {
         script: Script,
         thread: Thread,
         report: &mut Report,
-    ) -> Result<u64> {
+    ) -> u64 {
         let mut reached = 0;
         while self.failures < FAILURES_MAX {
             let nth = reached + 1;
-            if !self.one(points, Point { script, thread, nth }, report)? {
+            if !self.one(points, Point { script, thread, nth }, report) {
                 break;
             }
             reached = nth;
         }
-        Ok(reached)
+        reached
     }
 
     fn these(
@@ -189,26 +189,26 @@ impl Sweep {
         thread: Thread,
         drawn: impl Iterator<Item = u64>,
         report: &mut Report,
-    ) -> Result<u64> {
+    ) -> u64 {
         let mut highest = 0;
         for nth in drawn {
             if self.failures < FAILURES_MAX
-                && self.one(points, Point { script, thread, nth }, report)?
+                && self.one(points, Point { script, thread, nth }, report)
             {
                 highest = highest.max(nth);
             }
         }
-        Ok(highest)
+        highest
     }
 
     /// Whether the call was reached.
-    fn one(&mut self, points: &mut Points<'_>, point: Point, report: &mut Report) -> Result<bool> {
+    fn one(&mut self, points: &mut Points<'_>, point: Point, report: &mut Report) -> bool {
         match points.one(point) {
-            Ok(reached) => Ok(reached),
+            Ok(reached) => reached,
             Err(why) => {
                 self.failures += 1;
-                report.failure(points.failure(point, &why)?);
-                Ok(true)
+                report.failure(points.failure(point, &why));
+                true
             }
         }
     }
@@ -255,14 +255,14 @@ impl<'a> Points<'a> {
         Ok(reached)
     }
 
-    fn failure(&mut self, point: Point, why: &anyhow::Error) -> Result<Failure> {
+    fn failure(&mut self, point: Point, why: &anyhow::Error) -> Failure {
         self.rounds = 0;
-        let left = self.life.take().map(Life::keep).transpose()?.unwrap_or_default();
+        let left = self.life.take().map(Life::keep).unwrap_or_default();
         let Point { script, thread, nth } = point;
-        Ok(Failure {
-            what: format!("{}: {why:#}; left in {}", point.plan(), left.display()),
+        Failure {
+            what: format!("{}: {why:#}; {left}", point.plan()),
             repeat: format!("kill --at {}:{}:{nth} --rounds 10", script.name(), thread.name()),
-        })
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod kill;
 pub mod life;
 pub mod machine;
 pub mod order;
+mod patience;
 pub mod plan;
 pub mod power;
 pub mod refusals;

@@ -7,6 +7,7 @@ use crate::{
     child::spin,
     device::Device,
     order::{Order, Script},
+    patience,
     plan::{Ending, Means, Plan},
     said::{Known, Line},
     trace::{self, Tamper, Thread},
@@ -14,15 +15,14 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{self, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
 };
 use taskledger::{
     Durability,
@@ -32,8 +32,8 @@ use tempfile::TempDir;
 
 /// What the signals are called that a child may end by.
 const SIGNALS: [i32; 2] = [9, 6];
-/// A child that says nothing for so long hangs.
-const SILENCE_MAX: Duration = Duration::from_mins(2);
+/// A child that says nothing for so many seconds hangs.
+const SILENCE_MAX: u32 = 120;
 /// What a child answers when it was refused something.
 const REFUSED: i32 = 1;
 
@@ -126,7 +126,7 @@ impl Life {
     pub fn round(&mut self, plan: Plan, tally: &mut Tally) -> Result<bool> {
         self.rounds += 1;
         let before = (self.known.acknowledged.len(), self.known.seen.size);
-        let (status, done) = self.run_child(plan, tally)?;
+        let Ran { status, done, words } = self.run_child(plan, tally)?;
         let ended = status.signal().is_some_and(|signal| SIGNALS.contains(&signal));
         let may_be_refused = matches!(
             plan.ending,
@@ -137,7 +137,7 @@ impl Life {
         );
         let refused = may_be_refused && status.code() == Some(REFUSED);
         let finished = done && plan.script != Script::Mixed && status.success();
-        ensure!(ended || refused || finished, "the child ended by itself, {status}");
+        ensure!(ended || refused || finished, "the child ended by itself, {status}: {words}");
         if let Ground::Device(device) = &mut self.ground {
             if !matches!(plan.ending, Ending::Dark(..)) {
                 if !matches!(plan.ending, Ending::Deceived(_) | Ending::Failing) {
@@ -166,16 +166,18 @@ impl Life {
     }
 
     /// Where the ledger stays, for whoever looks into a failure: a copy, if it was on a device.
-    pub fn keep(self) -> Result<PathBuf> {
-        match self.ground {
+    pub fn keep(self) -> String {
+        let kept = match self.ground {
             Ground::Directory(place) => Ok(place.keep()),
-            Ground::Device(device) => {
-                let kept =
-                    tempfile::Builder::new().prefix("torture-left").tempdir_in(&self.nature.dir)?;
-                let kept = kept.keep();
-                copy(&device.root().join("ledger"), &kept.join("ledger"))?;
-                Ok(kept)
+            Ground::Device(mut device) => {
+                // It may still be without power.
+                let on = device.turn_on();
+                on.and_then(|()| keep_copy(&device.root().join("ledger"), &self.nature.dir))
             }
+        };
+        match kept {
+            Ok(path) => format!("left in {}", path.display()),
+            Err(error) => format!("and it could not be kept: {error:#}"),
         }
     }
 
@@ -202,7 +204,7 @@ impl Life {
         }
     }
 
-    fn run_child(&mut self, plan: Plan, tally: &mut Tally) -> Result<(ExitStatus, bool)> {
+    fn run_child(&mut self, plan: Plan, tally: &mut Tally) -> Result<Ran> {
         let order = serde_json::to_string(&self.order(plan))?;
         let quiet = matches!(
             plan.ending,
@@ -212,9 +214,10 @@ impl Life {
             .args(["child", &order])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(if quiet { Stdio::null() } else { Stdio::inherit() })
+            .stderr(if quiet { Stdio::piped() } else { Stdio::inherit() })
             .spawn()
             .context("the child does not start")?;
+        let words = child.stderr.take().map(|err| thread::spawn(|| last_words(err)));
         let mut running = Running { strace: None, plan, lines: 0, opened: false, done: false };
         let followed = self.follow(&mut child, &mut running);
         if followed.is_err() {
@@ -226,7 +229,8 @@ impl Life {
         }
         followed?;
         tally.ended_before_open += u64::from(!running.opened);
-        Ok((status, running.done))
+        let words = words.and_then(|words| words.join().ok()).unwrap_or_default();
+        Ok(Ran { status, done: running.done, words })
     }
 
     /// Reads what the child says to its end: what is in the pipe was acknowledged before the end
@@ -234,7 +238,7 @@ impl Life {
     fn follow(&mut self, child: &mut process::Child, running: &mut Running) -> Result<()> {
         let lines = lines_of(child)?;
         loop {
-            let line = match lines.recv_timeout(SILENCE_MAX) {
+            let line = match patience::wait(&lines, SILENCE_MAX) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => bail!("the child hangs"),
@@ -287,6 +291,14 @@ impl Life {
     }
 }
 
+/// A child that came to its end.
+struct Ran {
+    status: ExitStatus,
+    done: bool,
+    /// What it said of trouble, if nobody was to hear it before.
+    words: String,
+}
+
 /// A child under way.
 struct Running {
     strace: Option<process::Child>,
@@ -312,6 +324,27 @@ impl Running {
         let _ = word.write_all(b"go\n");
         Ok(())
     }
+}
+
+fn keep_copy(ledger: &Path, dir: &Path) -> Result<PathBuf> {
+    let kept = tempfile::Builder::new().prefix("torture-left").tempdir_in(dir)?.keep();
+    if ledger.exists() {
+        copy(ledger, &kept.join("ledger"))?;
+    }
+    Ok(kept)
+}
+
+/// The end of what a child says of trouble.
+fn last_words(err: impl Read) -> String {
+    const LINES: usize = 12;
+    let mut words = VecDeque::new();
+    for line in BufReader::new(err).lines().map_while(Result::ok) {
+        if words.len() == LINES {
+            words.pop_front();
+        }
+        words.push_back(line);
+    }
+    Vec::from(words).join("\n    ")
 }
 
 fn lines_of(child: &mut process::Child) -> Result<Receiver<String>> {

@@ -22,6 +22,16 @@ use taskledger_torture::{
 /// Events in a second of a long run: two million in an hour.
 const RATE: u64 = 600;
 
+/// What is done of each before a merge: two minutes, or four where six others use the two cores.
+struct Brief {
+    kills: u64,
+    cuts: u64,
+    blows: u64,
+    limits_every: usize,
+}
+
+const BRIEF: Brief = Brief { kills: 6, cuts: 2, blows: 5, limits_every: 6 };
+
 /// Kills, power cuts, damage, refusals and long runs: what a ledger survives.
 ///
 /// What cannot be done on this machine is skipped, loudly. Ends with 1 if anything did not end as
@@ -52,6 +62,8 @@ enum What {
         #[arg(long, default_value_t = 5.0)]
         minutes: f64,
     },
+    /// Some of everything but the long run, in a few minutes: as before each merge
+    Brief,
     /// kill -9, at random moments and at system calls
     Kill {
         /// How many, with each durability
@@ -136,6 +148,7 @@ fn main() -> ExitCode {
             }
         }
         What::All { .. }
+        | What::Brief
         | What::Kill { .. }
         | What::Power { .. }
         | What::Damage { .. }
@@ -167,7 +180,7 @@ fn torture(args: &Args) -> Result<bool> {
         |rounds| Power { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
     let damage =
         |rounds| Damage { program: program.clone(), dir: dir.clone(), rounds, seed: args.seed };
-    let refusals = Refusals { program: program.clone(), dir: dir.clone() };
+    let refusals = |every| Refusals { program: program.clone(), dir: dir.clone(), every };
     let soak = |minutes: f64, rate| Soak {
         program: program.clone(),
         dir: dir.clone(),
@@ -180,15 +193,21 @@ fn torture(args: &Args) -> Result<bool> {
             kill(*rounds).run(&mut report)?;
             power((*rounds / 5).max(1)).run(&mut report)?;
             damage(*rounds * 5).run(&mut report)?;
-            refusals.run(&mut report)?;
+            refusals(1).run(&mut report)?;
             soak(*minutes, RATE).run(&mut report)?;
+        }
+        What::Brief => {
+            kill(BRIEF.kills).run(&mut report)?;
+            power(BRIEF.cuts).run(&mut report)?;
+            damage(BRIEF.blows).run(&mut report)?;
+            refusals(BRIEF.limits_every).run(&mut report)?;
         }
         What::Kill { rounds, at: Some(point), .. } => kill(*rounds).at(*point, &mut report)?,
         What::Kill { sweep: true, .. } => kill(u64::MAX).sweep(&mut report)?,
         What::Kill { rounds, .. } => kill(*rounds).run(&mut report)?,
         What::Power { rounds } => power(*rounds).run(&mut report)?,
         What::Damage { rounds } => damage(*rounds).run(&mut report)?,
-        What::Refusals => refusals.run(&mut report)?,
+        What::Refusals => refusals(1).run(&mut report)?,
         What::Soak { minutes, rate } => soak(*minutes, *rate).run(&mut report)?,
         What::Child { .. } | What::Probe | What::Limited { .. } | What::Soaker { .. } => {}
     }

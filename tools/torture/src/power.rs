@@ -75,9 +75,9 @@ impl Power {
             let round = life.round(plan, &mut tally).and_then(|_| life.random_round(&mut tally));
             if let Err(why) = round {
                 failures += 1;
-                let left = life.keep()?;
+                let left = life.keep();
                 report.failure(Failure {
-                    what: format!("{fault}, at {mib} MiB: {why:#}; left in {}", left.display()),
+                    what: format!("{fault}, at {mib} MiB: {why:#}; {left}"),
                     repeat: format!("power --seed {seed} --rounds 4"),
                 });
             }

@@ -54,11 +54,6 @@ impl Report {
         Self { command: command.into(), date, commit, ..Self::default() }
     }
 
-    /// From here on the rows are those of this command.
-    pub fn command(&mut self, command: impl Into<String>) {
-        self.command = command.into();
-    }
-
     /// How far it is, now and then.
     pub fn progress(&mut self, done: u64, of: u64) {
         if self.told.is_none_or(|told| told.elapsed() > PROGRESS_EVERY) {

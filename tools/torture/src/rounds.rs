@@ -32,9 +32,9 @@ impl Rounds<'_> {
             for round in 1..=of_a_life.min(rounds - tally.rounds - failures) {
                 let Err(why) = life.random_round(&mut tally) else { continue };
                 failures += 1;
-                let left = life.keep()?;
+                let left = life.keep();
                 report.failure(Failure {
-                    what: format!("{fault}, round {round}: {why:#}; left in {}", left.display()),
+                    what: format!("{fault}, round {round}: {why:#}; {left}"),
                     repeat: format!("{command} --seed {seed} --rounds {round}"),
                 });
                 break;

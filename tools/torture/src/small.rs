@@ -2,7 +2,7 @@
 //!
 //! Mounted in a mount namespace of our own ([`crate::machine`]).
 
-use crate::device::run;
+use crate::{device::run, machine};
 use anyhow::Result;
 use std::{
     fs,
@@ -30,6 +30,17 @@ impl Small {
         let options = format!("remount,{options}");
         run(Command::new("mount").args(["-o", &options]).arg(&self.0))
     }
+}
+
+/// Why there can be none below `dir`; `None` if there can. Tries it.
+pub(crate) fn missing(dir: &Path) -> Option<String> {
+    let tried = || -> Result<()> {
+        let place = tempfile::Builder::new().prefix("torture-small").tempdir_in(dir)?;
+        let small = Small::new(place.path().join("disk"), "1m")?;
+        small.remount("size=2m")?;
+        small.remount("ro")
+    };
+    machine::no_mounts().or_else(|| tried().err().map(|error| format!("{error:#}")))
 }
 
 impl Drop for Small {

@@ -5,7 +5,10 @@
 //! looked at once a second, and must be flat once it is warm; at the end the ledger is opened,
 //! audited, and its size held against the bytes of its events. Start reading at [`Soak::run`].
 
-use crate::report::{Failure, Report, Row, thousands};
+use crate::{
+    patience,
+    report::{Failure, Report, Row, thousands},
+};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -153,9 +156,9 @@ fn lines_of(child: &mut Child) -> Result<Receiver<String>> {
 }
 
 fn look(child: &mut Child, lines: &Receiver<String>, time: Duration) -> Result<Vec<Sample>> {
-    /// Nothing of this takes longer, on whatever machine.
-    const SILENCE_MAX: Duration = Duration::from_mins(5);
-    ensure!(lines.recv_timeout(SILENCE_MAX)? == "running", "it says something else");
+    /// Nothing of this takes more seconds, on whatever machine.
+    const SILENCE_MAX: u32 = 300;
+    ensure!(patience::wait(lines, SILENCE_MAX)? == "running", "it says something else");
     let (began, mut samples) = (Instant::now(), Vec::new());
     while began.elapsed() < time {
         match lines.recv_timeout(SAMPLE_EVERY) {
@@ -165,7 +168,7 @@ fn look(child: &mut Child, lines: &Receiver<String>, time: Duration) -> Result<V
     }
     let mut word = child.stdin.take().context("it has no standard input")?;
     word.write_all(b"enough\n")?;
-    ensure!(lines.recv_timeout(SILENCE_MAX)? == "closed", "it says something else");
+    ensure!(patience::wait(lines, SILENCE_MAX)? == "closed", "it says something else");
     Ok(samples)
 }
 

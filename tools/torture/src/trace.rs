@@ -1,8 +1,9 @@
 //! `strace` on a child: its system calls are counted, and one of them is not as the others.
 
+use crate::patience;
 use anyhow::{Context, Result, bail};
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
 };
@@ -126,23 +127,32 @@ pub fn attach(pid: u32, thread: Thread, tamper: Tamper) -> Result<Child> {
     Ok(strace)
 }
 
-/// The number of the thread that has this name.
+/// The number of the thread that has this name, or will have it shortly: a thread names itself, and
+/// until it has run for the first time it is called like the one that started it.
 fn thread_of(pid: u32, name: &str) -> Result<u32> {
+    /// A machine that has not run a thread for so many seconds never will.
+    const SECONDS: u32 = 30;
+    let found = patience::look(SECONDS, || thread_named(pid, name));
+    found?.with_context(|| format!("process {pid} has no thread {name}"))
+}
+
+/// The number of the thread that has this name by now.
+fn thread_named(pid: u32, name: &str) -> io::Result<Option<u32>> {
     for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = entry?.path();
         if fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
             let number = path.file_name().and_then(|name| name.to_str());
-            return number.and_then(|n| n.parse().ok()).context("a thread without a number");
+            return Ok(number.and_then(|number| number.parse().ok()));
         }
     }
-    bail!("process {pid} has no thread {name}")
+    Ok(None)
 }
 
 /// Why there can be no tracing here; `None` if there can.
 pub fn missing() -> Option<String> {
     let mut child = match Command::new("cat").stdin(Stdio::piped()).spawn() {
         Ok(child) => child,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return Some(format!("cat does not start: {error}")),
     };
     let attached = attach(child.id(), Thread::Main, Tamper::Fail("fsync", 1));
     drop(child.stdin.take());
@@ -153,5 +163,28 @@ pub fn missing() -> Option<String> {
             None
         }
         Err(error) => Some(format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc::channel, thread};
+
+    /// A kill at a call of the sealer failed once in a few hundred rounds beside other work: the
+    /// sealer had been started and had not run yet, so there was no thread of its name.
+    #[test]
+    fn a_thread_that_was_started_and_has_not_run_yet_is_found() {
+        let us = std::process::id();
+        for number in 0..100 {
+            let name = format!("late-{number}");
+            let (end, ended) = channel::<()>();
+            let wait = move || ended.recv().unwrap_err();
+            let thread = thread::Builder::new().name(name.clone()).spawn(wait).unwrap();
+            let found = thread_of(us, &name).map_err(|error| format!("{error:#}"));
+            drop(end);
+            thread.join().unwrap();
+            assert!(found.is_ok_and(|number| number != us), "{name}");
+        }
     }
 }

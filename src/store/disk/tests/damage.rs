@@ -562,6 +562,16 @@ fn a_journal_that_claims_to_be_enormous_is_damage() {
     assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
 }
 
+// Its length is all that is known of a journal before it is read, and memory is asked for on its word.
+#[test]
+fn a_journal_that_is_longer_than_any_is_refused_by_its_length() {
+    let (dir, journal) = unsealed(50);
+    open_file(&journal).set_len(1 << 40).unwrap();
+    let error = refused(dir.path());
+    assert!(matches!(error, Error::Damaged { seq: Some(_), .. }), "{error}");
+    assert!(error.to_string().contains("no journal has over"), "{error}");
+}
+
 #[test]
 fn no_journal_is_made_that_could_not_be_read_again() {
     let options = DiskOptions { journal_bytes: u64::MAX, ..small() };

@@ -62,7 +62,7 @@ impl Damage {
     /// All of it.
     pub fn run(&self, report: &mut Report) -> Result<()> {
         let random = SeededEntropy::new(self.seed);
-        let some = (self.rounds / 10).max(10);
+        let some = (self.rounds / 10).max(self.rounds.min(10));
         let all = self.rounds >= ROUNDS_OF_ALL;
         {
             let subject = Subject::new(&self.dir, FEW_EVENTS, End::Killed)?;

@@ -1,6 +1,7 @@
 //! Asks a process of its own what is to be seen of a ledger, and does not wait for ever.
 
 use super::probe::{Answer, Question};
+use crate::patience;
 use anyhow::{Context, Result};
 use std::{
     io::{BufRead, BufReader, Write},
@@ -8,11 +9,10 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
 };
 
-/// Whoever takes longer to answer hangs.
-const DEADLINE: Duration = Duration::from_mins(1);
+/// Whoever takes more seconds to answer hangs.
+const DEADLINE: u32 = 60;
 /// Answers of one process: sled keeps threads of its own for as long as the process lives.
 const ANSWERS_MAX: u32 = 40;
 
@@ -62,7 +62,7 @@ impl Prober {
         };
         let asked = writeln!(process.questions, "{}", serde_json::to_string(question)?);
         let said = match asked.and_then(|()| process.questions.flush()) {
-            Ok(()) => process.answers.recv_timeout(DEADLINE),
+            Ok(()) => patience::wait(&process.answers, DEADLINE),
             Err(_) => Err(RecvTimeoutError::Disconnected),
         };
         process.answered += 1;

@@ -2,6 +2,7 @@
 
 use crate::{
     order::options,
+    report::Row,
     work::{Place, Sizes, proposals},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +23,8 @@ use taskledger::{
 pub(super) enum Said {
     /// What was promised.
     Did { rounds: u64, outcome: String },
+    /// What was promised, as far as it could be made here; and why not more.
+    Partly { rounds: u64, outcome: String, missed: String },
     /// It cannot be made here.
     Skipped(String),
 }
@@ -34,18 +37,25 @@ impl Said {
 
 /// Where a case takes place.
 pub(super) struct Bench {
-    dir: PathBuf,
-    cli: Option<PathBuf>,
+    pub(super) dir: PathBuf,
+    /// The command line, if there is one.
+    pub(super) cli: Option<PathBuf>,
+    /// This program.
     pub(super) program: PathBuf,
+    /// Of many limits or calls, every n-th is tried.
+    pub(super) every: usize,
 }
 
 impl Bench {
-    pub(super) fn new(dir: &Path, cli: Option<PathBuf>, program: PathBuf) -> Self {
-        Self { dir: dir.to_owned(), cli, program }
-    }
-
     pub(super) fn at(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// What a table says of a case.
+    pub(super) fn row(&self, fault: &str, rounds: u64, outcome: &str) -> Row {
+        let not_asked =
+            if self.cli.is_some() { "" } else { " (of exit codes, none was asked for)" };
+        Row { fault: fault.to_owned(), rounds, outcome: format!("{outcome}{not_asked}") }
     }
 
     /// A ledger with some events, closed.

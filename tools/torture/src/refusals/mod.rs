@@ -12,7 +12,7 @@ mod world;
 
 use crate::{
     machine,
-    report::{Failure, Report, Row},
+    report::{Failure, Report},
 };
 use anyhow::Result;
 use bench::{Bench, Said};
@@ -48,6 +48,8 @@ pub struct Refusals {
     pub program: PathBuf,
     /// Below which directory.
     pub dir: PathBuf,
+    /// Where one thing is refused at many limits or calls: every n-th of them is tried.
+    pub every: usize,
 }
 
 impl Refusals {
@@ -62,11 +64,18 @@ impl Refusals {
         };
         for (fault, case) in CASES {
             let place = tempfile::Builder::new().prefix("torture-refusal").tempdir_in(&self.dir)?;
-            let bench = Bench::new(place.path(), cli.clone(), self.program.clone());
+            let bench = Bench {
+                dir: place.path().to_owned(),
+                cli: cli.clone(),
+                program: self.program.clone(),
+                every: self.every,
+            };
             match case(&bench) {
                 Ok(Said::Skipped(why)) => report.skip(fault, why),
-                Ok(Said::Did { rounds, outcome }) => {
-                    report.row(Row { fault: fault.to_owned(), rounds, outcome });
+                Ok(Said::Did { rounds, outcome }) => report.row(bench.row(fault, rounds, &outcome)),
+                Ok(Said::Partly { rounds, outcome, missed }) => {
+                    report.row(bench.row(fault, rounds, &outcome));
+                    report.skip(format!("a part of {fault}"), missed);
                 }
                 Err(why) => report.failure(Failure {
                     what: format!("{fault}: {why:#}"),

@@ -5,9 +5,8 @@ use super::{
     limited::ends,
 };
 use crate::{
-    machine,
     order::options,
-    small::Small,
+    small::{self, Small},
     work::{Place, Sizes, proposals},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -58,7 +57,7 @@ fn fill_up(path: &Path) -> Result<()> {
 }
 
 pub(super) fn full_disk(bench: &Bench) -> Result<Said> {
-    if let Some(why) = machine::no_mounts() {
+    if let Some(why) = small::missing(&bench.at("")) {
         return Ok(Said::Skipped(why));
     }
     let disk = Small::new(bench.at("disk"), "48m")?;
@@ -110,7 +109,7 @@ fn full_for_a_person(bench: &Bench) -> Result<()> {
 }
 
 pub(super) fn no_space_to_begin(bench: &Bench) -> Result<Said> {
-    if let Some(why) = machine::no_mounts() {
+    if let Some(why) = small::missing(&bench.at("")) {
         return Ok(Said::Skipped(why));
     }
     let disk = Small::new(bench.at("disk"), "2m")?;
@@ -151,7 +150,7 @@ fn limited(
 ) -> Result<(std::process::ExitStatus, u64, String)> {
     let program = bench.program.to_str().context("a program whose name is text")?;
     let ignored = if limit.ignores { "trap '' XFSZ; " } else { "" };
-    let mut command = Command::new("sh");
+    let mut command = Command::new("/bin/sh");
     command.args(["-c", &format!("{ignored}exec \"$0\" \"$@\""), program, "limited", limit.name]);
     command.args([limit.value, limit.journal_bytes].map(|n| n.to_string())).arg(path);
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
@@ -181,7 +180,8 @@ pub(super) fn file_size_limit(bench: &Bench) -> Result<Said> {
     // The last is enough for all that is there, and not for the next journal.
     let limits = [0, 1, 4, 16, 40, 64, 100, 300, 512, 600, 1_100].map(|kib| (kib, 64));
     for ignores in [true, false] {
-        for (kib, journal_kib) in limits.into_iter().chain([(2_000, 4_000)]) {
+        let some = limits.into_iter().step_by(bench.every);
+        for (kib, journal_kib) in some.chain([(2_000, 4_000)]) {
             let (value, journal_bytes) = (kib << 10, journal_kib << 10);
             let limit = Limit { name: "fsize", value, journal_bytes, ignores };
             let (status, last, said) = limited(bench, &limit, &path)?;
@@ -206,7 +206,7 @@ pub(super) fn file_size_limit(bench: &Bench) -> Result<Said> {
 pub(super) fn no_descriptors(bench: &Bench) -> Result<Said> {
     let (path, _) = bench.ledger()?;
     let (mut counts, mut rounds) = (std::collections::BTreeMap::new(), 0);
-    for value in 3..40 {
+    for value in (3..40).step_by(bench.every) {
         let (status, last, said) = limited(
             bench,
             &Limit { name: "nofile", value, journal_bytes: 64 << 10, ignores: false },
