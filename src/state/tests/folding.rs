@@ -326,3 +326,11 @@ fn an_earlier_version_of_a_state_does_not_change() {
     history.and(completed("t2")).and(renamed("t1", "x")).and(spawned("t3")).and(run_cancelled("r"));
     assert_eq!(before.to_bytes(), bytes);
 }
+
+#[test]
+fn a_state_is_shown_by_its_sizes_and_no_text_of_it() {
+    let state = given([task("t1").about("secret").spawned(), spawned("t2")]).state;
+    let shown = format!("{state:?}");
+    assert!(shown.starts_with("LedgerState { size: 2, ledger: None, "), "{shown}");
+    assert!(shown.contains("threads: 1, ") && !shown.contains("secret"), "{shown}");
+}
