@@ -170,3 +170,11 @@ fn ids_are_told_once() {
     let twice = replaced(&bytes, b"\x02t2", b"\x02t1");
     assert!(matches!(LedgerState::from_bytes(&twice), Err(DecodeError::Invalid { .. })));
 }
+
+#[test]
+fn other_states_have_other_digests() {
+    let states = [LedgerState::default(), given([spawned("t1")]).state, rich().state];
+    let digests: std::collections::BTreeSet<_> = states.iter().map(LedgerState::digest).collect();
+    assert_eq!(digests.len(), states.len());
+    assert!(!digests.contains(&[0; 32]) && !digests.contains(&[1; 32]));
+}

@@ -334,3 +334,10 @@ fn a_state_is_shown_by_its_sizes_and_no_text_of_it() {
     assert!(shown.starts_with("LedgerState { size: 2, ledger: None, "), "{shown}");
     assert!(shown.contains("threads: 1, ") && !shown.contains("secret"), "{shown}");
 }
+
+#[test]
+fn every_task_is_counted_once() {
+    let counts = Counts { running: 1, completed: 2, failed: 4, cancelled: 8 };
+    assert_eq!(counts.total(), 15);
+    assert_eq!(TaskStatus::ALL.map(|status| counts.of(status)), [1, 2, 4, 8]);
+}
