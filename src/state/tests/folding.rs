@@ -341,3 +341,11 @@ fn every_task_is_counted_once() {
     assert_eq!(counts.total(), 15);
     assert_eq!(TaskStatus::ALL.map(|status| counts.of(status)), [1, 2, 4, 8]);
 }
+
+#[test]
+fn states_with_other_tasks_are_not_the_same() {
+    let one = given([task("t1").about("one").spawned()]).state;
+    assert_eq!(one, given([task("t1").about("one").spawned()]).state);
+    assert_ne!(one, given([task("t1").about("two").spawned()]).state);
+    assert_ne!(one, given([task("t2").about("one").spawned()]).state);
+}
