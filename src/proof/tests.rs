@@ -243,6 +243,19 @@ fn hostile_proofs_are_refused_without_a_panic() {
     assert_eq!(check(&consistency(1, 2, long)), Err(CheckError::TooLong { len: 129, max: 128 }));
 }
 
+#[test]
+fn the_largest_tree_and_the_longest_proof_are_not_refused_for_their_size() {
+    let log = Log::of(20);
+    let missing = |refused| matches!(refused, ProofError::MissingMark { .. });
+    assert!(missing(root_at(SIZE_MAX, &log).unwrap_err()));
+    assert!(missing(Tree::restore(SIZE_MAX, &log).unwrap_err()));
+    let beyond = ProofError::OutOfRange { size: SIZE_MAX + 1 };
+    assert_eq!(root_at(SIZE_MAX + 1, &log).unwrap_err(), beyond);
+    assert_eq!(Tree::restore(SIZE_MAX + 1, &log).unwrap_err(), beyond);
+    let longest = InclusionProof { seq: seq(1), size: 2, hashes: vec![[0; 32]; 128] };
+    assert_eq!(check_inclusion(&longest, [0; 32], Root::EMPTY), Err(CheckError::Refuted));
+}
+
 const TEXT: &str = "taskledger/000102030405060708090a0b0c0d0e0f\n\
     8\n\
     XcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n";
@@ -312,7 +325,9 @@ fn keys_are_checked_when_they_are_read_and_secret_when_they_are_shown() {
     assert!("PRIVATE+KEY+a+00000000+AAAA".parse::<SigningKey>().is_err());
     assert!("a+00000000+AAAA".parse::<VerifyingKey>().is_err());
     let pair = generate_keys("ops", &SeededEntropy::new(1)).unwrap();
-    let (signing, _) = keys(1);
+    let (signing, verifying) = keys(1);
     assert_eq!(format!("{signing:?}"), "SigningKey { name: \"ops.example/key\", .. }");
+    assert_eq!(format!("{verifying:?}"), "VerifyingKey { name: \"ops.example/key\", .. }");
+    assert_eq!(format!("{pair:?}"), format!("KeyPair {{ verifying: {:?}, .. }}", pair.verifying));
     assert!(!format!("{pair:?}").contains("PRIVATE"));
 }

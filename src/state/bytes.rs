@@ -300,6 +300,18 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_where_the_reading_stood() {
+        let mut reader = Reader::new(&[5, 6, 7, 9, 0x80, 0]);
+        assert_eq!(reader.array(), Ok([5, 6, 7]));
+        assert_eq!(reader.option(Reader::tag), Err(DecodeError::Invalid { what: "option", at: 4 }));
+        assert_eq!(reader.number(), Err(DecodeError::Invalid { what: "number", at: 6 }));
+        assert_eq!(reader.tag(), Err(DecodeError::Truncated { at: 6 }));
+        let mut left = Reader::new(&[1, 2, 3]);
+        assert_eq!(left.tag(), Ok(1));
+        assert_eq!(left.finish(), Err(DecodeError::LeftOver { count: 2 }));
+    }
+
+    #[test]
     fn a_word_is_written_once() {
         let word: Arc<str> = "agent".into();
         let (mut words, mut writer) = (Words::default(), Writer::default());

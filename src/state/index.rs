@@ -208,6 +208,50 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_told_apart_by_their_hashes() {
+        let mut table = Table::default();
+        (0..100).for_each(|place| table.insert(u64::try_from(place).unwrap_or(0), place));
+        for place in 0..100 {
+            let hash = 7 << 32 | u64::try_from(place).unwrap_or(0);
+            assert_eq!(table.places(hash).collect::<Vec<_>>(), [place]);
+        }
+        let mut hasher = Hashed::default();
+        hasher.write(&[1, 2]);
+        assert_eq!(hasher.finish(), 0x102);
+        hasher.write_u64(9);
+        assert_eq!(hasher.finish(), 9);
+    }
+
+    #[test]
+    fn at_least_half_of_the_slots_are_free_and_never_far_more() {
+        let mut table = Table::default();
+        for place in 0..1_000 {
+            table.insert(u64::try_from(place).unwrap_or(0), place);
+            let (rows, slots) = (place + 1, table.slots.len());
+            assert!(slots.is_power_of_two() && slots >= 2 * rows, "{slots} for {rows}");
+            assert!(slots <= SLOTS_MIN.max(8 * rows), "{slots} for {rows}");
+        }
+        let mut index = Index::default();
+        add(&mut index, 0);
+        index.reserve(5_000);
+        assert_eq!(index.settled.slots.len(), 16_384);
+        index.reserve(0);
+        check(&index, 1);
+    }
+
+    #[test]
+    fn a_table_that_is_shared_takes_in_what_came_since_when_that_is_much() {
+        let mut index = Index::default();
+        (0..100).for_each(|place| add(&mut index, place));
+        let _held = index.clone();
+        (100..100 + RECENT_MIN - 1).for_each(|place| add(&mut index, place));
+        assert_eq!((index.settled.len, index.recent.len()), (100, RECENT_MIN - 1));
+        add(&mut index, 100 + RECENT_MIN - 1);
+        assert_eq!((index.settled.len, index.recent.len()), (100 + RECENT_MIN, 0));
+        check(&index, 100 + RECENT_MIN);
+    }
+
+    #[test]
     fn alone_it_settles_at_once_and_shared_it_leaves_the_table_alone() {
         let mut index = Index::default();
         for place in 0..100 {

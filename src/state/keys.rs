@@ -185,6 +185,29 @@ mod tests {
     }
 
     #[test]
+    fn there_are_few_blocks_to_look_into() {
+        let mut keys = Keys::default();
+        for number in 0..KEYS_MAX + 5 * BLOCK_KEYS {
+            let (key, seq) = numbered(number);
+            keys.push(key, seq);
+            assert!(keys.newest.len() < BLOCK_KEYS);
+            assert!(keys.blocks.len() <= 8, "{} after {number}", keys.blocks.len());
+        }
+        let sizes: Vec<_> = keys.blocks.iter().map(|block| block.keys.len() / BLOCK_KEYS).collect();
+        assert_eq!(sizes, [4, 4, 4, 4, 1]);
+    }
+
+    #[test]
+    fn a_key_is_looked_for_by_both_ends_of_its_hash() {
+        assert_eq!(slot_and_tag(0xabcd_0000_0000_0123, 16), (3, 0xabcd));
+        assert_eq!(slot_and_tag(0xabcd_ffff_0000_0123, 4_096), (0x123, 0xabcd));
+        let probed: Vec<_> = probe(2, 4).collect();
+        assert_eq!(probed, [2, 3, 0, 1]);
+        let block = Block::new(vec![numbered(0), numbered(1)], &RandomState::new());
+        assert_eq!(block.entries.len(), 4, "half of the slots stay empty");
+    }
+
+    #[test]
     fn what_was_forgotten_leaves_no_trace() {
         let mut again = Keys::default();
         let keys = filled(KEYS_MAX + 100);

@@ -132,7 +132,8 @@ mod tests {
         let frames = Frames::of(Seq::FIRST, bytes.clone()).unwrap();
         let listed: Vec<_> = frames.iter().map(|(seq, frame)| (seq.get(), frame)).collect();
         assert_eq!(listed, [(1, &b"one"[..]), (2, b""), (3, b"three")]);
-        assert_eq!((frames.len(), frames.end()), (3, 3));
+        assert_eq!((frames.len(), frames.end(), frames.bytes()), (3, 3, 20));
+        assert!(!frames.is_empty() && Frames::of(Seq::FIRST, Vec::new()).unwrap().is_empty());
         assert_eq!(frames.get(Seq::new(3).unwrap()), Some(&b"three"[..]));
         assert_eq!(frames.get(Seq::new(4).unwrap()), None);
         let ends = [0, 7, 11, 20];

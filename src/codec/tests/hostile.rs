@@ -106,11 +106,13 @@ fn a_number_that_is_written_longer_than_it_needs_is_refused() {
 #[test]
 fn bytes_left_over_in_an_event_or_behind_the_texts_are_refused() {
     let (event, texts) = opened("worked-in-hex");
-    let longer = [event.as_slice(), &[0]].concat();
-    let left = |what| Err(DecodeError::Leftover { what, bytes: 1 });
-    assert_eq!(decode(&frame_of(0, &longer, &texts)), left("event"));
-    let longer = [texts.as_slice(), &[0]].concat();
-    assert_eq!(decode(&frame_of(0, &event, &longer)), left("parts"));
+    for bytes in [1, 2, 7] {
+        let longer = [event.as_slice(), &[0; 7][..bytes]].concat();
+        let left = |what| Err(DecodeError::Leftover { what, bytes });
+        assert_eq!(decode(&frame_of(0, &longer, &texts)), left("event"));
+        let longer = [texts.as_slice(), &[0; 7][..bytes]].concat();
+        assert_eq!(decode(&frame_of(0, &event, &longer)), left("parts"));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A state as bytes and back.
 
 use super::*;
-use crate::state::{DecodeError, FOLD_VERSION};
+use crate::state::{DecodeError, FOLD_VERSION, KEYS_MAX, TEXT_KEPT_BYTES_MAX, bytes::Writer};
 
 /// A state with something of everything in it.
 pub(crate) fn rich() -> History {
@@ -109,6 +109,52 @@ fn marks_are_in_order() {
 }
 
 #[test]
+fn redactions_are_in_order() {
+    let kinds = [PartKind::Description];
+    let history = given([task("a").about("x").spawned(), task("b").about("y").spawned()]);
+    let bytes =
+        history.and(redacted(1, "a", &kinds)).and(redacted(2, "b", &kinds)).state.to_bytes();
+    let (first, second) = (b"\x01\x01\x01\x01a", b"\x02\x01\x01\x01b");
+    let both = [first.as_slice(), second].concat();
+    let swapped = replaced(&bytes, &both, &[second.as_slice(), first].concat());
+    let doubled = replaced(&bytes, second, b"\x01\x01\x01\x01b");
+    for wrong in [swapped, doubled] {
+        let refused = LedgerState::from_bytes(&wrong).unwrap_err();
+        assert!(matches!(refused, DecodeError::Invalid { what: "order of redactions", .. }));
+    }
+}
+
+#[test]
+fn no_more_keys_are_read_than_are_remembered() {
+    let key = |number: u64| Key((u128::from(number) << 9).to_le_bytes());
+    let mut state = LedgerState::default();
+    let most = u64::try_from(KEYS_MAX).unwrap();
+    (1..=most).for_each(|number| state.keys.push(key(number), seq(1)));
+    let bytes = state.to_bytes();
+    assert_eq!(LedgerState::from_bytes(&bytes), Ok(state));
+    let first = [key(1).0.as_slice(), &[1]].concat();
+    let count = [b"\x80\x80\x04".as_slice(), &first].concat();
+    let more = replaced(&bytes, &count, &[b"\x81\x80\x04".as_slice(), &first, &first].concat());
+    let refused = LedgerState::from_bytes(&more).unwrap_err();
+    assert!(matches!(refused, DecodeError::Invalid { what: "count of keys", .. }), "{refused}");
+}
+
+#[test]
+fn a_text_that_is_held_may_reach_its_limit_and_not_pass_it() {
+    let longest = "d".repeat(TEXT_KEPT_BYTES_MAX);
+    let state = given([task("t1").about(&longest).spawned()]).state;
+    let bytes = state.to_bytes();
+    assert_eq!(LedgerState::from_bytes(&bytes), Ok(state));
+    let (mut to, mut longer) = (Writer::default(), Writer::default());
+    to.text(&longest);
+    longer.text(&format!("{longest}d"));
+    let longer = replaced(&bytes, &to.finish(), &longer.finish());
+    let refused = LedgerState::from_bytes(&longer).unwrap_err();
+    let why = "text: it is too long to be held";
+    assert!(matches!(refused, DecodeError::Invalid { what, .. } if what == why), "{refused}");
+}
+
+#[test]
 fn a_parent_that_is_here_is_told_by_its_place() {
     let history = given([spawned("t1"), task("t2").under("t1").spawned()]);
     let child = history.entries[1].clone();
@@ -123,4 +169,12 @@ fn ids_are_told_once() {
     let bytes = given([spawned("t1"), spawned("t2")]).state.to_bytes();
     let twice = replaced(&bytes, b"\x02t2", b"\x02t1");
     assert!(matches!(LedgerState::from_bytes(&twice), Err(DecodeError::Invalid { .. })));
+}
+
+#[test]
+fn other_states_have_other_digests() {
+    let states = [LedgerState::default(), given([spawned("t1")]).state, rich().state];
+    let digests: std::collections::BTreeSet<_> = states.iter().map(LedgerState::digest).collect();
+    assert_eq!(digests.len(), states.len());
+    assert!(!digests.contains(&[0; 32]) && !digests.contains(&[1; 32]));
 }

@@ -326,3 +326,26 @@ fn an_earlier_version_of_a_state_does_not_change() {
     history.and(completed("t2")).and(renamed("t1", "x")).and(spawned("t3")).and(run_cancelled("r"));
     assert_eq!(before.to_bytes(), bytes);
 }
+
+#[test]
+fn a_state_is_shown_by_its_sizes_and_no_text_of_it() {
+    let state = given([task("t1").about("secret").spawned(), spawned("t2")]).state;
+    let shown = format!("{state:?}");
+    assert!(shown.starts_with("LedgerState { size: 2, ledger: None, "), "{shown}");
+    assert!(shown.contains("threads: 1, ") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn every_task_is_counted_once() {
+    let counts = Counts { running: 1, completed: 2, failed: 4, cancelled: 8 };
+    assert_eq!(counts.total(), 15);
+    assert_eq!(TaskStatus::ALL.map(|status| counts.of(status)), [1, 2, 4, 8]);
+}
+
+#[test]
+fn states_with_other_tasks_are_not_the_same() {
+    let one = given([task("t1").about("one").spawned()]).state;
+    assert_eq!(one, given([task("t1").about("one").spawned()]).state);
+    assert_ne!(one, given([task("t1").about("two").spawned()]).state);
+    assert_ne!(one, given([task("t2").about("one").spawned()]).state);
+}

@@ -82,6 +82,103 @@ fn a_difference_in_any_field_is_another_command() {
     assert!(!same(&before(), &redacted(1, "t1", &[PartKind::Description]), &two));
 }
 
+/// What was recorded, and what differs from it in one thing that is told of it.
+fn other_than(recorded: &Command) -> Vec<Command> {
+    match recorded.clone() {
+        Command::Finish(end) => vec![
+            Command::Finish(Finish { task: task_id("t2"), ..end.clone() }),
+            Command::Finish(Finish { outcome: Outcome::Cancelled, ..end.clone() }),
+            Command::Finish(Finish { error: Some("bang".into()), ..end.clone() }),
+            Command::Finish(Finish { result: Some("1".into()), ..end.clone() }),
+            Command::Finish(Finish { completed: Some(Millis(8)), ..end }),
+        ],
+        Command::Restore(back) => vec![
+            Command::Restore(Restore { spawn: back.spawn.clone().named("other"), ..back.clone() }),
+            Command::Restore(Restore { spawn: back.spawn.clone().about("other"), ..back.clone() }),
+            Command::Restore(Restore { status: TaskStatus::Cancelled, ..back.clone() }),
+            Command::Restore(Restore { error: Some("boom".into()), ..back.clone() }),
+            Command::Restore(Restore { result: Some("1".into()), ..back.clone() }),
+            Command::Restore(Restore { completed: Some(Millis(8)), ..back }),
+        ],
+        Command::Orphan { task, error: _ } => {
+            vec![orphaned("t2"), Command::Orphan { task, error: "gone for another reason".into() }]
+        }
+        Command::Cancel(cancel) => vec![
+            Command::Cancel(Cancel { scope: CancelScope::Tree, ..cancel.clone() }),
+            Command::Cancel(Cancel { task: Some(task_id("t2")), ..cancel.clone() }),
+            Command::Cancel(Cancel { thread: Some(thread_id("main")), ..cancel.clone() }),
+            Command::Cancel(Cancel { deadline: Some(Millis(8)), ..cancel.clone() }),
+            Command::Cancel(Cancel { reason: Some("another".into()), ..cancel }),
+        ],
+        Command::Message { task, from, content, delivery } => {
+            let message = |task: &TaskId, from: &str, content: &str, delivery| Command::Message {
+                task: task.clone(),
+                from: from.into(),
+                content: content.into(),
+                delivery,
+            };
+            vec![
+                message(&task_id("t2"), &from, &content, delivery),
+                message(&task, "another", &content, delivery),
+                message(&task, &from, "other", delivery),
+                message(&task, &from, &content, Delivery::InboxFull),
+            ]
+        }
+        Command::Emit { task, event_type, content } => vec![
+            Command::Emit {
+                task: task_id("t2"),
+                event_type: event_type.clone(),
+                content: content.clone(),
+            },
+            Command::Emit { task: task.clone(), event_type: "other".into(), content },
+            Command::Emit { task, event_type, content: "[]".into() },
+        ],
+        Command::Redact { seq: at, about, parts, reason } => vec![
+            Command::Redact { seq: seq(2), about: about.clone(), parts, reason: reason.clone() },
+            Command::Redact { seq: at, about: about.clone(), parts: PartSet::ALL, reason },
+            Command::Redact { seq: at, about, parts, reason: "another".into() },
+        ],
+        Command::Update(change) => vec![
+            Command::Update(Update { task: task_id("t2"), ..change.clone() }),
+            Command::Update(Update { name: Some(Some("other".into())), ..change.clone() }),
+            Command::Update(Update { parent: Some(None), ..change.clone() }),
+            Command::Update(Update { description: Some("other".into()), ..change }),
+        ],
+        Command::Spawn(_) => Vec::new(), // see above
+    }
+}
+
+#[test]
+fn a_difference_in_any_field_of_what_follows_a_spawn_is_another_command_too() {
+    let changed = Update {
+        name: Some(Some("x".into())),
+        parent: Some(Some(ParentRef { ledger: None, id: task_id("t2") })),
+        description: Some("y".into()),
+        ..update("t1")
+    };
+    let of_another_scope = |command: &Command| matches!(command, Command::Cancel(cancel) if cancel.scope != CancelScope::Task);
+    let one_thing = |command: &Command| matches!(command, Command::Update(_));
+    let recorded = every_command().into_iter().filter(|c| !of_another_scope(c) && !one_thing(c));
+    let recorded = recorded.chain([Command::Update(changed)]);
+    for recorded in recorded {
+        assert!(same(&before(), &recorded, &recorded), "{recorded:?}");
+        for asked in other_than(&recorded) {
+            assert!(!same(&before(), &recorded, &asked), "{recorded:?} {asked:?}");
+        }
+    }
+}
+
+#[test]
+fn a_parent_of_another_ledger_is_another_parent() {
+    let under = |ledger: u8, id: &str| {
+        let parent = ParentRef { ledger: Some(LedgerId([ledger; 16])), id: task_id(id) };
+        Spawn { parent: Some(parent), ..task("x") }.spawned()
+    };
+    assert!(same(&before(), &under(9, "far"), &under(9, "far")));
+    assert!(!same(&before(), &under(9, "far"), &under(8, "far")));
+    assert!(!same(&before(), &under(9, "far"), &under(9, "near")));
+}
+
 #[test]
 fn what_was_left_open_may_be_anything() {
     let open = Spawn { task: None, ..task("x") }.spawned();

@@ -349,3 +349,23 @@ fn what_the_caller_has_not_seen_is_a_conflict() {
     history.clone().and(thread(Some(seq(2))));
     history.and(of(Expect::Thread(thread_id("other"), None)));
 }
+
+#[test]
+fn a_task_is_not_its_own_parent_whether_its_ledger_is_named_or_not() {
+    let history = given([]).began(EPOCH, 1, Began::Created);
+    let under = |ledger| {
+        let parent = Some(ParentRef { ledger, id: task_id("x") });
+        Spawn { parent, ..task("x") }.spawned()
+    };
+    let cycle = Rejection::Cycle { task: task_id("x"), parent: task_id("x") };
+    history.clone().when(under(None)).then_rejected(&cycle);
+    history.clone().when(under(history.state.ledger())).then_rejected(&cycle);
+    history.when(under(Some(LedgerId([9; 16])))).then();
+}
+
+#[test]
+fn a_conflict_says_what_was_expected_and_what_there_is() {
+    let (expected, actual) = (None, Some(seq(3)));
+    let said = Rejection::Conflict { expected, actual }.to_string();
+    assert_eq!(said, "expected the last event to be none, but it is #3");
+}

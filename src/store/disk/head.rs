@@ -209,4 +209,41 @@ mod tests {
         reopened.file.write_all_at(&[1; 8], reopened.slot * wide(PAGE)).unwrap();
         assert!(matches!(HeadFile::open(root.path()), Err(Error::Damaged { .. })));
     }
+
+    fn generations(root: &Path) -> [Option<u64>; 2] {
+        let path = root.join("HEAD");
+        let file = dir::open_to_write(&path).unwrap();
+        read_slots(&file, &path).unwrap().map(|slot| match slot {
+            Slot::Valid(record) => Some(record.generation),
+            Slot::Blank | Slot::Bad => None,
+        })
+    }
+
+    #[test]
+    fn the_two_slots_are_written_in_turn_each_in_its_page() {
+        let root = tempfile::tempdir().unwrap();
+        let mut head = HeadFile::create(root.path(), &HeadRecord::NEW).unwrap();
+        assert_eq!(head.file.metadata().unwrap().len(), 8192);
+        assert_eq!(generations(root.path()), [Some(1), Some(2)]);
+        for expected in [[Some(3), Some(2)], [Some(3), Some(4)], [Some(5), Some(4)]] {
+            head.write(&HeadRecord::NEW).unwrap();
+            assert_eq!(generations(root.path()), expected);
+        }
+        let (mut again, record) = HeadFile::open(root.path()).unwrap();
+        assert_eq!(record.generation, 5);
+        again.write(&record).unwrap();
+        assert_eq!(generations(root.path()), [Some(5), Some(6)]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_has_the_slots_that_are_left() {
+        let root = tempfile::tempdir().unwrap();
+        let head = HeadFile::create(root.path(), &HeadRecord::NEW).unwrap();
+        for (len, left) in
+            [(4608, [Some(1), Some(2)]), (4607, [Some(1), None]), (100, [None, None])]
+        {
+            head.file.set_len(len).unwrap();
+            assert_eq!(generations(root.path()), left, "{len} bytes");
+        }
+    }
 }

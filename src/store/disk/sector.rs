@@ -161,4 +161,45 @@ mod tests {
         assert!(matches!(decode(MAGIC, &[0; SECTOR]), Sector::Blank));
         assert!(matches!(decode(MAGIC, b"short"), Sector::Bad));
     }
+
+    #[test]
+    fn a_record_of_another_kind_or_of_no_format_is_bad() {
+        let other = encode(*b"TLOTHER\n", b"body");
+        assert!(matches!(decode(MAGIC, &other), Sector::Bad));
+        let mut none = encode(MAGIC, b"body");
+        none[8..12].fill(0);
+        none.truncate(CRC_AT);
+        let crc = crc32c::crc32c(&none).to_le_bytes();
+        none.extend_from_slice(&crc);
+        assert!(matches!(decode(MAGIC, &none), Sector::Bad), "format 0");
+    }
+
+    #[test]
+    fn a_record_may_fill_its_sector() {
+        let body = [7; CRC_AT - 12];
+        let sector = encode(MAGIC, &body);
+        assert_eq!(sector.len(), SECTOR);
+        assert!(matches!(decode(MAGIC, &sector), Sector::Valid(found) if found.0 == body));
+    }
+
+    #[test]
+    fn one_byte_anywhere_is_not_nothing() {
+        for len in [0, 1, 63, 64, 65, 200] {
+            assert!(is_zero(&vec![0; len]));
+            for at in 0..len {
+                let mut bytes = vec![0; len];
+                bytes[at] = 1;
+                assert!(!is_zero(&bytes), "{at} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_could_overflow_is_none() {
+        let number = |number: u64| Bytes(&number.to_le_bytes()).number();
+        assert_eq!(NUMBER_MAX, 0x7fff_ffff_ffff_ffff);
+        assert_eq!(number(NUMBER_MAX), Some(NUMBER_MAX));
+        assert_eq!(number(NUMBER_MAX + 1), None);
+        assert_eq!(number(u64::MAX), None);
+    }
 }

@@ -196,4 +196,56 @@ mod tests {
             assert_eq!(unsealed.frames.len(), blocks * 16, "{bytes_max}");
         }
     }
+
+    fn mark(seq: u64, index: u64) -> Mark {
+        Mark { seq: Seq::new(seq).unwrap(), index, hash: [index.to_le_bytes()[0]; 32] }
+    }
+
+    #[test]
+    fn it_is_short_up_to_a_whole_block() {
+        assert!(tail_of(0).is_short() && tail_of(15).is_short());
+        assert!(!tail_of(16).is_short() && !tail_of(33).is_short());
+    }
+
+    #[test]
+    fn a_read_begins_where_it_is_asked_to_and_ends_before_its_limit() {
+        let tail = tail_of(20);
+        let read = |from, bytes_max| {
+            let frames = tail.read(Seq::new(from).unwrap(), bytes_max)?;
+            Some(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>())
+        };
+        assert_eq!(read(32, 100), None);
+        assert_eq!(read(33, 20), Some(vec![0, 1]));
+        assert_eq!(read(35, 29), Some(vec![2, 3]));
+        assert_eq!(read(35, 0), Some(vec![2]), "one, however long");
+        assert_eq!(read(52, 100), Some(vec![19]));
+        assert_eq!(read(53, 100), Some(vec![]));
+    }
+
+    #[test]
+    fn marks_go_with_the_frames_that_complete_them() {
+        let mut tail = tail_of(40);
+        let marks = [mark(48, 5), mark(48, 6), mark(64, 7)];
+        tail.add_marks(&marks);
+        assert_eq!(tail.mark(6), Some([6; 32]));
+        let first = tail.unsealed(48, false, usize::MAX).unwrap();
+        assert_eq!((first.first, first.marks), (Seq::new(33).unwrap(), marks[..2].to_vec()));
+        assert_eq!(tail.unsealed(72, false, usize::MAX).unwrap().marks, marks);
+        tail.sealed(48, &marks[..2]);
+        assert_eq!((tail.mark(5), tail.mark(6), tail.mark(7)), (None, None, Some([7; 32])));
+        let second = tail.unsealed(72, false, usize::MAX).unwrap();
+        assert_eq!((second.first, second.marks), (Seq::new(49).unwrap(), vec![marks[2]]));
+    }
+
+    #[test]
+    fn what_is_rewritten_is_counted_as_it_is_now() {
+        let mut tail = tail_of(20);
+        let place = Path::new("tail");
+        let shorter = |seq: Seq, frame: &[u8]| Ok((seq.get() == 34).then(|| frame[..3].to_vec()));
+        tail.rewrite(&shorter, place).unwrap();
+        assert_eq!(tail.bytes(), 193);
+        let frames = tail.read(Seq::new(33).unwrap(), 1_000).unwrap();
+        assert_eq!((&*frames[0], &*frames[1]), (&[0; 10][..], &[1; 3][..]));
+        assert!(tail.rewrite(&|_, _| Err("no".to_owned()), place).is_err());
+    }
 }

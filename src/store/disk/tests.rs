@@ -21,6 +21,7 @@ mod crash;
 mod damage;
 mod erasing;
 mod inspecting;
+mod scanning;
 mod support;
 mod trouble;
 use support::*;

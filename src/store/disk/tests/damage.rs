@@ -340,6 +340,15 @@ fn a_sled_that_is_cut_or_emptied_is_a_finding_and_is_rebuilt() {
     assert_holds(&reopened(dir.path()), 800);
 }
 
+/// Sled makes an empty file into a new database: what was lost would be written over.
+#[test]
+fn a_sled_that_is_emptied_is_refused_before_it_is_opened() {
+    let (dir, sled) = sealed();
+    open_file(&sled.join("1/db")).set_len(0).unwrap();
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::LostTail { expected: 700, found: 0 }), "{error}");
+}
+
 #[test]
 fn a_rebuild_takes_what_was_never_sealed_from_the_journal() {
     let dir = TempDir::new().unwrap();

@@ -188,3 +188,15 @@ fn any_bytes_in_any_small_file_are_an_answer() {
         fs::write(&path, whole).unwrap();
     }
 }
+
+#[test]
+fn a_log_that_goes_on_behind_what_sled_was_synced_with_is_told_from_one_that_does_not() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 20);
+    store.sync().unwrap();
+    drop(store);
+    assert_eq!(open::unsealed_since(ledger(dir.path())).unwrap(), Some(0));
+    reopened(dir.path()).close().unwrap();
+    assert_eq!(open::unsealed_since(ledger(dir.path())).unwrap(), None);
+}

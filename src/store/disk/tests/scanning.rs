@@ -1,0 +1,251 @@
+//! One journal by itself, with groups that a test writes as it likes.
+
+use super::*;
+use crate::{ids::Head, store::Group};
+use journal::{ALIGN, DATA_AT, FILE_BYTES_MAX, GROUP_HEAD, Header, Journal, Spare, record_bytes};
+use scan::{Rest, Scan};
+use sector::narrow;
+
+const BYTES: u64 = 16 << 10;
+/// Where in a group record its numbers are.
+const COUNT: usize = 4;
+const NONCE: usize = 8;
+const FIRST: usize = 16;
+const LENGTH: usize = 32;
+const CRC_BEFORE: usize = 36;
+
+/// A journal that follows event 4, and where each of its groups begins.
+struct Written {
+    dir: TempDir,
+    path: PathBuf,
+    starts: Vec<usize>,
+}
+
+fn empty(dir: &Path, bytes: u64) -> Journal {
+    let (ledger, before) = (LedgerId([3; 16]), head_at(4));
+    let header = Header { ledger, nonce: 77, before, bytes: 0 };
+    Spare::prepare(dir, 1, bytes).unwrap().write_header(header).unwrap().publish().unwrap()
+}
+
+/// Groups of one frame each, the first of them event 5, which say that so much was durable.
+fn written(synced: &[u64]) -> Written {
+    let dir = TempDir::new().unwrap();
+    let mut journal = empty(dir.path(), BYTES);
+    let mut starts = vec![DATA_AT];
+    for (number, synced) in (5..).zip(synced) {
+        let frames = [frame_of(number)];
+        let group =
+            Group { first: seq(number), frames: &frames, root: root_at(number), marks: &[] };
+        journal.write(&group, *synced).unwrap();
+        starts.push(starts.last().unwrap() + record_bytes(&frames));
+    }
+    Written { path: journal.path.clone(), dir, starts }
+}
+
+impl Written {
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.path).unwrap()
+    }
+
+    /// How many groups there are when one has been changed, and what is said of the rest.
+    fn changed(&self, group: usize, change: impl FnOnce(&mut [u8])) -> (usize, Rest) {
+        let mut bytes = self.bytes();
+        let record = &mut bytes[self.starts[group]..self.starts[group + 1]];
+        change(record);
+        let scan = Scan::of(&self.path, bytes).unwrap();
+        (scan.groups.len(), scan.rest)
+    }
+}
+
+/// Puts the checksum of a record right.
+fn vouch(record: &mut [u8]) {
+    let frames = u32::from_le_bytes(record[LENGTH..LENGTH + 4].try_into().unwrap()) as usize;
+    let (body, crc) = record.split_at_mut(GROUP_HEAD + frames);
+    crc[..4].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+}
+
+#[test]
+fn a_group_is_where_its_length_says_and_the_file_tells_when_it_is_full() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = empty(dir.path(), BYTES);
+    assert!(journal.is_empty() && !journal.is_half_full());
+    assert!(journal.fits(narrow(BYTES) - DATA_AT));
+    assert!(!journal.fits(narrow(BYTES) - DATA_AT + 1));
+    let mut end = DATA_AT;
+    for number in 5.. {
+        let frames = [vec![1; narrow(number) * 3], Vec::new(), vec![2; 100]];
+        let bytes = record_bytes(&frames);
+        if !journal.fits(bytes) {
+            break;
+        }
+        let first = seq(3 * number - 10);
+        journal.write(&Group { first, frames: &frames, root: root_at(9), marks: &[] }, 4).unwrap();
+        end += bytes;
+        assert_eq!((bytes % ALIGN, journal.is_empty()), (0, false));
+        assert_eq!(journal.is_half_full(), end > narrow(BYTES) / 2, "{end}");
+        let scan = Scan::read(&journal.path).unwrap();
+        assert_eq!((scan.end(), scan.rest), (end, Rest::Zero));
+        assert_eq!(scan.frames().last(), Some((seq(3 * number - 8), frames[2].as_slice())));
+    }
+    assert!(journal.is_half_full());
+}
+
+#[test]
+fn a_group_counts_only_if_all_that_it_says_holds() {
+    let journal = written(&[4, 5, 6]);
+    assert_eq!(journal.changed(1, |_| ()), (3, Rest::Zero));
+    // The group behind it is whole: it vouches for what was durable before it.
+    let bad = (1, Rest::Bad { witness: 6 });
+    assert_eq!(journal.changed(1, |record| record[0] ^= 1), bad, "magic");
+    for place in [COUNT, NONCE, FIRST, CRC_BEFORE] {
+        let change = |record: &mut [u8]| {
+            record[place] ^= 2;
+            vouch(record);
+        };
+        assert_eq!(journal.changed(1, change), bad, "number at {place}");
+    }
+    let none = |record: &mut [u8]| {
+        record[COUNT..COUNT + 4].fill(0);
+        record[LENGTH..LENGTH + 4].fill(0);
+        vouch(record);
+        record[GROUP_HEAD + 4..].fill(0);
+    };
+    assert_eq!(journal.changed(1, none), bad, "no frames");
+    assert_eq!(journal.changed(1, |record| record[GROUP_HEAD + 5] ^= 1), bad, "checksum");
+    let padded = |record: &mut [u8]| *record.last_mut().unwrap() = 1;
+    let frame = frame_of(6).len();
+    assert!(!(GROUP_HEAD + 8 + frame).is_multiple_of(ALIGN), "there is padding");
+    assert_eq!(journal.changed(1, padded), bad, "padding");
+}
+
+#[test]
+fn behind_a_bad_group_the_one_that_says_most_counts() {
+    for (synced, witness) in [([4, 9, 6], 9), ([4, 6, 9], 9), ([4, 0, 0], 0)] {
+        let journal = written(&synced);
+        let bad = journal.changed(0, |record| record[GROUP_HEAD + 5] ^= 1);
+        assert_eq!(bad, (0, Rest::Bad { witness }));
+    }
+    let last = written(&[4, 5]).changed(1, |record| record[GROUP_HEAD + 5] ^= 1);
+    assert_eq!(last, (1, Rest::Bad { witness: 0 }), "there is nothing behind it");
+}
+
+#[test]
+fn a_journal_tells_of_the_sizes_at_which_its_groups_end_and_of_no_other() {
+    let journal = written(&[4, 5]);
+    let scan = Scan::read(&journal.path).unwrap();
+    assert_eq!(scan.after(), head_at(6));
+    for size in 4..=6 {
+        assert_eq!(scan.agrees_with(head_at(size)), Some(true), "{size}");
+        let other = Head { size, root: root_at(1) };
+        assert_eq!(scan.agrees_with(other), Some(false), "{size}");
+    }
+    assert_eq!((scan.agrees_with(head_at(3)), scan.agrees_with(head_at(7))), (None, None));
+    assert!(scan.check_ends(head_at(6)).is_ok());
+    for next in [head_at(5), head_at(7), Head { size: 6, root: root_at(1) }] {
+        assert!(matches!(scan.check_ends(next), Err(Error::Damaged { seq: Some(at), .. })
+            if at == seq(5)));
+    }
+}
+
+#[test]
+fn what_is_missing_was_durable_if_head_or_a_later_group_says_so() {
+    let journal = written(&[4, 5, 9]);
+    let whole = Scan::read(&journal.path).unwrap();
+    assert!(whole.judge(0).is_ok() && whole.judge(7).is_ok());
+    assert!(matches!(whole.judge(8), Err(Error::LostTail { expected: 8, found: 7 })));
+    let torn = |witness| {
+        let journal = written(&[4, 5, witness]);
+        let mut bytes = journal.bytes();
+        bytes[journal.starts[1]] ^= 1;
+        Scan::of(&journal.path, bytes).unwrap()
+    };
+    assert!(torn(5).judge(5).is_ok());
+    for refused in [torn(5).judge(6), torn(6).judge(0)] {
+        assert!(matches!(refused, Err(Error::Damaged { seq: Some(at), .. }) if at == seq(6)));
+    }
+}
+
+#[test]
+fn a_torn_end_is_zeroed_and_a_short_file_is_made_as_long_as_it_was() {
+    let torn = written(&[4, 5]);
+    let mut sound = torn.bytes();
+    sound[torn.starts[1]..].fill(0);
+    let mut damaged = torn.bytes();
+    damaged[torn.starts[1] + GROUP_HEAD] ^= 1;
+    fs::write(&torn.path, &damaged).unwrap();
+    let scan = Scan::read(&torn.path).unwrap();
+    assert!(scan.is_whole());
+    let mut journal = scan.into_journal(5).unwrap();
+    assert_eq!(torn.bytes(), sound);
+    let frames = [frame_of(6)];
+    let group = Group { first: seq(6), frames: &frames, root: root_at(6), marks: &[] };
+    journal.write(&group, 5).unwrap();
+    assert_eq!(Scan::read(&torn.path).unwrap().after(), head_at(6));
+
+    let short = written(&[4, 5]);
+    let sound = short.bytes();
+    fs::write(&short.path, &sound[..sound.len() - 1]).unwrap();
+    let scan = Scan::read(&short.path).unwrap();
+    assert!(!scan.is_whole());
+    scan.into_journal(6).unwrap();
+    assert_eq!(short.bytes(), sound);
+}
+
+/// After a failed sync the system's pages may be in memory only: reading shows them, and the disk
+/// has something else.
+#[test]
+fn groups_that_nobody_has_synced_are_written_once_more_and_no_others() {
+    let journal = written(&[4, 5, 6]);
+    let sound = journal.bytes();
+    let lost = |starts: &[usize]| {
+        let mut bytes = sound.clone();
+        for at in starts {
+            bytes[*at..*at + 4].fill(0);
+        }
+        bytes
+    };
+    let [first, second, third, _] = journal.starts[..] else { panic!("three groups") };
+    for (synced, stays_lost) in
+        [(4, vec![]), (5, vec![first]), (6, vec![first, second]), (7, vec![first, second, third])]
+    {
+        fs::write(&journal.path, &sound).unwrap();
+        let scan = Scan::read(&journal.path).unwrap();
+        fs::write(&journal.path, lost(&[first, second, third])).unwrap();
+        scan.make_durable(synced).unwrap();
+        assert!(journal.bytes() == lost(&stays_lost), "synced up to {synced}");
+    }
+}
+
+#[test]
+fn a_journal_longer_than_any_is_refused_unread() {
+    let journal = written(&[4]);
+    let file = fs::File::options().write(true).open(&journal.path).unwrap();
+    file.set_len(FILE_BYTES_MAX + 1).unwrap();
+    let refused = Scan::read(&journal.path).unwrap_err();
+    assert!(refused.to_string().contains("no journal has over"), "{refused}");
+    assert!(journal.dir.path().is_dir());
+}
+
+#[test]
+fn a_header_may_say_the_largest_size_and_none_above() {
+    let header = |bytes: u64| {
+        let mut body = vec![3; 16];
+        body.extend_from_slice(&77_u64.to_le_bytes());
+        sector::put_head(&mut body, head_at(4));
+        body.extend_from_slice(&bytes.to_le_bytes());
+        sector::encode(*b"TLJRNL\r\n", &body)
+    };
+    let path = Path::new("00000000000000000005.journal");
+    let largest = Header::decode(&header(FILE_BYTES_MAX), path).unwrap();
+    assert_eq!((largest.bytes, largest.before), (FILE_BYTES_MAX, head_at(4)));
+    assert!(Header::decode(&header(FILE_BYTES_MAX + 1), path).is_err());
+}
+
+#[test]
+fn a_spare_that_is_not_needed_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    let spare = Spare::prepare(dir.path(), 2, BYTES).unwrap();
+    assert_eq!(files(dir.path()).len(), 1);
+    spare.discard();
+    assert!(files(dir.path()).is_empty());
+}
