@@ -16,17 +16,20 @@ use std::{
 /// When it is full, the writer goes back to its beginning.
 const FILE_BYTES: u64 = 128 << 20;
 
+/// What it is called in the tables.
+pub(super) const NAME: &str = "raw file";
+
 pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
-            name: "raw file",
+            name: NAME,
             means: "pwrite, fdatasync (file written and synced before)",
-            open: |path, load| grouped(Box::new(Raw::create(path, true)?), load),
+            open: Box::new(|path, load| grouped(Box::new(Raw::create(path, true)?), load)),
         },
         Promise::Written => Entrant {
-            name: "raw file",
+            name: NAME,
             means: "pwrite",
-            open: |path, load| grouped(Box::new(Raw::create(path, false)?), load),
+            open: Box::new(|path, load| grouped(Box::new(Raw::create(path, false)?), load)),
         },
     }
 }

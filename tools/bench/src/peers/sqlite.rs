@@ -9,13 +9,15 @@ pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
             name: "SQLite FULL",
-            means: "WAL, synchronous=FULL: the log is synced at each commit",
-            open: |path, load| open(path, "FULL", load),
+            means: "WAL, `synchronous=FULL`: the log is synced \"after each transaction commit\" \
+                    (sqlite.org/pragma.html)",
+            open: Box::new(|path, load| open(path, "FULL", load)),
         },
         Promise::Written => Entrant {
             name: "SQLite NORMAL",
-            means: "WAL, synchronous=NORMAL: the log is written",
-            open: |path, load| open(path, "NORMAL", load),
+            means: "WAL, `synchronous=NORMAL`: the log is written, and synced \"before each \
+                    checkpoint\" (sqlite.org/pragma.html)",
+            open: Box::new(|path, load| open(path, "NORMAL", load)),
         },
     }
 }
