@@ -68,7 +68,7 @@ def main(path, directory, looks):
             length: timed(lambda thread=thread, at=at: look(thread, at) for thread, at in picked)
             for length, picked in asked(history, looks)
         }
-        means = "its own process, over gRPC; the append is committed before the answer (umadb.io)"
+        means = "its own process, over gRPC; two fdatasync before each answer, as strace shows"
         answer(version("umadb"), means, written, seconds, reads, size(directory), empty)
     finally:
         server.kill()

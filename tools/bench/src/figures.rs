@@ -82,7 +82,11 @@ pub(crate) fn time(seconds: f64) -> String {
 
 /// How many times as much, short enough to compare.
 pub(crate) fn times(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
+    match ratio {
+        ratio if ratio.is_nan() => "-".to_owned(),
+        ratio if ratio < 10.0 => format!("{ratio:.2}"),
+        ratio => format!("{ratio:.0}"),
+    }
 }
 
 /// A number of events or tasks, as people write it.

@@ -36,8 +36,10 @@ type Open = Box<dyn Fn(&Path, Load) -> Result<Box<dyn Contestant>>>;
 /// One that takes part: how it is opened, and what its acknowledgement is said to mean.
 pub(crate) struct Entrant {
     pub(crate) name: &'static str,
-    /// What has happened before it acknowledges, and who promises it.
+    /// What has happened before it acknowledges.
     pub(crate) means: &'static str,
+    /// Who says so.
+    pub(crate) promised: &'static str,
     pub(crate) open: Open,
 }
 
@@ -96,6 +98,10 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
         args.millis,
         regime(args)
     );
+    how.push_str(" What stands behind an acknowledgement:\n");
+    for Entrant { name, promised, .. } in &entrants {
+        how = format!("{how}\n- {name}: {promised}");
+    }
     for what in skipped {
         how = format!("{how}\n\n**SKIPPED: {what}**");
     }

@@ -22,12 +22,14 @@ pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
             name: OURS,
-            means: "group in the journal, fdatasync (`Synced`); has been through power cuts (docs/testing.md)",
+            means: "group in the journal, fdatasync",
+            promised: "`Durability::Synced`; has been through power cuts, see [testing.md](testing.md)",
             open: Box::new(|path, _| Ok(Box::new(Ours::create(path, Durability::Synced)?))),
         },
         Promise::Written => Entrant {
             name: OURS,
-            means: "group in the journal (`Interval`, 100 ms)",
+            means: "group in the journal",
+            promised: "`Durability::Interval`, 100 ms; has been through kills, see [testing.md](testing.md)",
             open: Box::new(|path, _| {
                 let interval = Durability::Interval(Duration::from_millis(100));
                 Ok(Box::new(Ours::create(path, interval)?))

@@ -84,7 +84,8 @@ fn measured(what: &'static str, path: &Path, ledger: &Path, rounds: u32) -> Resu
     let ledger = Ledger::create(ledger, Options::default())?;
     let report = interop::import(&mut LedgerSink::new(&ledger), &recording, false, &mut |_| {})?;
     let imported = watch.stop().seconds();
-    ensure!(report.refused == 0, "{} proposals were refused", report.refused);
+    let first = report.refusals.first();
+    ensure!(report.refused == 0, "{} proposals were refused: {first:?}", report.refused);
     ledger.close_blocking()?;
     Ok(Parsed { what, bytes, events, seconds, imported })
 }
@@ -105,9 +106,7 @@ fn exported(ledger: &Path, path: &Path, bytes: u64) -> Result<()> {
         reader.scan(Seq::FIRST, reader.head().seq().context("it is empty")?, |entry| {
             let mut line = Vec::new();
             outcome = jsonl::write_event(&mut line, &entry).and_then(|()| {
-                // A number in each id keeps the copies apart.
-                let line =
-                    String::from_utf8_lossy(&line).replace("toolu_", &format!("toolu_{copy}_"));
+                let line = renamed(&String::from_utf8_lossy(&line), copy);
                 written += u64::try_from(line.len()).unwrap_or(0);
                 file.write_all(line.as_bytes())
             });
@@ -123,6 +122,18 @@ fn exported(ledger: &Path, path: &Path, bytes: u64) -> Result<()> {
     file.flush()?;
     ledger.close_blocking()?;
     Ok(())
+}
+
+/// The line of an event as that of another copy of it, whose ids and keys nobody else has.
+fn renamed(line: &str, copy: u64) -> String {
+    let line = line.replace("toolu_", &format!("toolu_{copy}_"));
+    match line.split_once(r#""key":""#) {
+        Some((before, after)) => {
+            let rest = after.get(8..).unwrap_or_default();
+            format!(r#"{before}"key":"{copy:08x}{rest}"#)
+        }
+        None => line,
+    }
 }
 
 fn table(all: &[Parsed]) -> Table {

@@ -53,7 +53,7 @@ struct Row {
 }
 
 const ROWS: [Row; 13] = [
-    Row { what: "append in batches, an event", may: LOG, of: |c| 1.0 / c.filled },
+    Row { what: "append in batches of 512, written, an event", may: LOG, of: |c| 1.0 / c.filled },
     Row { what: "open with a snapshot", may: None, of: |c| c.open.median() },
     Row { what: "open without one, an event", may: LOG, of: |c| each(c, &c.replay) },
     Row { what: "SQLite, the same, an event", may: None, of: |c| each(c, &c.plain) },

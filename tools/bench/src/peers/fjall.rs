@@ -9,12 +9,14 @@ pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
             name: "fjall SyncData",
-            means: "journal, `PersistMode::SyncData`: \"flushes data using fdatasync\" (docs.rs/fjall)",
+            means: "journal, fdatasync",
+            promised: "`PersistMode::SyncData`: \"flushes data using fdatasync\" (docs.rs/fjall)",
             open: Box::new(|path, load| open(path, PersistMode::SyncData, load)),
         },
         Promise::Written => Entrant {
             name: "fjall Buffer",
-            means: "journal, `PersistMode::Buffer`: \"flushes data to OS buffers\" (docs.rs/fjall)",
+            means: "journal written",
+            promised: "`PersistMode::Buffer`: \"flushes data to OS buffers\" (docs.rs/fjall)",
             open: Box::new(|path, load| open(path, PersistMode::Buffer, load)),
         },
     }

@@ -27,8 +27,9 @@ pub(super) fn entrant(place: &Path) -> Result<Entrant, String> {
     let server = start(&programs, &place).map_err(|error| format!("PostgreSQL: {error:#}"))?;
     Ok(Entrant {
         name: "PostgreSQL",
-        means: "its own process; unique (thread, version), `synchronous_commit=on`: WAL records \
-                are \"flushed to disk\" before the answer (postgresql.org, WAL settings)",
+        means: "WAL flushed",
+        promised: "its own process, unique (thread, version), `synchronous_commit=on`: WAL records \
+                   are \"flushed to disk\" before the answer (postgresql.org, WAL settings)",
         open: Box::new(move |_, load| {
             let _running = &server;
             let mut postgres = Postgres::connect(&place.join(".s.PGSQL.5432"))?;

@@ -24,8 +24,9 @@ pub(super) fn entrant(place: &Path) -> Result<Entrant, String> {
     let socket = place.join("redis/socket");
     Ok(Entrant {
         name: "Redis stream",
-        means: "its own process; `appendfsync always`: \"a single write and a single fsync (before \
-                sending the replies)\" (redis.io, persistence)",
+        means: "AOF, fsync",
+        promised: "its own process, `appendfsync always`: \"a single write and a single fsync \
+                   (before sending the replies)\" (redis.io, persistence)",
         open: Box::new(move |_, load| {
             let _running = &server;
             let mut redis = Redis::connect(&socket)?;

@@ -8,7 +8,9 @@ use std::{fs::File, sync::Arc};
 pub(super) fn entrant() -> Entrant {
     Entrant {
         name: "sled + fdatasync",
-        means: "`apply_batch`, `flush`, fdatasync of its file (its flush alone is no sync)",
+        means: "flush, fdatasync",
+        promised: "`apply_batch`, `flush`, and an fdatasync of its file, without which a power cut \
+                   loses it all",
         open: Box::new(|path, load| {
             let db = sled::Config::new().path(path).flush_every_ms(None).open()?;
             let file = File::open(path.join("db"))?;
