@@ -55,7 +55,8 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
         }),
         (Workload::Ledger, &|report| {
             let sizes = if args.quick { ledger::Case::quick() } else { ledger::Case::all() };
-            ledger::measure(&ledger::Args { sizes, rounds, only: Vec::new() }, report)
+            let args = ledger::Args { sizes, rounds, keep: None, only: Vec::new() };
+            ledger::measure(&args, report)
         }),
     ];
     for (workload, measure) in workloads {
@@ -68,7 +69,7 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
         }
         eprintln!("{workload:?} done, {} s since the beginning", began.wall().as_secs());
     }
-    report.goals()?;
+    report.goals(began.wall())?;
     failed.pop().map_or(Ok(()), Err).context("not everything was measured")
 }
 

@@ -12,7 +12,7 @@ mod sample;
 mod tables;
 
 use crate::{report::Report, spin::Spinners};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use std::{path::Path, time::Duration};
 
@@ -43,6 +43,12 @@ pub(crate) struct Entrant {
     pub(crate) open: Open,
 }
 
+impl Entrant {
+    fn is_peer(&self) -> bool {
+        self.name != limit::NAME && self.name != ours::OURS
+    }
+}
+
 /// Which appends, how long and how often.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
@@ -69,7 +75,7 @@ pub(crate) struct Args {
 /// Measures every load of one promise: a section of the report.
 pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let place = tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?;
-    let (mut entrants, skipped) = entrants(args.promise, place.path());
+    let (mut entrants, mut skipped) = entrants(args.promise, place.path());
     entrants.retain(|entrant| entrant.name.starts_with(&args.only));
     let _awake = args.spin.then(Spinners::start).transpose()?;
     let wanted = |load: &Load| load.to_string().contains(&args.loads);
@@ -78,10 +84,23 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
         let mut samples: Vec<Vec<Sample>> = entrants.iter().map(|_| Vec::new()).collect();
         for round in 1..=args.rounds {
             eprintln!("append, {load}, round {round} of {}", args.rounds);
+            // Who has failed once is left out of the rounds that follow.
+            let before = usize::try_from(round - 1)?;
             for (entrant, taken) in entrants.iter().zip(&mut samples) {
-                let sample = sample(entrant, load, Duration::from_millis(args.millis))
-                    .with_context(|| format!("measuring {} with {load}", entrant.name))?;
-                taken.push(sample);
+                if taken.len() < before {
+                    continue;
+                }
+                match sample(entrant, load, Duration::from_millis(args.millis)) {
+                    Ok(sample) => taken.push(sample),
+                    Err(error) if entrant.is_peer() => {
+                        eprintln!("FAILED: {}: {error:#}", entrant.name);
+                        let name = entrant.name;
+                        skipped.push(format!("{name}, {load}, from round {round} on: {error:#}"));
+                    }
+                    Err(error) => {
+                        return Err(error.context(format!("{} with {load}", entrant.name)));
+                    }
+                }
             }
         }
         tables.push(tables::of(args, load, &entrants, &samples));

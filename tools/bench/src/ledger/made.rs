@@ -98,23 +98,59 @@ impl Shape {
     }
 }
 
-/// One in a directory of its own, which goes with this value.
+/// Where it is: in a directory that goes with this value, or in one that stays.
+#[derive(Debug)]
+enum Place {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(place) => place.path(),
+            Self::Kept(place) => place,
+        }
+    }
+}
+
+/// One in a directory of its own.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) shape: Shape,
-    place: TempDir,
+    place: Place,
     /// Events a second while the last tenth was appended in batches.
     pub(crate) filled: f64,
 }
 
 impl Made {
-    /// Appends them all, seals them, takes a snapshot and closes.
-    pub(crate) fn new(shape: Shape) -> Result<Self> {
+    /// Appends them all, seals them, takes a snapshot and closes. In `keep`, if given, one that was
+    /// made before is taken as it is.
+    pub(crate) fn new(shape: Shape, keep: Option<&Path>) -> Result<Self> {
         shape.check()?;
+        if let Some(keep) = keep {
+            let path = keep.join(format!("{}-{}", shape.events, shape.tasks));
+            let made = Self { shape, place: Place::Kept(path), filled: f64::NAN };
+            if made.ledger().exists() {
+                let ledger = Ledger::open(made.ledger(), Options::default())?;
+                ledger.checkpoint_store()?; // it may have been stopped before it had a snapshot
+                ledger.close_blocking()?;
+                return Ok(made);
+            }
+            fs::create_dir_all(made.place.path())?;
+            let filled = Self::fill(shape, &made.ledger())?;
+            return Ok(Self { filled, ..made });
+        }
         let place = tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?;
+        let filled = Self::fill(shape, &place.path().join("ledger"))?;
+        Ok(Self { shape, place: Place::Temporary(place), filled })
+    }
+
+    /// Answers how many events a second the last tenth was.
+    fn fill(shape: Shape, path: &Path) -> Result<f64> {
         let written = Durability::Interval(Duration::from_millis(100)); // what is measured are reads
         let options = Options { durability: written, ..Options::default() };
-        let ledger = Ledger::create(place.path().join("ledger"), options)?;
+        let ledger = Ledger::create(path, options)?;
         let mut filled = 0.0;
         for tenth in 0..10 {
             let (from, to) = (shape.events * tenth / 10, shape.events * (tenth + 1) / 10);
@@ -125,9 +161,10 @@ impl Made {
                 eprintln!("  {to} events, {filled:.0} a second");
             }
         }
+        ledger.sync_blocking()?; // a snapshot is only taken of what is durable
         ledger.checkpoint_store()?;
         ledger.close_blocking()?;
-        Ok(Self { shape, place, filled })
+        Ok(filled)
     }
 
     pub(crate) fn ledger(&self) -> PathBuf {

@@ -13,7 +13,7 @@ use crate::report::Report;
 use anyhow::{Context, Result, bail};
 use costs::Costs;
 use made::Made;
-use std::str::FromStr;
+use std::{path::PathBuf, str::FromStr};
 
 pub(crate) use made::{Shape, Threads};
 pub(crate) use opening::grow;
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Rounds of each measurement; of a ledger of five million events and more, three at the most.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
+    /// Keep the ledgers in this directory, and take those that are there.
+    #[arg(long)]
+    pub(crate) keep: Option<PathBuf>,
     /// Only these measurements.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<What>,
@@ -120,7 +123,7 @@ fn one(args: &Args, shape: Shape) -> Result<Costs> {
     let wanted = |what| args.only.is_empty() || args.only.contains(&what);
     let rounds = if events >= LARGE { args.rounds.min(3) } else { args.rounds };
     say("fill");
-    let made = Made::new(shape)?;
+    let made = Made::new(shape, args.keep.as_deref())?;
     let mut costs = Costs::of(shape, made.filled);
     if wanted(What::Open) {
         say("open, memory");

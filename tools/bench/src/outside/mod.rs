@@ -44,7 +44,9 @@ pub(crate) struct Args {
 
 /// A store, and what was measured in every round.
 struct Row {
-    name: String,
+    name: &'static str,
+    /// None for the ledger itself.
+    script: Option<&'static Script>,
     told: Vec<Told>,
 }
 
@@ -58,16 +60,31 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let python = args.python.clone().unwrap_or_else(told::python);
     let (there, missing): (Vec<_>, Vec<_>) =
         SCRIPTS.iter().partition(|script| script.is_there(&python));
-    let mut rows = vec![Row { name: "taskledger".to_owned(), told: Vec::new() }];
-    rows.extend(there.iter().map(|script| Row { name: script.name.to_owned(), told: Vec::new() }));
+    let mut rows = vec![Row { name: "taskledger", script: None, told: Vec::new() }];
+    rows.extend(there.into_iter().map(|script| Row {
+        name: script.name,
+        script: Some(script),
+        told: Vec::new(),
+    }));
+    let mut skipped = Vec::new();
     for round in 1..=args.rounds {
         eprintln!("outside: round {round} of {}", args.rounds);
-        let mut told = vec![here::measure(&fresh(place.path())?, shape, LOOKS)?];
-        for script in &there {
+        let before = usize::try_from(round - 1)?;
+        // Who has failed once is left out of the rounds that follow.
+        for row in rows.iter_mut().filter(|row| row.told.len() == before) {
             let directory = fresh(place.path())?;
-            told.push(script.run(&python, &history, &directory, LOOKS)?);
+            let Some(script) = row.script else {
+                row.told.push(here::measure(&directory, shape, LOOKS)?);
+                continue;
+            };
+            match script.run(&python, &history, &directory, LOOKS) {
+                Ok(told) => row.told.push(told),
+                Err(error) => {
+                    eprintln!("FAILED: {}: {error:#}", row.name);
+                    skipped.push(format!("{}, from round {round} on: {error:#}", row.name));
+                }
+            }
         }
-        rows.iter_mut().zip(told).for_each(|(row, told)| row.told.push(told));
     }
     let mut how = format!(
         "A history of {} events ({} tasks; threads of 100 and of 1,000 events, taking turns), written \
@@ -76,13 +93,12 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
          Python, in a process of their own or with a server in one.",
         shape.events, shape.tasks, args.rounds
     );
-    for script in missing {
-        how = format!(
-            "{how}\n\n**SKIPPED: {}: {} cannot import `{}`; see tools/bench/peers/install**",
-            script.name,
-            python.display(),
-            script.needs
-        );
+    skipped.extend(missing.into_iter().map(|script| {
+        let (name, needs, python) = (script.name, script.needs, python.display());
+        format!("{name}: {python} cannot import `{needs}`; see tools/bench/peers/install")
+    }));
+    for what in skipped {
+        how = format!("{how}\n\n**SKIPPED: {what}**");
     }
     report.section("state at a point", &how, &[table(&rows, shape)])
 }

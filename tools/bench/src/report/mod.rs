@@ -7,7 +7,7 @@ mod machine;
 mod table;
 
 use anyhow::{Context, Result};
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
 pub(crate) use machine::machine;
 pub(crate) use table::{Goal, Table};
@@ -38,7 +38,7 @@ impl Report {
     }
 
     /// Shows every goal that was held against a figure, in one table.
-    pub(crate) fn goals(&mut self) -> Result<()> {
+    pub(crate) fn goals(&mut self, took: Duration) -> Result<()> {
         let met = self.judged.iter().filter(|goal| goal.met).count();
         let mut table =
             Table::new("Goals of this run", &["workload", "figure", "goal", "met or missed"]);
@@ -50,8 +50,12 @@ impl Report {
                 goal.word().to_owned(),
             ]);
         }
-        let text =
-            format!("{}. {met} of {} goals are met.\n\n{table}", self.machine, self.judged.len());
+        let text = format!(
+            "{}. The whole run took {} s; {met} of {} goals are met.\n\n{table}",
+            self.machine,
+            took.as_secs(),
+            self.judged.len()
+        );
         self.put("goals", &text)
     }
 
