@@ -28,8 +28,8 @@ pub(super) fn entrant(place: &Path) -> Result<Entrant, String> {
     Ok(Entrant {
         name: "PostgreSQL",
         means: "WAL flushed",
-        promised: "its own process, unique (thread, version), `synchronous_commit=on`: WAL records \
-                   are \"flushed to disk\" before the answer (postgresql.org, WAL settings)",
+        promised: "its own process, unique (thread, version), `synchronous_commit=on`: \"wait for \
+                   local flush of WAL to disk\" (postgresql.org, write ahead log)",
         open: Box::new(move |_, load| {
             let _running = &server;
             let mut postgres = Postgres::connect(&place.join(".s.PGSQL.5432"))?;

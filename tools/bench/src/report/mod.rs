@@ -39,6 +39,8 @@ impl Report {
 
     /// Shows every goal that was held against a figure, in one table.
     pub(crate) fn goals(&mut self, took: Duration) -> Result<()> {
+        // What is missed first: that is what one looks for.
+        self.judged.sort_by_key(|goal| goal.met);
         let met = self.judged.iter().filter(|goal| goal.met).count();
         let mut table =
             Table::new("Goals of this run", &["workload", "figure", "goal", "met or missed"]);
