@@ -1,14 +1,17 @@
-//! Measures a ledger on this machine: one made history, filled, opened, looked into and verified;
-//! or one part of it, as a command says.
+//! Measures a task ledger on this machine: each workload alone, or all of them into one report.
 //!
-//! Times are of this machine at this moment: compare them only within one run, and on a busy
-//! machine compare processor time. Start reading at `figures::measure`, `append::measure` or
-//! `manager::measure`.
+//! Times are of this machine at this moment: compare them only within one run. Start reading at
+//! `all::measure`, which names every workload, or at the `measure` of one.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
 
+mod all;
 mod append;
 mod figures;
+mod import;
+mod instructions;
+mod ledger;
 mod manager;
+mod outside;
 #[cfg(feature = "peers")]
 mod peers;
 mod report;
@@ -18,60 +21,56 @@ mod workload;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use report::Report;
 use std::path::PathBuf;
-use workload::Size;
 
-/// What a ledger costs. Without a command: fill, open, look back, verify one of this size.
+/// What a ledger costs, beside what people would use instead.
 #[derive(Debug, Parser)]
-#[command(args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(subcommand)]
-    command: Option<Command>,
-    /// Events to make.
-    #[arg(long, default_value_t = 1_000_000)]
-    events: u64,
-    /// Threads that take turns.
-    #[arg(long, default_value_t = 10_000)]
-    threads: u64,
-    /// Events of each task: its spawn, its end, and progress in between.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
-    events_per_task: u64,
-    /// Where to make the ledger, and leave it; a temporary directory if not given. One that is
-    /// there is measured as it is.
-    #[arg(long)]
-    db: Option<PathBuf>,
-    /// Print how busy the machine is before each figure.
-    #[arg(long)]
-    load: bool,
+    command: Command,
+    /// Put the tables into this file as well, in place of those of the run before. What stands
+    /// around them stays.
+    #[arg(long, global = true)]
+    report: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Every workload, one after the other: about half an hour.
+    All(all::Args),
     /// Appends, beside the raw disk and, built with `--features peers`, other stores.
     Append(append::Args),
+    /// Ledgers of several sizes: open, replay, look back, verify, bytes.
+    Ledger(ledger::Args),
     /// Spawns, ends and reads of the task manager, beside a model of a map that is cloned on
     /// every read.
     Manager(manager::Args),
+    /// The import of a large recording.
+    Import(import::Args),
+    /// Stores that are reached through Python: see tools/bench/peers.
+    Outside(outside::Args),
+    /// Instructions of a few operations, held against those that are kept. Needs valgrind.
+    Instructions(instructions::Args),
+    /// Opens a ledger or decodes a snapshot, and says by how many bytes this process grew.
+    #[command(hide = true)]
+    Grow { path: PathBuf },
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let mut report = Report::new(args.report);
     match args.command {
-        None => one(args),
-        Some(Command::Append(args)) => append::measure(&args),
-        Some(Command::Manager(args)) => manager::measure(&args, &mut |row| println!("{row}")),
-    }
-}
-
-fn one(args: Args) -> Result<()> {
-    let temporary = tempfile::tempdir()?;
-    let path = args.db.unwrap_or_else(|| temporary.path().join("ledger"));
-    let (events, per_task) = (args.events, args.events_per_task);
-    let size = Size { events, threads: args.threads.max(1), per_task };
-    figures::measure(&path, size, &mut |row| {
-        if args.load {
-            print!("[load {}] ", stopwatch::load());
+        Command::All(args) => all::measure(&args, &mut report),
+        Command::Append(args) => append::measure(&args, &mut report),
+        Command::Ledger(args) => ledger::measure(&args, &mut report),
+        Command::Manager(args) => manager::measure(&args, &mut report),
+        Command::Import(args) => import::measure(&args, &mut report),
+        Command::Outside(args) => outside::measure(&args, &mut report),
+        Command::Instructions(args) => instructions::measure(&args),
+        Command::Grow { path } => {
+            println!("{}", ledger::grow(&path)?);
+            Ok(())
         }
-        println!("{row}");
-    })
+    }
 }

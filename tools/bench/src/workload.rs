@@ -1,47 +1,46 @@
 //! A made history: many threads that take turns, each one task after the other.
 
 use anyhow::{Context, Result};
-use std::{
-    ops::{ControlFlow, Range},
-    sync::Arc,
-};
+use std::{ops::ControlFlow, sync::Arc};
 use taskledger::{
-    Ledger, Options,
-    event::{Cause, Host, Outcome},
+    Ledger, Options, codec,
+    event::{Cause, Entry, Host, Outcome},
     ids::{AgentId, CallId, Key, RunId, Seq, TaskId, ThreadId},
     state::command::{Command, Finish, ParentRef, Proposal, Spawn},
 };
 
-/// How large a history is made.
+/// Threads that take turns, and how long their tasks live.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
-    pub(crate) events: u64,
     pub(crate) threads: u64,
     /// Events of each task: the spawn, progress, the end.
     pub(crate) per_task: u64,
 }
 
 /// Callers that append by themselves, each to a thread of its own: a spawn, its end, the next spawn.
-pub(crate) const CALLERS: Size = Size { events: u64::MAX, threads: 1 << 20, per_task: 2 };
+pub(crate) const CALLERS: Size = Size { threads: 1 << 20, per_task: 2 };
 
 /// Proposals in one append, and so in one commit.
 const BATCH: usize = 512;
 
-/// Appends these events; the threads take turns, so that neighbours in the log are strangers.
-pub(crate) fn fill(ledger: &Ledger, size: Size, numbers: Range<u64>) -> Result<()> {
+/// The thread with this number.
+pub(crate) fn thread(number: u64) -> Result<ThreadId> {
+    Ok(ThreadId::new(format!("session-{number:08x}-4b6b-49c3-8c89"))?)
+}
+
+/// Appends these events, in as large commits as a ledger makes.
+pub(crate) fn fill(
+    ledger: &Ledger,
+    events: impl IntoIterator<Item = Result<Proposal>>,
+) -> Result<()> {
     let mut batch = Vec::with_capacity(BATCH);
-    for number in numbers {
-        batch.push(proposal(number, size)?);
+    for event in events {
+        batch.push(event?);
         if batch.len() == BATCH {
             append(ledger, &mut batch)?;
         }
     }
     append(ledger, &mut batch)
-}
-
-/// The thread with this number.
-pub(crate) fn thread(number: u64) -> Result<ThreadId> {
-    Ok(ThreadId::new(format!("session-{number:08x}-4b6b-49c3-8c89"))?)
 }
 
 fn append(ledger: &Ledger, batch: &mut Vec<Proposal>) -> Result<()> {
@@ -59,21 +58,32 @@ fn append(ledger: &Ledger, batch: &mut Vec<Proposal>) -> Result<()> {
 pub(crate) fn frames() -> Result<Vec<Arc<[u8]>>> {
     const FRAMES: u64 = 4_096;
     let ledger = Ledger::in_memory(Options::default())?;
-    fill(&ledger, Size { events: FRAMES, threads: 64, per_task: 2 }, 0..FRAMES)?;
-    let (reader, mut frames) = (ledger.reader(), Vec::new());
+    let size = Size { threads: 64, per_task: 2 };
+    fill(&ledger, (0..FRAMES).map(|number| proposal(number, size)))?;
+    Ok(entries(&ledger)?.iter().flat_map(codec::encode).map(Arc::from).collect())
+}
+
+/// Every event of a small ledger.
+pub(crate) fn entries(ledger: &Ledger) -> Result<Vec<Entry>> {
+    let (reader, mut entries) = (ledger.reader(), Vec::new());
     if let Some(last) = reader.head().seq() {
         reader.scan(Seq::FIRST, last, |entry| {
-            frames.extend(taskledger::codec::encode(&entry).map(Arc::from));
+            entries.push(entry);
             ControlFlow::Continue(())
         })?;
     }
-    Ok(frames)
+    Ok(entries)
 }
 
-/// Each thread spawns a task, hears of its progress, ends it, and spawns the next.
+/// Threads that take turns.
 pub(crate) fn proposal(number: u64, size: Size) -> Result<Proposal> {
-    let (thread_number, turn) = (number % size.threads, number / size.threads);
-    let (nth, step) = (turn / size.per_task, turn % size.per_task);
+    event(number, number % size.threads, number / size.threads, size.per_task)
+}
+
+/// Each thread spawns a task, hears of its progress, ends it, and spawns the next: this is its
+/// event number `turn`.
+pub(crate) fn event(number: u64, thread_number: u64, turn: u64, per_task: u64) -> Result<Proposal> {
+    let (nth, step) = (turn / per_task, turn % per_task);
     let id = |nth: u64| TaskId::new(format!("toolu_{thread_number:06}_{nth:06}VLA5nubMbAx"));
     let task = id(nth)?;
     let command = if step == 0 {
@@ -94,7 +104,7 @@ pub(crate) fn proposal(number: u64, size: Size) -> Result<Proposal> {
             created: None,
             host: Host::External,
         })
-    } else if step + 1 < size.per_task {
+    } else if step + 1 < per_task {
         Command::Emit { task, event_type: "progress".into(), content: progress(number, step) }
     } else {
         finish(number, task)
@@ -141,7 +151,7 @@ fn finish(number: u64, task: TaskId) -> Command {
 }
 
 /// A number that nobody would have guessed, and the same in every run (`SplitMix64`).
-fn mixed(number: u64) -> u64 {
+pub(crate) fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

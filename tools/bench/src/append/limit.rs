@@ -16,17 +16,22 @@ use std::{
 /// When it is full, the writer goes back to its beginning.
 const FILE_BYTES: u64 = 128 << 20;
 
+/// What it is called in the tables.
+pub(super) const NAME: &str = "raw file";
+
 pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
-            name: "raw file",
-            means: "pwrite, fdatasync (file written and synced before)",
-            open: |path, load| grouped(Box::new(Raw::create(path, true)?), load),
+            name: NAME,
+            means: "pwrite, fdatasync",
+            promised: "a file of 128 MiB that was written and synced before; the limit of the device",
+            open: Box::new(|path, load| grouped(Box::new(Raw::create(path, true)?), load)),
         },
         Promise::Written => Entrant {
-            name: "raw file",
+            name: NAME,
             means: "pwrite",
-            open: |path, load| grouped(Box::new(Raw::create(path, false)?), load),
+            promised: "a file of 128 MiB that was written before; the limit of the kernel",
+            open: Box::new(|path, load| grouped(Box::new(Raw::create(path, false)?), load)),
         },
     }
 }

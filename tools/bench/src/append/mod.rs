@@ -9,24 +9,17 @@ mod grouped;
 mod limit;
 mod ours;
 mod sample;
+mod tables;
 
-use crate::{
-    report::{self, Table, count, micros},
-    spin::Spinners,
-};
-use anyhow::{Context, Result};
+use crate::{report::Report, spin::Spinners};
+use anyhow::Result;
 use clap::ValueEnum;
-use std::{
-    fs::OpenOptions,
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 pub(crate) use contest::{Contestant, Load};
 #[cfg(feature = "peers")]
 pub(crate) use grouped::{Store, grouped};
-use sample::{Sample, median};
+use sample::Sample;
 
 /// What must be true before an append is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,71 +30,105 @@ pub(crate) enum Promise {
     Written,
 }
 
+/// Makes an empty store in a directory, for a load.
+type Open = Box<dyn Fn(&Path, Load) -> Result<Box<dyn Contestant>>>;
+
 /// One that takes part: how it is opened, and what its acknowledgement is said to mean.
 pub(crate) struct Entrant {
     pub(crate) name: &'static str,
-    /// What has happened before it acknowledges, for the reader of the table.
+    /// What has happened before it acknowledges.
     pub(crate) means: &'static str,
-    pub(crate) open: fn(&Path, Load) -> Result<Box<dyn Contestant>>,
+    /// Who says so.
+    pub(crate) promised: &'static str,
+    pub(crate) open: Open,
+}
+
+impl Entrant {
+    fn is_peer(&self) -> bool {
+        self.name != limit::NAME && self.name != ours::OURS
+    }
 }
 
 /// Which appends, how long and how often.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// What an acknowledgement means.
     #[arg(value_enum)]
-    promise: Promise,
+    pub(crate) promise: Promise,
     /// Times that each contestant has its turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// Seconds of each turn.
-    #[arg(long, default_value_t = 2)]
-    seconds: u64,
+    pub(crate) rounds: u32,
+    /// Milliseconds of each turn.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) millis: u64,
     /// Keep idle cores awake, so that the disk is measured and not the kernel's tick.
     #[arg(long)]
-    spin: bool,
+    pub(crate) spin: bool,
     /// Only contestants whose name begins with this.
     #[arg(long, default_value = "")]
-    only: String,
+    pub(crate) only: String,
     /// Only loads whose description has this in it.
     #[arg(long, default_value = "")]
-    loads: String,
-    /// Add the tables to this file as well, in Markdown.
-    #[arg(long)]
-    report: Option<PathBuf>,
+    pub(crate) loads: String,
 }
 
-/// Measures every load of one promise, and prints what was found for each.
-pub(crate) fn measure(args: &Args) -> Result<()> {
+/// Measures every load of one promise: a section of the report.
+pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
+    let place = tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?;
+    let (mut entrants, mut skipped) = entrants(args.promise, place.path());
+    entrants.retain(|entrant| entrant.name.starts_with(&args.only));
     let _awake = args.spin.then(Spinners::start).transpose()?;
-    args.tell(&format!("{}\n", report::machine()))?;
     let wanted = |load: &Load| load.to_string().contains(&args.loads);
+    let mut tables = Vec::new();
     for load in loads(args.promise).into_iter().filter(wanted) {
-        let mut entrants = entrants(args.promise);
-        entrants.retain(|entrant| entrant.name.starts_with(&args.only));
         let mut samples: Vec<Vec<Sample>> = entrants.iter().map(|_| Vec::new()).collect();
         for round in 1..=args.rounds {
+            eprintln!("append, {load}, round {round} of {}", args.rounds);
+            // Who has failed once is left out of the rounds that follow.
+            let before = usize::try_from(round - 1)?;
             for (entrant, taken) in entrants.iter().zip(&mut samples) {
-                eprintln!("{load}, round {round} of {}: {}", args.rounds, entrant.name);
-                let sample = sample(entrant, load, Duration::from_secs(args.seconds))
-                    .with_context(|| format!("measuring {} with {load}", entrant.name))?;
-                taken.push(sample);
+                if taken.len() < before {
+                    continue;
+                }
+                match sample(entrant, load, Duration::from_millis(args.millis)) {
+                    Ok(sample) => taken.push(sample),
+                    Err(error) if entrant.is_peer() => {
+                        eprintln!("FAILED: {}: {error:#}", entrant.name);
+                        let name = entrant.name;
+                        skipped.push(format!("{name}, {load}, from round {round} on: {error:#}"));
+                    }
+                    Err(error) => {
+                        return Err(error.context(format!("{} with {load}", entrant.name)));
+                    }
+                }
             }
         }
-        args.tell(&tabulate(load, args.spin, &entrants, &samples).to_string())?;
+        tables.push(tables::of(args, load, &entrants, &samples));
     }
-    Ok(())
+    let name = match (args.promise, args.spin) {
+        (Promise::Durable, false) => "durable appends",
+        (Promise::Durable, true) => "durable appends, cores awake",
+        (Promise::Written, false) => "written appends",
+        (Promise::Written, true) => "written appends, cores awake",
+    };
+    let mut how = format!(
+        "{} rounds of {} ms each, contestants in turn, {}.",
+        args.rounds,
+        args.millis,
+        regime(args)
+    );
+    how.push_str(" What stands behind an acknowledgement:\n");
+    for Entrant { name, promised, .. } in &entrants {
+        how = format!("{how}\n- {name}: {promised}");
+    }
+    for what in skipped {
+        how = format!("{how}\n\n**SKIPPED: {what}**");
+    }
+    report.section(name, &how, &tables)
 }
 
-impl Args {
-    /// Prints it, and adds it to the report.
-    fn tell(&self, text: &str) -> Result<()> {
-        println!("{text}");
-        if let Some(path) = &self.report {
-            writeln!(OpenOptions::new().create(true).append(true).open(path)?, "{text}")?;
-        }
-        Ok(())
-    }
+fn regime(args: &Args) -> &'static str {
+    if args.spin { "cores kept awake" } else { "machine as it is" }
 }
 
 fn loads(promise: Promise) -> Vec<Load> {
@@ -114,49 +141,26 @@ fn loads(promise: Promise) -> Vec<Load> {
     }
 }
 
-fn entrants(promise: Promise) -> Vec<Entrant> {
-    let here = [limit::entrant(promise), ours::entrant(promise)];
-    here.into_iter().chain(peers(promise)).collect()
+/// Who takes part, and who should and cannot.
+fn entrants(promise: Promise, place: &Path) -> (Vec<Entrant>, Vec<String>) {
+    let mut here = vec![limit::entrant(promise), ours::entrant(promise)];
+    let (peers, skipped) = peers(promise, place);
+    here.extend(peers);
+    (here, skipped)
 }
 
 #[cfg(feature = "peers")]
-fn peers(promise: Promise) -> Vec<Entrant> {
-    crate::peers::entrants(promise)
+fn peers(promise: Promise, place: &Path) -> (Vec<Entrant>, Vec<String>) {
+    crate::peers::entrants(promise, place)
 }
 
 #[cfg(not(feature = "peers"))]
-fn peers(_: Promise) -> Vec<Entrant> {
-    Vec::new()
+fn peers(_: Promise, _: &Path) -> (Vec<Entrant>, Vec<String>) {
+    (Vec::new(), vec!["every other store: built without `--features peers`".to_owned()])
 }
 
 fn sample(entrant: &Entrant, load: Load, each: Duration) -> Result<Sample> {
     let place = tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?;
     let contestant = (entrant.open)(&place.path().join("store"), load)?;
     contest::run(&*contestant, load, each)
-}
-
-/// The first entrant is the limit that the others are held against, round by round.
-fn tabulate(load: Load, spin: bool, entrants: &[Entrant], samples: &[Vec<Sample>]) -> Table {
-    let regime = if spin { "cores kept awake" } else { "machine as it is" };
-    let mut table = Table::new(
-        format!("{load} ({regime})"),
-        &["store", "before the acknowledgement", "events/s", "range", "p50", "p99", "of the limit"],
-    );
-    let limit: Vec<f64> = samples.first().into_iter().flatten().map(|s| s.rate).collect();
-    for (entrant, taken) in entrants.iter().zip(samples) {
-        let rates: Vec<f64> = taken.iter().map(|sample| sample.rate).collect();
-        let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = rates.iter().copied().fold(0.0, f64::max);
-        let ratios: Vec<f64> = rates.iter().zip(&limit).map(|(rate, limit)| rate / limit).collect();
-        table.row([
-            entrant.name.to_owned(),
-            entrant.means.to_owned(),
-            count(median(&rates)),
-            format!("{} to {}", count(least), count(most)),
-            micros(median(&taken.iter().map(|s| s.p50).collect::<Vec<_>>())),
-            micros(median(&taken.iter().map(|s| s.p99).collect::<Vec<_>>())),
-            format!("{:.2}", median(&ratios)),
-        ]);
-    }
-    table
 }

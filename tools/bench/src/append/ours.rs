@@ -15,20 +15,25 @@ use std::{
 use taskledger::{Durability, Ledger, Options, state::command::Proposal};
 use tokio::task::JoinSet;
 
+/// What it is called in the tables.
+pub(super) const OURS: &str = "taskledger";
+
 pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
-            name: "taskledger",
-            means: "group in the journal, fdatasync (`Synced`)",
-            open: |path, _| Ok(Box::new(Ours::create(path, Durability::Synced)?)),
+            name: OURS,
+            means: "group in the journal, fdatasync",
+            promised: "`Durability::Synced`; has been through power cuts, see [testing.md](testing.md)",
+            open: Box::new(|path, _| Ok(Box::new(Ours::create(path, Durability::Synced)?))),
         },
         Promise::Written => Entrant {
-            name: "taskledger",
-            means: "group in the journal (`Interval`, 100 ms)",
-            open: |path, _| {
+            name: OURS,
+            means: "group in the journal",
+            promised: "`Durability::Interval`, 100 ms; has been through kills, see [testing.md](testing.md)",
+            open: Box::new(|path, _| {
                 let interval = Durability::Interval(Duration::from_millis(100));
                 Ok(Box::new(Ours::create(path, interval)?))
-            },
+            }),
         },
     }
 }

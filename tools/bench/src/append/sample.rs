@@ -1,5 +1,6 @@
 //! What one run of one contestant gave.
 
+use crate::figures::length;
 use std::time::Duration;
 
 /// One run.
@@ -20,16 +21,9 @@ impl Sample {
             let place = (times.len() * percent / 100).min(times.len().saturating_sub(1));
             times.get(place).copied().unwrap_or_default().as_secs_f64()
         };
-        let rate = crate::report::float(times.len() * batch) / took.as_secs_f64();
+        let rate = length(times.len() * batch) / took.as_secs_f64();
         Self { rate, p50: at(50), p99: at(99) }
     }
-}
-
-/// The middle one; of an even number, the lower of the two.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -43,7 +37,5 @@ mod tests {
         assert!((sample.rate - 200.0).abs() < 1e-9);
         assert!((sample.p50 - 0.051).abs() < 1e-9);
         assert!((sample.p99 - 0.1).abs() < 1e-9);
-        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
-        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.0).abs() < 1e-9);
     }
 }

@@ -10,53 +10,52 @@ mod rows;
 mod seed;
 mod spawns;
 
-use crate::stopwatch;
+use crate::report::Report;
 use anyhow::Result;
-use rows::Row;
 use std::{path::PathBuf, time::Duration};
 use taskledger::Durability;
 
 /// What to measure.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Tasks that have ended and are in the ledger, one ledger for each number.
     #[arg(long, value_delimiter = ',', default_values_t = [0, 10_000, 50_000])]
-    tasks: Vec<usize>,
+    pub(crate) tasks: Vec<usize>,
     /// Rounds; each figure is their median.
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
     /// How long each contestant runs in each round, in milliseconds.
     #[arg(long, default_value_t = 400)]
-    millis: u64,
+    pub(crate) millis: u64,
     /// Threads that run tasks, beside the writer's.
     #[arg(long, default_value_t = 2)]
-    workers: usize,
+    pub(crate) workers: usize,
     /// Callers that spawn at once.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8])]
-    callers: Vec<usize>,
+    pub(crate) callers: Vec<usize>,
     /// How often the device is synced under Interval, in milliseconds.
     #[arg(long, default_value_t = 50)]
-    interval: u64,
+    pub(crate) interval: u64,
     /// What an acknowledgement is to have survived.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Level::Interval, Level::Synced])]
-    durability: Vec<Level>,
+    pub(crate) durability: Vec<Level>,
     /// Leave out the reads.
     #[arg(long)]
-    no_reads: bool,
+    pub(crate) no_reads: bool,
     /// Leave out the spawns.
     #[arg(long)]
-    no_spawns: bool,
+    pub(crate) no_spawns: bool,
     /// Leave out the older design, among the spawns.
     #[arg(long)]
-    no_older: bool,
+    pub(crate) no_older: bool,
     /// Where to make the ledgers: a temporary directory in there.
     #[arg(long)]
-    dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// An acknowledgement level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Level {
+pub(crate) enum Level {
     /// The process may be killed.
     Interval,
     /// Power may fail.
@@ -71,6 +70,14 @@ impl Level {
         }
     }
 
+    /// What has happened before a spawn or an end is acknowledged.
+    fn means(self, interval: u64) -> String {
+        match self {
+            Self::Interval => format!("written before acknowledged, synced every {interval} ms"),
+            Self::Synced => "durable before acknowledged".to_owned(),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Interval => "interval",
@@ -79,35 +86,30 @@ impl Level {
     }
 }
 
-/// Gives `print` each row, as soon as it is measured.
-pub(crate) fn measure(args: &Args, print: &mut dyn FnMut(String)) -> Result<()> {
-    print(stopwatch::machine());
-    print(format!(
-        "{} rounds of {} ms; {} worker threads; Interval syncs every {} ms",
-        args.rounds, args.millis, args.workers, args.interval
-    ));
+/// Measures reads, then spawns: a section of the report.
+pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let temporary = match &args.dir {
         Some(dir) => tempfile::tempdir_in(dir)?,
-        None => tempfile::tempdir()?,
+        None => tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?,
     };
+    let mut tables = Vec::new();
     if !args.no_reads {
-        print("\nreads, nanoseconds each (median, range; the same in the older design)".to_owned());
-        for row in reads::measure(args, temporary.path())? {
-            print(row.to_string());
-        }
+        eprintln!("manager: reads");
+        tables.push(rows::reads(&reads::measure(args, temporary.path())?));
     }
     if !args.no_spawns {
         for level in &args.durability {
-            print(format!(
-                "\nspawn + finish, {}: tasks a second (median, range), processor time each",
-                level.name()
-            ));
-            print(Row::spawns_head());
             for callers in &args.callers {
-                spawns::measure(args, *level, *callers, temporary.path(), print)?;
+                eprintln!("manager: spawns, {}, {callers} callers", level.name());
+                let rows = spawns::measure(args, *level, *callers, temporary.path())?;
+                tables.push(rows::spawns(args, *level, *callers, &rows));
             }
         }
     }
-    print(format!("\nload at the end: {}", stopwatch::load()));
-    Ok(())
+    let how = format!(
+        "{} rounds of {} ms for each contestant, in turn; {} worker threads. The older design is a \
+         map in memory, cloned for every read: nothing of it is durable.",
+        args.rounds, args.millis, args.workers
+    );
+    report.section("manager", &how, &tables)
 }

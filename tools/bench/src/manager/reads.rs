@@ -1,12 +1,7 @@
 //! Reads: one task, whether a thread has running ones, the list of a thread without any.
 
-use super::{
-    Args,
-    older::Older,
-    rows::{Each, Figures, Row},
-    seed,
-};
-use crate::stopwatch::Stopwatch;
+use super::{Args, older::Older, rows::Each, seed};
+use crate::{figures::Figures, stopwatch::Stopwatch};
 use anyhow::Result;
 use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
 use taskledger::{BackgroundTaskManager, Durability};
@@ -50,7 +45,19 @@ struct Contestant {
     then: [Figures; READS.len()],
 }
 
-pub(crate) fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
+/// One read at one size.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) what: &'static str,
+    pub(super) tasks: usize,
+    /// Seconds, as those of the older design.
+    pub(super) here: Figures,
+    /// Against the same in the smallest ledger.
+    pub(super) growth: f64,
+    pub(super) older: Figures,
+}
+
+pub(super) fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut contestants = Vec::new();
     for tasks in &args.tasks {
@@ -60,8 +67,8 @@ pub(crate) fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
         for contestant in &mut contestants {
             let Contestant { manager, older, id, here, then, .. } = contestant;
             for ((read, here), then) in READS.iter().zip(here).zip(then) {
-                here.push(timed(args, || (read.here)(manager, id)).nanos());
-                then.push(timed(args, || (read.older)(older, id)).nanos());
+                here.push(timed(args, || (read.here)(manager, id)).each());
+                then.push(timed(args, || (read.older)(older, id)).each());
             }
         }
     }
@@ -108,7 +115,7 @@ fn rows(contestants: &[Contestant]) -> Vec<Row> {
         let smallest = contestants.first().map_or(f64::NAN, |first| figures(first).median());
         for contestant in contestants {
             let here = figures(contestant);
-            rows.push(Row::Read {
+            rows.push(Row {
                 what: read.what,
                 tasks: contestant.tasks,
                 growth: here.median() / smallest,

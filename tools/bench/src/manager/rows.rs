@@ -1,38 +1,11 @@
-//! Figures of several rounds, and how they are shown.
+//! What something took, and the tables of all that was measured.
 
-use crate::stopwatch::{float, nanos};
-use std::{fmt, time::Duration};
-
-/// One figure in every round.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Figures(Vec<f64>);
-
-impl Figures {
-    pub(crate) fn push(&mut self, figure: f64) {
-        self.0.push(figure);
-        self.0.sort_by(f64::total_cmp);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn median(&self) -> f64 {
-        self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
-    }
-
-    fn range(&self) -> (f64, f64) {
-        let edge = |figure: Option<&f64>| figure.copied().unwrap_or(f64::NAN);
-        (edge(self.0.first()), edge(self.0.last()))
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (least, most) = self.range();
-        write!(f, "{:>9.0} [{least:.0}..{most:.0}]", self.median())
-    }
-}
+use super::{Args, Level, reads, spawns};
+use crate::{
+    figures::{count, float, time, times, whole},
+    report::Table,
+};
+use std::time::Duration;
 
 /// What something took, so many times.
 #[derive(Debug, Clone, Copy)]
@@ -47,63 +20,110 @@ impl Each {
         float(self.count) / self.wall.as_secs_f64().max(f64::EPSILON)
     }
 
-    pub(crate) fn nanos(&self) -> f64 {
-        nanos(self.wall) / float(self.count.max(1))
+    /// Of one, in seconds.
+    pub(crate) fn each(&self) -> f64 {
+        self.wall.as_secs_f64() / float(self.count.max(1))
     }
 
-    pub(crate) fn cpu_micros(&self) -> f64 {
-        nanos(self.cpu) / 1_000.0 / float(self.count.max(1))
-    }
-}
-
-/// A line of the report.
-#[derive(Debug, Clone)]
-pub(crate) enum Row {
-    Read {
-        what: &'static str,
-        tasks: usize,
-        here: Figures,
-        /// Against the same in the smallest ledger.
-        growth: f64,
-        older: Figures,
-    },
-    Spawns {
-        callers: usize,
-        tasks: usize,
-        named: bool,
-        rate: Figures,
-        cpu: Figures,
-        /// Against the same in the smallest ledger, by processor time.
-        growth: f64,
-        older: Option<Figures>,
-    },
-}
-
-impl Row {
-    pub(crate) fn spawns_head() -> String {
-        "callers   tasks           rate                    cpu us  growth   older design".to_owned()
+    /// Processor time of one, in seconds.
+    pub(crate) fn cpu_each(&self) -> f64 {
+        self.cpu.as_secs_f64() / float(self.count.max(1))
     }
 }
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { what, tasks, here, growth, older } => {
-                let times = older.median() / here.median();
-                write!(f, "{what:<18} {tasks:>6} tasks {here:<24} x{growth:<5.2} {older:<28}")?;
-                write!(f, "{times:.0} times")
-            }
-            Self::Spawns { callers, tasks, named, rate, cpu, growth, older } => {
-                let named = if *named { "named" } else { "unnamed" };
-                write!(f, "{callers:>7} {tasks:>7} {named:<8}{rate:<26}")?;
-                write!(f, "{:>6.1}  x{growth:<6.2}", cpu.median())?;
-                match older {
-                    Some(older) => {
-                        write!(f, "{older:<24} {:.0} times", rate.median() / older.median())
-                    }
-                    None => Ok(()),
-                }
-            }
+/// What a figure may be of that of the smallest ledger, to be called flat.
+const FLAT: f64 = 1.5;
+/// How many times the older design named spawns are to be, at so many tasks.
+const OLDER: (f64, usize) = (500.0, 10_000);
+/// How far named spawns may stay behind unnamed ones, to be called equal.
+const EQUAL: f64 = 0.85;
+
+/// Reads, beside the older design.
+pub(super) fn reads(rows: &[reads::Row]) -> Table {
+    let mut table = Table::new(
+        "Reads, nothing is written",
+        &["what", "tasks", "median", "range", "of the smallest", "older design", "times", "goal"],
+    );
+    for row in rows {
+        let (median, older) = (row.here.median(), row.older.median());
+        let goal = if row.growth.is_finite() && row.tasks > 0 {
+            let what = format!("manager: {}, {} tasks", row.what, shown(row.tasks));
+            let figure = format!("{} of the smallest", times(row.growth));
+            table.judge(what, figure, "flat in size", row.growth <= FLAT)
+        } else {
+            String::new()
+        };
+        table.row([
+            row.what.to_owned(),
+            shown(row.tasks),
+            time(median),
+            row.here.span(time),
+            times(row.growth),
+            time(older),
+            times(older / median),
+            goal,
+        ]);
+    }
+    table
+}
+
+/// Spawns and ends, of one acknowledgement level and so many callers.
+pub(super) fn spawns(args: &Args, level: Level, callers: usize, rows: &[spawns::Row]) -> Table {
+    let mut table = Table::new(
+        format!("Spawn + finish, {}, {callers} callers", level.means(args.interval)),
+        &[
+            "tasks",
+            "name",
+            "spawns/s",
+            "range",
+            "processor time",
+            "of the smallest",
+            "named of unnamed",
+            "older design",
+            "times",
+            "goals",
+        ],
+    );
+    for row in rows {
+        let what = |what: &str| {
+            let tasks = shown(row.tasks);
+            format!("manager: {what}, {}, {callers} callers, {tasks} tasks", level.name())
+        };
+        let mut goals = Vec::new();
+        if row.growth.is_finite() && row.tasks > 0 {
+            let figure = format!("{} of the smallest", times(row.growth));
+            let kind = if row.named { "named spawn" } else { "unnamed spawn" };
+            goals.push(table.judge(what(kind), figure, "flat in size", row.growth <= FLAT));
         }
+        let equal = row.named.then(|| row.of_unnamed.median());
+        if let Some(equal) = equal {
+            let figure = format!("{} of unnamed", times(equal));
+            goals.push(table.judge(what("named"), figure, "equal to unnamed", equal >= EQUAL));
+        }
+        let older = row.older.as_ref().map(|older| (older.median(), row.rate.over(older).median()));
+        if let (Some((_, ratio)), (least, tasks)) = (older, OLDER)
+            && row.tasks == tasks
+        {
+            let figure = format!("{} times", times(ratio));
+            let goal = format!("{least} times the older design");
+            goals.push(table.judge(what("named spawn"), figure, goal, ratio >= least));
+        }
+        table.row([
+            shown(row.tasks),
+            if row.named { "named" } else { "unnamed" }.to_owned(),
+            count(row.rate.median()),
+            row.rate.span(count),
+            time(row.cpu.median()),
+            times(row.growth),
+            equal.map(times).unwrap_or_default(),
+            older.map(|(rate, _)| count(rate)).unwrap_or_default(),
+            older.map(|(_, ratio)| times(ratio)).unwrap_or_default(),
+            goals.join("; "),
+        ]);
     }
+    table
+}
+
+fn shown(tasks: usize) -> String {
+    whole(u64::try_from(tasks).unwrap_or(u64::MAX))
 }

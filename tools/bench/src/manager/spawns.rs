@@ -3,10 +3,10 @@
 use super::{
     Args, Level,
     older::{Meta, Older},
-    rows::{Each, Figures, Row},
+    rows::Each,
     seed,
 };
-use crate::stopwatch::Stopwatch;
+use crate::{figures::Figures, stopwatch::Stopwatch};
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use std::{
@@ -35,14 +35,24 @@ struct Contestant {
     older_rate: Figures,
 }
 
+/// One size, named or unnamed.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) tasks: usize,
+    pub(super) named: bool,
+    /// Tasks a second.
+    pub(super) rate: Figures,
+    /// The rate of each round, of that of unnamed spawns.
+    pub(super) of_unnamed: Figures,
+    /// Seconds of processor time for each.
+    pub(super) cpu: Figures,
+    /// Against the same in the smallest ledger, by processor time.
+    pub(super) growth: f64,
+    pub(super) older: Option<Figures>,
+}
+
 /// One row for each size, named and unnamed.
-pub(crate) fn measure(
-    args: &Args,
-    level: Level,
-    callers: usize,
-    dir: &Path,
-    print: &mut dyn FnMut(String),
-) -> Result<()> {
+pub(super) fn measure(args: &Args, level: Level, callers: usize, dir: &Path) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(args.workers.max(1))
         .enable_all()
@@ -67,7 +77,7 @@ pub(crate) fn measure(
                 let to = if named { named_rate } else { unnamed_rate };
                 to.push(each.per_second());
                 let to = if named { named_cpu } else { unnamed_cpu };
-                to.push(each.cpu_micros());
+                to.push(each.cpu_each());
             }
             if !args.no_older {
                 // Made anew, as it would slow down with what it has spawned before.
@@ -76,28 +86,26 @@ pub(crate) fn measure(
             }
         }
     }
-    for row in rows(&contestants, callers) {
-        print(row.to_string());
-    }
-    for contestant in contestants {
+    for contestant in &contestants {
         let closed = contestant.manager.shutdown(Duration::from_secs(5));
         runtime.block_on(closed)?;
     }
-    Ok(())
+    Ok(rows(&contestants))
 }
 
-fn rows(contestants: &[Contestant], callers: usize) -> Vec<Row> {
+fn rows(contestants: &[Contestant]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (at, named) in [false, true].into_iter().enumerate() {
         let of = |figures: &[Figures; 2]| figures.get(at).cloned().unwrap_or_default();
         let smallest = contestants.first().map_or(f64::NAN, |first| of(&first.cpu).median());
         for contestant in contestants {
             let cpu = of(&contestant.cpu);
-            rows.push(Row::Spawns {
-                callers,
+            let [unnamed, _] = &contestant.rate;
+            rows.push(Row {
                 tasks: contestant.tasks,
                 named,
                 rate: of(&contestant.rate),
+                of_unnamed: of(&contestant.rate).over(unnamed),
                 growth: cpu.median() / smallest,
                 cpu,
                 older: (named && !contestant.older_rate.is_empty())

@@ -9,13 +9,15 @@ pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
             name: "fjall SyncData",
-            means: "journal, PersistMode::SyncData: fdatasync",
-            open: |path, load| open(path, PersistMode::SyncData, load),
+            means: "journal, fdatasync",
+            promised: "`PersistMode::SyncData`: \"flushes data using fdatasync\" (docs.rs/fjall)",
+            open: Box::new(|path, load| open(path, PersistMode::SyncData, load)),
         },
         Promise::Written => Entrant {
             name: "fjall Buffer",
-            means: "journal, PersistMode::Buffer: handed to the kernel",
-            open: |path, load| open(path, PersistMode::Buffer, load),
+            means: "journal written",
+            promised: "`PersistMode::Buffer`: \"flushes data to OS buffers\" (docs.rs/fjall)",
+            open: Box::new(|path, load| open(path, PersistMode::Buffer, load)),
         },
     }
 }

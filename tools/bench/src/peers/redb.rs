@@ -10,11 +10,13 @@ const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 pub(super) fn entrant() -> Entrant {
     Entrant {
         name: "redb",
-        means: "commit with Durability::Immediate: \"guaranteed to be persistent\"",
-        open: |path, load| {
+        means: "commit synced",
+        promised: "`Durability::Immediate`: \"guaranteed to be persistent as soon as\" the commit \
+                   returns (docs.rs/redb)",
+        open: Box::new(|path, load| {
             fs::create_dir_all(path)?;
             grouped(Box::new(Redb(Database::create(path.join("events.redb"))?)), load)
-        },
+        }),
     }
 }
 

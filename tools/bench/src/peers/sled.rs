@@ -8,12 +8,14 @@ use std::{fs::File, sync::Arc};
 pub(super) fn entrant() -> Entrant {
     Entrant {
         name: "sled + fdatasync",
-        means: "apply_batch, flush, fdatasync of its file",
-        open: |path, load| {
+        means: "flush, fdatasync",
+        promised: "`apply_batch`, `flush`, and an fdatasync of its file, without which a power cut \
+                   loses it all",
+        open: Box::new(|path, load| {
             let db = sled::Config::new().path(path).flush_every_ms(None).open()?;
             let file = File::open(path.join("db"))?;
             grouped(Box::new(Sled { db, file }), load)
-        },
+        }),
     }
 }
 

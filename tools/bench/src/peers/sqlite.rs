@@ -9,13 +9,17 @@ pub(super) fn entrant(promise: Promise) -> Entrant {
     match promise {
         Promise::Durable => Entrant {
             name: "SQLite FULL",
-            means: "WAL, synchronous=FULL: the log is synced at each commit",
-            open: |path, load| open(path, "FULL", load),
+            means: "WAL synced",
+            promised: "WAL, `synchronous=FULL`: the log is synced \"after each transaction commit\" \
+                       (sqlite.org/pragma.html#pragma_synchronous)",
+            open: Box::new(|path, load| open(path, "FULL", load)),
         },
         Promise::Written => Entrant {
             name: "SQLite NORMAL",
-            means: "WAL, synchronous=NORMAL: the log is written",
-            open: |path, load| open(path, "NORMAL", load),
+            means: "WAL written",
+            promised: "WAL, `synchronous=NORMAL`: the log is synced \"before each checkpoint\" \
+                       (sqlite.org/pragma.html#pragma_synchronous)",
+            open: Box::new(|path, load| open(path, "NORMAL", load)),
         },
     }
 }

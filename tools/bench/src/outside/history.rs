@@ -1,0 +1,42 @@
+//! The history of a shape as a file that a script can read.
+
+use crate::ledger::Shape;
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+    sync::Arc,
+};
+use taskledger::{ids::TaskId, state::command::Command};
+
+/// Writes one JSON object for each event: number, thread, task, what happened, its text.
+pub(super) fn write(path: &Path, shape: Shape) -> Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for number in 0..shape.events {
+        let thread = shape.thread_of(number)?;
+        let (task, what, text) = told(shape.event(number)?.command)?;
+        let (thread, task) = (thread.as_str(), task.as_str());
+        let line = json!({
+            "number": number + 1, "thread": thread, "task": task, "what": what,
+            "text": &*text,
+        });
+        writeln!(file, "{line}")?;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+fn told(command: Command) -> Result<(TaskId, &'static str, Arc<str>)> {
+    if let Command::Spawn(spawn) = command {
+        Ok((spawn.task.context("a spawn without an id")?, "spawn", spawn.description))
+    } else if let Command::Emit { task, content, .. } = command {
+        Ok((task, "progress", content))
+    } else if let Command::Finish(finish) = command {
+        let text = finish.result.or(finish.error).context("an end without a text")?;
+        Ok((finish.task, "finish", text))
+    } else {
+        bail!("a made history has no {command:?}")
+    }
+}
