@@ -22,6 +22,7 @@ use taskledger::{
     event::PartSet,
     ids::Seq,
     ledger::{AppendError, Receipt},
+    state::command::Proposal,
     time::{Entropy, SeededEntropy},
 };
 
@@ -168,7 +169,7 @@ impl Child<'_> {
 
     fn lane<'a>(&'a self, ledger: &'a Ledger, number: u8, next: u64) -> Lane<'a> {
         let random = SeededEntropy::new(self.order.seed.wrapping_add(number.into()));
-        Lane { child: self, ledger, number, next, random, newest: None }
+        Lane { child: self, ledger, number, next, random, blocks: false, newest: None }
     }
 
     /// Whoever traces this process attaches now, and then writes a line.
@@ -219,6 +220,8 @@ struct Lane<'a> {
     number: u8,
     next: u64,
     random: SeededEntropy,
+    /// Whether the last batch was appended on this thread.
+    blocks: bool,
     /// The first event of the last batch, and its place: what can be redacted.
     newest: Option<(Seq, Place)>,
 }
@@ -254,8 +257,7 @@ impl Lane<'_> {
             let len = 1 + u8::try_from(self.random.number() % 8)?;
             let places: Vec<_> =
                 Place::batch(self.number, self.child.order.sizes, self.next, len).collect();
-            let receipts =
-                go_or_die(self.ledger.append_blocking(proposals(places.iter().copied())?))?;
+            let receipts = go_or_die(self.append(proposals(places.iter().copied())?)?)?;
             let seqs: Vec<_> = receipts.iter().map(|receipt| receipt.seq.to_string()).collect();
             let seqs = seqs.join(" ").replace('#', "");
             self.child.say(&format!("acknowledged {} {} {seqs}", self.number, self.next));
@@ -264,6 +266,19 @@ impl Lane<'_> {
             self.newest = first.zip(places.first().copied());
         }
         Ok(())
+    }
+
+    /// In turns on this thread and, as async code, by the threads of the ledger.
+    fn append(
+        &mut self,
+        batch: Vec<Proposal>,
+    ) -> Result<std::result::Result<Vec<Receipt>, AppendError>> {
+        self.blocks = !self.blocks;
+        if self.blocks {
+            return Ok(self.ledger.append_blocking(batch));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(runtime.block_on(self.ledger.append(batch)))
     }
 
     fn redact(&mut self) -> Result<()> {

@@ -34,7 +34,7 @@ pub enum Thread {
     Any,
     /// The first thread.
     Main,
-    /// The one that commits.
+    /// Those that commit what others have asked for; each counts its own.
     Writer,
     /// The one that seals.
     Sealer,
@@ -100,13 +100,15 @@ impl fmt::Display for Tamper {
 /// Attaches to process `pid`; when this returns, its calls are being counted. Ends with the
 /// process.
 pub fn attach(pid: u32, thread: Thread, tamper: Tamper) -> Result<Child> {
-    let target = match thread.system_name() {
-        None => pid,
-        Some(name) => thread_of(pid, name)?,
+    let targets = match thread.system_name() {
+        None => vec![pid],
+        Some(name) => threads_of(pid, name)?,
     };
     let mut command = Command::new("strace");
     command.args(["-o", "/dev/null", "-e", "signal=none", "-e", &tamper.inject()]);
-    command.args(["-p", &target.to_string()]);
+    for target in targets {
+        command.args(["-p", &target.to_string()]);
+    }
     if thread == Thread::Any {
         command.arg("-f");
     }
@@ -127,25 +129,26 @@ pub fn attach(pid: u32, thread: Thread, tamper: Tamper) -> Result<Child> {
     Ok(strace)
 }
 
-/// The number of the thread that has this name, or will have it shortly: a thread names itself, and
+/// The numbers of the threads that have this name, or will have it shortly: a thread names itself, and
 /// until it has run for the first time it is called like the one that started it.
-fn thread_of(pid: u32, name: &str) -> Result<u32> {
+fn threads_of(pid: u32, name: &str) -> Result<Vec<u32>> {
     /// A machine that has not run a thread for so many seconds never will.
     const SECONDS: u32 = 30;
-    let found = patience::look(SECONDS, || thread_named(pid, name));
+    let found = patience::look(SECONDS, || threads_named(pid, name));
     found?.with_context(|| format!("process {pid} has no thread {name}"))
 }
 
-/// The number of the thread that has this name by now.
-fn thread_named(pid: u32, name: &str) -> io::Result<Option<u32>> {
+/// The numbers of the threads that have this name by now; `None` if there are none.
+fn threads_named(pid: u32, name: &str) -> io::Result<Option<Vec<u32>>> {
+    let mut numbers = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = entry?.path();
         if fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
             let number = path.file_name().and_then(|name| name.to_str());
-            return Ok(number.and_then(|number| number.parse().ok()));
+            numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
         }
     }
-    Ok(None)
+    Ok((!numbers.is_empty()).then_some(numbers))
 }
 
 /// Why there can be no tracing here; `None` if there can.
@@ -181,10 +184,10 @@ mod tests {
             let (end, ended) = channel::<()>();
             let wait = move || ended.recv().unwrap_err();
             let thread = thread::Builder::new().name(name.clone()).spawn(wait).unwrap();
-            let found = thread_of(us, &name).map_err(|error| format!("{error:#}"));
+            let found = threads_of(us, &name).map_err(|error| format!("{error:#}"));
             drop(end);
             thread.join().unwrap();
-            assert!(found.is_ok_and(|number| number != us), "{name}");
+            assert!(found.is_ok_and(|numbers| !numbers.contains(&us)), "{name}");
         }
     }
 }
