@@ -431,7 +431,7 @@ impl Ledger {
         wait_for(answer).unwrap_or(Err(AppendError::Halted))
     }
 
-    /// Saves a snapshot now and moves everything durable into the sealed store.
+    /// Makes everything durable, saves a snapshot and moves all of it into the sealed store.
     ///
     /// # Errors
     /// [`store::Error`]; appends go on.

@@ -199,16 +199,19 @@ impl Shared {
         self.take_snapshot(held)
     }
 
-    /// Saves the published state, unless it is saved already or could still be lost.
+    /// Saves the published state, which it makes durable, unless it is saved already.
     pub(super) fn take_snapshot(&self, _held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
         let published = self.published();
         let head = published.tree.head();
         let Some(at) = head.seq() else { return Ok(()) };
-        if self.log.synced().size < head.size || self.snapshots.list()?.contains(&at) {
+        if self.snapshots.list()?.contains(&at) {
             return Ok(());
         }
         let span = tracing::info_span!("snapshot.take", seq_last = at.get());
         let _entered = span.enter();
+        // With an interval, what is published is ahead of what is durable nearly always.
+        self.log.sync().inspect_err(|error| drop(self.halt(error)))?;
+        self.announce_synced();
         let bytes = snapshot::encode(&published.state, head);
         self.snapshots.save(at, &bytes)?;
         tracing::info!(bytes = bytes.len(), "snapshot taken");

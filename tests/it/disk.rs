@@ -416,3 +416,14 @@ fn where_the_archive_cannot_make_sled_anew_the_first_error_stays() {
     assert!(matches!(refused, OpenError::LostTail { found: 0, .. }), "{refused}");
     assert_eq!(fs::read(left.join("HEAD")).unwrap(), before);
 }
+
+#[test]
+fn with_an_interval_a_snapshot_is_of_all_that_was_acknowledged() {
+    let (_temporary, path) = directory();
+    let durability = Durability::Interval(Duration::from_hours(1));
+    let ledger = Ledger::create(&path, Options { durability, ..small() }).unwrap();
+    fill(&ledger, 0..20);
+    ledger.checkpoint_store().unwrap();
+    let saved = fs::read_dir(path.join("snapshots")).unwrap().count();
+    assert_eq!(saved, 1, "what was not durable was made so");
+}

@@ -8,7 +8,7 @@
 //! file    sector: "TLJRNL\r\n", format u32, ledger 16, nonce u64, size before u64, root 32,
 //!                 bytes of the file u64, zeros, CRC-32C at 508; zeros to 4096; groups
 //! group   "TLG1", count u32, nonce u64, first u64, synced_upto u64, bytes of the frames u32,
-//!         CRC of the group before u32 (of the header sector for the first), root after 32,
+//!         CRC of the group before u32 (that in the header for the first), root after 32,
 //!         for each frame: length u32, bytes; CRC-32C of all this; zeros to a multiple of 8
 //! ```
 //!
@@ -95,7 +95,7 @@ impl Header {
 
     /// What the first group names as the checksum of the group before it.
     pub(super) fn crc(&self) -> u32 {
-        crc32c::crc32c(&self.encode())
+        sector::checksum(&self.encode())
     }
 }
 

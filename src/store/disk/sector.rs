@@ -35,8 +35,13 @@ pub(super) fn encode(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
     sector.extend_from_slice(body);
     assert!(sector.len() <= CRC_AT, "a record of the store fits a sector");
     sector.resize(CRC_AT, 0);
-    sector.extend_from_slice(&crc32c::crc32c(&sector).to_le_bytes());
+    sector.extend_from_slice(&checksum(&sector).to_le_bytes());
     sector
+}
+
+/// The checksum that a sector ends with. That of all its bytes would be the same for every sector.
+pub(super) fn checksum(sector: &[u8]) -> u32 {
+    crc32c::crc32c(sector.get(..CRC_AT).unwrap_or_default())
 }
 
 /// What the first sector of `bytes` holds.

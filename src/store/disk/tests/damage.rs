@@ -628,7 +628,7 @@ fn append_crafted(path: &Path, before: u64) {
     group.extend_from_slice(&(before + 1).to_le_bytes());
     group.extend_from_slice(&0_u64.to_le_bytes());
     group.extend_from_slice(&20_u32.to_le_bytes());
-    group.extend_from_slice(&crc32c::crc32c(&bytes[..512]).to_le_bytes());
+    group.extend_from_slice(&crc32c::crc32c(&bytes[..508]).to_le_bytes());
     group.extend_from_slice(&[7; 32]);
     group.extend_from_slice(&[0; 20]);
     group.extend_from_slice(&crc32c::crc32c(&group).to_le_bytes());
