@@ -254,10 +254,10 @@ fn a_spare_that_is_not_needed_leaves_nothing() {
 /// checksum: that is the same for every header, so the group would have followed any.
 #[test]
 fn the_first_group_follows_one_header_only() {
-    let journal = written(&[4, 5]);
-    let mut bytes = journal.bytes();
     const SIZE_BEFORE: usize = 8 + 4 + 16 + 8;
     const ROOT_BEFORE: usize = SIZE_BEFORE + 8;
+    let journal = written(&[4, 5]);
+    let mut bytes = journal.bytes();
     assert_eq!(Scan::of(&journal.path, bytes.clone()).unwrap().groups.len(), 2);
     bytes[ROOT_BEFORE] ^= 1;
     let checksum = crc32c::crc32c(&bytes[..508]);
