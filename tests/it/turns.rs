@@ -18,6 +18,7 @@ use taskledger::{
     Ledger, Options,
     ids::{Head, LedgerId, Seq},
     ledger::{AppendError, Durability, Receipt},
+    state::command::{Command, Proposal, Spawn},
     store::{Error, FrameLog, Group, Mark, MemStore, Rewrite},
     time::{Clock, Millis},
 };
@@ -164,6 +165,17 @@ fn an_async_caller_writes_where_it_is_only_if_no_device_is_waited_for() {
     assert_eq!(decided.recv().unwrap(), "taskledger-writer");
 }
 
+#[tokio::test]
+async fn an_async_caller_leaves_it_to_a_thread_to_reserve_numbers() {
+    let (options, decided) = witnessed(INTERVAL);
+    let ledger = Ledger::in_memory(options).unwrap();
+    let unnamed = || Proposal::from(Command::Spawn(Spawn::new(thread("main"), "shell")));
+    ledger.append([unnamed()]).await.unwrap();
+    assert_eq!(decided.recv().unwrap(), "taskledger-writer", "they are made durable first");
+    ledger.append([unnamed()]).await.unwrap();
+    assert_eq!(decided.recv().unwrap(), this_thread(), "there are enough");
+}
+
 #[test]
 fn while_one_group_is_synced_the_next_one_is_decided_and_waits_for_the_device() {
     let (ledger, keeper, decided) = behind_a_gate(Durability::Synced);
@@ -171,24 +183,30 @@ fn while_one_group_is_synced_the_next_one_is_decided_and_waits_for_the_device() 
         let first = scope.spawn(|| append(&ledger, [spawn("a")]));
         keeper.syncing.recv().unwrap();
         decided.recv().unwrap();
-        let others = ["b", "c"].map(|id| {
-            let ledger = &ledger;
-            scope.spawn(move || append(ledger, [spawn(id)]))
-        });
+        let other = |id| {
+            scope.spawn({
+                let ledger = &ledger;
+                move || append(ledger, [spawn(id)])
+            })
+        };
         // If they waited for the sync to be decided, this would never end.
+        let mut others = vec![other("first")];
         assert_eq!(decided.recv().unwrap(), "taskledger-writer");
-        assert_eq!(decided.recv().unwrap(), "taskledger-writer");
+        let ids: Vec<_> = (0..20).map(|n| format!("t{n}")).collect();
+        others.extend(ids.iter().map(|id| other(id)));
+        assert_eq!(decided.recv().unwrap(), "taskledger-writer", "there are enough to wake it");
         assert_eq!(ledger.reader().head().size, 0, "nothing is shown before it is durable");
         assert!(keeper.syncing.try_recv().is_err(), "the device is one");
         keeper.answers.send(true).unwrap();
         first.join().unwrap();
         keeper.syncing.recv().unwrap();
         assert_eq!(ledger.reader().state().tasks_len(), 1);
-        keeper.answers.send(true).unwrap();
+        // Who came too late for the second group is in a third.
+        (0..ids.len()).for_each(|_| keeper.answers.send(true).unwrap());
         for other in others {
             other.join().unwrap();
         }
-        assert_eq!(ledger.reader().state().tasks_len(), 3, "both were in one group");
+        assert_eq!(ledger.reader().state().tasks_len(), 22);
     });
     drop(keeper);
 }

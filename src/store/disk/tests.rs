@@ -55,6 +55,19 @@ fn a_closed_store_is_sealed_and_does_nothing_more() {
 }
 
 #[test]
+fn an_append_is_said_to_wait_before_it_has_to() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &DiskOptions { journal_bytes: 2 << 20, ..lazy() });
+    assert!(!store.append_may_wait());
+    while !store.append_may_wait() {
+        append_upto(&store, store.written().size + 100);
+    }
+    assert_eq!(journals(dir.path()).len(), 1, "it is said while there is room");
+    append_upto(&store, store.written().size + 100);
+    assert_eq!(journals(dir.path()).len(), 1);
+}
+
+#[test]
 fn full_journals_go_to_the_archive_and_reads_go_on() {
     let dir = TempDir::new().unwrap();
     let store = created(dir.path());
