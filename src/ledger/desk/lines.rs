@@ -14,10 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Requests for which whoever gathers is woken while the device is not free: to wake it for each
-/// would cost more than to decide it.
-const WORTH_WAKING: usize = 16;
-
 #[derive(Debug)]
 pub(super) struct Lines {
     waiting: VecDeque<Request>,
@@ -42,7 +38,7 @@ pub(super) struct Lines {
 pub(super) enum Gathering {
     /// It does not sleep.
     Awake,
-    /// For enough more, or for the device.
+    /// For more, or for the device.
     Hungry,
     /// For the device: the group has no room for more.
     Full,
@@ -202,7 +198,7 @@ impl Lines {
     pub(super) fn calls(&mut self, clock: bool) -> Calls {
         let gatherer = match self.gathering {
             Gathering::Awake => false,
-            Gathering::Hungry => self.waiting.len() >= WORTH_WAKING || !self.device_taken,
+            Gathering::Hungry => self.next_is_append() || !self.device_taken,
             Gathering::Full => !self.device_taken,
         };
         let idle = self.idle > 0 && !self.called && (clock || self.ready().is_some());
