@@ -211,11 +211,13 @@ impl Desk {
             return turn.give_back();
         }
         written.publish(&self.shared);
-        written.answer(&self.shared);
         if others > 0 && self.lines().next_is_append() {
+            written.answer(&self.shared);
             return self.write(turn, None, others - 1);
         }
+        // Who is answered finds the writer here when it asks again.
         turn.give_back();
+        written.answer(&self.shared);
     }
 
     /// Decides what comes, until there is no more and, where each group is synced, the device is

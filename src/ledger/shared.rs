@@ -209,9 +209,11 @@ impl Shared {
         }
         let span = tracing::info_span!("snapshot.take", seq_last = at.get());
         let _entered = span.enter();
-        // With an interval, what is published is ahead of what is durable nearly always.
-        self.log.sync().inspect_err(|error| drop(self.halt(error)))?;
-        self.announce_synced();
+        if self.log.synced().size < head.size {
+            // With an interval, what is published is ahead of what is durable nearly always.
+            self.log.sync().inspect_err(|error| drop(self.halt(error)))?;
+            self.announce_synced();
+        }
         let bytes = snapshot::encode(&published.state, head);
         self.snapshots.save(at, &bytes)?;
         tracing::info!(bytes = bytes.len(), "snapshot taken");
