@@ -434,7 +434,7 @@ impl Ledger {
     /// Makes everything durable, saves a snapshot and moves all of it into the sealed store.
     ///
     /// # Errors
-    /// [`store::Error`]; appends go on.
+    /// [`store::Error`]; appends go on, unless it is the sync that failed: that halts the ledger.
     pub fn checkpoint_store(&self) -> Result<(), store::Error> {
         let shared = self.inner.reader.shared();
         shared.take_snapshot(&shared.hold_snapshots())?;

@@ -129,6 +129,8 @@ impl Real {
             Step::FailAppend { call, cut, .. } => self.fail_append(reference, *call, *cut),
             Step::FailOpen(after) => self.fail_open(reference, *after),
             Step::FailCheckpoint(after) => {
+                // With an interval it syncs first, and a sync that fails halts the ledger.
+                self.ledger().sync_blocking().unwrap();
                 self.fault(Call::Any, *after);
                 // Whatever it says, appends go on.
                 let _ = self.ledger().checkpoint_store();
