@@ -6,6 +6,7 @@
 
 use super::{Position, QueryError, Source, moment::Moment};
 use crate::{
+    event::Parent,
     ids::{RunId, Seq, TaskId},
     state::{LedgerState, Task},
 };
@@ -31,11 +32,18 @@ impl Marks {
         let mut seen = BTreeSet::new();
         for task in view.tasks() {
             marks.note(now, task);
-            for ancestor in now.ancestors(&task.id) {
-                if !seen.insert(&ancestor.id) {
-                    break;
+            // Its parent may have been another one then.
+            let then = match &task.record.parent {
+                Some(Parent::Local(id)) => now.task(id),
+                Some(Parent::External { .. }) | None => None,
+            };
+            let above_then = then
+                .into_iter()
+                .flat_map(|parent| std::iter::once(parent).chain(now.ancestors(&parent.id)));
+            for ancestor in above_then.chain(now.ancestors(&task.id)) {
+                if seen.insert(&ancestor.id) {
+                    marks.note(now, ancestor);
                 }
-                marks.note(now, ancestor);
             }
         }
         let mut read = source.cursor();
