@@ -47,7 +47,7 @@ pub(super) struct Written {
     outcome: Result<Option<Arc<Published>>, AppendError>,
     began: Instant,
     events: usize,
-    bytes: usize,
+    span: tracing::Span,
 }
 
 impl Writer {
@@ -62,9 +62,15 @@ impl Writer {
     /// Whether to write this may wait for a device: to sync what must be durable before it, to
     /// begin the next file, or for room. Meant for `Interval`.
     pub(super) fn may_wait(&self, request: &Request) -> bool {
-        let next = self.core.state().next_number().saturating_add(NUMBERS_AT_ONCE / 2);
-        let reserves = request.asks_for_number() && next > self.shared.log.reserved();
+        let reserves =
+            request.asks_for_number() && self.runs_short(self.core.state().next_number());
         reserves || self.shared.log.append_may_wait()
+    }
+
+    /// Whether numbers are to be reserved before `next` is given: half of them ahead, so that a
+    /// caller that must not wait finds them reserved.
+    fn runs_short(&self, next: u64) -> bool {
+        next.saturating_add(NUMBERS_AT_ONCE / 2) > self.shared.log.reserved()
     }
 
     /// Opens a commit on top of the last one.
@@ -113,8 +119,9 @@ impl Writer {
     pub(super) fn write(&mut self, group: Group) -> Written {
         let Group { staging, answers } = group;
         let (began, events, bytes) = (Instant::now(), staging.events(), staging.bytes());
-        let outcome = self.commit(staging);
-        Written { answers, outcome, began, events, bytes }
+        let span = tracing::debug_span!("ledger.commit", events, bytes);
+        let outcome = span.in_scope(|| self.commit(staging));
+        Written { answers, outcome, began, events, span }
     }
 
     fn commit(&mut self, staging: Staging) -> Result<Option<Arc<Published>>, AppendError> {
@@ -154,9 +161,7 @@ impl Writer {
             Durability::Synced => false,
             Durability::Interval(_) => next > self.core.state().next_number(),
         };
-        // Half of them ahead: a caller that must not wait finds them reserved.
-        let ahead = next.saturating_add(NUMBERS_AT_ONCE / 2);
-        if needed && ahead > self.shared.log.reserved() {
+        if needed && self.runs_short(next) {
             let reserved = next.saturating_add(NUMBERS_AT_ONCE);
             self.shared.log.reserve(reserved).map_err(|error| self.shared.halt(&error))?;
         }
@@ -251,10 +256,8 @@ impl Writer {
 impl Written {
     /// Makes the group durable, and then shows it.
     pub(super) fn sync_and_publish(&mut self, shared: &Arc<Shared>) {
-        let span = tracing::debug_span!("ledger.commit", events = self.events, bytes = self.bytes);
-        let _entered = span.enter();
         if matches!(self.outcome, Ok(Some(_)))
-            && let Err(error) = shared.sync()
+            && let Err(error) = self.span.in_scope(|| shared.sync())
         {
             self.outcome = Err(error);
         }

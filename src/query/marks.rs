@@ -32,15 +32,17 @@ impl Marks {
         let mut seen = BTreeSet::new();
         for task in view.tasks() {
             marks.note(now, task);
+            let above = now.ancestors(&task.id);
             // Its parent may have been another one then.
             let then = match &task.record.parent {
                 Some(Parent::Local(id)) => now.task(id),
                 Some(Parent::External { .. }) | None => None,
             };
-            let above_then = then
+            let other = then.filter(|then| above.first().is_none_or(|parent| parent.id != then.id));
+            let above_other = other
                 .into_iter()
                 .flat_map(|parent| std::iter::once(parent).chain(now.ancestors(&parent.id)));
-            for ancestor in above_then.chain(now.ancestors(&task.id)) {
+            for ancestor in above_other.chain(above) {
                 if seen.insert(&ancestor.id) {
                     marks.note(now, ancestor);
                 }

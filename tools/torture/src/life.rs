@@ -21,7 +21,7 @@ use std::{
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{self, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::RecvTimeoutError,
     thread,
 };
 use taskledger::{
@@ -236,7 +236,7 @@ impl Life {
     /// Reads what the child says to its end: what is in the pipe was acknowledged before the end
     /// came.
     fn follow(&mut self, child: &mut process::Child, running: &mut Running) -> Result<()> {
-        let lines = lines_of(child)?;
+        let lines = patience::lines_of(child)?;
         loop {
             let line = match patience::wait(&lines, SILENCE_MAX) {
                 Ok(line) => line,
@@ -345,19 +345,6 @@ fn last_words(err: impl Read) -> String {
         words.push_back(line);
     }
     Vec::from(words).join("\n    ")
-}
-
-fn lines_of(child: &mut process::Child) -> Result<Receiver<String>> {
-    let out = child.stdout.take().context("the child has no standard output")?;
-    let (send, lines) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(lines)
 }
 
 /// What a child did, and how it came to its end.

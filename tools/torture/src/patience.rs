@@ -1,7 +1,10 @@
 //! Waiting for a process, but not for ever.
 
+use anyhow::{Context, Result};
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    io::{BufRead, BufReader},
+    process::Child,
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::Duration,
 };
@@ -10,6 +13,23 @@ use std::{
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// So many looks take about a second, if nobody is kept from looking.
 const LOOKS_OF_A_SECOND: u32 = 500;
+
+/// What a process says on its standard output, line by line.
+///
+/// # Errors
+/// If its standard output is not ours.
+pub(crate) fn lines_of(child: &mut Child) -> Result<Receiver<String>> {
+    let out = child.stdout.take().context("the child has no standard output")?;
+    let (send, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(lines)
+}
 
 /// Waits for the next of what a process says, for so many seconds at most.
 ///

@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     ops::ControlFlow,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -130,7 +130,7 @@ impl Soak {
             .stdout(Stdio::piped())
             .spawn()
             .context("the process does not start")?;
-        let lines = lines_of(&mut child)?;
+        let lines = patience::lines_of(&mut child)?;
         let seen = look(&mut child, &lines, self.time);
         if seen.is_err() {
             let _ = child.kill();
@@ -140,19 +140,6 @@ impl Soak {
         ensure!(status.success(), "the process ended with {status}");
         Ok(samples)
     }
-}
-
-fn lines_of(child: &mut Child) -> Result<Receiver<String>> {
-    let out = child.stdout.take().context("the process has no standard output")?;
-    let (send, lines) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(lines)
 }
 
 fn look(child: &mut Child, lines: &Receiver<String>, time: Duration) -> Result<Vec<Sample>> {
