@@ -8,7 +8,7 @@
 
 use crate::{
     error::ImportError,
-    recording::{Phase, Progress, Recording},
+    recording::{Format, Phase, Progress, Recording},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,6 +121,7 @@ pub fn import(
     let mut import = Import {
         sink,
         dry_run,
+        spawns_grow: recording.format != Format::Jsonl,
         batch: Vec::new(),
         bytes: 0,
         pending: BTreeMap::new(),
@@ -144,6 +145,9 @@ pub fn import(
 struct Import<'a, S> {
     sink: &'a mut S,
     dry_run: bool,
+    /// Whether a longer recording may say more of a spawn. Exported events never change: what
+    /// became of a task's parent later is an event of its own.
+    spawns_grow: bool,
     batch: Vec<Proposal>,
     /// Of its texts.
     bytes: usize,
@@ -202,6 +206,7 @@ impl<S: Sink> Import<'_, S> {
                         self.elsewhere.insert(id);
                         Verdict::Refuse(why)
                     }
+                    Some(_) if !self.spawns_grow => Verdict::Present,
                     Some(known) => self.late_parent(id, known, parent, proposal)?,
                 }
             }

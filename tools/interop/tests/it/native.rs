@@ -242,3 +242,25 @@ fn the_document_shows_lines_that_are_read() {
     assert_eq!(Seq::last_of(to.reader().head().size), to.reader().head().seq());
     assert!(to.reader().state().tasks_len() >= 2);
 }
+
+// The parent was taken for one that a longer recording had only just told, and given back.
+#[test]
+fn a_task_that_was_taken_from_its_parent_stays_so_when_its_lines_come_again() {
+    let before = ledger();
+    let apart = Update { task: id("child"), name: None, parent: Some(None), description: None };
+    told(
+        &before,
+        vec![
+            (100, spawn("first", None, Host::External)),
+            (101, spawn("child", Some("first"), Host::External)),
+            (102, Command::Update(apart)),
+        ],
+    );
+    let exported = export(&before);
+    let after = ledger();
+    for appended in [3, 0] {
+        assert_eq!(into_ledger(&after, &exported.recording).appended, appended);
+        let state = after.reader().state();
+        assert_eq!(state.task(&id("child")).unwrap().record.parent, None);
+    }
+}
