@@ -112,6 +112,10 @@ pub fn check_id(text: &str) -> Result<(), IdError> {
     if text.len() > ID_BYTES_MAX {
         return Err(IdError::TooLong { len: text.len() });
     }
+    // Nearly every id is printable ASCII, which is a loop without a branch.
+    if text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~')) {
+        return Ok(());
+    }
     match text.chars().find(|c| c.is_control()) {
         Some(found) => Err(IdError::Control { found }),
         None => Ok(()),

@@ -13,6 +13,10 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, io};
 
+mod ladder;
+
+pub use ladder::{BYTES_PER_EVENT, Rung, surplus};
+
 /// The fewest events that a snapshot is taken for.
 pub const EVENTS_BETWEEN_MIN: u64 = 10_000;
 

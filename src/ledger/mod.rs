@@ -18,6 +18,7 @@ mod options;
 pub(crate) mod origin;
 mod reader;
 mod repair;
+mod replay;
 mod request;
 mod salvage;
 mod seats;

@@ -6,27 +6,23 @@
 
 use super::{
     OpenError, Options, ReadError,
-    ahead::{BATCH_BYTES, BATCH_EVENTS, ahead},
     core::{Core, Writer},
     origin::OriginNote,
     reader::LogHashes,
-    shared::{Shared, decode},
+    replay,
+    shared::{KeptSnapshots, Shared},
     staging::Published,
 };
 use crate::{
     codec,
-    event::{Began, Entry},
+    event::Began,
     ids::{Head, LedgerId, NodeId, Root, Seq},
     proof::Tree,
     snapshot,
     state::LedgerState,
-    store::{Error, FrameLog, Mark, SnapshotStore},
+    store::{FrameLog, Mark, SnapshotStore},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
-
-/// Bytes that are read at once while replaying: some dozen blocks. Ten times as many frames at
-/// once are in no cache any more when they are decoded, and scattered over the heap.
-const REPLAY_BYTES: usize = 256 << 10;
 
 /// Who a directory says it is.
 #[derive(Debug, Clone)]
@@ -51,7 +47,8 @@ pub(super) fn load(
     let saved = snapshots.list()?;
     let tail = hash_tail(&*log, tree, &saved)?;
     let (mut state, snapshot_at) = newest_snapshot(&*log, &*snapshots, &saved, &tail)?;
-    fold_rest(&*log, &mut state)?;
+    let written = log.written().size;
+    replay::fold(&*log, &mut state, written, |seq| lost(written, seq))?;
     let Tail { tree, marks, .. } = tail;
     log.resume(marks)?;
 
@@ -65,7 +62,9 @@ pub(super) fn load(
     };
     let published = Arc::new(Published { state, tree });
     let core = Core::new(Arc::clone(&published), writer);
-    let shared = Shared::new(log, snapshots, published, snapshot_at, options.snapshots_kept);
+    let Options { snapshots_kept: newest, snapshot_distance: distance, .. } = *options;
+    let kept = KeptSnapshots { newest, distance };
+    let shared = Shared::new(log, snapshots, published, snapshot_at, kept);
     Ok((core, Arc::new(shared)))
 }
 
@@ -74,6 +73,10 @@ fn check_root(expected: Head, found: Head) -> Result<(), OpenError> {
         return Ok(());
     }
     Err(OpenError::Tampered { at: expected.size, expected: expected.root, found: found.root })
+}
+
+fn lost(expected: u64, first: Seq) -> OpenError {
+    OpenError::LostTail { expected, found: first.leaf_index() }
 }
 
 /// What is not sealed yet, hashed.
@@ -87,15 +90,21 @@ struct Tail {
 /// Hashes what the sealed store does not hold, and holds it against the head.
 fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, OpenError> {
     let (mut marks, mut roots) = (Vec::new(), BTreeMap::new());
-    for_each_frame(log, tree.size(), |seq, frame| {
-        let damaged = |e: codec::DecodeError| ReadError::Damaged { seq, detail: e.to_string() };
-        let completed = tree.push(codec::leaf(&frame).map_err(damaged)?).into_iter();
-        marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
-        if saved.contains(&seq) {
-            roots.insert(tree.size(), tree.root());
-        }
-        Ok(())
-    })?;
+    let span = (tree.size(), log.written().size);
+    replay::each_frame(
+        log,
+        span,
+        |seq| lost(span.1, seq),
+        |seq, frame| {
+            let damaged = |e: codec::DecodeError| ReadError::Damaged { seq, detail: e.to_string() };
+            let completed = tree.push(codec::leaf(&frame).map_err(damaged)?).into_iter();
+            marks.extend(completed.map(|m| Mark { seq: m.seq, index: m.index, hash: m.hash }));
+            if saved.contains(&seq) {
+                roots.insert(tree.size(), tree.root());
+            }
+            Ok::<_, OpenError>(ControlFlow::Continue(()))
+        },
+    )?;
     check_root(log.written(), tree.head())?;
     Ok(Tail { tree, marks, roots })
 }
@@ -122,102 +131,6 @@ fn newest_snapshot(
         }
     }
     Ok((LedgerState::default(), 0))
-}
-
-/// Events on their way to the fold.
-#[derive(Default)]
-struct Batch {
-    decoded: Vec<Entry>,
-    /// What the fold decodes itself.
-    raw: Vec<(Seq, Vec<u8>)>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn push(&mut self, seq: Seq, frame: Vec<u8>, raw: bool) -> Result<(), ReadError> {
-        self.bytes += frame.len();
-        if raw {
-            self.raw.push((seq, frame));
-        } else {
-            self.decoded.push(decode(seq, &frame)?);
-        }
-        Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.decoded.len() + self.raw.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES
-    }
-
-    /// What came back is freed on the thread that made it.
-    fn clear(&mut self) {
-        self.decoded.clear();
-        self.raw.clear();
-        self.bytes = 0;
-    }
-
-    fn fold(&self, state: &mut LedgerState) -> Result<(), ReadError> {
-        self.decoded.iter().for_each(|entry| state.apply(entry));
-        self.raw.iter().try_for_each(|(seq, frame)| {
-            state.apply(&decode(*seq, frame)?);
-            Ok(())
-        })
-    }
-}
-
-/// Folds what the snapshot does not hold, while another thread reads and decodes ahead. Decoding
-/// takes longer than folding, so a fold that has nothing to do decodes the next batch itself.
-fn fold_rest(log: &dyn FrameLog, state: &mut LedgerState) -> Result<(), OpenError> {
-    let size = state.size();
-    if log.written().size <= size {
-        return Ok(());
-    }
-    let mut folded = Ok(());
-    let read = ahead(
-        |handover| {
-            let (mut batch, mut raw) = (Batch::default(), false);
-            let read = for_each_frame(log, size, |seq, frame| {
-                batch.push(seq, frame, raw)?;
-                if batch.is_full() {
-                    // Refused only if the fold has ended, which ends the opening.
-                    let _ = handover.pass(&mut batch);
-                    batch.clear();
-                    raw = handover.is_behind();
-                }
-                Ok(())
-            });
-            let _ = handover.pass(&mut batch);
-            read
-        },
-        |batch: &mut Batch| {
-            folded = batch.fold(state);
-            if folded.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        },
-    );
-    read.map_err(|source| Error::Io { during: "start a thread", path: None, source })??;
-    Ok(folded?)
-}
-
-/// Visits every frame behind the first `size`.
-fn for_each_frame(
-    log: &dyn FrameLog,
-    size: u64,
-    mut visit: impl FnMut(Seq, Vec<u8>) -> Result<(), OpenError>,
-) -> Result<(), OpenError> {
-    let written = log.written().size;
-    let mut next = Seq::new(size.saturating_add(1));
-    while let Some(from) = next.filter(|seq| seq.get() <= written) {
-        let frames = log.read(from, REPLAY_BYTES)?;
-        if frames.is_empty() {
-            let found = from.leaf_index();
-            return Err(OpenError::LostTail { expected: written, found });
-        }
-        for frame in frames {
-            let Some(seq) = next.filter(|seq| seq.get() <= written) else { break };
-            visit(seq, frame)?;
-            next = seq.next();
-        }
-    }
-    Ok(())
 }
 
 /// Why this writer begins.

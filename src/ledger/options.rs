@@ -37,8 +37,15 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// Bytes in one text beside an event. 1 MiB, which is also what the format allows.
     pub part_bytes_max: usize,
-    /// Snapshots that are kept; older ones are removed. 2: the newest, and one to fall back on.
+    /// The newest snapshots that are kept. 2: the newest, and one to fall back on.
     pub snapshots_kept: usize,
+    /// How far apart, in events, older snapshots may be that are kept: the whole map of a past
+    /// moment is one of them and at most so many events. 250,000: half a second. They are farther
+    /// apart where they would take more than [`BYTES_PER_EVENT`] for each event of the log. A
+    /// purge removes them, as they may hold what is to be erased.
+    ///
+    /// [`BYTES_PER_EVENT`]: crate::snapshot::BYTES_PER_EVENT
+    pub snapshot_distance: u64,
     /// How the directory is kept.
     pub store: DiskOptions,
     /// What time it is.
@@ -58,6 +65,7 @@ impl Default for Options {
             batch_bytes_max: 16 << 20,
             part_bytes_max: 1 << 20,
             snapshots_kept: 2,
+            snapshot_distance: 250_000,
             store: DiskOptions::default(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),

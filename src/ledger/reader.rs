@@ -5,7 +5,7 @@
 //! `spawn_blocking` in async code. Reads of the current state do not block.
 
 use super::{
-    ReadError,
+    ReadError, replay,
     shared::{Shared, decode},
     staging::Published,
 };
@@ -23,8 +23,6 @@ use std::{
     sync::Arc,
 };
 
-/// Bytes that a scan asks the store for at once: some hundred blocks.
-const SCAN_BYTES: usize = 1 << 20;
 /// Frames in a block: what the store reads to give one of them.
 const BLOCK_FRAMES: u64 = 16;
 /// Bytes of a usual block. A larger one is read event by event.
@@ -111,28 +109,14 @@ impl Reader {
         &self,
         from: Seq,
         to: Seq,
-        mut visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, ReadError>,
+        visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, ReadError>,
     ) -> Result<(), ReadError> {
         let last = to.get().min(self.head().size);
-        let mut next = from;
-        while next.get() <= last {
-            let frames = self.shared.log.read(next, SCAN_BYTES)?;
-            if frames.is_empty() {
-                let detail = "the store does not hold it".to_owned();
-                return Err(ReadError::Damaged { seq: next, detail });
-            }
-            for frame in frames {
-                if next.get() > last || visit(next, frame)?.is_break() {
-                    return Ok(());
-                }
-                let Some(following) = next.next() else { return Ok(()) };
-                next = following;
-            }
-        }
-        Ok(())
+        replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
     }
 
-    /// What was true after the first `size` events: the nearest snapshot and the events since.
+    /// What was true after the first `size` events: the nearest snapshot before them, and at most
+    /// [`snapshot_distance`](super::Options::snapshot_distance) events since, if it was taken.
     /// Texts that have been redacted by now are erased in it.
     ///
     /// # Errors
@@ -150,14 +134,8 @@ impl Reader {
             return Err(ReadError::NoSuchEvent { seq: last, head });
         }
         let mut state = self.nearest_snapshot(last)?;
+        replay::fold(&*self.shared.log, &mut state, size, missing)?;
         state.mask(&now);
-        let from = Seq::new(state.size() + 1).unwrap_or(last);
-        if state.size() < size {
-            self.scan(from, last, |entry| {
-                state.apply(&entry);
-                ControlFlow::Continue(())
-            })?;
-        }
         Ok(state)
     }
 
@@ -231,6 +209,10 @@ impl Reader {
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
+}
+
+fn missing(seq: Seq) -> ReadError {
+    ReadError::Damaged { seq, detail: "the store does not hold it".to_owned() }
 }
 
 /// What was true when it was asked for. Let go of it soon: while it is there, so is the version of

@@ -8,7 +8,7 @@ use crate::{
     codec,
     event::{Entry, PartSet},
     ids::{Head, Seq},
-    snapshot,
+    snapshot::{self, Rung},
     store::{self, FrameLog, SnapshotStore},
     sync::ArcSwap,
 };
@@ -39,9 +39,16 @@ pub(super) struct Shared {
     /// The number of this writer: fixed when it is opened, except for a copy, which learns from
     /// what it is filled with how many writers there were.
     incarnation: AtomicU64,
-    snapshots_kept: usize,
+    kept: KeptSnapshots,
     snapshot_job: Mutex<SnapshotJob>,
     saving: Mutex<()>,
+}
+
+/// Which snapshots are kept; see [`snapshot::surplus`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeptSnapshots {
+    pub(super) newest: usize,
+    pub(super) distance: u64,
 }
 
 #[derive(Debug)]
@@ -57,7 +64,7 @@ impl Shared {
         snapshots: Arc<dyn SnapshotStore>,
         published: Arc<Published>,
         last_snapshot: u64,
-        snapshots_kept: usize,
+        kept: KeptSnapshots,
     ) -> Self {
         Self {
             progress: watch::Sender::new(Progress { synced: log.synced(), ended: false }),
@@ -66,7 +73,7 @@ impl Shared {
             log,
             snapshots,
             incarnation: AtomicU64::new(0),
-            snapshots_kept,
+            kept,
             snapshot_job: Mutex::new(SnapshotJob { last: last_snapshot, running: None }),
             saving: Mutex::new(()),
         }
@@ -220,13 +227,19 @@ impl Shared {
         self.remove_surplus_snapshots(at)
     }
 
-    /// Keeps the newest ones. One beyond the log is of events that were lost, and never counts.
+    /// Removes what is not worth its room. One beyond the log is of events that were lost, and never
+    /// counts.
     fn remove_surplus_snapshots(&self, newest: Seq) -> Result<(), store::Error> {
-        let (sound, beyond): (Vec<_>, Vec<_>) =
-            self.snapshots.list()?.into_iter().partition(|at| *at <= newest);
-        let surplus = sound.len().saturating_sub(self.snapshots_kept.max(1));
-        let removed = sound.into_iter().take(surplus).chain(beyond);
-        removed.into_iter().try_for_each(|at| self.snapshots.remove(at))
+        let (mut sound, mut surplus) = (Vec::new(), Vec::new());
+        for at in self.snapshots.list()? {
+            if at <= newest {
+                sound.push(Rung { at, bytes: self.snapshots.bytes(at)? });
+            } else {
+                surplus.push(at);
+            }
+        }
+        surplus.extend(snapshot::surplus(&sound, self.kept.newest, self.kept.distance));
+        surplus.into_iter().try_for_each(|at| self.snapshots.remove(at))
     }
 }
 

@@ -237,6 +237,10 @@ impl SnapshotStore for FaultyStore {
         Ok(disk.snapshots.keys().copied().collect())
     }
 
+    fn bytes(&self, at: Seq) -> Result<u64, Error> {
+        Ok(u64::try_from(self.load(at)?.len()).unwrap_or(u64::MAX))
+    }
+
     fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
         let mut disk = self.ours()?;
         disk.answer(Call::Read, "reading a snapshot")?;

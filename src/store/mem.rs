@@ -191,6 +191,10 @@ impl SnapshotStore for MemStore {
         Ok(self.look().snapshots.keys().copied().collect())
     }
 
+    fn bytes(&self, at: Seq) -> Result<u64, Error> {
+        Ok(u64::try_from(self.load(at)?.len()).unwrap_or(u64::MAX))
+    }
+
     fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
         self.look().snapshots.get(&at).cloned().ok_or_else(|| Error::Io {
             during: "reading a snapshot",

@@ -188,6 +188,13 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Io`] if they could not be listed.
     fn list(&self) -> Result<Vec<Seq>, Error>;
 
+    /// How many bytes one takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it could not be looked at, or is not there.
+    fn bytes(&self, at: Seq) -> Result<u64, Error>;
+
     /// The bytes of one.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Ledgers in a directory: what a reopening finds, and what copies hold.
 
-use crate::support::*;
+use crate::{invariants::fold, support::*};
 use std::{fs, path::Path, time::Duration};
 use taskledger::{
     Ledger, Options,
@@ -426,4 +426,43 @@ fn with_an_interval_a_snapshot_is_of_all_that_was_acknowledged() {
     ledger.checkpoint_store().unwrap();
     let saved = fs::read_dir(path.join("snapshots")).unwrap().count();
     assert_eq!(saved, 1, "what was not durable was made so");
+}
+
+/// How many events each snapshot holds, oldest first.
+fn snapshots(path: &Path) -> Vec<u64> {
+    let files = fs::read_dir(path.join("snapshots")).unwrap();
+    let name = |file: std::io::Result<fs::DirEntry>| file.unwrap().file_name().into_string();
+    let size = |name: String| name.trim_end_matches(".snapshot").parse().unwrap();
+    let mut sizes: Vec<u64> = files.map(|file| size(name(file).unwrap())).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+#[test]
+fn snapshots_stand_along_the_log_and_any_of_them_may_be_asked_or_lost() {
+    let (_temporary, path) = directory();
+    let options = Options { snapshot_distance: 100, ..small() };
+    let ledger = Ledger::create(&path, options).unwrap();
+    for step in 0..50 {
+        fill(&ledger, step * 10..(step + 1) * 10);
+        ledger.checkpoint_store().unwrap();
+    }
+    let saved = snapshots(&path);
+    let gaps: Vec<_> = saved.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().all(|gap| *gap <= 100) && saved[0] <= 100, "{saved:?}");
+    assert!((10..=22).contains(&saved.len()), "{saved:?}");
+
+    let (reader, all) = (ledger.reader(), entries(&ledger));
+    let look = || {
+        for size in (0..=all.len()).step_by(37) {
+            let found = reader.state_at(u64::try_from(size).unwrap()).unwrap();
+            assert_eq!(found, fold(&all[..size]), "at {size}");
+        }
+    };
+    look();
+    for (nth, at) in saved.iter().enumerate() {
+        let file = path.join(format!("snapshots/{at:020}.snapshot"));
+        if nth % 3 == 0 { fs::remove_file(file) } else { fs::write(file, b"tlsnap") }.unwrap();
+    }
+    look();
 }

@@ -35,7 +35,7 @@ fn assigned(ledger: &Ledger, count: usize) -> Vec<TaskId> {
     receipts.into_iter().map(|receipt| receipt.task.unwrap()).collect()
 }
 
-fn fold(entries: &[Entry]) -> LedgerState {
+pub(crate) fn fold(entries: &[Entry]) -> LedgerState {
     let mut state = LedgerState::default();
     for entry in entries {
         state.apply(entry);

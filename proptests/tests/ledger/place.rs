@@ -272,6 +272,7 @@ pub(crate) fn options(
         durability: if setup.interval { Durability::Interval(hour) } else { Durability::Synced },
         batch_events_max: setup.batch_events_max,
         snapshots_kept: setup.snapshots_kept,
+        snapshot_distance: 32,
         store,
         clock: Arc::<ManualClock>::clone(clock),
         entropy: Arc::new(Named { ledger, drawn: AtomicU64::new(0), rest }),

@@ -37,6 +37,11 @@ impl SnapshotStore for DiskSnapshots {
         Ok(dir::entries(&self.place)?.iter().filter_map(at).collect())
     }
 
+    fn bytes(&self, seq: Seq) -> Result<u64, Error> {
+        let path = self.path(seq);
+        Ok(path.symlink_metadata().map_err(at("look at", &path))?.len())
+    }
+
     fn load(&self, seq: Seq) -> Result<Vec<u8>, Error> {
         let path = self.path(seq);
         let mut bytes = Vec::new();
