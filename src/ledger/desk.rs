@@ -6,8 +6,10 @@
 //! until the device was free. A caller that finds nobody at work takes the turn itself where it may,
 //! and no thread has to be woken for it.
 //!
-//! Knows neither rules nor files. Start reading at [`Desk::append`], then [`Desk::work`].
+//! Knows neither rules nor files. Start reading at [`Desk::append`], then [`Desk::work`]. What async
+//! code asks for comes in by [`Desk::append_later`].
 
+mod later;
 mod lines;
 
 use self::lines::{Gathering, Lines, Ready, Service};
@@ -28,15 +30,6 @@ pub(super) const THREADS: usize = 2;
 
 /// Groups that a caller writes for others behind its own, before it calls a thread for the rest.
 const GROUPS_FOR_OTHERS: usize = 2;
-
-/// Who asks for an append, and so what may be done on its thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// Its thread would do nothing but wait.
-    Blocks,
-    /// Its thread has other tasks to run: it never waits for a device.
-    Awaits,
-}
 
 /// The one place that every append passes.
 #[derive(Debug)]
@@ -78,13 +71,14 @@ impl Desk {
         }
     }
 
-    /// Sees to an append: here and now if that is allowed, or by a thread. Either way its reply is
-    /// answered.
-    pub(super) fn append(&self, append: Request, caller: Caller) -> Result<(), AppendError> {
+    /// Sees to an append whose thread would do nothing but wait: here and now if nobody is before
+    /// it, or by a thread. Either way its reply is answered.
+    pub(super) fn append(&self, append: Request) -> Result<(), AppendError> {
         let mut lines = self.lines();
         lines.check_open()?;
-        if self.may_write_here(&lines, &append, caller) {
-            let turn = self.turn(&mut lines, self.durability == Durability::Synced);
+        let synced = self.durability == Durability::Synced;
+        if lines.is_empty() && lines.writer.is_some() && !(synced && lines.device_taken) {
+            let turn = self.turn(&mut lines, synced);
             drop(lines);
             self.write(turn, Some(append), GROUPS_FOR_OTHERS);
             return Ok(());
@@ -92,20 +86,6 @@ impl Desk {
         lines.push_append(append)?;
         self.call(lines, false);
         Ok(())
-    }
-
-    /// Whether this caller may write what it asks for: nobody is before it, and its thread will
-    /// not wait for longer than it is ready to.
-    fn may_write_here(&self, lines: &Lines, append: &Request, caller: Caller) -> bool {
-        let Some(writer) = lines.writer.as_ref().filter(|_| lines.is_empty()) else {
-            return false;
-        };
-        match (self.durability, caller) {
-            (Durability::Synced, Caller::Blocks) => !lines.device_taken,
-            (Durability::Synced, Caller::Awaits) => false,
-            (Durability::Interval(_), Caller::Blocks) => true,
-            (Durability::Interval(_), Caller::Awaits) => !writer.may_wait(append),
-        }
     }
 
     /// Queues what is no append, behind all that waits.

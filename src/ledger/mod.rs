@@ -39,12 +39,7 @@ pub use self::{
 pub use crate::store::disk::Rebuilt;
 
 use self::{
-    desk::{Caller, Desk},
-    open::Identity,
-    origin::OriginNote,
-    request::Request,
-    seats::Seats,
-    shared::Shared,
+    desk::Desk, open::Identity, origin::OriginNote, request::Request, seats::Seats, shared::Shared,
     writer::Writer,
 };
 use crate::{
@@ -328,7 +323,8 @@ impl Ledger {
     /// # Cost
     /// O(bytes), and a share of one sync for all appends that wait. With [`Durability::Interval`] the
     /// calling thread may decide and write, its own events and those of others who wait, some ten
-    /// microseconds each; it never waits for a device.
+    /// microseconds each; it never waits for a device. It lets other tasks go first, once, so that
+    /// appends that are under way together are one commit.
     pub async fn append(
         &self,
         proposals: impl Into<Vec<Proposal>>,
@@ -336,7 +332,11 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply }, Caller::Awaits)?;
+        let sent = match self.desk() {
+            Ok(desk) => desk.append_later(Request::Append { batch, reply }).await,
+            Err(error) => Err(error),
+        };
+        sent.inspect_err(count_refused)?;
         answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
@@ -355,7 +355,8 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Append { batch, reply }, Caller::Blocks)?;
+        let sent = self.desk().and_then(|desk| desk.append(Request::Append { batch, reply }));
+        sent.inspect_err(count_refused)?;
         wait_for(answer).unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
@@ -485,14 +486,10 @@ impl Ledger {
         closed
     }
 
-    /// Has an append written, or says at once that too many wait.
-    fn send(&self, append: Request, caller: Caller) -> Result<(), AppendError> {
-        let sent = match &self.inner.desk {
-            Some(_) if self.inner.reader.shared().is_halted() => Err(AppendError::Halted),
-            Some(desk) => desk.append(append, caller),
-            None => Err(AppendError::NotPrimary),
-        };
-        sent.inspect_err(count_refused)
+    /// Where appends are handed in, if any are taken.
+    fn desk(&self) -> Result<&Desk, AppendError> {
+        let desk = self.inner.desk.as_ref().ok_or(AppendError::NotPrimary)?;
+        if self.inner.reader.shared().is_halted() { Err(AppendError::Halted) } else { Ok(desk) }
     }
 
     /// Has something done that is no append, behind all that waits.

@@ -59,11 +59,11 @@ impl Writer {
         &self.options
     }
 
-    /// Whether to write this may wait for a device: to sync what must be durable before it, to
+    /// Whether to write these may wait for a device: to sync what must be durable before them, to
     /// begin the next file, or for room. Meant for `Interval`.
-    pub(super) fn may_wait(&self, request: &Request) -> bool {
-        let reserves =
-            request.asks_for_number() && self.runs_short(self.core.state().next_number());
+    pub(super) fn may_wait<'a>(&self, mut appends: impl Iterator<Item = &'a Request>) -> bool {
+        let reserves = self.runs_short(self.core.state().next_number())
+            && appends.any(Request::asks_for_number);
         reserves || self.shared.log.append_may_wait()
     }
 

@@ -47,21 +47,25 @@ impl Clock for Witness {
 #[derive(Debug)]
 struct Gate {
     store: MemStore,
+    commits: SyncSender<usize>,
     syncing: SyncSender<()>,
     answers: Mutex<Receiver<bool>>,
 }
 
 /// What the test holds of a [`Gate`].
 struct Keeper {
+    /// Events in each commit.
+    commits: Receiver<usize>,
     syncing: Receiver<()>,
     answers: SyncSender<bool>,
 }
 
 fn gate() -> (Arc<Gate>, Keeper) {
+    let (commits, committed) = sync_channel(100);
     let (syncing, is_syncing) = sync_channel(100);
     let (answers, answered) = sync_channel(100);
-    let gate = Gate { store: MemStore::new(), syncing, answers: Mutex::new(answered) };
-    (Arc::new(gate), Keeper { syncing: is_syncing, answers })
+    let gate = Gate { store: MemStore::new(), commits, syncing, answers: Mutex::new(answered) };
+    (Arc::new(gate), Keeper { commits: committed, syncing: is_syncing, answers })
 }
 
 impl FrameLog for Gate {
@@ -72,6 +76,7 @@ impl FrameLog for Gate {
         self.store.synced()
     }
     fn append(&self, group: Group<'_>) -> Result<(), Error> {
+        let _ = self.commits.send(group.frames.len());
         self.store.append(group)
     }
     fn append_may_wait(&self) -> bool {
@@ -151,18 +156,59 @@ fn who_would_only_wait_writes_on_its_own_thread() {
 
 #[test]
 fn an_async_caller_writes_where_it_is_only_if_no_device_is_waited_for() {
-    let poll_once = |ledger: &Ledger| {
+    let poll_twice = |ledger: &Ledger| {
         let mut append = pin!(ledger.append([spawn("a")]));
-        let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        matches!(polled, Poll::Ready(Ok(_)))
+        let mut poll = || append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending(), "others go first");
+        matches!(poll(), Poll::Ready(Ok(_)))
     };
     let (options, decided) = witnessed(INTERVAL);
-    assert!(poll_once(&Ledger::in_memory(options).unwrap()), "nothing was waited for");
+    assert!(poll_twice(&Ledger::in_memory(options).unwrap()), "nothing was waited for");
     assert_eq!(decided.recv().unwrap(), this_thread());
 
     let (options, decided) = witnessed(Durability::Synced);
-    poll_once(&Ledger::in_memory(options).unwrap());
+    poll_twice(&Ledger::in_memory(options).unwrap());
     assert_eq!(decided.recv().unwrap(), "taskledger-writer");
+}
+
+#[test]
+fn async_appends_that_are_under_way_together_are_one_commit() {
+    let (ledger, keeper, _decided) = behind_a_gate(INTERVAL);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let appends = (0..20).map(|n| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.append([spawn(&format!("t{n}"))]).await.unwrap() })
+        });
+        for append in appends.collect::<Vec<_>>() {
+            append.await.unwrap();
+        }
+    });
+    let commits: Vec<_> = keeper.commits.try_iter().collect();
+    assert_eq!(commits, [21], "20, and the one that begins");
+    drop(keeper);
+}
+
+#[test]
+fn an_append_that_is_dropped_where_others_go_first_is_written_by_a_thread() {
+    let (options, decided) = witnessed(INTERVAL);
+    let ledger = Ledger::in_memory(options).unwrap();
+    {
+        let mut append = pin!(ledger.append([spawn("a")]));
+        assert!(append.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(decided.try_recv().is_err(), "it was only queued");
+    }
+    assert_eq!(decided.recv().unwrap(), "taskledger-writer");
+}
+
+#[test]
+fn who_blocks_does_not_wait_for_an_append_that_is_never_polled_again() {
+    let (options, _decided) = witnessed(INTERVAL);
+    let ledger = Ledger::in_memory(options).unwrap();
+    let mut append = pin!(ledger.append([spawn("a")]));
+    assert!(append.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(ledger.append_blocking([spawn("b")]).unwrap().len(), 1);
+    assert_eq!(ledger.reader().state().tasks_len(), 2, "in order");
 }
 
 #[tokio::test]

@@ -118,6 +118,11 @@ impl Lines {
         self.waiting.front().is_some_and(|request| request.events().is_some())
     }
 
+    /// The appends at the front of the queue.
+    pub(super) fn appends(&self) -> impl Iterator<Item = &Request> {
+        self.waiting.iter().take_while(|request| request.events().is_some())
+    }
+
     /// The appends at the front of the queue: as many as begin within so many events.
     pub(super) fn take_appends(&mut self, room: usize) -> VecDeque<Request> {
         let (mut events, mut count) = (0, 0);
