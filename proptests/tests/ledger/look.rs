@@ -9,16 +9,16 @@ use taskledger::{
     ledger::{Followed, ReadError, Reader},
     proof,
     query::{
-        History, Order, Position, QueryError, Scope, View, as_of, diff, history, history_of_task,
+        History, Order, Position, QueryError, Scope, as_of, diff, history, history_of_task,
         history_of_thread,
     },
-    state::LedgerState,
     time::Millis,
 };
 use taskledger_proptests::{
     changes::{all_visible, done, visible},
     histories::fold,
     machine::{Look, Reference, What},
+    marks::same_marks,
     model::Model,
     plain::{place, wide},
 };
@@ -72,14 +72,14 @@ impl Real {
         let of = self.scoped(size, |entry| entry.event.thread.as_ref() == Some(thread));
         assert_eq!(Model::of(&of).check(&view.state), Ok(()), "{thread} after {size} events");
         let tasks: Vec<_> = view.state.tasks_in(thread).map(|task| task.id.clone()).collect();
-        assert_marks(&view, &tasks, &fold(&self.shown(size)));
+        assert_eq!(same_marks(&view, &tasks, &fold(&self.shown(size))), Ok(()));
     }
 
     fn assert_task_at(&self, reader: &Reader, task: &TaskId, size: usize) {
         let view = as_of(reader, Scope::Task(task), Position::Log(wide(size))).unwrap();
         let of = self.scoped(size, |entry| entry.event.task.as_ref() == Some(task));
         assert_eq!(Model::of(&of).check(&view.state), Ok(()), "{task} after {size} events");
-        assert_marks(&view, std::slice::from_ref(task), &fold(&self.shown(size)));
+        assert_eq!(same_marks(&view, [task], &fold(&self.shown(size))), Ok(()));
     }
 
     /// Those of the first `size` events that a view of a part of the ledger is made of: of the
@@ -108,12 +108,12 @@ impl Real {
         assert_eq!(Model::of(&shown).check(&view.state), Ok(()));
         let Some((task, thread)) = of else { return };
         let view = as_of(reader, Scope::Task(task), position).unwrap();
-        assert_marks(&view, std::slice::from_ref(task), &all);
+        assert_eq!(same_marks(&view, [task], &all), Ok(()));
         let view = as_of(reader, Scope::Thread(thread), position).unwrap();
         shown.retain(|entry| entry.event.thread.as_ref() == Some(thread));
         assert_eq!(Model::of(&shown).check(&view.state), Ok(()), "{thread} by {time}");
         let tasks: Vec<_> = view.state.tasks_in(thread).map(|task| task.id.clone()).collect();
-        assert_marks(&view, &tasks, &all);
+        assert_eq!(same_marks(&view, &tasks, &all), Ok(()));
     }
 
     fn assert_history(
@@ -216,18 +216,5 @@ impl Real {
         let durable = usize::try_from(synced.size).unwrap();
         let expected = &self.shown(self.size())[a.min(durable)..durable];
         assert_events(&found, expected, "what was followed");
-    }
-}
-
-/// A part of the ledger knows the requests to cancel that bind these tasks, also those of other
-/// threads, as all of it does: those of the tasks, and of the ancestors that they have there.
-fn assert_marks(view: &View, tasks: &[TaskId], all: &LedgerState) {
-    for task in tasks.iter().filter_map(|id| all.task(id)) {
-        for above in std::iter::once(task).chain(all.ancestors(&task.id)) {
-            assert_eq!(view.tree_mark(&above.id), all.tree_mark(&above.id), "{}", above.id);
-            if let Some(run) = &above.record.run {
-                assert_eq!(view.run_mark(run), all.run_mark(run), "{run}");
-            }
-        }
     }
 }
