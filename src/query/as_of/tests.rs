@@ -143,9 +143,10 @@ fn moved() -> Log {
 #[test]
 fn requests_bind_through_the_ancestors_of_then_at_a_log_position() {
     let log = moved();
-    let (x, u) = (task("x"), thread("u"));
+    let (x, parent, u) = (task("x"), task("parent"), thread("u"));
     for size in 0..=13 {
         check_marks(&log, Scope::Task(&x), Position::Log(size));
+        check_marks(&log, Scope::Task(&parent), Position::Log(size));
         check_marks(&log, Scope::Thread(&u), Position::Log(size));
     }
     let view = as_of(&log, Scope::Task(&x), Position::Log(8)).unwrap();
@@ -161,10 +162,11 @@ fn requests_bind_through_the_ancestors_of_then_at_a_log_position() {
 #[test]
 fn requests_bind_through_the_ancestors_of_then_by_a_time_of_occurrence() {
     let log = moved();
-    let (x, u) = (task("x"), thread("u"));
+    let (x, parent, u) = (task("x"), task("parent"), thread("u"));
     let seen = |at: u64| as_of(&log, Scope::Task(&x), Position::Occurred(Millis(at))).unwrap();
     for at in (9..=139).step_by(10) {
         check_marks(&log, Scope::Task(&x), Position::Occurred(Millis(at)));
+        check_marks(&log, Scope::Task(&parent), Position::Occurred(Millis(at)));
         check_marks(&log, Scope::Thread(&u), Position::Occurred(Millis(at)));
     }
     assert_eq!(seen(60).tree_mark(&task("former")), Seq::new(6));
