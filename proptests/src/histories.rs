@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`histories`]; what is asked for comes from [`world`](crate::world).
 
-use crate::world::{HERE, proposal};
+use crate::world::{HERE, moving, proposal};
 use proptest::{collection::vec, prelude::*, sample::select};
 use taskledger::{
     event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody, PartKind, PartSet},
@@ -156,6 +156,17 @@ pub fn histories(steps_max: usize) -> impl Strategy<Value = History> {
         history.begin(Began::Created);
         for step in steps {
             history.take(step);
+        }
+        history
+    })
+}
+
+/// Histories of tasks that are spawned below one another, moved and cancelled, in no order of time.
+pub fn families(steps_max: usize) -> impl Strategy<Value = History> {
+    vec(moving(), 0..=steps_max).prop_map(|proposals| {
+        let mut history = History::new();
+        for proposal in proposals {
+            history.ask(proposal);
         }
         history
     })

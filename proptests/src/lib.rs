@@ -1,12 +1,14 @@
 //! Claims about any input, held against taskledger: `strategies` makes entries, `world` makes
 //! commands, `histories` makes what happens to a state and `machine` what happens to a ledger;
-//! `model` folds naively, and `plain` is a ledger made of nothing but that; `hostile` hands bytes from
+//! `model` folds naively, and `plain` is a ledger made of nothing but that; `marks` holds a part of a
+//! past state against all of it; `hostile` hands bytes from
 //! nowhere to every parser. `tests` makes the claims. A case that failed once is kept in `proptest-regressions` and tried first.
 
 pub mod changes;
 pub mod histories;
 pub mod hostile;
 pub mod machine;
+pub mod marks;
 pub mod model;
 pub mod plain;
 pub mod strategies;

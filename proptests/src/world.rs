@@ -25,6 +25,36 @@ pub fn proposal() -> BoxedStrategy<Proposal> {
         .boxed()
 }
 
+/// Spawns, changes of parents, and cancels of trees and runs, among so few tasks that hardly any rule
+/// stands against them.
+pub fn moving() -> BoxedStrategy<Proposal> {
+    let task = || (0..6_u8).prop_filter_map("an id", |n| TaskId::new(format!("t{n}")).ok());
+    let thread = (0..3_u8).prop_filter_map("an id", |n| ThreadId::new(format!("{n}")).ok());
+    let parent =
+        move || option::weighted(0.8, task().prop_map(|id| ParentRef { ledger: None, id }));
+    let spawn =
+        (task(), thread, parent(), option::of(run())).prop_map(|(task, thread, parent, run)| {
+            let task = Some(task);
+            Command::Spawn(Spawn { task, parent, run, ..Spawn::new(thread, "sub_agent") })
+        });
+    let moved = (task(), parent()).prop_map(|(task, parent)| {
+        Command::Update(Update { task, name: None, parent: Some(parent), description: None })
+    });
+    let cancel = |scope, task| {
+        Command::Cancel(Cancel { scope, task, thread: None, deadline: None, reason: None })
+    };
+    let asked = prop_oneof![
+        3 => spawn,
+        2 => moved,
+        1 => task().prop_map(move |task| cancel(CancelScope::Tree, Some(task))),
+        1 => run().prop_map(move |run| cancel(CancelScope::Run(run), None)),
+    ];
+    let occurred = option::weighted(0.5, (0..2_000_u64).prop_map(Millis));
+    (asked, occurred)
+        .prop_map(|(command, occurred)| Proposal { occurred, ..command.into() })
+        .boxed()
+}
+
 /// Any command.
 pub fn command() -> BoxedStrategy<Command> {
     let message =

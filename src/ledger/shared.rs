@@ -257,3 +257,41 @@ pub(super) fn decode(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
     }
     Ok(entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        proof::Tree,
+        state::LedgerState,
+        store::{Group, MemStore},
+    };
+
+    /// What is published of a log of so many events.
+    fn published(size: u64) -> Arc<Published> {
+        let mut tree = Tree::default();
+        (0..size).for_each(|_| drop(tree.push(b"an event")));
+        Arc::new(Published { state: LedgerState::default(), tree })
+    }
+
+    // Whoever follows reads up to what is announced, and the redactions of what is published.
+    #[test]
+    fn what_is_durable_is_announced_when_it_is_published() {
+        let store = Arc::new(MemStore::new());
+        let shared = Arc::new(Shared::new(store.clone(), store.clone(), published(0), 0, 1));
+        let progress = shared.watch_progress();
+        let announced = || progress.borrow().synced;
+        let (one, two) = (published(1), published(2));
+        for Head { size, root } in [one.tree.head(), two.tree.head()] {
+            let (first, frames) = (Seq::new(size).unwrap(), [b"an event".to_vec()]);
+            store.append(Group { first, frames: &frames, root, marks: &[] }).unwrap();
+        }
+        store.sync().unwrap();
+        shared.announce_synced();
+        assert_eq!(announced(), Head::EMPTY);
+        shared.publish(one);
+        assert_eq!(announced(), Head::EMPTY, "the second is durable too, and not shown yet");
+        shared.publish(Arc::clone(&two));
+        assert_eq!(announced(), two.tree.head());
+    }
+}

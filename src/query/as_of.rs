@@ -1,12 +1,11 @@
 //! What was true at a moment of the past.
 
-use super::{Position, QueryError, Source, marks::Marks, moment::Moment, walk};
+use super::{Position, QueryError, Source, marks::Marks, moment::Moment};
 use crate::{
     ids::{RunId, Seq, TaskId, ThreadId},
     state::LedgerState,
     time::Millis,
 };
-use std::ops::ControlFlow;
 
 /// How much of a ledger is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +37,16 @@ pub struct View {
 
 impl View {
     /// The first request to cancel the tree below `task`, if it counts at this position. Also
-    /// answers for ancestors, in other threads, of the tasks in scope. O(log marks).
+    /// answers for the ancestors, in other threads, that the tasks in scope had then.
+    /// O(log marks).
     #[must_use]
     pub fn tree_mark(&self, task: &TaskId) -> Option<Seq> {
         self.state.tree_mark(task).or_else(|| self.marks.tree(task))
     }
 
     /// The first request to cancel what `run` started, if it counts at this position, whoever
-    /// made it. Answers for the runs of the tasks in scope and of their ancestors.
-    /// O(log marks).
+    /// made it. Answers for the runs of the tasks in scope and of the ancestors that they had
+    /// then. O(log marks).
     #[must_use]
     pub fn run_mark(&self, run: &RunId) -> Option<Seq> {
         self.state.run_mark(run).or_else(|| self.marks.run(run))
@@ -57,8 +57,10 @@ impl View {
 ///
 /// # Cost
 /// At the head O(1). Elsewhere a thread or a task costs one read for each of its own events, those
-/// after the position included; everything at a log position costs a snapshot and the events since
-/// it, and everything by a time of occurrence costs a scan of the log.
+/// after the position included, and as much for each ancestor in another thread that something was
+/// said about after the position. By a time of occurrence also a scan of the log from the first
+/// request to cancel a run of theirs, if that occurred later. Everything at a log position costs a
+/// snapshot and the events since it, and everything by a time of occurrence a scan of the log.
 ///
 /// # Errors
 /// - [`QueryError::UnknownThread`] or [`QueryError::UnknownTask`] if the ledger does not hold it
@@ -87,8 +89,8 @@ pub fn as_of(
             Ok(View { state, position, size, time, marks })
         }
         (Position::Log(_), Scope::Thread(_) | Scope::Task(_)) => {
-            let state = fold(source, &now, scope, position, moment)?;
-            let marks = Marks::gather(source, &now, &state, size, position)?;
+            let state = moment.fold(source, &now, scope)?;
+            let marks = Marks::gather(source, &now, &state, position)?;
             let time = match Seq::last_of(size) {
                 Some(last) => source.cursor()(last)?.event.recorded,
                 None => Millis(0),
@@ -96,36 +98,14 @@ pub fn as_of(
             Ok(View { state, position, size, time, marks })
         }
         (Position::Occurred(time), _) => {
-            let state = fold(source, &now, scope, position, moment)?;
+            let state = moment.fold(source, &now, scope)?;
             let marks = match scope {
                 Scope::All => marks,
-                Scope::Thread(_) | Scope::Task(_) => {
-                    Marks::gather(source, &now, &state, size, position)?
-                }
+                Scope::Thread(_) | Scope::Task(_) => Marks::gather(source, &now, &state, position)?,
             };
             Ok(View { state, position, size, time, marks })
         }
     }
-}
-
-/// Folds the events of `scope` that count.
-fn fold(
-    source: &impl Source,
-    now: &LedgerState,
-    scope: Scope<'_>,
-    position: Position,
-    mut moment: Moment,
-) -> Result<LedgerState, QueryError> {
-    let mut state = LedgerState::default();
-    let mut read = source.cursor();
-    let keep = |event: &_| Moment::admits(position, event);
-    walk::oldest_first(source, now, scope, moment.size(), keep, |entry| {
-        if moment.keeps(now, &mut read, &entry.event)? {
-            state.apply(&entry);
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(state)
 }
 
 fn check_known(now: &LedgerState, scope: Scope<'_>) -> Result<(), QueryError> {

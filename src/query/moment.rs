@@ -1,13 +1,13 @@
 //! Which events count at a position.
 
-use super::{Position, QueryError};
+use super::{Position, QueryError, Scope, Source, walk};
 use crate::{
     event::{Entry, Event},
     ids::{Seq, TaskId},
     ledger::ReadError,
     state::LedgerState,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 /// A position in a log of known size, and which tasks are known to have been spawned by then.
 #[derive(Debug)]
@@ -32,6 +32,30 @@ impl Moment {
             Position::Occurred(_) => head,
         };
         Ok(Self { position, size, spawned: BTreeMap::new() })
+    }
+
+    /// Folds the events of `scope` that count. Costs a read for each of its events, or a scan of
+    /// the log if the scope is all of it.
+    ///
+    /// # Errors
+    /// Those of a walk: the scope is unknown, links do not hold, an event could not be read.
+    pub(super) fn fold(
+        mut self,
+        source: &impl Source,
+        now: &LedgerState,
+        scope: Scope<'_>,
+    ) -> Result<LedgerState, QueryError> {
+        let mut state = LedgerState::default();
+        let mut read = source.cursor();
+        let (position, size) = (self.position, self.size);
+        let keep = |event: &_| Self::admits(position, event);
+        walk::oldest_first(source, now, scope, size, keep, |entry| {
+            if self.keeps(now, &mut read, &entry.event)? {
+                state.apply(&entry);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(state)
     }
 
     /// No event after this many counts.

@@ -272,7 +272,7 @@ impl fmt::Debug for LedgerState {
 }
 
 /// The run id without spaces around it, unless nothing else is in it.
-fn trimmed(run: &RunId) -> &str {
+pub(crate) fn trimmed(run: &RunId) -> &str {
     match run.as_str().trim() {
         "" => run.as_str(),
         text => text,

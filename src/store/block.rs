@@ -146,6 +146,52 @@ mod tests {
         assert_eq!(listed(&block).unwrap(), &frames()[..2]);
     }
 
+    /// One frame of zeros, its length included of `raw` bytes, as zstd: a block of 4 bytes as they
+    /// are, then blocks of 128 KiB that are one byte over and over.
+    fn zeros(raw: u32) -> Vec<u8> {
+        const BLOCK: u32 = 128 << 10;
+        let (stored, repeated) = (0, 1);
+        let head = |kind: u32, len: u32, last: bool| {
+            (len << 3 | kind << 1 | u32::from(last)).to_le_bytes()[..3].to_vec()
+        };
+        // Magic; one segment, whose size follows in 4 bytes.
+        let mut packed = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
+        packed.extend_from_slice(&raw.to_le_bytes());
+        packed.extend(head(stored, 4, false));
+        packed.extend_from_slice(&(raw - 4).to_le_bytes());
+        let mut left = raw - 4;
+        while left > 0 {
+            let len = left.min(BLOCK);
+            left -= len;
+            packed.extend(head(repeated, len, left == 0));
+            packed.push(0);
+        }
+        packed
+    }
+
+    /// A block of one frame that says that it unpacks to so many bytes, and does.
+    fn block_of(raw: u32) -> Vec<u8> {
+        let packed = zeros(raw);
+        let pieces = u16::try_from((HEAD_BYTES + packed.len()).div_ceil(PIECE_BYTES_MAX)).unwrap();
+        let mut block = vec![FORMAT, 1];
+        block.extend_from_slice(&pieces.to_le_bytes());
+        block.extend_from_slice(&raw.to_le_bytes());
+        block.extend_from_slice(&u32::try_from(packed.len()).unwrap().to_le_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&block), &packed);
+        block.extend_from_slice(&crc.to_le_bytes());
+        block.extend_from_slice(&packed);
+        block
+    }
+
+    // A few kilobytes that are as they should be, and ask for a quarter of a gibibyte.
+    #[test]
+    fn a_block_that_says_that_it_unpacks_to_more_than_the_limit_is_none() {
+        let small = 300 << 10;
+        assert_eq!(listed(&block_of(small)).unwrap(), [vec![0; (300 << 10) - 4]]);
+        let limit = u32::try_from(RAW_BYTES_MAX).unwrap();
+        assert!(unpack(Seq::FIRST, &block_of(limit + 1)).is_none());
+    }
+
     #[test]
     fn a_block_that_was_changed_or_cut_anywhere_is_none() {
         let block = pack(&frames()[..2]).unwrap();

@@ -23,10 +23,6 @@ use taskledger::{
     time::SeededEntropy,
 };
 
-fn audit(path: &Path) -> Report {
-    verify(path, &VerifyOptions::default(), &mut |_, _| {}).unwrap()
-}
-
 /// A closed ledger with something in every kind of file.
 fn sound() -> (tempfile::TempDir, PathBuf, Head) {
     let (temporary, path) = directory();
@@ -38,20 +34,6 @@ fn sound() -> (tempfile::TempDir, PathBuf, Head) {
     ledger.close_blocking().unwrap();
     drop(ledger);
     (temporary, path, head)
-}
-
-fn copy(from: &Path, to: &Path) {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(0o700).create(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
-        }
-    }
 }
 
 fn files(path: &Path) -> Vec<PathBuf> {
@@ -100,7 +82,7 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     ledger.close_blocking().unwrap();
     drop(ledger);
     let old = temporary.path().join("old");
-    copy(&path, &old);
+    copy_tree(&path, &old);
     let ledger = Ledger::open(&path, options).unwrap();
     fill(&ledger, 50..200);
     let lost = ledger.reader().head();
@@ -108,7 +90,7 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     drop(ledger);
 
     fs::remove_dir_all(path.join("journal")).unwrap();
-    copy(&old.join("journal"), &path.join("journal"));
+    copy_tree(&old.join("journal"), &path.join("journal"));
     fs::copy(old.join("HEAD"), path.join("HEAD")).unwrap();
     let report = audit(&path);
     assert_eq!(report.head(), head);
@@ -241,7 +223,7 @@ fn a_purge_that_was_stopped_half_way_is_told_from_tampering() {
     fill(&ledger, 0..300);
     ledger.close_blocking().unwrap();
     drop(ledger);
-    copy(&path, &purged);
+    copy_tree(&path, &purged);
     let redact = |path: &Path| {
         let ledger = Ledger::open(path, small()).unwrap();
         ledger.redact_blocking(Seq::new(3).unwrap(), PartSet::ALL, "a credential").unwrap();
@@ -260,7 +242,7 @@ fn a_purge_that_was_stopped_half_way_is_told_from_tampering() {
     ledger.close_blocking().unwrap();
     drop(ledger);
 
-    copy(&path, &begun);
+    copy_tree(&path, &begun);
     redact(&begun).close_blocking().unwrap();
     archive(&purged, &begun);
     let report = audit(&begun);
@@ -299,7 +281,7 @@ fn one_flipped_bit_is_harmless_or_found() {
             continue;
         }
         for at in (0..len).step_by((len / 12).max(1)) {
-            copy(&path, &work);
+            copy_tree(&path, &work);
             let mut bytes = fs::read(work.join(name)).unwrap();
             bytes[at] ^= 1 << (at % 8);
             fs::write(work.join(name), bytes).unwrap();
@@ -353,7 +335,7 @@ fn whatever_happens_to_sled_a_rebuild_brings_every_event_back() {
         },
     ];
     for damage in damages {
-        copy(&path, &work);
+        copy_tree(&path, &work);
         damage(&work.join("sled"));
         let report = audit(&work);
         assert!(report.findings.iter().any(|f| f.kind == FindingKind::Sealed), "{report:?}");

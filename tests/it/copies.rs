@@ -2,7 +2,6 @@
 
 use crate::disk::*;
 use std::{
-    fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -14,21 +13,6 @@ use taskledger::{
     ledger::{CopyError, OpenError, verify_backup},
     store,
 };
-
-fn copy(from: &Path, to: &Path) {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(0o700).create(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            // What is renamed or removed meanwhile would not be there after a kill either.
-            let _ = fs::copy(entry.path(), &target);
-        }
-    }
-}
 
 #[track_caller]
 fn is_unfinished<T: std::fmt::Debug>(answer: &Result<T, OpenError>, path: &Path) {
@@ -50,7 +34,7 @@ fn a_fork_that_was_killed_anywhere_is_no_ledger_and_can_be_made_again() {
     let mut killed = Vec::new();
     let made = ledger.fork_blocking(cut, &fork, small(), &mut |done, total| {
         let image = temporary.path().join(format!("killed-at-{done}"));
-        copy(&fork, &image);
+        copy_tree(&fork, &image);
         killed.push((done, total, image));
     });
     made.unwrap().close_blocking().unwrap();
@@ -68,7 +52,7 @@ fn a_fork_that_was_killed_anywhere_is_no_ledger_and_can_be_made_again() {
         assert_eq!(fork.reader().root_at(cut).unwrap(), ledger.reader().root_at(cut).unwrap());
         fork.close_blocking().unwrap();
         drop(fork);
-        let report = verify(&image, &VerifyOptions::default(), &mut |_, _| {}).unwrap();
+        let report = audit(&image);
         assert_eq!((report.findings, report.notes), (vec![], vec![]));
         let again = ledger.fork_blocking(cut, &image, small(), &mut |_, _| {});
         let exists = matches!(again, Err(CopyError::Open(OpenError::Exists { .. })));
@@ -87,7 +71,7 @@ fn a_restore_that_was_killed_is_no_ledger_and_can_be_made_again() {
     let head = ledger.reader().head();
     let restored = Ledger::restore_blocking(&file, &target, small(), &mut |done, total| {
         if done > total / 2 && done < total && !image.exists() {
-            copy(&target, &image);
+            copy_tree(&target, &image);
         }
     });
     restored.unwrap().close_blocking().unwrap();

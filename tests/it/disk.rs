@@ -4,7 +4,7 @@ use crate::{invariants::fold, support::*};
 use std::{fs, path::Path, time::Duration};
 use taskledger::{
     Ledger, Options,
-    audit::{VerifyOptions, verify},
+    audit::{Report, VerifyOptions, verify},
     event::{Action, Began, Outcome, PartKind, PartSet},
     ids::{Seq, TaskId},
     ledger::{AppendError, CopyError, Durability, OpenError, verify_backup},
@@ -33,6 +33,26 @@ pub(crate) fn fill(ledger: &Ledger, tasks: std::ops::Range<u32>) {
         let id = format!("t{n}");
         append(ledger, [spawn(&id), finish_with(&id, Outcome::Failed, Some(&text))]);
     }
+}
+
+/// Copies a directory, also while somebody writes to it: what is renamed or removed meanwhile would not
+/// be there after a kill either.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_tree(&path, &target);
+        } else if let Err(error) = fs::copy(&path, &target) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{}: {error}", path.display());
+        }
+    }
+}
+
+pub(crate) fn audit(path: &Path) -> Report {
+    verify(path, &VerifyOptions::default(), &mut |_, _| {}).unwrap()
 }
 
 fn began(ledger: &Ledger) -> Vec<(u64, Began)> {
@@ -342,20 +362,6 @@ fn unsealed() -> (TempDir, std::path::PathBuf, Ledger) {
     (temporary, left, ledger)
 }
 
-fn copy_tree(from: &Path, to: &Path) {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(0o700).create(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_tree(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
-}
-
 fn cut_sled(path: &Path, parts_left: u64) {
     let db = path.join("sled/1/db");
     let length = fs::metadata(&db).unwrap().len() / 4 * parts_left;
@@ -376,7 +382,7 @@ fn a_sled_that_was_cut_short_with_the_power_is_made_anew_by_opening() {
         fill(&ledger, 160..170);
         let head = ledger.reader().head();
         ledger.close_blocking().unwrap();
-        let report = verify(&left, &VerifyOptions::default(), &mut |_, _| {}).unwrap();
+        let report = audit(&left);
         assert!(report.is_ok() && report.head() == head, "{report:?}");
     }
 }

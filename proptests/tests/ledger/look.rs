@@ -9,7 +9,7 @@ use taskledger::{
     ledger::{Followed, ReadError, Reader},
     proof,
     query::{
-        History, Order, Position, QueryError, Scope, View, as_of, diff, history, history_of_task,
+        History, Order, Position, QueryError, Scope, as_of, diff, history, history_of_task,
         history_of_thread,
     },
     time::Millis,
@@ -18,6 +18,7 @@ use taskledger_proptests::{
     changes::{all_visible, done, visible},
     histories::fold,
     machine::{Look, Reference, What},
+    marks::same_marks,
     model::Model,
     plain::{place, wide},
 };
@@ -71,14 +72,14 @@ impl Real {
         let of = self.scoped(size, |entry| entry.event.thread.as_ref() == Some(thread));
         assert_eq!(Model::of(&of).check(&view.state), Ok(()), "{thread} after {size} events");
         let tasks: Vec<_> = view.state.tasks_in(thread).map(|task| task.id.clone()).collect();
-        self.assert_marks(&view, &tasks, size);
+        assert_eq!(same_marks(&view, &tasks, &fold(&self.shown(size))), Ok(()));
     }
 
     fn assert_task_at(&self, reader: &Reader, task: &TaskId, size: usize) {
         let view = as_of(reader, Scope::Task(task), Position::Log(wide(size))).unwrap();
         let of = self.scoped(size, |entry| entry.event.task.as_ref() == Some(task));
         assert_eq!(Model::of(&of).check(&view.state), Ok(()), "{task} after {size} events");
-        self.assert_marks(&view, std::slice::from_ref(task), size);
+        assert_eq!(same_marks(&view, [task], &fold(&self.shown(size))), Ok(()));
     }
 
     /// Those of the first `size` events that a view of a part of the ledger is made of: of the
@@ -87,20 +88,6 @@ impl Real {
         let mut shown = self.shown(size);
         shown.retain(|entry| size == self.size() || of(entry));
         shown
-    }
-
-    /// Requests to cancel count from their event on, also those of other threads.
-    fn assert_marks(&self, view: &View, tasks: &[TaskId], size: usize) {
-        let state = fold(&self.shown(size));
-        for task in tasks.iter().filter_map(|id| state.task(id)) {
-            assert_eq!(view.tree_mark(&task.id), state.tree_mark(&task.id));
-            for above in std::iter::once(task).chain(state.ancestors(&task.id)) {
-                assert_eq!(view.tree_mark(&above.id), state.tree_mark(&above.id), "{}", above.id);
-                if let Some(run) = &above.record.run {
-                    assert_eq!(view.run_mark(run), state.run_mark(run), "{run}");
-                }
-            }
-        }
     }
 
     /// What had occurred by then, leaving out what lacks its spawn.
@@ -116,12 +103,17 @@ impl Real {
         });
         let position = Position::Occurred(time);
         let view = as_of(reader, Scope::All, position).unwrap();
-        assert_eq!(view.state, fold(&shown), "what had occurred by {time}");
+        let all = fold(&shown);
+        assert_eq!(view.state, all, "what had occurred by {time}");
         assert_eq!(Model::of(&shown).check(&view.state), Ok(()));
-        let Some((_, thread)) = of else { return };
+        let Some((task, thread)) = of else { return };
+        let view = as_of(reader, Scope::Task(task), position).unwrap();
+        assert_eq!(same_marks(&view, [task], &all), Ok(()));
         let view = as_of(reader, Scope::Thread(thread), position).unwrap();
         shown.retain(|entry| entry.event.thread.as_ref() == Some(thread));
         assert_eq!(Model::of(&shown).check(&view.state), Ok(()), "{thread} by {time}");
+        let tasks: Vec<_> = view.state.tasks_in(thread).map(|task| task.id.clone()).collect();
+        assert_eq!(same_marks(&view, &tasks, &all), Ok(()));
     }
 
     fn assert_history(

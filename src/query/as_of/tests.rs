@@ -98,6 +98,150 @@ fn requests_of_other_threads_count_if_they_are_not_later() {
     assert_eq!(by_time(109).unwrap().run_mark(&run("run-2")), None);
 }
 
+/// What binds the tasks of a thread or a task is what the view of everything says of them and of
+/// the ancestors that they had then.
+#[track_caller]
+fn check_marks(log: &Log, scope: Scope<'_>, position: Position) {
+    let part = as_of(log, scope, position).unwrap();
+    let all = as_of(log, Scope::All, position).unwrap();
+    let in_scope = |task: &&Arc<Task>| match scope {
+        Scope::All => true,
+        Scope::Thread(id) => task.thread == *id,
+        Scope::Task(id) => task.id == *id,
+    };
+    for task in all.state.tasks().filter(in_scope) {
+        for above in std::iter::once(task).chain(all.state.ancestors(&task.id)) {
+            let id = &above.id;
+            assert_eq!(part.tree_mark(id), all.tree_mark(id), "{id} by {position:?}");
+            if let Some(run) = &above.record.run {
+                assert_eq!(part.run_mark(run), all.run_mark(run), "{run} by {position:?}");
+            }
+        }
+    }
+}
+
+/// A task two levels below `former`, whose tree and run are cancelled, until its parent moves to
+/// `later`, for which the same is asked then.
+fn moved() -> Log {
+    let mut log = Log::new();
+    log.at(10).in_run(Some("run-later")).spawn("s", "later", None);
+    log.at(20).in_run(Some("run-top")).spawn("s", "top", None);
+    log.at(30).in_run(Some(" run-former ")).spawn("s", "former", Some("top"));
+    log.at(40).in_run(None).spawn("t", "parent", Some("former"));
+    log.at(50).spawn("u", "x", Some("parent"));
+    log.at(60).cancel(CancelScope::Tree, "former");
+    log.at(70).cancel(CancelScope::Run(run("run-former")), "");
+    log.at(80).cancel(CancelScope::Run(run("run-top")), "");
+    log.at(90).reparent("parent", Some("later"));
+    log.at(100).cancel(CancelScope::Tree, "later");
+    log.at(110).cancel(CancelScope::Run(run("run-later")), "");
+    log.at(120).cancel(CancelScope::Tree, "former");
+    log.at(130).finish("x");
+    log
+}
+
+#[test]
+fn requests_bind_through_the_ancestors_of_then_at_a_log_position() {
+    let log = moved();
+    let (x, parent, u) = (task("x"), task("parent"), thread("u"));
+    for size in 0..=13 {
+        check_marks(&log, Scope::Task(&x), Position::Log(size));
+        check_marks(&log, Scope::Task(&parent), Position::Log(size));
+        check_marks(&log, Scope::Thread(&u), Position::Log(size));
+    }
+    let view = as_of(&log, Scope::Task(&x), Position::Log(8)).unwrap();
+    assert_eq!(view.tree_mark(&task("former")), Seq::new(6));
+    assert_eq!(view.run_mark(&run("run-former")), Seq::new(7));
+    assert_eq!(view.run_mark(&run(" run-top")), Seq::new(8));
+    assert_eq!(view.tree_mark(&task("later")), None);
+    let view = as_of(&log, Scope::Task(&x), Position::Log(12)).unwrap();
+    assert_eq!(view.tree_mark(&task("later")), Seq::new(10));
+    assert_eq!(view.run_mark(&run("run-later")), Seq::new(11));
+}
+
+#[test]
+fn requests_bind_through_the_ancestors_of_then_by_a_time_of_occurrence() {
+    let log = moved();
+    let (x, parent, u) = (task("x"), task("parent"), thread("u"));
+    let seen = |at: u64| as_of(&log, Scope::Task(&x), Position::Occurred(Millis(at))).unwrap();
+    for at in (9..=139).step_by(10) {
+        check_marks(&log, Scope::Task(&x), Position::Occurred(Millis(at)));
+        check_marks(&log, Scope::Task(&parent), Position::Occurred(Millis(at)));
+        check_marks(&log, Scope::Thread(&u), Position::Occurred(Millis(at)));
+    }
+    assert_eq!(seen(60).tree_mark(&task("former")), Seq::new(6));
+    assert_eq!(seen(80).run_mark(&run("run-former")), Seq::new(7));
+    assert_eq!(seen(80).run_mark(&run("run-top")), Seq::new(8));
+    assert_eq!(seen(110).tree_mark(&task("later")), Seq::new(10));
+}
+
+/// The parent moves before it is recorded that it was elsewhere, it starts after what it spawned,
+/// and of two requests the one that was recorded later occurred earlier.
+#[test]
+fn requests_in_another_order_than_they_occurred_bind_from_their_time_on() {
+    let mut log = Log::new();
+    log.at(1_000).in_run(Some("run-1")).occurring(100).spawn("s", "top", None);
+    log.occurring(300).spawn("s", "parent", None);
+    log.in_run(None).occurring(200).spawn("u", "x", Some("parent"));
+    log.occurring(250).cancel(CancelScope::Tree, "parent");
+    log.occurring(500).cancel(CancelScope::Tree, "top");
+    log.occurring(400).cancel(CancelScope::Tree, "top");
+    log.occurring(600).cancel(CancelScope::Run(run("run-1")), "");
+    log.occurring(450).cancel(CancelScope::Run(run(" run-1")), "");
+    log.occurring(350).reparent("parent", Some("top"));
+    log.occurring(550).reparent("parent", None);
+    let x = task("x");
+    for at in (150..=650).step_by(50) {
+        check_marks(&log, Scope::Task(&x), Position::Occurred(Millis(at)));
+    }
+    let seen = |at: u64| as_of(&log, Scope::Task(&x), Position::Occurred(Millis(at))).unwrap();
+    assert_eq!(seen(250).tree_mark(&task("parent")), None, "it has not been spawned");
+    assert_eq!(seen(300).tree_mark(&task("parent")), Seq::new(4));
+    assert_eq!(seen(450).tree_mark(&task("top")), Seq::new(6), "the other had not occurred");
+    assert_eq!(seen(500).tree_mark(&task("top")), Seq::new(5), "the first in the log");
+    assert_eq!(seen(450).run_mark(&run("run-1")), Seq::new(8), "the other had not occurred");
+    assert_eq!(seen(600).run_mark(&run("run-1")), Seq::new(7), "the first in the log");
+}
+
+#[test]
+fn an_ancestor_is_read_again_only_if_something_was_said_about_it_since_and_once() {
+    let mut log = moved();
+    for id in ["y", "z"] {
+        log.spawn("u", id, Some("parent"));
+    }
+    log.message("top", "hello").message("parent", "hello");
+    let u = thread("u");
+    let own = 4;
+    let reads = |position: Position| {
+        let before = log.reads();
+        as_of(&log, Scope::Thread(&u), position).unwrap();
+        log.reads() - before
+    };
+    let (for_its_time, top, former, parent) = (1, 2, 3, 3);
+    assert_eq!(reads(Position::Log(16)), own + for_its_time + parent);
+    assert_eq!(reads(Position::Log(8)), own + for_its_time + parent + former + top);
+    let (first_tree, first_run) = (1, 1);
+    assert_eq!(reads(Position::Occurred(Millis(130))), own + first_tree + first_run);
+}
+
+#[test]
+fn requests_are_told_of_ancestors_that_go_in_circles() {
+    let mut log = Log::new();
+    log.at(10).spawn("t", "a", None);
+    log.at(20).spawn("t", "b", Some("a"));
+    log.at(30).spawn("u", "c", Some("b"));
+    log.at(40).cancel(CancelScope::Tree, "a");
+    log.at(50).forge_parent("a", Some("b"));
+    log.at(60).message("c", "hello");
+    let u = thread("u");
+    for size in 0..=6 {
+        check_marks(&log, Scope::Thread(&u), Position::Log(size));
+        check_marks(&log, Scope::Thread(&u), Position::Occurred(Millis(10 * size)));
+    }
+    let view = as_of(&log, Scope::Thread(&u), Position::Log(5)).unwrap();
+    assert_eq!(view.tree_mark(&task("a")), Seq::new(4));
+}
+
 #[test]
 fn a_later_event_changes_no_view() {
     let mut log = log();

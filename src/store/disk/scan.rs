@@ -71,6 +71,15 @@ pub(super) fn read_header(path: &Path) -> Result<Header, Error> {
     check_name(Header::decode(&bytes, path)?, path)
 }
 
+/// Refuses a file that no journal can be, before memory is asked for.
+pub(super) fn check_length(length: u64, path: &Path) -> Result<(), Error> {
+    if length <= FILE_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!("{length} bytes; no journal has over {FILE_BYTES_MAX} bytes");
+    Err(Error::Damaged { seq: first_of(path), file: path.to_owned(), detail })
+}
+
 fn check_name(header: Header, path: &Path) -> Result<Header, Error> {
     if first_of(path).map(Seq::get) == header.before.size.checked_add(1) {
         return Ok(header);
@@ -87,10 +96,7 @@ impl Scan {
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let file = dir::open_to_read(path)?;
         let length = file.metadata().map_err(at("inspect", path))?.len();
-        if length > FILE_BYTES_MAX {
-            let detail = format!("{length} bytes; no journal has over {FILE_BYTES_MAX} bytes");
-            return Err(Error::Damaged { seq: first_of(path), file: path.to_owned(), detail });
-        }
+        check_length(length, path)?;
         let mut bytes = Vec::with_capacity(narrow(length));
         file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(at("read", path))?;
         Self::of(path, bytes)

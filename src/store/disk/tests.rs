@@ -244,6 +244,15 @@ fn nothing_is_created_where_something_is_and_nothing_opened_where_nothing_is() {
 }
 
 #[test]
+fn an_opening_leaves_no_lock_where_no_ledger_is() {
+    let dir = TempDir::new().unwrap();
+    let root = ledger(dir.path());
+    dir::create_dir(&root).unwrap();
+    assert!(matches!(refused(dir.path()), Error::NotFound { .. }));
+    assert!(files(&root).is_empty());
+}
+
+#[test]
 fn a_directory_that_others_could_change_is_refused() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let dir = TempDir::new().unwrap();

@@ -28,7 +28,7 @@ impl Sound {
         if work.exists() {
             fs::remove_dir_all(&work).unwrap();
         }
-        copy(&self.path, &work);
+        copy_tree(&self.path, &work);
         damage(&work);
         work
     }
@@ -129,7 +129,7 @@ fn a_snapshot_of_another_ledger_is_found_and_never_answered_from() {
 fn an_older_head_hides_no_event() {
     let sound = Sound::new();
     let old = sound.temporary.path().join("old");
-    copy(&sound.path, &old);
+    copy_tree(&sound.path, &old);
     let ledger = Ledger::open(&sound.path, small()).unwrap();
     fill(&ledger, 500..600);
     let head = ledger.reader().head();
@@ -151,14 +151,14 @@ fn an_older_head_hides_no_event() {
 fn an_older_copy_of_every_file_is_found_only_by_a_checkpoint() {
     let (temporary, path, old) = sound();
     let copied = temporary.path().join("copied");
-    copy(&path, &copied);
+    copy_tree(&path, &copied);
     let ledger = Ledger::open(&path, small()).unwrap();
     fill(&ledger, 200..210);
     let now = ledger.reader().head();
     ledger.close_blocking().unwrap();
     drop(ledger);
     fs::remove_dir_all(&path).unwrap();
-    copy(&copied, &path);
+    copy_tree(&copied, &path);
 
     assert_eq!((audit(&path).findings, audit(&path).head()), (vec![], old));
     let options = VerifyOptions { expect: Some(now), ..VerifyOptions::default() };

@@ -87,3 +87,18 @@ async fn a_shutdown_asks_waits_drops_records_and_closes() {
     assert!(matches!(ledger.append([]).await, Err(AppendError::Halted)));
     assert_eq!(Arc::strong_count(&manager), 1, "every task was joined");
 }
+
+/// B16: a shutdown drops what still runs; what has ended, and could not be recorded, has stopped.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_counts_as_dropped_only_what_still_runs() {
+    let disk = FaultyDisk::new(1);
+    let manager = manager_on(&disk).await;
+    let (end, body) = returning();
+    let ended = spawn(&manager, body).await;
+    spawn(&manager, deaf).await;
+    disk.set_bytes_max(Some(disk.bytes()));
+    end.send(TaskResult::Success(json!("kept"))).unwrap();
+    until(|| manager.health().unrecorded == [ended.clone()]).await;
+    let report = manager.shutdown(Duration::from_secs(3)).await.unwrap();
+    assert_eq!((report.stopped, report.aborted, report.deaf.len()), (1, 1, 0));
+}

@@ -226,6 +226,14 @@ fn a_journal_longer_than_any_is_refused_unread() {
     assert!(journal.dir.path().is_dir());
 }
 
+// Reading one of this size takes a gibibyte.
+#[test]
+fn a_journal_may_have_the_largest_size_and_none_above() {
+    let path = Path::new("00000000000000000005.journal");
+    scan::check_length(FILE_BYTES_MAX, path).unwrap();
+    assert!(scan::check_length(FILE_BYTES_MAX + 1, path).is_err());
+}
+
 #[test]
 fn a_header_may_say_the_largest_size_and_none_above() {
     let header = |bytes: u64| {

@@ -99,6 +99,44 @@ fn a_failed_sync_is_never_tried_again() {
     assert!(store.close().is_err());
 }
 
+/// A sync holds on to this until it is done: it writes `HEAD` last.
+fn while_a_sync_stands_still(store: &DiskStore, meanwhile: impl FnOnce()) {
+    std::thread::scope(|scope| {
+        let held = lock(&store.shared.head_file);
+        let sync = scope.spawn(|| store.sync().unwrap());
+        while store.synced() != store.written() {
+            std::thread::yield_now();
+        }
+        meanwhile();
+        drop(held);
+        sync.join().unwrap();
+    });
+}
+
+#[test]
+fn an_append_does_not_wait_for_a_sync() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &DiskOptions { journal_bytes: 2 << 20, ..lazy() });
+    append_upto(&store, 40);
+    while_a_sync_stands_still(&store, || {
+        assert!(!store.append_may_wait(), "the sync keeps the journal to itself");
+        append_upto(&store, 45);
+    });
+    assert_eq!((store.synced(), store.written()), (head_at(40), head_at(45)));
+    assert_eq!(store.sync().unwrap(), head_at(45));
+}
+
+// Of two that sync one file at once, only one is told that it failed.
+#[test]
+fn nobody_else_syncs_during_a_sync() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 40);
+    while_a_sync_stands_still(&store, || {
+        assert!(store.shared.syncing.try_lock().is_err(), "a second sync would begin");
+    });
+}
+
 #[test]
 fn when_sled_fails_commits_and_reads_go_on_and_sealing_does_not() {
     let dir = TempDir::new().unwrap();
