@@ -278,7 +278,8 @@ mod tests {
     #[test]
     fn what_is_durable_is_announced_when_it_is_published() {
         let store = Arc::new(MemStore::new());
-        let shared = Arc::new(Shared::new(store.clone(), store.clone(), published(0), 0, 1));
+        let kept = KeptSnapshots { newest: 1, distance: 1 };
+        let shared = Arc::new(Shared::new(store.clone(), store.clone(), published(0), 0, kept));
         let progress = shared.watch_progress();
         let announced = || progress.borrow().synced;
         let (one, two) = (published(1), published(2));
