@@ -318,7 +318,8 @@ impl Ledger {
     /// - [`AppendError::NotPrimary`] if the ledger takes no appends.
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropped after its first poll, the events may still be written.
+    /// Not cancel safe: dropped after its first poll, the events may still be written. Kept without
+    /// being polled again, they may not be yet.
     ///
     /// # Cost
     /// O(bytes), and a share of one sync for all appends that wait. With [`Durability::Interval`] the

@@ -21,14 +21,15 @@ pub struct Rung {
 
 /// Which of the saved states, which are listed oldest first, are not worth their room.
 ///
-/// The newest `newest` stay. Of the others one is given up if those beside it are at most
-/// `distance` events apart; and while all of the others together take more than
+/// The newest `newest` stay, and at least one. Of the others one is given up if those beside it are
+/// at most `distance` events apart; and while all of the others together take more than
 /// [`BYTES_PER_EVENT`], the one whose neighbours are the nearest to each other. So two that stay
 /// are at most `distance` apart, if they were taken that often and there is room for them.
 /// O(states squared).
 #[must_use]
 pub fn surplus(saved: &[Rung], newest: usize, distance: u64) -> Vec<Seq> {
     let Some(last) = saved.last() else { return Vec::new() };
+    let newest = newest.max(1);
     let (mut rungs, mut given_up) = (saved.to_vec(), Vec::new());
     let room = last.at.get().saturating_mul(BYTES_PER_EVENT);
     while let Some(candidate) = narrowest(&rungs, newest) {
@@ -54,7 +55,7 @@ fn narrowest(rungs: &[Rung], newest: usize) -> Option<Candidate> {
     let before = std::iter::once(0).chain(rungs.iter().map(|rung| rung.at.get()));
     let after = rungs.iter().skip(1).map(|rung| rung.at.get());
     let gaps = before.zip(after).map(|(before, after)| after.saturating_sub(before));
-    let older = rungs.len().saturating_sub(newest.max(1));
+    let older = rungs.len().saturating_sub(newest);
     let candidates = gaps.take(older).enumerate().map(|(index, gap)| Candidate { index, gap });
     candidates.min_by_key(|candidate| candidate.gap)
 }

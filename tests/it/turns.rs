@@ -169,8 +169,8 @@ fn an_async_caller_writes_where_it_is_only_if_no_device_is_waited_for() {
     let here = (0..TRIES).any(|n| {
         let mut append = pin!(ledger.append([spawn(&format!("t{n}"))]));
         let others_first = poll_once(append.as_mut()).is_pending();
-        let done = matches!(poll_once(append), Poll::Ready(Ok(_)));
-        decided.recv().unwrap() == this_thread() && others_first && done
+        let done = others_first && matches!(poll_once(append), Poll::Ready(Ok(_)));
+        decided.recv().unwrap() == this_thread() && done
     });
     assert!(here, "nothing was waited for");
 

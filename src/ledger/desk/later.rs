@@ -10,7 +10,8 @@ use std::{future::poll_fn, task::Poll};
 
 impl Desk {
     /// Sees to an append whose thread has other tasks to run, and never waits for a device on it.
-    /// Once it has been polled the append is done, whether it is polled again or dropped.
+    /// Once it has been polled the append is done when it is polled again or dropped, or somebody
+    /// else appends; whoever keeps it and does neither has it wait.
     pub(in crate::ledger) async fn append_later(&self, append: Request) -> Result<(), AppendError> {
         if let Some(promise) = self.queue(append)? {
             give_way().await;
