@@ -1,0 +1,93 @@
+//! Whether sled may be let at its own files: what it would take for an empty log and overwrite is
+//! found here first.
+//!
+//! Knows no more of sled than the head of a segment and the name of a snapshot, and calls nothing
+//! of it.
+
+use crate::store::Error;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+/// What sled reserves at once; each begins with a head.
+pub(super) const SEGMENT_BYTES: u64 = 512 << 10;
+
+/// Checks, without writing, whether sled may be let at the files in `path`. Answers how many
+/// segments hold something.
+///
+/// Each segment header says up to where the log was stable, and sled's snapshot how far it was
+/// replayed. If the segment of the highest such place is not there, opening would take the whole
+/// log for torn and overwrite it. Segments before the snapshot do not count: sled zeroes those that
+/// hold nothing any more, also the one that a later header was stable up to. O(1 header per 512
+/// KiB).
+///
+/// # Errors
+///
+/// [`Error::Damaged`], [`Error::Io`].
+pub(in crate::store) fn preflight(path: &Path) -> Result<usize, Error> {
+    let db = path.join("db");
+    let io = |source| Error::Io { during: "check", path: Some(db.clone()), source };
+    let damaged = |detail: String| Err(Error::Damaged { seq: None, file: db.clone(), detail });
+    let file = match File::open(&db) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return damaged("it is missing; a rebuild makes it anew".to_owned());
+        }
+        Err(error) => return Err(io(error)),
+    };
+    let length = file.metadata().map_err(io)?.len();
+    let segment = i64::try_from(SEGMENT_BYTES).unwrap_or(i64::MAX);
+    let replayed = replayed_upto(path)?;
+    let (mut headers, mut place) = (BTreeMap::new(), 0);
+    while place + 20 <= length {
+        let mut head = [0; 20];
+        file.read_exact_at(&mut head, place).map_err(io)?;
+        headers.extend(segment_header(&head));
+        place += SEGMENT_BYTES;
+    }
+    let counting = headers.range(replayed / segment * segment..);
+    let stable = counting.map(|(_, stable)| *stable).fold(replayed, i64::max);
+    let needed = stable / segment * segment;
+    // What was replayed up to the very end of a segment needs none after it.
+    let nothing_since = stable == replayed && needed == replayed && replayed > 0;
+    if !headers.is_empty() && !headers.contains_key(&needed) && !nothing_since {
+        return damaged(format!(
+            "it was stable up to {stable}, but the segment of {needed} is not in it; \
+             a rebuild makes it anew"
+        ));
+    }
+    Ok(headers.len())
+}
+
+/// How far the newest snapshot of sled's goes, by its name; 0 if there is none.
+fn replayed_upto(path: &Path) -> Result<i64, Error> {
+    let io = |source| Error::Io { during: "list", path: Some(path.to_owned()), source };
+    let mut replayed = 0;
+    for entry in fs::read_dir(path).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("snap."));
+        let number = number.and_then(|number| i64::from_str_radix(number, 16).ok());
+        replayed = number.map_or(replayed, |number| replayed.max(number));
+    }
+    Ok(replayed)
+}
+
+/// Place and stable place of a segment, if its checksum holds.
+fn segment_header(head: &[u8; 20]) -> Option<(i64, i64)> {
+    let (crc, kept) = head.split_first_chunk::<4>()?;
+    let (lsn, stable) = kept.split_first_chunk::<8>()?;
+    let (stable, _) = stable.split_first_chunk::<8>()?;
+    let holds = u32::from_le_bytes(*crc) == !crc32(kept);
+    let number = |bytes: &[u8; 8]| i64::from_le_bytes(*bytes) ^ i64::MAX;
+    holds.then(|| (number(lsn), number(stable)))
+}
+
+/// CRC-32 (IEEE), as sled uses it; for 16 bytes per segment no table is worth it.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
