@@ -1,8 +1,8 @@
 //! The ledger: every state action an event, acknowledged when it is durable.
 //!
 //! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
-//! append is `desk` (whose turn it is) around `writer` (group commit) around `core` (pure steps) around
-//! `state::decide`.
+//! append is `desk` (whose turn it is) around `writer` (group commit) around `core` (pure steps)
+//! around `state::decide`.
 
 pub(crate) mod ahead;
 mod backup;

@@ -6,7 +6,7 @@
 
 use super::{
     LedgerState, Rejection, Task,
-    command::{Cancel, Command, Expect, Finish, ParentRef, Proposal, Restore, Spawn, Update},
+    command::{Cancel, Command, Expect, Finish, Proposal, Restore, Spawn, Update},
     number::{NUMBER_END, number_of},
 };
 use crate::{
@@ -14,26 +14,21 @@ use crate::{
         Action, CancelScope, Cause, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
         TaskStatus,
     },
-    ids::{IdError, Key, RunId, Seq, TaskId, ThreadId, check_id},
+    ids::{Key, Seq, TaskId, ThreadId},
     time::Millis,
 };
 use std::sync::Arc;
 
 mod same;
+mod tree;
+mod words;
 
 pub use same::same_command;
+pub use tree::DEPTH_MAX;
+pub use words::{DESCRIPTION_BYTES_MAX, PART_BYTES_MAX, RESERVED_NAMES};
 
-/// The most levels that a tree of tasks can have.
-pub const DEPTH_MAX: usize = 1_024;
-
-/// The longest description of a task, in bytes.
-pub const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
-
-/// The longest text beside an event, in bytes. A ledger can be told to take less.
-pub const PART_BYTES_MAX: usize = 1024 * 1024;
-
-/// Names that no Managed task can have, since they address others.
-pub const RESERVED_NAMES: [&str; 4] = ["parent", "self", "all", "broadcast"];
+use tree::{check_move, check_not_cancelled, placed, resolved};
+use words::{check_label, check_managed_name, check_name, check_text};
 
 /// What the writer adds to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +132,7 @@ fn decide_spawn(
     floor: u64,
 ) -> Result<Said, Rejection> {
     check_label("task type", &spawn.task_type)?;
+    check_name(spawn.name.as_ref())?;
     let parent = placed(state, spawn)?;
     if is_managed(spawn.host) {
         check_managed_name(state, &spawn.thread, spawn.name.as_ref())?;
@@ -198,6 +194,7 @@ fn decide_restore(state: &LedgerState, restore: &Restore) -> Result<Said, Reject
         return Err(Rejection::RestoreWithoutCreated { task: id });
     };
     check_label("task type", &spawn.task_type)?;
+    check_name(spawn.name.as_ref())?;
     let parent = placed(state, spawn)?;
     if *status == TaskStatus::Running {
         if error.is_some() || result.is_some() || completed.is_some() {
@@ -302,137 +299,8 @@ fn record(spawn: &Spawn, parent: Option<Parent>, created: Millis) -> TaskRecord 
     }
 }
 
-/// The parent of a new task, with the rules that bind every new task.
-fn placed(state: &LedgerState, spawn: &Spawn) -> Result<Option<Parent>, Rejection> {
-    check_name(spawn.name.as_ref())?;
-    let Some(given) = &spawn.parent else { return Ok(None) };
-    let elsewhere = given.ledger.is_some() && given.ledger != state.ledger();
-    if let Some(task) = &spawn.task
-        && *task == given.id
-        && !elsewhere
-    {
-        return Err(Rejection::Cycle { task: task.clone(), parent: given.id.clone() });
-    }
-    let parent = resolved(state, given);
-    check_depth(parent_depth(state, Some(&parent)) + 1)?;
-    Ok(Some(parent))
-}
-
-/// Decides once whether a parent is a task of this ledger.
-fn resolved(state: &LedgerState, parent: &ParentRef) -> Parent {
-    let ours = parent.ledger.is_none() || parent.ledger == state.ledger();
-    if ours && state.task(&parent.id).is_some() {
-        Parent::Local(parent.id.clone())
-    } else {
-        Parent::External { ledger: parent.ledger, id: parent.id.clone() }
-    }
-}
-
-fn parent_depth(state: &LedgerState, parent: Option<&Parent>) -> usize {
-    match parent {
-        Some(Parent::Local(parent)) => state.depth(parent),
-        Some(Parent::External { .. }) | None => 0,
-    }
-}
-
-fn check_depth(depth: usize) -> Result<(), Rejection> {
-    if depth > DEPTH_MAX {
-        return Err(Rejection::TooDeep { depth, max: DEPTH_MAX });
-    }
-    Ok(())
-}
-
-/// A task that moves, and all below it, must not come to be below itself, nor too deep.
-fn check_move(state: &LedgerState, task: &Task, to: Option<&Parent>) -> Result<(), Rejection> {
-    let Some(Parent::Local(parent)) = to else { return Ok(()) };
-    let below_itself =
-        *parent == task.id || state.ancestors(parent).iter().any(|ancestor| ancestor.id == task.id);
-    if below_itself {
-        return Err(Rejection::Cycle { task: task.id.clone(), parent: parent.clone() });
-    }
-    let mut depth = parent_depth(state, to) + 1;
-    let mut level = vec![&task.id];
-    while !level.is_empty() {
-        check_depth(depth)?;
-        depth += 1;
-        level = level.iter().flat_map(|id| state.children(id)).map(|task| &task.id).collect();
-    }
-    Ok(())
-}
-
-/// A Managed task cannot start in a tree that was cancelled, nor by a run that was.
-fn check_not_cancelled(
-    state: &LedgerState,
-    run: Option<&RunId>,
-    parent: Option<&Parent>,
-) -> Result<(), Rejection> {
-    check_run(state, run)?;
-    let Some(Parent::Local(parent)) = parent else { return Ok(()) };
-    let parent = known(state, parent)?;
-    for above in std::iter::once(parent).chain(state.ancestors(&parent.id)) {
-        if above.tree_cancel_seq.is_some() {
-            return Err(Rejection::ParentCancelled { task: above.id.clone() });
-        }
-        if above.record.parent.is_none() {
-            check_run(state, above.record.run.as_ref())?;
-        }
-    }
-    Ok(())
-}
-
-fn check_run(state: &LedgerState, run: Option<&RunId>) -> Result<(), Rejection> {
-    match run {
-        Some(run) if state.run_mark(run).is_some() => {
-            Err(Rejection::ParentRunCancelled { run: run.clone() })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
 fn is_managed(host: Host) -> bool {
     matches!(host, Host::Managed { .. })
-}
-
-fn check_name(name: Option<&Arc<str>>) -> Result<(), Rejection> {
-    name.map_or(Ok(()), |name| check_id(name)).map_err(|source| Rejection::InvalidName { source })
-}
-
-/// The rules by which a name finds one running task of a thread.
-fn check_managed_name(
-    state: &LedgerState,
-    thread: &ThreadId,
-    name: Option<&Arc<str>>,
-) -> Result<(), Rejection> {
-    let Some(name) = name else { return Ok(()) };
-    if RESERVED_NAMES.contains(&&**name) {
-        return Err(Rejection::ReservedName { name: Arc::clone(name) });
-    }
-    if number_of(name).is_some() {
-        return Err(Rejection::NameLooksLikeId { name: Arc::clone(name) });
-    }
-    if let Some(holder) = state.running_named(thread, name) {
-        return Err(Rejection::NameTaken { name: Arc::clone(name), task: holder.id.clone() });
-    }
-    Ok(())
-}
-
-/// A short text that others wrote: as an identifier, but it may be empty.
-fn check_label(what: &'static str, text: &str) -> Result<(), Rejection> {
-    match check_id(text) {
-        Ok(()) | Err(IdError::Empty) => Ok(()),
-        Err(source) => Err(Rejection::InvalidLabel { what, source }),
-    }
-}
-
-fn check_text(kind: PartKind, text: &str) -> Result<(), Rejection> {
-    let max = match kind {
-        PartKind::Description => DESCRIPTION_BYTES_MAX,
-        PartKind::Error | PartKind::Result | PartKind::Content | PartKind::Reason => PART_BYTES_MAX,
-    };
-    if text.len() > max {
-        return Err(Rejection::TooLarge { what: kind.as_str(), len: text.len(), max });
-    }
-    Ok(())
 }
 
 fn check_redaction(state: &LedgerState, seq: Seq, parts: PartSet) -> Result<(), Rejection> {

@@ -1,0 +1,104 @@
+//! Rules of the tree: which parent a task may have, how deep it may be, and that nothing starts
+//! below what was cancelled.
+
+use super::{
+    super::{
+        LedgerState, Rejection, Task,
+        command::{ParentRef, Spawn},
+    },
+    known,
+};
+use crate::{event::Parent, ids::RunId};
+
+/// The most levels that a tree of tasks can have.
+pub const DEPTH_MAX: usize = 1_024;
+
+/// The parent of a new task: never the task itself, and not too deep.
+pub(super) fn placed(state: &LedgerState, spawn: &Spawn) -> Result<Option<Parent>, Rejection> {
+    let Some(given) = &spawn.parent else { return Ok(None) };
+    let elsewhere = given.ledger.is_some() && given.ledger != state.ledger();
+    if let Some(task) = &spawn.task
+        && *task == given.id
+        && !elsewhere
+    {
+        return Err(Rejection::Cycle { task: task.clone(), parent: given.id.clone() });
+    }
+    let parent = resolved(state, given);
+    check_depth(parent_depth(state, Some(&parent)) + 1)?;
+    Ok(Some(parent))
+}
+
+/// Decides once whether a parent is a task of this ledger.
+pub(super) fn resolved(state: &LedgerState, parent: &ParentRef) -> Parent {
+    let ours = parent.ledger.is_none() || parent.ledger == state.ledger();
+    if ours && state.task(&parent.id).is_some() {
+        Parent::Local(parent.id.clone())
+    } else {
+        Parent::External { ledger: parent.ledger, id: parent.id.clone() }
+    }
+}
+
+fn parent_depth(state: &LedgerState, parent: Option<&Parent>) -> usize {
+    match parent {
+        Some(Parent::Local(parent)) => state.depth(parent),
+        Some(Parent::External { .. }) | None => 0,
+    }
+}
+
+fn check_depth(depth: usize) -> Result<(), Rejection> {
+    if depth > DEPTH_MAX {
+        return Err(Rejection::TooDeep { depth, max: DEPTH_MAX });
+    }
+    Ok(())
+}
+
+/// A task that moves, and all below it, must not come to be below itself, nor too deep.
+pub(super) fn check_move(
+    state: &LedgerState,
+    task: &Task,
+    to: Option<&Parent>,
+) -> Result<(), Rejection> {
+    let Some(Parent::Local(parent)) = to else { return Ok(()) };
+    let below_itself =
+        *parent == task.id || state.ancestors(parent).iter().any(|ancestor| ancestor.id == task.id);
+    if below_itself {
+        return Err(Rejection::Cycle { task: task.id.clone(), parent: parent.clone() });
+    }
+    let mut depth = parent_depth(state, to) + 1;
+    let mut level = vec![&task.id];
+    while !level.is_empty() {
+        check_depth(depth)?;
+        depth += 1;
+        level = level.iter().flat_map(|id| state.children(id)).map(|task| &task.id).collect();
+    }
+    Ok(())
+}
+
+/// A Managed task cannot start in a tree that was cancelled, nor by a run that was.
+pub(super) fn check_not_cancelled(
+    state: &LedgerState,
+    run: Option<&RunId>,
+    parent: Option<&Parent>,
+) -> Result<(), Rejection> {
+    check_run(state, run)?;
+    let Some(Parent::Local(parent)) = parent else { return Ok(()) };
+    let parent = known(state, parent)?;
+    for above in std::iter::once(parent).chain(state.ancestors(&parent.id)) {
+        if above.tree_cancel_seq.is_some() {
+            return Err(Rejection::ParentCancelled { task: above.id.clone() });
+        }
+        if above.record.parent.is_none() {
+            check_run(state, above.record.run.as_ref())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_run(state: &LedgerState, run: Option<&RunId>) -> Result<(), Rejection> {
+    match run {
+        Some(run) if state.run_mark(run).is_some() => {
+            Err(Rejection::ParentRunCancelled { run: run.clone() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
