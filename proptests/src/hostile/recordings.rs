@@ -78,7 +78,7 @@ fn brought_in(format: Format, bytes: &[u8]) {
 pub(super) fn file(bytes: &[u8]) -> Option<tempfile::NamedTempFile> {
     let memory = std::path::Path::new("/dev/shm");
     let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    let mut file = tempfile::Builder::new().prefix("model-").tempfile_in(place).ok()?;
+    let mut file = tempfile::Builder::new().prefix("recording-").tempfile_in(place).ok()?;
     file.write_all(Input(bytes).0).ok()?;
     Some(file)
 }
