@@ -13,11 +13,13 @@ use std::{
 /// More than a program needs that does notice.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Starts the program, with nobody to read what it says and nobody to write to it.
+/// Starts the program, with nobody to read what it says and nobody to write to it. It listens to
+/// Ctrl-C even where these tests are a background job, which hands on that it is to be ignored.
 fn start(place: &Place, args: &[&str]) -> Child {
     let command = place.command(args);
-    let mut plain = Command::new(command.get_program());
-    plain.args(command.get_args()).current_dir(command.get_current_dir().unwrap()).env_clear();
+    let mut plain = Command::new("env");
+    plain.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    plain.current_dir(command.get_current_dir().unwrap()).env_clear();
     let vars = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     plain.envs(vars).env("TMPDIR", place.path("tmp")).stdin(Stdio::piped());
     plain.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
