@@ -8,14 +8,14 @@ use crate::{
 };
 use std::ops::ControlFlow;
 
-/// A log that can be asked about its past: in a process, a [`Reader`].
+/// A log that can be asked about its past, by several threads at once: in a process, a [`Reader`].
 ///
 /// # Contract
 ///
 /// - Only acknowledged events are shown. Once shown, an event stays, except for texts that are
 ///   redacted, which are missing from then on.
 /// - Every event up to `state().size()` can be read.
-pub trait Source {
+pub trait Source: Sync {
     /// What is true now. O(1).
     fn state(&self) -> LedgerState;
 

@@ -17,7 +17,11 @@ use crate::{
     },
     time::Millis,
 };
-use std::{cell::Cell, ops::ControlFlow, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+    thread::{self, ThreadId as Reading},
+};
 
 pub(super) fn task(id: &str) -> TaskId {
     TaskId::new(id).unwrap()
@@ -40,7 +44,8 @@ pub(super) struct Log {
     occurring: Option<Millis>,
     cause: Cause,
     run: Option<RunId>,
-    reads: Cell<usize>,
+    /// Who read an event, each time.
+    reads: Mutex<Vec<Reading>>,
 }
 
 impl Log {
@@ -52,7 +57,7 @@ impl Log {
             occurring: None,
             cause: Cause::default(),
             run: None,
-            reads: Cell::new(0),
+            reads: Mutex::default(),
         }
     }
 
@@ -239,7 +244,18 @@ impl Log {
 
     /// How many single events have been read.
     pub(super) fn reads(&self) -> usize {
-        self.reads.get()
+        self.reads.lock().unwrap().len()
+    }
+
+    /// On how many threads.
+    pub(super) fn readers(&self) -> usize {
+        let mut readers: Vec<Reading> = Vec::new();
+        for reader in &*self.reads.lock().unwrap() {
+            if !readers.contains(reader) {
+                readers.push(*reader);
+            }
+        }
+        readers.len()
     }
 
     fn masked(&self, entry: &Entry) -> Entry {
@@ -249,7 +265,7 @@ impl Log {
     }
 
     fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
-        self.reads.set(self.reads.get() + 1);
+        self.reads.lock().unwrap().push(thread::current().id());
         let found = self.entries.get(usize::try_from(seq.leaf_index()).unwrap());
         let head = Head { size: self.state.size(), root: Root::EMPTY };
         found.map(|entry| self.masked(entry)).ok_or(ReadError::NoSuchEvent { seq, head })

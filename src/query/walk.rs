@@ -12,7 +12,9 @@ use crate::{
     ledger::ReadError,
     state::LedgerState,
 };
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+mod ahead;
 
 /// Events waiting to be visited in the other direction are kept up to this many bytes; beyond
 /// that only their numbers are, and they are read once more.
@@ -38,12 +40,22 @@ pub(super) fn newest_first(
     state: &LedgerState,
     scope: Scope<'_>,
     size: u64,
+    visit: impl FnMut(Entry) -> Visited,
+) -> Result<(), QueryError> {
+    match ends(state, scope)? {
+        Some(ends) => back_from(ends, source.cursor(), scope, size, visit),
+        None => all_newest_first(source, size, visit),
+    }
+}
+
+/// Visits the events of a thread or task, which has so many, from its newest back.
+fn back_from(
+    (newest, events): (Seq, u64),
+    mut read: impl FnMut(Seq) -> Result<Entry, ReadError>,
+    scope: Scope<'_>,
+    size: u64,
     mut visit: impl FnMut(Entry) -> Visited,
 ) -> Result<(), QueryError> {
-    let Some((newest, events)) = ends(state, scope)? else {
-        return all_newest_first(source, size, visit);
-    };
-    let mut read = source.cursor();
     let mut next = Some(newest);
     let mut met = 0_u64;
     while let Some(seq) = next {
@@ -63,8 +75,8 @@ pub(super) fn newest_first(
 
 /// Visits the events up to and including number `size` that `keep` wants, oldest first.
 ///
-/// Costs O(own events) reads before the first visit. Memory is bounded: what does not fit is read
-/// a second time.
+/// Costs O(own events) reads before the first visit, those of a thread with several tasks on a few
+/// cores at once. Memory is bounded: what does not fit is read a second time.
 pub(super) fn oldest_first(
     source: &impl Source,
     state: &LedgerState,
@@ -73,20 +85,30 @@ pub(super) fn oldest_first(
     keep: impl Fn(&Event) -> bool,
     mut visit: impl FnMut(Entry) -> Visited,
 ) -> Result<(), QueryError> {
-    if matches!(scope, Scope::All) {
+    let Some(ends) = ends(state, scope)? else {
         let Some(last) = Seq::last_of(size) else { return Ok(()) };
         return scan(source, Seq::FIRST, last, |entry| {
             if keep(&entry.event) { visit(entry) } else { Ok(ControlFlow::Continue(())) }
         });
-    }
+    };
+    let mut at_hand = read_ahead(source, state, scope);
+    let mut read = source.cursor();
+    let read = |seq| at_hand.remove(&seq).map_or_else(|| read(seq), Ok);
     let mut pile = Pile::default();
-    newest_first(source, state, scope, size, |entry| {
+    back_from(ends, read, scope, size, |entry| {
         if keep(&entry.event) {
             pile.push(entry);
         }
         Ok(ControlFlow::Continue(()))
     })?;
     pile.unpile(source, visit)
+}
+
+/// Events of the scope that several cores read sooner than one.
+fn read_ahead(source: &impl Source, state: &LedgerState, scope: Scope<'_>) -> BTreeMap<Seq, Entry> {
+    let Scope::Thread(id) = scope else { return BTreeMap::new() };
+    let tasks = state.tasks_in(id).map(|task| (task.last_seq, task.events));
+    ahead::read(source, tasks, ahead::cores(), HELD_BYTES_MAX)
 }
 
 /// Visits a range of the log in order, and hands on what the visitor could not do.
@@ -171,6 +193,12 @@ fn link(scope: Scope<'_>, event: &Event, asked: Seq) -> Result<Option<Seq>, Quer
     Ok(before)
 }
 
+/// What an event takes in memory, about.
+fn bytes_of(entry: &Entry) -> usize {
+    let texts = entry.parts.iter().filter_map(|part| part.body.as_ref());
+    HELD_BYTES_EACH + texts.map(|body| body.text.len()).sum::<usize>()
+}
+
 /// Events to be visited last in, first out.
 #[derive(Debug, Default)]
 pub(super) struct Pile {
@@ -187,8 +215,7 @@ enum Held {
 impl Pile {
     /// Puts one more on top.
     pub(super) fn push(&mut self, entry: Entry) {
-        let texts = entry.parts.iter().filter_map(|part| part.body.as_ref());
-        let bytes = HELD_BYTES_EACH + texts.map(|body| body.text.len()).sum::<usize>();
+        let bytes = bytes_of(&entry);
         if self.bytes + bytes > HELD_BYTES_MAX {
             self.held.push(Held::Number(entry.event.seq));
         } else {
