@@ -142,3 +142,77 @@ fn why(state: &LedgerState, identity: &Identity) -> Began {
         Some(OriginNote::RestoredFrom(origin)) => Began::RestoredFrom(origin),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Ledger,
+        ids::ThreadId,
+        state::command::{Command, Proposal, Spawn},
+        store::{Group, MemStore},
+    };
+
+    fn spawns(tasks: u64) -> Vec<Proposal> {
+        let spawn = |_| Spawn::new(ThreadId::new("t").unwrap(), "sub_agent");
+        (0..tasks).map(|number| Command::Spawn(spawn(number)).into()).collect()
+    }
+
+    /// A store with the events of these spawns, and who began.
+    fn stored(tasks: u64) -> MemStore {
+        let store = MemStore::new();
+        let ledger = Ledger::over_memory(store.clone(), Options::default()).unwrap();
+        ledger.append_blocking(spawns(tasks)).unwrap();
+        store.reopen()
+    }
+
+    fn opened(store: &MemStore) -> Result<LedgerState, OpenError> {
+        let ledger = Ledger::over_memory(store.reopen(), Options::default())?;
+        Ok(ledger.reader().state())
+    }
+
+    #[test]
+    fn events_that_do_not_lead_to_the_root_are_not_opened() {
+        let log = stored(3);
+        let frames = log.read(Seq::FIRST, usize::MAX).unwrap();
+        let other = Root([7; 32]);
+        let forged = MemStore::new();
+        let group = Group { first: Seq::FIRST, frames: &frames, root: other, marks: &[] };
+        forged.append(group).unwrap();
+        let OpenError::Tampered { at: 4, expected, found } = opened(&forged).unwrap_err() else {
+            panic!("not what is wrong");
+        };
+        assert_eq!((expected, found), (other, log.written().root));
+    }
+
+    /// Saves the state of another history of `size` events as that of this log: whoever begins with
+    /// it knows one task less than the log.
+    fn plant(store: &MemStore, size: u64, root: Root) -> LedgerState {
+        let mut state = LedgerState::default();
+        let frames = store.read(Seq::FIRST, usize::MAX).unwrap();
+        for frame in frames.iter().take(usize::try_from(size).unwrap()) {
+            let mut entry = codec::decode(frame).unwrap();
+            entry.event.task = entry.event.task.filter(|id| id.as_str() != "bg_0");
+            state.apply(&entry);
+        }
+        let head = Head { size, root };
+        store.save(head.seq().unwrap(), &snapshot::encode(&state, head)).unwrap();
+        state
+    }
+
+    #[test]
+    fn the_replay_begins_with_the_newest_snapshot_of_this_history() {
+        let store = stored(9);
+        let third = crate::proof::root_at(3, &LogHashes(&store)).unwrap();
+        assert_eq!(opened(&store).unwrap().tasks_len(), 9);
+        let older = store.reopen();
+        plant(&older, 3, third);
+        assert_eq!(opened(&older).unwrap().tasks_len(), 8, "it began with what was planted");
+        let newer = older.reopen();
+        plant(&newer, 6, Root([7; 32]));
+        assert_eq!(opened(&newer).unwrap().tasks_len(), 8, "that one is of another history");
+        let newest = newer.reopen();
+        let planted = plant(&newest, 10, newest.written().root);
+        assert_eq!(opened(&newest).unwrap(), planted, "nothing is left to replay");
+    }
+}

@@ -24,6 +24,8 @@ const MERGED_BLOCKS: usize = 4;
 pub(super) struct Keys {
     /// Oldest first. Of the first one, the first `forgotten` do not count any more.
     blocks: Vector<Arc<Block>>,
+    /// How many keys are in blocks, with those that do not count.
+    settled: usize,
     forgotten: usize,
     newest: Vector<(Key, Seq)>,
     newest_seqs: GenericHashMap<Key, Seq, RandomState, DefaultSharedPtr>,
@@ -54,8 +56,7 @@ impl Keys {
     }
 
     pub(super) fn len(&self) -> usize {
-        let blocks = self.blocks.iter().map(|block| block.keys.len()).sum::<usize>();
-        blocks - self.forgotten + self.newest.len()
+        self.settled - self.forgotten + self.newest.len()
     }
 
     /// Oldest first.
@@ -76,6 +77,7 @@ impl Keys {
         }
         if self.blocks.head().is_some_and(|oldest| self.forgotten == oldest.keys.len()) {
             self.blocks.pop_front();
+            self.settled -= self.forgotten;
             self.forgotten = 0;
         }
     }
@@ -88,6 +90,7 @@ impl Keys {
         let before = self.blocks.split_off(self.blocks.len() - merged);
         let keys = before.iter().flat_map(|block| &block.keys).chain(&self.newest);
         self.blocks.push_back(Arc::new(Block::new(keys.copied().collect(), &self.hasher)));
+        self.settled += self.newest.len();
         self.newest = Vector::new();
         self.newest_seqs = GenericHashMap::default();
     }

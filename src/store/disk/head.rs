@@ -210,6 +210,23 @@ mod tests {
         assert!(matches!(HeadFile::open(root.path()), Err(Error::Damaged { .. })));
     }
 
+    // What is said to survive a loss of power was synced: a device that cannot, is heard.
+    #[test]
+    fn a_sync_that_fails_is_an_error() {
+        let path = PathBuf::from("/dev/null");
+        let file = dir::open_to_write(&path).unwrap();
+        let mut head = HeadFile { file, path, generation: 0, slot: 0 };
+        head.write(&HeadRecord::NEW).unwrap();
+        assert!(matches!(head.sync(), Err(Error::Io { during: "sync", .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_damaged() {
+        let root = tempfile::tempdir().unwrap();
+        let file = File::open(root.path()).unwrap();
+        assert!(matches!(read_slots(&file, root.path()), Err(Error::Io { during: "read", .. })));
+    }
+
     fn generations(root: &Path) -> [Option<u64>; 2] {
         let path = root.join("HEAD");
         let file = dir::open_to_write(&path).unwrap();

@@ -20,6 +20,16 @@ fn what_sled_does_when_it_is_let_go_of_does_not_get_out_as_a_panic() {
     assert!(matches!(opening(), Err(Error::Halted)));
 }
 
+impl Sled {
+    /// Damages the block that begins with `first`, for tests of those who read it.
+    pub(in crate::store) fn spoil(&self, first: Seq) {
+        let mut piece = self.db.get(block_key(first, 0)).unwrap().unwrap().to_vec();
+        *piece.last_mut().unwrap() ^= 1;
+        self.db.insert(block_key(first, 0), piece).unwrap();
+        self.sync().unwrap();
+    }
+}
+
 fn put_block(
     sled: &Sled,
     first: Seq,

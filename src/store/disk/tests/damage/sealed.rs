@@ -1,6 +1,7 @@
 //! What is found wrong with sled, and that a rebuild mends it or changes nothing.
 
 use super::*;
+use crate::store::sled::Sled;
 
 #[test]
 fn a_sled_that_is_missing_is_a_finding_and_is_rebuilt() {
@@ -137,33 +138,94 @@ fn any_flipped_bit_of_sled_is_found_or_harmless_and_a_rebuild_mends_it() {
     assert!(files(&sled) == original);
 }
 
+/// A copy of the ledger as it is now.
+fn kept(dir: &Path) -> TempDir {
+    let kept = TempDir::new().unwrap();
+    copy(&ledger(dir), &ledger(kept.path()));
+    kept
+}
+
+/// Puts an older part of a ledger in the place of the newer one.
+fn put_back(kept: &TempDir, dir: &Path, part: &str) {
+    let (from, to) = (ledger(kept.path()).join(part), ledger(dir).join(part));
+    if from.is_dir() {
+        fs::remove_dir_all(&to).unwrap();
+        copy(&from, &to);
+    } else {
+        fs::copy(from, to).unwrap();
+    }
+}
+
+fn append_and_close(dir: &Path, upto: u64) {
+    let store = reopened_with(dir, &lazy());
+    append_upto(&store, upto);
+    store.close().unwrap();
+}
+
+/// A sealed ledger of `old` events, a copy of it, and then of `new`.
+fn grown(old: u64, new: u64) -> (TempDir, TempDir) {
+    let dir = TempDir::new().unwrap();
+    created_with(dir.path(), &lazy()).close().unwrap();
+    append_and_close(dir.path(), old);
+    let kept = kept(dir.path());
+    append_and_close(dir.path(), new);
+    (dir, kept)
+}
+
 // Only what is synced is sealed. An older journal and HEAD, put back beside a newer sled, made 402
 // events 101 without a word.
 #[test]
 fn a_log_that_ends_before_what_sled_holds_has_lost_its_tail() {
     for (old, new) in [(100, 400), (96, 97), (97, 98), (96, 112), (0, 1)] {
-        let dir = TempDir::new().unwrap();
-        let store = created_with(dir.path(), &lazy());
-        append_upto(&store, old);
-        store.close().unwrap();
-        drop(store);
-        let kept = TempDir::new().unwrap();
-        copy(&ledger(dir.path()), &ledger(kept.path()));
-        let store = reopened_with(dir.path(), &lazy());
-        append_upto(&store, new);
-        store.close().unwrap();
-        drop(store);
-        let root = ledger(dir.path());
-        fs::copy(ledger(kept.path()).join("HEAD"), root.join("HEAD")).unwrap();
-        fs::remove_dir_all(root.join("journal")).unwrap();
-        copy(&ledger(kept.path()).join("journal"), &root.join("journal"));
-
+        let (dir, kept) = grown(old, new);
+        put_back(&kept, dir.path(), "HEAD");
+        put_back(&kept, dir.path(), "journal");
         let error = refused(dir.path());
         assert!(
             matches!(error, Error::LostTail { expected, found } if (expected, found) == (new, old)),
             "{old} of {new}: {error}"
         );
     }
+}
+
+// Its number tells that there was more, also where nothing can be read of it.
+#[test]
+fn a_log_that_ends_before_a_damaged_block_has_lost_its_tail_and_one_that_reaches_it_is_damaged() {
+    for (old, new, at) in [(100, 400, 385), (384, 400, 385), (390, 400, 385)] {
+        let (dir, kept) = grown(old, new);
+        put_back(&kept, dir.path(), "HEAD");
+        put_back(&kept, dir.path(), "journal");
+        let place = ledger(dir.path());
+        let sled = Sled::open(&place.join("sled/1"), 1 << 20, &place).unwrap();
+        sled.spoil(seq(at));
+        drop(sled);
+        let error = refused(dir.path());
+        let lost =
+            matches!(error, Error::LostTail { expected, found } if (expected, found) == (at, old));
+        let damaged = matches!(error, Error::Damaged { seq: Some(first), .. } if first == seq(at));
+        assert!(if old < at { lost } else { damaged }, "{old} of {new}: {error}");
+    }
+}
+
+#[test]
+fn an_older_sled_has_lost_what_was_sealed_since_and_where_it_ends_is_told() {
+    // In the middle of the last block; as a block that is not there; with nothing at all.
+    for (old, new, end) in [(90, 95, 90), (90, 700, 96), (96, 97, 96), (0, 20, 0)] {
+        let (dir, kept) = grown(old, new);
+        put_back(&kept, dir.path(), "sled");
+        let error = refused(dir.path());
+        assert!(
+            matches!(error, Error::LostTail { expected, found } if (expected, found) == (new, end)),
+            "{old} of {new}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_sled_that_was_empty_has_lost_nothing() {
+    let (dir, _) = unsealed(50);
+    open_file(&ledger(dir.path()).join("sled/1/db")).set_len(0).unwrap();
+    assert_holds(&reopened_with(dir.path(), &lazy()), 50);
 }
 
 // The other way round is what every crash leaves: blocks that HEAD does not know of yet.
