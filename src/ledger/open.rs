@@ -147,8 +147,8 @@ fn why(state: &LedgerState, identity: &Identity) -> Began {
 mod tests {
     use super::*;
     use crate::{
-        Ledger,
         ids::ThreadId,
+        ledger::Ledger,
         state::command::{Command, Proposal, Spawn},
         store::{Group, MemStore},
     };
