@@ -111,7 +111,7 @@ impl Reader {
         to: Seq,
         visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, ReadError>,
     ) -> Result<(), ReadError> {
-        let last = to.get().min(self.head().size);
+        let last = to.get().min(self.shared.size());
         replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
     }
 
@@ -122,17 +122,12 @@ impl Reader {
     /// # Errors
     /// As [`entry`](Self::entry); [`ReadError::NoSuchEvent`] if the log is shorter.
     pub fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
-        let (now, head) = {
-            let published = self.shared.published();
-            (published.state.clone(), published.tree.head())
-        };
-        if size == head.size {
+        let now = self.state();
+        if size == now.size() {
             return Ok(now);
         }
+        self.check_size(size)?;
         let Some(last) = Seq::last_of(size) else { return Ok(LedgerState::default()) };
-        if size > head.size {
-            return Err(ReadError::NoSuchEvent { seq: last, head });
-        }
         let mut state = self.nearest_snapshot(last)?;
         replay::fold(&*self.shared.log, &mut state, size, missing)?;
         state.mask(&now);
@@ -199,9 +194,10 @@ impl Reader {
     }
 
     fn check_size(&self, size: u64) -> Result<(), ReadError> {
-        let head = self.head();
         match Seq::last_of(size) {
-            Some(seq) if size > head.size => Err(ReadError::NoSuchEvent { seq, head }),
+            Some(seq) if size > self.shared.size() => {
+                Err(ReadError::NoSuchEvent { seq, head: self.head() })
+            }
             _ => Ok(()),
         }
     }

@@ -83,8 +83,14 @@ impl Shared {
         self.published.load_full()
     }
 
+    /// O(log size): the root is hashed anew each time.
     pub(super) fn head(&self) -> Head {
         self.published.load().tree.head()
+    }
+
+    /// How many events are shown. O(1).
+    pub(super) fn size(&self) -> u64 {
+        self.published.load().tree.size()
     }
 
     pub(super) fn incarnation(&self) -> u64 {
@@ -133,7 +139,7 @@ impl Shared {
     /// is announced when it is.
     pub(super) fn announce_synced(&self) {
         let synced = self.log.synced();
-        if synced.size > self.published.load().tree.size() {
+        if synced.size > self.size() {
             return;
         }
         self.progress.send_if_modified(|progress| {

@@ -14,6 +14,8 @@ use taskledger::{
 
 /// Threads that take turns, each with tasks of ten events.
 const SIZE: Size = Size { threads: 32, per_task: 10 };
+/// The same, each with one task: more would be read on as many cores as there are.
+const OF_ONE_TASK: Size = Size { threads: 32, per_task: 100 };
 /// Events that are there before a question is asked: a hundred in each thread.
 const EVENTS: u64 = 3_200;
 /// Events of one append.
@@ -69,12 +71,12 @@ impl Operation {
     pub(super) fn run(self, times: u64) -> Result<()> {
         match self {
             Self::Append => append(times),
-            Self::Encode => again(&entries(EVENTS)?, times, |entry| {
+            Self::Encode => again(&entries()?, times, |entry| {
                 black_box(codec::encode(entry)?);
                 Ok(())
             }),
             Self::Decode => {
-                let entries = entries(EVENTS)?;
+                let entries = entries()?;
                 let frames: Vec<_> = entries.iter().map(codec::encode).collect::<Result<_, _>>()?;
                 again(&frames, times, |frame| {
                     black_box(codec::decode(frame)?);
@@ -82,7 +84,7 @@ impl Operation {
                 })
             }
             Self::Fold => {
-                let (entries, mut state) = (entries(EVENTS)?, LedgerState::default());
+                let (entries, mut state) = (entries()?, LedgerState::default());
                 for entry in entries.iter().cycle().take(usize::try_from(times)?) {
                     if entry.event.seq == Seq::FIRST {
                         state = LedgerState::default();
@@ -94,7 +96,7 @@ impl Operation {
             }
             Self::AsOf => past(times),
             Self::Snapshot => {
-                let reader = filled(EVENTS)?.reader();
+                let reader = filled(SIZE)?.reader();
                 let bytes = snapshot::encode(&reader.state(), reader.head());
                 again(&[bytes], times, |bytes| {
                     black_box(snapshot::decode(bytes)?);
@@ -124,10 +126,10 @@ fn append(times: u64) -> Result<()> {
 }
 
 fn past(times: u64) -> Result<()> {
-    let ledger = filled(EVENTS)?;
+    let ledger = filled(OF_ONE_TASK)?;
     let reader = ledger.reader();
     for look in 0..times {
-        let thread = workload::thread(look % SIZE.threads)?;
+        let thread = workload::thread(look % OF_ONE_TASK.threads)?;
         let view = as_of(&reader, Scope::Thread(&thread), Position::Log(EVENTS / 2))?;
         if view.state.tasks_len() == 0 {
             bail!("the thread has no tasks");
@@ -137,12 +139,12 @@ fn past(times: u64) -> Result<()> {
     Ok(())
 }
 
-fn entries(events: u64) -> Result<Vec<Entry>> {
-    workload::entries(&filled(events)?)
+fn entries() -> Result<Vec<Entry>> {
+    workload::entries(&filled(SIZE)?)
 }
 
-fn filled(events: u64) -> Result<Ledger> {
+fn filled(size: Size) -> Result<Ledger> {
     let ledger = Ledger::in_memory(Options::default())?;
-    workload::fill(&ledger, (0..events).map(|number| workload::proposal(number, SIZE)))?;
+    workload::fill(&ledger, (0..EVENTS).map(|number| workload::proposal(number, size)))?;
     Ok(ledger)
 }
