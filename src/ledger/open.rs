@@ -158,7 +158,7 @@ mod tests {
         (0..tasks).map(|number| Command::Spawn(spawn(number)).into()).collect()
     }
 
-    /// A store with the events of these spawns, and who began.
+    /// A store with these spawns behind the event that says who began.
     fn stored(tasks: u64) -> MemStore {
         let store = MemStore::new();
         let ledger = Ledger::over_memory(store.clone(), Options::default()).unwrap();

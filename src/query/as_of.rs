@@ -57,7 +57,7 @@ impl View {
 ///
 /// # Cost
 /// At the head O(1). Elsewhere a thread or a task costs one read for each of its own events, those
-/// after the position included (up to four cores share the tasks of a thread), and as much for each
+/// after the position included (up to four cores share a thread of several tasks), and as much for each
 /// ancestor in another thread that something was said about after the position. By a time of
 /// occurrence also a scan of the log from the first request to cancel a run of theirs, if that
 /// occurred later. Everything at a log position costs a snapshot and the events since it, and

@@ -14,10 +14,11 @@ use crate::{
 };
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-mod ahead;
+mod share;
 
 /// Events waiting to be visited in the other direction are kept up to this many bytes; beyond
-/// that only their numbers are, and they are read once more.
+/// that only their numbers are, and they are read once more. Half as much again may be read on
+/// other cores and wait for the walk.
 const HELD_BYTES_MAX: usize = 32 << 20;
 
 /// What an event costs in memory apart from its texts, about.
@@ -83,6 +84,18 @@ pub(super) fn oldest_first(
     scope: Scope<'_>,
     size: u64,
     keep: impl Fn(&Event) -> bool,
+    visit: impl FnMut(Entry) -> Visited,
+) -> Result<(), QueryError> {
+    let cores = ends(state, scope)?.map_or(1, |(_, events)| share::cores(events));
+    oldest_first_on(cores, source, state, (scope, size), keep, visit)
+}
+
+fn oldest_first_on(
+    cores: usize,
+    source: &impl Source,
+    state: &LedgerState,
+    (scope, size): (Scope<'_>, u64),
+    keep: impl Fn(&Event) -> bool,
     mut visit: impl FnMut(Entry) -> Visited,
 ) -> Result<(), QueryError> {
     let Some(ends) = ends(state, scope)? else {
@@ -91,7 +104,10 @@ pub(super) fn oldest_first(
             if keep(&entry.event) { visit(entry) } else { Ok(ControlFlow::Continue(())) }
         });
     };
-    let mut at_hand = read_ahead(source, state, scope);
+    let mut at_hand = match scope {
+        Scope::Thread(id) => share::read(source, state, id, cores, HELD_BYTES_MAX / 2),
+        Scope::All | Scope::Task(_) => BTreeMap::new(),
+    };
     let mut read = source.cursor();
     let read = |seq| at_hand.remove(&seq).map_or_else(|| read(seq), Ok);
     let mut pile = Pile::default();
@@ -102,13 +118,6 @@ pub(super) fn oldest_first(
         Ok(ControlFlow::Continue(()))
     })?;
     pile.unpile(source, visit)
-}
-
-/// Events of the scope that several cores read sooner than one.
-fn read_ahead(source: &impl Source, state: &LedgerState, scope: Scope<'_>) -> BTreeMap<Seq, Entry> {
-    let Scope::Thread(id) = scope else { return BTreeMap::new() };
-    let tasks = state.tasks_in(id).map(|task| (task.last_seq, task.events));
-    ahead::read(source, tasks, ahead::cores(), HELD_BYTES_MAX)
 }
 
 /// Visits a range of the log in order, and hands on what the visitor could not do.

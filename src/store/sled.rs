@@ -3,7 +3,7 @@
 //!
 //! sled 0.34.7 is not trusted with anything that is not elsewhere too. Its `flush` does not sync,
 //! so [`Sled::sync`] does; a damaged file may make it panic or, worse, answer with an empty log
-//! and overwrite the file, so [`preflight`] looks before it may; values over a quarter of a
+//! and overwrite the file, so [`preflight()`] looks before it may; values over a quarter of a
 //! segment would go to files that are never synced, so blocks are cut into pieces. An error or a
 //! panic is [`Error::Engine`]; whoever sees one stops sealing, and commits go on.
 //!
@@ -139,7 +139,7 @@ impl Sled {
         Self::start(path, cache_bytes)
     }
 
-    /// Opens what [`preflight`] accepted. Leftovers of an opening that was killed go to
+    /// Opens what [`preflight()`] accepted. Leftovers of an opening that was killed go to
     /// `quarantine` first: with them in place every opening fails.
     pub(super) fn open(path: &Path, cache_bytes: u64, quarantine: &Path) -> Result<Self, Error> {
         for name in leftovers(path)? {

@@ -1,5 +1,5 @@
 //! The rules once more, and what a command comes to: written against the words of the design, not
-//! against `state/decide.rs`.
+//! against `state::decide`.
 //!
 //! A command may break several rules at once, and nobody promises which of them is named. So
 //! [`Model::broken`] answers with all of them: the ledger must accept exactly what breaks none, and

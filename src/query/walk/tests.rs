@@ -1,5 +1,8 @@
 use super::*;
-use crate::query::testing::{Log, task, thread};
+use crate::{
+    event::CancelScope,
+    query::testing::{Log, task, thread},
+};
 
 /// Thread `t` has events 1, 3, 4, 6; its task `a` has 1, 4, 6; thread `u` has 2, 5.
 fn log() -> Log {
@@ -141,6 +144,67 @@ fn what_is_too_much_to_keep_is_read_again() {
     assert_eq!(numbers(&log, Scope::Thread(&thread("t")), 41).unwrap(), expected);
     let read_again = log.reads() - 2 * 41;
     assert!((1..41).contains(&read_again), "{read_again} events were read again");
+}
+
+/// Four tasks of thread `t`, one after the other, with 50 events each, and one of the thread alone.
+fn shared_out() -> Log {
+    let mut log = Log::new();
+    for id in ["a", "b", "c", "d"] {
+        log.spawn("t", id, None);
+        for _ in 0..49 {
+            log.message(id, "hello");
+        }
+    }
+    log.cancel(CancelScope::Thread, "t");
+    log
+}
+
+fn numbers_on(cores: usize, log: &Log) -> Result<Vec<u64>, QueryError> {
+    let (t, state) = (thread("t"), log.state_now());
+    let mut numbers = Vec::new();
+    oldest_first_on(
+        cores,
+        log,
+        &state,
+        (Scope::Thread(&t), 150),
+        |_| true,
+        |entry| {
+            numbers.push(entry.event.seq.get());
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    Ok(numbers)
+}
+
+#[test]
+fn several_cores_read_each_event_once_and_visit_what_one_does() {
+    for cores in 1..=4 {
+        let log = shared_out();
+        assert_eq!(numbers_on(cores, &log).unwrap(), (1..=150).collect::<Vec<_>>());
+        assert_eq!((log.reads(), log.readers()), (201, cores), "{cores} cores");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_found_on_several_cores_as_on_one() {
+    let forge: [&dyn Fn(&mut Log); 4] = [
+        &|log| log.forge(120, |event| event.prev_in_thread = Seq::new(130)),
+        &|log| log.forge(120, |event| event.prev_in_thread = Seq::new(118)),
+        &|log| log.forge(60, |event| event.thread = Some(thread("u"))),
+        &|log| log.forge(60, |event| event.seq = Seq::new(61).unwrap()),
+    ];
+    for forge in forge {
+        let found = [1, 2, 4].map(|cores| {
+            let mut log = shared_out();
+            forge(&mut log);
+            match numbers_on(cores, &log) {
+                Err(QueryError::Damaged { seq, detail }) => (seq, detail),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(found[0], found[1]);
+        assert_eq!(found[0], found[2]);
+    }
 }
 
 #[test]

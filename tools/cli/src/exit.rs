@@ -1,6 +1,6 @@
 //! What the shell is told, and what the person is told.
 //!
-//! [`judge`] knows which error leads to which exit code and which hint helps; [`explain`] says it.
+//! [`judge()`] knows which error leads to which exit code and which hint helps; [`explain`] says it.
 //! The error itself comes from the library; hints are the command line's own.
 
 mod judge;
