@@ -285,6 +285,23 @@ impl Head {
     }
 }
 
+/// Events whose hashes, and whose stored bytes, are handled together: a block. The hash tree keeps
+/// one hash for each, the sealed store one value, and a reader fetches one at a time.
+pub const BLOCK_EVENTS: u64 = 16;
+
+/// A kept hash of the tree over the events. Hashes over whole blocks are kept; the others are
+/// computed from events when a proof needs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeHash {
+    /// The event that completes it.
+    pub seq: Seq,
+    /// Its number among all hashes of the tree, those that are not kept too, in the order of
+    /// RFC 6962 tiles (`tlog_tiles::stored_hash_index`).
+    pub index: u64,
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@
 //!     event::{Outcome, TaskStatus},
 //!     ids::ThreadId,
 //!     query::{Position, Scope, as_of},
-//!     state::command::{Command, Finish, Spawn},
+//!     command::{Command, Finish, Spawn},
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -48,13 +48,15 @@
 //! - [`state`] holds what is true after some events, and every rule.
 //! - [`manager`] runs tasks and sub-agents on tokio, every state action on the record.
 //! - [`query`] answers questions about the past; [`audit`] checks all of it, from bytes.
-//! - [`event`] and [`state::command`] are the words for what happened and for what is asked.
+//! - [`event`] and [`command`] are the words for what happened and for what is asked.
 //!
 //! Programs that embed it are in `docs/examples`, one for each thing that a host does with it.
 //! Layers and invariants are drawn in `docs/architecture.md`, bytes in `docs/format.md`.
 
+mod ahead;
 pub mod audit;
 pub mod codec;
+pub mod command;
 pub mod event;
 pub mod ids;
 pub mod ledger;

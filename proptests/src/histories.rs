@@ -5,13 +5,10 @@
 use crate::world::{HERE, moving, proposal};
 use proptest::{collection::vec, prelude::*, sample::select};
 use taskledger::{
+    command::{Command, Proposal},
     event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody, PartKind, PartSet},
     ids::{Epoch, NodeId, Seq},
-    state::{
-        Draft, LedgerState, Rejection, Stamp,
-        command::{Command, Proposal},
-        decide,
-    },
+    state::{Draft, LedgerState, Rejection, Stamp, decide},
     time::Millis,
 };
 

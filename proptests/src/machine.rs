@@ -2,8 +2,8 @@
 //! machine tests.
 //!
 //! A step is made without knowing what the ledger says. When the outcome of an append is unknown,
-//! or power is lost, several pasts are allowed: [`Reference::worlds`] holds a plain ledger for each,
-//! and the real one must be one of them. Start reading at [`Step`], then [`Reference::take`].
+//! or power is lost, several pasts are allowed: [`Reference::worlds`] holds a plain ledger for
+//! each, and the real one must be one of them. Start reading at [`Step`], then [`Reference::take`].
 
 mod ask;
 mod steps;
@@ -15,9 +15,9 @@ use crate::plain::{Answer, Plain};
 use proptest::sample::Index;
 use std::sync::Arc;
 use taskledger::{
+    command::Proposal,
     event::Entry,
     ids::{LedgerId, TaskId, ThreadId},
-    state::command::Proposal,
     store::faulty::Call,
     time::Millis,
 };

@@ -13,11 +13,11 @@ use crate::model::{Broken, Model, Said};
 use proptest::sample::Index;
 use std::sync::Arc;
 use taskledger::{
+    command::{Command, Proposal},
     event::{
         Action, Began, Cause, Commitment, Entry, Event, Origin, Part, PartBody, PartKind, PartSet,
     },
     ids::{Epoch, LedgerId, NodeId, Root, Seq, TaskId},
-    state::command::{Command, Proposal},
     time::Millis,
 };
 

@@ -1,15 +1,15 @@
 //! A small world of commands: a dozen tasks, two threads, three names, so that commands meet and
 //! most rules are tried, kept and broken within a few dozen steps.
 //!
-//! Start reading at [`proposal`]. The larger strategies are boxed: nested by value, they overflow the
-//! stack of a test thread.
+//! Start reading at [`proposal`]. The larger strategies are boxed: nested by value, they overflow
+//! the stack of a test thread.
 
 use proptest::{option, prelude::*, sample::select};
 use std::sync::Arc;
 use taskledger::{
+    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
     event::{CancelScope, Delivery, Host, Outcome, PartSet, TaskStatus},
     ids::{Key, LedgerId, RunId, Seq, TaskId, ThreadId},
-    state::command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
     time::Millis,
 };
 
@@ -25,8 +25,8 @@ pub fn proposal() -> BoxedStrategy<Proposal> {
         .boxed()
 }
 
-/// Spawns, changes of parents, and cancels of trees and runs, among so few tasks that hardly any rule
-/// stands against them.
+/// Spawns, changes of parents, and cancels of trees and runs, among so few tasks that hardly any
+/// rule stands against them.
 pub fn moving() -> BoxedStrategy<Proposal> {
     let task = || (0..6_u8).prop_filter_map("an id", |n| TaskId::new(format!("t{n}")).ok());
     let thread = (0..3_u8).prop_filter_map("an id", |n| ThreadId::new(format!("{n}")).ok());

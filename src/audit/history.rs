@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     codec::DecodeError,
-    ids::{Head, Root, Seq},
-    ledger::links::check_continues_at,
-    proof::{Mark, Tree},
+    ids::{Head, Root, Seq, TreeHash},
+    ledger::read::links::check_continues_at,
+    proof::Tree,
     state::LedgerState,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -31,7 +31,7 @@ pub(super) struct History {
     witnesses: BTreeMap<u64, Vec<Witness>>,
     /// Digests of the states that snapshots claim.
     snapshots: BTreeMap<u64, [u8; 32]>,
-    marks: BTreeMap<u64, Mark>,
+    tree_hashes: BTreeMap<u64, TreeHash>,
     /// Texts that an event is bound to and that are not there.
     absent: Absent,
     unreadable: bool,
@@ -70,13 +70,13 @@ impl History {
     }
 
     /// The tree's hash with this index, if the events so far complete it.
-    pub(super) fn mark(&self, index: u64) -> Option<Mark> {
-        self.marks.get(&index).copied()
+    pub(super) fn tree_hash(&self, index: u64) -> Option<TreeHash> {
+        self.tree_hashes.get(&index).copied()
     }
 
     /// The tree's hashes that the first `size` events complete.
-    pub(super) fn marks(&self, size: u64) -> impl Iterator<Item = Mark> {
-        self.marks.values().copied().filter(move |mark| mark.seq.get() <= size)
+    pub(super) fn tree_hashes(&self, size: u64) -> impl Iterator<Item = TreeHash> {
+        self.tree_hashes.values().copied().filter(move |tree_hash| tree_hash.seq.get() <= size)
     }
 
     /// Checks the next frame, which should be event `seq`, by what was made of its bytes.
@@ -117,7 +117,7 @@ impl History {
         }
         self.absent.note(seq, content.gone());
         let completed = self.tree.push_hash(content.leaf_hash).into_iter();
-        self.marks.extend(completed.map(|mark| (mark.index, mark)));
+        self.tree_hashes.extend(completed.map(|tree_hash| (tree_hash.index, tree_hash)));
         self.state.apply_at(place, entry);
         self.check_witnesses(findings);
         self.check_snapshot(findings);

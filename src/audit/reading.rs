@@ -6,9 +6,9 @@
 
 use super::{content::Content, report::Findings, sealed::SealedWalk};
 use crate::{
+    ahead::{BATCH_BYTES, BATCH_EVENTS, Handover, ahead},
     codec::DecodeError,
     ids::{Head, Seq},
-    ledger::ahead::{BATCH_BYTES, BATCH_EVENTS, Handover, ahead},
     store::disk::inspect::{Evidence, Inspection, StoreFinding},
 };
 use std::{io, ops::ControlFlow, path::PathBuf};

@@ -8,8 +8,7 @@ use super::{
 use crate::{
     codec,
     event::{Entry, PartKind, PartSet},
-    ids::{Head, Seq},
-    proof::Mark,
+    ids::{Head, Seq, TreeHash},
     store::{
         Frames,
         disk::inspect::{Sealed, SealedItem, StoreFinding},
@@ -67,21 +66,21 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
 
     /// Compares the hashes that it holds with those of the history, and takes what is left.
     pub(super) fn finish(self, history: &History, findings: &mut Findings) {
-        let (mut beyond, mut marks) = (None, BTreeSet::new());
+        let (mut beyond, mut tree_hashes) = (None, BTreeSet::new());
         let rest = self.block.map(|block| Ok(SealedItem::Block(block)));
         for item in rest.into_iter().chain(self.items) {
             match item {
                 Err(finding) => add_sealed(&finding, findings),
-                Ok(SealedItem::Mark { index, hash }) => {
-                    let known = history.mark(index);
+                Ok(SealedItem::TreeHash { index, hash }) => {
+                    let known = history.tree_hash(index);
                     let judged = !history.is_unreadable();
                     if judged && known.is_some_and(|known| known.hash != hash) {
                         let detail = format!("hash {index} of the tree is another one there");
                         findings.add(None, FindingKind::Sealed, detail);
                     }
-                    marks.extend(known.map(|known| known.index));
+                    tree_hashes.extend(known.map(|known| known.index));
                 }
-                // Up to the log's end these were sealed after the last store checkpoint: the next
+                // Up to the log's end these were sealed after the last flush: the next
                 // opening reads them from the journal and writes them again.
                 Ok(SealedItem::Block(block)) if block.end() <= history.size() => {}
                 Ok(SealedItem::Block(block)) => {
@@ -92,7 +91,7 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
         }
         if !history.is_unreadable() {
             check_end(beyond, history, findings);
-            check_marks(&marks, self.sealed, history, findings);
+            check_tree_hashes(&tree_hashes, self.sealed, history, findings);
             check_absent(&self.absent, history, findings);
         }
     }
@@ -100,7 +99,7 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
     /// Takes blocks up to the one that reaches event `seq`.
     fn come_to(&mut self, seq: Seq, findings: &mut Findings) {
         while self.block.as_ref().is_none_or(|block| block.end() < seq.get()) {
-            match self.items.next_if(|item| !matches!(item, Ok(SealedItem::Mark { .. }))) {
+            match self.items.next_if(|item| !matches!(item, Ok(SealedItem::TreeHash { .. }))) {
                 Some(Ok(SealedItem::Block(block))) => {
                     if block.first() < seq {
                         let detail = format!("a block begins with it; {seq} should be next");
@@ -109,7 +108,7 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
                     self.block = Some(block);
                 }
                 Some(Err(finding)) => add_sealed(&finding, findings),
-                Some(Ok(SealedItem::Mark { .. })) | None => return,
+                Some(Ok(SealedItem::TreeHash { .. })) | None => return,
             }
         }
     }
@@ -154,13 +153,19 @@ fn check_end(beyond: Option<Seq>, history: &History, findings: &mut Findings) {
 }
 
 /// Every hash that the sealed events complete is `there`: proofs and the next opening need them.
-fn check_marks(there: &BTreeSet<u64>, sealed: Head, history: &History, findings: &mut Findings) {
-    let missing = history.marks(sealed.size).filter(|mark| !there.contains(&mark.index));
-    let (count, first) = missing.fold((0_u64, None), |(count, first), mark| {
-        let earlier = first.filter(|first: &Mark| first.seq <= mark.seq);
-        (count + 1, earlier.or(Some(mark)))
+fn check_tree_hashes(
+    there: &BTreeSet<u64>,
+    sealed: Head,
+    history: &History,
+    findings: &mut Findings,
+) {
+    let missing =
+        history.tree_hashes(sealed.size).filter(|tree_hash| !there.contains(&tree_hash.index));
+    let (count, first) = missing.fold((0_u64, None), |(count, first), tree_hash| {
+        let earlier = first.filter(|first: &TreeHash| first.seq <= tree_hash.seq);
+        (count + 1, earlier.or(Some(tree_hash)))
     });
-    if let Some(Mark { seq, index, .. }) = first {
+    if let Some(TreeHash { seq, index, .. }) = first {
         let detail = format!("{count} hashes of the tree are not there, the first is {index}");
         findings.add(seq, FindingKind::Sealed, detail);
     }

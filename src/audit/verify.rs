@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ids::{Head, Seq},
-    ledger::{OpenError, origin::OriginNote},
+    ledger::{OpenError, copy::origin::OriginNote},
     snapshot::{self, SnapshotError},
     store::{
         self, SnapshotStore,

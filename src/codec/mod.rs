@@ -63,7 +63,7 @@ pub fn encode_within(entry: &Entry, limits: Limits) -> Result<Vec<u8>, EncodeErr
     let event_start = frame.len();
     v1::write(&wire, &mut frame)?;
     let event_len = frame.len() - event_start;
-    Ok(seal(frame, event_len, &entry.parts))
+    Ok(with_checksum(frame, event_len, &entry.parts))
 }
 
 /// Reads one frame, which must take all of `frame`. O(bytes), below a microsecond for a usual
@@ -126,7 +126,7 @@ pub fn erase(frame: &[u8], kinds: PartSet) -> Result<Vec<u8>, DecodeError> {
     let mut erased = Vec::with_capacity(frame.len());
     erased.extend_from_slice(&[0; HEADER_BYTES + PREFIX_BYTES]);
     erased.extend_from_slice(layout.leaf);
-    Ok(seal(erased, layout.event.len(), &entry.parts))
+    Ok(with_checksum(erased, layout.event.len(), &entry.parts))
 }
 
 /// Where everything is in a frame.
@@ -186,7 +186,7 @@ fn open(frame: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
 /// Ends a frame that has room for its header and holds its leaf: texts, flags, lengths, checksum.
 ///
 /// The limits have been checked, so every length fits its field.
-fn seal(mut frame: Vec<u8>, event_len: usize, parts: &[Part]) -> Vec<u8> {
+fn with_checksum(mut frame: Vec<u8>, event_len: usize, parts: &[Part]) -> Vec<u8> {
     let flags = parts::write(parts, &mut frame);
     if let Some((header, body)) = frame.split_first_chunk_mut::<HEADER_BYTES>() {
         if let Some(prefix) = body.first_chunk_mut::<PREFIX_BYTES>() {

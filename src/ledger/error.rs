@@ -24,8 +24,8 @@ pub enum OpenError {
         /// Where one was to be created.
         path: PathBuf,
     },
-    /// It is a fork or a restored backup whose making was cut short, and no ledger. Make it again in
-    /// the same place: that clears away what is there.
+    /// It is a fork or a restored backup whose making was cut short, and no ledger. Make it again
+    /// in the same place: that clears away what is there.
     #[error("{} is an unfinished copy", .path.display())]
     Unfinished {
         /// Where it is.
@@ -311,7 +311,7 @@ impl From<ProofError<Self>> for ReadError {
             ProofError::Source(error) => return error,
             ProofError::MissingLeaves { first, .. } => first,
             ProofError::OutOfRange { size } => Seq::last_of(size).unwrap_or(Seq::FIRST),
-            ProofError::MissingMark { .. } => Seq::FIRST,
+            ProofError::MissingTreeHash { .. } => Seq::FIRST,
         };
         Self::Damaged { seq, detail }
     }

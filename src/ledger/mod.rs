@@ -4,49 +4,41 @@
 //! append is `desk` (whose turn it is) around `writer` (group commit) around `core` (pure steps)
 //! around `state::decide`.
 
-pub(crate) mod ahead;
-mod backup;
-mod copy;
-mod core;
-mod desk;
+pub(crate) mod care;
+pub(crate) mod commit;
+pub(crate) mod copy;
 mod error;
-mod follow;
-pub mod links;
-mod mend;
-mod open;
 mod options;
-pub(crate) mod origin;
-mod reader;
-mod repair;
-mod replay;
-mod request;
-mod salvage;
-mod seats;
-mod shared;
-mod staging;
-mod writer;
+pub(crate) mod read;
 
 pub use self::{
-    backup::{BackupInfo, verify_backup},
-    copy::CopyError,
+    care::salvage::Shortfall,
+    commit::seats::Seat,
+    copy::{
+        backup::{BackupInfo, verify_backup},
+        fork::CopyError,
+    },
+    read::{
+        follow::{Follow, Followed},
+        reader::{Current, Cursor, Reader},
+    },
+};
+pub use self::{
     error::{AppendError, OpenError, ReadError},
-    follow::{Follow, Followed},
     options::{Durability, Options},
-    reader::{Current, Cursor, Reader},
-    salvage::Shortfall,
-    seats::Seat,
 };
 pub use crate::store::disk::Rebuilt;
 
-use self::{
-    desk::Desk, open::Identity, origin::OriginNote, request::Request, seats::Seats, shared::Shared,
-    writer::Writer,
-};
 use crate::{
+    command::{Command, Proposal},
     event::{Origin, PartSet},
     ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
+    ledger::{
+        care::open::Identity,
+        commit::{desk::Desk, request::Request, seats::Seats, shared::Shared, writer::Writer},
+        copy::origin::OriginNote,
+    },
     metrics,
-    state::command::{Command, Proposal},
     store::{
         self, FrameLog, MemStore, SnapshotStore,
         disk::{DiskOptions, DiskStore, GROUP_BYTES_MAX, Role},
@@ -81,7 +73,7 @@ pub struct Receipt {
 ///
 /// ```
 /// use taskledger::{Ledger, Options, event::Outcome, ids::ThreadId};
-/// use taskledger::state::command::{Command, Finish, Spawn};
+/// use taskledger::command::{Command, Finish, Spawn};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let ledger = Ledger::in_memory(Options::default())?;
@@ -145,7 +137,7 @@ impl Ledger {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let span = tracing::info_span!("ledger.open", path = %path.as_ref().display());
         let _entered = span.enter();
-        let (ledger, note) = mend::open(path.as_ref(), options, |options| {
+        let (ledger, note) = care::mend::open(path.as_ref(), options, |options| {
             let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
             let note = OriginNote::of_note(&store.identity().note);
             Ok((Self::over_disk(Arc::new(store), options)?, note))
@@ -229,7 +221,7 @@ impl Ledger {
         let room = GROUP_BYTES_MAX - options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
         options.group_bytes_max = options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
         options.batch_bytes_max = options.batch_bytes_max.min(room);
-        let (core, shared) = open::load(log, snapshots, identity, &options)?;
+        let (core, shared) = care::open::load(log, snapshots, identity, &options)?;
         let incarnation = core.incarnation();
         if !identity.primary {
             return Ok(Self::of(shared, identity.ledger, options, incarnation, None));
@@ -237,7 +229,7 @@ impl Ledger {
         let writer = Writer::new(core, Arc::clone(&shared), options.clone());
         let desk = Arc::new(Desk::new(writer, Arc::clone(&shared)));
         let started = Self::of(shared, identity.ledger, options, incarnation, Some(&desk));
-        for _ in 0..desk::THREADS {
+        for _ in 0..commit::desk::THREADS {
             let desk = Arc::clone(&desk);
             let thread = thread::Builder::new()
                 .name("taskledger-writer".to_owned())
@@ -281,7 +273,7 @@ impl Ledger {
             ledger: LedgerId(options.entropy.bytes16()),
             node: NodeId(options.entropy.bytes16()),
             role: if origin.is_some() { Role::Copying } else { Role::Primary },
-            sealed: None,
+            fenced: None,
             promised: None,
             note: OriginNote::note(origin),
         };
@@ -321,11 +313,10 @@ impl Ledger {
     /// Not cancel safe: dropped after its first poll, the events may still be written. Kept without
     /// being polled again, they may not be yet.
     ///
-    /// # Cost
-    /// O(bytes), and a share of one sync for all appends that wait. With [`Durability::Interval`] the
-    /// calling thread may decide and write, its own events and those of others who wait, some ten
-    /// microseconds each; it never waits for a device. It lets other tasks go first, once, so that
-    /// appends that are under way together are one commit.
+    /// # Cost O(bytes), and a share of one sync for all appends that wait. With
+    /// [`Durability::Interval`] the calling thread may decide and write, its own events and those
+    /// of others who wait, some ten microseconds each; it never waits for a device. It lets other
+    /// tasks go first, once, so that appends that are under way together are one commit.
     pub async fn append(
         &self,
         proposals: impl Into<Vec<Proposal>>,
@@ -438,10 +429,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`store::Error`]; appends go on, unless it is the sync that failed: that halts the ledger.
-    pub fn checkpoint_store(&self) -> Result<(), store::Error> {
+    pub fn flush_blocking(&self) -> Result<(), store::Error> {
         let shared = self.inner.reader.shared();
         shared.take_snapshot(&shared.hold_snapshots())?;
-        shared.log.checkpoint()
+        shared.log.flush()
     }
 
     /// Reads of this ledger. Cheap.
@@ -472,7 +463,7 @@ impl Ledger {
     /// Dropping the last clone does the same, but cannot say what went wrong.
     ///
     /// # Errors
-    /// [`store::Error`] if the last sync or checkpoint failed; it is closed all the same.
+    /// [`store::Error`] if the last sync or flush failed; it is closed all the same.
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
@@ -524,7 +515,7 @@ impl Inner {
 
     fn stop(&self) {
         if let Some(desk) = &self.desk {
-            desk.desert();
+            desk.drain();
         }
         let threads = std::mem::take(&mut *self.threads());
         for thread in threads {

@@ -9,14 +9,12 @@
 
 use super::{BackgroundTaskManager, Bound, TaskLineage, live::Live, record, tree::subtree};
 use crate::{
+    command::{Cancel, Command, Proposal},
     event::{CancelScope, Cause},
     ids::{RunId, TaskId, ThreadId},
     ledger::AppendError,
     metrics,
-    state::{
-        LedgerState, Rejection,
-        command::{Cancel, Command, Proposal},
-    },
+    state::{LedgerState, Rejection},
     sync::{Instant, Runtime, sleep_until},
     time::Millis,
 };
@@ -232,7 +230,8 @@ impl BackgroundTaskManager {
     }
 
     fn stop_after(&self, live: &Arc<Live>, deadline: Duration) {
-        // From now on, whenever the timer is polled first. A time past the end of all is no deadline.
+        // From now on, whenever the timer is polled first. A time past the end of all is no
+        // deadline.
         let Some(until) = Instant::now().checked_add(deadline) else { return };
         // Not the handle itself: that would keep the inbox of an agent open.
         let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());

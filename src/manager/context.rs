@@ -6,10 +6,10 @@ use super::{
     shapes::TaskEvent,
 };
 use crate::{
+    command::{Command, Proposal},
     event::Cause,
     ids::{IdError, Seq, TaskId, check_id},
     ledger::{AppendError, Ledger},
-    state::command::{Command, Proposal},
 };
 use serde_json::Value;
 use std::io;

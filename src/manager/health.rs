@@ -6,8 +6,8 @@ use super::{
     live::Live,
 };
 use crate::{
+    command::{Command, Proposal},
     ids::{TaskId, ThreadId},
-    state::command::{Command, Proposal},
     store,
     sync::{blocking, timeout},
 };

@@ -6,9 +6,9 @@
 
 use super::{error::SpawnError, shapes::TaskParentContext};
 use crate::{
+    command::ParentRef,
     event::Cause,
     ids::{AgentId, CallId, IdError, LedgerId, RunId, TaskId},
-    state::command::ParentRef,
 };
 use std::future::Future;
 

@@ -6,10 +6,10 @@ use super::{
     record,
 };
 use crate::{
+    command::{Command, Proposal},
     event::{Cause, Delivery},
     ids::{Seq, TaskId},
     ledger::Ledger,
-    state::command::{Command, Proposal},
 };
 use serde_json::json;
 use std::borrow::Borrow;

@@ -1,11 +1,11 @@
 //! Appending what must not be lost: again and again, until the ledger takes it or says never.
 //!
-//! Knows no task. Nothing was written when an append is answered with `Busy` or `DiskFull`, so trying
-//! again cannot record anything twice.
+//! Knows no task. Nothing was written when an append is answered with `Busy` or `DiskFull`, so
+//! trying again cannot record anything twice.
 
 use crate::{
+    command::Proposal,
     ledger::{AppendError, Ledger, Receipt},
-    state::command::Proposal,
     sync::sleep,
 };
 use std::{

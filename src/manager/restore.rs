@@ -7,14 +7,11 @@ use super::{
     resume::ORPHANED,
 };
 use crate::{
+    command::{Command, ParentRef, Proposal, Restore, Spawn},
     event::TaskStatus,
     ids::{IdError, TaskId, ThreadId},
     ledger::AppendError,
-    state::{
-        DEPTH_MAX, LedgerState, Rejection,
-        command::{Command, ParentRef, Proposal, Restore, Spawn},
-        number_of,
-    },
+    state::{DEPTH_MAX, LedgerState, Rejection, number_of},
     sync::yield_now,
     time::Millis,
 };

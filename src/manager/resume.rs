@@ -6,13 +6,11 @@
 
 use super::{BackgroundTaskManager, FailureReason, TaskEvent};
 use crate::{
+    command::{Command, Proposal},
     ids::{Seq, TaskId},
     ledger::{AppendError, Ledger},
     metrics,
-    state::{
-        Rejection,
-        command::{Command, Proposal},
-    },
+    state::Rejection,
     sync::{Runtime, yield_now},
 };
 use std::{

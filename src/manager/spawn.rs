@@ -13,13 +13,11 @@ use super::{
     supervise::{Body, Supervised},
 };
 use crate::{
+    command::{Command, Proposal, Spawn},
     ids::{RunId, Seq, TaskId, ThreadId},
     ledger::{AppendError, Ledger, Receipt},
     metrics,
-    state::{
-        RESERVED_NAMES,
-        command::{Command, Proposal, Spawn},
-    },
+    state::RESERVED_NAMES,
     sync::Runtime,
 };
 use std::{

@@ -12,14 +12,12 @@ use super::{
     record,
 };
 use crate::{
+    command::{Command, Finish, Proposal},
     event::{Cause, Outcome, TaskStatus},
     ids::{RunId, Seq, TaskId},
     ledger::{AppendError, Ledger, Receipt},
     metrics,
-    state::{
-        Rejection,
-        command::{Command, Finish, Proposal},
-    },
+    state::Rejection,
     sync::yield_now,
 };
 use serde_json::Value;

@@ -4,13 +4,13 @@
 //! that other people's tools can check what is proven here. A leaf is opaque bytes: this module
 //! knows neither frames nor events, and does no I/O. Hashes come from a [`HashSource`].
 //!
-//! Only hashes of level 4 and above are kept, as [`Mark`]s: one for each block of 16 leaves and
-//! what is above it. Those below are made again from the leaves of their block.
+//! Only hashes of level 4 and above are kept, as [`TreeHash`]es: one for each block of 16 leaves
+//! and what is above it. Those below are made again from the leaves of their block.
 //!
 //! Start reading at [`Tree`], which grows with the log, then [`prove_inclusion`] and
 //! [`prove_consistency`]; [`Checkpoint`] is a head as text that can be signed.
 
-use crate::ids::{Head, Root, Seq};
+use crate::ids::{BLOCK_EVENTS, Head, Root, Seq, TreeHash};
 use tlog_tiles::{Hash, node_hash, record_hash, stored_hash_index, sub_tree_index};
 
 mod checkpoint;
@@ -30,25 +30,14 @@ pub use proofs::{
 pub use source::{HashSource, ProofError};
 
 /// The level from which on hashes are kept: the one that has a hash for each block.
-pub const MARK_LEVEL: u8 = 4;
+pub const KEPT_LEVEL: u8 = 4;
 
-/// Leaves of a block: what one hash of level [`MARK_LEVEL`] is over.
-pub const BLOCK_LEAVES: u64 = 1 << MARK_LEVEL;
+/// Leaves of a block: what one hash of level [`KEPT_LEVEL`] is over.
+pub const BLOCK_LEAVES: u64 = 1 << KEPT_LEVEL;
+const _: () = assert!(BLOCK_LEAVES == BLOCK_EVENTS, "a kept hash covers one block");
 
 /// The largest tree that proofs are made for. Below it no number of a stored hash overflows.
 pub const SIZE_MAX: u64 = 1 << 62;
-
-/// A hash of the tree that is kept, because it is over whole blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// The leaf that completes it.
-    pub seq: Seq,
-    /// Its number among all hashes of the tree, those below [`MARK_LEVEL`] too, in the order of
-    /// RFC 6962 tiles (`tlog_tiles::stored_hash_index`).
-    pub index: u64,
-    /// The hash.
-    pub hash: [u8; 32],
-}
 
 /// The hash of a leaf: SHA-256 of a zero byte and the leaf. O(bytes).
 #[must_use]
@@ -111,28 +100,28 @@ impl Tree {
 
     /// Adds a leaf; answers the hashes to keep that it completes. O(bytes), and one more hash on
     /// average.
-    pub fn push(&mut self, leaf: &[u8]) -> Vec<Mark> {
+    pub fn push(&mut self, leaf: &[u8]) -> Vec<TreeHash> {
         self.push_hash(leaf_hash(leaf))
     }
 
     /// Adds a leaf by its [`leaf_hash`]. One hash on average.
-    pub fn push_hash(&mut self, leaf_hash: [u8; 32]) -> Vec<Mark> {
+    pub fn push_hash(&mut self, leaf_hash: [u8; 32]) -> Vec<TreeHash> {
         let leaf_index = self.size;
         self.size += 1;
-        let mut marks = Vec::new();
+        let mut tree_hashes = Vec::new();
         let mut sum = Hash(leaf_hash);
         // Each bit that the new leaf carries over completes a tree twice the size.
         for level in 1..=u8::try_from(self.size.trailing_zeros()).unwrap_or(u8::MAX) {
             let Some(left) = self.edge.pop() else { break };
             sum = node_hash(Hash(left), sum);
-            if level >= MARK_LEVEL
+            if level >= KEPT_LEVEL
                 && let Some(seq) = Seq::last_of(self.size)
             {
                 let index = stored_hash_index(level, leaf_index >> level);
-                marks.push(Mark { seq, index, hash: sum.0 });
+                tree_hashes.push(TreeHash { seq, index, hash: sum.0 });
             }
         }
         self.edge.push(sum.0);
-        marks
+        tree_hashes
     }
 }

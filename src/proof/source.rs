@@ -1,21 +1,21 @@
 //! Where the hashes of a tree come from once they have left memory.
 
-use super::{BLOCK_LEAVES, MARK_LEVEL};
+use super::{BLOCK_LEAVES, KEPT_LEVEL};
 use crate::ids::Seq;
 use std::{cell::RefCell, error::Error, rc::Rc};
 use tlog_tiles::{Hash, HashReader, node_hash, split_stored_hash_index};
 
-/// A log whose marks and leaves can be read. Calls may block.
+/// A log whose tree hashes and leaves can be read. Calls may block.
 pub trait HashSource {
     /// Why it could not answer.
     type Error: Error + 'static;
 
-    /// The mark with this index: one that [`Tree::push`](super::Tree::push) gave, or `None`.
+    /// The tree hash with this index: one that [`Tree::push`](super::Tree::push) gave, or `None`.
     ///
     /// # Errors
     ///
     /// If it could not be read.
-    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Self::Error>;
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Self::Error>;
 
     /// The hashes of `count` leaves from `first` on, in order. `first` is the first leaf of a
     /// block, and `count` is at most [`BLOCK_LEAVES`].
@@ -38,7 +38,7 @@ pub enum ProofError<E: Error + 'static> {
     },
     /// A hash that the log must have completed is not there.
     #[error("hash {index} of the tree is missing")]
-    MissingMark {
+    MissingTreeHash {
         /// Its number.
         index: u64,
     },
@@ -93,9 +93,9 @@ impl<'a, S: HashSource> Reader<'a, S> {
 
     fn hash(&self, index: u64) -> Result<[u8; 32], ProofError<S::Error>> {
         let (level, n) = split_stored_hash_index(index);
-        if level >= MARK_LEVEL {
-            let mark = self.source.mark(index).map_err(ProofError::Source)?;
-            return mark.ok_or(ProofError::MissingMark { index });
+        if level >= KEPT_LEVEL {
+            let tree_hash = self.source.tree_hash(index).map_err(ProofError::Source)?;
+            return tree_hash.ok_or(ProofError::MissingTreeHash { index });
         }
         let first_leaf = n << level;
         let leaves = self.block(first_leaf / BLOCK_LEAVES)?;

@@ -28,12 +28,12 @@ const ROOTS: [&str; 8] = [
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ];
 
-/// A log in memory: every leaf, and the marks that the tree gave.
+/// A log in memory: every leaf, and the tree hashes that the tree gave.
 #[derive(Default)]
 struct Log {
     tree: Tree,
     leaves: Vec<[u8; 32]>,
-    marks: BTreeMap<u64, [u8; 32]>,
+    tree_hashes: BTreeMap<u64, [u8; 32]>,
 }
 
 impl Log {
@@ -45,9 +45,13 @@ impl Log {
 
     fn push(&mut self, leaf: &[u8]) {
         self.leaves.push(leaf_hash(leaf));
-        for mark in self.tree.push(leaf) {
-            assert_eq!(mark.seq.get(), self.tree.size());
-            assert_eq!(self.marks.insert(mark.index, mark.hash), None, "a mark is given once");
+        for tree_hash in self.tree.push(leaf) {
+            assert_eq!(tree_hash.seq.get(), self.tree.size());
+            assert_eq!(
+                self.tree_hashes.insert(tree_hash.index, tree_hash.hash),
+                None,
+                "a tree_hash is given once"
+            );
         }
     }
 }
@@ -55,8 +59,8 @@ impl Log {
 impl HashSource for Log {
     type Error = Infallible;
 
-    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Infallible> {
-        Ok(self.marks.get(&index).copied())
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Infallible> {
+        Ok(self.tree_hashes.get(&index).copied())
     }
 
     fn leaf_hashes(&self, first: Seq, count: u64) -> Result<Vec<[u8; 32]>, Infallible> {
@@ -118,9 +122,9 @@ fn roots_and_marks_are_those_of_tlog_tiles_at_every_size() {
         );
     }
     let all = (0_u64..).zip(&reference.0);
-    let kept = all.filter(|(i, _)| tlog_tiles::split_stored_hash_index(*i).0 >= MARK_LEVEL);
+    let kept = all.filter(|(i, _)| tlog_tiles::split_stored_hash_index(*i).0 >= KEPT_LEVEL);
     let kept: BTreeMap<u64, [u8; 32]> = kept.map(|(i, hash)| (i, hash.0)).collect();
-    assert_eq!(log.marks, kept);
+    assert_eq!(log.tree_hashes, kept);
 }
 
 #[test]
@@ -216,8 +220,8 @@ fn questions_that_no_log_can_answer_are_refused_without_a_panic() {
 
     let mut holed = Log::of(40);
     let index = stored_hash_index(5, 0);
-    holed.marks.remove(&index);
-    assert_eq!(root_at(40, &holed), Err(ProofError::MissingMark { index }));
+    holed.tree_hashes.remove(&index);
+    assert_eq!(root_at(40, &holed), Err(ProofError::MissingTreeHash { index }));
 }
 
 #[test]
@@ -246,7 +250,7 @@ fn hostile_proofs_are_refused_without_a_panic() {
 #[test]
 fn the_largest_tree_and_the_longest_proof_are_not_refused_for_their_size() {
     let log = Log::of(20);
-    let missing = |refused| matches!(refused, ProofError::MissingMark { .. });
+    let missing = |refused| matches!(refused, ProofError::MissingTreeHash { .. });
     assert!(missing(root_at(SIZE_MAX, &log).unwrap_err()));
     assert!(missing(Tree::restore(SIZE_MAX, &log).unwrap_err()));
     let beyond = ProofError::OutOfRange { size: SIZE_MAX + 1 };

@@ -4,17 +4,14 @@
 
 use super::Source;
 use crate::{
+    command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
     event::{
         Action, Began, CancelScope, Cause, Commitment, Delivery, Entry, Event, Host, Outcome,
         Parent, Part, PartBody, PartKind, PartSet,
     },
     ids::{Epoch, Head, LedgerId, NodeId, Root, RunId, Seq, TaskId, ThreadId},
     ledger::ReadError,
-    state::{
-        Draft, LedgerState, Stamp,
-        command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
-        decide,
-    },
+    state::{Draft, LedgerState, Stamp, decide},
     time::Millis,
 };
 use std::{

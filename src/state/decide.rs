@@ -6,10 +6,10 @@
 
 use super::{
     LedgerState, Rejection, Task,
-    command::{Cancel, Command, Expect, Finish, Proposal, Restore, Spawn, Update},
     number::{NUMBER_END, number_of},
 };
 use crate::{
+    command::{Cancel, Command, Expect, Finish, Proposal, Restore, Spawn, Update},
     event::{
         Action, CancelScope, Cause, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
         TaskStatus,

@@ -8,7 +8,6 @@
 
 mod apply;
 mod bytes;
-pub mod command;
 mod decide;
 mod encode;
 mod index;

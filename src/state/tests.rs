@@ -8,12 +8,9 @@ mod folding;
 mod repeating;
 mod rules;
 
-use super::{
-    Draft, LedgerState, Rejection, Stamp, Task, TextBody,
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
-    decide,
-};
+use super::{Draft, LedgerState, Rejection, Stamp, Task, TextBody, decide};
 use crate::{
+    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
     event::{
         Action, Began, CancelScope, Commitment, Delivery, Entry, Event, Host, Outcome, Part,
         PartBody, PartKind, PartSet, TaskStatus,

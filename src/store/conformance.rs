@@ -17,8 +17,8 @@ pub mod log;
 pub mod sealed;
 pub mod snapshots;
 
-use super::{Error, FrameLog, Group, Mark, MemStore, SnapshotStore};
-use crate::ids::{Head, Root, Seq};
+use super::{Error, FrameLog, Group, MemStore, SnapshotStore};
+use crate::ids::{Head, Root, Seq, TreeHash};
 use std::sync::Arc;
 
 /// Where a store is kept, and can be opened again and again.
@@ -142,11 +142,11 @@ macro_rules! conformance_tests {
     };
 }
 
-/// Opens the store and starts its sealing, with the marks that it has yet to seal.
+/// Opens the store and starts its sealing, with the tree hashes that it has yet to seal.
 fn open(place: &mut impl Place) -> Opened {
     let opened = place.open();
     let after = opened.log.sealed().size + 1;
-    opened.log.resume((after..=opened.log.written().size).filter_map(mark).collect()).unwrap();
+    opened.log.resume((after..=opened.log.written().size).filter_map(tree_hash).collect()).unwrap();
     opened
 }
 
@@ -177,10 +177,10 @@ fn head(size: u64) -> Head {
     Head { size, root: root(size) }
 }
 
-/// The mark that the frame with this number completes, if it does.
-fn mark(number: u64) -> Option<Mark> {
+/// The tree hash that the frame with this number completes, if it does.
+fn tree_hash(number: u64) -> Option<TreeHash> {
     let hash = root(number).0;
-    number.is_multiple_of(4).then(|| Mark { seq: seq(number), index: number * 3, hash })
+    number.is_multiple_of(4).then(|| TreeHash { seq: seq(number), index: number * 3, hash })
 }
 
 fn seq(number: u64) -> Seq {
@@ -191,9 +191,9 @@ fn seq(number: u64) -> Seq {
 fn append_at(log: &dyn FrameLog, first: u64, count: u64) -> Result<(), Error> {
     let numbers = first..first + count;
     let frames: Vec<_> = numbers.clone().map(frame).collect();
-    let marks: Vec<_> = numbers.filter_map(mark).collect();
+    let tree_hashes: Vec<_> = numbers.filter_map(tree_hash).collect();
     let root = root(first + count - 1);
-    log.append(Group { first: seq(first), frames: &frames, root, marks: &marks })
+    log.append(Group { first: seq(first), frames: &frames, root, tree_hashes: &tree_hashes })
 }
 
 /// Appends groups of these sizes behind the last frame, and says what size the log had after each.
@@ -229,10 +229,15 @@ fn assert_holds(log: &dyn FrameLog, size: u64) {
     assert!(differing.is_none(), "frame {:?} is not as written", differing.map(|(n, _)| n));
 }
 
-/// The log holds every mark of the first `size` frames.
+/// The log holds every tree hash of the first `size` frames.
 #[track_caller]
 fn assert_marks(log: &dyn FrameLog, size: u64) {
-    for mark in (1..=size).filter_map(mark) {
-        assert_eq!(log.mark(mark.index).unwrap(), Some(mark.hash), "mark of {}", mark.seq);
+    for tree_hash in (1..=size).filter_map(tree_hash) {
+        assert_eq!(
+            log.tree_hash(tree_hash.index).unwrap(),
+            Some(tree_hash.hash),
+            "tree_hash of {}",
+            tree_hash.seq
+        );
     }
 }

@@ -17,8 +17,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use super::{Error, FrameLog, Group, Mark, Rewrite, SnapshotStore, mem::as_many_as_fit};
-use crate::ids::{Head, Seq};
+use super::{Error, FrameLog, Group, Rewrite, SnapshotStore, mem::as_many_as_fit};
+use crate::ids::{Head, Seq, TreeHash};
 use disk::{Answer, Disk, Process};
 use std::{
     io,
@@ -28,7 +28,7 @@ use std::{
 /// A kind of call to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// Reading frames, marks or snapshots.
+    /// Reading frames, tree hashes or snapshots.
     Read,
     /// Writing a group, a snapshot or an erasure.
     Write,
@@ -176,25 +176,28 @@ impl FrameLog for FaultyStore {
         Ok(as_many_as_fit(disk.process.frames.get(from..).unwrap_or_default(), bytes_max))
     }
 
-    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
         let mut disk = self.ours()?;
-        disk.answer(Call::Read, "reading a mark")?;
-        let mark = disk.process.marks.get(&index).or_else(|| disk.beside.marks.get(&index));
-        Ok(mark.map(|mark| mark.hash))
+        disk.answer(Call::Read, "reading a tree_hash")?;
+        let tree_hash =
+            disk.process.tree_hashes.get(&index).or_else(|| disk.beside.tree_hashes.get(&index));
+        Ok(tree_hash.map(|tree_hash| tree_hash.hash))
     }
 
     fn sealed(&self) -> Head {
         self.disk.disk().beside.sealed
     }
 
-    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
+    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
         let mut disk = self.working()?;
-        disk.process.marks.extend(marks.into_iter().map(|mark| (mark.index, mark)));
+        disk.process
+            .tree_hashes
+            .extend(tree_hashes.into_iter().map(|tree_hash| (tree_hash.index, tree_hash)));
         Ok(())
     }
 
-    fn checkpoint(&self) -> Result<(), Error> {
-        self.working()?.checkpoint()
+    fn flush(&self) -> Result<(), Error> {
+        self.working()?.flush()
     }
 
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
@@ -224,7 +227,7 @@ impl FrameLog for FaultyStore {
 
     fn close(&self) -> Result<(), Error> {
         let mut disk = self.working()?;
-        let done = disk.sync_all().and_then(|_| disk.checkpoint());
+        let done = disk.sync_all().and_then(|_| disk.flush());
         disk.process.opening += 1;
         done
     }

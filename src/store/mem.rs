@@ -3,8 +3,8 @@
 //! For ledgers that nobody wants to keep, and for tests, which "open it again" with
 //! [`MemStore::reopen`]. Nothing survives the process, so every sync is immediate.
 
-use super::{Error, FrameLog, Group, Mark, Rewrite, SnapshotStore};
-use crate::ids::{Head, Seq};
+use super::{Error, FrameLog, Group, Rewrite, SnapshotStore};
+use crate::ids::{Head, Seq, TreeHash};
 use std::{
     collections::BTreeMap,
     io,
@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// Frames, marks and snapshots in memory. A clone is the same handle.
+/// Frames, tree hashes and snapshots in memory. A clone is the same handle.
 #[derive(Debug, Clone, Default)]
 pub struct MemStore {
     memory: Arc<RwLock<Memory>>,
@@ -25,7 +25,7 @@ pub struct MemStore {
 struct Memory {
     opening: u64,
     frames: Vec<Vec<u8>>,
-    marks: BTreeMap<u64, Mark>,
+    tree_hashes: BTreeMap<u64, TreeHash>,
     snapshots: BTreeMap<Seq, Vec<u8>>,
     written: Head,
     synced: Head,
@@ -39,7 +39,7 @@ impl Default for Memory {
         Self {
             opening: 0,
             frames: Vec::new(),
-            marks: BTreeMap::new(),
+            tree_hashes: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             written: Head::EMPTY,
             synced: Head::EMPTY,
@@ -58,7 +58,7 @@ impl MemStore {
     }
 
     /// The same memory, opened again as after a crash of the process: all that was written is
-    /// there, and durable, but for the marks that are not sealed, as the contract has it. The
+    /// there, and durable, but for the tree hashes that are not sealed, as the contract has it. The
     /// handles of earlier openings are halted.
     #[must_use]
     pub fn reopen(&self) -> Self {
@@ -66,7 +66,7 @@ impl MemStore {
         memory.opening += 1;
         memory.synced = memory.written;
         let sealed = memory.sealed.size;
-        memory.marks.retain(|_, mark| mark.seq.get() <= sealed);
+        memory.tree_hashes.retain(|_, tree_hash| tree_hash.seq.get() <= sealed);
         Self { memory: Arc::clone(&self.memory), opening: memory.opening }
     }
 
@@ -99,13 +99,13 @@ impl Memory {
             return Err(Error::NotNext { at: group.first, next });
         }
         self.frames.extend_from_slice(group.frames);
-        self.keep(group.marks);
+        self.keep(group.tree_hashes);
         self.written = Head { size: size_of(&self.frames), root: group.root };
         Ok(())
     }
 
-    fn keep(&mut self, marks: &[Mark]) {
-        self.marks.extend(marks.iter().map(|mark| (mark.index, *mark)));
+    fn keep(&mut self, tree_hashes: &[TreeHash]) {
+        self.tree_hashes.extend(tree_hashes.iter().map(|tree_hash| (tree_hash.index, *tree_hash)));
     }
 }
 
@@ -138,20 +138,20 @@ impl FrameLog for MemStore {
         Ok(as_many_as_fit(memory.frames.get(from..).unwrap_or_default(), bytes_max))
     }
 
-    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
-        Ok(self.get()?.marks.get(&index).map(|mark| mark.hash))
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        Ok(self.get()?.tree_hashes.get(&index).map(|tree_hash| tree_hash.hash))
     }
 
     fn sealed(&self) -> Head {
         self.look().sealed
     }
 
-    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
-        self.get_mut()?.keep(&marks);
+    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
+        self.get_mut()?.keep(&tree_hashes);
         Ok(())
     }
 
-    fn checkpoint(&self) -> Result<(), Error> {
+    fn flush(&self) -> Result<(), Error> {
         let mut memory = self.get_mut()?;
         memory.sealed = memory.synced;
         Ok(())

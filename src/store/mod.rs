@@ -1,13 +1,13 @@
 //! Frames on stable storage.
 //!
 //! The only module that knows how frames reach a disk. It moves opaque bytes: it cannot tell one
-//! event from another, knows neither the codec nor the hash tree (roots and marks reach it as
+//! event from another, knows neither the codec nor the hash tree (roots and tree hashes reach it as
 //! bytes), reads no clock that can reach a result, and retries nothing.
 //!
 //! Start reading at [`FrameLog`]; `conformance` is the same contract as running code. The real
 //! store is `disk`: a journal that commits are synced to, a tail in memory, blocks in sled.
 
-use crate::ids::{Head, Root, Seq};
+use crate::ids::{Head, Root, Seq, TreeHash};
 use std::fmt;
 
 mod block;
@@ -26,17 +26,6 @@ pub use error::Error;
 pub use frames::Frames;
 pub use mem::MemStore;
 
-/// A hash of the tree over the frames, kept for proofs. To the store: a number and 32 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// The frame after which it is known.
-    pub seq: Seq,
-    /// Its number among the stored hashes; unique.
-    pub index: u64,
-    /// The hash.
-    pub hash: [u8; 32],
-}
-
 /// What one commit writes: frames that become durable together or not at all.
 #[derive(Debug, Clone, Copy)]
 pub struct Group<'a> {
@@ -47,7 +36,7 @@ pub struct Group<'a> {
     /// The root of the hash tree after the last of them.
     pub root: Root,
     /// The tree's hashes that these frames complete.
-    pub marks: &'a [Mark],
+    pub tree_hashes: &'a [TreeHash],
 }
 
 /// What a frame is to be replaced by; `None` if it stays as it is; or why that cannot be told.
@@ -110,31 +99,31 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// - [`Error::Io`], [`Error::Engine`] if it could not be read.
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error>;
 
-    /// The mark with this index, if it was ever given. O(log size).
+    /// The tree hash with this index, if it was ever given. O(log size).
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error>;
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error>;
 
-    /// How far frames and marks are in the sealed store: from the frame after it on, the marks
-    /// are asked for again by [`resume`](Self::resume). O(1).
+    /// How far frames and tree hashes are in the sealed store: from the frame after it on, the tree
+    /// hashes are asked for again by [`resume`](Self::resume). O(1).
     fn sealed(&self) -> Head;
 
-    /// Gives the marks of the frames after [`sealed`](Self::sealed) once more, and starts sealing.
-    /// Called once after opening, before the first append.
+    /// Gives the tree hashes of the frames after [`sealed`](Self::sealed) once more, and starts
+    /// sealing. Called once after opening, before the first append.
     ///
     /// # Errors
     ///
     /// [`Error::Halted`] if the store has failed.
-    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error>;
+    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error>;
 
     /// Moves everything that is synced into the sealed store, durably. Seconds at worst.
     ///
     /// # Errors
     ///
     /// [`Error::Engine`], [`Error::Io`] or [`Error::Full`] if it could not be; commits go on.
-    fn checkpoint(&self) -> Result<(), Error>;
+    fn flush(&self) -> Result<(), Error>;
 
     /// Replaces frames up to and including `upto` by what `rewrite` makes of them, in every file.
     /// `rewrite` may be asked more than once about a frame, also about what it answered before.
@@ -146,7 +135,7 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Error::Damaged`] at a frame that `rewrite` could not rewrite, or that is not there.
-    /// - As [`checkpoint`](Self::checkpoint).
+    /// - As [`flush`](Self::flush).
     ///
     /// What was not reached still holds the old frames, and
     /// [`erased_upto`](Self::erased_upto) does not move.
@@ -170,12 +159,12 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Io`] if storage failed; the store halts.
     fn reserve(&self, number: u64) -> Result<(), Error>;
 
-    /// Syncs, checkpoints, stops its threads and lets go of its files. Later calls are
+    /// Syncs, flushes, stops its threads and lets go of its files. Later calls are
     /// [`Error::Halted`].
     ///
     /// # Errors
     ///
-    /// As [`sync`](Self::sync) and [`checkpoint`](Self::checkpoint); it is closed all the same.
+    /// As [`sync`](Self::sync) and [`flush`](Self::flush); it is closed all the same.
     fn close(&self) -> Result<(), Error>;
 }
 

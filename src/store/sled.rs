@@ -21,8 +21,8 @@ mod tests;
 pub(super) use preflight::preflight;
 
 use crate::{
-    ids::Seq,
-    store::{Error, Frames, Mark, block},
+    ids::{Seq, TreeHash},
+    store::{Error, Frames, block},
 };
 use sled::{Config, Db};
 use std::{
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Sled {
     }
 }
 
-/// Blocks and marks that are stored together.
+/// Blocks and tree hashes that are stored together.
 #[derive(Default)]
 pub(super) struct Batch {
     writes: sled::Batch,
@@ -120,11 +120,11 @@ impl Batch {
         Ok(())
     }
 
-    pub(super) fn add_marks(&mut self, marks: &[Mark]) {
-        for mark in marks {
-            self.writes.insert(mark_key(mark.index), &mark.hash);
+    pub(super) fn add_tree_hashes(&mut self, tree_hashes: &[TreeHash]) {
+        for tree_hash in tree_hashes {
+            self.writes.insert(mark_key(tree_hash.index), &tree_hash.hash);
         }
-        self.bytes += size_of_val(marks);
+        self.bytes += size_of_val(tree_hashes);
     }
 
     /// Whether another block should go into another batch.
@@ -276,7 +276,7 @@ impl Sled {
     }
 
     /// The hash under this index.
-    pub(super) fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+    pub(super) fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
         let hash = guarded("read", || self.db.get(mark_key(index)))?;
         let Some(hash) = hash else { return Ok(None) };
         match <[u8; 32]>::try_from(&*hash) {
@@ -284,25 +284,25 @@ impl Sled {
             Err(_) => Err(Error::Damaged {
                 seq: None,
                 file: self.path.join("db"),
-                detail: format!("mark {index} has {} bytes instead of 32", hash.len()),
+                detail: format!("tree_hash {index} has {} bytes instead of 32", hash.len()),
             }),
         }
     }
 
-    /// Gives every mark to `visit`, in order of its index.
+    /// Gives every tree hash to `visit`, in order of its index.
     pub(super) fn each_mark(
         &self,
         mut visit: impl FnMut(u64, [u8; 32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut marks = self.db.range([MARK]..[MARK + 1]);
-        while let Some((key, hash)) = guarded("read", || marks.next().transpose())? {
+        let mut tree_hashes = self.db.range([MARK]..[MARK + 1]);
+        while let Some((key, hash)) = guarded("read", || tree_hashes.next().transpose())? {
             let index = key.get(1..).and_then(|key| <[u8; 8]>::try_from(key).ok());
             let hash = <[u8; 32]>::try_from(&*hash).ok();
             let (Some(index), Some(hash)) = (index, hash) else {
                 return Err(Error::Damaged {
                     seq: None,
                     file: self.path.join("db"),
-                    detail: "a mark has not 32 bytes; a rebuild makes it anew".to_owned(),
+                    detail: "a tree_hash has not 32 bytes; a rebuild makes it anew".to_owned(),
                 });
             };
             visit(u64::from_be_bytes(index), hash)?;

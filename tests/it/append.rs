@@ -4,13 +4,11 @@ use crate::support::*;
 use std::{sync::Arc, time::Duration};
 use taskledger::{
     Ledger, Options,
+    command::{Command, Expect, Spawn},
     event::{Action, Began, Outcome, TaskStatus},
     ids::{Root, Seq},
     ledger::{AppendError, Durability},
-    state::{
-        Rejection,
-        command::{Command, Expect, Spawn},
-    },
+    state::Rejection,
     time::{Clock, ManualClock, Millis},
 };
 

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use taskledger::ids::TreeHash;
 use taskledger::{
     Ledger, Options,
     audit::{FindingKind, Report, VerifyOptions, verify, verify_reader},
@@ -17,7 +18,7 @@ use taskledger::{
     ledger::{AppendError, OpenError},
     proof::Tree,
     store::{
-        self, Mark,
+        self,
         disk::{self, Replay},
     },
     time::SeededEntropy,
@@ -28,7 +29,7 @@ fn sound() -> (tempfile::TempDir, PathBuf, Head) {
     let (temporary, path) = directory();
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..150);
-    ledger.checkpoint_store().unwrap();
+    ledger.flush_blocking().unwrap();
     fill(&ledger, 150..160);
     let head = ledger.reader().head();
     ledger.close_blocking().unwrap();
@@ -165,14 +166,16 @@ fn a_copy_of_a_ledger_with_redactions_is_sound_and_so_is_a_purged_one() {
     }
 }
 
-/// Frames without the marks that they complete: a sled that has lost some of its hashes.
+/// Frames without the tree hashes that they complete: a sled that has lost some of its hashes.
 struct WithoutMarks(Tree);
 
 impl Replay for WithoutMarks {
-    fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<Mark>, store::Error> {
+    fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, store::Error> {
         let completed = self.0.push(codec::leaf(frame).unwrap()).into_iter();
         let kept = completed.filter(|_| seq.get() < 32);
-        Ok(kept.map(|mark| Mark { seq, index: mark.index, hash: mark.hash }).collect())
+        Ok(kept
+            .map(|tree_hash| TreeHash { seq, index: tree_hash.index, hash: tree_hash.hash })
+            .collect())
     }
 
     fn root(&self) -> Root {
@@ -381,7 +384,7 @@ fn an_audit_of_nothing_says_so() {
     assert!(matches!(busy, Err(OpenError::InUse { .. })));
 }
 
-fn finish_with_spawn() -> Vec<taskledger::state::command::Proposal> {
+fn finish_with_spawn() -> Vec<taskledger::command::Proposal> {
     vec![spawn("a"), finish_with("a", Outcome::Completed, None)]
 }
 

@@ -18,13 +18,11 @@ use std::{
 use taskledger::{
     Ledger, Options,
     audit::verify_reader,
+    command::{Command, Proposal, Spawn},
     event::{Action, Entry, Host, Outcome},
     ids::{Head, Seq},
     ledger::{AppendError, Followed, Receipt},
-    state::{
-        Rejection,
-        command::{Command, Proposal, Spawn},
-    },
+    state::Rejection,
     time::{Clock, Millis},
 };
 
@@ -246,7 +244,7 @@ fn a_reader_that_does_not_go_on_delays_no_append() {
             let from = 50 + u32::try_from(visited).unwrap() * 100;
             fill(&ledger, from..from + 60);
             // Seals, archives and removes journals that the scan has yet to come past.
-            ledger.checkpoint_store().unwrap();
+            ledger.flush_blocking().unwrap();
         }
         ControlFlow::Continue(())
     };

@@ -5,10 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use taskledger::{
     Ledger, Options,
     audit::{Report, VerifyOptions, verify},
+    command::{Command, Spawn},
     event::{Action, Began, Outcome, PartKind, PartSet},
     ids::{Seq, TaskId},
     ledger::{AppendError, CopyError, Durability, OpenError, verify_backup},
-    state::command::{Command, Spawn},
     store::disk::DiskOptions,
     time::OsEntropy,
 };
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// Small journals, so that a few events reach every kind of file.
 pub(crate) fn small() -> Options {
     let store =
-        DiskOptions { journal_bytes: 64 << 10, checkpoint_every: None, ..DiskOptions::default() };
+        DiskOptions { journal_bytes: 64 << 10, flush_every: None, ..DiskOptions::default() };
     Options { store, entropy: std::sync::Arc::new(OsEntropy), ..options() }
 }
 
@@ -35,8 +35,8 @@ pub(crate) fn fill(ledger: &Ledger, tasks: std::ops::Range<u32>) {
     }
 }
 
-/// Copies a directory, also while somebody writes to it: what is renamed or removed meanwhile would not
-/// be there after a kill either.
+/// Copies a directory, also while somebody writes to it: what is renamed or removed meanwhile would
+/// not be there after a kill either.
 pub(crate) fn copy_tree(from: &Path, to: &Path) {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().mode(0o700).create(to).unwrap();
@@ -247,7 +247,7 @@ fn after_a_purge_no_file_of_the_ledger_holds_the_text() {
     let ledger = Ledger::create(&path, small()).unwrap();
     append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some("swordfish-1234567890"))]);
     fill(&ledger, 0..200);
-    ledger.checkpoint_store().unwrap();
+    ledger.flush_blocking().unwrap();
     assert_ne!(holds(&path, b"swordfish-1234567890"), Vec::<String>::new());
 
     let end = Seq::new(3).unwrap();
@@ -355,7 +355,7 @@ fn unsealed() -> (TempDir, std::path::PathBuf, Ledger) {
     let (temporary, path) = directory();
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..150);
-    ledger.checkpoint_store().unwrap();
+    ledger.flush_blocking().unwrap();
     fill(&ledger, 150..160);
     let left = temporary.path().join("left");
     copy_tree(&path, &left);
@@ -429,7 +429,7 @@ fn with_an_interval_a_snapshot_is_of_all_that_was_acknowledged() {
     let durability = Durability::Interval(Duration::from_hours(1));
     let ledger = Ledger::create(&path, Options { durability, ..small() }).unwrap();
     fill(&ledger, 0..20);
-    ledger.checkpoint_store().unwrap();
+    ledger.flush_blocking().unwrap();
     let saved = fs::read_dir(path.join("snapshots")).unwrap().count();
     assert_eq!(saved, 1, "what was not durable was made so");
 }
@@ -451,7 +451,7 @@ fn snapshots_stand_along_the_log_and_any_of_them_may_be_asked_or_lost() {
     let ledger = Ledger::create(&path, options).unwrap();
     for step in 0..50 {
         fill(&ledger, step * 10..(step + 1) * 10);
-        ledger.checkpoint_store().unwrap();
+        ledger.flush_blocking().unwrap();
     }
     let saved = snapshots(&path);
     let gaps: Vec<_> = saved.windows(2).map(|pair| pair[1] - pair[0]).collect();

@@ -14,14 +14,12 @@ use std::{
 };
 use taskledger::{
     Ledger, Options,
+    command::{Command, Proposal, Spawn},
     event::{Action, Began, Entry, TaskStatus},
     ids::{Epoch, Head, Seq, TaskId},
     ledger::{AppendError, Durability, Followed, OpenError},
     query::{Position, Scope, as_of},
-    state::{
-        LedgerState,
-        command::{Command, Proposal, Spawn},
-    },
+    state::LedgerState,
     store::MemStore,
     time::{ManualClock, Millis},
 };
@@ -89,7 +87,7 @@ fn the_same_key_gives_the_same_receipt_in_every_later_opening() {
         let error = refused(ledger, [keyed(spawn("b"), 1)]);
         assert!(matches!(error, AppendError::KeyReused { seq } if seq == expected.seq));
         append(ledger, [finish_or_spawn(ledger)]);
-        ledger.checkpoint_store().unwrap();
+        ledger.flush_blocking().unwrap();
     });
 }
 
@@ -110,7 +108,7 @@ fn the_state_at_every_number_is_the_fold_of_the_prefix() {
             append(ledger, [spawn(&id)]);
             append(ledger, [spawn(&format!("{id}-child")), finish(&id)]);
             if n == 3 {
-                ledger.checkpoint_store().unwrap();
+                ledger.flush_blocking().unwrap();
             }
         }
         let (reader, all) = (ledger.reader(), entries(ledger));
@@ -257,7 +255,7 @@ fn a_follower_that_resumes_anywhere_misses_nothing_and_repeats_nothing() {
             append(ledger, [spawn(&format!("t{opening}-{n}"))]);
         }
         if opening % 2 == 0 {
-            ledger.checkpoint_store().unwrap();
+            ledger.flush_blocking().unwrap();
         }
         // Not all of it, so that each opening resumes within what another one has written.
         for _ in 0..7 {

@@ -9,10 +9,10 @@ use std::{sync::Arc, time::Duration};
 use taskledger::{
     Ledger, Options,
     audit::verify_reader,
+    command::{Command, Proposal},
     event::{Event, Outcome, PartKind, PartSet},
     ids::LedgerId,
     ledger::{AppendError, Durability, OpenError, Receipt},
-    state::command::{Command, Proposal},
     store::faulty::{Call, Effect, Fault, FaultyDisk},
 };
 
@@ -102,7 +102,7 @@ fn work(ledger: &Ledger) -> Known {
             }
             // Losing one costs time only.
             Step::Snapshot => {
-                drop(ledger.checkpoint_store());
+                drop(ledger.flush_blocking());
                 continue;
             }
         };

@@ -7,17 +7,18 @@ use std::{
 };
 use taskledger::{
     Ledger, Options,
+    command::{Command, Finish, Proposal, Spawn},
     event::{Entry, Outcome},
     ids::{Key, Seq, TaskId, ThreadId},
     ledger::AppendError,
-    state::command::{Command, Finish, Proposal, Spawn},
     time::{ManualClock, Millis, SeededEntropy},
 };
 
 /// 2023-11-14T22:13:20Z.
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
-/// A promise that is broken is often one that somebody waits for: after this long, that is a failure.
+/// A promise that is broken is often one that somebody waits for: after this long, that is a
+/// failure.
 const TOO_LONG: Duration = Duration::from_mins(10);
 
 /// Ends the process if some test still waits after [`TOO_LONG`].

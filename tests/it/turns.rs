@@ -14,12 +14,13 @@ use std::{
     thread::scope,
     time::Duration,
 };
+use taskledger::ids::TreeHash;
 use taskledger::{
     Ledger, Options,
+    command::{Command, Proposal, Spawn},
     ids::{Head, LedgerId, Seq},
     ledger::{AppendError, Durability, Receipt},
-    state::command::{Command, Proposal, Spawn},
-    store::{Error, FrameLog, Group, Mark, MemStore, Rewrite},
+    store::{Error, FrameLog, Group, MemStore, Rewrite},
     time::{Clock, Millis},
 };
 
@@ -93,17 +94,17 @@ impl FrameLog for Gate {
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
         self.store.read(from, bytes_max)
     }
-    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
-        self.store.mark(index)
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        self.store.tree_hash(index)
     }
     fn sealed(&self) -> Head {
         self.store.sealed()
     }
-    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
-        self.store.resume(marks)
+    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
+        self.store.resume(tree_hashes)
     }
-    fn checkpoint(&self) -> Result<(), Error> {
-        self.store.checkpoint()
+    fn flush(&self) -> Result<(), Error> {
+        self.store.flush()
     }
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
         self.store.erase(upto, rewrite)

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
+    command::{Command, Finish, Spawn},
     event::Outcome,
     ids::{LedgerId, TaskId, ThreadId},
     manager::{
         AgentTaskContext, CancelOptions, InboxReceiver, SpawnError, TaskContext, TaskParentContext,
         TaskResult, inbox_channel_of,
     },
-    state::command::{Command, Finish, Spawn},
     store::faulty::{Call, Effect, Fault, FaultyDisk},
 };
 

@@ -18,22 +18,24 @@ use tokens::{Import, Token, imports, module_of, tokens};
 
 /// Each module of the library and what it may name, besides itself. `docs/architecture.md` draws
 /// it: words, meaning, bytes, commit, uses, face.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("ids", &[]),
     ("time", &[]),
     ("event", &["ids", "time"]),
-    ("state", &["ids", "time", "event"]),
+    ("command", &["ids", "time", "event"]),
+    ("state", &["ids", "time", "event", "command"]),
     ("codec", &["ids", "time", "event", "state"]),
     ("proof", &["ids", "time", "event", "state"]),
     ("store", &["ids"]),
     ("metrics", &[]),
     ("sync", &[]),
+    ("ahead", &["sync"]),
     ("snapshot", &["ids", "time", "event", "state", "codec", "proof", "store", "metrics"]),
     (
         "ledger",
         &[
-            "ids", "time", "event", "state", "codec", "proof", "store", "metrics", "sync",
-            "snapshot",
+            "ids", "time", "event", "command", "state", "codec", "proof", "store", "metrics",
+            "sync", "ahead", "snapshot",
         ],
     ),
     ("query", UP_TO_COMMIT),
@@ -44,8 +46,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
 
 /// What the uses may name: everything below them, and not one another.
 const UP_TO_COMMIT: &[&str] = &[
-    "ids", "time", "event", "state", "codec", "proof", "store", "metrics", "sync", "snapshot",
-    "ledger",
+    "ids", "time", "event", "command", "state", "codec", "proof", "store", "metrics", "sync",
+    "ahead", "snapshot", "ledger",
 ];
 
 /// Macros that stand at the root of the crate, and the module that they belong to.

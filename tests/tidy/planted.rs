@@ -17,7 +17,7 @@ fn an_upward_import_names_file_line_import_and_rule() {
     assert_eq!(
         findings("src/state/apply.rs", "use crate::ids::Seq;\nuse crate::ledger::Reader;"),
         ["src/state/apply.rs:3: `crate::ledger::Reader`: \
-          `state` may import only ids, time, event"]
+          `state` may import only ids, time, event, command"]
     );
     assert_eq!(
         findings("src/ids.rs", "use crate::time::Millis;"),

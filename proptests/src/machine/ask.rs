@@ -4,11 +4,9 @@ use crate::{plain::Plain, world};
 use proptest::{option, prelude::*, sample::Index, sample::select};
 use std::sync::Arc;
 use taskledger::{
+    command::{Cancel, Command, Expect, Finish, ParentRef, Proposal, Restore, Spawn, Update},
     event::PartSet,
     ids::{Key, Seq, TaskId, ThreadId},
-    state::command::{
-        Cancel, Command, Expect, Finish, ParentRef, Proposal, Restore, Spawn, Update,
-    },
 };
 
 /// One proposal of a batch, before it is known what the ledger holds.

@@ -8,12 +8,12 @@
 use super::{Model, ModelTask, managed, trim};
 use std::{collections::BTreeSet, sync::Arc};
 use taskledger::{
+    command::{Cancel, Command, Expect, ParentRef, Proposal, Restore, Spawn, Update},
     event::{
         Action, CancelScope, Entry, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
         TaskStatus,
     },
     ids::{RunId, Seq, TaskId, ThreadId},
-    state::command::{Cancel, Command, Expect, ParentRef, Proposal, Restore, Spawn, Update},
     time::Millis,
 };
 

@@ -5,7 +5,7 @@
 //! nothing but a length: such commands are [`Asked::Unclear`], and nothing is claimed of them.
 
 use std::sync::Arc;
-use taskledger::state::command::{Command, Finish, ParentRef, Restore, Spawn, Update};
+use taskledger::command::{Command, Finish, ParentRef, Restore, Spawn, Update};
 
 /// What a command is that comes with a known key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

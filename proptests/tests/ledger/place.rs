@@ -262,7 +262,7 @@ pub(crate) fn options(
     let store = DiskOptions {
         journal_bytes: setup.journal_bytes,
         seal_bytes: setup.seal_bytes,
-        checkpoint_every: None,
+        flush_every: None,
         reserve_bytes: 4_096,
         cache_bytes: 1 << 20,
         ..DiskOptions::default()

@@ -99,7 +99,7 @@ impl Real {
                 let head = self.ledger().sync_blocking().unwrap();
                 assert_eq!(head, self.ledger().reader().head());
             }
-            Step::Checkpoint => self.ledger().checkpoint_store().unwrap(),
+            Step::Checkpoint => self.ledger().flush_blocking().unwrap(),
             Step::Close => self.close_and_open(reference),
             Step::Crash => self.kill_and_open(reference),
             Step::LoseSnapshots => {
@@ -133,7 +133,7 @@ impl Real {
                 self.ledger().sync_blocking().unwrap();
                 self.fault(Call::Any, *after);
                 // Whatever it says, appends go on.
-                let _ = self.ledger().checkpoint_store();
+                let _ = self.ledger().flush_blocking();
                 self.place.device().repair();
             }
             Step::FailPurge(after) => {

@@ -1,6 +1,7 @@
 //! The questions asked of a real ledger: what `Log` is in the other tests, `Reader` is here.
 
 use crate::{
+    command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
     event::{CancelScope, Outcome, PartKind, PartSet, TaskStatus},
     ids::{Seq, TaskId, ThreadId},
     ledger::{Ledger, Options},
@@ -8,10 +9,7 @@ use crate::{
         History, Order, Point, Position, QueryError, Scope, Sort, TaskFilter, as_of, diff, first,
         history, history_of_task, tasks, threads, tree, why,
     },
-    state::{
-        LedgerState,
-        command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
-    },
+    state::LedgerState,
     time::{Clock, ManualClock, Millis},
 };
 use std::{ops::ControlFlow, sync::Arc};

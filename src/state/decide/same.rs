@@ -1,7 +1,7 @@
 //! Whether a recorded event was the answer to a command that is asked again.
 
-use super::super::command::{Command, Finish, ParentRef, Proposal, Restore, Spawn, Update};
 use crate::{
+    command::{Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
     event::{Action, Entry, Event, Parent, PartKind, Restored, TaskRecord},
     time::Millis,
 };

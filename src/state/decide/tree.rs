@@ -2,13 +2,14 @@
 //! below what was cancelled.
 
 use super::{
-    super::{
-        LedgerState, Rejection, Task,
-        command::{ParentRef, Spawn},
-    },
+    super::{LedgerState, Rejection, Task},
     known,
 };
-use crate::{event::Parent, ids::RunId};
+use crate::{
+    command::{ParentRef, Spawn},
+    event::Parent,
+    ids::RunId,
+};
 
 /// The most levels that a tree of tasks can have.
 pub const DEPTH_MAX: usize = 1_024;

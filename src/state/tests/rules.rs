@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::{
+    command::Expect,
     event::Parent::{External, Local},
     ids::{IdError, LedgerId},
-    state::{DEPTH_MAX, NUMBER_END, PART_BYTES_MAX, command::Expect},
+    state::{DEPTH_MAX, NUMBER_END, PART_BYTES_MAX},
 };
 
 #[test]

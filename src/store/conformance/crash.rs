@@ -23,7 +23,7 @@ pub fn a_power_cut_keeps_every_synced_group(mut place: impl Place) {
         fill(&*opened.log, &[1, round % 5 + 1]);
         let synced = opened.log.sync().unwrap().size;
         if round % 4 == 3 {
-            opened.log.checkpoint().unwrap();
+            opened.log.flush().unwrap();
         }
         fill(&*opened.log, &[2, 9]);
         if !place.cut_power(opened) {

@@ -39,7 +39,7 @@ pub fn append_at_a_taken_number_changes_nothing(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[3]);
     let other = [b"other".to_vec(), b"frames".to_vec()];
-    let group = Group { first: seq(3), frames: &other, root: root(9), marks: &[] };
+    let group = Group { first: seq(3), frames: &other, root: root(9), tree_hashes: &[] };
     let refused = opened.log.append(group).unwrap_err();
     assert!(matches!(refused, Error::NotNext { at, next } if at == seq(3) && next == seq(4)));
     assert_holds(&*opened.log, 3);
@@ -63,7 +63,7 @@ pub fn every_frame_reads_back_from_every_number(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[16, 1, 20]);
     opened.log.sync().unwrap();
-    opened.log.checkpoint().unwrap();
+    opened.log.flush().unwrap();
     fill(&*opened.log, &[40]);
     opened.log.sync().unwrap();
     fill(&*opened.log, &[25]);
@@ -107,7 +107,7 @@ pub fn readers_see_whole_groups_while_one_thread_appends(mut place: impl Place) 
                     log.sync().unwrap();
                 }
                 if group % 20 == 0 {
-                    log.checkpoint().unwrap();
+                    log.flush().unwrap();
                 }
             }
         });
@@ -151,7 +151,7 @@ pub fn a_closed_log_is_halted(mut place: impl Place) {
     opened.log.close().unwrap();
     assert!(matches!(append_at(&*opened.log, 3, 1), Err(Error::Halted)));
     assert!(matches!(opened.log.sync(), Err(Error::Halted)));
-    assert!(matches!(opened.log.checkpoint(), Err(Error::Halted)));
+    assert!(matches!(opened.log.flush(), Err(Error::Halted)));
     assert!(matches!(opened.log.reserve(9), Err(Error::Halted)));
     drop(opened);
     assert_holds(&*open(&mut place).log, 2);

@@ -1,6 +1,8 @@
-//! Claims about the sealed store: checkpoints, marks and erasure.
+//! Claims about the sealed store: checkpoints, tree hashes and erasure.
 
-use super::{Error, FrameLog, Place, assert_holds, assert_marks, fill, frame, head, mark, open};
+use super::{
+    Error, FrameLog, Place, assert_holds, assert_marks, fill, frame, head, open, tree_hash,
+};
 use super::{read_from, seq};
 
 /// Sealing waits for the sync, never the other way round.
@@ -8,13 +10,13 @@ pub fn a_checkpoint_seals_what_is_synced(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[20]);
     opened.log.sync().unwrap();
-    opened.log.checkpoint().unwrap();
+    opened.log.flush().unwrap();
     assert_eq!(opened.log.sealed(), head(20));
     fill(&*opened.log, &[3]);
-    opened.log.checkpoint().unwrap();
+    opened.log.flush().unwrap();
     assert!(opened.log.sealed().size <= opened.log.synced().size);
     opened.log.sync().unwrap();
-    opened.log.checkpoint().unwrap();
+    opened.log.flush().unwrap();
     assert_eq!(opened.log.sealed(), head(23));
 }
 
@@ -24,27 +26,28 @@ pub fn a_checkpoint_changes_no_frame_and_no_mark(mut place: impl Place) {
     for groups in [[5, 11, 1], [15, 16, 17], [1, 1, 33]] {
         let sizes = fill(&*opened.log, &groups);
         opened.log.sync().unwrap();
-        opened.log.checkpoint().unwrap();
+        opened.log.flush().unwrap();
         assert_holds(&*opened.log, sizes[2]);
         assert_marks(&*opened.log, sizes[2]);
     }
 }
 
-/// A mark is there as soon as its group is; one that nobody gave is not.
+/// A tree hash is there as soon as its group is; one that nobody gave is not.
 pub fn marks_read_back(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[4, 30]);
     assert_marks(&*opened.log, 34);
-    assert_eq!(opened.log.mark(1).unwrap(), None);
-    assert_eq!(opened.log.mark(u64::MAX).unwrap(), None);
+    assert_eq!(opened.log.tree_hash(1).unwrap(), None);
+    assert_eq!(opened.log.tree_hash(u64::MAX).unwrap(), None);
 }
 
-/// With the marks after the sealed head given again, all marks are there as before a crash.
+/// With the tree hashes after the sealed head given again, all tree hashes are there as before a
+/// crash.
 pub fn marks_after_the_sealed_head_are_given_again(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[10, 10]);
     opened.log.sync().unwrap();
-    opened.log.checkpoint().unwrap();
+    opened.log.flush().unwrap();
     fill(&*opened.log, &[10, 10]);
     opened.log.sync().unwrap();
     place.crash(opened);
@@ -52,16 +55,16 @@ pub fn marks_after_the_sealed_head_are_given_again(mut place: impl Place) {
     let sealed = opened.log.sealed().size;
     assert!(sealed >= 20, "what a checkpoint sealed stays sealed");
     assert_marks(&*opened.log, sealed);
-    opened.log.resume((sealed + 1..=40).filter_map(mark).collect()).unwrap();
+    opened.log.resume((sealed + 1..=40).filter_map(tree_hash).collect()).unwrap();
     assert_marks(&*opened.log, 40);
     fill(&*opened.log, &[8]);
     opened.log.sync().unwrap();
-    opened.log.checkpoint().unwrap();
+    opened.log.flush().unwrap();
     assert_marks(&*opened.log, 48);
 }
 
 /// Frames up to a number are replaced by what they are told to be, the others stay; heads and
-/// marks do not move.
+/// tree hashes do not move.
 pub fn erasing_replaces_what_it_is_told_to(mut place: impl Place) {
     let opened = open(&mut place);
     fill_and_seal_some(&*opened.log);
@@ -81,7 +84,7 @@ pub fn erased_frames_stay_erased(mut place: impl Place) {
     let opened = open(&mut place);
     assert_eq!(opened.log.erased_upto(), Some(seq(21)));
     assert_erased(&*opened.log, 21, 45);
-    opened.log.checkpoint().unwrap();
+    opened.log.flush().unwrap();
     let _ = place.cut_power(opened);
     let opened = open(&mut place);
     assert_eq!(opened.log.erased_upto(), Some(seq(21)));
@@ -133,7 +136,7 @@ pub fn closing_seals_everything(mut place: impl Place) {
 fn fill_and_seal_some(log: &dyn FrameLog) {
     fill(log, &[33]);
     log.sync().unwrap();
-    log.checkpoint().unwrap();
+    log.flush().unwrap();
     fill(log, &[4, 8]);
     log.sync().unwrap();
 }

@@ -7,17 +7,19 @@
 mod log;
 mod sealed;
 
-use super::{
-    archive,
-    dir::{self, Lock},
-    head::{HeadRecord, Slot, read_slots},
-    journal, node,
-    node::Identity,
-    sector::is_zero,
-};
 use crate::{
     ids::{Head, Seq},
-    store::Error,
+    store::{
+        Error,
+        disk::files::{
+            archive,
+            dir::{self, Lock},
+            head::{HeadRecord, Slot, read_slots},
+            journal,
+            node::{self, Identity},
+            sector::is_zero,
+        },
+    },
 };
 use std::{
     io,
@@ -152,7 +154,8 @@ impl Inspection {
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::InUse`], [`Error::UnsafeDir`],
-    /// [`Error::UnsupportedFormat`], or [`Error::Io`] if a directory cannot be listed. Whatever else is wrong is a finding.
+    /// [`Error::UnsupportedFormat`], or [`Error::Io`] if a directory cannot be listed. Whatever
+    /// else is wrong is a finding.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let root = path.as_ref().to_owned();
         dir::check_safe(&root)?;
@@ -165,7 +168,7 @@ impl Inspection {
             let (first, last) = archive::range_of(&path)?;
             Some(LogFile { path, first, last: Some(last) })
         });
-        let journals = super::open::list_journals(&root)?;
+        let journals = super::files::journal::list_journals(&root)?;
         let journals = journals.into_iter().filter_map(|path| {
             Some(LogFile { first: journal::first_of(&path)?, path, last: None })
         });

@@ -5,7 +5,7 @@
 //!              --> tail       what sled does not hold yet            (tail)
 //!              --> HEAD       how far; moved after the sync          (head)
 //!   behind that, on a thread of its own                              (sealer)
-//!                  sled/      blocks of 16 frames, marks             (store::sled)
+//!                  sled/      blocks of 16 frames, tree hashes             (store::sled)
 //!                  archive/   full journals, compressed              (archive)
 //! ```
 //!
@@ -13,51 +13,38 @@
 //! so sled can be built anew ([`rebuild`]). What was lost is told by `HEAD` and by the groups of
 //! the journal. Start reading at [`DiskStore`], then `writer`, `sealer`, `open`.
 
-mod archive;
-mod cold;
-mod create;
-mod dir;
-mod engines;
-mod erase;
-mod head;
+mod files;
 pub mod inspect;
-mod journal;
-mod node;
-mod open;
+mod live;
 mod options;
 #[cfg(any(test, feature = "test-util"))]
 pub mod parse;
-mod reader;
-mod rebuild;
-mod scan;
-mod sealer;
-mod sector;
-mod shared;
-mod snapshots;
-mod tail;
 #[cfg(test)]
 mod tests;
-mod unfinished;
-mod writer;
+mod whole;
 
-use crate::{
-    ids::{Head, Seq},
-    store::{Error, FrameLog, Group, Mark, Rewrite},
+use self::{
+    files::{journal, node},
+    whole::{create, open},
 };
-use shared::{Sealing, Shared, lock};
+use crate::{
+    ids::{Head, Seq, TreeHash},
+    store::{Error, FrameLog, Group, Rewrite},
+};
+use live::shared::{Sealing, Shared, lock};
 use std::{
     path::Path,
     sync::{Arc, Mutex, atomic::Ordering},
     thread::JoinHandle,
 };
 
-pub use create::remove_unfinished;
-pub use head::{HeadRecord, Slot};
-pub use node::{Identity, NOTE_BYTES, Role};
-pub use open::unsealed_since;
+pub use files::head::{HeadRecord, Slot};
+pub use files::node::{Identity, NOTE_BYTES, Role};
+pub use files::snapshots::DiskSnapshots;
 pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Steps};
-pub use rebuild::{Rebuilt, Replay, rebuild};
-pub use snapshots::DiskSnapshots;
+pub use whole::create::remove_unfinished;
+pub use whole::open::unsealed_since;
+pub use whole::rebuild::{Rebuilt, Replay, rebuild};
 
 /// A log in a directory. See the module for its files, [`FrameLog`] for its promises.
 ///
@@ -70,9 +57,9 @@ pub struct DiskStore {
 }
 
 impl DiskStore {
-    /// Makes a ledger in `path`, which must not exist or be empty. Durable when it returns;
-    /// stopped half way, it leaves what the next `create` clears away and what no `open` accepts.
-    /// With [`Role::Copying`] it is such a thing until [`set_identity`](Self::set_identity) gives it
+    /// Makes a ledger in `path`, which must not exist or be empty. Durable when it returns; stopped
+    /// half way, it leaves what the next `create` clears away and what no `open` accepts. With
+    /// [`Role::Copying`] it is such a thing until [`set_identity`](Self::set_identity) gives it
     /// another role.
     ///
     /// # Errors
@@ -95,8 +82,8 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::UnsafeDir`], [`Error::InUse`], and the findings
-    /// [`Error::Damaged`], [`Error::LostTail`], [`Error::Engine`] and
+    /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::UnsafeDir`], [`Error::InUse`], and the
+    /// findings [`Error::Damaged`], [`Error::LostTail`], [`Error::Engine`] and
     /// [`Error::UnsupportedFormat`], after which no file was changed, except that sled may have
     /// written to its own before it failed.
     pub fn open(path: impl AsRef<Path>, options: &DiskOptions) -> Result<Self, Error> {
@@ -173,17 +160,17 @@ impl FrameLog for DiskStore {
         self.shared.read(from, bytes_max)
     }
 
-    fn mark(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
-        self.shared.mark(index)
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        self.shared.tree_hash(index)
     }
 
     fn sealed(&self) -> Head {
         self.shared.progress().record.sealed
     }
 
-    fn resume(&self, marks: Vec<Mark>) -> Result<(), Error> {
+    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
         self.shared.check_running()?;
-        lock(&self.shared.tail).add_marks(&marks);
+        lock(&self.shared.tail).add_tree_hashes(&tree_hashes);
         let mut sealing = lock(&self.shared.sealing);
         if *sealing != Sealing::Waiting {
             return Ok(());
@@ -201,9 +188,9 @@ impl FrameLog for DiskStore {
         Ok(())
     }
 
-    fn checkpoint(&self) -> Result<(), Error> {
+    fn flush(&self) -> Result<(), Error> {
         self.shared.check_running()?;
-        self.shared.checkpoint()
+        self.shared.flush()
     }
 
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
@@ -227,7 +214,7 @@ impl FrameLog for DiskStore {
             return Err(Error::Halted);
         }
         let synced = self.shared.sync();
-        let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.checkpoint_if_resumed());
+        let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.flush_if_resumed());
         self.shared.closed.store(true, Ordering::SeqCst);
         self.stop_thread();
         let spare = lock(&self.shared.journals).spare.take();

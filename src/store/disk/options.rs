@@ -10,13 +10,13 @@ pub const GROUP_BYTES_MAX: usize = 64 << 20;
 /// How the real store behaves. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
 pub struct DiskOptions {
-    /// Size of a journal file in bytes. Zeroed ahead of need, so twice this is on disk at times;
-    /// a group that is larger gets a file of its own size, and 1 GiB is the most there is. 32 MiB: a
+    /// Size of a journal file in bytes. Zeroed ahead of need, so twice this is on disk at times; a
+    /// group that is larger gets a file of its own size, and 1 GiB is the most there is. 32 MiB: a
     /// rotation every 60,000 events.
     pub journal_bytes: u64,
     /// Bytes of frames that may wait in memory to be sealed before an append is `Busy`.
     pub tail_bytes_max: usize,
-    /// Bytes written since the last store checkpoint before an append is `Busy`: what the next
+    /// Bytes written since the last flush before an append is `Busy`: what the next
     /// opening has to read from journals and keep in memory.
     pub unsealed_bytes_max: u64,
     /// Bytes of synced frames that wake the sealing thread. Larger costs memory, smaller wakes
@@ -24,7 +24,7 @@ pub struct DiskOptions {
     pub seal_bytes: usize,
     /// How often what was sealed is made durable, when there is anything; `None`: only when asked,
     /// or when a journal is full. It bounds the work of the next opening, not what can be lost.
-    pub checkpoint_every: Option<Duration>,
+    pub flush_every: Option<Duration>,
     /// How long an append waits for the sealing thread to make room before it is `Busy`.
     pub busy_wait: Duration,
     /// Size in bytes of the file that is given up when the disk is full, so that the ledger can
@@ -46,7 +46,7 @@ impl Default for DiskOptions {
             tail_bytes_max: 64 << 20,
             unsealed_bytes_max: 256 << 20,
             seal_bytes: 1 << 20,
-            checkpoint_every: Some(Duration::from_secs(30)),
+            flush_every: Some(Duration::from_secs(30)),
             busy_wait: Duration::from_secs(10),
             reserve_bytes: 32 << 20,
             cache_bytes: 48 << 20,

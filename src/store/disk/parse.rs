@@ -3,14 +3,19 @@
 //!
 //! Bytes that are no such file are `None`, whatever is wrong with them.
 
-use super::{
-    archive::Archive,
-    head::{self, HeadRecord, Slot},
-    journal::{Header, file_name},
-    node::{self, Identity},
-    scan::Scan,
+use crate::{
+    ids::Seq,
+    store::{
+        block,
+        disk::files::{
+            archive::Archive,
+            head::{self, HeadRecord, Slot},
+            journal::{Header, file_name},
+            node::{self, Identity},
+            scan::Scan,
+        },
+    },
 };
-use crate::{ids::Seq, store::block};
 use std::path::Path;
 
 /// The frames in the whole groups of a journal.

@@ -7,7 +7,11 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use super::*;
+use super::{
+    files::{archive, dir, head, journal, scan, sector},
+    whole::open,
+    *,
+};
 use crate::{
     ids::{LedgerId, NodeId, Root},
     store::SnapshotStore,
@@ -76,7 +80,7 @@ fn full_journals_go_to_the_archive_and_reads_go_on() {
         store.sync().unwrap();
     }
     assert_holds(&store, 1500);
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     assert_eq!(store.sealed(), head_at(1500));
     assert_eq!(journals(dir.path()).len(), 1);
     assert!(archives(dir.path()).len() > 5);
@@ -101,7 +105,7 @@ fn several_journals_that_sled_does_not_hold_are_read_in_order() {
     let store = reopened(dir.path());
     assert_eq!(store.sealed(), Head::EMPTY);
     assert_holds(&store, 700);
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     assert_eq!(journals(dir.path()).len(), 1);
     assert_holds(&store, 700);
 }
@@ -119,7 +123,7 @@ fn a_block_that_was_sealed_half_full_is_sealed_again() {
         size += more;
         append_upto(&store, size);
         store.sync().unwrap();
-        store.checkpoint().unwrap();
+        store.flush().unwrap();
         assert_eq!(store.sealed(), head_at(size));
         assert_holds(&store, size);
     }
@@ -147,7 +151,7 @@ fn what_is_over_a_limit_is_refused_and_changes_nothing() {
     let store = created_with(dir.path(), &lazy());
     append_upto(&store, 5);
     let too_large = |frames: Vec<Vec<u8>>, limit: usize| {
-        let group = Group { first: seq(6), frames: &frames, root: root_at(9), marks: &[] };
+        let group = Group { first: seq(6), frames: &frames, root: root_at(9), tree_hashes: &[] };
         let refused = store.append(group).unwrap_err();
         let told = |len, max| len > limit && max == limit;
         assert!(matches!(refused, Error::TooLarge { len, max, .. } if told(len, max)), "{refused}");
@@ -178,7 +182,7 @@ fn an_append_waits_for_room_and_is_busy_when_there_is_none() {
     assert!(matches!(refused, Some(Error::Busy { max: 20_000, .. })), "{refused:?}");
     assert!(append_group(&store, store.written().size + 1, store.written().size + 1).is_err());
     // Nobody halts: when there is room again, appends go on.
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     let written = store.written().size;
     append_upto(&store, written + 3);
     assert_holds(&store, written + 3);
@@ -320,7 +324,7 @@ fn reads_go_on_when_sled_has_lost_a_block() {
     let store = created(dir.path());
     append_upto(&store, 700);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     let empty = TempDir::new().unwrap();
     let sled = crate::store::sled::Sled::create(empty.path(), 1 << 20).unwrap();
     *lock(&store.shared.engine) = Some(Arc::new(sled));

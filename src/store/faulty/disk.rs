@@ -6,8 +6,8 @@ use super::{
     record::{self, Found},
 };
 use crate::{
-    ids::{Head, Seq},
-    store::{Error, Group, Mark, Rewrite, mem::rewritten},
+    ids::{Head, Seq, TreeHash},
+    store::{Error, Group, Rewrite, mem::rewritten},
 };
 use std::{collections::BTreeMap, io, path::PathBuf};
 
@@ -28,7 +28,7 @@ pub(super) struct Disk {
 pub(super) struct Beside {
     pub(super) synced: Head,
     pub(super) sealed: Head,
-    pub(super) marks: BTreeMap<u64, Mark>,
+    pub(super) tree_hashes: BTreeMap<u64, TreeHash>,
     pub(super) erased_upto: Option<Seq>,
     pub(super) reserved: u64,
 }
@@ -39,8 +39,8 @@ pub(super) struct Process {
     pub(super) halted: bool,
     pub(super) frames: Vec<Vec<u8>>,
     pub(super) written: Head,
-    /// Marks that are not sealed.
-    pub(super) marks: BTreeMap<u64, Mark>,
+    /// Tree hashes that are not sealed.
+    pub(super) tree_hashes: BTreeMap<u64, TreeHash>,
 }
 
 impl Process {
@@ -50,7 +50,7 @@ impl Process {
             halted: false,
             frames: Vec::new(),
             written: Head::EMPTY,
-            marks: BTreeMap::new(),
+            tree_hashes: BTreeMap::new(),
         }
     }
 }
@@ -67,7 +67,7 @@ impl Disk {
         let beside = Beside {
             synced: Head::EMPTY,
             sealed: Head::EMPTY,
-            marks: BTreeMap::new(),
+            tree_hashes: BTreeMap::new(),
             erased_upto: None,
             reserved: 0,
         };
@@ -163,7 +163,9 @@ impl Disk {
         }
         self.journal.write(&record);
         self.process.frames.extend_from_slice(group.frames);
-        self.process.marks.extend(group.marks.iter().map(|mark| (mark.index, *mark)));
+        self.process
+            .tree_hashes
+            .extend(group.tree_hashes.iter().map(|tree_hash| (tree_hash.index, *tree_hash)));
         self.process.written.size += u64::try_from(group.frames.len()).unwrap_or(u64::MAX);
         self.process.written.root = group.root;
         Ok(())
@@ -182,12 +184,12 @@ impl Disk {
         Ok(written)
     }
 
-    pub(super) fn checkpoint(&mut self) -> Result<(), Error> {
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
         let sealed = self.beside.synced;
         match self.answer(Call::Sync, "syncing the sealed store")? {
             Answer::Obeys => {
-                let seal = |_: &u64, mark: &mut Mark| mark.seq.get() <= sealed.size;
-                self.beside.marks.extend(self.process.marks.extract_if(.., seal));
+                let seal = |_: &u64, tree_hash: &mut TreeHash| tree_hash.seq.get() <= sealed.size;
+                self.beside.tree_hashes.extend(self.process.tree_hashes.extract_if(.., seal));
                 self.beside.sealed = sealed;
             }
             Answer::Lies => {}
@@ -201,7 +203,7 @@ impl Disk {
         let frames = rewritten(&self.process.frames, upto, rewrite)?;
         if !frames.is_empty() {
             let root = self.process.written.root;
-            let group = Group { first: Seq::FIRST, frames: &frames, root, marks: &[] };
+            let group = Group { first: Seq::FIRST, frames: &frames, root, tree_hashes: &[] };
             self.journal.replace(record::encode(group));
         }
         self.process.frames = frames;

@@ -1,8 +1,10 @@
 //! The faulty store keeps the contract, and the harness sees it when the device does not.
 
 use super::*;
-use crate::store::conformance::{Opened, Place, Trouble, crash};
-use crate::{ids::Root, store::Mark};
+use crate::{
+    ids::{Root, TreeHash},
+    store::conformance::{Opened, Place, Trouble, crash},
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Place for FaultyDisk {
@@ -48,8 +50,8 @@ fn liar(seed: u64) -> FaultyDisk {
 fn group(store: &FaultyStore, frames: &[&[u8]]) -> Result<(), Error> {
     let first = Seq::new(store.written().size + 1).unwrap();
     let frames: Vec<_> = frames.iter().map(|frame| frame.to_vec()).collect();
-    let mark = Mark { seq: first, index: first.get(), hash: [7; 32] };
-    store.append(Group { first, frames: &frames, root: Root([1; 32]), marks: &[mark] })
+    let tree_hash = TreeHash { seq: first, index: first.get(), hash: [7; 32] };
+    store.append(Group { first, frames: &frames, root: Root([1; 32]), tree_hashes: &[tree_hash] })
 }
 
 /// A disk that says it has synced and has not is what the claims are there to notice.

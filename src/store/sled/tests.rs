@@ -34,11 +34,11 @@ fn put_block(
     sled: &Sled,
     first: Seq,
     frames: &[impl AsRef<[u8]>],
-    marks: &[Mark],
+    tree_hashes: &[TreeHash],
 ) -> Result<(), Error> {
     let mut batch = Batch::default();
     batch.add_block(first, frames)?;
-    batch.add_marks(marks);
+    batch.add_tree_hashes(tree_hashes);
     sled.put(batch)
 }
 
@@ -80,13 +80,13 @@ fn a_block_reads_back_and_a_fuller_one_replaces_it() {
     let dir = tempfile::tempdir().unwrap();
     let sled = Sled::create(dir.path(), 1 << 20).unwrap();
     let frames = block_of(1, 2000);
-    let mark = Mark { seq: seq(16), index: 30, hash: [3; 32] };
+    let tree_hash = TreeHash { seq: seq(16), index: 30, hash: [3; 32] };
     put_block(&sled, seq(1), &frames[..3], &[]).unwrap();
     assert_eq!(block(&sled, 1), &frames[..3]);
-    put_block(&sled, seq(1), &frames, &[mark]).unwrap();
+    put_block(&sled, seq(1), &frames, &[tree_hash]).unwrap();
     assert_eq!(block(&sled, 1), frames);
-    assert_eq!(sled.mark(30).unwrap(), Some([3; 32]));
-    assert_eq!(sled.mark(31).unwrap(), None);
+    assert_eq!(sled.tree_hash(30).unwrap(), Some([3; 32]));
+    assert_eq!(sled.tree_hash(31).unwrap(), None);
     assert_eq!(sled.block(seq(17)).unwrap(), None);
     assert_eq!(sled.last_block().unwrap(), Some(seq(1)));
 }
@@ -123,8 +123,8 @@ fn blocks_of_the_largest_frames_neither_hang_nor_lose_anything() {
         // Less memory than one frame has.
         let sled = Sled::create(&place, 1 << 20).unwrap();
         for k in 0..BLOCKS {
-            let marks = [Mark { seq: seq(k * 16 + 16), index: k, hash: [7; 32] }];
-            put_block(&sled, seq(k * 16 + 1), &block_of(k, FRAME_BYTES), &marks).unwrap();
+            let tree_hashes = [TreeHash { seq: seq(k * 16 + 16), index: k, hash: [7; 32] }];
+            put_block(&sled, seq(k * 16 + 1), &block_of(k, FRAME_BYTES), &tree_hashes).unwrap();
             assert!(sled.unwritten.load(Ordering::Relaxed) < UNWRITTEN_BYTES_MAX);
         }
         sled.sync().unwrap();
@@ -137,7 +137,7 @@ fn blocks_of_the_largest_frames_neither_hang_nor_lose_anything() {
     let sled = Sled::open(dir.path(), 1 << 20, dir.path()).unwrap();
     for k in 0..BLOCKS {
         assert!(block(&sled, k * 16 + 1) == block_of(k, FRAME_BYTES), "block {k}");
-        assert_eq!(sled.mark(k).unwrap(), Some([7; 32]));
+        assert_eq!(sled.tree_hash(k).unwrap(), Some([7; 32]));
     }
     assert_eq!(sled.last_block().unwrap(), Some(seq((BLOCKS - 1) * 16 + 1)));
 }

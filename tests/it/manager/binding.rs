@@ -5,10 +5,10 @@ use crate::support::{options, thread};
 use std::{collections::BTreeMap, sync::Arc};
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
+    command::{Command, Spawn},
     event::{Host, TaskStatus},
     ids::TaskId,
     manager::{BindError, InboxReceiver, inbox_channel_of},
-    state::command::{Command, Spawn},
     time::SeededEntropy,
 };
 
@@ -120,8 +120,8 @@ async fn after_an_import_the_next_id_is_new() {
     assert_eq!(spawn(&manager, deaf).await.as_str(), "bg_42");
 }
 
-/// B1, B2: in a fork, the next id is new to it, and what ran in the original is an orphan, while the
-/// original goes on.
+/// B1, B2: in a fork, the next id is new to it, and what ran in the original is an orphan, while
+/// the original goes on.
 #[test]
 fn in_a_fork_ids_are_new_and_what_ran_is_an_orphan() {
     let (_temporary, path) = crate::disk::directory();

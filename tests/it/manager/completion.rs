@@ -4,12 +4,12 @@ use super::support::*;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use taskledger::{
+    command::{Command, Finish},
     event::{Action, Outcome, TaskStatus},
     manager::{
         CancelOptions, ManagerOptions, TaskParentContext, TaskResult, inbox_channel,
         inbox_channel_of,
     },
-    state::command::{Command, Finish},
 };
 
 /// A11: the status follows what the task returned.

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 use taskledger::{
+    command::{Command, Finish, Proposal, Spawn},
     event::{Host, Outcome},
     ids::TaskId,
     manager::TaskParentContext,
-    state::command::{Command, Finish, Proposal, Spawn},
 };
 
 /// Tasks that have ended, in 100 threads.

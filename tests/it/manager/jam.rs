@@ -9,9 +9,9 @@ use std::{
 };
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
+    command::{Command, Spawn},
     ids::LedgerId,
     ledger::{AppendError, Receipt},
-    state::command::{Command, Spawn},
     store::faulty::FaultyDisk,
     time::{Clock, Millis},
 };

@@ -5,9 +5,9 @@ use crate::support::{options, thread};
 use serde_json::json;
 use taskledger::{
     BackgroundTaskManager, Ledger,
+    command::{Command, Finish, ParentRef, Spawn, Update},
     event::{Host, Outcome, TaskStatus},
     manager::{EndReason, TaskParentContext, TaskResult, WaitError},
-    state::command::{Command, Finish, ParentRef, Spawn, Update},
 };
 
 /// A19: `list` is by thread, whatever became of the tasks; `get` finds them in any thread.

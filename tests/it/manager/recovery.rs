@@ -5,12 +5,12 @@ use crate::support::{START, thread};
 use serde_json::json;
 use taskledger::{
     BackgroundTaskManager,
+    command::{Command, Spawn},
     event::{Action, Host, Restored, TaskStatus},
     manager::{
         BindError, EndReason, ORPHANED, TaskParentContext, TaskResult, inbox_channel,
         inbox_channel_of,
     },
-    state::command::{Command, Spawn},
     store::MemStore,
 };
 

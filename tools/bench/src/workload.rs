@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use std::{ops::ControlFlow, sync::Arc};
 use taskledger::{
     Ledger, Options, codec,
+    command::{Command, Finish, ParentRef, Proposal, Spawn},
     event::{Cause, Entry, Host, Outcome},
     ids::{AgentId, CallId, Key, RunId, Seq, TaskId, ThreadId},
-    state::command::{Command, Finish, ParentRef, Proposal, Spawn},
 };
 
 /// Threads that take turns, and how long their tasks live.
@@ -17,7 +17,8 @@ pub(crate) struct Size {
     pub(crate) per_task: u64,
 }
 
-/// Callers that append by themselves, each to a thread of its own: a spawn, its end, the next spawn.
+/// Callers that append by themselves, each to a thread of its own: a spawn, its end, the next
+/// spawn.
 pub(crate) const CALLERS: Size = Size { threads: 1 << 20, per_task: 2 };
 
 /// Proposals in one append, and so in one commit.

@@ -16,8 +16,8 @@ use std::{
     sync::Arc,
 };
 use taskledger::{
+    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Update},
     ids::{Key, TaskId, ThreadId},
-    state::command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Update},
 };
 
 /// Proposals that are appended together, at most.

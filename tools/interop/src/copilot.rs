@@ -20,9 +20,9 @@ use std::{
     sync::Arc,
 };
 use taskledger::{
+    command::Finish,
     event::Outcome,
     ids::{AgentId, CallId, TaskId, ThreadId},
-    state::command::Finish,
     time::Millis,
 };
 

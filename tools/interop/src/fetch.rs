@@ -12,7 +12,7 @@ use std::{
     fs::File,
     io::{self, BufReader, Read},
 };
-use taskledger::state::command::{Command, Proposal};
+use taskledger::command::{Command, Proposal};
 
 /// The proposals of a [`Recording`], in order.
 #[derive(Debug)]

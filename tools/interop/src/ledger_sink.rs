@@ -4,10 +4,11 @@ use crate::apply::{Known, Owner, Sink, SinkError};
 use std::{collections::BTreeSet, error::Error};
 use taskledger::{
     Ledger,
+    command::Proposal,
     event::Event,
     ids::{Key, Seq, TaskId},
     ledger::{AppendError, ReadError},
-    state::{LedgerState, command::Proposal},
+    state::LedgerState,
 };
 
 /// An import's way into a [`Ledger`]. Asks its state, which it takes anew after each append.

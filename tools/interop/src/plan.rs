@@ -9,9 +9,9 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use taskledger::{
+    command::{Command, Finish, ParentRef, Proposal, Spawn},
     event::{Cause, Delivery, Host, Outcome},
     ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId, check_id},
-    state::command::{Command, Finish, ParentRef, Proposal, Spawn},
     time::Millis,
 };
 

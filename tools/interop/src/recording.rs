@@ -6,8 +6,8 @@
 use crate::{error::ReadError, fetch::Proposals, sort::Step};
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 use taskledger::{
+    command::Proposal,
     ids::{IdError, ThreadId},
-    state::command::Proposal,
 };
 
 /// The most broken lines of which the place and the reason are kept. All are counted.

@@ -6,7 +6,7 @@
 
 use crate::{claude_code, copilot, lines::Span};
 use std::collections::BTreeMap;
-use taskledger::{ids::TaskId, state::command::Proposal};
+use taskledger::{command::Proposal, ids::TaskId};
 
 /// One proposal, or where to read it.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ mod tests {
     #![allow(clippy::wildcard_enum_match_arm, reason = "tests want one kind and no other")]
 
     use super::*;
-    use taskledger::state::command::Command;
+    use taskledger::command::Command;
 
     fn id(text: &str) -> TaskId {
         TaskId::new(text).unwrap()

@@ -19,18 +19,19 @@ use std::{
 };
 use taskledger::{
     Ledger,
+    command::Proposal,
     event::PartSet,
     ids::Seq,
     ledger::{AppendError, Receipt},
-    state::command::Proposal,
     time::{Entropy, SeededEntropy},
 };
 
 /// A child that nobody kills ends here, so that none is left for ever.
 const BATCHES_MAX: u64 = 5_000;
-/// Batches of the first lane from one store checkpoint to the next.
+/// Batches of the first lane from one flush to the next.
 const BATCHES_OF_A_CHECKPOINT: u64 = 40;
-/// Batches of the first lane from one sync to the next that is asked for, if not each commit is one.
+/// Batches of the first lane from one sync to the next that is asked for, if not each commit is
+/// one.
 const BATCHES_OF_A_SYNC: u64 = 4;
 /// Batches of the first lane from one redaction to the next.
 const BATCHES_OF_A_REDACTION: u64 = 15;
@@ -117,7 +118,7 @@ impl Child<'_> {
             Script::Redact => {
                 lane.append_some(20)?;
                 lane.redact()?;
-                ledger.checkpoint_store()?;
+                ledger.flush_blocking()?;
                 lane.append_some(5)?;
                 lane.redact()?;
             }
@@ -135,7 +136,7 @@ impl Child<'_> {
                     }
                 }
             }
-            Script::Checkpoint => ledger.checkpoint_store()?,
+            Script::Checkpoint => ledger.flush_blocking()?,
             Script::Redact => {
                 lane.redact()?;
                 lane.purge()?;
@@ -238,14 +239,14 @@ impl Lane<'_> {
                 self.child.say(&format!("synced {}", head.size));
             }
             if batch % BATCHES_OF_A_CHECKPOINT == 0 {
-                // A failed checkpoint loses nothing; whether one can be made is not asked here.
-                let _ = self.ledger.checkpoint_store();
+                // A failed flush loses nothing; whether one can be made is not asked here.
+                let _ = self.ledger.flush_blocking();
             }
             if batch % BATCHES_OF_A_REDACTION == 0 {
                 self.redact()?;
             }
             if batch % BATCHES_OF_A_PURGE == 0 {
-                // As a checkpoint.
+                // As a flush.
                 let _ = self.purge();
             }
         }

@@ -8,7 +8,7 @@ use taskledger::{Durability, Options, store::disk::DiskOptions};
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Script {
-    /// Opens, then appends from several threads, with store checkpoints, redactions and purges in
+    /// Opens, then appends from several threads, with flushes, redactions and purges in
     /// between; it does not end by itself.
     Mixed,
     /// Opens. The word is awaited before.
@@ -19,7 +19,7 @@ pub enum Script {
     Append,
     /// Appends until a journal is full, sealed, archived and gone.
     Seal,
-    /// Takes a snapshot and makes a store checkpoint.
+    /// Takes a snapshot and makes a flush.
     Checkpoint,
     /// Redacts a text, and purges it and others.
     Redact,
@@ -90,17 +90,17 @@ impl Order {
         // So that what is to be done is not done before the word, in the background.
         let seal_bytes =
             if self.script == Script::Seal { options.store.seal_bytes } else { usize::MAX };
-        let store = DiskOptions { checkpoint_every: None, seal_bytes, ..options.store };
+        let store = DiskOptions { flush_every: None, seal_bytes, ..options.store };
         Options { store, ..options }
     }
 }
 
-/// Small journals and frequent store checkpoints, so that an end finds all of it at work.
+/// Small journals and frequent flushes, so that an end finds all of it at work.
 pub fn options(durability: Durability) -> Options {
     let store = DiskOptions {
         journal_bytes: 64 << 10,
         seal_bytes: 8 << 10,
-        checkpoint_every: Some(Duration::from_millis(20)),
+        flush_every: Some(Duration::from_millis(20)),
         reserve_bytes: 64 << 10,
         ..DiskOptions::default()
     };

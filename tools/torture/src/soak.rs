@@ -24,10 +24,10 @@ use taskledger::{
     Ledger, Options,
     audit::{VerifyOptions, verify},
     codec,
+    command::{Command as Ask, Proposal, Spawn},
     event::{Host, TaskStatus},
     ids::{Head, Key, Seq, TaskId, ThreadId},
     ledger::Followed,
-    state::command::{Command as Ask, Proposal, Spawn},
     time::{Entropy, SeededEntropy},
 };
 

@@ -5,9 +5,9 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taskledger::{
+    command::{Command, Finish, Proposal, Spawn, Update},
     event::{Entry, Outcome, PartKind},
     ids::{Key, TaskId, ThreadId},
-    state::command::{Command, Finish, Proposal, Spawn, Update},
 };
 
 /// Threads that append at once, each its own events in its own order.

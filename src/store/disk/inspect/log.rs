@@ -4,12 +4,14 @@ use super::{Evidence, Inspection, LogFile, StoreFinding, kind};
 use crate::{
     ids::{Head, Seq},
     store::disk::{
-        archive::Archive,
-        dir,
-        journal::DATA_AT,
-        open::no_journal,
-        scan::{Rest, Scan},
-        sector::{SECTOR, is_zero},
+        files::{
+            archive::Archive,
+            dir,
+            journal::DATA_AT,
+            scan::{Rest, Scan},
+            sector::{SECTOR, is_zero},
+        },
+        whole::open::no_journal,
     },
 };
 use std::{io::Read, ops::ControlFlow, path::Path};

@@ -6,7 +6,7 @@
 use super::{Inspection, StoreFinding, copy_tree, kind};
 use crate::store::{
     Error, Frames,
-    disk::{dir, shared::engine_path},
+    disk::files::dir::{self, engine_path},
     sled::{self, Sled},
 };
 use std::{
@@ -34,7 +34,7 @@ pub enum SealedItem {
     /// instead.
     Block(Frames),
     /// A hash of the tree. They come after the blocks.
-    Mark {
+    TreeHash {
         /// Its number among the stored hashes.
         index: u64,
         /// The hash.
@@ -43,7 +43,8 @@ pub enum SealedItem {
 }
 
 impl Inspection {
-    /// Everything that sled holds: blocks in order, then marks. Reads ahead on another thread.
+    /// Everything that sled holds: blocks in order, then tree hashes. Reads ahead on another
+    /// thread.
     ///
     /// Takes as much space in the system's directory for temporary files as sled takes in the
     /// ledger, until it is dropped. If sled does not answer a question within `deadline`, that is a
@@ -196,7 +197,7 @@ impl Reader {
         if listening {
             // An error that nobody hears ends the walk.
             sled.each_mark(|index, hash| {
-                let listening = self.add(Ok(SealedItem::Mark { index, hash }), hash.len());
+                let listening = self.add(Ok(SealedItem::TreeHash { index, hash }), hash.len());
                 if listening { Ok(()) } else { Err(Error::Halted) }
             })?;
         }
@@ -217,8 +218,8 @@ mod tests {
             let (_never, nothing) = sync_channel::<()>(0);
             for index in 0..10 {
                 assert!(nothing.recv_timeout(pause).is_err());
-                let mark = SealedItem::Mark { index, hash: [0; 32] };
-                sender.send(Message::Batch(vec![Ok(mark)])).unwrap();
+                let tree_hash = SealedItem::TreeHash { index, hash: [0; 32] };
+                sender.send(Message::Batch(vec![Ok(tree_hash)])).unwrap();
             }
             sender.send(Message::End).unwrap();
         });

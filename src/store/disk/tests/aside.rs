@@ -101,7 +101,7 @@ fn a_newer_sled_than_head_knows_of_is_kept_by_an_opening_and_by_a_rebuild() {
 struct Failing(Tree);
 
 impl Replay for Failing {
-    fn push(&mut self, at: Seq, frame: &[u8]) -> Result<Vec<Mark>, Error> {
+    fn push(&mut self, at: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, Error> {
         if at == seq(50) { Err(Error::Halted) } else { self.0.push(at, frame) }
     }
 

@@ -62,7 +62,7 @@ fn a_crash_at_any_step_of_rotation_and_store_checkpoint_loses_nothing() {
     for upto in [120, 240, 360, 480] {
         append_upto(&store, upto);
         store.sync().unwrap();
-        store.checkpoint().unwrap();
+        store.flush().unwrap();
         synced = upto;
     }
     drop(store);
@@ -162,8 +162,8 @@ fn a_crash_at_any_step_of_a_rebuild_leaves_a_log_that_can_be_rebuilt() {
     assert_eq!(steps, ["sled built", "HEAD names the new sled", "HEAD names the new sled"]);
 }
 
-// A directory that was made and whose parent was not synced is gone after loss of power, and with it
-// every file that was synced in it.
+// A directory that was made and whose parent was not synced is gone after loss of power, and with
+// it every file that was synced in it.
 #[test]
 fn directories_that_were_missing_are_durable_before_anything_is_in_them() {
     let dir = TempDir::new().unwrap();
@@ -232,7 +232,7 @@ fn an_opening_writes_again_what_it_has_read_and_nobody_has_synced() {
 fn a_rebuild_writes_again_what_it_has_read_and_nobody_has_synced() {
     struct Forgetting(Tree, PathBuf);
     impl Replay for Forgetting {
-        fn push(&mut self, at: Seq, frame: &[u8]) -> Result<Vec<Mark>, Error> {
+        fn push(&mut self, at: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, Error> {
             if at == seq(100) {
                 forget_behind_60(&self.1);
             }
@@ -269,7 +269,7 @@ fn loss_of_power_leaves_what_was_synced_and_a_prefix_of_the_rest() {
     let store = created_with(dir.path(), &lazy());
     append_upto(&store, 60);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     append_upto(&store, 100);
     store.sync().unwrap();
     let journal = journals(dir.path()).remove(0);

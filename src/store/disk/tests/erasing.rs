@@ -35,7 +35,7 @@ fn erased_bytes_are_in_no_file_and_everything_else_is() {
     let store = created(dir.path());
     append_upto(&store, 600);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     append_upto(&store, 650);
     store.snapshots().save(seq(600), &frame_of(3)).unwrap();
     fs::write(ledger(dir.path()).join("quarantine/snap.1.generating"), frame_of(3)).unwrap();
@@ -60,8 +60,8 @@ fn erased_bytes_are_in_no_file_and_everything_else_is() {
         let wanted = if gone.contains(&seq(number)) { &whole[..5] } else { &whole };
         assert_eq!(store.read(seq(number), 1).unwrap(), [wanted]);
     }
-    for mark in (1..=700).filter_map(mark_of) {
-        assert_eq!(store.mark(mark.index).unwrap(), Some(mark.hash));
+    for tree_hash in (1..=700).filter_map(tree_hash_of) {
+        assert_eq!(store.tree_hash(tree_hash.index).unwrap(), Some(tree_hash.hash));
     }
     assert!(store.snapshots().list().unwrap().is_empty());
 }
@@ -75,7 +75,7 @@ fn with_an_archive_missing_nothing_is_erased_and_sled_stays() {
         let store = created(dir.path());
         append_upto(&store, 600);
         store.sync().unwrap();
-        store.checkpoint().unwrap();
+        store.flush().unwrap();
         append_upto(&store, 620);
         let archives = archives(dir.path());
         // One from the front, one from the middle, the last one.
@@ -104,7 +104,7 @@ fn with_an_archive_of_another_history_nothing_is_erased() {
     let store = created(dir.path());
     append_upto(&store, 600);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     let path = archives(dir.path()).remove(1);
     let span = archive::Archive::open(&path).unwrap().span;
     let other = Head { root: Root([9; 32]), ..span.before };

@@ -12,7 +12,7 @@ fn whole() -> TempDir {
     let store = created(dir.path());
     append_upto(&store, 600);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     append_upto(&store, 700);
     store.close().unwrap();
     assert!(archives(dir.path()).len() > 2);
@@ -37,20 +37,20 @@ fn log_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, Vec<StoreFinding>) {
 }
 
 fn sealed_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, u64, Vec<StoreFinding>) {
-    let (mut frames, mut marks, mut findings) = (BTreeMap::new(), 0, Vec::new());
+    let (mut frames, mut tree_hashes, mut findings) = (BTreeMap::new(), 0, Vec::new());
     for item in Inspection::open(ledger(dir)).unwrap().sealed(DEADLINE) {
         match item {
             Ok(SealedItem::Block(block)) => {
                 frames.extend(block.iter().map(|(seq, frame)| (seq.get(), frame.to_vec())));
             }
-            Ok(SealedItem::Mark { index, hash }) => {
-                marks += 1;
-                assert_eq!(Some(hash), mark_of(index / 2 + 1).map(|mark| mark.hash));
+            Ok(SealedItem::TreeHash { index, hash }) => {
+                tree_hashes += 1;
+                assert_eq!(Some(hash), tree_hash_of(index / 2 + 1).map(|tree_hash| tree_hash.hash));
             }
             Err(finding) => findings.push(finding),
         }
     }
-    (frames, marks, findings)
+    (frames, tree_hashes, findings)
 }
 
 fn all(size: u64) -> BTreeMap<u64, Vec<u8>> {

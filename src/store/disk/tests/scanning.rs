@@ -35,7 +35,7 @@ fn written(synced: &[u64]) -> Written {
     for (number, synced) in (5..).zip(synced) {
         let frames = [frame_of(number)];
         let group =
-            Group { first: seq(number), frames: &frames, root: root_at(number), marks: &[] };
+            Group { first: seq(number), frames: &frames, root: root_at(number), tree_hashes: &[] };
         journal.write(&group, *synced).unwrap();
         starts.push(starts.last().unwrap() + record_bytes(&frames));
     }
@@ -79,7 +79,9 @@ fn a_group_is_where_its_length_says_and_the_file_tells_when_it_is_full() {
             break;
         }
         let first = seq(3 * number - 10);
-        journal.write(&Group { first, frames: &frames, root: root_at(9), marks: &[] }, 4).unwrap();
+        journal
+            .write(&Group { first, frames: &frames, root: root_at(9), tree_hashes: &[] }, 4)
+            .unwrap();
         end += bytes;
         assert_eq!((bytes % ALIGN, journal.is_empty()), (0, false));
         assert_eq!(journal.is_half_full(), end > narrow(BYTES) / 2, "{end}");
@@ -178,7 +180,7 @@ fn a_torn_end_is_zeroed_and_a_short_file_is_made_as_long_as_it_was() {
     let mut journal = scan.into_journal(5).unwrap();
     assert_eq!(torn.bytes(), sound);
     let frames = [frame_of(6)];
-    let group = Group { first: seq(6), frames: &frames, root: root_at(6), marks: &[] };
+    let group = Group { first: seq(6), frames: &frames, root: root_at(6), tree_hashes: &[] };
     journal.write(&group, 5).unwrap();
     assert_eq!(Scan::read(&torn.path).unwrap().after(), head_at(6));
 

@@ -1,4 +1,4 @@
-//! A made-up log: every frame, root and mark follows from its number, so a test can say what a
+//! A made-up log: every frame, root and tree hash follows from its number, so a test can say what a
 //! store must hold without keeping a copy.
 
 use super::*;
@@ -12,14 +12,14 @@ pub(super) fn ledger(dir: &Path) -> PathBuf {
     dir.join("ledger")
 }
 
-/// Small files, no timer: a test sees every rotation and decides on every checkpoint.
+/// Small files, no timer: a test sees every rotation and decides on every flush.
 pub(super) fn small() -> DiskOptions {
     DiskOptions {
         journal_bytes: 32 << 10,
         reserve_bytes: 4096,
         cache_bytes: 1 << 20,
         seal_bytes: 4 << 10,
-        checkpoint_every: None,
+        flush_every: None,
         busy_wait: Duration::from_secs(5),
         ..DiskOptions::default()
     }
@@ -35,7 +35,7 @@ pub(super) fn identity() -> Identity {
         ledger: LedgerId([7; 16]),
         node: NodeId([8; 16]),
         role: Role::Primary,
-        sealed: None,
+        fenced: None,
         promised: None,
         note: [0; super::super::NOTE_BYTES],
     }
@@ -56,7 +56,7 @@ pub(super) fn reopened(dir: &Path) -> DiskStore {
 pub(super) fn reopened_with(dir: &Path, options: &DiskOptions) -> DiskStore {
     let store = DiskStore::open(ledger(dir), options).unwrap();
     let (sealed, written) = (store.sealed().size, store.written().size);
-    store.resume((sealed + 1..=written).filter_map(mark_of).collect()).unwrap();
+    store.resume((sealed + 1..=written).filter_map(tree_hash_of).collect()).unwrap();
     store
 }
 
@@ -82,9 +82,9 @@ pub(super) fn head_at(size: u64) -> Head {
 }
 
 /// Every 16th frame completes a hash.
-pub(super) fn mark_of(number: u64) -> Option<Mark> {
+pub(super) fn tree_hash_of(number: u64) -> Option<TreeHash> {
     let hash = [(number % 251) as u8; 32];
-    number.is_multiple_of(16).then(|| Mark { seq: seq(number), index: number * 2 - 2, hash })
+    number.is_multiple_of(16).then(|| TreeHash { seq: seq(number), index: number * 2 - 2, hash })
 }
 
 /// Appends frames in groups of one to seven, up to and including number `upto`.
@@ -99,11 +99,16 @@ pub(super) fn append_upto(store: &DiskStore, upto: u64) {
 
 pub(super) fn append_group(store: &DiskStore, first: u64, last: u64) -> Result<(), Error> {
     let frames: Vec<_> = (first..=last).map(frame_of).collect();
-    let marks: Vec<_> = (first..=last).filter_map(mark_of).collect();
-    store.append(Group { first: seq(first), frames: &frames, root: root_at(last), marks: &marks })
+    let tree_hashes: Vec<_> = (first..=last).filter_map(tree_hash_of).collect();
+    store.append(Group {
+        first: seq(first),
+        frames: &frames,
+        root: root_at(last),
+        tree_hashes: &tree_hashes,
+    })
 }
 
-/// The store holds exactly the first `size` frames and their marks.
+/// The store holds exactly the first `size` frames and their tree hashes.
 #[track_caller]
 pub(super) fn assert_holds(store: &DiskStore, size: u64) {
     assert_eq!(store.written(), head_at(size));
@@ -118,8 +123,13 @@ pub(super) fn assert_holds(store: &DiskStore, size: u64) {
     }
     assert_eq!(next, size + 1);
     assert!(store.read(seq(size + 1), 100).unwrap().is_empty());
-    for mark in (1..=size).filter_map(mark_of) {
-        assert_eq!(store.mark(mark.index).unwrap(), Some(mark.hash), "mark of {}", mark.seq);
+    for tree_hash in (1..=size).filter_map(tree_hash_of) {
+        assert_eq!(
+            store.tree_hash(tree_hash.index).unwrap(),
+            Some(tree_hash.hash),
+            "tree_hash of {}",
+            tree_hash.seq
+        );
     }
 }
 
@@ -151,21 +161,21 @@ pub(super) fn copy(from: &Path, to: &Path) {
 }
 
 pub(super) fn journals(dir: &Path) -> Vec<PathBuf> {
-    open::list_journals(&ledger(dir)).unwrap()
+    crate::store::disk::files::journal::list_journals(&ledger(dir)).unwrap()
 }
 
 pub(super) fn archives(dir: &Path) -> Vec<PathBuf> {
     archive::list(&ledger(dir)).unwrap()
 }
 
-/// What the caller of a rebuild brings: the roots and marks of the made-up log.
+/// What the caller of a rebuild brings: the roots and tree hashes of the made-up log.
 pub(super) struct Tree(pub(super) u64);
 
 impl Replay for Tree {
-    fn push(&mut self, at: Seq, _frame: &[u8]) -> Result<Vec<Mark>, Error> {
+    fn push(&mut self, at: Seq, _frame: &[u8]) -> Result<Vec<TreeHash>, Error> {
         assert_eq!(at.get(), self.0 + 1, "frames come in order");
         self.0 += 1;
-        Ok(mark_of(self.0).into_iter().collect())
+        Ok(tree_hash_of(self.0).into_iter().collect())
     }
 
     fn root(&self) -> Root {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 /// A store, and the switch that fills its disk.
 fn with_switch(dir: &Path) -> (DiskStore, Arc<AtomicBool>) {
-    let options = DiskOptions { checkpoint_every: Some(Duration::from_millis(1)), ..small() };
+    let options = DiskOptions { flush_every: Some(Duration::from_millis(1)), ..small() };
     let full = Arc::clone(&options.steps.full);
     (created_with(dir, &options), full)
 }
@@ -16,7 +16,7 @@ fn on_a_full_disk_appends_are_refused_whole_and_accepted_again() {
     let (store, full) = with_switch(dir.path());
     append_upto(&store, 20);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     full.store(true, Ordering::SeqCst);
     // What is left of the journal, and of a spare, may still be used.
     let refused = (21..2000).find_map(|n| append_group(&store, n, n).err()).unwrap();
@@ -26,11 +26,11 @@ fn on_a_full_disk_appends_are_refused_whole_and_accepted_again() {
     assert!(matches!(append_group(&store, written + 1, written + 1), Err(Error::Full { .. })));
     assert_holds(&store, written);
     store.sync().unwrap();
-    assert!(matches!(store.checkpoint(), Err(Error::Full { .. })));
+    assert!(matches!(store.flush(), Err(Error::Full { .. })));
 
     full.store(false, Ordering::SeqCst);
     append_upto(&store, written + 500);
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     assert_holds(&store, written + 500);
     store.close().unwrap();
     assert_holds(&reopened(dir.path()), written + 500);
@@ -143,19 +143,19 @@ fn when_sled_fails_commits_and_reads_go_on_and_sealing_does_not() {
     let store = created(dir.path());
     append_upto(&store, 300);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     let mut sealing = lock(&store.shared.sealing);
     let failure = Error::Engine { during: "seal", detail: "it panicked".to_owned() };
     store.shared.stopping::<()>(&mut sealing, Err(failure)).unwrap_err();
     drop(sealing);
     append_upto(&store, 400);
     store.sync().unwrap();
-    assert!(matches!(store.checkpoint(), Err(Error::Engine { .. })));
+    assert!(matches!(store.flush(), Err(Error::Engine { .. })));
     assert_eq!(store.sealed(), head_at(300));
     assert_holds(&store, 400);
     drop(store);
     let store = reopened(dir.path());
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     assert_eq!(store.sealed(), head_at(400));
 }
 
@@ -191,6 +191,6 @@ fn no_journal_is_archived_once_sealing_has_stopped() {
     lock(&store.shared.progress).record.sealed = head_at(400);
     *sealing = Sealing::Stopped("HEAD could not be synced".to_owned());
     drop(sealing);
-    assert!(store.checkpoint().is_err());
+    assert!(store.flush().is_err());
     assert_eq!(journals(dir.path()), before);
 }

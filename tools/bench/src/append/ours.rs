@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use taskledger::{Durability, Ledger, Options, state::command::Proposal};
+use taskledger::{Durability, Ledger, Options, command::Proposal};
 use tokio::task::JoinSet;
 
 /// What it is called in the tables.

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use taskledger::{Durability, Ledger, Options, ids::ThreadId, state::command::Proposal};
+use taskledger::{Durability, Ledger, Options, command::Proposal, ids::ThreadId};
 use tempfile::TempDir;
 
 /// Times that every thread has its turn.
@@ -133,7 +133,7 @@ impl Made {
             let made = Self { shape, place: Place::Kept(path), filled: f64::NAN };
             if made.ledger().exists() {
                 let ledger = Ledger::open(made.ledger(), Options::default())?;
-                ledger.checkpoint_store()?; // it may have been stopped before it had a snapshot
+                ledger.flush_blocking()?; // it may have been stopped before it had a snapshot
                 ledger.close_blocking()?;
                 return Ok(made);
             }
@@ -162,7 +162,7 @@ impl Made {
             }
         }
         ledger.sync_blocking()?; // a snapshot is only taken of what is durable
-        ledger.checkpoint_store()?;
+        ledger.flush_blocking()?;
         ledger.close_blocking()?;
         Ok(filled)
     }

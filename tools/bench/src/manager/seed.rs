@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use std::{path::Path, sync::Arc};
 use taskledger::{
     BackgroundTaskManager, Durability, Ledger, Options,
+    command::{Command, Finish, Proposal, Spawn},
     event::{Host, Outcome, TaskStatus},
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
     manager::{ManagerOptions, TaskParentContext},
-    state::command::{Command, Finish, Proposal, Spawn},
 };
 
 /// Threads that the tasks of old belong to.
@@ -35,7 +35,7 @@ pub(crate) async fn manager(
     }
     // What is measured later pays for itself, not for the filling.
     let filled = ledger.clone();
-    tokio::task::spawn_blocking(move || filled.checkpoint_store()).await??;
+    tokio::task::spawn_blocking(move || filled.flush_blocking()).await??;
     Ok(manager)
 }
 

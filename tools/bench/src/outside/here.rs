@@ -26,7 +26,7 @@ pub(super) fn measure(directory: &Path, shape: Shape, looks: u64) -> Result<Told
         written.push(began.elapsed().as_secs_f64());
     }
     let writes = watch.stop().rate(shape.events);
-    ledger.checkpoint_store()?;
+    ledger.flush_blocking()?;
     let reader = ledger.reader();
     let look = |threads| -> Result<Look> {
         let mut times = Figures::default();

@@ -9,7 +9,7 @@ use std::{
     path::Path,
     sync::Arc,
 };
-use taskledger::{ids::TaskId, state::command::Command};
+use taskledger::{command::Command, ids::TaskId};
 
 /// Writes one JSON object for each event: number, thread, task, what happened, its text.
 pub(super) fn write(path: &Path, shape: Shape) -> Result<()> {

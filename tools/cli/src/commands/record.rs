@@ -4,12 +4,12 @@ use crate::{app::App, exit::Exit, exit::Problem, json::ReceiptBody};
 use anyhow::{Context as _, Result};
 use clap::{Subcommand, ValueEnum};
 use taskledger::{
+    command::{Command, Finish, ParentRef, Proposal, Spawn},
     event::{Cause, Outcome},
     ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
     ledger::{AppendError, Receipt},
     proof,
     query::Point,
-    state::command::{Command, Finish, ParentRef, Proposal, Spawn},
     time::Millis,
 };
 

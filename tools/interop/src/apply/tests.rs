@@ -6,7 +6,7 @@ use crate::{
     sort::Step,
 };
 use std::fmt;
-use taskledger::{event::Outcome, state::command::Spawn, time::Millis};
+use taskledger::{command::Spawn, event::Outcome, time::Millis};
 
 /// A ledger reduced to what an import asks of it. It keeps only the last `keys_kept` keys, can
 /// refuse a task, and can stop after some events, as one that is killed.

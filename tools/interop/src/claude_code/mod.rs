@@ -24,7 +24,7 @@ use crate::{
 use scan::{Context, Scan};
 use shape::{Line, Meta};
 use std::{fs, io::Read, path::Path};
-use taskledger::{event::Outcome, ids::ThreadId, state::command::Finish};
+use taskledger::{command::Finish, event::Outcome, ids::ThreadId};
 
 /// A meta file larger than this is not one.
 const META_BYTES_MAX: u64 = 1 << 20;

@@ -19,9 +19,9 @@ use std::{
     sync::Arc,
 };
 use taskledger::{
+    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
     event::{CancelScope, Cause, Host, Outcome, TaskStatus},
     ids::{Key, LedgerId, RunId, TaskId, ThreadId, check_id},
-    state::command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
     time::Millis,
 };
 

@@ -8,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use taskledger::{
+    command::{Command, Finish, Proposal, Spawn},
     event::{Outcome, TaskStatus},
-    state::command::{Command, Finish, Proposal, Spawn},
     time::Millis,
 };
 use taskledger_interop::{Format, ReadOptions, Recording, find, read};

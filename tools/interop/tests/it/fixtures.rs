@@ -8,9 +8,9 @@ use std::{
 };
 use taskledger::{
     Ledger, Options,
+    command::Command,
     event::{Action, Entry},
     ids::{Seq, ThreadId},
-    state::command::Command,
 };
 use taskledger_interop::{
     Dataset, Format, LedgerSink, ReadError, ReadOptions, Recording, Report, Spooled,

@@ -4,9 +4,9 @@ use super::facts::read_one;
 use super::fixtures::{entries, folder, into_ledger, ledger};
 use taskledger::{
     Ledger,
+    command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
     event::{Action, CancelScope, Delivery, Host, Outcome, PartKind, PartSet},
     ids::{RunId, Seq, TaskId, ThreadId},
-    state::command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
     time::Millis,
 };
 use taskledger_interop::{Format, ReadOptions, Recording, Spooled, jsonl, read};

@@ -4,9 +4,9 @@ use crate::support::*;
 use std::sync::Arc;
 use taskledger_models::{
     BackgroundTaskManager, Ledger,
+    command::{Command, Spawn},
     ids::{TaskId, ThreadId},
     manager::{BindError, TaskParentContext, inbox_channel},
-    state::command::{Command, Spawn},
 };
 
 /// Two tasks of a manager that is gone.

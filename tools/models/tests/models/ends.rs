@@ -3,9 +3,9 @@
 use crate::support::*;
 use serde_json::json;
 use taskledger_models::{
+    command::{Command, Finish},
     event::{Action, Delivery, Outcome, TaskStatus},
     manager::{AgentTaskContext, SendError, TaskParentContext, TaskResult},
-    state::command::{Command, Finish},
 };
 
 /// B8, B10: a task that ends by itself meets a request to stop: one end, and both sides know which.
@@ -34,8 +34,8 @@ fn a_cancel_against_a_finish() {
     });
 }
 
-/// B10: somebody else records an end while the task ends by itself: one of them is on the record, that
-/// one is told, and the other leaves a trace.
+/// B10: somebody else records an end while the task ends by itself: one of them is on the record,
+/// that one is told, and the other leaves a trace.
 #[test]
 fn an_end_against_another() {
     explore(async || {
@@ -65,8 +65,8 @@ fn an_end_against_another() {
     });
 }
 
-/// A23, B13: of a message to an agent that ends, what was delivered is on the record before it arrives, and
-/// nobody waits for ever.
+/// A23, B13: of a message to an agent that ends, what was delivered is on the record before it
+/// arrives, and nobody waits for ever.
 #[test]
 fn a_message_against_the_end_of_its_agent() {
     explore(async || {

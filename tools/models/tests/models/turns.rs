@@ -5,9 +5,9 @@ use shuttle::thread;
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use taskledger_models::{
     Ledger, Options,
+    command::{Command, Proposal, Spawn},
     ids::{Seq, TaskId, ThreadId},
     ledger::{AppendError, Durability, Receipt},
-    state::command::{Command, Proposal, Spawn},
     time::{ManualClock, Millis},
 };
 

@@ -116,7 +116,7 @@ fn verdict(
 ) -> Result<Verdict, String> {
     let audited = answer.audited.as_ref().map_err(|error| said("verify gives up", error))?;
     if target == Target::All {
-        // Nothing inside tells: only who kept a checkpoint elsewhere.
+        // Nothing inside tells: only who kept a flush elsewhere.
         if audited.findings.is_empty() {
             return Err("an older directory passes for the newest".to_owned());
         }

@@ -147,7 +147,7 @@ impl Damage {
         })
     }
 
-    /// Nothing within a directory tells that all of it is older; a checkpoint kept elsewhere does.
+    /// Nothing within a directory tells that all of it is older; a flush kept elsewhere does.
     fn swap_everything(&self, subject: &Subject, report: &mut Report) -> Result<()> {
         let mut prober = Prober::new(self.program.clone(), &self.dir);
         let mut table = Table::default();

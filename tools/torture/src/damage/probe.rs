@@ -136,7 +136,7 @@ pub fn quiet() -> Options {
     let usual = options(Durability::Synced);
     let store = DiskOptions {
         journal_bytes: 128 << 10,
-        checkpoint_every: None,
+        flush_every: None,
         seal_bytes: usize::MAX,
         ..usual.store
     };

@@ -178,12 +178,12 @@ fn fill(ledger: &Ledger, number: &mut u64, path: &Path) -> Result<()> {
         files.retain(|file| file.extension().is_some_and(|extension| extension == "journal"));
         Ok(files)
     };
-    ledger.checkpoint_store()?;
+    ledger.flush_blocking()?;
     let before = journals()?;
     while journals()? == before {
         append(ledger, number, (Sizes::Small, 1), 1)?;
     }
-    ledger.checkpoint_store()?;
+    ledger.flush_blocking()?;
     ensure!(journals()?.len() == 1, "a journal that is sealed was not archived");
     Ok(())
 }

@@ -67,7 +67,7 @@ pub fn run(limit: &str, value: u64, journal_bytes: u64, path: &Path) -> Result<i
         }
         if number % 50 == 49 {
             // Whether one can be made is not asked here; nothing is lost if not.
-            let _ = ledger.checkpoint_store();
+            let _ = ledger.flush_blocking();
         }
     }
     if let Err(error) = ledger.close_blocking() {

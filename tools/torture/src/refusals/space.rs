@@ -67,9 +67,9 @@ pub(super) fn full_disk(bench: &Bench) -> Result<Said> {
     let head = ledger.reader().head();
     reads_whole(&ledger)?;
     ensure!(until_full(&ledger, next)? == next, "it was full, and then not");
-    match ledger.checkpoint_store() {
+    match ledger.flush_blocking() {
         Ok(()) | Err(Error::Full { .. }) => {}
-        Err(error) => bail!("a store checkpoint: {error:?}"),
+        Err(error) => bail!("a flush: {error:?}"),
     }
     disk.remount("size=64m")?;
     append(&ledger, next, 2_000).context("there is space again")?;
@@ -166,7 +166,7 @@ fn recovers(path: &Path, acknowledged: u64) -> Result<u64> {
     let ledger = Ledger::open(path, options(Durability::Synced)).context("without the limit")?;
     let size = ledger.reader().head().size;
     ensure!(size >= acknowledged, "{acknowledged} were acknowledged, {size} are there");
-    ledger.checkpoint_store()?;
+    ledger.flush_blocking()?;
     let head = ledger.reader().head();
     ledger.close_blocking()?;
     drop(ledger);

@@ -46,7 +46,7 @@ fn a_full_journal_that_is_another_one_now_is_not_archived() {
             other = with_other_root(&other);
         }
         fs::write(&full, other).unwrap();
-        let error = store.checkpoint().unwrap_err();
+        let error = store.flush().unwrap_err();
         assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == seq(1)), "{error}");
         assert!(matches!(store.close(), Err(Error::Damaged { .. })));
         assert!(archives(dir.path()).is_empty());
@@ -92,7 +92,8 @@ fn a_journal_that_claims_to_be_enormous_is_damage() {
     assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }));
 }
 
-// Its length is all that is known of a journal before it is read, and memory is asked for on its word.
+// Its length is all that is known of a journal before it is read, and memory is asked for on its
+// word.
 #[test]
 fn a_journal_that_is_longer_than_any_is_refused_by_its_length() {
     let (dir, journal) = unsealed(50);
@@ -105,7 +106,10 @@ fn a_journal_that_is_longer_than_any_is_refused_by_its_length() {
 #[test]
 fn no_journal_is_made_that_could_not_be_read_again() {
     let options = DiskOptions { journal_bytes: u64::MAX, ..small() };
-    assert_eq!(crate::store::disk::writer::file_bytes(&options, 100), journal::FILE_BYTES_MAX);
+    assert_eq!(
+        crate::store::disk::live::writer::file_bytes(&options, 100),
+        journal::FILE_BYTES_MAX
+    );
 }
 
 // Checksums can be made to fit any number; adding to the highest ones made whoever read them panic.

@@ -57,7 +57,7 @@ fn a_rebuild_takes_what_was_never_sealed_from_the_journal() {
     let store = created(dir.path());
     append_upto(&store, 500);
     store.sync().unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     append_upto(&store, 530);
     store.sync().unwrap();
     drop(store);
@@ -91,7 +91,7 @@ fn a_rebuild_from_a_damaged_archive_changes_nothing() {
 struct Other;
 
 impl Replay for Other {
-    fn push(&mut self, _: Seq, _: &[u8]) -> Result<Vec<Mark>, Error> {
+    fn push(&mut self, _: Seq, _: &[u8]) -> Result<Vec<TreeHash>, Error> {
         Ok(Vec::new())
     }
     fn root(&self) -> Root {
@@ -230,13 +230,13 @@ fn a_sled_that_was_empty_has_lost_nothing() {
 
 // The other way round is what every crash leaves: blocks that HEAD does not know of yet.
 #[test]
-fn blocks_that_were_sealed_after_the_last_checkpoint_are_no_loss() {
+fn blocks_that_were_sealed_after_the_last_flush_are_no_loss() {
     let dir = TempDir::new().unwrap();
     let store = created_with(dir.path(), &lazy());
     append_upto(&store, 90);
     store.sync().unwrap();
     let head = fs::read(ledger(dir.path()).join("HEAD")).unwrap();
-    store.checkpoint().unwrap();
+    store.flush().unwrap();
     drop(store);
     fs::write(ledger(dir.path()).join("HEAD"), head).unwrap();
     let store = reopened_with(dir.path(), &lazy());

@@ -14,13 +14,11 @@ use anyhow::{Error, Result};
 use serde_json::json;
 use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 use taskledger::{
+    command::{Cancel, Command, Finish, Proposal},
     event::{CancelScope, Cause, Outcome, TaskStatus},
     ids::TaskId,
     ledger::AppendError,
-    state::{
-        Rejection,
-        command::{Cancel, Command, Finish, Proposal},
-    },
+    state::Rejection,
     time::{Clock as _, SystemClock},
 };
 use tokio::task::JoinSet;

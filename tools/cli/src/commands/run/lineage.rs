@@ -6,9 +6,9 @@ use crate::exit::Problem;
 use anyhow::Result;
 use std::{env, path::Path, str::FromStr};
 use taskledger::{
+    command::ParentRef,
     event::Cause,
     ids::{AgentId, CallId, IdError, LedgerId, RunId, TaskId, ThreadId},
-    state::command::ParentRef,
 };
 
 const THREAD: &str = "TASKLEDGER_THREAD";

@@ -9,9 +9,10 @@ use anyhow::Error;
 use std::{path::PathBuf, time::Duration};
 use taskledger::{
     Ledger, Options,
+    command::Proposal,
     ids::LedgerId,
     ledger::{AppendError, OpenError, Receipt},
-    state::{LedgerState, command::Proposal},
+    state::LedgerState,
     store,
 };
 use tokio::{pin, select, time::sleep};

@@ -1,0 +1,219 @@
+//! From what is stored to what is true: hold store, heads and hash tree against each other, then
+//! replay.
+//!
+//! Nothing is written here. A difference is an error that says what and where; nothing is mended
+//! in passing, and nothing is ever taken for an empty ledger.
+
+use crate::{
+    codec,
+    event::Began,
+    ids::{Head, LedgerId, NodeId, Root, Seq, TreeHash},
+    ledger::{
+        OpenError, Options, ReadError,
+        commit::{
+            core::{Core, Writer},
+            shared::{KeptSnapshots, Shared},
+            staging::Published,
+        },
+        copy::origin::OriginNote,
+        read::{reader::LogHashes, replay},
+    },
+    proof::Tree,
+    snapshot,
+    state::LedgerState,
+    store::{FrameLog, SnapshotStore},
+};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+
+/// Who a directory says it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) ledger: LedgerId,
+    pub(crate) node: NodeId,
+    pub(crate) origin: Option<OriginNote>,
+    /// Whether this copy may append.
+    pub(crate) primary: bool,
+}
+
+/// Replays a log and makes it ready for appends.
+pub(crate) fn load(
+    log: Arc<dyn FrameLog>,
+    snapshots: Arc<dyn SnapshotStore>,
+    identity: &Identity,
+    options: &Options,
+) -> Result<(Core, Arc<Shared>), OpenError> {
+    let sealed = log.sealed();
+    let tree = Tree::restore(sealed.size, &LogHashes(&*log))?;
+    check_root(sealed, tree.head())?;
+    let saved = snapshots.list()?;
+    let tail = hash_tail(&*log, tree, &saved)?;
+    let (mut state, snapshot_at) = newest_snapshot(&*log, &*snapshots, &saved, &tail)?;
+    let written = log.written().size;
+    replay::fold(&*log, &mut state, written, |seq| lost(written, seq))?;
+    let Tail { tree, tree_hashes, .. } = tail;
+    log.resume(tree_hashes)?;
+
+    let number_floor = log.reserved();
+    let writer = Writer {
+        ledger: identity.ledger,
+        node: identity.node,
+        epoch_nonce: options.entropy.number(),
+        began: why(&state, identity),
+        number_floor,
+    };
+    let published = Arc::new(Published { state, tree });
+    let core = Core::new(Arc::clone(&published), writer);
+    let Options { snapshots_kept: newest, snapshot_distance: distance, .. } = *options;
+    let kept = KeptSnapshots { newest, distance };
+    let shared = Shared::new(log, snapshots, published, snapshot_at, kept);
+    Ok((core, Arc::new(shared)))
+}
+
+fn check_root(expected: Head, found: Head) -> Result<(), OpenError> {
+    if expected.root == found.root {
+        return Ok(());
+    }
+    Err(OpenError::Tampered { at: expected.size, expected: expected.root, found: found.root })
+}
+
+fn lost(expected: u64, first: Seq) -> OpenError {
+    OpenError::LostTail { expected, found: first.leaf_index() }
+}
+
+/// What is not sealed yet, hashed.
+struct Tail {
+    tree: Tree,
+    tree_hashes: Vec<TreeHash>,
+    /// The roots where snapshots were taken.
+    roots: BTreeMap<u64, Root>,
+}
+
+/// Hashes what the sealed store does not hold, and holds it against the head.
+fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, OpenError> {
+    let (mut tree_hashes, mut roots) = (Vec::new(), BTreeMap::new());
+    let span = (tree.size(), log.written().size);
+    replay::each_frame(
+        log,
+        span,
+        |seq| lost(span.1, seq),
+        |seq, frame| {
+            let damaged = |e: codec::DecodeError| ReadError::Damaged { seq, detail: e.to_string() };
+            let completed = tree.push(codec::leaf(&frame).map_err(damaged)?).into_iter();
+            tree_hashes.extend(completed);
+            if saved.contains(&seq) {
+                roots.insert(tree.size(), tree.root());
+            }
+            Ok::<_, OpenError>(ControlFlow::Continue(()))
+        },
+    )?;
+    check_root(log.written(), tree.head())?;
+    Ok(Tail { tree, tree_hashes, roots })
+}
+
+/// The newest snapshot that is of this history, and how many events it holds; none is as good,
+/// only slower.
+fn newest_snapshot(
+    log: &dyn FrameLog,
+    snapshots: &dyn SnapshotStore,
+    saved: &[Seq],
+    tail: &Tail,
+) -> Result<(LedgerState, u64), OpenError> {
+    for at in saved.iter().rev().filter(|at| at.get() <= tail.tree.size()) {
+        let root = match tail.roots.get(&at.get()) {
+            Some(root) => *root,
+            None => crate::proof::root_at(at.get(), &LogHashes(log))?,
+        };
+        let expected = Head { size: at.get(), root };
+        let loaded = snapshots.load(*at).map_err(|e| e.to_string());
+        match loaded.and_then(|bytes| snapshot::decode(&bytes).map_err(|e| e.to_string())) {
+            Ok((state, head)) if head == expected => return Ok((state, head.size)),
+            Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
+            Err(error) => tracing::warn!(%at, error, "snapshot is unusable: skipped"),
+        }
+    }
+    Ok((LedgerState::default(), 0))
+}
+
+/// Why this writer begins.
+fn why(state: &LedgerState, identity: &Identity) -> Began {
+    match identity.origin {
+        _ if state.ledger() == Some(identity.ledger) => Began::Opened,
+        None => Began::Created,
+        Some(OriginNote::Forked(origin)) => Began::Forked(origin),
+        Some(OriginNote::RestoredFrom(origin)) => Began::RestoredFrom(origin),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        command::{Command, Proposal, Spawn},
+        ids::ThreadId,
+        ledger::Ledger,
+        store::{Group, MemStore},
+    };
+
+    fn spawns(tasks: u64) -> Vec<Proposal> {
+        let spawn = |_| Spawn::new(ThreadId::new("t").unwrap(), "sub_agent");
+        (0..tasks).map(|number| Command::Spawn(spawn(number)).into()).collect()
+    }
+
+    /// A store with these spawns behind the event that says who began.
+    fn stored(tasks: u64) -> MemStore {
+        let store = MemStore::new();
+        let ledger = Ledger::over_memory(store.clone(), Options::default()).unwrap();
+        ledger.append_blocking(spawns(tasks)).unwrap();
+        store.reopen()
+    }
+
+    fn opened(store: &MemStore) -> Result<LedgerState, OpenError> {
+        let ledger = Ledger::over_memory(store.reopen(), Options::default())?;
+        Ok(ledger.reader().state())
+    }
+
+    #[test]
+    fn events_that_do_not_lead_to_the_root_are_not_opened() {
+        let log = stored(3);
+        let frames = log.read(Seq::FIRST, usize::MAX).unwrap();
+        let other = Root([7; 32]);
+        let forged = MemStore::new();
+        let group = Group { first: Seq::FIRST, frames: &frames, root: other, tree_hashes: &[] };
+        forged.append(group).unwrap();
+        let OpenError::Tampered { at: 4, expected, found } = opened(&forged).unwrap_err() else {
+            panic!("not what is wrong");
+        };
+        assert_eq!((expected, found), (other, log.written().root));
+    }
+
+    /// Saves the state of another history of `size` events as that of this log: whoever begins with
+    /// it knows one task less than the log.
+    fn plant(store: &MemStore, size: u64, root: Root) -> LedgerState {
+        let mut state = LedgerState::default();
+        let frames = store.read(Seq::FIRST, usize::MAX).unwrap();
+        for frame in frames.iter().take(usize::try_from(size).unwrap()) {
+            let mut entry = codec::decode(frame).unwrap();
+            entry.event.task = entry.event.task.filter(|id| id.as_str() != "bg_0");
+            state.apply(&entry);
+        }
+        let head = Head { size, root };
+        store.save(head.seq().unwrap(), &snapshot::encode(&state, head)).unwrap();
+        state
+    }
+
+    #[test]
+    fn the_replay_begins_with_the_newest_snapshot_of_this_history() {
+        let store = stored(9);
+        let third = crate::proof::root_at(3, &LogHashes(&store)).unwrap();
+        assert_eq!(opened(&store).unwrap().tasks_len(), 9);
+        let older = store.reopen();
+        plant(&older, 3, third);
+        assert_eq!(opened(&older).unwrap().tasks_len(), 8, "it began with what was planted");
+        let newer = older.reopen();
+        plant(&newer, 6, Root([7; 32]));
+        assert_eq!(opened(&newer).unwrap().tasks_len(), 8, "that one is of another history");
+        let newest = newer.reopen();
+        let planted = plant(&newest, 10, newest.written().root);
+        assert_eq!(opened(&newest).unwrap(), planted, "nothing is left to replay");
+    }
+}

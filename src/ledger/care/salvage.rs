@@ -1,0 +1,190 @@
+//! Reading what can be read of a ledger that does not open.
+
+use super::open::{self, Identity};
+use crate::{
+    codec,
+    ids::{Head, LedgerId, NodeId, Seq},
+    ledger::{Ledger, OpenError, Options, commit::shared::decode},
+    proof::Tree,
+    store::{
+        Error, FrameLog, Frames, Group, MemStore,
+        disk::inspect::{Evidence, Inspection, Sealed, SealedItem},
+    },
+};
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
+
+/// How long the engine may take to answer; damage can make it wait for ever.
+const SEALED_DEADLINE: Duration = Duration::from_mins(2);
+/// The same, where nothing is known to be missing.
+const BEYOND_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a ledger that was opened in spite of findings does not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shortfall {
+    /// Events that can be read, from the first one on.
+    pub readable: u64,
+    /// Events that the ledger is known to have held; `None` if nothing tells.
+    pub held: Option<u64>,
+}
+
+impl Ledger {
+    /// Opens what can be read of the ledger in `path`, without changing any file, and in spite of
+    /// findings. It takes no appends. [`shortfall`](Self::shortfall) says what it does not show.
+    ///
+    /// Events come from archive and journal and, where those cannot be read or end before it does,
+    /// from the sealed store, up to the first one that is nowhere; they are held in memory, all of
+    /// them.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
+    /// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`].
+    pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let inspection = Inspection::open(path)?;
+        let store = MemStore::new();
+        let held = inspection.head().map(|record| record.synced);
+        let (found, then) = Salvage::new(&inspection, &store, held).run()?;
+        store.sync()?;
+        let kept = inspection.identity();
+        let identity = Identity {
+            ledger: kept.map_or(LedgerId([0; 16]), |kept| kept.ledger),
+            node: kept.map_or(NodeId([0; 16]), |kept| kept.node),
+            origin: None,
+            primary: false,
+        };
+        let store = Arc::new(store);
+        let (core, shared) = open::load(store.clone(), store, &identity, &options)?;
+        let incarnation = core.state().incarnation();
+        let mut ledger = Self::of(shared, identity.ledger, options, incarnation, None);
+        if (held.is_none() || held != then)
+            && let Some(inner) = Arc::get_mut(&mut ledger.inner)
+        {
+            let held = held.map(|head| head.size);
+            inner.shortfall = Some(Shortfall { readable: found.size, held });
+        }
+        Ok(ledger)
+    }
+
+    /// What a ledger opened by [`open_read_only`](Self::open_read_only) does not show of what it
+    /// held; `None` if it shows everything, with the root that was recorded.
+    pub fn shortfall(&self) -> Option<Shortfall> {
+        self.inner.shortfall
+    }
+}
+
+/// Takes frames into a store in memory for as long as they make a log.
+struct Salvage<'a> {
+    inspection: &'a Inspection,
+    store: &'a MemStore,
+    /// What sled holds, once it is asked.
+    sealed: Option<Sealed>,
+    /// The block of it that was taken from last.
+    block: Option<Frames>,
+    tree: Tree,
+    /// What `HEAD` says was there, and what was found to be there at that size.
+    held: Option<Head>,
+    then: Option<Head>,
+    frames: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl<'a> Salvage<'a> {
+    const GROUP_BYTES: usize = 1 << 20;
+
+    fn new(inspection: &'a Inspection, store: &'a MemStore, held: Option<Head>) -> Self {
+        let tree = Tree::new();
+        let then = Some(tree.head()).filter(|head| held.is_some_and(|held| held.size == head.size));
+        let (sealed, block, frames, bytes) = (None, None, Vec::new(), 0);
+        Self { inspection, store, sealed, block, tree, held, then, frames, bytes }
+    }
+
+    /// Answers what can be read, and of that as much as was held.
+    fn run(mut self) -> Result<(Head, Option<Head>), Error> {
+        let inspection = self.inspection;
+        let mut failure = None;
+        inspection.log(&mut |evidence| {
+            let Evidence::Frame { seq, bytes } = evidence else {
+                return ControlFlow::Continue(());
+            };
+            let missing = self.fill(seq.leaf_index(), SEALED_DEADLINE);
+            let taken = missing.and_then(|()| self.take(seq, bytes));
+            match taken {
+                Ok(true) => ControlFlow::Continue(()),
+                Ok(false) => ControlFlow::Break(()),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        failure.map_or(Ok(()), Err)?;
+        let held = inspection.head().map_or(0, |record| record.sealed.size);
+        self.fill(held, SEALED_DEADLINE)?;
+        // Only what was durable is sealed: where journal and `HEAD` were put back from an older
+        // copy, the sealed store knows of more than both.
+        if self.held.is_some() {
+            self.fill(u64::MAX, BEYOND_DEADLINE)?;
+        }
+        self.write()?;
+        Ok((self.tree.head(), self.then))
+    }
+
+    /// Takes events up to number `size` from the sealed store, if they are missing.
+    fn fill(&mut self, size: u64, deadline: Duration) -> Result<(), Error> {
+        while self.tree.size() < size {
+            if let Some(block) = self.block.take().filter(|block| block.end() > self.tree.size()) {
+                let taken = self.take_from(&block, size);
+                self.block = Some(block);
+                if !taken? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let inspection = self.inspection;
+            let sealed = self.sealed.get_or_insert_with(|| inspection.sealed(deadline));
+            match sealed.next() {
+                Some(Ok(SealedItem::Block(block))) => self.block = Some(block),
+                Some(Err(_)) => {}
+                Some(Ok(SealedItem::TreeHash { .. })) | None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes events of a block, up to number `size`; `false` if the next one is not there or
+    /// cannot be read.
+    fn take_from(&mut self, block: &Frames, size: u64) -> Result<bool, Error> {
+        let missing = self.tree.size() + 1..=size;
+        for (seq, frame) in block.iter().filter(|(seq, _)| missing.contains(&seq.get())) {
+            if !self.take(seq, frame)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.tree.size() >= *missing.start())
+    }
+
+    /// Takes the next event; `false` if this is not it, or cannot be read.
+    fn take(&mut self, seq: Seq, frame: &[u8]) -> Result<bool, Error> {
+        let follows = seq.get() == self.tree.size() + 1;
+        let leaf = codec::leaf(frame).ok().filter(|_| follows && decode(seq, frame).is_ok());
+        let Some(leaf) = leaf else { return Ok(false) };
+        self.tree.push(leaf);
+        if self.held.is_some_and(|held| held.size == self.tree.size()) {
+            self.then = Some(self.tree.head());
+        }
+        self.bytes += frame.len();
+        self.frames.push(frame.to_vec());
+        if self.bytes >= Self::GROUP_BYTES {
+            self.write()?;
+        }
+        Ok(true)
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        let frames = std::mem::take(&mut self.frames);
+        self.bytes = 0;
+        let next = Seq::new(self.store.written().size + 1);
+        let Some(first) = next.filter(|_| !frames.is_empty()) else { return Ok(()) };
+        let root = self.tree.root();
+        self.store.append(Group { first, frames: &frames, root, tree_hashes: &[] })
+    }
+}

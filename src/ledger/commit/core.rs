@@ -1,0 +1,289 @@
+//! Group commit as a step function: no thread, clock, channel or disk in it.
+//!
+//! [`Core::stage`] opens a [`Staging`]; each batch is decided against the state that the batches
+//! before it would leave, then numbered, linked, encoded and hashed. The caller writes what was
+//! staged and hands it back to [`Core::commit`], or drops it: then nothing happened.
+
+use super::staging::{Lookup, Undo};
+use crate::{
+    codec,
+    command::{Command, Proposal},
+    event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody},
+    ids::{Epoch, LedgerId, NodeId, Seq},
+    ledger::{AppendError, Options, Receipt, read::links},
+    state::{self, Draft, LedgerState, Stamp},
+    time::{Entropy, Millis},
+};
+use std::sync::Arc;
+
+pub(crate) use super::staging::{Published, Staging};
+
+/// What is true after the last commit, and who writes the next.
+#[derive(Debug)]
+pub(crate) struct Core {
+    last: Arc<Published>,
+    ledger: LedgerId,
+    node: NodeId,
+    /// Tells the epoch that this writer begins, if it begins one, from another of that number.
+    epoch_nonce: u64,
+    /// Why this writer began, until that is in the log.
+    began: Option<Began>,
+    /// Task numbers below this may have been given out and lost with the power.
+    number_floor: u64,
+}
+
+/// Who writes, and from where on.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) ledger: LedgerId,
+    pub(crate) node: NodeId,
+    pub(crate) epoch_nonce: u64,
+    pub(crate) began: Began,
+    pub(crate) number_floor: u64,
+}
+
+/// What a batch needs besides itself.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) now: Millis,
+    pub(crate) entropy: &'a dyn Entropy,
+    pub(crate) options: &'a Options,
+    pub(crate) lookup: &'a Lookup<'a>,
+}
+
+impl Core {
+    pub(crate) fn new(last: Arc<Published>, writer: Writer) -> Self {
+        let (state, tree) = (&last.state, &last.tree);
+        assert_eq!(state.size(), tree.size(), "state and tree are of the same events");
+        let Writer { ledger, node, epoch_nonce, began, number_floor } = writer;
+        Self { last, ledger, node, epoch_nonce, began: Some(began), number_floor }
+    }
+
+    /// What is true after the last commit.
+    pub(crate) fn state(&self) -> &LedgerState {
+        &self.last.state
+    }
+
+    /// The incarnation of this writer, recorded or not.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.state().incarnation().saturating_add(u64::from(self.began.is_some()))
+    }
+
+    /// Opens a commit on top of the last one.
+    pub(crate) fn stage(&self) -> Staging {
+        Staging::on(&self.last)
+    }
+
+    /// Adds a batch: all of it, or nothing and the reason.
+    pub(crate) fn add(
+        &self,
+        staging: &mut Staging,
+        batch: &[Proposal],
+        around: &Surroundings<'_>,
+    ) -> Result<Vec<Receipt>, AppendError> {
+        check_batch(batch, around.options)?;
+        if let (Some(why), false) = (&self.began, staging.began) {
+            self.add_began(staging, why.clone(), around)?;
+        }
+        if let [proposal] = batch {
+            // Nothing is changed before the last step of `add_one`, so nothing is to be undone;
+            // keeping an old version would make the maps copy what they could change in place.
+            return Ok(vec![self.add_one(staging, proposal, around)?]);
+        }
+        let undo = Undo::before(staging);
+        self.add_all(staging, batch, around).inspect_err(|_| undo.apply(staging))
+    }
+
+    fn add_all(
+        &self,
+        staging: &mut Staging,
+        batch: &[Proposal],
+        around: &Surroundings<'_>,
+    ) -> Result<Vec<Receipt>, AppendError> {
+        let (before, max) = (staging.bytes(), around.options.batch_bytes_max);
+        let mut receipts = Vec::with_capacity(batch.len());
+        for proposal in batch {
+            receipts.push(self.add_one(staging, proposal, around)?);
+            let len = staging.bytes() - before;
+            if len > max {
+                return Err(AppendError::TooLarge { what: "batch, in bytes,", len, max });
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// Adds frames that another ledger wrote: they must continue this log exactly.
+    pub(crate) fn add_frames(staging: &mut Staging, frames: &[Vec<u8>]) -> Result<(), AppendError> {
+        for frame in frames {
+            let at = staging.next_seq()?;
+            let entry = codec::decode(frame).map_err(|e| refuse(at, &e))?;
+            codec::check_parts(&entry).map_err(|e| refuse(at, &e))?;
+            links::check_continues(&staging.state, &entry.event).map_err(|e| refuse(at, &e))?;
+            staging.push(&entry, frame.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what was staged, once it is written, and answers what is true from then on.
+    pub(crate) fn commit(&mut self, staging: Staging) -> Arc<Published> {
+        assert_eq!(staging.base, self.last.tree.size(), "a commit stands on the one before it");
+        if staging.began {
+            self.began = None;
+        }
+        self.last = Arc::new(Published { state: staging.state, tree: staging.tree });
+        Arc::clone(&self.last)
+    }
+
+    fn add_began(
+        &self,
+        staging: &mut Staging,
+        why: Began,
+        around: &Surroundings<'_>,
+    ) -> Result<(), AppendError> {
+        let action = Action::Began {
+            ledger: self.ledger,
+            node: self.node,
+            version: env!("CARGO_PKG_VERSION").into(),
+            incarnation: self.incarnation(),
+            why,
+        };
+        let draft = Draft {
+            thread: None,
+            task: None,
+            occurred: around.now,
+            action,
+            texts: Vec::new(),
+            cause: Cause::default(),
+            key: None,
+        };
+        self.write(staging, draft, around)?;
+        staging.began = true;
+        staging.unasked = 1;
+        Ok(())
+    }
+
+    fn add_one(
+        &self,
+        staging: &mut Staging,
+        proposal: &Proposal,
+        around: &Surroundings<'_>,
+    ) -> Result<Receipt, AppendError> {
+        if let Some(receipt) = repeated(staging, proposal, around)? {
+            return Ok(receipt);
+        }
+        let located = locate_redaction(staging, proposal, around)?;
+        let proposal = located.as_ref().unwrap_or(proposal);
+        let now = around.now.max(staging.state.recorded());
+        let stamp = Stamp { now, number_floor: self.number_floor };
+        let draft = state::decide(&staging.state, proposal, stamp)?;
+        self.write(staging, draft, around)
+    }
+
+    /// The epoch in charge, or the next one if the event begins it. Asked when the event is
+    /// written: a copy learns which epochs there were only after it was created.
+    fn epoch_of(&self, state: &LedgerState, action: &Action) -> Epoch {
+        let nonce = self.epoch_nonce;
+        match (state.epoch(), action) {
+            (None, _) => Epoch { number: 1, nonce },
+            (Some(before), Action::Began { why, .. }) if *why != Began::Opened => {
+                Epoch { number: before.number.saturating_add(1), nonce }
+            }
+            (Some(current), _) => current,
+        }
+    }
+
+    /// Numbers a draft, links it to the events before it, and adds its frame.
+    fn write(
+        &self,
+        staging: &mut Staging,
+        draft: Draft,
+        around: &Surroundings<'_>,
+    ) -> Result<Receipt, AppendError> {
+        let seq = staging.next_seq()?;
+        let state = &staging.state;
+        let (commitments, parts): (Vec<Commitment>, Vec<Part>) = draft
+            .texts
+            .into_iter()
+            .map(|(kind, text)| {
+                let salt = around.entropy.bytes16();
+                let commitment = codec::commit(kind, salt, &text);
+                (commitment, Part { kind, body: Some(PartBody { salt, text }) })
+            })
+            .unzip();
+        let event = Event {
+            seq,
+            epoch: self.epoch_of(state, &draft.action),
+            recorded: around.now.max(state.recorded()),
+            occurred: draft.occurred,
+            prev_in_thread: draft.thread.as_ref().and_then(|id| Some(state.thread(id)?.last_seq)),
+            prev_in_task: draft.task.as_ref().and_then(|id| Some(state.task(id)?.last_seq)),
+            thread: draft.thread,
+            task: draft.task,
+            cause: draft.cause,
+            key: draft.key,
+            action: draft.action,
+            parts: commitments,
+        };
+        let task = event.task.clone();
+        let entry = Entry { event, parts };
+        let limits = codec::Limits { part_bytes_max: around.options.part_bytes_max };
+        let frame = codec::encode_within(&entry, limits).map_err(too_large)?;
+        staging.push(&entry, frame)?;
+        Ok(Receipt { seq, task, repeated: false, durable: false })
+    }
+}
+
+fn check_batch(batch: &[Proposal], options: &Options) -> Result<(), AppendError> {
+    let (len, max) = (batch.len(), options.batch_events_max);
+    if len > max {
+        return Err(AppendError::TooLarge { what: "batch, in events,", len, max });
+    }
+    Ok(())
+}
+
+/// The receipt of the event that has this proposal's key, if there is one.
+fn repeated(
+    staging: &Staging,
+    proposal: &Proposal,
+    around: &Surroundings<'_>,
+) -> Result<Option<Receipt>, AppendError> {
+    let Some(seq) = proposal.key.as_ref().and_then(|key| staging.state.key(key)) else {
+        return Ok(None);
+    };
+    let entry = staging.entry(seq, around.lookup)?;
+    if !state::same_command(proposal, &entry) {
+        return Err(AppendError::KeyReused { seq });
+    }
+    Ok(Some(Receipt { seq, task: entry.event.task, repeated: true, durable: false }))
+}
+
+/// A redaction belongs to the thread and task of the event that it erases.
+fn locate_redaction(
+    staging: &Staging,
+    proposal: &Proposal,
+    around: &Surroundings<'_>,
+) -> Result<Option<Proposal>, AppendError> {
+    let Command::Redact { seq, parts, reason, .. } = &proposal.command else {
+        return Ok(None);
+    };
+    if seq.get() > staging.state.size() {
+        return Ok(None); // decide refuses it
+    }
+    let entry = staging.entry(*seq, around.lookup)?;
+    if !entry.parts.iter().any(|part| parts.contains(part.kind)) {
+        return Err(AppendError::Invalid { why: format!("event {seq} has no such text") });
+    }
+    let about = (entry.event.thread, entry.event.task);
+    let command = Command::Redact { seq: *seq, about, parts: *parts, reason: reason.clone() };
+    Ok(Some(Proposal { command, ..proposal.clone() }))
+}
+
+fn too_large(error: codec::EncodeError) -> AppendError {
+    match error {
+        codec::EncodeError::TooLarge { what, len, max } => AppendError::TooLarge { what, len, max },
+        codec::EncodeError::Parts(parts) => AppendError::Invalid { why: parts.to_string() },
+    }
+}
+
+fn refuse(at: Seq, why: &dyn std::fmt::Display) -> AppendError {
+    AppendError::NotContinuation { at, why: why.to_string() }
+}

@@ -1,0 +1,86 @@
+//! Appends of async code with an interval: queued at once, written a moment later.
+//!
+//! Whoever has many appends under way polls one after the other. If each were written when it is
+//! first polled, each would be a commit of its own. So the first poll queues, lets other tasks go
+//! first, and the next one writes all that is queued by then, on its thread: one commit. No clock
+//! is looked at and no thread woken. Start reading at [`Desk::append_later`].
+
+use super::{AppendError, Desk, Durability, GROUPS_FOR_OTHERS, Request, queue::Queue};
+use std::{future::poll_fn, task::Poll};
+
+impl Desk {
+    /// Sees to an append whose thread has other tasks to run, and never waits for a device on it.
+    /// Once it has been polled the append is done when it is polled again or dropped, or somebody
+    /// else appends; whoever keeps it and does neither has it wait.
+    pub(crate) async fn append_later(&self, append: Request) -> Result<(), AppendError> {
+        if let Some(promise) = self.enqueue(append)? {
+            give_way().await;
+            promise.keep();
+        }
+        Ok(())
+    }
+
+    /// Queues an append; with a promise to come back, or else for whoever is at work or is woken.
+    fn enqueue(&self, append: Request) -> Result<Option<Promise<'_>>, AppendError> {
+        let mut queue = self.queue();
+        queue.check_open()?;
+        queue.push_append(append)?;
+        if self.may_write_here(&queue) {
+            return Ok(Some(Promise { desk: Some(self) }));
+        }
+        self.call(queue, false);
+        Ok(None)
+    }
+
+    /// Whether what waits may be written by somebody who must not wait.
+    fn may_write_here(&self, queue: &Queue) -> bool {
+        let Some(writer) = queue.writer.as_ref().filter(|_| queue.next_is_append()) else {
+            return false;
+        };
+        match self.durability {
+            Durability::Synced => false,
+            Durability::Interval(_) => !writer.may_wait(queue.appends()),
+        }
+    }
+}
+
+/// To come back and write what waits. Who drops it leaves that to a thread.
+struct Promise<'a> {
+    desk: Option<&'a Desk>,
+}
+
+impl Promise<'_> {
+    fn keep(mut self) {
+        let Some(desk) = self.desk.take() else { return };
+        let mut queue = desk.queue();
+        if desk.may_write_here(&queue) {
+            let hold = desk.hold(&mut queue, false);
+            drop(queue);
+            desk.write(hold, None, GROUPS_FOR_OTHERS);
+        } else {
+            desk.call(queue, false);
+        }
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        if let Some(desk) = self.desk {
+            desk.call(desk.queue(), false);
+        }
+    }
+}
+
+/// Lets other tasks of this thread go first, once: those that are ready now.
+async fn give_way() {
+    let mut gave = false;
+    poll_fn(|context| {
+        if gave {
+            return Poll::Ready(());
+        }
+        gave = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,305 @@
+//! What the writer and every reader share: the store, and the state as last published.
+//!
+//! Publishing is one pointer swap, reading it one load: a reader keeps its version for as long as
+//! it likes and never delays the writer.
+
+use super::staging::Published;
+use crate::{
+    codec,
+    event::{Entry, PartSet},
+    ids::{Head, Seq},
+    ledger::{AppendError, ReadError},
+    snapshot::{self, Rung},
+    store::{self, FrameLog, SnapshotStore},
+    sync::ArcSwap,
+};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+use tokio::sync::watch;
+
+/// What followers wait for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    pub(crate) synced: Head,
+    /// Nothing more will come: the ledger is closed or halted.
+    pub(crate) ended: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) log: Arc<dyn FrameLog>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    published: ArcSwap<Published>,
+    progress: watch::Sender<Progress>,
+    halted: AtomicBool,
+    /// The number of this writer: fixed when it is opened, except for a copy, which learns from
+    /// what it is filled with how many writers there were.
+    incarnation: AtomicU64,
+    kept: KeptSnapshots,
+    snapshot_job: Mutex<SnapshotJob>,
+    saving: Mutex<()>,
+}
+
+/// Which snapshots are kept; see [`snapshot::surplus`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeptSnapshots {
+    pub(crate) newest: usize,
+    pub(crate) distance: u64,
+}
+
+#[derive(Debug)]
+struct SnapshotJob {
+    /// Events in the newest snapshot.
+    last: u64,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        log: Arc<dyn FrameLog>,
+        snapshots: Arc<dyn SnapshotStore>,
+        published: Arc<Published>,
+        last_snapshot: u64,
+        kept: KeptSnapshots,
+    ) -> Self {
+        Self {
+            progress: watch::Sender::new(Progress { synced: log.synced(), ended: false }),
+            published: ArcSwap::new(published),
+            halted: AtomicBool::new(false),
+            log,
+            snapshots,
+            incarnation: AtomicU64::new(0),
+            kept,
+            snapshot_job: Mutex::new(SnapshotJob { last: last_snapshot, running: None }),
+            saving: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn published(&self) -> Arc<Published> {
+        self.published.load_full()
+    }
+
+    /// O(log size): the root is hashed anew each time.
+    pub(crate) fn head(&self) -> Head {
+        self.published.load().tree.head()
+    }
+
+    /// How many events are shown. O(1).
+    pub(crate) fn size(&self) -> u64 {
+        self.published.load().tree.size()
+    }
+
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_incarnation(&self, incarnation: u64) {
+        self.incarnation.store(incarnation, Ordering::Release);
+    }
+
+    pub(crate) fn watch_progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_halted(&self) {
+        self.halted.store(true, Ordering::Release);
+        self.progress.send_modify(|progress| progress.ended = true);
+    }
+
+    /// Storage failed: nothing is written from here on, and what was in flight may be lost.
+    pub(crate) fn halt(&self, error: &store::Error) -> AppendError {
+        tracing::error!(%error, "storage failed: the ledger takes no more appends");
+        self.set_halted();
+        AppendError::OutcomeUnknown { key: None }
+    }
+
+    /// Makes everything written so far durable.
+    pub(crate) fn sync(&self) -> Result<(), AppendError> {
+        if self.is_halted() {
+            return Err(AppendError::Halted);
+        }
+        self.log.sync().map(drop).map_err(|error| self.halt(&error))
+    }
+
+    pub(crate) fn publish(self: &Arc<Self>, published: Arc<Published>) {
+        self.published.store(published);
+        self.announce_synced();
+        self.snapshot_if_due();
+    }
+
+    /// Tells followers how far events are durable, as far as they are published: what lies beyond
+    /// is announced when it is.
+    pub(crate) fn announce_synced(&self) {
+        let synced = self.log.synced();
+        if synced.size > self.size() {
+            return;
+        }
+        self.progress.send_if_modified(|progress| {
+            let news = progress.synced.size < synced.size;
+            if news {
+                progress.synced = synced;
+            }
+            news
+        });
+    }
+
+    /// The event as it is stored, whatever has been redacted since.
+    pub(crate) fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
+        let frames = self.log.read(seq, 1)?;
+        match frames.first() {
+            Some(frame) => decode(seq, frame),
+            None => Err(ReadError::NoSuchEvent { seq, head: self.log.written() }),
+        }
+    }
+
+    /// The texts of this event that no view shows.
+    pub(crate) fn redacted(&self, seq: Seq) -> PartSet {
+        self.published.load().state.redacted(seq)
+    }
+
+    /// Starts a snapshot beside the writer if enough has happened since the last.
+    fn snapshot_if_due(self: &Arc<Self>) {
+        let mut job = self.snapshot_job.lock().unwrap_or_else(PoisonError::into_inner);
+        if job.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            return;
+        }
+        let published = self.published();
+        let (size, tasks) = (published.tree.size(), published.state.tasks_len());
+        if !snapshot::due(size.saturating_sub(job.last), tasks) {
+            return;
+        }
+        drop(published);
+        job.last = size;
+        let shared = Arc::clone(self);
+        let take = move || {
+            if let Err(error) = shared.take_snapshot(&shared.hold_snapshots()) {
+                tracing::warn!(%error, "no snapshot could be taken: opening will take longer");
+            }
+        };
+        let thread = std::thread::Builder::new().name("taskledger-snapshot".into());
+        job.running = thread.spawn(take).ok();
+    }
+
+    pub(crate) fn join_snapshot(&self) {
+        let running = {
+            let mut job = self.snapshot_job.lock().unwrap_or_else(PoisonError::into_inner);
+            job.running.take()
+        };
+        if let Some(running) = running {
+            let _ = running.join();
+        }
+    }
+
+    /// Keeps everybody else from saving a snapshot. A state that was captured before a purge must
+    /// not be saved after it, so capturing and saving are one step under this.
+    pub(crate) fn hold_snapshots(&self) -> MutexGuard<'_, ()> {
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes every snapshot, which may hold erased texts, and takes a new one.
+    pub(crate) fn replace_snapshots(&self, held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
+        for at in self.snapshots.list()? {
+            self.snapshots.remove(at)?;
+        }
+        self.take_snapshot(held)
+    }
+
+    /// Saves the published state, which it makes durable, unless it is saved already.
+    pub(crate) fn take_snapshot(&self, _held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
+        let published = self.published();
+        let head = published.tree.head();
+        let Some(at) = head.seq() else { return Ok(()) };
+        if self.snapshots.list()?.contains(&at) {
+            return Ok(());
+        }
+        let span = tracing::info_span!("snapshot.take", seq_last = at.get());
+        let _entered = span.enter();
+        if self.log.synced().size < head.size {
+            // With an interval, what is published is ahead of what is durable nearly always.
+            self.log.sync().inspect_err(|error| drop(self.halt(error)))?;
+            self.announce_synced();
+        }
+        let bytes = snapshot::encode(&published.state, head);
+        self.snapshots.save(at, &bytes)?;
+        tracing::info!(bytes = bytes.len(), "snapshot taken");
+        self.remove_surplus_snapshots(at)
+    }
+
+    /// Removes what is not worth its room. One beyond the log is of events that were lost, and
+    /// never counts.
+    fn remove_surplus_snapshots(&self, newest: Seq) -> Result<(), store::Error> {
+        let (mut sound, mut surplus) = (Vec::new(), Vec::new());
+        for at in self.snapshots.list()? {
+            if at <= newest {
+                sound.push(Rung { at, bytes: self.snapshots.bytes(at)? });
+            } else {
+                surplus.push(at);
+            }
+        }
+        surplus.extend(snapshot::surplus(&sound, self.kept.newest, self.kept.distance));
+        surplus.into_iter().try_for_each(|at| self.snapshots.remove(at))
+    }
+}
+
+/// Decodes the frame of event `seq`.
+pub(crate) fn decode(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
+    let entry = codec::decode(frame).map_err(|error| {
+        if let codec::DecodeError::UnsupportedFormat { found, max, .. } = error {
+            return ReadError::UnsupportedFormat { found, max };
+        }
+        ReadError::Damaged { seq, detail: error.to_string() }
+    })?;
+    if entry.event.seq != seq {
+        let detail = format!("its frame says that it is event {}", entry.event.seq);
+        return Err(ReadError::Damaged { seq, detail });
+    }
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        proof::Tree,
+        state::LedgerState,
+        store::{Group, MemStore},
+    };
+
+    /// What is published of a log of so many events.
+    fn published(size: u64) -> Arc<Published> {
+        let mut tree = Tree::default();
+        (0..size).for_each(|_| drop(tree.push(b"an event")));
+        Arc::new(Published { state: LedgerState::default(), tree })
+    }
+
+    // Whoever follows reads up to what is announced, and the redactions of what is published.
+    #[test]
+    fn what_is_durable_is_announced_when_it_is_published() {
+        let store = Arc::new(MemStore::new());
+        let kept = KeptSnapshots { newest: 1, distance: 1 };
+        let shared = Arc::new(Shared::new(store.clone(), store.clone(), published(0), 0, kept));
+        let progress = shared.watch_progress();
+        let announced = || progress.borrow().synced;
+        let (one, two) = (published(1), published(2));
+        for Head { size, root } in [one.tree.head(), two.tree.head()] {
+            let (first, frames) = (Seq::new(size).unwrap(), [b"an event".to_vec()]);
+            store.append(Group { first, frames: &frames, root, tree_hashes: &[] }).unwrap();
+        }
+        store.sync().unwrap();
+        shared.announce_synced();
+        assert_eq!(announced(), Head::EMPTY);
+        shared.publish(one);
+        assert_eq!(announced(), Head::EMPTY, "the second is durable too, and not shown yet");
+        shared.publish(Arc::clone(&two));
+        assert_eq!(announced(), two.tree.head());
+    }
+}

@@ -1,0 +1,143 @@
+//! A commit in the making: what is to be written, and what would then be true.
+//!
+//! Numbers, hashes and folds what it is given, and can take back the last of it. Knows neither
+//! rules nor who writes; that is [`super::core`].
+
+use crate::{
+    codec,
+    event::Entry,
+    ids::{Head, Seq, TreeHash},
+    ledger::AppendError,
+    proof::Tree,
+    state::LedgerState,
+    store::Group,
+};
+
+/// Reads an event that is in the log already.
+pub(crate) type Lookup<'a> = dyn Fn(Seq) -> Result<Entry, AppendError> + 'a;
+
+/// The state and the tree after the same events.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) state: LedgerState,
+    pub(crate) tree: Tree,
+}
+
+/// A commit in the making.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    pub(crate) state: LedgerState,
+    pub(crate) tree: Tree,
+    /// The events that it stands on.
+    pub(crate) base: u64,
+    frames: Vec<Vec<u8>>,
+    tree_hashes: Vec<TreeHash>,
+    bytes: usize,
+    /// Whether it says why its writer began.
+    pub(crate) began: bool,
+    /// Frames that are not an answer to anybody: a Began alone is not worth a commit.
+    pub(crate) unasked: usize,
+}
+
+impl Staging {
+    /// Nothing yet, on top of what is true.
+    pub(crate) fn on(last: &Published) -> Self {
+        let (state, tree) = (last.state.clone(), last.tree.clone());
+        let base = tree.size();
+        let (frames, tree_hashes) = (Vec::new(), Vec::new());
+        Self { state, tree, base, frames, tree_hashes, bytes: 0, began: false, unasked: 0 }
+    }
+
+    /// Whether there is anything that somebody asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.len() == self.unasked
+    }
+
+    pub(crate) fn events(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn state(&self) -> &LedgerState {
+        &self.state
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        self.tree.head()
+    }
+
+    /// What is to be written; `None` if there is nothing.
+    pub(crate) fn group(&self) -> Option<Group<'_>> {
+        let first = Seq::new(self.base + 1)?;
+        if self.frames.is_empty() {
+            return None;
+        }
+        Some(Group {
+            first,
+            frames: &self.frames,
+            root: self.tree.root(),
+            tree_hashes: &self.tree_hashes,
+        })
+    }
+
+    pub(crate) fn next_seq(&self) -> Result<Seq, AppendError> {
+        let exhausted = || AppendError::Invalid { why: "no event numbers are left".to_owned() };
+        self.tree.size().checked_add(1).and_then(Seq::new).ok_or_else(exhausted)
+    }
+
+    pub(crate) fn push(&mut self, entry: &Entry, frame: Vec<u8>) -> Result<(), AppendError> {
+        let seq = self.next_seq()?;
+        assert_eq!(entry.event.seq, seq, "numbers are dense");
+        assert!(entry.event.recorded >= self.state.recorded(), "time never runs backwards");
+        let invalid = |e: codec::DecodeError| AppendError::Invalid { why: e.to_string() };
+        let leaf = codec::leaf(&frame).map_err(invalid)?;
+        let completed = self.tree.push(leaf).into_iter();
+        self.tree_hashes.extend(completed);
+        self.state.apply(entry);
+        self.bytes += frame.len();
+        self.frames.push(frame);
+        Ok(())
+    }
+
+    /// The entry of an event that this staging would write.
+    fn staged(&self, seq: Seq) -> Option<Entry> {
+        let index = usize::try_from(seq.get().checked_sub(self.base + 1)?).ok()?;
+        codec::decode(self.frames.get(index)?).ok()
+    }
+
+    pub(crate) fn entry(&self, seq: Seq, lookup: &Lookup<'_>) -> Result<Entry, AppendError> {
+        self.staged(seq).map_or_else(|| lookup(seq), Ok)
+    }
+}
+
+/// What a refused batch must leave as it was. Maps are persistent, so this is O(log size).
+pub(crate) struct Undo {
+    state: LedgerState,
+    tree: Tree,
+    frames: usize,
+    tree_hashes: usize,
+    bytes: usize,
+}
+
+impl Undo {
+    pub(crate) fn before(staging: &Staging) -> Self {
+        Self {
+            state: staging.state.clone(),
+            tree: staging.tree.clone(),
+            frames: staging.frames.len(),
+            tree_hashes: staging.tree_hashes.len(),
+            bytes: staging.bytes,
+        }
+    }
+
+    pub(crate) fn apply(self, staging: &mut Staging) {
+        staging.state = self.state;
+        staging.tree = self.tree;
+        staging.frames.truncate(self.frames);
+        staging.tree_hashes.truncate(self.tree_hashes);
+        staging.bytes = self.bytes;
+    }
+}

@@ -1,0 +1,294 @@
+//! The one writer: decides what is asked, writes it, and says how it went.
+//!
+//! It takes what waits, up to a group's limits, makes one commit of it, and only then answers.
+//! After a failed write or sync it answers [`AppendError::Halted`] until the ledger is opened
+//! again. Whose turn it is with the writer, and when, is up to [`super::desk`].
+
+use super::{
+    core::{Core, Staging, Surroundings},
+    request::{Reply, Request},
+    shared::Shared,
+    staging::Published,
+};
+use crate::{
+    codec,
+    command::Proposal,
+    ids::{Head, Seq},
+    ledger::{AppendError, Durability, Options, Receipt, count_refused},
+    metrics, store,
+};
+use std::{ops::ControlFlow, sync::Arc, time::Instant};
+
+/// Task numbers that are reserved durably at once.
+const NUMBERS_AT_ONCE: u64 = 65_536;
+
+/// What decides and writes. There is one, and it is held by one thread at a time.
+pub(crate) struct Writer {
+    core: Core,
+    shared: Arc<Shared>,
+    options: Options,
+}
+
+/// Appends that become one commit.
+pub(crate) struct Group {
+    staging: Staging,
+    answers: Answers,
+}
+
+/// Appends that were decided and wait for the commit.
+type Answers = Vec<(Vec<Receipt>, Reply<Vec<Receipt>>)>;
+
+/// A group that was written, or was not, and has yet to be answered.
+pub(crate) struct Written {
+    answers: Answers,
+    /// What is true with it; `None` if it holds no event.
+    outcome: Result<Option<Arc<Published>>, AppendError>,
+    began: Instant,
+    events: usize,
+    span: tracing::Span,
+}
+
+impl Writer {
+    pub(crate) fn new(core: Core, shared: Arc<Shared>, options: Options) -> Self {
+        Self { core, shared, options }
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether to write these may wait for a device: to sync what must be durable before them, to
+    /// begin the next file, or for room. Meant for `Interval`.
+    pub(crate) fn may_wait<'a>(&self, mut appends: impl Iterator<Item = &'a Request>) -> bool {
+        let reserves = self.runs_short(self.core.state().next_number())
+            && appends.any(Request::asks_for_number);
+        reserves || self.shared.log.append_may_wait()
+    }
+
+    /// Whether numbers are to be reserved before `next` is given: half of them ahead, so that a
+    /// caller that must not wait finds them reserved.
+    fn runs_short(&self, next: u64) -> bool {
+        next.saturating_add(NUMBERS_AT_ONCE / 2) > self.shared.log.reserved()
+    }
+
+    /// Opens a commit on top of the last one.
+    pub(crate) fn begin(&self) -> Group {
+        Group { staging: self.core.stage(), answers: Vec::new() }
+    }
+
+    /// How many more events a group takes; 0 if it is full in any way.
+    pub(crate) fn room(&self, group: &Group) -> usize {
+        if group.staging.bytes() >= self.options.group_bytes_max {
+            return 0;
+        }
+        self.options.group_events_max.saturating_sub(group.staging.events())
+    }
+
+    /// Decides an append: it joins the group, or is refused at once.
+    pub(crate) fn decide(&self, group: &mut Group, request: Request) {
+        let Request::Append { batch, reply } = request else { return };
+        match self.add(&mut group.staging, &batch) {
+            Ok(receipts) => group.answers.push((receipts, reply)),
+            Err(refusal) => {
+                count_refused(&refusal);
+                drop(reply.send(Err(refusal)));
+            }
+        }
+    }
+
+    fn add(&self, staging: &mut Staging, batch: &[Proposal]) -> Result<Vec<Receipt>, AppendError> {
+        if self.shared.is_halted() {
+            return Err(AppendError::Halted);
+        }
+        let shared = &self.shared;
+        let lookup =
+            |seq: Seq| shared.entry(seq).map_err(|e| AppendError::Invalid { why: e.to_string() });
+        let around = Surroundings {
+            now: self.options.clock.now(),
+            entropy: &*self.options.entropy,
+            options: &self.options,
+            lookup: &lookup,
+        };
+        self.core.add(staging, batch, &around)
+    }
+
+    /// Writes a group. The next one may be decided on top of it at once: if it cannot be made
+    /// durable, nothing is ever written again.
+    pub(crate) fn write(&mut self, group: Group) -> Written {
+        let Group { staging, answers } = group;
+        let (began, events, bytes) = (Instant::now(), staging.events(), staging.bytes());
+        let span = tracing::debug_span!("ledger.commit", events, bytes);
+        let outcome = span.in_scope(|| self.commit(staging));
+        Written { answers, outcome, began, events, span }
+    }
+
+    fn commit(&mut self, staging: Staging) -> Result<Option<Arc<Published>>, AppendError> {
+        if self.shared.is_halted() {
+            // The group before it failed while this one gathered, and this one may stand on it:
+            // with a known key, even if nothing is left to write.
+            return Err(AppendError::Halted);
+        }
+        if staging.is_empty() {
+            return Ok(None);
+        }
+        self.append(&staging)?;
+        Ok(Some(self.core.commit(staging)))
+    }
+
+    fn append(&mut self, staging: &Staging) -> Result<(), AppendError> {
+        self.reserve_numbers(staging)?;
+        let Some(group) = staging.group() else { return Ok(()) };
+        match self.shared.log.append(group) {
+            Ok(()) => Ok(()),
+            Err(store::Error::Full { .. }) => Err(AppendError::DiskFull),
+            Err(store::Error::TooLarge { what, len, max }) => {
+                Err(AppendError::TooLarge { what, len, max })
+            }
+            Err(store::Error::Busy { .. }) => {
+                Err(AppendError::Busy { max: self.options.queue_requests_max })
+            }
+            Err(error) => Err(self.shared.halt(&error)),
+        }
+    }
+
+    /// Under `Interval`, an id could be acknowledged, lost with the power and given again. So
+    /// numbers are reserved durably, many at a time, before the first of them is given.
+    fn reserve_numbers(&mut self, staging: &Staging) -> Result<(), AppendError> {
+        let next = staging.state().next_number();
+        let needed = match self.options.durability {
+            Durability::Synced => false,
+            Durability::Interval(_) => next > self.core.state().next_number(),
+        };
+        if needed && self.runs_short(next) {
+            let reserved = next.saturating_add(NUMBERS_AT_ONCE);
+            self.shared.log.reserve(reserved).map_err(|error| self.shared.halt(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Does what is no append, with the device at hand, and answers; whoever no longer waits for
+    /// the answer is not missed.
+    pub(crate) fn serve(&mut self, request: Request) -> ControlFlow<()> {
+        match request {
+            Request::Append { .. } | Request::Sync { .. } => {} // neither needs this
+            Request::Ingest { frames, expect, reply } => {
+                let _ = reply.send(self.ingest(&frames, expect));
+            }
+            Request::Erase { reply } => {
+                let _ = reply.send(self.erase());
+            }
+            Request::Close { reply } => {
+                let _ = reply.send(self.close());
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn ingest(&mut self, frames: &[Vec<u8>], expect: Option<Head>) -> Result<Head, AppendError> {
+        if self.shared.is_halted() {
+            return Err(AppendError::Halted);
+        }
+        let (len, max) = (frames.iter().map(Vec::len).sum::<usize>(), self.options.batch_bytes_max);
+        if len > max {
+            return Err(AppendError::TooLarge { what: "frames, in bytes,", len, max });
+        }
+        let mut staging = self.core.stage();
+        Core::add_frames(&mut staging, frames)?;
+        let head = staging.head();
+        if let Some(expected) = expect
+            && expected != head
+        {
+            let why = format!("the root is {}, expected {}", head.root, expected.root);
+            let at = head.seq().unwrap_or(Seq::FIRST);
+            return Err(AppendError::NotContinuation { at, why });
+        }
+        if !staging.is_empty() {
+            self.append(&staging)?;
+            self.shared.sync()?;
+            let published = self.core.commit(staging);
+            self.shared.set_incarnation(self.core.incarnation());
+            self.shared.publish(published);
+        }
+        Ok(head)
+    }
+
+    fn erase(&mut self) -> Result<(), store::Error> {
+        let state = self.core.state().clone();
+        let Some(upto) = Seq::last_of(state.size()) else { return Ok(()) };
+        if self.shared.is_halted() {
+            return Err(store::Error::Halted);
+        }
+        self.shared.log.sync().inspect_err(|error| drop(self.shared.halt(error)))?;
+        self.shared.announce_synced();
+        let held = self.shared.hold_snapshots();
+        self.shared.log.erase(upto, &|seq, frame| {
+            let parts = state.redacted(seq);
+            let erased = (!parts.is_empty()).then(|| codec::erase(frame, parts));
+            erased.transpose().map_err(|error| error.to_string())
+        })?;
+        self.shared.replace_snapshots(&held)
+    }
+
+    /// Makes durable what is written, tells followers, and lets go. The order matters: a follower
+    /// that is told of the end has been told of every event before it.
+    pub(crate) fn close(&mut self) -> Result<(), store::Error> {
+        let synced = if self.shared.is_halted() { Ok(()) } else { self.sync_and_settle() };
+        self.shared.announce_synced();
+        self.shared.set_halted();
+        self.shared.join_snapshot();
+        synced.and(self.shared.log.close())
+    }
+
+    fn sync_and_settle(&mut self) -> Result<(), store::Error> {
+        self.shared.log.sync()?;
+        let next = self.core.state().next_number();
+        if self.shared.log.reserved() > next {
+            // Everything is synced at a clean end, so no reserved number can have been lost.
+            self.shared.log.reserve(next)?;
+        }
+        Ok(())
+    }
+}
+
+impl Written {
+    /// Makes the group durable, and then shows it.
+    pub(crate) fn sync_and_publish(&mut self, shared: &Arc<Shared>) {
+        if matches!(self.outcome, Ok(Some(_)))
+            && let Err(error) = self.span.in_scope(|| shared.sync())
+        {
+            self.outcome = Err(error);
+        }
+        self.publish(shared);
+    }
+
+    /// Shows the group to everybody.
+    pub(crate) fn publish(&mut self, shared: &Arc<Shared>) {
+        if let Ok(published) = &mut self.outcome
+            && let Some(published) = published.take()
+        {
+            shared.publish(published);
+            metrics::observe(metrics::COMMIT, self.began.elapsed());
+            metrics::count_many(metrics::APPENDED_EVENTS, self.events);
+        }
+    }
+
+    /// Tells everybody who waits how it went.
+    pub(crate) fn answer(self, shared: &Shared) {
+        let durable = shared.log.synced();
+        for (mut receipts, reply) in self.answers {
+            for receipt in &mut receipts {
+                receipt.durable = receipt.seq.get() <= durable.size;
+            }
+            let outcome = self.outcome.as_ref().map(drop).map_err(Clone::clone);
+            let answer = outcome.inspect_err(count_refused).map(|()| receipts);
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("state", self.core.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,243 @@
+//! Backup files: a whole history and its checkpoint in one file.
+//!
+//! A backup file is `TLBACKUP`, format (u32 LE), length of the checkpoint (u32 LE), the checkpoint
+//! (C2SP text), then one zstd stream of frames. Start reading at [`Reader::backup`].
+
+use crate::{
+    codec,
+    ids::{Head, Seq},
+    ledger::{
+        OpenError, Reader,
+        copy::fork::{CopyError, without_redacted},
+    },
+    proof::{Checkpoint, Tree},
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, BufWriter, Read, Write},
+    ops::ControlFlow,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+const MAGIC: &[u8; 8] = b"TLBACKUP";
+const FORMAT: u32 = 1;
+/// Far more than any checkpoint needs; a bound for hostile files.
+const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
+/// Level 3 is the library's default: a third of the bytes at some hundred MB/s.
+const ZSTD_LEVEL: i32 = 3;
+/// Events between two calls of a `progress`.
+const STRIDE: u64 = 1_024;
+
+/// What a backup holds.
+#[derive(Debug, Clone)]
+pub struct BackupInfo {
+    /// The head of the ledger that was backed up, and its id.
+    pub checkpoint: Checkpoint,
+    /// Bytes of frames before compression.
+    pub bytes: u64,
+}
+
+impl Reader {
+    /// Writes the whole history and its checkpoint to a new file, without redacted texts.
+    /// `progress` is told how many events of how many are written.
+    ///
+    /// # Durability
+    /// When it returns, the file survives loss of power.
+    ///
+    /// # Errors
+    /// [`CopyError::Io`] if the file exists or could not be written.
+    pub fn backup(
+        &self,
+        file: impl AsRef<Path>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<BackupInfo, CopyError> {
+        let mut out = OpenOptions::new();
+        let out = out.write(true).create_new(true).mode(0o600).open(file.as_ref());
+        let out = out.map_err(written)?;
+        let begun = Begun { path: file.as_ref(), whole: false };
+        let info = self.write_backup(out, file.as_ref(), progress)?;
+        begun.done();
+        Ok(info)
+    }
+
+    fn write_backup(
+        &self,
+        mut out: File,
+        path: &Path,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<BackupInfo, CopyError> {
+        // One published value: a redaction between two looks would be in one and not in the other.
+        let published = self.shared().published();
+        let (state, Head { size, root }) = (&published.state, published.tree.head());
+        let checkpoint = Checkpoint { ledger: self.ledger_id(), size, root };
+        let text = checkpoint.to_text();
+        let header = header(&text).map_err(written)?;
+        out.write_all(&header).map_err(written)?;
+        let mut zstd = zstd::Encoder::new(BufWriter::new(&mut out), ZSTD_LEVEL).map_err(written)?;
+        let (mut bytes, mut failure) = (0_u64, None);
+        if let Some(last) = checkpoint.head().seq() {
+            self.scan_frames(Seq::FIRST, last, |seq, frame| {
+                let frame = without_redacted(seq, frame, state)?;
+                bytes += u64::try_from(frame.len()).unwrap_or(0);
+                tell(seq.get(), size, progress);
+                Ok(match zstd.write_all(&frame) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failure = Some(error);
+                        ControlFlow::Break(())
+                    }
+                })
+            })?;
+        }
+        failure.map_or(Ok(()), Err).map_err(written)?;
+        zstd.finish().and_then(|mut rest| rest.flush()).map_err(written)?;
+        out.sync_all().map_err(written)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(written)?;
+        parent.sync_all().map_err(written)?;
+        Ok(BackupInfo { checkpoint, bytes })
+    }
+}
+
+/// A backup file that goes again unless it becomes whole, also if `progress` panics.
+struct Begun<'a> {
+    path: &'a Path,
+    whole: bool,
+}
+
+impl Begun<'_> {
+    fn done(mut self) {
+        self.whole = true;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if self.whole {
+            return;
+        }
+        if let Err(left) = fs::remove_file(self.path) {
+            tracing::warn!(path = %self.path.display(), %left, "a part of a backup is left");
+        }
+    }
+}
+
+/// Tells `progress` of every so many events, and of the last.
+fn tell(done: u64, total: u64, progress: &mut dyn FnMut(u64, u64)) {
+    if done.is_multiple_of(STRIDE) || done == total {
+        progress(done, total.max(done));
+    }
+}
+
+/// Reads a backup file to its end and holds it against its checkpoint. `progress` is told how many
+/// events of how many are read.
+///
+/// # Errors
+/// [`CopyError::BadBackup`] with the first thing that does not hold; [`CopyError::Io`].
+pub fn verify_backup(
+    file: impl AsRef<Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<BackupInfo, CopyError> {
+    let (checkpoint, mut frames) = open_backup(file.as_ref())?;
+    let mut tree = Tree::new();
+    let mut bytes = 0;
+    while let Some(frame) = frames.next_frame()? {
+        let entry = codec::decode(&frame).map_err(|e| bad(&e))?;
+        codec::check_parts(&entry).map_err(|e| bad(&e))?;
+        tree.push(codec::leaf(&frame).map_err(|e| bad(&e))?);
+        tell(tree.size(), checkpoint.size, progress);
+        bytes += u64::try_from(frame.len()).unwrap_or(0);
+    }
+    let (expected, found) = (checkpoint.head(), tree.head());
+    if expected != found {
+        return Err(bad(&format!(
+            "it holds {} events with root {}; its checkpoint says {} with root {}",
+            found.size, found.root, expected.size, expected.root
+        )));
+    }
+    Ok(BackupInfo { checkpoint, bytes })
+}
+
+fn header(checkpoint: &str) -> io::Result<Vec<u8>> {
+    let len = u32::try_from(checkpoint.len()).map_err(io::Error::other)?;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend(len.to_le_bytes());
+    bytes.extend(checkpoint.as_bytes());
+    Ok(bytes)
+}
+
+pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError> {
+    let mut file = File::open(path).map_err(read)?;
+    let mut head = [0; 16];
+    file.read_exact(&mut head).map_err(|_| bad(&"it is too short"))?;
+    let (magic, rest) = head.split_at(MAGIC.len());
+    let (format, len) = rest.split_at(4);
+    if magic != MAGIC {
+        return Err(bad(&"it does not start with TLBACKUP"));
+    }
+    let number = |bytes: &[u8]| bytes.try_into().map_or(u32::MAX, u32::from_le_bytes);
+    let (found, max) = (number(format), FORMAT);
+    if found != FORMAT {
+        return Err(OpenError::UnsupportedFormat { found, max }.into());
+    }
+    let len = usize::try_from(number(len)).unwrap_or(usize::MAX);
+    if len > CHECKPOINT_BYTES_MAX {
+        return Err(bad(&format!("its checkpoint has {len} bytes")));
+    }
+    let mut text = vec![0; len];
+    file.read_exact(&mut text).map_err(|_| bad(&"it ends within its checkpoint"))?;
+    let checkpoint = Checkpoint::parse(&String::from_utf8_lossy(&text)).map_err(|e| bad(&e))?;
+    let zstd = zstd::Decoder::new(BufReader::new(file)).map_err(read)?;
+    Ok((checkpoint, Frames { zstd, buffer: Vec::new(), taken: 0 }))
+}
+
+/// The frames of a backup file, one after the other.
+pub(crate) struct Frames {
+    zstd: zstd::Decoder<'static, BufReader<BufReader<File>>>,
+    buffer: Vec<u8>,
+    /// How much of `buffer` has been given out.
+    taken: usize,
+}
+
+impl Frames {
+    /// Bytes that are read at once; a frame's length is known after its first few.
+    const STEP: u64 = 256 << 10;
+
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Vec<u8>>, CopyError> {
+        loop {
+            match codec::split(self.buffer.get(self.taken..).unwrap_or_default()) {
+                Ok((frame, _)) => {
+                    self.taken += frame.len();
+                    return Ok(Some(frame.to_vec()));
+                }
+                Err(codec::DecodeError::Truncated { .. }) => {
+                    self.buffer.drain(..self.taken);
+                    self.taken = 0;
+                    let more = self.zstd.by_ref().take(Self::STEP).read_to_end(&mut self.buffer);
+                    match (more.map_err(|e| bad(&e))?, self.buffer.len()) {
+                        (0, 0) => return Ok(None),
+                        (0, left) => {
+                            return Err(bad(&format!("{left} bytes follow the last frame")));
+                        }
+                        _ => {}
+                    }
+                }
+                Err(error) => return Err(bad(&error)),
+            }
+        }
+    }
+}
+
+fn written(source: io::Error) -> CopyError {
+    CopyError::Io { during: "written", source }
+}
+
+fn read(source: io::Error) -> CopyError {
+    CopyError::Io { during: "read", source }
+}
+
+fn bad(detail: &dyn std::fmt::Display) -> CopyError {
+    CopyError::BadBackup { detail: detail.to_string() }
+}

@@ -1,0 +1,7 @@
+//! Copies of a history: forks, backup files, and the ledgers restored from them.
+//!
+//! Start reading at [`fork`]; [`origin`] is what a copy remembers.
+
+pub(super) mod backup;
+pub(super) mod fork;
+pub(crate) mod origin;

@@ -1,0 +1,74 @@
+//! Where a copied ledger comes from, kept beside the log until its first own event says so.
+
+use crate::{
+    event::Origin,
+    ids::{Head, LedgerId, Root, Seq},
+    store::disk::NOTE_BYTES,
+};
+
+/// How a copy was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OriginNote {
+    Forked(Origin),
+    RestoredFrom(Origin),
+}
+
+const FORKED: u8 = 1;
+const RESTORED: u8 = 2;
+impl OriginNote {
+    /// The note of a ledger that was copied, or of one that was not.
+    pub(crate) fn note(origin: Option<Self>) -> [u8; NOTE_BYTES] {
+        let mut note = [0; NOTE_BYTES];
+        let bytes = origin.map(Self::to_bytes).unwrap_or_default();
+        note.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        note
+    }
+
+    /// What [`note`](Self::note) was made of.
+    pub(crate) fn of_note(note: &[u8; NOTE_BYTES]) -> Option<Self> {
+        let (kind, rest) = note.split_first()?;
+        let (ledger, rest) = rest.split_first_chunk::<16>()?;
+        let (size, rest) = rest.split_first_chunk::<8>()?;
+        let (root, _) = rest.split_first_chunk::<32>()?;
+        let at = Seq::new(u64::from_le_bytes(*size));
+        let origin = Origin { ledger: LedgerId(*ledger), at, root: Root(*root) };
+        match *kind {
+            FORKED => Some(Self::Forked(origin)),
+            RESTORED => Some(Self::RestoredFrom(origin)),
+            _ => None,
+        }
+    }
+
+    /// The history that the copy must begin with.
+    pub(crate) fn head(self) -> Head {
+        let (Self::Forked(origin) | Self::RestoredFrom(origin)) = self;
+        Head { size: origin.at.map_or(0, Seq::get), root: origin.root }
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let (kind, origin) = match self {
+            Self::Forked(origin) => (FORKED, origin),
+            Self::RestoredFrom(origin) => (RESTORED, origin),
+        };
+        let mut bytes = vec![kind];
+        bytes.extend(origin.ledger.0);
+        bytes.extend(origin.at.map_or(0, Seq::get).to_le_bytes());
+        bytes.extend(origin.root.0);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_reads_as_it_was_written() {
+        let origin = Origin { ledger: LedgerId([7; 16]), at: Seq::new(9), root: Root([3; 32]) };
+        let notes = [OriginNote::Forked(origin), OriginNote::RestoredFrom(origin)];
+        for note in notes.map(Some).into_iter().chain([None]) {
+            assert_eq!(OriginNote::of_note(&OriginNote::note(note)), note);
+        }
+        assert_eq!(OriginNote::of_note(&[9; NOTE_BYTES]), None);
+    }
+}

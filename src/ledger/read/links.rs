@@ -1,0 +1,182 @@
+//! Whether an event continues a history: what the writer asserts and every reader checks again.
+
+use crate::{
+    event::{Action, Began, Event},
+    ids::Seq,
+    state::{LedgerState, Place},
+};
+
+/// Why an event does not follow what is there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LinkError {
+    /// Its number is not the next one.
+    #[error("its number is {found}, not {expected}")]
+    Number {
+        /// The next number.
+        expected: u64,
+        /// Its number.
+        found: u64,
+    },
+    /// It was recorded before the event before it.
+    #[error("it was recorded at {found} ms, before {previous} ms")]
+    Time {
+        /// When the event before it was recorded.
+        previous: u64,
+        /// When it says that it was.
+        found: u64,
+    },
+    /// It names another event as the one before it of its task or thread.
+    #[error("its link to the event before it {whose} is {found}, not {expected}")]
+    Link {
+        /// `of its task` or `in its thread`.
+        whose: &'static str,
+        /// The event before it; 0 for none.
+        expected: u64,
+        /// What it names; 0 for none.
+        found: u64,
+    },
+    /// Its epoch is older than that of the event before it, or changes without a reason.
+    #[error("its epoch {found} does not follow {previous}")]
+    Epoch {
+        /// The epoch before.
+        previous: String,
+        /// Its epoch.
+        found: String,
+    },
+    /// A writer began that is not the one after the last.
+    #[error("incarnation {found} follows {previous}")]
+    Incarnation {
+        /// The last writer's number; 0 before the first.
+        previous: u64,
+        /// Its number.
+        found: u64,
+    },
+}
+
+/// Holds the number, links, times, epoch and incarnation of `event` against the state before it.
+/// O(1).
+///
+/// # Errors
+/// The first that does not fit.
+pub(crate) fn check_continues(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+    check_continues_at(state, &state.locate(event), event)
+}
+
+/// As [`check_continues`], where the place of `event` in `state` is known.
+pub(crate) fn check_continues_at(
+    state: &LedgerState,
+    place: &Place,
+    event: &Event,
+) -> Result<(), LinkError> {
+    let (expected, found) = (state.size() + 1, event.seq.get());
+    if expected != found {
+        return Err(LinkError::Number { expected, found });
+    }
+    let (previous, found) = (state.recorded().0, event.recorded.0);
+    if found < previous {
+        return Err(LinkError::Time { previous, found });
+    }
+    check_epoch(state, event)?;
+    check_incarnation(state, event)?;
+    let of_task = state.task_at(place).map(|task| task.last_seq);
+    check_link("of its task", of_task, event.prev_in_task)?;
+    let in_thread = state.thread_at(place).map(|thread| thread.last_seq);
+    check_link("in its thread", in_thread, event.prev_in_thread)
+}
+
+fn check_link(
+    whose: &'static str,
+    expected: Option<Seq>,
+    found: Option<Seq>,
+) -> Result<(), LinkError> {
+    if expected == found {
+        return Ok(());
+    }
+    let number = |seq: Option<Seq>| seq.map_or(0, Seq::get);
+    Err(LinkError::Link { whose, expected: number(expected), found: number(found) })
+}
+
+/// The epoch changes with a Began that is not a mere opening, and only upwards.
+fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+    let Some(previous) = state.epoch() else { return Ok(()) };
+    let takes_over = matches!(
+        &event.action,
+        Action::Began {
+            why: Began::Created | Began::Promoted | Began::Forked(_) | Began::RestoredFrom(_),
+            ..
+        }
+    );
+    let follows =
+        if takes_over { event.epoch.number > previous.number } else { event.epoch == previous };
+    if follows {
+        return Ok(());
+    }
+    Err(LinkError::Epoch { previous: previous.to_string(), found: event.epoch.to_string() })
+}
+
+/// Writers are numbered without a gap. After the last number there is none.
+fn check_incarnation(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+    let Action::Began { incarnation: found, .. } = event.action else { return Ok(()) };
+    let previous = state.incarnation();
+    if previous.checked_add(1) == Some(found) {
+        return Ok(());
+    }
+    Err(LinkError::Incarnation { previous, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Cause, Entry},
+        ids::{Epoch, LedgerId, NodeId},
+        time::Millis,
+    };
+
+    fn began(seq: Seq, incarnation: u64) -> Entry {
+        let (ledger, node) = (LedgerId([1; 16]), NodeId([2; 16]));
+        let why = if seq == Seq::FIRST { Began::Created } else { Began::Opened };
+        let event = Event {
+            seq,
+            epoch: Epoch { number: 1, nonce: 0 },
+            recorded: Millis(0),
+            occurred: Millis(0),
+            thread: None,
+            task: None,
+            prev_in_thread: None,
+            prev_in_task: None,
+            cause: Cause::default(),
+            key: None,
+            action: Action::Began { ledger, node, version: "1".into(), incarnation, why },
+            parts: Vec::new(),
+        };
+        Entry { event, parts: Vec::new() }
+    }
+
+    /// What is said of writer `found` after writer `previous`.
+    fn after(previous: u64, found: u64) -> Result<(), LinkError> {
+        let mut state = LedgerState::default();
+        state.apply(&began(Seq::FIRST, previous));
+        check_continues(&state, &began(Seq::new(2).unwrap(), found).event)
+    }
+
+    #[test]
+    fn writers_are_numbered_without_a_gap() {
+        assert_eq!(after(1, 2), Ok(()));
+        for found in [0, 1, 3] {
+            assert_eq!(after(1, found), Err(LinkError::Incarnation { previous: 1, found }));
+        }
+        let none = LedgerState::default();
+        assert_eq!(check_continues(&none, &began(Seq::FIRST, 1).event), Ok(()));
+    }
+
+    // A forged log may say that this many writers were there; adding one overflowed.
+    #[test]
+    fn no_writer_follows_the_last_number() {
+        let previous = u64::MAX;
+        for found in [0, previous] {
+            assert_eq!(after(previous, found), Err(LinkError::Incarnation { previous, found }));
+        }
+    }
+}

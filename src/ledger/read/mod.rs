@@ -1,0 +1,8 @@
+//! Reads: of the head, of the past, and of what comes.
+//!
+//! Nothing here writes. Start reading at [`reader`].
+
+pub(super) mod follow;
+pub(crate) mod links;
+pub(super) mod reader;
+pub(super) mod replay;

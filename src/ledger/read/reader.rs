@@ -1,0 +1,317 @@
+//! Reads of a ledger, at its head and in its past.
+//!
+//! Every read of the past goes through [`Reader::entry`], [`Reader::scan`] or a [`Cursor`], which
+//! leave out the texts that have been redacted. Reads block on the disk: call them from
+//! `spawn_blocking` in async code. Reads of the current state do not block.
+
+use super::replay;
+use crate::{
+    codec,
+    event::Entry,
+    ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq},
+    ledger::{
+        ReadError,
+        commit::{
+            shared::{Shared, decode},
+            staging::Published,
+        },
+    },
+    proof::{self, Checkpoint, HashSource},
+    snapshot,
+    state::LedgerState,
+    store::FrameLog,
+};
+use std::{
+    ops::{ControlFlow, Deref},
+    sync::Arc,
+};
+
+/// Bytes of a usual block. A larger one is read event by event.
+const BLOCK_BYTES: usize = 12 << 10;
+
+/// A read-only view of a ledger. Cheap to clone; outlives the ledger's handle.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+    ledger: LedgerId,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>, ledger: LedgerId) -> Self {
+        Self { shared, ledger }
+    }
+
+    /// The id of the ledger that is read.
+    pub fn ledger_id(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// What is true now. O(1); the value never changes.
+    pub fn state(&self) -> LedgerState {
+        self.shared.published().state.clone()
+    }
+
+    /// As [`state`](Self::state), for one look: the same value, without a copy of its own.
+    pub fn current(&self) -> Current {
+        Current(self.shared.published())
+    }
+
+    /// The last acknowledged event and the root there. O(log size).
+    pub fn head(&self) -> Head {
+        self.shared.head()
+    }
+
+    /// How far the log survives loss of power. Behind [`head`](Self::head) only under
+    /// [`Durability::Interval`](super::Durability::Interval).
+    pub fn synced(&self) -> Head {
+        self.shared.log.synced()
+    }
+
+    /// How far erased texts are gone from every file; see
+    /// [`Ledger::purge_blocking`](super::Ledger::purge_blocking).
+    pub fn erased_upto(&self) -> Option<Seq> {
+        self.shared.log.erased_upto()
+    }
+
+    /// One event; texts that were redacted are erased in it. About 50 us if it is not cached.
+    ///
+    /// # Errors
+    /// - [`ReadError::NoSuchEvent`] past the head.
+    /// - [`ReadError::Damaged`] if what is stored is not what was written.
+    /// - [`ReadError::Store`] if it could not be read.
+    pub fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
+        self.cursor().entry(seq)
+    }
+
+    /// A way to read single events that lie near each other without reading a block twice.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor { reader: self, first: 0, frames: Vec::new(), block: None }
+    }
+
+    /// Visits the events `from` to `to`, both included, in order. O(bytes).
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry), but an end past the head is no error: the scan ends there.
+    pub fn scan(
+        &self,
+        from: Seq,
+        to: Seq,
+        mut visit: impl FnMut(Entry) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let state = self.state();
+        self.scan_frames(from, to, |seq, frame| {
+            let mut entry = decode(seq, &frame)?;
+            entry.erase(state.redacted(seq));
+            Ok(visit(entry))
+        })
+    }
+
+    /// As [`scan`](Self::scan), with the bytes of each frame. Redacted texts are not taken out.
+    pub(crate) fn scan_frames(
+        &self,
+        from: Seq,
+        to: Seq,
+        visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, ReadError>,
+    ) -> Result<(), ReadError> {
+        let last = to.get().min(self.shared.size());
+        replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
+    }
+
+    /// What was true after the first `size` events: the nearest snapshot before them, and at most
+    /// [`snapshot_distance`](super::Options::snapshot_distance) events since, if it was taken.
+    /// Texts that have been redacted by now are erased in it.
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry); [`ReadError::NoSuchEvent`] if the log is shorter.
+    pub fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
+        let now = self.state();
+        if size == now.size() {
+            return Ok(now);
+        }
+        self.check_size(size)?;
+        let Some(last) = Seq::last_of(size) else { return Ok(LedgerState::default()) };
+        let mut state = self.nearest_snapshot(last)?;
+        replay::fold(&*self.shared.log, &mut state, size, missing)?;
+        state.mask(&now);
+        Ok(state)
+    }
+
+    fn nearest_snapshot(&self, last: Seq) -> Result<LedgerState, ReadError> {
+        let saved = self.shared.snapshots.list()?;
+        for at in saved.into_iter().rev().filter(|at| *at <= last) {
+            let Ok(bytes) = self.shared.snapshots.load(at) else { continue };
+            match snapshot::decode(&bytes) {
+                Ok((state, head))
+                    if head.seq() == Some(at) && self.root_at(head.size)? == head.root =>
+                {
+                    return Ok(state);
+                }
+                Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
+                Err(error) => tracing::warn!(%at, %error, "snapshot is unusable: skipped"),
+            }
+        }
+        Ok(LedgerState::default())
+    }
+
+    /// The root over the first `size` events. O(log size) reads.
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry); [`ReadError::NoSuchEvent`] if the log is shorter.
+    pub fn root_at(&self, size: u64) -> Result<Root, ReadError> {
+        let head = self.head();
+        if size == head.size {
+            return Ok(head.root);
+        }
+        self.check_size(size)?;
+        Ok(proof::root_at(size, &LogHashes(&*self.shared.log))?)
+    }
+
+    /// Proves that event `seq` is among the first `size` events. O(log size) reads.
+    ///
+    /// # Errors
+    /// As [`root_at`](Self::root_at).
+    pub fn prove_inclusion(&self, seq: Seq, size: u64) -> Result<proof::InclusionProof, ReadError> {
+        self.check_size(size)?;
+        self.check_size(seq.get())?;
+        Ok(proof::prove_inclusion(seq, size, &LogHashes(&*self.shared.log))?)
+    }
+
+    /// Proves that the first `old` events are the beginning of the first `new`. O(log size) reads.
+    ///
+    /// # Errors
+    /// As [`root_at`](Self::root_at).
+    pub fn prove_consistency(
+        &self,
+        old: u64,
+        new: u64,
+    ) -> Result<proof::ConsistencyProof, ReadError> {
+        self.check_size(old.max(new))?;
+        Ok(proof::prove_consistency(old, new, &LogHashes(&*self.shared.log))?)
+    }
+
+    /// The head as a checkpoint in C2SP form.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let Head { size, root } = self.head();
+        Checkpoint { ledger: self.ledger, size, root }
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), ReadError> {
+        // The root, which only an error names, is not hashed for every read.
+        if size <= self.shared.size() {
+            return Ok(());
+        }
+        let head = self.head();
+        match Seq::last_of(size) {
+            Some(seq) if size > head.size => Err(ReadError::NoSuchEvent { seq, head }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+fn missing(seq: Seq) -> ReadError {
+    ReadError::Damaged { seq, detail: "the store does not hold it".to_owned() }
+}
+
+/// What was true when it was asked for. Let go of it soon: while it is there, so is the version of
+/// every map that it holds.
+#[derive(Debug)]
+pub struct Current(Arc<Published>);
+
+impl Deref for Current {
+    type Target = LedgerState;
+
+    fn deref(&self) -> &LedgerState {
+        &self.0.state
+    }
+}
+
+/// Reads single events and keeps the block that the last one came from.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    reader: &'a Reader,
+    first: u64,
+    frames: Vec<Vec<u8>>,
+    /// The block that the last read was in.
+    block: Option<u64>,
+}
+
+impl Cursor<'_> {
+    /// One event, as [`Reader::entry`].
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn entry(&mut self, seq: Seq) -> Result<Entry, ReadError> {
+        // The store holds events that are written and not yet acknowledged: they do not exist.
+        self.reader.check_size(seq.get())?;
+        if self.cached(seq).is_none() {
+            self.load(seq)?;
+        }
+        let Some(frame) = self.cached(seq) else {
+            return Err(ReadError::NoSuchEvent { seq, head: self.reader.head() });
+        };
+        let mut entry = decode(seq, frame)?;
+        entry.erase(self.reader.shared.redacted(seq));
+        Ok(entry)
+    }
+
+    fn cached(&self, seq: Seq) -> Option<&Vec<u8>> {
+        let index = seq.get().checked_sub(self.first).filter(|_| self.first > 0)?;
+        self.frames.get(usize::try_from(index).ok()?)
+    }
+
+    /// Reads the event alone, or its block if it is the second one asked for there: a walk over
+    /// an interleaved thread then reads no block for one event, a walk over neighbours one for
+    /// sixteen.
+    fn load(&mut self, seq: Seq) -> Result<(), ReadError> {
+        let log = &self.reader.shared.log;
+        let block = seq.leaf_index() / BLOCK_EVENTS;
+        if self.block == Some(block) {
+            let start = Seq::new(block * BLOCK_EVENTS + 1).unwrap_or(seq);
+            self.frames = log.read(start, BLOCK_BYTES)?;
+            self.first = start.get();
+        }
+        if self.cached(seq).is_none() {
+            self.frames = log.read(seq, 1)?;
+            self.first = seq.get();
+        }
+        self.block = Some(block);
+        Ok(())
+    }
+}
+
+/// The hashes of the tree as the log holds them: stored ones as tree hashes, leaves from the
+/// frames.
+pub(crate) struct LogHashes<'a>(pub(crate) &'a dyn FrameLog);
+
+impl HashSource for LogHashes<'_> {
+    type Error = ReadError;
+
+    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, ReadError> {
+        Ok(self.0.tree_hash(index)?)
+    }
+
+    fn leaf_hashes(&self, first: Seq, count: u64) -> Result<Vec<[u8; 32]>, ReadError> {
+        let mut hashes = Vec::new();
+        let mut next = first;
+        while u64::try_from(hashes.len()).unwrap_or(u64::MAX) < count {
+            let frames = self.0.read(next, BLOCK_BYTES)?;
+            if frames.is_empty() {
+                let detail = "the store does not hold it".to_owned();
+                return Err(ReadError::Damaged { seq: next, detail });
+            }
+            for frame in
+                frames.iter().take(usize::try_from(count).unwrap_or(usize::MAX) - hashes.len())
+            {
+                let leaf = codec::leaf(frame)
+                    .map_err(|e| ReadError::Damaged { seq: next, detail: e.to_string() })?;
+                hashes.push(proof::leaf_hash(leaf));
+                next = next.next().unwrap_or(next);
+            }
+        }
+        Ok(hashes)
+    }
+}

@@ -1,0 +1,123 @@
+//! From frames to a state: the events of a log folded, in order.
+//!
+//! Knows no snapshots, and holds nothing against a root: whoever asks has done both. Start reading
+//! at [`fold`].
+
+use crate::{
+    ahead::{BATCH_BYTES, BATCH_EVENTS, ahead},
+    event::Entry,
+    ids::Seq,
+    ledger::{ReadError, commit::shared::decode},
+    state::LedgerState,
+    store::{Error, FrameLog},
+};
+use std::ops::ControlFlow;
+
+/// Bytes that are read at once: some dozen blocks. Ten times as many frames at once are in no
+/// cache any more when they are decoded, and scattered over the heap.
+const READ_BYTES: usize = 256 << 10;
+
+/// Visits the frames of the first `to` events but the first `behind`, in order, until that breaks.
+/// `missing` is the error for an event that the store does not hold, though it should.
+pub(crate) fn each_frame<E: From<Error>>(
+    log: &dyn FrameLog,
+    (behind, to): (u64, u64),
+    missing: impl FnOnce(Seq) -> E,
+    mut visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E> {
+    let within = |seq: &Seq| seq.get() <= to;
+    let mut next = Seq::new(behind.saturating_add(1));
+    while let Some(first) = next.filter(within) {
+        let frames = log.read(first, READ_BYTES)?;
+        if frames.is_empty() {
+            return Err(missing(first));
+        }
+        for frame in frames {
+            let Some(seq) = next.filter(within) else { break };
+            if visit(seq, frame)?.is_break() {
+                return Ok(());
+            }
+            next = seq.next();
+        }
+    }
+    Ok(())
+}
+
+/// Folds the events that `state` does not hold, up to the first `size` of the log, while another
+/// thread reads and decodes ahead. Decoding takes longer than folding, so a fold that has nothing
+/// to do decodes the next batch itself.
+pub(crate) fn fold<E: From<Error> + From<ReadError> + Send>(
+    log: &dyn FrameLog,
+    state: &mut LedgerState,
+    size: u64,
+    missing: impl FnOnce(Seq) -> E + Send,
+) -> Result<(), E> {
+    let behind = state.size();
+    if behind >= size {
+        return Ok(());
+    }
+    let mut folded = Ok(());
+    let read = ahead(
+        |handover| {
+            let (mut batch, mut raw) = (Batch::default(), false);
+            let read = each_frame(log, (behind, size), missing, |seq, frame| {
+                batch.push(seq, frame, raw)?;
+                if !batch.is_full() {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let wanted = handover.pass(&mut batch);
+                batch.clear();
+                raw = handover.is_behind();
+                Ok(wanted)
+            });
+            let _ = handover.pass(&mut batch);
+            read
+        },
+        |batch: &mut Batch| {
+            folded = batch.fold(state);
+            if folded.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        },
+    );
+    read.map_err(|source| Error::Io { during: "start a thread", path: None, source })??;
+    Ok(folded?)
+}
+
+/// Events on their way to the fold.
+#[derive(Default)]
+struct Batch {
+    decoded: Vec<Entry>,
+    /// What the fold decodes itself.
+    raw: Vec<(Seq, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, seq: Seq, frame: Vec<u8>, raw: bool) -> Result<(), ReadError> {
+        self.bytes += frame.len();
+        if raw {
+            self.raw.push((seq, frame));
+        } else {
+            self.decoded.push(decode(seq, &frame)?);
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.decoded.len() + self.raw.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES
+    }
+
+    /// What came back is freed on the thread that made it.
+    fn clear(&mut self) {
+        self.decoded.clear();
+        self.raw.clear();
+        self.bytes = 0;
+    }
+
+    fn fold(&self, state: &mut LedgerState) -> Result<(), ReadError> {
+        self.decoded.iter().for_each(|entry| state.apply(entry));
+        self.raw.iter().try_for_each(|(seq, frame)| {
+            state.apply(&decode(*seq, frame)?);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,465 @@
+//! Retired journals: frames alone, compressed, in files that are never changed in place.
+//!
+//! Header sector, chunks that are compressed each by itself, an index of them, and a trailer
+//! sector that says where the index is. A chunk can be read without the ones before it. With the
+//! live journals, the archive holds every frame of the log: sled can be built from it.
+//!
+//! ```text
+//! file     sector: "TLARCH\r\n", format u32, ledger 16, size and root before, size and root after
+//! chunks   zstd of, for each frame: length u32, bytes
+//! index    for each chunk: offset u64, first u64, frames u32, bytes u32, zstd bytes u32, their CRC
+//! trailer  sector: "TLINDX\r\n", format u32, offset of the index u64, chunks u64, CRC of the index
+//! ```
+
+use super::{
+    dir::{self, at, at_or_full},
+    sector::{self, Bytes, SECTOR, Sector, narrow, short, wide},
+};
+use crate::{
+    ids::{Head, LedgerId, Seq},
+    store::{
+        Error,
+        disk::{files::sector::next_after, options::FRAME_BYTES_MAX},
+        frames::{self, Frames},
+    },
+};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+const MAGIC: [u8; 8] = *b"TLARCH\r\n";
+const TRAILER: [u8; 8] = *b"TLINDX\r\n";
+const COMPRESSION: i32 = 3;
+/// A chunk is closed when it has as many bytes: small enough to read one event, large enough to
+/// compress.
+const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES_MAX: usize = CHUNK_BYTES + FRAME_BYTES_MAX + 4;
+/// Offset, first frame, number of frames, bytes before and after compression, checksum.
+const ENTRY: usize = 32;
+/// Far more chunks than a journal fills.
+const CHUNKS_MAX: u64 = 1 << 20;
+
+/// Which events an archive holds, and the log before and after them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) ledger: LedgerId,
+    pub(crate) before: Head,
+    pub(crate) after: Head,
+}
+
+impl Span {
+    /// The file that holds these events.
+    pub(crate) fn path(&self, root: &Path) -> PathBuf {
+        let name = format!("{:020}-{:020}.archive", self.before.size + 1, self.after.size);
+        root.join(dir::ARCHIVE).join(name)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut body = self.ledger.0.to_vec();
+        sector::put_head(&mut body, self.before);
+        sector::put_head(&mut body, self.after);
+        body
+    }
+
+    fn decode(mut body: Bytes<'_>) -> Option<Self> {
+        let ledger = LedgerId(body.array()?);
+        let (before, after) = (body.head()?, body.head()?);
+        (before.size < after.size).then_some(Self { ledger, before, after })
+    }
+}
+
+/// The first and the last event of an archive, by its name.
+pub(crate) fn range_of(path: &Path) -> Option<(Seq, Seq)> {
+    let (first, last) = dir::name(path).strip_suffix(".archive")?.split_once('-')?;
+    let (first, last) = (Seq::new(first.parse().ok()?)?, Seq::new(last.parse().ok()?)?);
+    (first <= last).then_some((first, last))
+}
+
+/// The archives of a ledger in order of their first event.
+pub(crate) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut paths = dir::entries(&root.join(dir::ARCHIVE))?;
+    paths.retain(|path| range_of(path).is_some());
+    Ok(paths)
+}
+
+/// The archives of a ledger, each opened, and the log up to which they reach.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] with the first event that is in none of them, if they do not begin with the
+/// first event or do not follow each other, or if one is of another ledger; and as
+/// [`Archive::open`].
+pub(crate) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, Head), Error> {
+    let mut reached = Head::EMPTY;
+    let mut archives = Vec::new();
+    for path in list(root)? {
+        let archive = Archive::open(&path)?;
+        if archive.span.ledger != ledger || archive.span.before != reached {
+            let detail = format!("it does not follow event {} of this ledger", reached.size);
+            return Err(Error::Damaged { seq: Some(next_after(reached.size)), file: path, detail });
+        }
+        reached = archive.span.after;
+        archives.push(archive);
+    }
+    Ok((archives, reached))
+}
+
+/// Whether the archive of these events is there and whole.
+pub(crate) fn holds(root: &Path, span: Span) -> bool {
+    let whole = |path: &Path| {
+        let archive = Archive::open_as(path, span)?;
+        archive.all_frames().try_for_each(|frames| frames.map(drop))
+    };
+    whole(&span.path(root)).is_ok()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Chunk {
+    offset: u64,
+    first: u64,
+    frames: u32,
+    raw: u32,
+    packed: u32,
+    crc: u32,
+}
+
+impl Chunk {
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.offset.to_le_bytes());
+        to.extend_from_slice(&self.first.to_le_bytes());
+        for number in [self.frames, self.raw, self.packed, self.crc] {
+            to.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn decode(entry: &[u8]) -> Option<Self> {
+        let mut entry = Bytes(entry);
+        Some(Self {
+            offset: entry.u64()?,
+            first: entry.u64()?,
+            frames: entry.u32()?,
+            raw: entry.u32()?,
+            packed: entry.u32()?,
+            crc: entry.u32()?,
+        })
+    }
+}
+
+/// An archive being written, under a temporary name.
+pub(crate) struct Writer {
+    span: Span,
+    file: File,
+    path: PathBuf,
+    tmp: PathBuf,
+    packer: zstd::bulk::Compressor<'static>,
+    index: Vec<u8>,
+    chunks: u64,
+    offset: u64,
+    raw: Vec<u8>,
+    raw_first: u64,
+    next: u64,
+}
+
+impl Writer {
+    /// Begins the archive of these events.
+    pub(crate) fn create(root: &Path, span: Span) -> Result<Self, Error> {
+        let path = span.path(root);
+        let tmp = dir::tmp_of(&path);
+        let file = dir::create_file(&tmp)?;
+        let packer = zstd::bulk::Compressor::new(COMPRESSION).map_err(at("compress", &tmp))?;
+        let first = span.before.size + 1;
+        let mut writer = Self {
+            span,
+            file,
+            path,
+            tmp,
+            packer,
+            index: Vec::new(),
+            chunks: 0,
+            offset: 0,
+            raw: Vec::new(),
+            raw_first: first,
+            next: first,
+        };
+        writer.put(&sector::encode(MAGIC, &span.encode()))?;
+        Ok(writer)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all_at(bytes, self.offset).map_err(at_or_full(
+            "an archive",
+            "write",
+            &self.tmp,
+        ))?;
+        self.offset += wide(bytes.len());
+        Ok(())
+    }
+
+    /// Adds the next frame.
+    pub(crate) fn push(&mut self, frame: &[u8]) -> Result<(), Error> {
+        frames::put(&mut self.raw, frame).map_err(at("write", &self.tmp))?;
+        self.next += 1;
+        if self.raw.len() >= CHUNK_BYTES { self.close_chunk() } else { Ok(()) }
+    }
+
+    fn close_chunk(&mut self) -> Result<(), Error> {
+        let packed = self.packer.compress(&self.raw).map_err(at("compress", &self.tmp))?;
+        let chunk = Chunk {
+            offset: self.offset,
+            first: self.raw_first,
+            frames: u32::try_from(self.next - self.raw_first).unwrap_or(u32::MAX),
+            raw: short(self.raw.len()),
+            packed: short(packed.len()),
+            crc: crc32c::crc32c(&packed),
+        };
+        self.put(&packed)?;
+        chunk.encode(&mut self.index);
+        self.chunks += 1;
+        self.raw.clear();
+        self.raw_first = self.next;
+        Ok(())
+    }
+
+    /// Closes the file, syncs it and reads it again; it has its final name, durably, only after
+    /// everything in it was found to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it was not given exactly the events of its name, or does not read
+    /// back; [`Error::Full`], [`Error::Io`].
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        let last = self.next - 1;
+        if last != self.span.after.size {
+            let detail = format!("it was given events up to {last}");
+            return Err(Error::Damaged { seq: Some(next_after(last)), file: self.path, detail });
+        }
+        if !self.raw.is_empty() {
+            self.close_chunk()?;
+        }
+        let mut trailer = Vec::new();
+        trailer.extend_from_slice(&self.offset.to_le_bytes());
+        trailer.extend_from_slice(&self.chunks.to_le_bytes());
+        trailer.extend_from_slice(&crc32c::crc32c(&self.index).to_le_bytes());
+        let index = std::mem::take(&mut self.index);
+        self.put(&index)?;
+        self.put(&sector::encode(TRAILER, &trailer))?;
+        self.file.sync_all().map_err(at_or_full("an archive", "sync", &self.tmp))?;
+        let again = Archive::open_as(&self.tmp, self.span)?;
+        again.all_frames().try_for_each(|frames| frames.map(drop))?;
+        dir::publish(&self.tmp, &self.path)
+    }
+}
+
+/// An archive, opened to be read.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    pub(crate) span: Span,
+    pub(crate) path: PathBuf,
+    file: File,
+    index: Vec<Chunk>,
+}
+
+impl Archive {
+    /// Opens an archive and checks all of it but the chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] with its first event, [`Error::UnsupportedFormat`], [`Error::Io`].
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let file = dir::open_to_read(path)?;
+        let length = file.metadata().map_err(at("inspect", path))?.len();
+        let head = read_sector(&file, path, 0)?;
+        let span = match sector::decode(MAGIC, &head) {
+            Sector::Newer(found) => return Err(dir::newer(path, found)),
+            Sector::Valid(body) => Span::decode(body),
+            Sector::Blank | Sector::Bad => None,
+        };
+        let span = span.ok_or_else(|| damaged(path, "its header does not hold"))?;
+        let named = range_of(path).map(|(first, last)| (first.get(), last.get()));
+        if named.is_some_and(|named| named != (span.before.size + 1, span.after.size)) {
+            return Err(damaged(path, "it holds other events than its name says"));
+        }
+        let index = read_index(&file, path, length, &span)?;
+        Ok(Self { span, path: path.to_owned(), file, index })
+    }
+
+    fn open_as(path: &Path, span: Span) -> Result<Self, Error> {
+        let archive = Self::open(path)?;
+        if archive.span == span {
+            return Ok(archive);
+        }
+        Err(damaged(path, "it holds other events than were written"))
+    }
+
+    /// The frames of every chunk, in order; what is behind a damaged one follows its error.
+    pub(crate) fn all_frames(&self) -> impl Iterator<Item = Result<Frames, Error>> {
+        self.index.iter().map(|entry| self.frames_at(entry))
+    }
+
+    /// The frames of the chunk that holds an event, and of those after it.
+    pub(crate) fn frames_from(&self, seq: Seq) -> impl Iterator<Item = Result<Frames, Error>> {
+        let before = self.index.partition_point(|chunk| chunk.first <= seq.get());
+        self.index.iter().skip(before.saturating_sub(1)).map(|entry| self.frames_at(entry))
+    }
+
+    /// The frames of a chunk. O(chunk).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] with the first event of the chunk.
+    fn frames_at(&self, entry: &Chunk) -> Result<Frames, Error> {
+        let bad = |detail: &str| Error::Damaged {
+            seq: Seq::new(entry.first),
+            file: self.path.clone(),
+            detail: detail.to_owned(),
+        };
+        let mut packed = vec![0; narrow(u64::from(entry.packed))];
+        self.file.read_exact_at(&mut packed, entry.offset).map_err(at("read", &self.path))?;
+        if crc32c::crc32c(&packed) != entry.crc {
+            return Err(bad("the checksum of a chunk does not hold"));
+        }
+        let first = Seq::new(entry.first).ok_or_else(|| bad("a chunk begins at no event"))?;
+        let frames = Frames::unpack(first, &packed, narrow(u64::from(entry.raw)));
+        frames
+            .filter(|frames| wide(frames.len()) == u64::from(entry.frames))
+            .ok_or_else(|| bad("a chunk does not hold the frames that the index says"))
+    }
+}
+
+fn damaged(path: &Path, detail: &str) -> Error {
+    let seq = range_of(path).map(|(first, _)| first);
+    Error::Damaged { seq, file: path.to_owned(), detail: detail.to_owned() }
+}
+
+fn read_sector(file: &File, path: &Path, place: u64) -> Result<[u8; SECTOR], Error> {
+    let mut bytes = [0; SECTOR];
+    match file.read_exact_at(&mut bytes, place) {
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(damaged(path, "it is cut off"))
+        }
+        Err(error) => Err(at("read", path)(error)),
+    }
+}
+
+fn read_index(file: &File, path: &Path, length: u64, span: &Span) -> Result<Vec<Chunk>, Error> {
+    let short = || damaged(path, "it is cut off");
+    let trailer_at = length.checked_sub(wide(SECTOR)).ok_or_else(short)?;
+    let trailer = read_sector(file, path, trailer_at)?;
+    let Sector::Valid(mut trailer) = sector::decode(TRAILER, &trailer) else {
+        return Err(damaged(path, "its trailer does not hold"));
+    };
+    let (Some(offset), Some(chunks), Some(crc)) = (trailer.u64(), trailer.u64(), trailer.u32())
+    else {
+        return Err(damaged(path, "its trailer does not hold"));
+    };
+    let bytes = chunks.saturating_mul(wide(ENTRY));
+    if chunks > CHUNKS_MAX || offset.checked_add(bytes) != Some(trailer_at) {
+        return Err(damaged(path, "its index is not where the trailer says"));
+    }
+    let mut index = vec![0; narrow(bytes)];
+    file.read_exact_at(&mut index, offset).map_err(at("read", path))?;
+    if crc32c::crc32c(&index) != crc {
+        return Err(damaged(path, "the checksum of its index does not hold"));
+    }
+    let index: Vec<_> = index.chunks(ENTRY).filter_map(Chunk::decode).collect();
+    if adds_up(&index, offset, span) {
+        return Ok(index);
+    }
+    Err(damaged(path, "the chunks in its index do not add up"))
+}
+
+/// Whether the chunks follow each other without a gap and are of sizes that were ever written.
+fn adds_up(index: &[Chunk], end: u64, span: &Span) -> bool {
+    let (mut offset, mut first) = (wide(SECTOR), span.before.size + 1);
+    for chunk in index {
+        let sane = narrow(u64::from(chunk.raw)) <= CHUNK_BYTES_MAX
+            && narrow(u64::from(chunk.packed)) <= zstd::zstd_safe::compress_bound(CHUNK_BYTES_MAX);
+        if chunk.offset != offset || chunk.first != first || chunk.frames == 0 || !sane {
+            return false;
+        }
+        offset += u64::from(chunk.packed);
+        first += u64::from(chunk.frames);
+    }
+    offset == end && first == span.after.size + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Root;
+
+    fn archive_of(root: &Path, frames: &[Vec<u8>]) -> Span {
+        std::fs::create_dir_all(root.join(dir::ARCHIVE)).unwrap();
+        let before = Head { size: 100, root: Root([1; 32]) };
+        let after = Head { size: 100 + wide(frames.len()), root: Root([2; 32]) };
+        let span = Span { ledger: LedgerId([9; 16]), before, after };
+        let mut writer = Writer::create(root, span).unwrap();
+        for frame in frames {
+            writer.push(frame).unwrap();
+        }
+        writer.finish().unwrap();
+        span
+    }
+
+    fn read_all(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+        let archive = Archive::open(path)?;
+        let mut frames = Vec::new();
+        for chunk in archive.all_frames() {
+            frames.extend(chunk?.iter().map(|(_, frame)| frame.to_vec()));
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn frames_read_back_and_any_of_them_is_found_through_the_index() {
+        let root = tempfile::tempdir().unwrap();
+        let frames: Vec<_> = (0..3000_u32).map(|n| n.to_le_bytes().repeat(100)).collect();
+        let span = archive_of(root.path(), &frames);
+        let archive = Archive::open(&span.path(root.path())).unwrap();
+        assert!(archive.index.len() > 2);
+        assert_eq!(read_all(&archive.path).unwrap(), frames);
+        let wanted = Seq::new(100 + 2500).unwrap();
+        let chunk = archive.frames_from(wanted).next().unwrap().unwrap();
+        let found = chunk.iter().find(|(seq, _)| *seq == wanted);
+        assert_eq!(found.unwrap().1, frames[2499]);
+    }
+
+    /// Memory for a chunk is asked for on the word of the index.
+    #[test]
+    fn a_chunk_larger_than_was_ever_written_is_refused_by_its_length() {
+        let before = Head { size: 0, root: Root([1; 32]) };
+        let after = Head { size: 1, root: Root([2; 32]) };
+        let span = Span { ledger: LedgerId([9; 16]), before, after };
+        let offset = wide(SECTOR);
+        let fits = |raw, packed| {
+            let chunk = Chunk { offset, first: 1, frames: 1, raw, packed, crc: 0 };
+            adds_up(&[chunk], offset + u64::from(packed), &span)
+        };
+        let largest = u32::try_from(CHUNK_BYTES_MAX).unwrap();
+        assert!(fits(largest, 100));
+        assert!(!fits(largest + 1, 100));
+        assert!(!fits(u32::MAX, 100));
+        assert!(!fits(100, u32::MAX));
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let frames: Vec<_> = (0..40_u8).map(|n| vec![n; 10]).collect();
+        let path = archive_of(root.path(), &frames).path(root.path());
+        let whole = std::fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 1 << (place % 8);
+            std::fs::write(&path, &flipped).unwrap();
+            assert!(read_all(&path).is_err(), "byte {place}");
+            std::fs::write(&path, &whole[..place]).unwrap();
+            assert!(read_all(&path).is_err(), "cut at {place}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(read_all(&path).unwrap(), frames);
+    }
+}

@@ -1,0 +1,375 @@
+//! The directory of a ledger: who may touch it, who has it open, and how files appear in it.
+//!
+//! Everything is private to its owner (directories 0700, files 0600), no link is followed, and a
+//! file that must be whole appears by a rename after it was synced.
+
+use super::sector::wide;
+use crate::store::Error;
+use rustix::fs::{FallocateFlags, OFlags};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const ARCHIVE: &str = "archive";
+pub(crate) const SLED: &str = "sled";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
+pub(crate) const QUARANTINE: &str = "quarantine";
+pub(crate) const SUBDIRS: [&str; 5] = [JOURNAL, ARCHIVE, SLED, SNAPSHOTS, QUARANTINE];
+pub(crate) const RESERVE: &str = "RESERVE";
+const LOCK: &str = "LOCK";
+/// Directories below the ledger are never deeper than `sled/1/blobs`.
+const DEPTH_MAX: usize = 4;
+/// More than any file that is read whole and is not a journal, an archive or a snapshot.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
+
+/// Says what was done to which file when storage failed.
+pub(crate) fn at(during: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { during, path: Some(path), source }
+}
+
+/// Like [`at`], but a full disk is its own answer: for files that are written whole or not at all.
+pub(crate) fn at_or_full(
+    what: &'static str,
+    during: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| {
+        if is_full(&source) {
+            return Error::Full { what, source: Some(source) };
+        }
+        Error::Io { during, path: Some(path), source }
+    }
+}
+
+/// Whether there was no space, for whatever reason.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// The answer to a file of a later format.
+pub(crate) fn newer(path: &Path, found: u32) -> Error {
+    Error::UnsupportedFormat { path: path.to_owned(), found, max: super::sector::FORMAT }
+}
+
+/// The lock on a ledger, held as long as this value lives. Also by this process: a second handle
+/// is refused.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a child that another thread is just starting holds a copy
+    /// of it until it runs its own program, and with it the lock.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
+impl Lock {
+    /// Takes the lock of the ledger at `root` and writes our process id into it.
+    pub(crate) fn take(root: &Path) -> Result<Self, Error> {
+        let path = root.join(LOCK);
+        let mut options = private();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(at("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::InUse { path: root.to_owned(), pid: holder(&file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error)),
+        }
+        // Only a hint for whoever is refused: failing to write it is no reason not to open.
+        let pid = std::process::id().to_string();
+        let _ = file.set_len(0).and_then(|()| file.write_all_at(pid.as_bytes(), 0));
+        Ok(Self { file })
+    }
+
+    /// Takes the lock without writing anything, if there is a lock file at all.
+    pub(crate) fn take_to_read(root: &Path) -> Result<Option<Self>, Error> {
+        let path = root.join(LOCK);
+        let file = match private().read(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at("open", &path)(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::InUse { path: root.to_owned(), pid: holder(&file) })
+            }
+            Err(TryLockError::Error(error)) => Err(at("lock", &path)(error)),
+        }
+    }
+}
+
+fn holder(file: &File) -> u32 {
+    let mut text = String::new();
+    let read = file.take(16).read_to_string(&mut text);
+    read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Refuses a directory that somebody else could have changed, or that leads elsewhere.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], [`Error::UnsafeDir`].
+pub(crate) fn check_safe(root: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(root) {
+        Ok(_) => check_entry(root, 0, Modes::Ours),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::NotFound { path: root.to_owned() })
+        }
+        Err(error) => Err(at("inspect", root)(error)),
+    }
+}
+
+/// Who chose the modes of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Modes {
+    /// We did.
+    Ours,
+    /// sled did, by the umask. Nobody else comes past the directory above, which is ours.
+    Anyones,
+}
+
+fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
+    let refuse = |why| Err(Error::UnsafeDir { path: path.to_owned(), why });
+    let meta = match fs::symlink_metadata(path) {
+        // sled's threads may still be removing a file of theirs.
+        Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        meta => meta.map_err(at("inspect", path))?,
+    };
+    if meta.file_type().is_symlink() {
+        return refuse("it is a symbolic link");
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return refuse("it belongs to another user");
+    }
+    if meta.is_file() {
+        let writable = modes == Modes::Ours && meta.mode() & 0o022 != 0;
+        return if writable { refuse("others may write to it (chmod go-w)") } else { Ok(()) };
+    }
+    if !meta.is_dir() {
+        return refuse("it is neither a file nor a directory");
+    }
+    if modes == Modes::Ours && meta.mode() & 0o077 != 0 {
+        return refuse("others may enter it (chmod 700)");
+    }
+    if depth > DEPTH_MAX {
+        return refuse("it is nested too deep to belong to a ledger");
+    }
+    let by_sled = depth == 1 && [SLED, QUARANTINE].contains(&name(path));
+    let below = if by_sled { Modes::Anyones } else { modes };
+    entries(path)?.iter().try_for_each(|entry| check_entry(entry, depth + 1, below))
+}
+
+/// Answers whether `bytes` more fit the file system, before a part of them is written.
+///
+/// # Errors
+///
+/// [`Error::Full`].
+pub(crate) fn check_space(what: &'static str, place: &Path, bytes: u64) -> Result<(), Error> {
+    // Where this cannot be told, the write itself will.
+    let Ok(now) = rustix::fs::statvfs(place) else { return Ok(()) };
+    if now.f_bavail.saturating_mul(now.f_frsize) >= bytes {
+        return Ok(());
+    }
+    Err(Error::Full { what, source: None })
+}
+
+/// What is in a directory, in order of name; empty if the directory is not there.
+pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let listing = match fs::read_dir(path) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("list", path)(error)),
+    };
+    let mut found = listing
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(at("list", path))?;
+    found.sort();
+    Ok(found)
+}
+
+/// The name of a file, empty if it has none that is text.
+pub(crate) fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// Makes a directory for nobody but us; fine if it is there. Not durable before its parent is
+/// synced.
+pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(at_or_full("a directory", "create", path)(error)),
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let nofollow = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
+    options.mode(0o600).custom_flags(i32::try_from(nofollow).unwrap_or(0));
+    options
+}
+
+/// A new empty file, or an old one emptied.
+pub(crate) fn create_file(path: &Path) -> Result<File, Error> {
+    let mut options = private();
+    options.read(true).write(true).create(true).truncate(true);
+    options.open(path).map_err(at_or_full("a file", "create", path))
+}
+
+pub(crate) fn open_to_read(path: &Path) -> Result<File, Error> {
+    private().read(true).open(path).map_err(at("open", path))
+}
+
+pub(crate) fn open_to_write(path: &Path) -> Result<File, Error> {
+    match private().read(true).write(true).open(path) {
+        Ok(file) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(path)),
+        Err(error) => Err(at("open", path)(error)),
+    }
+}
+
+/// The answer when a file that every ledger has is not there.
+pub(crate) fn missing(path: &Path) -> Error {
+    Error::Damaged { seq: None, file: path.to_owned(), detail: "it is missing".to_owned() }
+}
+
+/// The bytes of a small file, never more than 64 KiB; `None` if it is not there.
+pub(crate) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let file = match private().read(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at("open", path)(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(SMALL_BYTES_MAX).read_to_end(&mut bytes).map_err(at("read", path))?;
+    Ok(Some(bytes))
+}
+
+/// Makes `path` hold `bytes`, whole or not at all, durably. Until then they are in `tmp`.
+pub(crate) fn write_atomically(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let file = create_file(tmp)?;
+    let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        let _ = fs::remove_file(tmp);
+        return Err(at_or_full("a file", "write", tmp)(error));
+    }
+    publish(tmp, path)
+}
+
+/// The name under which a file is written before it is whole.
+pub(crate) fn tmp_of(path: &Path) -> PathBuf {
+    let mut tmp = path.as_os_str().to_owned();
+    tmp.push(".tmp");
+    tmp.into()
+}
+
+/// Whether a file was being written when the process ended.
+pub(crate) fn is_tmp(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tmp")
+}
+
+/// Gives a synced file its final name, durably.
+pub(crate) fn publish(tmp: &Path, path: &Path) -> Result<(), Error> {
+    fs::rename(tmp, path).map_err(at_or_full("a directory entry", "rename", path))?;
+    sync_parent(path)
+}
+
+/// Makes what appeared or vanished beside `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), Error> {
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The directories that were synced on this thread: the disk of a test keeps everything.
+    pub(crate) static SYNCED: std::cell::RefCell<Vec<PathBuf>> =
+        const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Makes what appeared or vanished in a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), Error> {
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(at("sync", path))
+}
+
+/// Removes a file durably; fine if it is not there.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", path)(error)),
+    }
+}
+
+/// Removes a directory with all that is in it; fine if it is not there.
+pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", path)(error)),
+    }
+}
+
+/// Removes what was being written when the process ended.
+pub(crate) fn remove_leftovers(root: &Path) -> Result<(), Error> {
+    for place in [root.to_owned(), root.join(JOURNAL), root.join(ARCHIVE), root.join(SNAPSHOTS)] {
+        for entry in entries(&place)? {
+            if is_tmp(&entry) {
+                remove(&entry)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sets aside the space that makes opening possible when the disk is full.
+pub(crate) fn ensure_reserve(root: &Path, bytes: u64) -> Result<(), Error> {
+    let path = root.join(RESERVE);
+    if fs::metadata(&path).is_ok_and(|meta| meta.len() >= bytes) {
+        return Ok(());
+    }
+    let tmp = tmp_of(&path);
+    let file = create_file(&tmp)?;
+    let filled = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(&file, 0, bytes),
+        Err(errno) => Err(errno.into()),
+    };
+    if let Err(error) = filled.and_then(|()| file.sync_all()) {
+        let _ = fs::remove_file(&tmp);
+        return Err(at_or_full("the reserve", "write", &tmp)(error));
+    }
+    publish(&tmp, &path)
+}
+
+/// Writes zeros from `from` up to `to`, a mebibyte at a time.
+pub(crate) fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut place = from;
+    while place < to {
+        let count = super::sector::narrow(to - place).min(zeros.len());
+        file.write_all_at(zeros.get(..count).unwrap_or_default(), place)?;
+        place += wide(count);
+    }
+    Ok(())
+}
+
+/// Where the engine with this number has its files.
+pub(crate) fn engine_path(root: &Path, engine: u64) -> PathBuf {
+    root.join(SLED).join(engine.to_string())
+}

@@ -1,0 +1,104 @@
+//! The numbered directories of sled: which one is being built, and where one goes that is no
+//! longer in use.
+//!
+//! What `HEAD` does not name may still be the only place where an event is: if journal and `HEAD`
+//! were put back from an older copy, sled knows of more than they do. So nothing is removed here
+//! but what says of itself that it was never whole; the rest is moved to `quarantine/`, from where
+//! only a person, or a purge, removes it.
+
+use super::{dir, snapshots::DiskSnapshots};
+use crate::store::{Error, SnapshotStore, disk::files::dir::engine_path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What is added to the number of a directory while it is being built.
+const BUILDING: &str = ".building";
+/// More than anybody has patience to make.
+const KEPT_MAX: u32 = 10_000;
+
+/// Makes the empty directory number `engine`, marked as not yet whole.
+pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
+    let place = root.join(dir::SLED);
+    dir::create_dir(&place)?;
+    dir::sync_dir(root)?;
+    let path = engine_path(root, engine);
+    put_away(root, &path)?;
+    dir::create_file(&marker_of(&path))?;
+    dir::sync_dir(&place)?;
+    dir::create_dir(&path)?;
+    Ok(path)
+}
+
+/// Says durably that what was begun is whole. Its files must be synced.
+pub(crate) fn finish(path: &Path) -> Result<(), Error> {
+    dir::remove(&marker_of(path))
+}
+
+/// Moves every directory but number `engine` to `quarantine/`, and answers where to. One that was
+/// never whole is removed.
+pub(crate) fn set_others_aside(root: &Path, engine: u64) -> Result<Vec<PathBuf>, Error> {
+    let keep = engine_path(root, engine);
+    let mut kept = Vec::new();
+    for path in dir::entries(&root.join(dir::SLED))? {
+        if path.is_dir() && path != keep {
+            kept.extend(put_away(root, &path)?);
+        } else if dir::name(&path).ends_with(BUILDING) {
+            dir::remove(&path)?;
+        }
+    }
+    Ok(kept)
+}
+
+/// Removes every directory but number `engine`: for who has just built that one of all they held,
+/// and must leave no copy.
+pub(crate) fn remove_others(root: &Path, engine: u64) -> Result<(), Error> {
+    let keep = engine_path(root, engine);
+    for path in dir::entries(&root.join(dir::SLED))? {
+        if path.is_dir() && path != keep {
+            dir::remove_tree(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves saved states of more than `size` events to `quarantine/`, and answers where to.
+pub(crate) fn set_snapshots_aside(root: &Path, size: u64) -> Result<Vec<PathBuf>, Error> {
+    let snapshots = DiskSnapshots::of(root);
+    let beyond = snapshots.list()?.into_iter().filter(|at| at.get() > size);
+    beyond.map(|at| move_aside(root, &snapshots.path(at), "")).collect()
+}
+
+/// Removes an unfinished or empty directory, moves any other; answers where to.
+fn put_away(root: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
+    let marker = marker_of(path);
+    if marker.exists() || dir::entries(path)?.is_empty() {
+        dir::remove_tree(path)?;
+        dir::remove(&marker)?;
+        return Ok(None);
+    }
+    move_aside(root, path, "sled-").map(Some)
+}
+
+/// Gives a file or directory the first free name in `quarantine/`, durably.
+fn move_aside(root: &Path, path: &Path, prefix: &str) -> Result<PathBuf, Error> {
+    let place = root.join(dir::QUARANTINE);
+    dir::create_dir(&place)?;
+    dir::sync_dir(root)?;
+    let name = format!("{prefix}{}", dir::name(path));
+    let others = (1..KEPT_MAX).map(|number| format!("{name}.{number}"));
+    let mut free = std::iter::once(name.clone()).chain(others).map(|name| place.join(name));
+    let target = free.find(|target| fs::symlink_metadata(target).is_err());
+    let target = target.ok_or_else(|| Error::Exists { path: place.join(&name) })?;
+    fs::rename(path, &target).map_err(dir::at_or_full("quarantine", "move", path))?;
+    dir::sync_dir(&place)?;
+    dir::sync_parent(path)?;
+    Ok(target)
+}
+
+fn marker_of(path: &Path) -> PathBuf {
+    let mut marker = path.as_os_str().to_owned();
+    marker.push(BUILDING);
+    marker.into()
+}

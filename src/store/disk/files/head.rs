@@ -1,0 +1,266 @@
+//! `HEAD`: what the log is known to have held, kept apart from the journal and from sled.
+//!
+//! Two slots, each a sector at the start of its own 4 KiB page, written in turn; the valid one
+//! with the higher generation counts. A commit moves it with one small write that is not synced:
+//! it then may be behind the journal, never ahead, so it proves losses and nothing else.
+//!
+//! ```text
+//! slot  sector: "TLHEAD\r\n", format u32, generation u64, written, synced, sealed (each size u64,
+//!               root 32), erased_upto u64, reserved u64, engine u64, zeros, CRC-32C at 508
+//! ```
+
+use super::{
+    dir::{self, at},
+    sector::{self, Bytes, Sector, wide},
+};
+use crate::{ids::Head, store::Error};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+const MAGIC: [u8; 8] = *b"TLHEAD\r\n";
+const PAGE: usize = 4096;
+
+/// What a slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadRecord {
+    /// Grows by one with each write of a slot.
+    pub generation: u64,
+    /// How far frames were written.
+    pub written: Head,
+    /// How far they survive loss of power. If the log is shorter, something was lost.
+    pub synced: Head,
+    /// How far sled holds them durably.
+    pub sealed: Head,
+    /// How far erasing is done; 0: nothing was erased.
+    pub erased_upto: u64,
+    /// The number kept for the ledger.
+    pub reserved: u64,
+    /// Which directory below `sled/` is in use.
+    pub engine: u64,
+}
+
+impl HeadRecord {
+    /// Of a log without events.
+    pub(crate) const NEW: Self = Self {
+        generation: 0,
+        written: Head::EMPTY,
+        synced: Head::EMPTY,
+        sealed: Head::EMPTY,
+        erased_upto: 0,
+        reserved: 0,
+        engine: 1,
+    };
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(sector::SECTOR);
+        body.extend_from_slice(&self.generation.to_le_bytes());
+        for head in [self.written, self.synced, self.sealed] {
+            sector::put_head(&mut body, head);
+        }
+        for number in [self.erased_upto, self.reserved, self.engine] {
+            body.extend_from_slice(&number.to_le_bytes());
+        }
+        sector::encode(MAGIC, &body)
+    }
+
+    fn decode(mut body: Bytes<'_>) -> Option<Self> {
+        Some(Self {
+            generation: body.number()?,
+            written: body.head()?,
+            synced: body.head()?,
+            sealed: body.head()?,
+            erased_upto: body.number()?,
+            reserved: body.u64()?,
+            engine: body.number()?,
+        })
+    }
+}
+
+/// What is in one of the two slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// A record.
+    Valid(HeadRecord),
+    /// Never written.
+    Blank,
+    /// Something else.
+    Bad,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct HeadFile {
+    file: File,
+    path: PathBuf,
+    generation: u64,
+    slot: u64,
+}
+
+impl HeadFile {
+    /// A new file that says `record`, twice, durably.
+    pub(crate) fn create(root: &Path, record: &HeadRecord) -> Result<Self, Error> {
+        let path = root.join("HEAD");
+        let file = dir::create_file(&path)?;
+        file.set_len(wide(2 * PAGE)).map_err(at("create", &path))?;
+        let mut head = Self { file, path, generation: 0, slot: 0 };
+        for _ in 0..2 {
+            head.write(record)?;
+        }
+        head.file.sync_all().map_err(at("sync", &head.path))?;
+        Ok(head)
+    }
+
+    /// The file and what the newer of its valid slots says.
+    pub(crate) fn open(root: &Path) -> Result<(Self, HeadRecord), Error> {
+        let path = root.join("HEAD");
+        let file = dir::open_to_write(&path)?;
+        let slots = read_slots(&file, &path)?;
+        let newest = slots
+            .iter()
+            .zip(0..)
+            .filter_map(|(slot, index)| match slot {
+                Slot::Valid(record) => Some((*record, index)),
+                Slot::Blank | Slot::Bad => None,
+            })
+            .max_by_key(|(record, _)| record.generation);
+        let Some((record, index)) = newest else {
+            let detail = "neither of its two slots is valid".to_owned();
+            return Err(Error::Damaged { seq: None, file: path, detail });
+        };
+        Ok((Self { file, path, generation: record.generation, slot: 1 - index }, record))
+    }
+
+    /// Writes the slot that is not the newest. Not durable before [`Self::sync`].
+    pub(crate) fn write(&mut self, record: &HeadRecord) -> Result<(), Error> {
+        let record = HeadRecord { generation: self.generation + 1, ..*record };
+        self.file
+            .write_all_at(&record.encode(), self.slot * wide(PAGE))
+            .map_err(at("write", &self.path))?;
+        self.generation = record.generation;
+        self.slot = 1 - self.slot;
+        Ok(())
+    }
+
+    /// Makes what was written survive loss of power.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(at("sync", &self.path))
+    }
+
+    /// Another handle, to sync without holding a lock on this one.
+    pub(crate) fn handle(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(at("open", &self.path))
+    }
+}
+
+/// The two slots of the file, whatever they hold.
+///
+/// # Errors
+///
+/// [`Error::UnsupportedFormat`] if one is of a later format.
+pub(crate) fn read_slots(file: &File, path: &Path) -> Result<[Slot; 2], Error> {
+    let mut slots = [Slot::Bad; 2];
+    for (slot, page) in slots.iter_mut().zip([0, wide(PAGE)]) {
+        let mut bytes = [0; sector::SECTOR];
+        match file.read_exact_at(&mut bytes, page) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => continue,
+            Err(error) => return Err(at("read", path)(error)),
+        }
+        *slot = read_slot(&bytes, path)?;
+    }
+    Ok(slots)
+}
+
+/// What a slot holds.
+///
+/// # Errors
+///
+/// [`Error::UnsupportedFormat`] if it is of a later format.
+pub(crate) fn read_slot(bytes: &[u8], path: &Path) -> Result<Slot, Error> {
+    match sector::decode(MAGIC, bytes) {
+        Sector::Blank => Ok(Slot::Blank),
+        Sector::Bad => Ok(Slot::Bad),
+        Sector::Newer(found) => Err(dir::newer(path, found)),
+        Sector::Valid(body) => Ok(HeadRecord::decode(body).map_or(Slot::Bad, Slot::Valid)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Root;
+
+    #[test]
+    fn the_newer_slot_counts_and_a_bad_one_falls_back_to_the_older() {
+        let root = tempfile::tempdir().unwrap();
+        let mut head = HeadFile::create(root.path(), &HeadRecord::NEW).unwrap();
+        for size in 1..=5 {
+            let synced = Head { size, root: Root([7; 32]) };
+            head.write(&HeadRecord { synced, ..HeadRecord::NEW }).unwrap();
+        }
+        let (reopened, record) = HeadFile::open(root.path()).unwrap();
+        assert_eq!(record.synced.size, 5);
+        let newest = 1 - reopened.slot;
+        reopened.file.write_all_at(&[1; 8], newest * wide(PAGE)).unwrap();
+        assert_eq!(HeadFile::open(root.path()).unwrap().1.synced.size, 4);
+        reopened.file.write_all_at(&[1; 8], reopened.slot * wide(PAGE)).unwrap();
+        assert!(matches!(HeadFile::open(root.path()), Err(Error::Damaged { .. })));
+    }
+
+    // What is said to survive a loss of power was synced: a device that cannot, is heard.
+    #[test]
+    fn a_sync_that_fails_is_an_error() {
+        let path = PathBuf::from("/dev/null");
+        let file = dir::open_to_write(&path).unwrap();
+        let mut head = HeadFile { file, path, generation: 0, slot: 0 };
+        head.write(&HeadRecord::NEW).unwrap();
+        assert!(matches!(head.sync(), Err(Error::Io { during: "sync", .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_damaged() {
+        let root = tempfile::tempdir().unwrap();
+        let file = File::open(root.path()).unwrap();
+        assert!(matches!(read_slots(&file, root.path()), Err(Error::Io { during: "read", .. })));
+    }
+
+    fn generations(root: &Path) -> [Option<u64>; 2] {
+        let path = root.join("HEAD");
+        let file = dir::open_to_write(&path).unwrap();
+        read_slots(&file, &path).unwrap().map(|slot| match slot {
+            Slot::Valid(record) => Some(record.generation),
+            Slot::Blank | Slot::Bad => None,
+        })
+    }
+
+    #[test]
+    fn the_two_slots_are_written_in_turn_each_in_its_page() {
+        let root = tempfile::tempdir().unwrap();
+        let mut head = HeadFile::create(root.path(), &HeadRecord::NEW).unwrap();
+        assert_eq!(head.file.metadata().unwrap().len(), 8192);
+        assert_eq!(generations(root.path()), [Some(1), Some(2)]);
+        for expected in [[Some(3), Some(2)], [Some(3), Some(4)], [Some(5), Some(4)]] {
+            head.write(&HeadRecord::NEW).unwrap();
+            assert_eq!(generations(root.path()), expected);
+        }
+        let (mut again, record) = HeadFile::open(root.path()).unwrap();
+        assert_eq!(record.generation, 5);
+        again.write(&record).unwrap();
+        assert_eq!(generations(root.path()), [Some(5), Some(6)]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_has_the_slots_that_are_left() {
+        let root = tempfile::tempdir().unwrap();
+        let head = HeadFile::create(root.path(), &HeadRecord::NEW).unwrap();
+        for (len, left) in
+            [(4608, [Some(1), Some(2)]), (4607, [Some(1), None]), (100, [None, None])]
+        {
+            head.file.set_len(len).unwrap();
+            assert_eq!(generations(root.path()), left, "{len} bytes");
+        }
+    }
+}

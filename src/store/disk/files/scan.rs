@@ -1,0 +1,299 @@
+//! Reading a journal: which groups are there, and what the end of the file proves.
+//!
+//! A crash may leave the last groups half written; a fault of the disk may hit any of them. The
+//! two look alike, so the difference is who vouches: a group that was durable, by the word of
+//! `HEAD` or of a later group, is damaged if it is bad; any other is torn and is dropped.
+
+use super::{
+    dir::{self, at},
+    journal::{
+        ALIGN, DATA_AT, FILE_BYTES_MAX, GROUP_HEAD, GROUP_MAGIC, GroupHead, Header, Journal,
+        first_of,
+    },
+    sector::{Bytes, is_zero, narrow, wide},
+};
+use crate::{
+    ids::{Head, Seq},
+    store::{
+        Error,
+        disk::{files::sector::next_after, options::GROUP_BYTES_MAX},
+        frames::{Split, numbers_from},
+    },
+};
+use std::{
+    fs::File,
+    io::Read,
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// One whole group in a journal.
+#[derive(Debug, Clone)]
+pub(crate) struct ScannedGroup {
+    /// The log after it.
+    pub(crate) after: Head,
+    first: Seq,
+    frames: Range<usize>,
+}
+
+/// What follows the last whole group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Zeros up to the end of the file, or nothing.
+    Zero,
+    /// Bytes that are no group. `witness` is how far a whole group behind them says that the log
+    /// was durable, if there is one.
+    Bad {
+        /// 0 if there is none.
+        witness: u64,
+    },
+}
+
+/// A journal as it was found. Holds all its bytes.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) path: PathBuf,
+    pub(crate) header: Header,
+    pub(crate) groups: Vec<ScannedGroup>,
+    pub(crate) rest: Rest,
+    bytes: Vec<u8>,
+    end: usize,
+    crc: u32,
+}
+
+/// Reads only the header of a journal.
+pub(crate) fn read_header(path: &Path) -> Result<Header, Error> {
+    let mut bytes = Vec::new();
+    let file = dir::open_to_read(path)?;
+    file.take(wide(super::sector::SECTOR)).read_to_end(&mut bytes).map_err(at("read", path))?;
+    check_name(Header::decode(&bytes, path)?, path)
+}
+
+/// Refuses a file that no journal can be, before memory is asked for.
+pub(crate) fn check_length(length: u64, path: &Path) -> Result<(), Error> {
+    if length <= FILE_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!("{length} bytes; no journal has over {FILE_BYTES_MAX} bytes");
+    Err(Error::Damaged { seq: first_of(path), file: path.to_owned(), detail })
+}
+
+fn check_name(header: Header, path: &Path) -> Result<Header, Error> {
+    if first_of(path).map(Seq::get) == header.before.size.checked_add(1) {
+        return Ok(header);
+    }
+    Err(Error::Damaged {
+        seq: first_of(path),
+        file: path.to_owned(),
+        detail: format!("its header says that it follows event {}", header.before.size),
+    })
+}
+
+impl Scan {
+    /// Reads a journal whole. O(its size).
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let file = dir::open_to_read(path)?;
+        let length = file.metadata().map_err(at("inspect", path))?.len();
+        check_length(length, path)?;
+        let mut bytes = Vec::with_capacity(narrow(length));
+        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(at("read", path))?;
+        Self::of(path, bytes)
+    }
+
+    /// Takes the bytes of a journal apart. O(bytes).
+    pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
+        let header = check_name(Header::decode(&bytes, path)?, path)?;
+        let mut scan = Self {
+            path: path.to_owned(),
+            header,
+            groups: Vec::new(),
+            rest: Rest::Zero,
+            bytes,
+            end: DATA_AT,
+            crc: header.crc(),
+        };
+        scan.find_groups();
+        Ok(scan)
+    }
+
+    fn find_groups(&mut self) {
+        while let Some((group, crc, end)) = self.group_at(self.end) {
+            let (head, frames) = group;
+            let before = self.after().size;
+            let size = before.checked_add(u64::from(head.count));
+            let (Some(first), Some(size)) = (Seq::new(head.first), size) else { break };
+            if first.leaf_index() != before || head.crc_before != self.crc {
+                break;
+            }
+            let after = Head { size, root: head.root };
+            self.groups.push(ScannedGroup { after, first, frames });
+            (self.crc, self.end) = (crc, end);
+        }
+        let rest = self.bytes.get(self.end..).unwrap_or_default();
+        if !is_zero(rest) {
+            self.rest = Rest::Bad { witness: self.witness() };
+        }
+    }
+
+    /// The whole group that begins at `at`, with its checksum and where the next one begins.
+    fn group_at(&self, at: usize) -> Option<((GroupHead, Range<usize>), u32, usize)> {
+        let record = self.bytes.get(at..)?;
+        let mut reader = Bytes(record);
+        let head = GroupHead::decode(&mut reader)?;
+        let bytes = usize::try_from(head.bytes).ok()?;
+        if head.nonce != self.header.nonce || head.count == 0 || bytes > GROUP_BYTES_MAX {
+            return None;
+        }
+        let frames = reader.take(bytes)?;
+        let crc = reader.u32()?;
+        let checked = record.get(..GROUP_HEAD + bytes)?;
+        if crc32c::crc32c(checked) != crc || !frames_add_up(frames, head.count) {
+            return None;
+        }
+        let start = at + GROUP_HEAD;
+        let end = (start + bytes + 4).next_multiple_of(ALIGN);
+        let padding = self.bytes.get(start + bytes + 4..end)?;
+        is_zero(padding).then_some(((head, start..start + bytes), crc, end))
+    }
+
+    /// How far the whole groups behind the first bad one say that the log was durable.
+    fn witness(&self) -> u64 {
+        let mut witness = 0;
+        let mut at = self.end + ALIGN;
+        while let Some(word) = self.bytes.get(at..at + ALIGN) {
+            if word.starts_with(&GROUP_MAGIC)
+                && let Some(((head, _), _, end)) = self.group_at(at)
+            {
+                witness = witness.max(head.synced_upto);
+                at = end;
+            } else {
+                at += ALIGN;
+            }
+        }
+        witness
+    }
+
+    /// The log after the last whole group.
+    pub(crate) fn after(&self) -> Head {
+        self.groups.last().map_or(self.header.before, |group| group.after)
+    }
+
+    /// Refuses a journal that does not end where the next one begins: one of the two is of another
+    /// history, or of another time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] at the first event that they may not agree on.
+    pub(crate) fn check_ends(&self, next: Head) -> Result<(), Error> {
+        let after = self.after();
+        if after == next {
+            return Ok(());
+        }
+        Err(Error::Damaged {
+            seq: Some(next_after(self.header.before.size)),
+            file: self.path.clone(),
+            detail: format!(
+                "it ends at event {} with root {}, but what follows begins after event {} with \
+                 root {}",
+                after.size, after.root, next.size, next.root
+            ),
+        })
+    }
+
+    /// Whether `head` is what this journal says of the log at that size; `None` if it says
+    /// nothing of it.
+    pub(crate) fn agrees_with(&self, head: Head) -> Option<bool> {
+        if head.size < self.header.before.size || head.size > self.after().size {
+            return None;
+        }
+        let at = |after: &Head| after.size == head.size;
+        let here = std::iter::once(self.header.before).chain(self.groups.iter().map(|g| g.after));
+        Some(here.filter(at).any(|after| after.root == head.root))
+    }
+
+    /// Decides whether what is missing at the end was durable: up to `durable` by the word of
+    /// `HEAD` or of the next journal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] at the first bad group, or [`Error::LostTail`] if there is nothing
+    /// where it should be.
+    pub(crate) fn judge(&self, durable: u64) -> Result<(), Error> {
+        let found = self.after().size;
+        let (expected, nothing) = match self.rest {
+            Rest::Zero => (durable, true),
+            Rest::Bad { witness } => (durable.max(witness), false),
+        };
+        if found >= expected {
+            return Ok(());
+        }
+        if nothing {
+            return Err(Error::LostTail { expected, found });
+        }
+        Err(Error::Damaged {
+            seq: Seq::new(found + 1),
+            file: self.path.clone(),
+            detail: format!("a group that was durable does not hold, at byte {}", self.end),
+        })
+    }
+
+    /// Every frame with its number, in order.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (Seq, &[u8])> {
+        self.groups.iter().flat_map(|group| self.frames_of(group))
+    }
+
+    /// The frames of one group.
+    pub(crate) fn frames_of(&self, group: &ScannedGroup) -> impl Iterator<Item = (Seq, &[u8])> {
+        let bytes = self.bytes.get(group.frames.clone()).unwrap_or_default();
+        numbers_from(group.first).zip(Split(bytes))
+    }
+
+    /// Where the bytes after the last whole group begin.
+    pub(crate) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Whether the file is as long as its header says.
+    pub(crate) fn is_whole(&self) -> bool {
+        wide(self.bytes.len()) >= self.header.bytes
+    }
+
+    /// Makes the groups after event `synced`, which a process wrote that has ended since, survive
+    /// loss of power.
+    ///
+    /// They are written once more first: after a sync that failed, the system takes pages for
+    /// written that are in memory only, and the next sync would succeed without them.
+    pub(crate) fn make_durable(&self, synced: u64) -> Result<(), Error> {
+        self.write_again(&dir::open_to_write(&self.path)?, synced)
+    }
+
+    fn write_again(&self, file: &File, synced: u64) -> Result<(), Error> {
+        let begins = |group: &ScannedGroup| group.frames.start.saturating_sub(GROUP_HEAD);
+        let first = self.groups.iter().find(|group| group.after.size > synced).map(begins);
+        let from = first.unwrap_or(self.end);
+        file.write_all_at(self.bytes.get(from..self.end).unwrap_or_default(), wide(from))
+            .and_then(|()| file.sync_data())
+            .map_err(at("sync", &self.path))
+    }
+
+    /// Makes the file one that can be appended to: everything after the last whole group is
+    /// zeroed, and all of it synced, as by [`Self::make_durable`].
+    pub(crate) fn into_journal(self, synced: u64) -> Result<Journal, Error> {
+        let file = dir::open_to_write(&self.path)?;
+        if self.rest != Rest::Zero || !self.is_whole() {
+            let to = self.header.bytes.max(wide(self.bytes.len()));
+            dir::write_zeros(&file, wide(self.end), to)
+                .and_then(|()| file.sync_all())
+                .map_err(at("cut the torn end", &self.path))?;
+        }
+        self.write_again(&file, synced)?;
+        Ok(Journal::at(file, self.path, self.header, self.end, self.crc))
+    }
+}
+
+fn frames_add_up(bytes: &[u8], count: u32) -> bool {
+    let mut frames = Split(bytes);
+    let counted = frames.by_ref().count();
+    frames.0.is_empty() && u32::try_from(counted) == Ok(count)
+}

@@ -1,0 +1,82 @@
+//! Saved states as files of our own, each whole or not there.
+
+use super::dir::{self, at};
+use crate::{
+    ids::Seq,
+    store::{Error, SnapshotStore},
+};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// No saved state is larger.
+const BYTES_MAX: u64 = 8 << 30;
+
+/// The saved states beside a log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DiskSnapshots {
+    place: PathBuf,
+}
+
+impl DiskSnapshots {
+    /// The saved states of the ledger at `root`.
+    pub(crate) fn of(root: &Path) -> Self {
+        Self { place: root.join(dir::SNAPSHOTS) }
+    }
+
+    pub(crate) fn path(&self, at: Seq) -> PathBuf {
+        self.place.join(format!("{:020}.snapshot", at.get()))
+    }
+}
+
+impl SnapshotStore for DiskSnapshots {
+    fn list(&self) -> Result<Vec<Seq>, Error> {
+        let at =
+            |path: &PathBuf| Seq::new(dir::name(path).strip_suffix(".snapshot")?.parse().ok()?);
+        Ok(dir::entries(&self.place)?.iter().filter_map(at).collect())
+    }
+
+    fn bytes(&self, seq: Seq) -> Result<u64, Error> {
+        let path = self.path(seq);
+        Ok(path.symlink_metadata().map_err(at("look at", &path))?.len())
+    }
+
+    fn load(&self, seq: Seq) -> Result<Vec<u8>, Error> {
+        let path = self.path(seq);
+        let mut bytes = Vec::new();
+        let file = dir::open_to_read(&path)?;
+        file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(at("read", &path))?;
+        Ok(bytes)
+    }
+
+    fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.path(at);
+        dir::write_atomically(&dir::tmp_of(&path), &path, bytes)
+    }
+
+    fn remove(&self, at: Seq) -> Result<(), Error> {
+        dir::remove(&self.path(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_listed_oldest_first_and_removing_one_twice_is_fine() {
+        let root = tempfile::tempdir().unwrap();
+        dir::create_dir(&root.path().join(dir::SNAPSHOTS)).unwrap();
+        let snapshots = DiskSnapshots::of(root.path());
+        let [nine, ten] = [9, 10].map(|n| Seq::new(n).unwrap());
+        snapshots.save(ten, b"ten").unwrap();
+        snapshots.save(nine, b"nine").unwrap();
+        assert_eq!(snapshots.list().unwrap(), [nine, ten]);
+        assert_eq!(snapshots.load(ten).unwrap(), b"ten");
+        snapshots.remove(nine).unwrap();
+        snapshots.remove(nine).unwrap();
+        assert_eq!(snapshots.list().unwrap(), [ten]);
+        assert!(snapshots.load(nine).is_err());
+    }
+}

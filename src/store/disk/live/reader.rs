@@ -1,0 +1,99 @@
+//! Reading: the tail first, then sled.
+
+use super::{
+    cold,
+    shared::{Shared, lock},
+    tail::{BLOCK, block_start},
+};
+use crate::{
+    ids::Seq,
+    store::{
+        Error, Frames,
+        disk::files::sector::{narrow, next_after, wide},
+    },
+};
+use std::sync::atomic::Ordering;
+
+impl Shared {
+    /// See [`crate::store::FrameLog::read`].
+    pub(crate) fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        self.check_open()?;
+        let written = self.progress().record.written.size;
+        let mut taken = Taken { frames: Vec::new(), bytes: 0, bytes_max };
+        let mut next = from.get();
+        while let Some(seq) = Seq::new(next).filter(|seq| seq.get() <= written) {
+            let found = lock(&self.tail).read(seq, taken.left());
+            if let Some(frames) = found {
+                frames.iter().all(|frame| taken.add(frame));
+                break;
+            }
+            let before = block_start(next - 1);
+            let block = self.sealed_block(before)?;
+            if !block.iter().skip(narrow(next - 1 - before)).all(|(_, frame)| taken.add(frame)) {
+                break;
+            }
+            next = before + BLOCK + 1;
+        }
+        Ok(taken.frames)
+    }
+
+    /// The frames of the whole block after `before` events: from sled, or, if that has failed,
+    /// from where they were before.
+    fn sealed_block(&self, before: u64) -> Result<Frames, Error> {
+        let first = next_after(before);
+        let whole = |frames: &Frames| wide(frames.len()) == BLOCK;
+        let failure = match self.engine()?.block(first) {
+            Ok(Some(frames)) if whole(&frames) => return Ok(frames),
+            Ok(_) => Error::Damaged {
+                seq: Some(first),
+                file: self.engine_path(self.progress().record.engine),
+                detail: "the block of this event is not in it; a rebuild makes it anew".to_owned(),
+            },
+            Err(error) => error,
+        };
+        let ledger = self.root.display();
+        tracing::warn!(%ledger, seq_first = first.get(), error = %failure, "reading without sled");
+        match cold::block(&self.root, first) {
+            Ok(Some(frames)) => Ok(frames),
+            Ok(None) | Err(_) => Err(failure),
+        }
+    }
+
+    /// See [`crate::store::FrameLog::tree_hash`].
+    pub(crate) fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
+        self.check_open()?;
+        let waiting = lock(&self.tail).tree_hash(index);
+        match waiting {
+            Some(hash) => Ok(Some(hash)),
+            None => self.engine()?.tree_hash(index),
+        }
+    }
+
+    /// Refuses after closing: a store that failed can still be read.
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::SeqCst) { Err(Error::Halted) } else { Ok(()) }
+    }
+}
+
+/// Frames up to a limit of bytes, but at least one.
+struct Taken {
+    frames: Vec<Vec<u8>>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Taken {
+    fn left(&self) -> usize {
+        self.bytes_max.saturating_sub(self.bytes)
+    }
+
+    /// Takes a frame; `false` if it does not fit.
+    fn add(&mut self, frame: &[u8]) -> bool {
+        let fits = self.frames.is_empty() || frame.len() <= self.left();
+        if fits {
+            self.bytes += frame.len();
+            self.frames.push(frame.to_vec());
+        }
+        fits
+    }
+}

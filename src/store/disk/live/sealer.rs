@@ -1,0 +1,267 @@
+//! Behind the commits: blocks to sled, flushes, full journals to the archive, and the
+//! next journal ahead of need.
+//!
+//! Only synced frames are sealed, so sled never holds what the journal could lose. An error or a
+//! panic of sled stops sealing and nothing else: the tail then grows until appends are `Busy`.
+
+use super::{
+    shared::{Retired, Sealing, Shared, lock},
+    tail::BLOCK,
+    writer::file_bytes,
+};
+use crate::{
+    ids::Head,
+    store::{
+        Error,
+        disk::files::{
+            archive, dir,
+            scan::Scan,
+            sector::{narrow, next_after, wide},
+        },
+        sled::{Batch, Sled},
+    },
+};
+use std::{
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// Space in bytes that must be left for sled to be let write: some of its segments, and more than
+/// it takes to write a leaf again and again.
+const SEALING_MARGIN: u64 = 16 << 20;
+/// Bytes of frames that go to sled in one batch: some twenty blocks.
+const SEALED_AT_ONCE: usize = 128 << 10;
+/// How long the thread sleeps when it is told to make no flushes by itself.
+const IDLE: Duration = Duration::from_hours(1);
+/// How long it lets blocks gather once there is something to seal: a batch of many costs sled
+/// little more than a batch of one, and a thread that is not called need not be woken.
+const GATHERS: Duration = Duration::from_millis(5);
+
+impl Shared {
+    /// The life of the sealing thread.
+    pub(crate) fn seal_until_stopped(&self) {
+        let mut last_flush = Instant::now();
+        // After a failure only the timer tries again: a full disk is not asked at every commit.
+        let mut failed = false;
+        loop {
+            let every = self.options.flush_every;
+            let due = every.map_or(IDLE, |every| every.saturating_sub(last_flush.elapsed()));
+            if self.wait_for_call(due) {
+                return;
+            }
+            let elapsed = every.is_some_and(|every| last_flush.elapsed() >= every);
+            if elapsed {
+                last_flush = Instant::now();
+            }
+            let sealing = lock(&self.sealing);
+            let answer = match *sealing {
+                Sealing::Waiting | Sealing::Stopped(_) => Ok(()),
+                Sealing::Running if elapsed || (!failed && self.much_is_unsealed()) => {
+                    last_flush = Instant::now();
+                    self.flush_holding(sealing)
+                }
+                Sealing::Running => self.seal_holding(sealing),
+            };
+            let answer = answer.and_then(|()| self.prepare_spare());
+            failed = answer.is_err();
+            self.told(answer);
+        }
+    }
+
+    /// Waits until called or until `due`; whether to stop.
+    fn wait_for_call(&self, due: Duration) -> bool {
+        let call = lock(&self.call);
+        let waited = self.called.wait_timeout_while(call, due, |call| !call.stop && !call.work);
+        let (mut call, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if call.work {
+            let waited = self.called.wait_timeout_while(call, GATHERS, |call| !call.stop);
+            (call, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        call.work = false;
+        call.stop
+    }
+
+    /// Nobody waits for the answer, so it is logged here.
+    fn told(&self, answer: Result<(), Error>) {
+        if let Err(error) = answer {
+            let ledger = self.root.display();
+            tracing::warn!(%ledger, error = %error, "work behind the commits did not succeed");
+        }
+    }
+
+    /// Whether a crash now would make the next opening slow, or a full journal waits.
+    fn much_is_unsealed(&self) -> bool {
+        let waits = !lock(&self.journals).retired.is_empty();
+        waits || self.progress().unsealed_bytes() > self.options.unsealed_bytes_max / 4
+    }
+
+    /// See [`crate::store::FrameLog::flush`].
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.flush_holding(lock(&self.sealing))
+    }
+
+    /// A flush, if the tree hashes that it needs were given.
+    pub(crate) fn flush_if_resumed(&self) -> Result<(), Error> {
+        let sealing = lock(&self.sealing);
+        match *sealing {
+            Sealing::Waiting => Ok(()),
+            Sealing::Running | Sealing::Stopped(_) => self.flush_holding(sealing),
+        }
+    }
+
+    fn seal_holding(&self, mut sealing: MutexGuard<'_, Sealing>) -> Result<(), Error> {
+        if *sealing != Sealing::Running {
+            return Ok(());
+        }
+        let upto = self.progress().record.synced.size;
+        let sealed = self.engine().and_then(|sled| self.seal_blocks(&sled, upto, false));
+        self.stopping(&mut sealing, sealed)
+    }
+
+    fn flush_holding(&self, mut sealing: MutexGuard<'_, Sealing>) -> Result<(), Error> {
+        self.seal_everything(&mut sealing)?;
+        self.archive_retired()?;
+        drop(sealing);
+        Ok(())
+    }
+
+    /// Moves everything that is synced to sled, durably, and says so in `HEAD`.
+    pub(crate) fn seal_everything(&self, sealing: &mut Sealing) -> Result<(), Error> {
+        let during = "flush";
+        // Also when nothing is left to seal: what follows trusts that `HEAD` says so durably.
+        if let Sealing::Stopped(detail) = sealing {
+            return Err(Error::Engine { during, detail: detail.clone() });
+        }
+        let progress = self.progress();
+        let target = progress.record.synced;
+        if target == progress.record.sealed {
+            return Ok(());
+        }
+        if *sealing == Sealing::Waiting {
+            let detail = "the tree_hashes of the tail were not given yet".to_owned();
+            return Err(Error::Engine { during, detail });
+        }
+        let moved = self.engine().and_then(|sled| self.seal_durably(&sled, target));
+        self.stopping(sealing, moved)?;
+        let mut now = lock(&self.progress);
+        now.sealed_bytes = progress.synced_bytes;
+        drop(now);
+        self.room.notify_all();
+        Ok(())
+    }
+
+    fn seal_durably(&self, sled: &Sled, target: Head) -> Result<(), Error> {
+        self.seal_blocks(sled, target.size, true)?;
+        self.steps_at("blocks in sled");
+        self.check_sealing_space()?;
+        sled.sync()?;
+        self.steps_at("sled synced");
+        lock(&self.progress).record.sealed = target;
+        self.write_head_durably()?;
+        self.steps_at("HEAD says sealed");
+        Ok(())
+    }
+
+    /// sled does not recover from a full disk before it is opened again, so sealing pauses ahead
+    /// of that.
+    pub(crate) fn check_sealing_space(&self) -> Result<(), Error> {
+        self.check_space("sealed blocks", SEALING_MARGIN)
+    }
+
+    /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
+    fn seal_blocks(&self, sled: &Sled, upto: u64, partial: bool) -> Result<(), Error> {
+        loop {
+            let unsealed = lock(&self.tail).unsealed(upto, partial, SEALED_AT_ONCE);
+            let Some(unsealed) = unsealed else { return Ok(()) };
+            self.check_sealing_space()?;
+            let before = unsealed.first.leaf_index();
+            let mut batch = Batch::default();
+            for (first, frames) in
+                (before..).step_by(narrow(BLOCK)).zip(unsealed.frames.chunks(narrow(BLOCK)))
+            {
+                batch.add_block(next_after(first), frames)?;
+            }
+            batch.add_tree_hashes(&unsealed.tree_hashes);
+            sled.put(batch)?;
+            let count = wide(unsealed.frames.len());
+            lock(&self.tail).sealed(before + count, &unsealed.tree_hashes);
+            self.room.notify_all();
+            if !count.is_multiple_of(BLOCK) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An error ends sealing until the ledger is opened again.
+    pub(crate) fn stopping<T>(
+        &self,
+        sealing: &mut Sealing,
+        answer: Result<T, Error>,
+    ) -> Result<T, Error> {
+        // Without a source it is our own look at the free space: sled has not failed.
+        let paused = matches!(&answer, Err(Error::Full { source: None, .. }));
+        if let Err(error) = &answer
+            && !paused
+        {
+            let ledger = self.root.display();
+            tracing::error!(%ledger, error = %error, "sealing stopped; commits go on");
+            *sealing = Sealing::Stopped(error.to_string());
+            self.seals.store(false, Ordering::SeqCst);
+            self.room.notify_all();
+        }
+        answer
+    }
+
+    /// Archives and removes every full journal that sled holds all of.
+    pub(crate) fn archive_retired(&self) -> Result<(), Error> {
+        loop {
+            let sealed = self.progress().record.sealed.size;
+            let oldest = lock(&self.journals).retired.front().cloned();
+            let Some(oldest) = oldest.filter(|oldest| oldest.after.size <= sealed) else {
+                return Ok(());
+            };
+            self.archive(&oldest)?;
+            self.steps_at("archive written");
+            dir::remove(&oldest.path)?;
+            lock(&self.journals).retired.pop_front();
+            self.steps_at("journal removed");
+        }
+    }
+
+    fn archive(&self, journal: &Retired) -> Result<(), Error> {
+        let ledger = lock(&self.identity).ledger;
+        let span = archive::Span { ledger, before: journal.before, after: journal.after };
+        if archive::holds(&self.root, span) {
+            return Ok(());
+        }
+        let full = Scan::read(&journal.path)?;
+        full.judge(journal.after.size)?;
+        // Its path was read when the ledger was opened; what is there now is what is archived.
+        if full.header.before != journal.before {
+            return Err(Error::Damaged {
+                seq: Some(next_after(journal.before.size)),
+                file: journal.path.clone(),
+                detail: format!("it follows event {} of another log", full.header.before.size),
+            });
+        }
+        full.check_ends(journal.after)?;
+        let mut writer = archive::Writer::create(&self.root, span)?;
+        for (_, frame) in full.frames() {
+            writer.push(frame)?;
+        }
+        self.steps_at("archive half written");
+        writer.finish()
+    }
+
+    /// Prepares the next journal when the current one is half full.
+    fn prepare_spare(&self) -> Result<(), Error> {
+        let wanted = lock(&self.journal).is_half_full() && lock(&self.journals).spare.is_none();
+        if !wanted {
+            return Ok(());
+        }
+        let spare = self.prepare_journal(file_bytes(&self.options, 0))?;
+        lock(&self.journals).spare = Some(spare);
+        // Given up when the disk was full at an opening; there is space again.
+        dir::ensure_reserve(&self.root, self.options.reserve_bytes)
+    }
+}

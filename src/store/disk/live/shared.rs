@@ -1,0 +1,207 @@
+//! What the writing, the sealing and the reading threads share, and how each of them takes it.
+//!
+//! Every lock here is held for memory accesses, or for one small write to the page cache; none
+//! while a device is synced, sled is called or a file is read. The exceptions are `sealing`, which
+//! only those take who seal, `syncing`, which those take who sync, and `journal` while its
+//! successor takes over: nobody who reads takes any of them.
+
+use super::tail::Tail;
+use crate::{
+    ids::Head,
+    store::{
+        Error,
+        disk::{
+            files::{
+                dir::{self, Lock},
+                head::{HeadFile, HeadRecord},
+                journal::{Journal, Spare},
+                node::Identity,
+            },
+            options::DiskOptions,
+        },
+        sled::Sled,
+    },
+};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+/// A full journal that waits until sled holds all of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Retired {
+    pub(crate) path: PathBuf,
+    pub(crate) before: Head,
+    pub(crate) after: Head,
+}
+
+/// How far everything is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    pub(crate) record: HeadRecord,
+    /// Bytes of frames appended since opening, and those of them that were not in memory before.
+    pub(crate) written_bytes: u64,
+    pub(crate) synced_bytes: u64,
+    pub(crate) sealed_bytes: u64,
+}
+
+impl Progress {
+    /// Bytes that the next opening would have to read from journals.
+    pub(crate) fn unsealed_bytes(&self) -> u64 {
+        self.written_bytes - self.sealed_bytes
+    }
+}
+
+/// The journals but the current one.
+#[derive(Debug, Default)]
+pub(crate) struct Journals {
+    pub(crate) retired: VecDeque<Retired>,
+    pub(crate) spare: Option<Spare>,
+}
+
+/// What the sealing thread is told.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) stop: bool,
+    pub(crate) work: bool,
+}
+
+/// Whether blocks are moved to sled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sealing {
+    /// The tree hashes of the tail were not given yet.
+    Waiting,
+    /// They are.
+    Running,
+    /// An error ended it; a new opening may mend it.
+    Stopped(String),
+}
+
+/// Everything that an open store is made of.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) options: DiskOptions,
+    pub(crate) identity: Mutex<Identity>,
+    pub(crate) lock: Mutex<Option<Lock>>,
+    pub(crate) progress: Mutex<Progress>,
+    /// Taken before `progress` when both are needed.
+    pub(crate) head_file: Mutex<HeadFile>,
+    pub(crate) head_sync: File,
+    /// Held while the journal is synced. Taken before `journal` when both are needed.
+    pub(crate) syncing: Mutex<()>,
+    pub(crate) journal: Mutex<Journal>,
+    pub(crate) journals: Mutex<Journals>,
+    pub(crate) tail: Mutex<Tail>,
+    /// Told when the tail became shorter. Goes with `tail`.
+    pub(crate) room: Condvar,
+    pub(crate) engine: Mutex<Option<Arc<Sled>>>,
+    pub(crate) sealing: Mutex<Sealing>,
+    /// So that an append need not take `sealing`.
+    pub(crate) seals: AtomicBool,
+    pub(crate) halted: AtomicBool,
+    pub(crate) closed: AtomicBool,
+    pub(crate) call: Mutex<Call>,
+    pub(crate) called: Condvar,
+    pub(crate) spares: AtomicU64,
+}
+
+/// Takes a lock. A thread that panicked while it held one has left nothing half done: every
+/// critical section here is a few assignments.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// How far everything is, now.
+    pub(crate) fn progress(&self) -> Progress {
+        *lock(&self.progress)
+    }
+
+    /// sled, to be used without a lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Halted`] after closing.
+    pub(crate) fn engine(&self) -> Result<Arc<Sled>, Error> {
+        lock(&self.engine).clone().ok_or(Error::Halted)
+    }
+
+    /// Refuses after a failure and after closing.
+    pub(crate) fn check_running(&self) -> Result<(), Error> {
+        let halted = self.halted.load(Ordering::SeqCst) || self.closed.load(Ordering::SeqCst);
+        if halted { Err(Error::Halted) } else { Ok(()) }
+    }
+
+    /// After this error nothing is written any more, unless it says that nothing was.
+    pub(crate) fn halting<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &answer
+            && !error.is_retryable()
+        {
+            self.halted.store(true, Ordering::SeqCst);
+        }
+        answer
+    }
+
+    /// Writes what `progress` says to `HEAD`. Survives a crash of the process.
+    pub(crate) fn write_head(&self) -> Result<(), Error> {
+        // The file first: whoever comes later writes what is newer.
+        let mut file = lock(&self.head_file);
+        let record = self.progress().record;
+        file.write(&record)
+    }
+
+    /// Writes `HEAD` so that it survives loss of power, and a fault in either slot. Two syncs.
+    pub(crate) fn write_head_durably(&self) -> Result<(), Error> {
+        for _ in 0..2 {
+            self.write_head()?;
+            self.sync_head()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sync_head(&self) -> Result<(), Error> {
+        self.head_sync.sync_data().map_err(dir::at("sync", &self.root.join("HEAD")))
+    }
+
+    /// Tells the sealing thread that there is something to do.
+    pub(crate) fn wake(&self) {
+        let mut call = lock(&self.call);
+        if !call.work {
+            call.work = true;
+            self.called.notify_one();
+        }
+    }
+
+    /// A number that no spare of this opening had.
+    pub(crate) fn spare_number(&self) -> u64 {
+        self.spares.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The nonce of the journal that begins after `size` events.
+    pub(crate) fn nonce(&self, size: u64) -> u64 {
+        nonce(self.options.nonce_seed, &lock(&self.identity), size, self.spare_number())
+    }
+
+    /// The directory of sled number `engine`.
+    pub(crate) fn engine_path(&self, engine: u64) -> PathBuf {
+        dir::engine_path(&self.root, engine)
+    }
+}
+
+/// Mixes what tells one journal from another (`SplitMix64`).
+pub(crate) fn nonce(seed: u64, identity: &Identity, size: u64, number: u64) -> u64 {
+    let (low, high) = identity.node.0.split_at(8);
+    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+    [word(low), word(high), size, number].iter().fold(seed, |mixed, next| {
+        let mut z = (mixed ^ next).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}

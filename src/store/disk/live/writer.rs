@@ -1,0 +1,256 @@
+//! The commit path: append, sync, and the change to the next journal.
+//!
+//! One thread at a time appends, and one syncs; neither waits for the other but to change to the
+//! next journal. An append waits for the sealing thread when too much waits to be sealed; for
+//! nothing else.
+
+use super::shared::{Progress, Retired, Shared, lock};
+use crate::{
+    ids::Head,
+    store::{
+        Error, Group,
+        disk::{
+            files::{
+                dir,
+                journal::{self, Header, Journal, JournalFile, Spare},
+                sector::{next_after, wide},
+            },
+            options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX},
+        },
+    },
+};
+use std::{
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// An append of so many bytes finds room, or it is said that it may wait.
+const AT_EASE_BYTES: usize = 1 << 20;
+
+/// How often a waiting append looks whether sealing has stopped.
+const WAIT_SLICE: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// See [`crate::store::FrameLog::append`].
+    ///
+    /// # Panics
+    ///
+    /// If the group is empty: there is nothing to commit.
+    pub(crate) fn append(&self, group: Group<'_>) -> Result<(), Error> {
+        self.check_running()?;
+        let written = self.progress().record.written;
+        if group.first.get() != written.size + 1 {
+            return Err(Error::NotNext { at: group.first, next: next_after(written.size) });
+        }
+        let bytes: usize = group.frames.iter().map(Vec::len).sum();
+        assert!(!group.frames.is_empty(), "a group has at least one frame");
+        let largest = group.frames.iter().map(Vec::len).max().unwrap_or(0);
+        check_size("a frame", largest, FRAME_BYTES_MAX)?;
+        let record = journal::record_bytes(group.frames);
+        check_size("a group", record, GROUP_BYTES_MAX)?;
+        self.wait_for_room(bytes)?;
+
+        let mut journal = lock(&self.journal);
+        if !journal.fits(record) {
+            drop(journal);
+            journal = self.next_journal(record)?;
+        }
+        let synced = self.progress().record.synced.size;
+        let answer = journal.write(&group, synced).map_err(dir::at("append", &journal.path));
+        self.halting(answer)?;
+        if journal.is_half_full() && lock(&self.journals).spare.is_none() {
+            self.wake();
+        }
+        drop(journal);
+
+        lock(&self.tail).push_group(&group);
+        let mut progress = lock(&self.progress);
+        let size = written.size + wide(group.frames.len());
+        progress.record.written = Head { size, root: group.root };
+        progress.written_bytes += wide(bytes);
+        Ok(())
+    }
+
+    /// Waits until `bytes` more may wait to be sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if sealing pauses for want of space, [`Error::Busy`] if it takes too long.
+    fn wait_for_room(&self, bytes: usize) -> Result<(), Error> {
+        if self.has_room(bytes) {
+            return Ok(());
+        }
+        // Only what is synced is sealed: without this, an append could wait for itself.
+        self.sync()?;
+        let began = Instant::now();
+        loop {
+            self.wake();
+            let tail = lock(&self.tail);
+            let tail = self.room.wait_timeout(tail, WAIT_SLICE);
+            drop(tail.unwrap_or_else(PoisonError::into_inner));
+            if self.has_room(bytes) {
+                return Ok(());
+            }
+            self.check_sealing_space()?;
+            if !self.seals.load(Ordering::SeqCst) || began.elapsed() >= self.options.busy_wait {
+                let waiting = lock(&self.tail).bytes();
+                return Err(Error::Busy { waiting, max: self.options.tail_bytes_max });
+            }
+        }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let progress = self.progress();
+        let tail = lock(&self.tail);
+        let in_memory = tail.is_short() || tail.bytes() + bytes <= self.options.tail_bytes_max;
+        let unsealed = progress.unsealed_bytes();
+        let on_disk = unsealed == 0 || unsealed + wide(bytes) <= self.options.unsealed_bytes_max;
+        in_memory && on_disk
+    }
+
+    /// See [`crate::store::FrameLog::append_may_wait`].
+    pub(crate) fn append_may_wait(&self) -> bool {
+        let fits = match self.journal.try_lock() {
+            Ok(journal) => journal.fits(AT_EASE_BYTES),
+            Err(_) => false, // somebody is about to change it
+        };
+        !fits || !self.has_room(AT_EASE_BYTES)
+    }
+
+    /// See [`crate::store::FrameLog::sync`].
+    pub(crate) fn sync(&self) -> Result<Head, Error> {
+        let syncing = lock(&self.syncing);
+        self.check_running()?;
+        let (progress, file) = {
+            let journal = lock(&self.journal);
+            (self.progress(), journal.file())
+        };
+        self.sync_file(&syncing, &file, progress)
+    }
+
+    /// Syncs the file that holds all of `progress` that is not synced.
+    ///
+    /// One thread at a time does: of two that sync one file at once, only one is told that it
+    /// failed.
+    fn sync_file(
+        &self,
+        _syncing: &MutexGuard<'_, ()>,
+        file: &JournalFile,
+        progress: Progress,
+    ) -> Result<Head, Error> {
+        let written = progress.record.written;
+        if written == progress.record.synced {
+            return Ok(written);
+        }
+        self.halting(file.sync())?;
+        {
+            let mut now = lock(&self.progress);
+            now.record.synced = written;
+            now.synced_bytes = progress.written_bytes;
+        }
+        self.halting(self.write_head())?;
+        if lock(&self.tail).bytes() >= self.options.seal_bytes {
+            self.wake();
+        }
+        Ok(written)
+    }
+
+    /// See [`crate::store::FrameLog::reserve`].
+    pub(crate) fn reserve(&self, number: u64) -> Result<(), Error> {
+        self.check_running()?;
+        lock(&self.progress).record.reserved = number;
+        self.halting(self.write_head().and_then(|()| self.sync_head()))
+    }
+
+    /// The journal, with room for a group of `record` bytes: the next one if it has to be.
+    fn next_journal(&self, record: usize) -> Result<MutexGuard<'_, Journal>, Error> {
+        let syncing = lock(&self.syncing);
+        let mut journal = lock(&self.journal);
+        if !journal.fits(record) {
+            self.rotate(&syncing, &mut journal, record)?;
+        }
+        Ok(journal)
+    }
+
+    /// Moves over to the next journal, which has room for a group of `record` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if there is no space for it: nothing has changed, and it may be tried
+    /// again. Any other halts.
+    pub(crate) fn rotate(
+        &self,
+        syncing: &MutexGuard<'_, ()>,
+        journal: &mut Journal,
+        record: usize,
+    ) -> Result<(), Error> {
+        self.check_running()?;
+        let bytes = file_bytes(&self.options, record);
+        let spare = lock(&self.journals).spare.take();
+        let spare = match spare {
+            Some(spare) if spare.bytes >= bytes => spare,
+            unfit => {
+                unfit.into_iter().for_each(Spare::discard);
+                self.halting(self.prepare_journal(bytes))?
+            }
+        };
+        // A later group vouches for every earlier one, also across files.
+        let before = self.sync_file(syncing, &journal.file(), self.progress())?;
+        let next = self.halting(self.activate(spare, before).map_err(not_retryable))?;
+        let old = std::mem::replace(journal, next);
+        // An empty journal had the name that its successor has now.
+        if !old.is_empty() {
+            let retired = Retired { path: old.path, before: old.header.before, after: before };
+            lock(&self.journals).retired.push_back(retired);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Makes a file of zeros that can become a journal.
+    pub(crate) fn prepare_journal(&self, bytes: u64) -> Result<Spare, Error> {
+        self.check_space("the next journal", bytes)?;
+        Spare::prepare(&self.root.join(dir::JOURNAL), self.spare_number(), bytes)
+    }
+
+    /// Whether `bytes` more fit the file system; in tests, whatever the test says.
+    pub(crate) fn check_space(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
+        if self.options.steps.no_space() {
+            return Err(Error::Full { what, source: None });
+        }
+        dir::check_space(what, &self.root, bytes)
+    }
+
+    fn activate(&self, spare: Spare, before: Head) -> Result<Journal, Error> {
+        self.steps_at("spare journal ready");
+        let ledger = lock(&self.identity).ledger;
+        let header = Header { ledger, nonce: self.nonce(before.size), before, bytes: 0 };
+        let named = spare.write_header(header)?;
+        self.steps_at("journal header written");
+        let journal = named.publish()?;
+        self.steps_at("journal published");
+        Ok(journal)
+    }
+
+    pub(crate) fn steps_at(&self, step: &'static str) {
+        self.options.steps.at(step);
+    }
+}
+
+fn check_size(what: &'static str, len: usize, max: usize) -> Result<(), Error> {
+    if len <= max { Ok(()) } else { Err(Error::TooLarge { what, len, max }) }
+}
+
+/// How large a journal is that has room for a group of `record` bytes.
+pub(crate) fn file_bytes(options: &DiskOptions, record: usize) -> u64 {
+    let needed = wide(journal::DATA_AT + record).next_multiple_of(4096);
+    options.journal_bytes.min(journal::FILE_BYTES_MAX).max(needed)
+}
+
+/// Whether a file has its name may be unknown: what says that nothing was written is not true.
+fn not_retryable(error: Error) -> Error {
+    if let Error::Full { source: Some(source), .. } = error {
+        return Error::Io { during: "start a journal", path: None, source };
+    }
+    error
+}

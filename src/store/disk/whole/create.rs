@@ -1,0 +1,150 @@
+//! Making a new ledger.
+//!
+//! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp`, no
+//! `NODE`, and nothing that could have been acknowledged was never finished, and may be cleared. So
+//! may one whose `NODE` says that it is a copy in the making.
+
+use super::open::Parts;
+use crate::{
+    ids::Head,
+    store::{
+        Error,
+        disk::{
+            files::{
+                dir::{self, Lock, engine_path},
+                head::{HeadFile, HeadRecord},
+                journal::{Header, Spare},
+                node::{self, Identity},
+                unfinished,
+            },
+            live::{
+                shared::{Shared, nonce},
+                tail::Tail,
+                writer::file_bytes,
+            },
+            options::DiskOptions,
+        },
+        sled::Sled,
+    },
+};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+/// Makes a ledger; see [`super::DiskStore::create`].
+pub(crate) fn create(
+    root: &Path,
+    options: &DiskOptions,
+    identity: Identity,
+) -> Result<Shared, Error> {
+    claim(root, options)?;
+    let lock = Lock::take(root)?;
+    refuse_content(root)?;
+    clear(root)?;
+    let node = root.join(unfinished::NODE);
+    write_node(&node, &identity)?;
+    options.steps.at("creation begun");
+
+    let record = HeadRecord::NEW;
+    let engine = engine_path(root, record.engine);
+    for name in dir::SUBDIRS {
+        dir::create_dir(&root.join(name))?;
+    }
+    dir::create_dir(&engine)?;
+    dir::ensure_reserve(root, options.reserve_bytes)?;
+    let spare = Spare::prepare(&root.join(dir::JOURNAL), 0, file_bytes(options, 0))?;
+    let header = Header {
+        ledger: identity.ledger,
+        nonce: nonce(options.nonce_seed, &identity, 0, 0),
+        before: Head::EMPTY,
+        bytes: 0,
+    };
+    let journal = spare.write_header(header)?.publish()?;
+    let sled = Sled::create(&engine, options.cache_bytes)?;
+    sled.sync()?;
+    let head_file = HeadFile::create(root, &record)?;
+    dir::sync_dir(root)?;
+    options.steps.at("creation all but named");
+
+    dir::publish(&node, &root.join(node::FILE))?;
+    dir::sync_parent(&fs::canonicalize(root).map_err(dir::at("find", root))?)?;
+    let tail = Tail::new(0);
+    Parts { identity, lock, record, head_file, journal, retired: Vec::new(), tail, sled }
+        .into_shared(root, options)
+}
+
+/// Makes the directory, or makes an empty one ours alone. Whoever is quicker than we are cannot
+/// make it theirs: in the end it is looked at.
+fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
+    match fs::symlink_metadata(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            options.steps.at("creation of the directory");
+            dir::create_dir(root)?;
+        }
+        Err(error) => return Err(dir::at("inspect", root)(error)),
+        Ok(meta) if meta.is_symlink() => {
+            return Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" });
+        }
+        Ok(meta) if !meta.is_dir() => return Err(Error::Exists { path: root.to_owned() }),
+        Ok(_) => {
+            refuse_content(root)?;
+            if dir::entries(root)?.is_empty() {
+                fs::set_permissions(root, Permissions::from_mode(0o700))
+                    .map_err(dir::at("shut off", root))?;
+            }
+        }
+    }
+    dir::check_safe(root)
+}
+
+/// Refuses a directory that holds anything but a ledger whose creation, or copy, was cut short.
+fn refuse_content(root: &Path) -> Result<(), Error> {
+    let entries = dir::entries(root)?;
+    let has = |wanted: &str| entries.iter().any(|entry| dir::name(entry) == wanted);
+    let begun = has(unfinished::NODE) && !has(node::FILE);
+    let empty = entries.iter().all(|entry| dir::name(entry) == "LOCK");
+    let copying = has(node::FILE) && matches!(node::read(root), Err(Error::Unfinished { .. }));
+    if empty || copying || (begun && !unfinished::may_hold_events(root)?) {
+        return Ok(());
+    }
+    Err(Error::Exists { path: root.to_owned() })
+}
+
+/// Removes a copy whose making was cut short, and its directory.
+///
+/// # Errors
+///
+/// [`Error::Exists`] if `path` is anything else; [`Error::InUse`], [`Error::Io`].
+pub fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
+    let root = path.as_ref();
+    dir::check_safe(root)?;
+    {
+        let _lock = Lock::take(root)?;
+        refuse_content(root)?;
+        clear(root)?;
+    }
+    dir::remove(&root.join("LOCK"))?;
+    fs::remove_dir(root).map_err(dir::at("remove", root))
+}
+
+/// Removes what an unfinished creation or copy left; what tells that it is one goes last.
+fn clear(root: &Path) -> Result<(), Error> {
+    for name in dir::SUBDIRS {
+        dir::remove_tree(&root.join(name))?;
+    }
+    for name in ["HEAD", dir::RESERVE, "RESERVE.tmp", node::NEXT, node::FILE, unfinished::NODE] {
+        dir::remove(&root.join(name))?;
+    }
+    Ok(())
+}
+
+fn write_node(path: &Path, identity: &Identity) -> Result<(), Error> {
+    use std::io::Write;
+    let mut file = dir::create_file(path)?;
+    file.write_all(&identity.encode())
+        .and_then(|()| file.sync_all())
+        .map_err(dir::at_or_full("NODE", "write", path))?;
+    dir::sync_parent(path)
+}

@@ -1,0 +1,175 @@
+//! Taking texts out of every file.
+//!
+//! Nothing is changed in place. All frames are first brought into the archive, whose files are
+//! then replaced one by one; sled keeps what it once stored, so a new one is built and the old one
+//! removed. Every step can be repeated, and `HEAD` says that it is done only after the last.
+
+use super::rebuild::Builder;
+use crate::{
+    ids::Seq,
+    store::{
+        Error, Rewrite,
+        disk::{
+            files::{
+                archive::{self, Archive},
+                dir, engines,
+                sector::next_after,
+            },
+            live::shared::{Sealing, Shared, lock},
+        },
+        sled::Sled,
+    },
+};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a reader may hold on to the old sled before erasing gives up on removing it.
+const READERS_WAIT: Duration = Duration::from_secs(30);
+
+impl Shared {
+    /// See [`crate::store::FrameLog::erase`].
+    pub(crate) fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        self.check_running()?;
+        self.sync()?;
+        let bounded = |seq: Seq, frame: &[u8]| {
+            let new = if seq <= upto { rewrite(seq, frame)? } else { None };
+            Ok(new.filter(|new| new != frame))
+        };
+        let mut sealing = lock(&self.sealing);
+        self.move_all_to_archive(&mut sealing)?;
+        self.steps_at("all in the archive");
+        let sealed = self.check_archives()?;
+        for path in archive::list(&self.root)? {
+            self.rewrite_archive(&path, &bounded)?;
+        }
+        let old = self.engine()?;
+        let new = self.build_again(&old, sealed)?;
+        self.steps_at("sled built without the texts");
+        self.replace_engine(old, new)?;
+        lock(&self.tail).rewrite(&bounded, &self.root)?;
+        self.remove_copies()?;
+        self.steps_at("copies removed");
+        {
+            let erased_upto = &mut lock(&self.progress).record.erased_upto;
+            *erased_upto = upto.get().max(*erased_upto);
+        }
+        self.halting(self.write_head_durably())
+    }
+
+    /// Seals and archives all there is, so that no journal holds an event.
+    fn move_all_to_archive(&self, sealing: &mut Sealing) -> Result<(), Error> {
+        self.seal_everything(sealing)?;
+        let syncing = lock(&self.syncing);
+        let mut journal = lock(&self.journal);
+        if !journal.is_empty() {
+            self.rotate(&syncing, &mut journal, 0)?;
+        }
+        drop(journal);
+        drop(syncing);
+        self.archive_retired()
+    }
+
+    /// Answers how far sled reaches, if the archives hold all of it.
+    ///
+    /// The old sled goes away in the end, and may be the only one that still has what an archive
+    /// has lost: so nothing is rewritten unless everything is there.
+    fn check_archives(&self) -> Result<u64, Error> {
+        let ledger = lock(&self.identity).ledger;
+        let (_, reached) = archive::open_all(&self.root, ledger)?;
+        let sealed = self.progress().record.sealed;
+        if reached == sealed {
+            return Ok(sealed.size);
+        }
+        Err(Error::Damaged {
+            seq: Some(next_after(reached.size)),
+            file: self.root.join(dir::ARCHIVE),
+            detail: format!(
+                "it ends at event {}, not with the log at {}",
+                reached.size, sealed.size
+            ),
+        })
+    }
+
+    /// Replaces an archive, if any of its frames changes.
+    fn rewrite_archive(&self, path: &Path, rewrite: Rewrite<'_>) -> Result<(), Error> {
+        let archive = Archive::open(path)?;
+        let rewritten = |seq: Seq, frame: &[u8]| {
+            rewrite(seq, frame).map_err(|why| Error::not_rewritten(seq, path, &why))
+        };
+        let mut changes = false;
+        for frames in archive.all_frames() {
+            for (seq, frame) in frames?.iter() {
+                changes |= rewritten(seq, frame)?.is_some();
+            }
+        }
+        if !changes {
+            return Ok(());
+        }
+        let mut writer = archive::Writer::create(&self.root, archive.span)?;
+        for frames in archive.all_frames() {
+            for (seq, frame) in frames?.iter() {
+                writer.push(rewritten(seq, frame)?.as_deref().unwrap_or(frame))?;
+            }
+        }
+        self.steps_at("archive half rewritten");
+        writer.finish()?;
+        self.steps_at("archive rewritten");
+        Ok(())
+    }
+
+    /// Builds sled from the archive, up to event `sealed`. The tree hashes are hashes over what
+    /// erasing leaves alone.
+    fn build_again(&self, old: &Sled, sealed: u64) -> Result<Sled, Error> {
+        let engine = self.progress().record.engine + 1;
+        let mut builder = Builder::create(&self.root, engine, &self.options)?;
+        for path in archive::list(&self.root)? {
+            let archive = Archive::open(&path)?;
+            for frames in archive.all_frames() {
+                frames?.iter().try_for_each(|(_, frame)| builder.push(frame, &[]))?;
+            }
+        }
+        builder.copy_marks(old)?;
+        builder.finish(sealed)
+    }
+
+    /// Puts the new sled in the place of the old one, which is removed when no reader uses it.
+    fn replace_engine(&self, old: Arc<Sled>, new: Sled) -> Result<(), Error> {
+        lock(&self.progress).record.engine += 1;
+        self.halting(self.write_head_durably())?;
+        self.steps_at("HEAD names the sled without the texts");
+        let replaced = lock(&self.engine).replace(Arc::new(new));
+        drop(replaced);
+        let began = Instant::now();
+        let mut old = Some(old);
+        while let Some(shared) = old {
+            old = Arc::try_unwrap(shared).err();
+            if began.elapsed() > READERS_WAIT {
+                let detail = "a reader does not let go of the old one".to_owned();
+                return Err(Error::Engine { during: "erase", detail });
+            }
+            if old.is_some() {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        engines::remove_others(&self.root, self.progress().record.engine)
+    }
+
+    /// Removes what can be made again and may hold a text: snapshots, files moved out of sled's
+    /// way, and what an earlier attempt left half written.
+    fn remove_copies(&self) -> Result<(), Error> {
+        for place in [dir::SNAPSHOTS, dir::QUARANTINE] {
+            for path in dir::entries(&self.root.join(place))? {
+                if path.is_dir() { dir::remove_tree(&path) } else { dir::remove(&path) }?;
+            }
+        }
+        for path in dir::entries(&self.root.join(dir::ARCHIVE))? {
+            if dir::is_tmp(&path) {
+                dir::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! What is done to a whole directory: create, open, rebuild, erase.
+//!
+//! Start reading at [`open`].
+
+pub(super) mod create;
+pub(super) mod erase;
+pub(super) mod open;
+pub(super) mod rebuild;

@@ -1,0 +1,355 @@
+//! Opening: what is there is first read and judged; only when nothing is wrong is anything written.
+//!
+//! Journals, `HEAD` and sled are three witnesses of one log. Each step here holds one of them
+//! against the others; the roots across them are checked by the ledger, which can compute them.
+
+use crate::{
+    ids::Head,
+    store::{
+        Error, Frames,
+        disk::{
+            files::{
+                dir::{self, Lock, engine_path},
+                engines,
+                head::{HeadFile, HeadRecord},
+                journal::{Journal, list_journals},
+                node::{self, Identity},
+                scan::{self, Scan},
+                sector::{narrow, next_after, wide},
+            },
+            live::{
+                shared::{Call, Journals, Progress, Retired, Sealing, Shared},
+                tail::{BLOCK, Tail, block_start},
+            },
+            options::DiskOptions,
+        },
+        sled::{self, Sled},
+    },
+};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+/// Opens a ledger; see [`super::DiskStore::open`].
+///
+/// If the disk is full, the reserve is given up: sled cannot open without space.
+pub(crate) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> {
+    dir::check_safe(root)?;
+    if !root.join(node::FILE).exists() {
+        // Says what is wrong without leaving a lock file in a directory that is no ledger.
+        node::read(root)?;
+    }
+    let lock = Lock::take(root)?;
+    let parts = match read(root, options) {
+        Err(error) if is_full(&error) && root.join(dir::RESERVE).exists() => {
+            dir::remove(&root.join(dir::RESERVE))?;
+            read(root, options)?
+        }
+        answer => answer?,
+    };
+    parts.into_parts(lock, root, options)?.into_shared(root, options)
+}
+
+fn is_full(error: &Error) -> bool {
+    let io = matches!(error, Error::Io { source, .. } if dir::is_full(source));
+    io || matches!(error, Error::Full { .. })
+}
+
+/// What was found; nothing is written yet, except by sled to its own files.
+struct Found {
+    identity: Identity,
+    record: HeadRecord,
+    head_file: HeadFile,
+    journals: FoundJournals,
+    tail: Tail,
+    sled: Sled,
+}
+
+fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
+    let identity = node::read(root)?;
+    let (head_file, record) = HeadFile::open(root)?;
+    let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
+    let (sled, mut tail) = open_sled(root, options, &record)?;
+    refuse_longer_sled(&sled, journals.after().size)?;
+    for (seq, frame) in journals.scans.iter().flat_map(Scan::frames) {
+        if seq.get() > record.sealed.size {
+            tail.push(frame);
+        }
+    }
+    // What was checked before makes this so.
+    if tail.size() != journals.after().size {
+        return Err(Error::Damaged {
+            seq: Some(next_after(tail.size())),
+            file: root.join(dir::JOURNAL),
+            detail: format!(
+                "it ends at event {}, sled and it together do not",
+                journals.after().size
+            ),
+        });
+    }
+    Ok(Found { identity, record, head_file, journals, tail, sled })
+}
+
+impl Found {
+    /// Makes the directory one that can be appended to.
+    fn into_parts(self, lock: Lock, root: &Path, options: &DiskOptions) -> Result<Parts, Error> {
+        let Self { identity, mut record, mut head_file, journals, tail, sled } = self;
+        dir::remove_leftovers(root)?;
+        for path in engines::set_others_aside(root, record.engine)? {
+            tracing::warn!(path = %path.display(), "a sled that is not in use was moved there");
+        }
+        for name in dir::SUBDIRS {
+            dir::create_dir(&root.join(name))?;
+        }
+        dir::sync_dir(root)?;
+        options.steps.at("leftovers removed");
+        let (journal, retired, after) = journals.into_journal(record.synced.size)?;
+        options.steps.at("torn end cut");
+        record.written = after;
+        record.synced = after;
+        // Synced, because what it says of sled may have been in memory only: a journal is removed
+        // on the word of `sealed`.
+        head_file.write(&record)?;
+        head_file.sync()?;
+        if let Err(error) = dir::ensure_reserve(root, options.reserve_bytes) {
+            tracing::warn!(ledger = %root.display(), error = %error, "no space for the reserve");
+        }
+        Ok(Parts { identity, lock, record, head_file, journal, retired, tail, sled })
+    }
+}
+
+/// The journals of a ledger that still matter, each read whole, but those that sled holds all of.
+#[derive(Debug)]
+pub(crate) struct FoundJournals {
+    retired: Vec<Retired>,
+    pub(crate) scans: Vec<Scan>,
+}
+
+impl FoundJournals {
+    /// Reads the journals that hold events after `elsewhere`, which is in sled or in the archive,
+    /// and holds them against it and against `HEAD`.
+    pub(crate) fn read(
+        root: &Path,
+        identity: &Identity,
+        record: &HeadRecord,
+        elsewhere: Head,
+    ) -> Result<Self, Error> {
+        let mut found = Self::read_after(root, identity, elsewhere.size)?;
+        let place = || root.join(dir::JOURNAL);
+        found.judge(root, record, elsewhere.size)?;
+        for head in [elsewhere, record.sealed, record.synced] {
+            let said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
+            if said.clone().count() > 0 && !said.into_iter().all(|agrees| agrees) {
+                let size = head.size;
+                let detail = format!("the roots after event {size} are not the same everywhere");
+                return Err(Error::Damaged { seq: head.seq(), file: place(), detail });
+            }
+        }
+        found.retired.retain(|retired| retired.before != retired.after);
+        Ok(found)
+    }
+
+    /// Reads the journals that hold events after `size`, and the headers of the others.
+    fn read_after(root: &Path, identity: &Identity, size: u64) -> Result<Self, Error> {
+        let paths = list_journals(root)?;
+        let mut headers = Vec::new();
+        for path in &paths {
+            let header = scan::read_header(path)?;
+            if header.ledger != identity.ledger {
+                let detail = format!("it belongs to ledger {}", header.ledger);
+                return Err(Error::Damaged { seq: None, file: path.clone(), detail });
+            }
+            headers.push(header);
+        }
+        let mut found = Self { retired: Vec::new(), scans: Vec::new() };
+        let nexts = headers.iter().skip(1).map(Some).chain([None]);
+        for ((path, header), next) in paths.iter().zip(&headers).zip(nexts) {
+            if let Some(next) = next {
+                let (before, after) = (header.before, next.before);
+                found.retired.push(Retired { path: path.clone(), before, after });
+            }
+            if next.is_none_or(|next| next.before.size > size) {
+                found.scans.push(Scan::read(path)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Finds out whether anything that was durable is missing.
+    fn judge(&self, root: &Path, record: &HeadRecord, elsewhere: u64) -> Result<(), Error> {
+        let durable = record.synced.size.max(record.sealed.size);
+        let Some(first) = self.scans.first() else {
+            return Err(no_journal(root, durable, elsewhere));
+        };
+        if first.header.before.size > elsewhere {
+            return Err(Error::Damaged {
+                seq: Some(next_after(elsewhere)),
+                file: first.path.clone(),
+                detail: format!("it is the oldest journal, and nothing follows event {elsewhere}"),
+            });
+        }
+        let nexts = self.scans.iter().skip(1).map(|scan| scan.header.before.size);
+        for (scan, durable) in self.scans.iter().zip(nexts.chain([durable])) {
+            scan.judge(durable)?;
+        }
+        let mut pairs = self.scans.iter().zip(self.scans.iter().skip(1));
+        pairs.try_for_each(|(scan, next)| scan.check_ends(next.header.before))
+    }
+
+    /// The log up to the last whole group.
+    fn after(&self) -> Head {
+        self.scans.last().map_or(Head::EMPTY, Scan::after)
+    }
+
+    /// The journal that appends go on in, all of it durable, and where the log ends. What was
+    /// durable up to event `synced` already is not written again; what is in the others was synced
+    /// before the next one was begun.
+    fn into_journal(mut self, synced: u64) -> Result<(Journal, Vec<Retired>, Head), Error> {
+        let after = self.after();
+        let Some(last) = self.scans.pop() else {
+            return Err(Error::LostTail { expected: after.size, found: 0 });
+        };
+        Ok((last.into_journal(synced)?, self.retired, after))
+    }
+}
+
+/// The answer when there is no journal at all, though every ledger has one.
+pub(crate) fn no_journal(root: &Path, durable: u64, elsewhere: u64) -> Error {
+    if durable > elsewhere {
+        return Error::LostTail { expected: durable, found: elsewhere };
+    }
+    Error::Damaged {
+        seq: None,
+        file: root.join(dir::JOURNAL),
+        detail: format!(
+            "there is no journal in it; sled and archive hold events up to {elsewhere}"
+        ),
+    }
+}
+
+/// Opens sled if it may be opened, finds its last block, and begins the tail with it if it is not
+/// whole.
+fn open_sled(
+    root: &Path,
+    options: &DiskOptions,
+    record: &HeadRecord,
+) -> Result<(Sled, Tail), Error> {
+    let path = engine_path(root, record.engine);
+    let sealed = record.sealed.size;
+    let segments = sled::preflight(&path)?;
+    if segments == 0 && sealed > 0 {
+        return Err(Error::LostTail { expected: sealed, found: 0 });
+    }
+    options.steps.at("opening sled");
+    if options.steps.no_space() {
+        return Err(Error::Full { what: "opening sled", source: None });
+    }
+    let sled = Sled::open(&path, options.cache_bytes, &root.join(dir::QUARANTINE))?;
+    let mut tail = Tail::new(block_start(sealed));
+    let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {
+        return Ok((sled, tail));
+    };
+    let frames = sled.block(next_after(last))?;
+    let needed = sealed - last;
+    let len = frames.as_ref().map_or(0, |frames| wide(frames.len()));
+    if len < needed {
+        let found = if len == 0 {
+            sled.last_block()?.map_or(0, |first| first.leaf_index().saturating_add(BLOCK)).min(last)
+        } else {
+            last + len
+        };
+        return Err(Error::LostTail { expected: sealed, found });
+    }
+    if needed < BLOCK {
+        let kept = frames.iter().flat_map(Frames::iter).take(narrow(needed));
+        kept.for_each(|(_, frame)| tail.push(frame));
+    }
+    Ok((sled, tail))
+}
+
+/// Only synced frames are sealed, so whatever sled holds was durable: if the log ends before it,
+/// log and `HEAD` are older than they were, or the log has lost its end.
+fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
+    let Some(last) = sled.last_block()? else { return Ok(()) };
+    let before = last.leaf_index();
+    if before.saturating_add(BLOCK) <= found {
+        return Ok(());
+    }
+    let frames = match sled.block(last) {
+        Ok(frames) => frames.map_or(0, |frames| wide(frames.len())),
+        // Its number alone says enough.
+        Err(Error::Damaged { .. }) if before >= found => 1,
+        Err(error) => return Err(error),
+    };
+    let expected = before.saturating_add(frames);
+    if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
+}
+
+/// How much of the log in `root` sled was synced with, if the log goes on after that: sled may then
+/// hold more, or may have lost it with the power. Reads everything but sled, and holds it against
+/// `HEAD`.
+///
+/// # Errors
+///
+/// As an opening, but for what concerns sled.
+pub fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
+    let root = root.as_ref();
+    let identity = node::read(root)?;
+    let (_, record) = HeadFile::open(root)?;
+    let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
+    let sealed = record.sealed.size;
+    Ok((journals.after().size > sealed).then_some(sealed))
+}
+
+/// Everything that an open store is made of, before its threads can see it.
+pub(crate) struct Parts {
+    pub(crate) identity: Identity,
+    pub(crate) lock: Lock,
+    pub(crate) record: HeadRecord,
+    pub(crate) head_file: HeadFile,
+    pub(crate) journal: Journal,
+    pub(crate) retired: Vec<Retired>,
+    pub(crate) tail: Tail,
+    pub(crate) sled: Sled,
+}
+
+impl Parts {
+    pub(crate) fn into_shared(self, root: &Path, options: &DiskOptions) -> Result<Shared, Error> {
+        let bytes = wide(self.tail.bytes());
+        let head_sync = self.head_file.handle()?;
+        let progress = Progress {
+            record: self.record,
+            written_bytes: bytes,
+            synced_bytes: bytes,
+            sealed_bytes: 0,
+        };
+        let root = fs::canonicalize(root).map_err(dir::at("find", root))?;
+        Ok(Shared {
+            root,
+            options: options.clone(),
+            identity: Mutex::new(self.identity),
+            lock: Mutex::new(Some(self.lock)),
+            progress: Mutex::new(progress),
+            head_file: Mutex::new(self.head_file),
+            head_sync,
+            syncing: Mutex::new(()),
+            journal: Mutex::new(self.journal),
+            journals: Mutex::new(Journals { retired: self.retired.into(), spare: None }),
+            tail: Mutex::new(self.tail),
+            room: Condvar::new(),
+            engine: Mutex::new(Some(Arc::new(self.sled))),
+            sealing: Mutex::new(Sealing::Waiting),
+            seals: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            call: Mutex::new(Call::default()),
+            called: Condvar::new(),
+            spares: AtomicU64::new(1),
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! Building sled anew from archive and journals, in a directory of its own.
+//!
+//! Nothing depends on sled being whole: what is here reads every frame from where it was synced
+//! to, and the old directory is not even looked at. `HEAD` says which directory counts, so the
+//! change from one to the other is one write. The old one is kept in `quarantine/`: it can know of
+//! events that archive and journals have lost (`docs/adr/0006`).
+
+use super::open::FoundJournals;
+use crate::{
+    ids::{Head, Root, Seq, TreeHash},
+    store::{
+        Error,
+        disk::{
+            files::{
+                archive::{self, Archive},
+                dir::{self, Lock},
+                engines,
+                head::{HeadFile, HeadRecord},
+                node::{self, Identity},
+                sector::{next_after, wide},
+            },
+            live::tail::BLOCK,
+            options::DiskOptions,
+        },
+        sled::{Batch, Sled},
+    },
+};
+use std::path::{Path, PathBuf};
+
+/// What knows the hash tree, which the store does not.
+pub trait Replay {
+    /// Takes the next frame, and answers the tree hashes that it completes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the frame from being one of this log; the rebuild then ends with it.
+    fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, Error>;
+
+    /// The root over the frames so far.
+    fn root(&self) -> Root;
+
+    /// Is told now and then how many frames of how many there are.
+    fn progress(&mut self, _done: u64, _total: u64) {}
+}
+
+/// What a rebuild has made, and what it has put out of the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// How far the new sled reaches.
+    pub head: Head,
+    /// Where the old sled is now, and saved states of events that the log does not have.
+    pub set_aside: Vec<PathBuf>,
+}
+
+/// Replaces the sled of the ledger in `path` by one built from archive and journals. The ledger
+/// must not be open. O(all bytes).
+///
+/// The roots that `replay` computes are held against those that archives, journals and `HEAD`
+/// name. Stopped half way, the old sled is still in use, and the rebuild is done again. Nothing is
+/// destroyed: the old sled is moved to `quarantine/`.
+///
+/// # Errors
+///
+/// - [`Error::Damaged`], [`Error::LostTail`] if archive and journals do not hold the whole log:
+///   nothing is changed.
+/// - As [`super::DiskStore::open`], but for what concerns sled.
+pub fn rebuild(
+    path: impl AsRef<Path>,
+    options: &DiskOptions,
+    replay: &mut dyn Replay,
+) -> Result<Rebuilt, Error> {
+    let root = path.as_ref();
+    dir::check_safe(root)?;
+    let identity = node::read(root)?;
+    let _lock = Lock::take(root)?;
+    let (mut head_file, mut record) = HeadFile::open(root)?;
+    let source = Source::open(root, &identity, &record)?;
+
+    let mut set_aside = engines::set_others_aside(root, record.engine)?;
+    let total = record.written.size;
+    let mut builder = Builder::create(root, record.engine + 1, options)?;
+    let head = source.replay(&mut |seq, frame| {
+        let tree_hashes = replay.push(seq, frame)?;
+        builder.push(frame, &tree_hashes)?;
+        if seq.get() % STRIDE == 0 {
+            replay.progress(seq.get(), total.max(seq.get()));
+        }
+        Ok(replay.root())
+    })?;
+    source.make_durable(record.synced.size)?;
+    drop(builder.finish(head.size)?);
+    replay.progress(head.size, head.size);
+    options.steps.at("sled built");
+
+    record.engine += 1;
+    (record.written, record.synced, record.sealed) = (head, head, head);
+    let handle = head_file.handle()?;
+    for _ in 0..2 {
+        head_file.write(&record)?;
+        handle.sync_data().map_err(dir::at("sync", &root.join("HEAD")))?;
+        options.steps.at("HEAD names the new sled");
+    }
+    set_aside.extend(engines::set_others_aside(root, record.engine)?);
+    set_aside.extend(engines::set_snapshots_aside(root, head.size)?);
+    Ok(Rebuilt { head, set_aside })
+}
+
+/// Frames between two calls of [`Replay::progress`].
+const STRIDE: u64 = 1_024;
+
+/// Takes the next frame and answers the root after it.
+type Push<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<Root, Error>;
+
+/// Every frame of a log, where it was synced to.
+struct Source {
+    archives: Vec<Archive>,
+    journals: FoundJournals,
+}
+
+impl Source {
+    /// Opens archives and journals and finds out whether they hold the whole log.
+    fn open(root: &Path, identity: &Identity, record: &HeadRecord) -> Result<Self, Error> {
+        let (archives, behind) = archive::open_all(root, identity.ledger)?;
+        let journals = FoundJournals::read(root, identity, record, behind)?;
+        Ok(Self { archives, journals })
+    }
+
+    /// Gives every frame to `push`, which answers the root after it, and holds that against the
+    /// roots that the files name. Answers the end of the log.
+    fn replay(&self, push: Push<'_>) -> Result<Head, Error> {
+        let mut after = Head::EMPTY;
+        let mut add = |seq: Seq, frame: &[u8]| -> Result<Head, Error> {
+            Ok(Head { size: seq.get(), root: push(seq, frame)? })
+        };
+        for archive in &self.archives {
+            for frames in archive.all_frames() {
+                for (seq, frame) in frames?.iter() {
+                    after = add(seq, frame)?;
+                }
+            }
+            agree(after, archive.span.after, &archive.path)?;
+        }
+        for scan in &self.journals.scans {
+            let from = after.size;
+            for group in scan.groups.iter().filter(|group| group.after.size > from) {
+                for (seq, frame) in scan.frames_of(group).filter(|(seq, _)| seq.get() > from) {
+                    after = add(seq, frame)?;
+                }
+                agree(after, group.after, &scan.path)?;
+            }
+        }
+        Ok(after)
+    }
+
+    fn make_durable(&self, synced: u64) -> Result<(), Error> {
+        self.journals.scans.iter().try_for_each(|scan| scan.make_durable(synced))
+    }
+}
+
+/// Refuses a root that is not the one that a file names.
+fn agree(computed: Head, named: Head, file: &Path) -> Result<(), Error> {
+    if computed == named {
+        return Ok(());
+    }
+    Err(Error::Damaged {
+        seq: named.seq(),
+        file: file.to_owned(),
+        detail: format!("it names root {}, but its frames give {}", named.root, computed.root),
+    })
+}
+
+/// A sled that is being built; in use only once `HEAD` names it.
+pub(crate) struct Builder {
+    sled: Sled,
+    path: PathBuf,
+    size: u64,
+    block: Vec<Vec<u8>>,
+    batch: Batch,
+}
+
+impl Builder {
+    /// Begins an empty one in the directory number `engine`.
+    pub(crate) fn create(root: &Path, engine: u64, options: &DiskOptions) -> Result<Self, Error> {
+        let path = engines::begin(root, engine)?;
+        let sled = Sled::create(&path, options.cache_bytes)?;
+        Ok(Self { sled, path, size: 0, block: Vec::new(), batch: Batch::default() })
+    }
+
+    /// Adds the next frame and the tree hashes that it completes.
+    pub(crate) fn push(&mut self, frame: &[u8], tree_hashes: &[TreeHash]) -> Result<(), Error> {
+        self.block.push(frame.to_vec());
+        self.batch.add_tree_hashes(tree_hashes);
+        if wide(self.block.len()) == BLOCK { self.close_block() } else { Ok(()) }
+    }
+
+    fn close_block(&mut self) -> Result<(), Error> {
+        self.batch.add_block(next_after(self.size), &self.block)?;
+        self.size += wide(self.block.len());
+        self.block.clear();
+        if self.batch.is_full() { self.sled.put(std::mem::take(&mut self.batch)) } else { Ok(()) }
+    }
+
+    /// Takes over every tree hash of another one.
+    pub(crate) fn copy_marks(&self, from: &Sled) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        from.each_mark(|index, hash| {
+            batch.add_tree_hashes(&[TreeHash { seq: Seq::FIRST, index, hash }]);
+            if batch.is_full() { self.sled.put(std::mem::take(&mut batch)) } else { Ok(()) }
+        })?;
+        self.sled.put(batch)
+    }
+
+    /// Stores what is left and makes all of it durable. Whoever puts it in the place of another
+    /// one says how far that reached: a shorter one never replaces it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it does not hold exactly the first `size` events.
+    pub(crate) fn finish(mut self, size: u64) -> Result<Sled, Error> {
+        if !self.block.is_empty() {
+            self.close_block()?;
+        }
+        self.sled.put(std::mem::take(&mut self.batch))?;
+        if self.size != size {
+            return Err(Error::Damaged {
+                seq: Some(next_after(self.size.min(size))),
+                file: self.path,
+                detail: format!("it was given {} events instead of {size}", self.size),
+            });
+        }
+        self.sled.sync()?;
+        engines::finish(&self.path)?;
+        Ok(self.sled)
+    }
+}
