@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = MemStore::new();
     let first = tokio::runtime::Builder::new_current_thread().build()?;
     let task = first.block_on(async {
-        let ledger = Ledger::over_memory(store.clone(), Options::default())?;
+        let ledger = Ledger::open_or_create_in(&store, Options::default())?;
         let manager = BackgroundTaskManager::with_ledger(ledger).await?;
         let parent = TaskParentContext::default();
         let pending = |_| std::future::pending();
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let second = tokio::runtime::Builder::new_current_thread().build()?;
     second.block_on(async {
-        let ledger = Ledger::over_memory(store.reopen(), Options::default())?;
+        let ledger = Ledger::open_in(&store, Options::default())?;
         // Binding is recovery: each orphan becomes Failed, once.
         let manager = BackgroundTaskManager::with_ledger(ledger).await?;
         let orphan = manager.get(&task).ok_or("it is on the record")?;

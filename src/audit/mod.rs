@@ -15,4 +15,4 @@ mod verify;
 
 pub use live::verify_reader;
 pub use report::{FINDINGS_MAX, Finding, FindingKind, Report};
-pub use verify::{VerifyOptions, verify};
+pub use verify::{VerifyOptions, verify, verify_in};

@@ -9,7 +9,7 @@ use crate::{
     ahead::{BATCH_BYTES, BATCH_EVENTS, Handover, ahead},
     codec::DecodeError,
     ids::{Head, Seq},
-    store::disk::inspect::{Evidence, Inspection, StoreFinding},
+    store::{Evidence, Inspect, StoreFinding},
 };
 use std::{io, ops::ControlFlow, path::PathBuf};
 
@@ -29,7 +29,7 @@ pub(super) enum Step {
 /// # Errors
 /// If no thread can be started.
 pub(super) fn read(
-    inspection: &Inspection,
+    inspection: &dyn Inspect,
     walk: SealedWalk,
     findings: &mut Findings,
     visit: &mut dyn FnMut(&Step, &mut Findings),
@@ -66,7 +66,7 @@ impl<'a> Reading<'a> {
         Self { handover, batch: Batch::default(), walk, size: 0 }
     }
 
-    fn run(mut self, inspection: &Inspection) -> (Vec<StoreFinding>, SealedWalk) {
+    fn run(mut self, inspection: &dyn Inspect) -> (Vec<StoreFinding>, SealedWalk) {
         let seen = inspection.log(&mut |evidence| {
             let flow = match evidence {
                 Evidence::Frame { seq, bytes } => self.frame(seq, bytes),

@@ -1,6 +1,6 @@
 //! What an audit saw: data, not an error.
 
-use crate::ids::{Head, Root, Seq};
+use crate::ids::{Head, LedgerId, Root, Seq};
 use std::fmt;
 
 /// Findings that a report keeps; the rest is counted. Far more than anybody reads.
@@ -91,6 +91,8 @@ impl fmt::Display for Finding {
 /// The answer of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
+    /// The ledger, by the word of its files; `None` if they do not tell.
+    pub ledger: Option<LedgerId>,
     /// Events that were read.
     pub size: u64,
     /// The root over them.
@@ -154,6 +156,13 @@ impl Findings {
     pub(super) fn report(mut self, head: Head) -> Report {
         self.kept.sort_by_key(|finding| finding.seq);
         let Head { size, root } = head;
-        Report { size, root, findings: self.kept, more_findings: self.more, notes: self.notes }
+        Report {
+            ledger: None,
+            size,
+            root,
+            findings: self.kept,
+            more_findings: self.more,
+            notes: self.notes,
+        }
     }
 }

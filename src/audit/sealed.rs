@@ -9,17 +9,14 @@ use crate::{
     codec,
     event::{Entry, PartKind, PartSet},
     ids::{Head, Seq, TreeHash},
-    store::{
-        Frames,
-        disk::inspect::{Sealed, SealedItem, StoreFinding},
-    },
+    store::{Frames, SealedItem, SealedItems, StoreFinding},
 };
 use std::{collections::BTreeSet, iter::Peekable};
 
 const ANOTHER: &str = "it is another one than in archive or journal";
 
 /// Walks the sealed store in step with the history.
-pub(super) struct SealedWalk<I: Iterator = Sealed> {
+pub(super) struct SealedWalk<I: Iterator = SealedItems> {
     items: Peekable<I>,
     /// The block that the history has come to.
     block: Option<Frames>,

@@ -8,12 +8,9 @@ use super::{
 };
 use crate::{
     ids::{Head, Seq},
-    ledger::{OpenError, copy::origin::OriginNote},
+    ledger::{OpenError, Options, copy::origin::OriginNote, directory::directory},
     snapshot::{self, SnapshotError},
-    store::{
-        self, SnapshotStore,
-        disk::inspect::{Inspection, StoreFinding, kind},
-    },
+    store::{self, Home, Inspect, StoreFinding, kind},
 };
 use std::{path::Path, time::Duration};
 use tracing::field::Empty;
@@ -57,26 +54,41 @@ pub fn verify(
     options: &VerifyOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, OpenError> {
+    verify_in(&directory(path, &Options::default()), options, progress)
+}
+
+/// As [`verify`], of a ledger in any [`Home`].
+///
+/// # Errors
+/// As [`verify`].
+///
+/// # Cost
+/// As [`verify`].
+pub fn verify_in(
+    home: &dyn Home,
+    options: &VerifyOptions,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, OpenError> {
     /// Events between two calls of `progress`.
     const STRIDE: u64 = 4_096;
     let span = tracing::info_span!("audit.run", events = Empty);
     let _entered = span.enter();
-    let inspection = Inspection::open(path)?;
+    let inspection = &*home.inspect()?;
     let (mut findings, mut history) = (Findings::default(), History::default());
     for finding in inspection.findings() {
         add_store(finding, &mut findings);
     }
-    let record = inspection.head();
+    let record = inspection.witness();
     let sealed = record.map_or(Head::EMPTY, |record| record.sealed);
     // Before all else: it takes its time to copy.
     let walk = SealedWalk::new(inspection.sealed(options.sealed_deadline), sealed);
     let total = record.map_or(0, |record| record.written.size);
-    check_oldest_journal(&inspection, sealed, &mut findings);
-    expect_heads(&inspection, options, &mut history);
-    expect_snapshots(&inspection, &mut history, &mut findings);
+    check_oldest_journal(inspection, sealed, &mut findings);
+    expect_heads(inspection, options, &mut history);
+    expect_snapshots(inspection, &mut history, &mut findings);
 
     history.start(&mut findings);
-    let read = reading::read(&inspection, walk, &mut findings, &mut |step, findings| match step {
+    let read = reading::read(inspection, walk, &mut findings, &mut |step, findings| match step {
         Step::Frame(seq, content) => {
             history.frame(*seq, content, findings);
             if seq.get() % STRIDE == 0 {
@@ -94,21 +106,22 @@ pub fn verify(
     walk.finish(&history, &mut findings);
     // There is no state to hold these against: whether they are states at all can be said.
     for at in history.unreached_snapshots() {
-        read_snapshot(&inspection, at, snapshot::decode, &mut findings);
+        read_snapshot(inspection, at, snapshot::decode, &mut findings);
     }
     let end = history.state();
     let head = history.finish(&end, &mut findings);
     progress(head.size, total.max(head.size));
     span.record("events", head.size);
-    Ok(findings.report(head))
+    let ledger = inspection.identity().map(|identity| identity.ledger);
+    Ok(Report { ledger, ..findings.report(head) })
 }
 
 /// A journal is given up only once `HEAD` says durably that all of it is sealed: with an older
 /// `HEAD` no event is missing, and yet no ledger opens.
-fn check_oldest_journal(inspection: &Inspection, sealed: Head, findings: &mut Findings) {
-    let oldest = inspection.journals().first().map(|journal| journal.first);
+fn check_oldest_journal(inspection: &dyn Inspect, sealed: Head, findings: &mut Findings) {
+    let oldest = inspection.commits_from();
     if let Some(first) = oldest.filter(|first| first.leaf_index() > sealed.size)
-        && inspection.head().is_some()
+        && inspection.witness().is_some()
     {
         let sealed = sealed.size;
         let detail =
@@ -117,8 +130,8 @@ fn check_oldest_journal(inspection: &Inspection, sealed: Head, findings: &mut Fi
     }
 }
 
-fn expect_heads(inspection: &Inspection, options: &VerifyOptions, history: &mut History) {
-    if let Some(record) = inspection.head() {
+fn expect_heads(inspection: &dyn Inspect, options: &VerifyOptions, history: &mut History) {
+    if let Some(record) = inspection.witness() {
         history.expect(record.synced, FindingKind::Head, "HEAD.synced");
         history.expect(record.sealed, FindingKind::Head, "HEAD.sealed");
     }
@@ -131,7 +144,7 @@ fn expect_heads(inspection: &Inspection, options: &VerifyOptions, history: &mut 
     }
 }
 
-fn expect_snapshots(inspection: &Inspection, history: &mut History, findings: &mut Findings) {
+fn expect_snapshots(inspection: &dyn Inspect, history: &mut History, findings: &mut Findings) {
     let saved = inspection.snapshots().list().unwrap_or_else(|error| {
         findings.add(None, FindingKind::Snapshot, format!("they cannot be listed: {error}"));
         Vec::new()
@@ -153,7 +166,7 @@ fn expect_snapshots(inspection: &Inspection, history: &mut History, findings: &m
 
 /// What `read` makes of a snapshot, or a finding.
 fn read_snapshot<T>(
-    inspection: &Inspection,
+    inspection: &dyn Inspect,
     at: Seq,
     read: impl FnOnce(&[u8]) -> Result<T, SnapshotError>,
     findings: &mut Findings,

@@ -7,6 +7,7 @@
 pub(crate) mod care;
 pub(crate) mod commit;
 pub(crate) mod copy;
+pub(crate) mod directory;
 mod error;
 mod options;
 pub(crate) mod read;
@@ -27,32 +28,25 @@ pub use self::{
     error::{AppendError, OpenError, ReadError},
     options::{Durability, Options},
 };
-pub use crate::store::disk::Rebuilt;
+pub use crate::store::Rebuilt;
 
 use crate::{
     command::{Command, Proposal},
     event::{Origin, PartSet},
     ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
     ledger::{
-        care::open::Identity,
         commit::{desk::Desk, request::Request, seats::Seats, shared::Shared, writer::Writer},
         copy::origin::OriginNote,
     },
     metrics,
-    store::{
-        self, FrameLog, MemStore, SnapshotStore,
-        disk::{DiskOptions, DiskStore, GROUP_BYTES_MAX, Role},
-    },
+    store::{self, GROUP_BYTES_MAX, Home, MemStore, Opened, Role},
     sync::{
         Mutex, MutexGuard,
         thread::{self, JoinHandle},
         wait_for,
     },
 };
-use std::{
-    path::Path,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
 /// The answer to one proposal.
@@ -110,37 +104,35 @@ struct Inner {
 }
 
 impl Ledger {
-    /// Creates a ledger in `path`, a directory that does not exist or is empty.
-    ///
-    /// # Durability
-    /// When it returns, the empty ledger survives loss of power.
+    /// A ledger in memory: the same code, gone with the process.
     ///
     /// # Errors
-    /// [`OpenError::Exists`] if something is there; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
-    pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let store = Self::create_store(path.as_ref(), &options, None)?;
-        Self::over_disk(Arc::new(store), options)
+    /// None that a fresh memory store gives; the type is that of its siblings.
+    pub fn in_memory(options: Options) -> Result<Self, OpenError> {
+        Self::create_in(&MemStore::new(), options)
     }
 
-    /// Opens the ledger in `path`. Never creates one. Mends nothing but the engine's files, and
-    /// those only where loss of power can have cut them short: they are then made anew, as by
-    /// [`rebuild`](Self::rebuild).
+    /// Creates a ledger in any [`Home`]: how another engine is used. Blocks.
+    ///
+    /// # Durability
+    /// When it returns, the empty ledger survives what the home promises.
     ///
     /// # Errors
-    /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
-    /// [`OpenError::Engine`]) leaves the history as it was: [`rebuild`](Self::rebuild) mends the
-    /// engine's files, [`open_read_only`](Self::open_read_only) shows what can still be read.
-    /// The others say why there is nothing to open here, or not now.
+    /// As [`create`](Self::create).
+    pub fn create_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
+        let identity = new_identity(&options);
+        Self::start(home.create(identity)?, options)
+    }
+
+    /// Opens the ledger in `home`; see [`open`](Self::open). Blocks.
     ///
-    /// # Cost
-    /// A snapshot, and the events since it; after loss of power it can be that of a rebuild.
-    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let span = tracing::info_span!("ledger.open", path = %path.as_ref().display());
-        let _entered = span.enter();
-        let (ledger, note) = care::mend::open(path.as_ref(), options, |options| {
-            let store = DiskStore::open(path.as_ref(), &store_options(&options))?;
-            let note = OriginNote::of_note(&store.identity().note);
-            Ok((Self::over_disk(Arc::new(store), options)?, note))
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
+        let (ledger, note) = care::mend::open(home, || {
+            let opened = home.open()?;
+            let note = OriginNote::of_note(&opened.node.identity().note);
+            Ok((Self::start(opened, options.clone())?, note))
         })?;
         if let Some(OriginNote::Forked(origin) | OriginNote::RestoredFrom(origin)) = note {
             ledger.check_whole_copy(origin)?;
@@ -148,7 +140,18 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// A copy whose making was cut short is not a ledger, however sound what is there may be.
+    /// Opens the ledger in `home`, or creates it if there is none. Blocks.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
+        match Self::open_in(home, options.clone()) {
+            Err(OpenError::NotFound { .. }) => Self::create_in(home, options),
+            opened => opened,
+        }
+    }
+
+    /// A copy that was not finished is not a ledger, however sound its events may be.
     fn check_whole_copy(&self, origin: Origin) -> Result<(), OpenError> {
         let (reader, expected) = (self.reader(), origin.at.map_or(0, Seq::get));
         let found = reader.head().size;
@@ -162,68 +165,31 @@ impl Ledger {
         Ok(())
     }
 
-    /// Opens the ledger in `path`, or creates it if there is none.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open) and [`create`](Self::create).
-    pub fn open_or_create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        match Self::open(path.as_ref(), options.clone()) {
-            Err(OpenError::NotFound { .. }) => Self::create(path, options),
-            opened => opened,
-        }
-    }
-
-    /// A ledger in memory: the same code, gone with the process.
-    ///
-    /// # Errors
-    /// None that a fresh memory store gives; the type is that of its siblings.
-    pub fn in_memory(options: Options) -> Result<Self, OpenError> {
-        Self::over_memory(MemStore::new(), options)
-    }
-
-    /// A ledger over a memory store that may hold events already.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn over_memory(store: MemStore, options: Options) -> Result<Self, OpenError> {
-        let identity = Identity {
-            ledger: LedgerId(options.entropy.bytes16()),
-            node: NodeId(options.entropy.bytes16()),
-            origin: None,
-            primary: true,
-        };
-        let store = Arc::new(store);
-        Self::start(store.clone(), store, &identity, options)
-    }
-
-    /// A ledger over any store: how a test brings one that fails, or waits.
+    /// A ledger over any open log: how a test brings one that fails, or waits.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     #[cfg(feature = "test-util")]
     pub fn over_store(
-        log: Arc<dyn FrameLog>,
-        snapshots: Arc<dyn SnapshotStore>,
+        log: Arc<dyn store::FrameLog>,
+        snapshots: Arc<dyn store::SnapshotStore>,
         ledger: LedgerId,
         options: Options,
     ) -> Result<Self, OpenError> {
-        let identity = Identity { ledger, node: NodeId(ledger.0), origin: None, primary: true };
-        Self::start(log, snapshots, &identity, options)
+        let node = Arc::new(store::FixedNode(store::Identity::new(ledger, NodeId(ledger.0))));
+        Self::start(Opened { log, snapshots, node }, options)
     }
 
-    fn start(
-        log: Arc<dyn FrameLog>,
-        snapshots: Arc<dyn SnapshotStore>,
-        identity: &Identity,
-        mut options: Options,
-    ) -> Result<Self, OpenError> {
+    fn start(opened: Opened, mut options: Options) -> Result<Self, OpenError> {
+        let identity = opened.node.identity();
         // A batch may join a group that is nearly full: together they must fit the store.
         let room = GROUP_BYTES_MAX - options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
         options.group_bytes_max = options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
         options.batch_bytes_max = options.batch_bytes_max.min(room);
-        let (core, shared) = care::open::load(log, snapshots, identity, &options)?;
+        let (core, shared) = care::open::load(opened, &options)?;
         let incarnation = core.incarnation();
-        if !identity.primary {
+        // A copy in the making takes events from the one that makes it; nobody else ever has one.
+        if !identity.may_append() && identity.role != Role::Copying {
             return Ok(Self::of(shared, identity.ledger, options, incarnation, None));
         }
         let writer = Writer::new(core, Arc::clone(&shared), options.clone());
@@ -261,36 +227,6 @@ impl Ledger {
             seats: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// The store of a new ledger; that of a copy is not one before its role says so.
-    fn create_store(
-        path: &Path,
-        options: &Options,
-        origin: Option<OriginNote>,
-    ) -> Result<DiskStore, OpenError> {
-        let identity = store::disk::Identity {
-            ledger: LedgerId(options.entropy.bytes16()),
-            node: NodeId(options.entropy.bytes16()),
-            role: if origin.is_some() { Role::Copying } else { Role::Primary },
-            fenced: None,
-            promised: None,
-            note: OriginNote::note(origin),
-        };
-        Ok(DiskStore::create(path, &store_options(options), identity)?)
-    }
-
-    fn over_disk(store: Arc<DiskStore>, options: Options) -> Result<Self, OpenError> {
-        let kept = store.identity();
-        let identity = Identity {
-            ledger: kept.ledger,
-            node: kept.node,
-            origin: OriginNote::of_note(&kept.note),
-            // Only who makes a copy ever has one that is not whole.
-            primary: kept.may_append() || kept.role == Role::Copying,
-        };
-        let snapshots = Arc::new(store.snapshots());
-        Self::start(store, snapshots, &identity, options)
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.
@@ -490,9 +426,10 @@ impl Ledger {
     }
 }
 
-/// The store may know no random numbers, so each opening hands it some.
-fn store_options(options: &Options) -> DiskOptions {
-    DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() }
+/// Who a new ledger is.
+pub(crate) fn new_identity(options: &Options) -> store::Identity {
+    let ledger = LedgerId(options.entropy.bytes16());
+    store::Identity::new(ledger, NodeId(options.entropy.bytes16()))
 }
 
 fn count_refused(refusal: &AppendError) {

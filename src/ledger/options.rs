@@ -1,7 +1,7 @@
 //! Every limit and default of a ledger, with its unit and its reason.
 
 use crate::{
-    store::disk::DiskOptions,
+    store::DiskOptions,
     time::{Clock, Entropy, OsEntropy, SystemClock},
 };
 use std::{sync::Arc, time::Duration};

@@ -13,12 +13,13 @@
 )]
 
 pub mod crash;
+pub mod home;
 pub mod log;
 pub mod sealed;
 pub mod snapshots;
 
-use super::{Error, FrameLog, Group, MemStore, SnapshotStore};
-use crate::ids::{Head, Root, Seq, TreeHash};
+use super::{Error, FixedNode, FrameLog, Group, Identity, MemStore, Opened, SnapshotStore};
+use crate::ids::{Head, LedgerId, NodeId, Root, Seq, TreeHash};
 use std::sync::Arc;
 
 /// Where a store is kept, and can be opened again and again.
@@ -57,27 +58,17 @@ pub enum Trouble {
     Space,
 }
 
-/// A store that is open.
-#[derive(Debug)]
-pub struct Opened {
-    /// Its frames.
-    pub log: Arc<dyn FrameLog>,
-    /// Its snapshots.
-    pub snapshots: Arc<dyn SnapshotStore>,
-}
-
-impl Opened {
-    /// The two faces of one store.
-    pub fn both<S: FrameLog + SnapshotStore>(store: S) -> Self {
-        let snapshots = Arc::new(store);
-        let log = Arc::<S>::clone(&snapshots);
-        Self { log, snapshots }
-    }
+/// The faces of one store that nobody has a name for.
+pub fn opened<S: FrameLog + SnapshotStore>(store: S) -> Opened {
+    let snapshots = Arc::new(store);
+    let log = Arc::<S>::clone(&snapshots);
+    let node = Arc::new(FixedNode(Identity::new(LedgerId([1; 16]), NodeId([2; 16]))));
+    Opened { log, snapshots, node }
 }
 
 impl Place for MemStore {
     fn open(&mut self) -> Opened {
-        Opened::both(self.reopen())
+        opened(self.reopen())
     }
 
     fn crash(&mut self, _: Opened) {}
@@ -85,7 +76,8 @@ impl Place for MemStore {
 
 /// Makes a module of tests, one for each claim: `conformance_tests!(mem, MemStore::new());`
 ///
-/// The expression makes a new [`Place`], empty, once for each test.
+/// The expression makes a new [`Place`], empty, once for each test. The claims about a
+/// [`Home`](crate::store::Home) are `conformance_tests!(@home mem_home, MemStore::new());`.
 #[macro_export]
 macro_rules! conformance_tests {
     ($name:ident, $place:expr) => {
@@ -126,6 +118,20 @@ macro_rules! conformance_tests {
             snapshots: loading_a_missing_snapshot_is_an_error,
             snapshots: removing_a_snapshot_twice_is_no_error,
             snapshots: snapshots_survive_loss_of_power,
+        }
+    };
+    (@home $name:ident, $home:expr) => {
+        $crate::conformance_tests! { @claims $name, $home,
+            home: where_nothing_is_nothing_opens,
+            home: a_created_store_opens_again,
+            home: creating_over_a_store_is_refused,
+            home: an_identity_is_what_it_was_set_to_last,
+            home: a_copy_in_the_making_is_no_store,
+            home: a_finished_copy_is_a_store,
+            home: only_an_unfinished_copy_is_removed,
+            home: a_removed_copy_leaves_nothing,
+            home: an_inspection_sees_every_frame,
+            home: a_rebuild_keeps_every_frame,
         }
     };
     (@claims $name:ident, $place:expr, $($module:ident: $claim:ident,)*) => {

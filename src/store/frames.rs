@@ -14,6 +14,16 @@ pub struct Frames {
 }
 
 impl Frames {
+    /// A run of these frames; `None` if one of them is over 4 GiB. O(bytes).
+    pub fn collect<'a>(first: Seq, frames: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+        let (mut bytes, mut len) = (Vec::new(), 0);
+        for frame in frames {
+            put(&mut bytes, frame).ok()?;
+            len += 1;
+        }
+        Some(Self { first, bytes, len })
+    }
+
     /// The frames that `bytes` hold, of which `first` is the first; `None` if the last one ends
     /// before the bytes do or after them. O(frames).
     pub(crate) fn of(first: Seq, bytes: Vec<u8>) -> Option<Self> {

@@ -3,14 +3,22 @@
 //! For ledgers that nobody wants to keep, and for tests, which "open it again" with
 //! [`MemStore::reopen`]. Nothing survives the process, so every sync is immediate.
 
-use super::{Error, FrameLog, Group, Rewrite, SnapshotStore};
-use crate::ids::{Head, Seq, TreeHash};
+use super::{
+    Error, Evidence, FrameLog, Frames, Group, Home, Identity, Inspect, NodeStore, Opened, Rebuilt,
+    Replay, Rewrite, Role, SealedItem, SealedItems, SnapshotStore, StoreFinding, Witness,
+};
+use crate::ids::{Head, LedgerId, NodeId, Seq, TreeHash};
 use std::{
     collections::BTreeMap,
     io,
+    ops::ControlFlow,
     path::Path,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
+
+/// What a memory is called where a directory would have a path.
+const PLACE: &str = "memory";
 
 /// Frames, tree hashes and snapshots in memory. A clone is the same handle.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +40,8 @@ struct Memory {
     sealed: Head,
     erased_upto: Option<Seq>,
     reserved: u64,
+    /// `None` before a ledger is created here.
+    identity: Option<Identity>,
 }
 
 impl Default for Memory {
@@ -46,6 +56,7 @@ impl Default for Memory {
             sealed: Head::EMPTY,
             erased_upto: None,
             reserved: 0,
+            identity: None,
         }
     }
 }
@@ -68,6 +79,17 @@ impl MemStore {
         let sealed = memory.sealed.size;
         memory.tree_hashes.retain(|_, tree_hash| tree_hash.seq.get() <= sealed);
         Self { memory: Arc::clone(&self.memory), opening: memory.opening }
+    }
+
+    /// There is a ledger here, and it is no copy in the making.
+    fn whole(&self) -> Result<(), Error> {
+        match self.look().identity {
+            None => Err(Error::NotFound { path: PLACE.into() }),
+            Some(Identity { role: Role::Copying, .. }) => {
+                Err(Error::Unfinished { path: PLACE.into() })
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     fn look(&self) -> RwLockReadGuard<'_, Memory> {
@@ -214,6 +236,106 @@ impl SnapshotStore for MemStore {
     }
 }
 
+impl NodeStore for MemStore {
+    fn identity(&self) -> Identity {
+        let nobody = || Identity::new(LedgerId([0; 16]), NodeId([0; 16]));
+        self.look().identity.unwrap_or_else(nobody)
+    }
+
+    fn set_identity(&self, identity: Identity) -> Result<(), Error> {
+        self.get_mut()?.identity = Some(identity);
+        Ok(())
+    }
+}
+
+/// A memory is a home for as long as a clone of it is there. Opening it again halts the handles of
+/// earlier openings.
+impl Home for MemStore {
+    fn create(&self, identity: Identity) -> Result<Opened, Error> {
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        let unfinished = memory.identity.is_some_and(|found| found.role == Role::Copying);
+        if unfinished {
+            *memory = Memory { opening: memory.opening, ..Memory::default() };
+        }
+        if memory.identity.is_some() || !memory.frames.is_empty() {
+            return Err(Error::Exists { path: PLACE.into() });
+        }
+        memory.identity = Some(identity);
+        drop(memory);
+        Ok(Opened::of(self.reopen()))
+    }
+
+    fn open(&self) -> Result<Opened, Error> {
+        self.whole()?;
+        Ok(Opened::of(self.reopen()))
+    }
+
+    fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {
+        self.whole()?;
+        Ok(Box::new(self.clone()))
+    }
+
+    /// There is nothing behind the frames, and so nothing to make anew.
+    fn rebuild(&self, _: &mut dyn Replay) -> Result<Rebuilt, Error> {
+        self.whole()?;
+        Ok(Rebuilt { head: self.written(), set_aside: Vec::new() })
+    }
+
+    fn remove_unfinished(&self) -> Result<(), Error> {
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.identity.is_some_and(|found| found.role == Role::Copying) {
+            *memory = Memory { opening: memory.opening + 1, ..Memory::default() };
+            return Ok(());
+        }
+        Err(Error::Exists { path: PLACE.into() })
+    }
+}
+
+impl Inspect for MemStore {
+    fn identity(&self) -> Option<Identity> {
+        self.look().identity
+    }
+
+    fn witness(&self) -> Option<Witness> {
+        let Memory { written, synced, sealed, .. } = *self.look();
+        Some(Witness { written, synced, sealed })
+    }
+
+    fn findings(&self) -> &[StoreFinding] {
+        &[]
+    }
+
+    fn commits_from(&self) -> Option<Seq> {
+        None
+    }
+
+    fn log(&self, visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>) -> Vec<StoreFinding> {
+        for (seq, bytes) in (1..).filter_map(Seq::new).zip(&self.look().frames) {
+            if visit(Evidence::Frame { seq, bytes }).is_break() {
+                break;
+            }
+        }
+        Vec::new()
+    }
+
+    fn sealed(&self, _: Duration) -> SealedItems {
+        let memory = self.look();
+        let sealed = usize::try_from(memory.sealed.size).unwrap_or(usize::MAX);
+        let frames = memory.frames.iter().take(sealed);
+        let block = |(seq, frame): (Seq, &Vec<u8>)| Frames::collect(seq, [frame.as_slice()]);
+        let blocks =
+            (1..).filter_map(Seq::new).zip(frames).filter_map(block).map(SealedItem::Block);
+        let hashes = memory.tree_hashes.values();
+        let hashes = hashes.map(|kept| SealedItem::TreeHash { index: kept.index, hash: kept.hash });
+        let items: Vec<_> = blocks.chain(hashes).map(Ok).collect();
+        Box::new(items.into_iter())
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        Arc::new(self.clone())
+    }
+}
+
 /// The first of `frames`: as many as fit `bytes_max`, but at least one if there is one.
 pub(super) fn as_many_as_fit(frames: &[Vec<u8>], bytes_max: usize) -> Vec<Vec<u8>> {
     let mut left = bytes_max;
@@ -255,6 +377,7 @@ mod tests {
     use super::*;
 
     crate::conformance_tests!(mem, MemStore::new());
+    crate::conformance_tests!(@home mem_home, MemStore::new());
 
     #[test]
     fn a_handle_of_an_earlier_opening_is_halted() {

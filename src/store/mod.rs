@@ -11,9 +11,11 @@ use crate::ids::{Head, Root, Seq, TreeHash};
 use std::fmt;
 
 mod block;
-pub mod disk;
+pub(crate) mod disk;
 mod error;
 mod frames;
+mod home;
+mod inspect;
 mod mem;
 mod sled;
 
@@ -22,9 +24,22 @@ pub mod conformance;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
 
+pub use disk::DiskOptions;
+#[cfg(any(test, feature = "test-util"))]
+#[doc(hidden)]
+pub use disk::{DiskHome, parse};
 pub use error::Error;
 pub use frames::Frames;
+pub use home::{FixedNode, Home, Identity, NOTE_BYTES, NodeStore, Opened, Rebuilt, Replay, Role};
+pub use inspect::{Evidence, Inspect, SealedItem, SealedItems, StoreFinding, Witness, kind};
 pub use mem::MemStore;
+
+/// The largest frame that a store takes, in bytes: four parts of 1 MiB and an event, with room to
+/// spare.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+/// The largest group that a store takes, in bytes of its record: the ledger's batch limit with
+/// room to spare.
+pub const GROUP_BYTES_MAX: usize = 64 << 20;
 
 /// What one commit writes: frames that become durable together or not at all.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +60,8 @@ pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Result<Option<Vec<u8>>, String
 /// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
 ///
 /// Every call may block. One thread appends, syncs and erases; any number may read meanwhile.
+/// A store with one tier implements the required methods and no more; `disk`, with its second tier,
+/// overrides the others.
 ///
 /// # Contract
 ///
@@ -77,9 +94,13 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// - [`Error::Io`] if storage failed: drop this value and open the store again.
     fn append(&self, group: Group<'_>) -> Result<(), Error>;
 
-    /// Whether [`append`](Self::append) may wait for the device or for sealing by now, rather than
-    /// only copy memory. A hint, for who has better things to do than to wait. O(1).
-    fn append_may_wait(&self) -> bool;
+    /// Says whether [`append`](Self::append) may block now, on the device or on sealing, rather than
+    /// only copy memory. A hint for async callers. O(1).
+    ///
+    /// A store that cannot tell leaves this at `true`.
+    fn append_may_wait(&self) -> bool {
+        true
+    }
 
     /// Makes every group durable that was appended before. One sync of the device; groups may be
     /// appended meanwhile.
@@ -108,7 +129,11 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
 
     /// How far frames and tree hashes are in the sealed store: from the frame after it on, the tree
     /// hashes are asked for again by [`resume`](Self::resume). O(1).
-    fn sealed(&self) -> Head;
+    ///
+    /// A store without a second tier keeps tree hashes with their frames and leaves this as it is.
+    fn sealed(&self) -> Head {
+        self.synced()
+    }
 
     /// Gives the tree hashes of the frames after [`sealed`](Self::sealed) once more, and starts
     /// sealing. Called once after opening, before the first append.
@@ -116,14 +141,23 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::Halted`] if the store has failed.
-    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error>;
+    ///
+    /// A store without a second tier has nothing to take.
+    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
+        let _ = tree_hashes;
+        Ok(())
+    }
 
     /// Moves everything that is synced into the sealed store, durably. Seconds at worst.
     ///
     /// # Errors
     ///
     /// [`Error::Engine`], [`Error::Io`] or [`Error::Full`] if it could not be; commits go on.
-    fn flush(&self) -> Result<(), Error>;
+    ///
+    /// A store without a second tier has nothing but a sync to do.
+    fn flush(&self) -> Result<(), Error> {
+        self.sync().map(|_| ())
+    }
 
     /// Replaces frames up to and including `upto` by what `rewrite` makes of them, in every file.
     /// `rewrite` may be asked more than once about a frame, also about what it answered before.

@@ -17,10 +17,7 @@ use taskledger::{
     ids::{Head, Root, Seq},
     ledger::{AppendError, OpenError},
     proof::Tree,
-    store::{
-        self,
-        disk::{self, Replay},
-    },
+    store::{self, DiskHome, Home, Replay},
     time::SeededEntropy,
 };
 
@@ -187,7 +184,7 @@ impl Replay for WithoutMarks {
 #[test]
 fn hashes_of_the_tree_that_sled_has_lost_are_found_and_made_again() {
     let (_temporary, path, head) = sound();
-    disk::rebuild(&path, &small().store, &mut WithoutMarks(Tree::new())).unwrap();
+    DiskHome::new(&path, small().store).rebuild(&mut WithoutMarks(Tree::new())).unwrap();
     let report = audit(&path);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::Sealed, Seq::new(32)));

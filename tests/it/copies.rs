@@ -11,7 +11,6 @@ use taskledger::{
     event::PartSet,
     ids::Seq,
     ledger::{CopyError, OpenError, verify_backup},
-    store,
 };
 
 #[track_caller]
@@ -138,17 +137,4 @@ fn progress_only_grows_and_ends_with_all_of_it() {
     told("rebuild", size, &mut |tell| {
         drop(Ledger::rebuild(&path, &small(), tell).unwrap());
     });
-}
-
-/// Only a copy in the making may go, whoever asks.
-#[test]
-fn no_ledger_is_removed_for_an_unfinished_copy() {
-    let (_temporary, path) = directory();
-    let ledger = Ledger::create(&path, small()).unwrap();
-    fill(&ledger, 0..10);
-    ledger.close_blocking().unwrap();
-    drop(ledger);
-    let refused = store::disk::remove_unfinished(&path);
-    assert!(matches!(refused, Err(store::Error::Exists { .. })), "{refused:?}");
-    Ledger::open(&path, small()).unwrap();
 }

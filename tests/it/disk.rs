@@ -9,7 +9,7 @@ use taskledger::{
     event::{Action, Began, Outcome, PartKind, PartSet},
     ids::{Seq, TaskId},
     ledger::{AppendError, CopyError, Durability, OpenError, verify_backup},
-    store::disk::DiskOptions,
+    store::DiskOptions,
     time::OsEntropy,
 };
 use tempfile::TempDir;

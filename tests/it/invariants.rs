@@ -189,10 +189,10 @@ fn no_id_is_assigned_twice_across_a_crash() {
     let durability = Durability::Interval(Duration::from_hours(1));
     let options = Options { durability, ..options() };
     let store = MemStore::new();
-    let before = Ledger::over_memory(store.clone(), options.clone()).unwrap();
+    let before = Ledger::open_or_create_in(&store, options.clone()).unwrap();
     let given = assigned(&before, 5);
     assert_eq!(before.reader().synced(), Head::EMPTY, "all of them could still be lost");
-    let after = Ledger::over_memory(store.reopen(), options).unwrap();
+    let after = Ledger::open_in(&store, options).unwrap();
     let number = |id: &TaskId| id.as_str().strip_prefix("bg_").unwrap().parse::<u64>().unwrap();
     let last = given.iter().map(number).max().unwrap();
     assert!(assigned(&after, 5).iter().all(|id| number(id) > last + 60_000), "a reserved span");

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod another_store;
 mod append;
 mod audit;
 mod concurrency;

@@ -14,7 +14,6 @@ use std::{
     thread::scope,
     time::Duration,
 };
-use taskledger::ids::TreeHash;
 use taskledger::{
     Ledger, Options,
     command::{Command, Proposal, Spawn},
@@ -96,15 +95,6 @@ impl FrameLog for Gate {
     }
     fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
         self.store.tree_hash(index)
-    }
-    fn sealed(&self) -> Head {
-        self.store.sealed()
-    }
-    fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
-        self.store.resume(tree_hashes)
-    }
-    fn flush(&self) -> Result<(), Error> {
-        self.store.flush()
     }
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
         self.store.erase(upto, rewrite)

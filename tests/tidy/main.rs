@@ -50,6 +50,15 @@ const UP_TO_COMMIT: &[&str] = &[
     "ahead", "snapshot", "ledger",
 ];
 
+/// Sub-modules that their siblings' users must not see, and the files outside of them that may name
+/// them: the disk store is joined to the ledger in one file, and known to nothing else.
+const ROOMS: [(&[&str], &[&str]); 4] = [
+    (&["store", "disk"], &["src/store/", "src/ledger/directory.rs"]),
+    (&["store", "sled"], &["src/store/"]),
+    (&["ledger", "commit"], &["src/ledger/"]),
+    (&["ledger", "care"], &["src/ledger/"]),
+];
+
 /// Macros that stand at the root of the crate, and the module that they belong to.
 const MACROS: [(&str, &str); 2] = [("conformance_tests", "store"), ("shuttle_task_local", "sync")];
 
@@ -145,6 +154,7 @@ fn check(file: &str, text: &str) -> Vec<Finding> {
     source.ascii();
     source.length();
     source.layers();
+    source.rooms();
     source.futures();
     source.keepers();
     source.clocks(WALL_CLOCK, "only `time` reads the clock; take a `Clock`");
@@ -206,6 +216,23 @@ impl Source<'_> {
                     names => format!("`{from}` may import only {names}"),
                 };
                 self.find(line, format!("`crate::{}`", path.join("::")), rule);
+            }
+        }
+    }
+
+    /// Nobody outside names what [`ROOMS`] keeps to itself.
+    fn rooms(&mut self) {
+        for Import { path, line } in self.paths.clone() {
+            for (room, may) in ROOMS {
+                let named =
+                    path.iter().map(String::as_str).take(room.len()).eq(room.iter().copied());
+                if self.file.starts_with("src/")
+                    && named
+                    && !may.iter().any(|m| self.file.starts_with(m))
+                {
+                    let rule = format!("only {} may name it", may.join(" and "));
+                    self.find(line, format!("`crate::{}`", path.join("::")), rule);
+                }
             }
         }
     }

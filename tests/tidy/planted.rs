@@ -13,6 +13,18 @@ fn assert_fine(file: &str, text: &str) {
 }
 
 #[test]
+fn the_disk_store_is_named_by_one_file_of_the_ledger() {
+    let import = "use crate::store::disk::DiskHome;";
+    assert_fine("src/ledger/directory.rs", import);
+    assert_fine("src/store/mod.rs", import);
+    assert_eq!(
+        findings("src/query/rows.rs", import),
+        ["src/query/rows.rs:2: `crate::store::disk::DiskHome`: \
+          only src/store/ and src/ledger/directory.rs may name it"]
+    );
+}
+
+#[test]
 fn an_upward_import_names_file_line_import_and_rule() {
     assert_eq!(
         findings("src/state/apply.rs", "use crate::ids::Seq;\nuse crate::ledger::Reader;"),

@@ -11,7 +11,7 @@ use taskledger::{
     proof::Checkpoint,
     snapshot,
     state::{FOLD_VERSION, LedgerState},
-    store::disk::parse,
+    store::parse,
 };
 
 const SECTOR: usize = 512;

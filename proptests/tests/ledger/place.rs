@@ -15,8 +15,7 @@ use taskledger::{
     ids::LedgerId,
     ledger::{Durability, OpenError},
     store::{
-        SnapshotStore,
-        disk::DiskOptions,
+        DiskOptions, SnapshotStore,
         faulty::{FaultyDisk, FaultyStore},
     },
     time::{Entropy, ManualClock, SeededEntropy},

@@ -7,7 +7,7 @@
 use crate::{
     codec,
     event::Began,
-    ids::{Head, LedgerId, NodeId, Root, Seq, TreeHash},
+    ids::{Head, Root, Seq, TreeHash},
     ledger::{
         OpenError, Options, ReadError,
         commit::{
@@ -21,27 +21,14 @@ use crate::{
     proof::Tree,
     snapshot,
     state::LedgerState,
-    store::{FrameLog, SnapshotStore},
+    store::{FrameLog, Identity, Opened, SnapshotStore},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
-/// Who a directory says it is.
-#[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    pub(crate) ledger: LedgerId,
-    pub(crate) node: NodeId,
-    pub(crate) origin: Option<OriginNote>,
-    /// Whether this copy may append.
-    pub(crate) primary: bool,
-}
-
 /// Replays a log and makes it ready for appends.
-pub(crate) fn load(
-    log: Arc<dyn FrameLog>,
-    snapshots: Arc<dyn SnapshotStore>,
-    identity: &Identity,
-    options: &Options,
-) -> Result<(Core, Arc<Shared>), OpenError> {
+pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Shared>), OpenError> {
+    let identity = opened.node.identity();
+    let Opened { log, snapshots, .. } = opened;
     let sealed = log.sealed();
     let tree = Tree::restore(sealed.size, &LogHashes(&*log))?;
     check_root(sealed, tree.head())?;
@@ -58,7 +45,7 @@ pub(crate) fn load(
         ledger: identity.ledger,
         node: identity.node,
         epoch_nonce: options.entropy.number(),
-        began: why(&state, identity),
+        began: why(&state, &identity),
         number_floor,
     };
     let published = Arc::new(Published { state, tree });
@@ -136,7 +123,7 @@ fn newest_snapshot(
 
 /// Why this writer begins.
 fn why(state: &LedgerState, identity: &Identity) -> Began {
-    match identity.origin {
+    match OriginNote::of_note(&identity.note) {
         _ if state.ledger() == Some(identity.ledger) => Began::Opened,
         None => Began::Created,
         Some(OriginNote::Forked(origin)) => Began::Forked(origin),
@@ -151,7 +138,7 @@ mod tests {
         command::{Command, Proposal, Spawn},
         ids::ThreadId,
         ledger::Ledger,
-        store::{Group, MemStore},
+        store::{Group, MemStore, NodeStore},
     };
 
     fn spawns(tasks: u64) -> Vec<Proposal> {
@@ -162,13 +149,13 @@ mod tests {
     /// A store with these spawns behind the event that says who began.
     fn stored(tasks: u64) -> MemStore {
         let store = MemStore::new();
-        let ledger = Ledger::over_memory(store.clone(), Options::default()).unwrap();
+        let ledger = Ledger::open_or_create_in(&store, Options::default()).unwrap();
         ledger.append_blocking(spawns(tasks)).unwrap();
         store.reopen()
     }
 
     fn opened(store: &MemStore) -> Result<LedgerState, OpenError> {
-        let ledger = Ledger::over_memory(store.reopen(), Options::default())?;
+        let ledger = Ledger::open_in(store, Options::default())?;
         Ok(ledger.reader().state())
     }
 
@@ -178,6 +165,7 @@ mod tests {
         let frames = log.read(Seq::FIRST, usize::MAX).unwrap();
         let other = Root([7; 32]);
         let forged = MemStore::new();
+        forged.set_identity(NodeStore::identity(&log)).unwrap();
         let group = Group { first: Seq::FIRST, frames: &frames, root: other, tree_hashes: &[] };
         forged.append(group).unwrap();
         let OpenError::Tampered { at: 4, expected, found } = opened(&forged).unwrap_err() else {

@@ -3,41 +3,22 @@
 use crate::{
     codec,
     ids::{Root, Seq, TreeHash},
-    ledger::{Ledger, OpenError, Options},
+    ledger::{Ledger, OpenError},
     proof::Tree,
-    store::{
-        Error,
-        disk::{self, Rebuilt, Replay},
-    },
+    store::{Error, Home, Rebuilt, Replay},
 };
-use std::path::Path;
 
 impl Ledger {
-    /// Makes the sealed store of the ledger in `path` anew from archive and journal, held against
-    /// every root they name. The ledger must not be open. `progress` is told how many events of how
-    /// many are done.
-    ///
-    /// Destroys nothing: the old sealed store, which may know of events that archive and journal
-    /// have lost, is moved to the ledger's `quarantine/`, and so are snapshots of such events.
-    /// [`Rebuilt::set_aside`] names them; a purge removes them.
-    ///
-    /// # Durability
-    /// When it returns, the new sealed store survives loss of power; until then the old one is in
-    /// use.
+    /// Makes the sealed store of the ledger in `home` anew; see [`rebuild`](Self::rebuild). Blocks.
     ///
     /// # Errors
-    /// [`OpenError::Damaged`], [`OpenError::LostTail`] if archive and journal do not hold the whole
-    /// log: nothing is changed. Otherwise as [`open`](Self::open).
-    ///
-    /// # Cost
-    /// O(bytes of the ledger), and as much space as the sealed store takes.
-    pub fn rebuild(
-        path: impl AsRef<Path>,
-        options: &Options,
+    /// As [`rebuild`](Self::rebuild).
+    pub fn rebuild_in(
+        home: &dyn Home,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Rebuilt, OpenError> {
         let mut replay = TreeReplay { tree: Tree::new(), progress };
-        Ok(disk::rebuild(path, &crate::ledger::store_options(options), &mut replay)?)
+        Ok(home.rebuild(&mut replay)?)
     }
 }
 
@@ -71,6 +52,7 @@ impl Replay for TreeReplay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Options;
     use crate::{
         command::{Command, Spawn},
         event::PartBody,

@@ -1,17 +1,17 @@
 //! Reading what can be read of a ledger that does not open.
 
-use super::open::{self, Identity};
+use super::open;
 use crate::{
     codec,
     ids::{Head, LedgerId, NodeId, Seq},
     ledger::{Ledger, OpenError, Options, commit::shared::decode},
     proof::Tree,
     store::{
-        Error, FrameLog, Frames, Group, MemStore,
-        disk::inspect::{Evidence, Inspection, Sealed, SealedItem},
+        Error, Evidence, FixedNode, FrameLog, Frames, Group, Home, Identity, Inspect, MemStore,
+        Opened, SealedItem, SealedItems,
     },
 };
-use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 /// How long the engine may take to answer; damage can make it wait for ever.
 const SEALED_DEADLINE: Duration = Duration::from_mins(2);
@@ -28,33 +28,24 @@ pub struct Shortfall {
 }
 
 impl Ledger {
-    /// Opens what can be read of the ledger in `path`, without changing any file, and in spite of
-    /// findings. It takes no appends. [`shortfall`](Self::shortfall) says what it does not show.
-    ///
-    /// Events come from archive and journal and, where those cannot be read or end before it does,
-    /// from the sealed store, up to the first one that is nowhere; they are held in memory, all of
-    /// them.
+    /// Opens what can be read of the ledger in `home`; see
+    /// [`open_read_only`](Self::open_read_only). Blocks.
     ///
     /// # Errors
-    /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
-    /// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`].
-    pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let inspection = Inspection::open(path)?;
+    /// As [`open_read_only`](Self::open_read_only).
+    pub fn open_read_only_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
+        let inspection = home.inspect()?;
         let store = MemStore::new();
-        let held = inspection.head().map(|record| record.synced);
-        let (found, then) = Salvage::new(&inspection, &store, held).run()?;
+        let held = inspection.witness().map(|witness| witness.synced);
+        let (found, then) = Salvage::new(&*inspection, &store, held).run()?;
         store.sync()?;
-        let kept = inspection.identity();
-        let identity = Identity {
-            ledger: kept.map_or(LedgerId([0; 16]), |kept| kept.ledger),
-            node: kept.map_or(NodeId([0; 16]), |kept| kept.node),
-            origin: None,
-            primary: false,
-        };
-        let store = Arc::new(store);
-        let (core, shared) = open::load(store.clone(), store, &identity, &options)?;
+        let unknown = || Identity::new(LedgerId([0; 16]), NodeId([0; 16]));
+        let identity = inspection.identity().unwrap_or_else(unknown);
+        let ledger = identity.ledger;
+        let opened = Opened { node: Arc::new(FixedNode(identity)), ..Opened::of(store) };
+        let (core, shared) = open::load(opened, &options)?;
         let incarnation = core.state().incarnation();
-        let mut ledger = Self::of(shared, identity.ledger, options, incarnation, None);
+        let mut ledger = Self::of(shared, ledger, options, incarnation, None);
         if (held.is_none() || held != then)
             && let Some(inner) = Arc::get_mut(&mut ledger.inner)
         {
@@ -73,10 +64,10 @@ impl Ledger {
 
 /// Takes frames into a store in memory for as long as they make a log.
 struct Salvage<'a> {
-    inspection: &'a Inspection,
+    inspection: &'a dyn Inspect,
     store: &'a MemStore,
     /// What sled holds, once it is asked.
-    sealed: Option<Sealed>,
+    sealed: Option<SealedItems>,
     /// The block of it that was taken from last.
     block: Option<Frames>,
     tree: Tree,
@@ -90,7 +81,7 @@ struct Salvage<'a> {
 impl<'a> Salvage<'a> {
     const GROUP_BYTES: usize = 1 << 20;
 
-    fn new(inspection: &'a Inspection, store: &'a MemStore, held: Option<Head>) -> Self {
+    fn new(inspection: &'a dyn Inspect, store: &'a MemStore, held: Option<Head>) -> Self {
         let tree = Tree::new();
         let then = Some(tree.head()).filter(|head| held.is_some_and(|held| held.size == head.size));
         let (sealed, block, frames, bytes) = (None, None, Vec::new(), 0);
@@ -117,7 +108,7 @@ impl<'a> Salvage<'a> {
             }
         });
         failure.map_or(Ok(()), Err)?;
-        let held = inspection.head().map_or(0, |record| record.sealed.size);
+        let held = inspection.witness().map_or(0, |witness| witness.sealed.size);
         self.fill(held, SEALED_DEADLINE)?;
         // Only what was durable is sealed: where journal and `HEAD` were put back from an older
         // copy, the sealed store knows of more than both.

@@ -15,19 +15,11 @@ use crate::{
     command::{Command, Proposal},
     event::Origin,
     ids::{Head, Seq},
-    ledger::{AppendError, Ledger, OpenError, Options, ReadError, Reader},
+    ledger::{AppendError, Ledger, OpenError, Options, ReadError, Reader, new_identity},
     state::LedgerState,
-    store::{
-        self,
-        disk::{self, DiskStore, Identity, Role},
-    },
+    store::{self, Home, Identity, NodeStore, Role},
 };
-use std::{
-    io,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
 /// Frames that are written in one commit of a copy.
 const COPY_FRAMES: usize = 512;
@@ -67,82 +59,69 @@ pub enum CopyError {
 }
 
 impl Ledger {
-    /// Makes a new ledger in `path` of the first `size` events of this one.
-    ///
-    /// Its roots are the same up to there. Redactions after the cut are applied to it as well.
-    /// `progress` is told how many events of how many are copied.
-    ///
-    /// # Durability
-    /// When it returns, the copy survives loss of power. Killed before that, it leaves what no
-    /// opening takes for a ledger ([`OpenError::Unfinished`]) and what making it again clears away.
+    /// Makes a new ledger in `home` of the first `size` events of this one; see
+    /// [`fork_blocking`](Self::fork_blocking).
     ///
     /// # Errors
-    /// [`CopyError`]; a copy that was begun is removed.
-    ///
-    /// # Cost
-    /// O(bytes copied).
-    pub fn fork_blocking(
+    /// As [`fork_blocking`](Self::fork_blocking).
+    pub fn fork_in_blocking(
         &self,
         size: u64,
-        path: impl AsRef<Path>,
+        home: &dyn Home,
         options: Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, CopyError> {
         let reader = self.reader();
         let root = reader.root_at(size)?;
         let origin = Origin { ledger: reader.ledger_id(), at: Seq::last_of(size), root };
-        let draft = Draft::begin(path.as_ref(), options, OriginNote::Forked(origin))?;
+        let draft = Draft::begin(home, options, OriginNote::Forked(origin))?;
         draft.fill_fork(&reader, Head { size, root }, progress)?;
         draft.finish()
     }
 
-    /// Makes a new ledger in `path` of a backup file.
-    ///
-    /// The whole file is verified against its checkpoint before anything is created. `progress` is
-    /// told how much is done: each event counts twice, once when it is verified and once when it is
-    /// written.
-    ///
-    /// # Durability
-    /// As [`fork_blocking`](Self::fork_blocking).
+    /// Makes a new ledger in `home` of a backup file; see
+    /// [`restore_blocking`](Self::restore_blocking).
     ///
     /// # Errors
-    /// [`CopyError::BadBackup`] if the file is not what was written; a copy that was begun is
-    /// removed.
-    pub fn restore_blocking(
-        file: impl AsRef<Path>,
-        path: impl AsRef<Path>,
+    /// As [`restore_blocking`](Self::restore_blocking).
+    pub fn restore_in_blocking(
+        file: &Path,
+        home: &dyn Home,
         options: Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, CopyError> {
         let mut verifying = |done, size: u64| progress(done, size.saturating_mul(2));
-        let checkpoint = verify_backup(file.as_ref(), &mut verifying)?.checkpoint;
+        let checkpoint = verify_backup(file, &mut verifying)?.checkpoint;
         let head = checkpoint.head();
         let origin = Origin { ledger: checkpoint.ledger, at: head.seq(), root: head.root };
-        let draft = Draft::begin(path.as_ref(), options, OriginNote::RestoredFrom(origin))?;
+        let draft = Draft::begin(home, options, OriginNote::RestoredFrom(origin))?;
         let mut writing = |done: u64, size: u64| {
             progress(size.saturating_add(done), size.saturating_mul(2));
         };
-        draft.fill_restore(file.as_ref(), head, &mut writing)?;
+        draft.fill_restore(file, head, &mut writing)?;
         draft.finish()
     }
 }
 
-/// A copy in the making. Dropped before it is finished, it goes again.
-struct Draft {
-    path: PathBuf,
-    /// `None` once it is finished, or about to go.
-    begun: Option<(Ledger, Arc<DiskStore>)>,
+/// An unfinished copy. Dropping it removes its files.
+struct Draft<'a> {
+    home: &'a dyn Home,
+    /// `None` once it is finished, or about to be removed.
+    begun: Option<(Ledger, Arc<dyn NodeStore>)>,
 }
 
-impl Draft {
-    fn begin(path: &Path, options: Options, origin: OriginNote) -> Result<Self, CopyError> {
-        let store = Arc::new(Ledger::create_store(path, &options, Some(origin))?);
-        let ledger = Ledger::over_disk(Arc::clone(&store), options)?;
-        Ok(Self { path: path.to_owned(), begun: Some((ledger, store)) })
+impl<'a> Draft<'a> {
+    fn begin(home: &'a dyn Home, options: Options, origin: OriginNote) -> Result<Self, CopyError> {
+        let (role, note) = (Role::Copying, OriginNote::note(Some(origin)));
+        let identity = Identity { role, note, ..new_identity(&options) };
+        let opened = home.create(identity).map_err(OpenError::from)?;
+        let node = Arc::clone(&opened.node);
+        Ok(Self { home, begun: Some((Ledger::start(opened, options)?, node)) })
     }
 
-    fn ledger(&self) -> Result<&Ledger, CopyError> {
-        self.begun.as_ref().map(|(ledger, _)| ledger).ok_or(CopyError::Append(AppendError::Halted))
+    fn ledger(&self) -> &Ledger {
+        let Some((ledger, _)) = &self.begun else { unreachable!("only the end takes it") };
+        ledger
     }
 
     fn fill_fork(
@@ -151,7 +130,7 @@ impl Draft {
         head: Head,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), CopyError> {
-        let mut intake = Intake::new(self.ledger()?, head, progress);
+        let mut intake = Intake::new(self.ledger(), head, progress);
         let mut failure = None;
         if let Some(last) = head.seq() {
             let now = from.state();
@@ -168,7 +147,7 @@ impl Draft {
         }
         failure.map_or(Ok(()), Err)?;
         intake.finish()?;
-        repeat_redactions(self.ledger()?, &from.state(), head.size)
+        repeat_redactions(self.ledger(), &from.state(), head.size)
     }
 
     fn fill_restore(
@@ -177,7 +156,7 @@ impl Draft {
         head: Head,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), CopyError> {
-        let mut intake = Intake::new(self.ledger()?, head, progress);
+        let mut intake = Intake::new(self.ledger(), head, progress);
         let (_, mut frames) = open_backup(file)?;
         while let Some(frame) = frames.next_frame()? {
             intake.take(frame)?;
@@ -187,23 +166,26 @@ impl Draft {
 
     /// Makes it a ledger, durably: the last thing that is written says that all before it is there.
     fn finish(mut self) -> Result<Ledger, CopyError> {
-        let (ledger, store) = self.begun.as_ref().ok_or(CopyError::Append(AppendError::Halted))?;
         // Also what was appended, with whatever durability it has by its options.
-        ledger.sync_blocking()?;
-        let whole = Identity { role: Role::Primary, ..store.identity() };
-        store.set_identity(whole).map_err(OpenError::from)?;
-        let finished = self.begun.take().map(|(ledger, _)| ledger);
-        finished.ok_or(CopyError::Append(AppendError::Halted))
+        self.ledger().sync_blocking()?;
+        let Some((ledger, node)) = self.begun.take() else { unreachable!("it is still begun") };
+        let whole = Identity { role: Role::Primary, ..node.identity() };
+        if let Err(error) = node.set_identity(whole) {
+            self.begun = Some((ledger, node));
+            return Err(OpenError::from(error).into());
+        }
+        Ok(ledger)
     }
 }
 
-impl Drop for Draft {
+impl Drop for Draft<'_> {
     fn drop(&mut self) {
-        let Some((ledger, store)) = self.begun.take() else { return };
+        let Some((ledger, node)) = self.begun.take() else { return };
+        // They hold the files that are to go.
         drop(ledger);
-        drop(store);
-        if let Err(left) = disk::remove_unfinished(&self.path) {
-            tracing::warn!(path = %self.path.display(), %left, "an unfinished copy is left");
+        drop(node);
+        if let Err(left) = self.home.remove_unfinished() {
+            tracing::warn!(home = ?self.home, %left, "an unfinished copy is left");
         }
     }
 }

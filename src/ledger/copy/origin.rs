@@ -3,7 +3,7 @@
 use crate::{
     event::Origin,
     ids::{Head, LedgerId, Root, Seq},
-    store::disk::NOTE_BYTES,
+    store::NOTE_BYTES,
 };
 
 /// How a copy was made.

@@ -8,107 +8,32 @@ mod log;
 mod sealed;
 
 use crate::{
-    ids::{Head, Seq},
+    ids::Seq,
     store::{
-        Error,
+        Error, Evidence, Identity, Inspect, SealedItems, SnapshotStore, StoreFinding, Witness,
         disk::files::{
             archive,
             dir::{self, Lock},
             head::{HeadRecord, Slot, read_slots},
-            journal,
-            node::{self, Identity},
+            journal, node,
             sector::is_zero,
+            snapshots::DiskSnapshots,
         },
+        kind,
     },
 };
 use std::{
     io,
+    ops::ControlFlow,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
-
-pub use sealed::{Sealed, SealedItem};
-
-/// Something that an inspection saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreFinding {
-    /// The first event that is affected, if it can be told.
-    pub seq: Option<Seq>,
-    /// The file.
-    pub file: PathBuf,
-    /// One of the names in [`kind`].
-    pub kind: &'static str,
-    /// What does not hold.
-    pub detail: String,
-}
-
-/// What a [`StoreFinding`] can be about.
-pub mod kind {
-    /// A slot of `HEAD` does not hold; the other one counts.
-    pub const HEAD_SLOT: &str = "head-slot";
-    /// `HEAD` does not hold, or is not there.
-    pub const HEAD: &str = "head";
-    /// `NODE` does not hold, or is not there.
-    pub const NODE: &str = "node";
-    /// A journal does not hold.
-    pub const JOURNAL: &str = "journal";
-    /// An archive does not hold.
-    pub const ARCHIVE: &str = "archive";
-    /// Events are in no file.
-    pub const GAP: &str = "gap";
-    /// The log is shorter than `HEAD` says.
-    pub const LOST_TAIL: &str = "lost-tail";
-    /// sled cannot be read.
-    pub const SLED: &str = "sled";
-    /// Bytes behind the last whole group that were never acknowledged. Harmless: the next opening
-    /// removes them.
-    pub const TORN_END: &str = "torn-end";
-    /// Bytes where there should be zeros. Harmless: nobody reads them.
-    pub const STRAY_BYTES: &str = "stray-bytes";
-    /// A file that no ledger has. Harmless.
-    pub const UNKNOWN_FILE: &str = "unknown-file";
-}
-
-impl StoreFinding {
-    /// Whether it changes no answer and loses nothing.
-    #[must_use]
-    pub fn is_harmless(&self) -> bool {
-        let harmless = [kind::HEAD_SLOT, kind::TORN_END, kind::STRAY_BYTES, kind::UNKNOWN_FILE];
-        harmless.contains(&self.kind)
-    }
-
-    fn new(kind: &'static str, file: &Path, seq: Option<Seq>, detail: impl Into<String>) -> Self {
-        Self { seq, file: file.to_owned(), kind, detail: detail.into() }
-    }
-
-    /// The finding that an error of the store amounts to.
-    fn of(kind: &'static str, place: &Path, error: &Error) -> Self {
-        match error {
-            Error::Damaged { seq, file, detail } => Self::new(kind, file, *seq, detail.as_str()),
-            Error::LostTail { found, .. } => {
-                let seq = Seq::FIRST.plus(*found);
-                Self::new(kind::LOST_TAIL, place, seq, error.to_string())
-            }
-            Error::Io { source, .. } => Self::new(kind, place, None, format!("{error}: {source}")),
-            Error::NotFound { .. }
-            | Error::Exists { .. }
-            | Error::Unfinished { .. }
-            | Error::InUse { .. }
-            | Error::UnsafeDir { .. }
-            | Error::UnsupportedFormat { .. }
-            | Error::NotNext { .. }
-            | Error::TooLarge { .. }
-            | Error::Full { .. }
-            | Error::Busy { .. }
-            | Error::Engine { .. }
-            | Error::Halted => Self::new(kind, place, None, error.to_string()),
-        }
-    }
-}
 
 /// A file that holds frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFile {
+pub(super) struct LogFile {
     /// The file.
     pub path: PathBuf,
     /// Its first event, by its name.
@@ -117,28 +42,9 @@ pub struct LogFile {
     pub last: Option<Seq>,
 }
 
-/// One thing that archive and journals say, in the order of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Evidence<'a> {
-    /// A frame, whose checksum in the store holds.
-    Frame {
-        /// Its number. It grows; after a finding there may be a gap.
-        seq: Seq,
-        /// Its bytes.
-        bytes: &'a [u8],
-    },
-    /// The log at this size, by the word of a file.
-    Root {
-        /// Size and root.
-        head: Head,
-        /// The file.
-        file: &'a Path,
-    },
-}
-
 /// A ledger under inspection. Its lock is held, so nobody writes meanwhile.
 #[derive(Debug)]
-pub struct Inspection {
+pub(super) struct Inspection {
     root: PathBuf,
     _lock: Option<Lock>,
     identity: Option<Identity>,
@@ -156,7 +62,7 @@ impl Inspection {
     /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::InUse`], [`Error::UnsafeDir`],
     /// [`Error::UnsupportedFormat`], or [`Error::Io`] if a directory cannot be listed. Whatever
     /// else is wrong is a finding.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+    pub(super) fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let root = path.as_ref().to_owned();
         dir::check_safe(&root)?;
         let mut findings = Vec::new();
@@ -180,50 +86,46 @@ impl Inspection {
         Ok(Self { root, _lock: lock, identity, slots, archives, journals, findings })
     }
 
-    /// Who this copy of the ledger is; `None` if that cannot be read.
-    #[must_use]
-    pub fn identity(&self) -> Option<Identity> {
-        self.identity
-    }
-
-    /// The two slots of `HEAD`.
-    #[must_use]
-    pub fn slots(&self) -> [Slot; 2] {
-        self.slots
-    }
-
     /// What the newer valid slot of `HEAD` says; `None` if neither is valid.
-    #[must_use]
-    pub fn head(&self) -> Option<HeadRecord> {
+    pub(super) fn head(&self) -> Option<HeadRecord> {
         let valid = self.slots.iter().filter_map(|slot| match slot {
             Slot::Valid(record) => Some(*record),
             Slot::Blank | Slot::Bad => None,
         });
         valid.max_by_key(|record| record.generation)
     }
+}
 
-    /// The archives, by their first event.
-    #[must_use]
-    pub fn archives(&self) -> &[LogFile] {
-        &self.archives
+impl Inspect for Inspection {
+    fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
-    /// The journals, by their first event.
-    #[must_use]
-    pub fn journals(&self) -> &[LogFile] {
-        &self.journals
+    fn witness(&self) -> Option<Witness> {
+        let HeadRecord { written, synced, sealed, .. } = self.head()?;
+        Some(Witness { written, synced, sealed })
     }
 
-    /// What was seen without reading the log: `NODE`, `HEAD`, and files that do not belong.
-    #[must_use]
-    pub fn findings(&self) -> &[StoreFinding] {
+    fn findings(&self) -> &[StoreFinding] {
         &self.findings
     }
 
-    /// The saved states.
-    #[must_use]
-    pub fn snapshots(&self) -> super::DiskSnapshots {
-        super::DiskSnapshots::of(&self.root)
+    fn commits_from(&self) -> Option<Seq> {
+        self.journals.first().map(|journal| journal.first)
+    }
+
+    fn log(&self, visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>) -> Vec<StoreFinding> {
+        self.walk_log(visit)
+    }
+
+    /// Takes as much space in the system's directory for temporary files as sled takes in the
+    /// ledger, until it is dropped.
+    fn sealed(&self, deadline: Duration) -> SealedItems {
+        Box::new(self.read_sealed(deadline))
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        Arc::new(DiskSnapshots::of(&self.root))
     }
 }
 

@@ -14,7 +14,8 @@
 //! the journal. Start reading at [`DiskStore`], then `writer`, `sealer`, `open`.
 
 mod files;
-pub mod inspect;
+mod home;
+mod inspect;
 mod live;
 mod options;
 #[cfg(any(test, feature = "test-util"))]
@@ -29,7 +30,7 @@ use self::{
 };
 use crate::{
     ids::{Head, Seq, TreeHash},
-    store::{Error, FrameLog, Group, Rewrite},
+    store::{Error, FrameLog, Group, Identity, Rewrite},
 };
 use live::shared::{Sealing, Shared, lock};
 use std::{
@@ -38,20 +39,20 @@ use std::{
     thread::JoinHandle,
 };
 
-pub use files::head::{HeadRecord, Slot};
-pub use files::node::{Identity, NOTE_BYTES, Role};
-pub use files::snapshots::DiskSnapshots;
-pub use options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Steps};
-pub use whole::create::remove_unfinished;
-pub use whole::open::unsealed_since;
-pub use whole::rebuild::{Rebuilt, Replay, rebuild};
+pub(crate) use files::snapshots::DiskSnapshots;
+#[cfg_attr(
+    not(any(test, feature = "test-util")),
+    allow(unreachable_pub, reason = "a door of tests")
+)]
+pub use home::DiskHome;
+pub use options::DiskOptions;
 
 /// A log in a directory. See the module for its files, [`FrameLog`] for its promises.
 ///
 /// Dropping it without [`close`](FrameLog::close) loses nothing that was written; the next
 /// opening then takes longer.
 #[derive(Debug)]
-pub struct DiskStore {
+pub(crate) struct DiskStore {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -66,7 +67,7 @@ impl DiskStore {
     ///
     /// [`Error::Exists`], [`Error::UnsafeDir`], [`Error::InUse`], [`Error::Full`],
     /// [`Error::Io`], [`Error::Engine`].
-    pub fn create(
+    pub(crate) fn create(
         path: impl AsRef<Path>,
         options: &DiskOptions,
         identity: Identity,
@@ -86,7 +87,7 @@ impl DiskStore {
     /// findings [`Error::Damaged`], [`Error::LostTail`], [`Error::Engine`] and
     /// [`Error::UnsupportedFormat`], after which no file was changed, except that sled may have
     /// written to its own before it failed.
-    pub fn open(path: impl AsRef<Path>, options: &DiskOptions) -> Result<Self, Error> {
+    pub(crate) fn open(path: impl AsRef<Path>, options: &DiskOptions) -> Result<Self, Error> {
         Ok(Self::over(open::open(path.as_ref(), options)?))
     }
 
@@ -96,7 +97,7 @@ impl DiskStore {
 
     /// Who this copy of the ledger is.
     #[must_use]
-    pub fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         *lock(&self.shared.identity)
     }
 
@@ -105,7 +106,7 @@ impl DiskStore {
     /// # Errors
     ///
     /// [`Error::Full`] or [`Error::Io`]: then the old identity stays.
-    pub fn set_identity(&self, identity: Identity) -> Result<(), Error> {
+    pub(crate) fn set_identity(&self, identity: Identity) -> Result<(), Error> {
         self.shared.check_running()?;
         let mut current = lock(&self.shared.identity);
         node::replace(&self.shared.root, &identity)?;
@@ -115,14 +116,8 @@ impl DiskStore {
 
     /// The saved states of this ledger.
     #[must_use]
-    pub fn snapshots(&self) -> DiskSnapshots {
+    pub(crate) fn snapshots(&self) -> DiskSnapshots {
         DiskSnapshots::of(&self.shared.root)
-    }
-
-    /// Where the ledger is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.shared.root
     }
 
     fn stop_thread(&self) {

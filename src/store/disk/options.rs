@@ -2,11 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-/// The largest frame, in bytes: four parts of 1 MiB and an event, with room to spare.
-pub const FRAME_BYTES_MAX: usize = 16 << 20;
-/// The largest group, in bytes of its record: the ledger's batch limit with room to spare.
-pub const GROUP_BYTES_MAX: usize = 64 << 20;
-
 /// How the real store behaves. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
 pub struct DiskOptions {

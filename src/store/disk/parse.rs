@@ -6,12 +6,12 @@
 use crate::{
     ids::Seq,
     store::{
-        block,
+        Identity, block,
         disk::files::{
             archive::Archive,
             head::{self, HeadRecord, Slot},
             journal::{Header, file_name},
-            node::{self, Identity},
+            node,
             scan::Scan,
         },
     },
@@ -40,7 +40,7 @@ pub fn head_slot(bytes: &[u8]) -> Option<(HeadRecord, Vec<u8>)> {
 #[must_use]
 pub fn node(bytes: &[u8]) -> Option<(Identity, Vec<u8>)> {
     let identity = node::of_bytes(bytes, Path::new("NODE")).ok()?;
-    Some((identity, identity.encode()))
+    Some((identity, node::encode(&identity)))
 }
 
 /// The frames of an archive file.

@@ -8,13 +8,19 @@
 )]
 
 use super::{
-    files::{archive, dir, head, journal, scan, sector},
-    whole::open,
+    files::{
+        archive, dir,
+        head::{self, HeadRecord},
+        journal, scan, sector,
+    },
+    whole::{create::remove_unfinished, open, rebuild::rebuild},
     *,
 };
 use crate::{
     ids::{LedgerId, NodeId, Root},
-    store::SnapshotStore,
+    store::{
+        FRAME_BYTES_MAX, GROUP_BYTES_MAX, Inspect, NOTE_BYTES, Rebuilt, Replay, Role, SnapshotStore,
+    },
 };
 use std::{fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;

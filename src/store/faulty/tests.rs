@@ -3,13 +3,16 @@
 use super::*;
 use crate::{
     ids::{Root, TreeHash},
-    store::conformance::{Opened, Place, Trouble, crash},
+    store::{
+        Opened,
+        conformance::{self, Place, Trouble, crash},
+    },
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Place for FaultyDisk {
     fn open(&mut self) -> Opened {
-        Opened::both(Self::open(self).unwrap())
+        conformance::opened(Self::open(self).unwrap())
     }
 
     fn crash(&mut self, _: Opened) {}

@@ -39,7 +39,7 @@ pub(crate) async fn told_manager() -> (Manager, InboxReceiver) {
 /// A ledger with its own id, over memory that can be opened again.
 pub(crate) fn ledger_over(store: &MemStore, seed: u64) -> Ledger {
     let entropy = Arc::new(SeededEntropy::new(seed));
-    Ledger::over_memory(store.clone(), Options { entropy, ..options() }).unwrap()
+    Ledger::open_or_create_in(store, Options { entropy, ..options() }).unwrap()
 }
 
 /// A ledger on a device that can fail.

@@ -3,7 +3,7 @@
 use crate::work::Sizes;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
-use taskledger::{Durability, Options, store::disk::DiskOptions};
+use taskledger::{Durability, Options, store::DiskOptions};
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     ids::{Head, LedgerId, Seq},
     store::{
-        Error,
-        disk::{files::sector::next_after, options::FRAME_BYTES_MAX},
+        Error, FRAME_BYTES_MAX,
+        disk::files::sector::next_after,
         frames::{self, Frames},
     },
 };

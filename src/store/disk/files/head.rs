@@ -81,7 +81,7 @@ impl HeadRecord {
 
 /// What is in one of the two slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
+pub(crate) enum Slot {
     /// A record.
     Valid(HeadRecord),
     /// Never written.

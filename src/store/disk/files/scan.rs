@@ -15,8 +15,8 @@ use super::{
 use crate::{
     ids::{Head, Seq},
     store::{
-        Error,
-        disk::{files::sector::next_after, options::GROUP_BYTES_MAX},
+        Error, GROUP_BYTES_MAX,
+        disk::files::sector::next_after,
         frames::{Split, numbers_from},
     },
 };

@@ -15,7 +15,7 @@ const BYTES_MAX: u64 = 8 << 30;
 
 /// The saved states beside a log. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct DiskSnapshots {
+pub(crate) struct DiskSnapshots {
     place: PathBuf,
 }
 

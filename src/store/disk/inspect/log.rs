@@ -1,17 +1,21 @@
 //! Archive and journals from the first event to the last, past whatever does not hold.
 
-use super::{Evidence, Inspection, LogFile, StoreFinding, kind};
+use super::{Inspection, LogFile};
 use crate::{
     ids::{Head, Seq},
-    store::disk::{
-        files::{
-            archive::Archive,
-            dir,
-            journal::DATA_AT,
-            scan::{Rest, Scan},
-            sector::{SECTOR, is_zero},
+    store::{
+        Evidence, StoreFinding,
+        disk::{
+            files::{
+                archive::Archive,
+                dir,
+                journal::DATA_AT,
+                scan::{Rest, Scan},
+                sector::{SECTOR, is_zero},
+            },
+            whole::open::no_journal,
         },
-        whole::open::no_journal,
+        kind,
     },
 };
 use std::{io::Read, ops::ControlFlow, path::Path};
@@ -25,7 +29,10 @@ impl Inspection {
     ///
     /// Answers what does not hold. What comes behind it is still given; `visit` sees a number
     /// that does not follow the one before.
-    pub fn log(&self, visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>) -> Vec<StoreFinding> {
+    pub(super) fn walk_log(
+        &self,
+        visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>,
+    ) -> Vec<StoreFinding> {
         let mut walk = Walk { next: 1, findings: Vec::new(), stopped: false, visit };
         for file in &self.archives {
             walk.archive(self, file);

@@ -3,10 +3,11 @@
 //! sled writes when it opens, may panic over damage, and could wait for ever. None of that reaches
 //! the ledger or the caller.
 
-use super::{Inspection, StoreFinding, copy_tree, kind};
+use super::{Inspection, copy_tree};
 use crate::store::{
-    Error, Frames,
+    Error, Frames, SealedItem, StoreFinding,
     disk::files::dir::{self, engine_path},
+    kind,
     sled::{self, Sled},
 };
 use std::{
@@ -27,21 +28,6 @@ const BATCH_ITEMS: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// One thing that sled holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SealedItem {
-    /// The frames of a block. The first number grows; a block that does not hold is a finding
-    /// instead.
-    Block(Frames),
-    /// A hash of the tree. They come after the blocks.
-    TreeHash {
-        /// Its number among the stored hashes.
-        index: u64,
-        /// The hash.
-        hash: [u8; 32],
-    },
-}
-
 impl Inspection {
     /// Everything that sled holds: blocks in order, then tree hashes. Reads ahead on another
     /// thread.
@@ -50,7 +36,7 @@ impl Inspection {
     /// ledger, until it is dropped. If sled does not answer a question within `deadline`, that is a
     /// finding and the end; the time between two questions does not count.
     #[must_use]
-    pub fn sealed(&self, deadline: Duration) -> Sealed {
+    pub(super) fn read_sealed(&self, deadline: Duration) -> Sealed {
         let path = self
             .head()
             .map_or_else(|| newest_engine(&self.root), |head| engine_path(&self.root, head.engine));
@@ -82,7 +68,7 @@ fn newest_engine(root: &Path) -> PathBuf {
 
 /// See [`Inspection::sealed`].
 #[derive(Debug)]
-pub struct Sealed {
+pub(super) struct Sealed {
     path: PathBuf,
     deadline: Duration,
     /// When it was last asked.

@@ -9,13 +9,12 @@ use super::tail::Tail;
 use crate::{
     ids::Head,
     store::{
-        Error,
+        Error, Identity,
         disk::{
             files::{
                 dir::{self, Lock},
                 head::{HeadFile, HeadRecord},
                 journal::{Journal, Spare},
-                node::Identity,
             },
             options::DiskOptions,
         },

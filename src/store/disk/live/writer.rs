@@ -8,14 +8,14 @@ use super::shared::{Progress, Retired, Shared, lock};
 use crate::{
     ids::Head,
     store::{
-        Error, Group,
+        Error, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Group,
         disk::{
             files::{
                 dir,
                 journal::{self, Header, Journal, JournalFile, Spare},
                 sector::{next_after, wide},
             },
-            options::{DiskOptions, FRAME_BYTES_MAX, GROUP_BYTES_MAX},
+            options::DiskOptions,
         },
     },
 };

@@ -1,7 +1,8 @@
 //! What an audit is shown of a ledger, whole or not.
 
 use super::*;
-use inspect::{Evidence, Inspection, SealedItem, StoreFinding, kind};
+use crate::store::{Evidence, SealedItem, StoreFinding, kind};
+use inspect::Inspection;
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 const DEADLINE: Duration = Duration::from_mins(1);

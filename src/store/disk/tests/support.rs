@@ -37,7 +37,7 @@ pub(super) fn identity() -> Identity {
         role: Role::Primary,
         fenced: None,
         promised: None,
-        note: [0; super::super::NOTE_BYTES],
+        note: [0; NOTE_BYTES],
     }
 }
 

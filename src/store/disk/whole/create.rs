@@ -8,14 +8,13 @@ use super::open::Parts;
 use crate::{
     ids::Head,
     store::{
-        Error,
+        Error, Identity,
         disk::{
             files::{
                 dir::{self, Lock, engine_path},
                 head::{HeadFile, HeadRecord},
                 journal::{Header, Spare},
-                node::{self, Identity},
-                unfinished,
+                node, unfinished,
             },
             live::{
                 shared::{Shared, nonce},
@@ -117,7 +116,7 @@ fn refuse_content(root: &Path) -> Result<(), Error> {
 /// # Errors
 ///
 /// [`Error::Exists`] if `path` is anything else; [`Error::InUse`], [`Error::Io`].
-pub fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
+pub(crate) fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
     let root = path.as_ref();
     dir::check_safe(root)?;
     {
@@ -143,7 +142,7 @@ fn clear(root: &Path) -> Result<(), Error> {
 fn write_node(path: &Path, identity: &Identity) -> Result<(), Error> {
     use std::io::Write;
     let mut file = dir::create_file(path)?;
-    file.write_all(&identity.encode())
+    file.write_all(&node::encode(identity))
         .and_then(|()| file.sync_all())
         .map_err(dir::at_or_full("NODE", "write", path))?;
     dir::sync_parent(path)

@@ -6,14 +6,14 @@
 use crate::{
     ids::Head,
     store::{
-        Error, Frames,
+        Error, Frames, Identity,
         disk::{
             files::{
                 dir::{self, Lock, engine_path},
                 engines,
                 head::{HeadFile, HeadRecord},
                 journal::{Journal, list_journals},
-                node::{self, Identity},
+                node,
                 scan::{self, Scan},
                 sector::{narrow, next_after, wide},
             },
@@ -297,7 +297,7 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
 /// # Errors
 ///
 /// As an opening, but for what concerns sled.
-pub fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
+pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
     let root = root.as_ref();
     let identity = node::read(root)?;
     let (_, record) = HeadFile::open(root)?;

@@ -9,14 +9,14 @@ use super::open::FoundJournals;
 use crate::{
     ids::{Head, Root, Seq, TreeHash},
     store::{
-        Error,
+        Error, Identity, Rebuilt, Replay,
         disk::{
             files::{
                 archive::{self, Archive},
                 dir::{self, Lock},
                 engines,
                 head::{HeadFile, HeadRecord},
-                node::{self, Identity},
+                node,
                 sector::{next_after, wide},
             },
             live::tail::BLOCK,
@@ -26,31 +26,6 @@ use crate::{
     },
 };
 use std::path::{Path, PathBuf};
-
-/// What knows the hash tree, which the store does not.
-pub trait Replay {
-    /// Takes the next frame, and answers the tree hashes that it completes.
-    ///
-    /// # Errors
-    ///
-    /// Whatever keeps the frame from being one of this log; the rebuild then ends with it.
-    fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, Error>;
-
-    /// The root over the frames so far.
-    fn root(&self) -> Root;
-
-    /// Is told now and then how many frames of how many there are.
-    fn progress(&mut self, _done: u64, _total: u64) {}
-}
-
-/// What a rebuild has made, and what it has put out of the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rebuilt {
-    /// How far the new sled reaches.
-    pub head: Head,
-    /// Where the old sled is now, and saved states of events that the log does not have.
-    pub set_aside: Vec<PathBuf>,
-}
 
 /// Replaces the sled of the ledger in `path` by one built from archive and journals. The ledger
 /// must not be open. O(all bytes).
@@ -64,7 +39,7 @@ pub struct Rebuilt {
 /// - [`Error::Damaged`], [`Error::LostTail`] if archive and journals do not hold the whole log:
 ///   nothing is changed.
 /// - As [`super::DiskStore::open`], but for what concerns sled.
-pub fn rebuild(
+pub(crate) fn rebuild(
     path: impl AsRef<Path>,
     options: &DiskOptions,
     replay: &mut dyn Replay,

@@ -13,9 +13,8 @@ use std::{fs, path::PathBuf};
 use taskledger::{
     audit::{self, Finding, Report, VerifyOptions},
     event::TaskStatus,
-    ids::Seq,
+    ids::{LedgerId, Seq},
     proof::{Checkpoint, VerifyingKey},
-    store::disk::inspect::Inspection,
 };
 
 /// Check every byte of the ledger.
@@ -51,7 +50,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
     };
     let mut body = body(&report);
     if let Some(expected) = expected {
-        compare_origins(app, &expected, &mut body);
+        compare_origins(report.ledger, &expected, &mut body);
     }
     let sound = body.ok;
     let name = report.root.to_string();
@@ -75,11 +74,9 @@ fn expected(args: &Args) -> Result<Option<Checkpoint>> {
 
 /// A fork and a restored backup have the roots of their origin, so another ledger's checkpoint can
 /// hold. One of nothing holds for every ledger, so there the origin is all that it says.
-fn compare_origins(app: &App, expected: &Checkpoint, body: &mut VerifyBody) {
-    // Of the files that say it, not of the events: those were read once already. What cannot be read
-    // is among the findings.
-    let Ok(inspection) = Inspection::open(&app.db) else { return };
-    let Some(found) = inspection.identity().map(|identity| identity.ledger) else { return };
+fn compare_origins(found: Option<LedgerId>, expected: &Checkpoint, body: &mut VerifyBody) {
+    // What cannot be read is among the findings.
+    let Some(found) = found else { return };
     if found == expected.ledger {
         return;
     }

@@ -18,7 +18,7 @@ use taskledger::{
     audit::{VerifyOptions, verify},
     ids::{Head, Root, Seq},
     ledger::{OpenError, ReadError, Reader},
-    store::disk::DiskOptions,
+    store::DiskOptions,
 };
 
 /// How long an audit waits for one answer of sled's.

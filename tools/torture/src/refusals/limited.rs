@@ -4,7 +4,7 @@ use super::bench::{append, next_number};
 use crate::order::options;
 use anyhow::Result;
 use std::{io::Write, path::Path};
-use taskledger::{Durability, Ledger, Options, ledger::AppendError, store::disk::DiskOptions};
+use taskledger::{Durability, Ledger, Options, ledger::AppendError, store::DiskOptions};
 
 /// Events that it appends if nobody refuses them: more than fill a few journals.
 const EVENTS: u64 = 400;

@@ -20,7 +20,7 @@ use std::{
 use taskledger::{
     Durability, Ledger, Options,
     ledger::{AppendError, OpenError},
-    store::{Error, disk::DiskOptions},
+    store::{DiskOptions, Error},
 };
 
 /// With journals and a reserve that fit a small file system.

@@ -1,0 +1,144 @@
+//! Ledgers in a directory: the one place that joins the ledger to the disk store.
+//!
+//! Everything else of the ledger knows a [`Home`](crate::store::Home) and no more. Start reading at
+//! [`directory`].
+
+use super::{CopyError, Ledger, OpenError, Options, Rebuilt};
+use crate::store::disk::{DiskHome, DiskOptions};
+use std::path::Path;
+
+/// The directory at `path` as a home. The store has no source of random numbers, so each opening
+/// hands it some.
+pub(crate) fn directory(path: impl AsRef<Path>, options: &Options) -> DiskHome {
+    let store = DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() };
+    DiskHome::new(path.as_ref(), store)
+}
+
+impl Ledger {
+    /// Creates a ledger in `path`, a directory that does not exist or is empty. Blocks.
+    ///
+    /// # Durability
+    /// When it returns, the empty ledger survives loss of power.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] if something is there; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
+    pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::create_in(&directory(path, &options), options)
+    }
+
+    /// Opens the ledger in `path`. Never creates one. Blocks. Mends nothing but the engine's files,
+    /// and those only where loss of power can have cut them short: they are then made anew, as by
+    /// [`rebuild`](Self::rebuild).
+    ///
+    /// # Errors
+    /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
+    /// [`OpenError::Engine`]) leaves the history as it was: [`rebuild`](Self::rebuild) mends the
+    /// engine's files, [`open_read_only`](Self::open_read_only) shows what can still be read.
+    /// The others say why there is nothing to open here, or not now.
+    ///
+    /// # Cost
+    /// A snapshot, and the events since it; after loss of power it can be that of a rebuild.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let span = tracing::info_span!("ledger.open", path = %path.display());
+        let _entered = span.enter();
+        Self::open_in(&directory(path, &options), options)
+    }
+
+    /// Opens the ledger in `path`, or creates it if there is none. Blocks.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        match Self::open(path.as_ref(), options.clone()) {
+            Err(OpenError::NotFound { .. }) => Self::create(path, options),
+            opened => opened,
+        }
+    }
+
+    /// Opens what can be read of the ledger in `path`, without changing any file, and in spite of
+    /// findings. Blocks. It takes no appends. [`shortfall`](Self::shortfall) says what it does not
+    /// show.
+    ///
+    /// Events come from archive and journal and, where those cannot be read or end before it does,
+    /// from the sealed store, up to the first one that is nowhere; they are held in memory, all of
+    /// them.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
+    /// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`].
+    pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::open_read_only_in(&directory(path, &options), options)
+    }
+
+    /// Makes the sealed store of the ledger in `path` anew from archive and journal, held against
+    /// every root they name. Blocks. The ledger must not be open. `progress` is told how many events
+    /// of how many are done.
+    ///
+    /// Destroys nothing: the old sealed store, which may know of events that archive and journal
+    /// have lost, is moved to the ledger's `quarantine/`, and so are snapshots of such events.
+    /// [`Rebuilt::set_aside`] names them; a purge removes them.
+    ///
+    /// # Durability
+    /// When it returns, the new sealed store survives loss of power; until then the old one is in
+    /// use.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], [`OpenError::LostTail`] if archive and journal do not hold the whole
+    /// log: nothing is changed. Otherwise as [`open`](Self::open).
+    ///
+    /// # Cost
+    /// O(bytes of the ledger), and as much space as the sealed store takes.
+    pub fn rebuild(
+        path: impl AsRef<Path>,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Rebuilt, OpenError> {
+        Self::rebuild_in(&directory(path, options), progress)
+    }
+
+    /// Makes a new ledger in `path` of the first `size` events of this one.
+    ///
+    /// Its roots are the same up to there. Redactions after the cut are applied to it as well.
+    /// `progress` is told how many events of how many are copied.
+    ///
+    /// # Durability
+    /// When it returns, the copy survives loss of power. Killed before that, it leaves what no
+    /// opening takes for a ledger ([`OpenError::Unfinished`]) and what making it again clears away.
+    ///
+    /// # Errors
+    /// [`CopyError`]; a copy that was begun is removed.
+    ///
+    /// # Cost
+    /// O(bytes copied).
+    pub fn fork_blocking(
+        &self,
+        size: u64,
+        path: impl AsRef<Path>,
+        options: Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, CopyError> {
+        self.fork_in_blocking(size, &directory(path, &options), options, progress)
+    }
+
+    /// Makes a new ledger in `path` of a backup file.
+    ///
+    /// The whole file is verified against its checkpoint before anything is created. `progress` is
+    /// told how much is done: each event counts twice, once when it is verified and once when it is
+    /// written.
+    ///
+    /// # Durability
+    /// As [`fork_blocking`](Self::fork_blocking).
+    ///
+    /// # Errors
+    /// [`CopyError::BadBackup`] if the file is not what was written; a copy that was begun is
+    /// removed.
+    pub fn restore_blocking(
+        file: impl AsRef<Path>,
+        path: impl AsRef<Path>,
+        options: Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, CopyError> {
+        Self::restore_in_blocking(file.as_ref(), &directory(path, &options), options, progress)
+    }
+}

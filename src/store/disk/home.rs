@@ -1,0 +1,66 @@
+//! A directory as a [`Home`].
+
+use super::{
+    DiskOptions, DiskStore,
+    inspect::Inspection,
+    whole::{create, open, rebuild},
+};
+use crate::store::{Error, Home, Identity, Inspect, NodeStore, Opened, Rebuilt, Replay};
+use std::{path::PathBuf, sync::Arc};
+
+/// A directory that holds a store, or is to hold one. Nothing is touched before it is asked for.
+#[derive(Debug, Clone)]
+pub struct DiskHome {
+    root: PathBuf,
+    options: DiskOptions,
+}
+
+impl DiskHome {
+    /// The directory at `root`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>, options: DiskOptions) -> Self {
+        Self { root: root.into(), options }
+    }
+}
+
+impl Home for DiskHome {
+    fn create(&self, identity: Identity) -> Result<Opened, Error> {
+        Ok(opened(DiskStore::create(&self.root, &self.options, identity)?))
+    }
+
+    fn open(&self) -> Result<Opened, Error> {
+        Ok(opened(DiskStore::open(&self.root, &self.options)?))
+    }
+
+    fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {
+        Ok(Box::new(Inspection::open(&self.root)?))
+    }
+
+    fn rebuild(&self, replay: &mut dyn Replay) -> Result<Rebuilt, Error> {
+        rebuild::rebuild(&self.root, &self.options, replay)
+    }
+
+    fn unsealed_since(&self) -> Result<Option<u64>, Error> {
+        open::unsealed_since(&self.root)
+    }
+
+    fn remove_unfinished(&self) -> Result<(), Error> {
+        create::remove_unfinished(&self.root)
+    }
+}
+
+fn opened(store: DiskStore) -> Opened {
+    let snapshots = Arc::new(store.snapshots());
+    let store = Arc::new(store);
+    Opened { log: store.clone(), snapshots, node: store }
+}
+
+impl NodeStore for DiskStore {
+    fn identity(&self) -> Identity {
+        self.identity()
+    }
+
+    fn set_identity(&self, identity: Identity) -> Result<(), Error> {
+        self.set_identity(identity)
+    }
+}
