@@ -94,7 +94,6 @@ const RIDDLES_STAY: &[&str] = &[
     "src/manager/",
     "src/metrics.rs",
     "src/proof/",
-    "src/query/",
     "src/snapshot",
     "src/state/",
     "src/store/",
