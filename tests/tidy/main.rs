@@ -93,8 +93,6 @@ const RIDDLES_STAY: &[&str] = &[
     "src/ledger/",
     "src/manager/",
     "src/metrics.rs",
-    "src/proof/",
-    "src/snapshot",
     "src/state/",
     "src/store/",
     "src/sync.rs",
