@@ -1,8 +1,9 @@
-//! Saved states: when to save one, how, and when to distrust it.
+//! Saved states: when to save one, its bytes, and when to distrust it.
 //!
-//! A snapshot spares folding what came before it, and is never needed: one that cannot be read,
-//! or was written by another version of the fold, is skipped and the log is folded instead. Knows
-//! no files and no log: whoever loads a snapshot compares its [`Head`] with the log's.
+//! A snapshot saves the fold of the events before it, and is never needed: a snapshot that cannot
+//! be read, or that another version of the fold wrote, is skipped, and the log is folded instead.
+//! Knows no files and no log: the caller compares the [`Head`] of a loaded snapshot with that of
+//! the log.
 //!
 //! Start reading at [`encode`].
 
@@ -17,85 +18,85 @@ mod ladder;
 
 pub use ladder::{BYTES_PER_EVENT, Rung, surplus};
 
-/// The fewest events that a snapshot is taken for.
+/// The smallest number of events between two snapshots.
 pub const EVENTS_BETWEEN_MIN: u64 = 10_000;
 
 const MAGIC: [u8; 8] = *b"tlsnap\r\n";
 const FORMAT: u32 = 1;
-/// Saving is off the commit path, loading is not: what compresses fast also decompresses fast.
+/// The level of zstd. Saving is off the commit path and loading is not, and bytes that compress
+/// fast also decompress fast.
 const ZSTD_LEVEL: i32 = 1;
-/// Most bytes that one compressed byte can stand for. What would shrink more is stored as it is,
-/// so that no few bytes can claim much memory.
+/// The most bytes that one compressed byte can stand for. A state that would shrink more is stored
+/// uncompressed, so that a few bytes cannot claim much memory.
 const RATIO_MAX: u64 = 1_000;
 
-/// Why bytes are not a snapshot that can be used.
+/// The reason that bytes are not a usable snapshot.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// They do not start like one, or end within its header.
+    /// The bytes do not start like a snapshot, or end within its header.
     #[error("not a snapshot")]
     NotASnapshot,
-    /// They are laid out in a way that this version does not know.
+    /// The bytes have a layout that this version does not know.
     #[error("snapshot format {found}; this version reads {known}")]
     UnsupportedFormat {
         /// Their format.
         found: u32,
-        /// The only one that is known here.
+        /// The only format that this version knows.
         known: u32,
     },
-    /// They were written by another version of the fold.
+    /// Another version of the fold wrote them.
     #[error("snapshot of fold version {found}; this version folds {known}")]
     OtherFold {
         /// The version that wrote them.
         found: u64,
-        /// The version that this is.
+        /// The version of this fold.
         known: u64,
     },
-    /// They are not those that were written.
+    /// The bytes were changed: their digest does not match.
     #[error("snapshot is damaged: its digest does not match")]
     Damaged,
-    /// Their digest matches, but they hold more or less than they say.
+    /// The digest matches, but the state has another length than the header says.
     #[error("snapshot says that it holds {said} bytes, which it does not")]
     WrongLength {
-        /// What they say.
+        /// The length in the header.
         said: u64,
     },
-    /// They could not be decompressed.
+    /// The payload could not be decompressed.
     #[error("snapshot cannot be decompressed")]
     Compression {
-        /// What the decompressor said.
+        /// The error of the decompressor.
         #[source]
         source: io::Error,
     },
-    /// What is in them is not a state.
+    /// The payload is not a state.
     #[error("snapshot holds no state")]
     State {
-        /// The first value that cannot be.
+        /// The first value that is not valid.
         #[source]
         source: DecodeError,
     },
-    /// The state in them ends elsewhere than they say.
+    /// The state has another size than the header says.
     #[error("snapshot of {said} events holds a state of {found}")]
     WrongSize {
-        /// What they say.
+        /// The size in the header.
         said: u64,
         /// The size of the state.
         found: u64,
     },
 }
 
-/// Whether a snapshot is worth taking: replay may cost as much again as there is to load.
+/// Says whether a snapshot is worth its cost: replay may cost as much as loading one does.
 #[must_use]
 pub fn due(events_since_last: u64, tasks: usize) -> bool {
     let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
     events_since_last > tasks.max(EVENTS_BETWEEN_MIN)
 }
 
-/// A state as a snapshot, named by the head that it stands for. O(state); blocks for about a
-/// second per million tasks.
+/// Encodes a state as a snapshot for `head`. O(state); blocks for about a second per million tasks.
 ///
 /// # Panics
-/// If `head` is not where the state ends: such a snapshot would falsify every later state.
+/// If `head` is not the head of the state: such a snapshot would falsify every later state.
 #[must_use]
 pub fn encode(state: &LedgerState, head: Head) -> Vec<u8> {
     assert_eq!(state.size(), head.size, "a snapshot is named by the last event in it");
@@ -110,11 +111,11 @@ pub fn encode(state: &LedgerState, head: Head) -> Vec<u8> {
     Header { method, head, len }.seal(&payload)
 }
 
-/// The state in a snapshot, and the head that it stands for. O(bytes); about half a second per
-/// million tasks.
+/// Decodes the state in a snapshot and the head that it stands for. O(bytes); about half a second
+/// per million tasks.
 ///
 /// # Errors
-/// The first thing that is wrong with it. Fold the log instead.
+/// The first fault in the bytes. Fold the log instead.
 pub fn decode(bytes: &[u8]) -> Result<(LedgerState, Head), SnapshotError> {
     let (raw, head) = unpack(bytes)?;
     let state = LedgerState::from_bytes(&raw).map_err(|source| SnapshotError::State { source })?;
@@ -124,11 +125,11 @@ pub fn decode(bytes: &[u8]) -> Result<(LedgerState, Head), SnapshotError> {
     Ok((state, head))
 }
 
-/// The [digest](LedgerState::digest) of the state in a snapshot, and the head that it stands for.
-/// O(bytes), a tenth of what it takes to decode: whether the bytes are a state is not looked at.
+/// Reads the [digest](LedgerState::digest) of the state in a snapshot, and the head that it stands
+/// for. O(bytes), a tenth of the cost of decoding: the bytes are not checked to be a state.
 ///
 /// # Errors
-/// As [`decode`], but for what concerns the state in it.
+/// As [`decode`], except those about the state.
 pub fn state_digest(bytes: &[u8]) -> Result<([u8; 32], Head), SnapshotError> {
     let (raw, head) = unpack(bytes)?;
     Ok((Sha256::digest(raw).into(), head))
@@ -152,15 +153,15 @@ fn unpack(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Head), SnapshotError> {
     }
 }
 
-/// How the payload is stored.
+/// The way in which the payload is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Stored,
     Zstd,
 }
 
-/// What stands before the payload: magic 8, format u32, fold version u64, method u8, size u64,
-/// root 32, length of the encoded state u64, and SHA-256 over all of that and the payload.
+/// The bytes before the payload: magic 8, format u32, fold version u64, method u8, size u64, root
+/// 32, length of the encoded state u64, and SHA-256 over all of that and the payload.
 struct Header {
     method: Method,
     head: Head,
@@ -168,7 +169,7 @@ struct Header {
 }
 
 impl Header {
-    /// The header and the payload as one.
+    /// Puts the header before the payload.
     fn seal(&self, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(payload.len() + 128);
         bytes.extend(MAGIC);
@@ -187,7 +188,7 @@ impl Header {
         bytes
     }
 
-    /// The header, checked, and the payload.
+    /// Checks the header, and returns it and the payload.
     fn open(bytes: &[u8]) -> Result<(Self, &[u8]), SnapshotError> {
         let mut rest = bytes;
         if take(&mut rest)? != MAGIC {

@@ -1,4 +1,4 @@
-//! A head as text, in the form of C2SP `tlog-checkpoint`, and signed as C2SP `signed-note`.
+//! A head as text, in the form of C2SP `tlog-checkpoint`, also signed as C2SP `signed-note`.
 //!
 //! ```text
 //! taskledger/0f1e2d3c4b5a69788796a5b4c3d2e1f0
@@ -6,8 +6,8 @@
 //! nND/nri/U0xuHUrYSy0HtMeal2vzD9V4k/BO79C+QeI=
 //! ```
 //!
-//! The root is in base64. A signature follows after an empty line. Whoever holds the text can
-//! later tell whether a log still begins with what it was.
+//! The root is in base64. A signature follows after an empty line. The holder of the text can later
+//! check that a log still begins with the same events.
 
 use crate::{
     ids::{Head, LedgerId, Root, check_id},
@@ -25,49 +25,49 @@ const ORIGIN_PREFIX: &str = "taskledger/";
 /// A size and its root, of one ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which ledger.
+    /// The ledger.
     pub ledger: LedgerId,
-    /// How many events it held.
+    /// The number of events that it held.
     pub size: u64,
-    /// The root over them.
+    /// The root over those events.
     pub root: Root,
 }
 
-/// Why a text is not a checkpoint, or not one that somebody signed.
+/// The reason that a text is not a checkpoint, or is not signed as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// It is not in the form of a checkpoint.
+    /// The text is not in the form of a checkpoint.
     #[error("not a checkpoint: {why}")]
     Malformed {
-        /// What does not hold.
+        /// The rule that does not hold.
         why: &'static str,
     },
-    /// It is a checkpoint of something else than a ledger.
+    /// The text is a checkpoint, but not of a ledger.
     #[error("checkpoint of {origin:?}, which is not a ledger")]
     OtherOrigin {
-        /// What it is of, as its first line says.
+        /// Its origin, from its first line.
         origin: String,
     },
     /// A key is not in its form (`NAME+ID+KEY`, a signing key with `PRIVATE+KEY+` before it).
     #[error("not a {what}")]
     BadKey {
-        /// Which key.
+        /// The key that is wrong.
         what: &'static str,
     },
-    /// A key cannot be called so: it is empty or long, or has spaces, `+` or control characters.
+    /// A key cannot have this name: it is empty or long, or has spaces, `+` or control characters.
     #[error("{name:?} cannot be the name of a key")]
     BadKeyName {
         /// The name.
         name: String,
     },
-    /// The key that was asked about has not signed it.
+    /// The text has no signature by this key.
     #[error("checkpoint is not signed by {name:?}")]
     NotSigned {
         /// The key's name.
         name: String,
     },
-    /// There is a signature by that key, but not of this text.
+    /// The signature by this key is not of this text.
     #[error("signature of {name:?} does not hold")]
     BadSignature {
         /// The key's name.
@@ -79,7 +79,7 @@ pub enum CheckpointError {
 }
 
 impl Checkpoint {
-    /// Size and root.
+    /// The size and the root.
     #[must_use]
     pub fn head(&self) -> Head {
         Head { size: self.size, root: self.root }
@@ -97,8 +97,8 @@ impl Checkpoint {
         self.to_string()
     }
 
-    /// Reads a checkpoint, signed or not. Signatures must have their form, but nothing is said of
-    /// whether they hold: see [`verify`](Self::verify).
+    /// Reads a checkpoint, signed or not. Signatures must have their form, but are not checked: see
+    /// [`verify`](Self::verify).
     ///
     /// # Errors
     ///
@@ -125,13 +125,12 @@ impl Checkpoint {
         String::from_utf8(bytes).map_err(|_| CheckpointError::Unsignable)
     }
 
-    /// Reads a signed checkpoint that this key has signed. Signatures of other keys are passed
-    /// over.
+    /// Reads a checkpoint that this key has signed. Ignores signatures of other keys.
     ///
     /// # Errors
     ///
-    /// - [`CheckpointError::NotSigned`] or [`CheckpointError::BadSignature`] if it is not proven
-    ///   to come from the holder of the key.
+    /// - [`CheckpointError::NotSigned`] or [`CheckpointError::BadSignature`] if nothing proves that
+    ///   it comes from the holder of the key.
     /// - As [`parse`](Self::parse).
     pub fn verify(text: &str, key: &VerifyingKey) -> Result<Self, CheckpointError> {
         let name = || key.name().to_owned();
@@ -246,7 +245,7 @@ impl fmt::Debug for VerifyingKey {
 /// A new key in text form, both halves.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyPair {
-    /// The secret half, for [`SigningKey`]. Whoever has it can sign.
+    /// The secret half, for [`SigningKey`]. Its holder can sign.
     pub signing: String,
     /// The public half, for [`VerifyingKey`].
     pub verifying: String,
@@ -269,8 +268,8 @@ pub fn generate_keys(name: &str, entropy: &dyn Entropy) -> Result<KeyPair, Check
     Ok(KeyPair { signing, verifying })
 }
 
-/// What the signature's line can hold: no control characters either, which `signed_note` would
-/// write but not read.
+/// Checks that the line of a signature can hold the name: no control characters either, which
+/// `signed_note` would write but not read.
 fn check_key_name(name: &str) -> Result<(), CheckpointError> {
     if is_key_name_valid(name) && check_id(name).is_ok() {
         Ok(())
@@ -279,7 +278,7 @@ fn check_key_name(name: &str) -> Result<(), CheckpointError> {
     }
 }
 
-/// Our random numbers in the form that `signed_note` asks for.
+/// Random numbers in the form that `signed_note` asks for.
 struct Chance<'a>(&'a dyn Entropy);
 
 impl rand_core::RngCore for Chance<'_> {

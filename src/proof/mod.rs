@@ -1,11 +1,11 @@
-//! The hash tree over the log: one root per head, and short proofs that it holds what it held.
+//! The hash tree over the log: one root per head, and short proofs about the events below it.
 //!
-//! The leaves form a Merkle tree as RFC 6962 has it (SHA-256), computed by crate `tlog_tiles`, so
-//! that other people's tools can check what is proven here. A leaf is opaque bytes: this module
-//! knows neither frames nor events, and does no I/O. Hashes come from a [`HashSource`].
+//! The leaves form a Merkle tree as in RFC 6962 (SHA-256), computed by crate `tlog_tiles`, so that
+//! other tools can check proofs that are made here. A leaf is opaque bytes: this module knows
+//! neither frames nor events, and does no I/O. Hashes come from a [`HashSource`].
 //!
-//! Only hashes of level 4 and above are kept, as [`TreeHash`]es: one for each block of 16 leaves
-//! and what is above it. Those below are made again from the leaves of their block.
+//! Only hashes of level 4 and above are kept, as [`TreeHash`]es: one for each block of 16 leaves,
+//! and those above it. Lower hashes are made again from the leaves of their block.
 //!
 //! Start reading at [`Tree`], which grows with the log, then [`prove_inclusion`] and
 //! [`prove_consistency`]; [`Checkpoint`] is a head as text that can be signed.
@@ -29,14 +29,14 @@ pub use proofs::{
 };
 pub use source::{HashSource, ProofError};
 
-/// The level from which on hashes are kept: the one that has a hash for each block.
+/// The lowest level of kept hashes: the one with a hash for each block.
 pub const KEPT_LEVEL: u8 = 4;
 
-/// Leaves of a block: what one hash of level [`KEPT_LEVEL`] is over.
+/// The leaves below one hash of level [`KEPT_LEVEL`].
 pub const BLOCK_LEAVES: u64 = 1 << KEPT_LEVEL;
 const _: () = assert!(BLOCK_LEAVES == BLOCK_EVENTS, "a kept hash covers one block");
 
-/// The largest tree that proofs are made for. Below it no number of a stored hash overflows.
+/// The largest tree that proofs are made for. Below it no index of a stored hash overflows.
 pub const SIZE_MAX: u64 = 1 << 62;
 
 /// The hash of a leaf: SHA-256 of a zero byte and the leaf. O(bytes).
@@ -45,7 +45,7 @@ pub fn leaf_hash(leaf: &[u8]) -> [u8; 32] {
     record_hash(leaf).0
 }
 
-/// The right edge of the tree: what it takes to add leaves and to know the root. O(log n) memory.
+/// The right edge of the tree, which is enough to add leaves and to give the root. O(log n) memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     size: u64,
@@ -74,13 +74,13 @@ impl Tree {
         Ok(Self { size, edge })
     }
 
-    /// How many leaves it has.
+    /// The number of leaves.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The root over them. O(log n) hashes, about 2 us for a million leaves.
+    /// The root over the leaves. O(log n) hashes, about 2 us for a million leaves.
     #[must_use]
     pub fn root(&self) -> Root {
         let mut right_to_left = self.edge.iter().rev();
@@ -92,14 +92,14 @@ impl Tree {
         }
     }
 
-    /// Size and root.
+    /// The size and the root.
     #[must_use]
     pub fn head(&self) -> Head {
         Head { size: self.size, root: self.root() }
     }
 
-    /// Adds a leaf; answers the hashes to keep that it completes. O(bytes), and one more hash on
-    /// average.
+    /// Adds a leaf and returns the completed hashes, which the caller keeps. O(bytes), and one more
+    /// hash on average.
     pub fn push(&mut self, leaf: &[u8]) -> Vec<TreeHash> {
         self.push_hash(leaf_hash(leaf))
     }
@@ -110,7 +110,7 @@ impl Tree {
         self.size += 1;
         let mut tree_hashes = Vec::new();
         let mut sum = Hash(leaf_hash);
-        // Each bit that the new leaf carries over completes a tree twice the size.
+        // Each bit that the new leaf carries over completes a tree of twice the size.
         for level in 1..=u8::try_from(self.size.trailing_zeros()).unwrap_or(u8::MAX) {
             let Some(left) = self.edge.pop() else { break };
             sum = node_hash(Hash(left), sum);

@@ -1,4 +1,4 @@
-//! Proofs that a log holds an event, and that it only ever grew. Made here, checked anywhere.
+//! Proofs that a log holds an event, and that it only grew. Made here, checked anywhere.
 
 use super::{
     SIZE_MAX,
@@ -7,7 +7,7 @@ use super::{
 use crate::ids::{Root, Seq};
 use tlog_tiles::{Hash, check_record, check_tree, prove_record, prove_tree, tree_hash};
 
-/// No proof of a tree has more hashes: two for each bit of its size, at the very most.
+/// The most hashes in a proof: two for each bit of the size of a tree.
 const HASHES_MAX: usize = 128;
 
 /// Shows that a leaf is in a log: the hashes beside the way from it up to the root (RFC 6962,
@@ -22,38 +22,38 @@ pub struct InclusionProof {
     pub hashes: Vec<[u8; 32]>,
 }
 
-/// Shows that a log begins with what it was when it was smaller (RFC 6962, section 2.1.2).
+/// Shows that a log begins with an earlier, smaller state of it (RFC 6962, section 2.1.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsistencyProof {
-    /// The size that it had.
+    /// The size then.
     pub old: u64,
-    /// The size that it has.
+    /// The size now.
     pub new: u64,
     /// The hashes, from below upwards.
     pub hashes: Vec<[u8; 32]>,
 }
 
-/// Why a proof does not prove what it says.
+/// The reason that a proof proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// It is about a leaf or a size that the log cannot have.
+    /// The proof is about a leaf or a size that the log cannot have.
     #[error("the proof is about {what} in a log of {size} events")]
     OutOfRange {
-        /// What it is about: a number of an event or a size.
+        /// The number of the event, or the size.
         what: u64,
         /// The size of the log.
         size: u64,
     },
-    /// It has more hashes than any proof.
+    /// The proof has more hashes than any proof.
     #[error("proof of {len} hashes; the limit is {max} hashes")]
     TooLong {
-        /// How many it has.
+        /// The number of its hashes.
         len: usize,
-        /// How many one can have.
+        /// The largest number that a proof can have.
         max: usize,
     },
-    /// Its hashes do not lead to the root.
+    /// The hashes do not lead to the root.
     #[error("the proof does not lead to the root")]
     Refuted,
 }
@@ -94,7 +94,7 @@ pub fn prove_consistency<S: HashSource>(
     new: u64,
     source: &S,
 ) -> Result<ConsistencyProof, ProofError<S::Error>> {
-    // Every log begins with nothing. RFC 6962 leaves that proof out.
+    // Every log begins with the empty one. RFC 6962 leaves that proof out.
     let proof = match old {
         0 => Vec::new(),
         _ => reader(new, source)?.run(|reader| prove_tree(new, old, reader))?,
@@ -103,7 +103,7 @@ pub fn prove_consistency<S: HashSource>(
 }
 
 /// Checks that the leaf with this [`leaf_hash`](super::leaf_hash) is in the log with this root.
-/// O(log n) hashes, whatever the proof claims.
+/// O(log n) hashes for any proof.
 ///
 /// # Errors
 ///
@@ -121,8 +121,8 @@ pub fn check_inclusion(
         .map_err(|_| CheckError::Refuted)
 }
 
-/// Checks that the log with the root `new` begins with the log with the root `old`. O(log n)
-/// hashes, whatever the proof claims.
+/// Checks that the log with the root `new` begins with the log with the root `old`. O(log n) hashes
+/// for any proof.
 ///
 /// # Errors
 ///

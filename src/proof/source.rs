@@ -1,4 +1,4 @@
-//! Where the hashes of a tree come from once they have left memory.
+//! The source of a tree's hashes that are no longer in memory.
 
 use super::{BLOCK_LEAVES, KEPT_LEVEL};
 use crate::ids::Seq;
@@ -7,7 +7,7 @@ use tlog_tiles::{Hash, HashReader, node_hash, split_stored_hash_index};
 
 /// A log whose tree hashes and leaves can be read. Calls may block.
 pub trait HashSource {
-    /// Why it could not answer.
+    /// The error of a failed read.
     type Error: Error + 'static;
 
     /// The tree hash with this index: one that [`Tree::push`](super::Tree::push) gave, or `None`.
@@ -26,7 +26,7 @@ pub trait HashSource {
     fn leaf_hashes(&self, first: Seq, count: u64) -> Result<Vec<[u8; 32]>, Self::Error>;
 }
 
-/// Why no proof, root or tree could be made.
+/// The reason that no proof, root or tree could be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError<E: Error + 'static> {
@@ -47,9 +47,9 @@ pub enum ProofError<E: Error + 'static> {
     MissingLeaves {
         /// The first one that was asked for.
         first: Seq,
-        /// How many were asked for.
+        /// The number that was asked for.
         expected: u64,
-        /// How many there were.
+        /// The number that was found.
         found: usize,
     },
     /// The log could not be read.
@@ -57,13 +57,13 @@ pub enum ProofError<E: Error + 'static> {
     Source(#[source] E),
 }
 
-/// Answers for every hash of a tree of `size` leaves, kept or not.
+/// Gives every hash of a tree of `size` leaves, kept or made again.
 pub(super) struct Reader<'a, S: HashSource> {
     source: &'a S,
     size: u64,
     /// The blocks that were read: a proof asks for several hashes of the same one or two.
     blocks: RefCell<Vec<Block>>,
-    /// What went wrong, since [`HashReader`] has no room for it.
+    /// The error, since [`HashReader`] has no room for it.
     fault: RefCell<Option<ProofError<S::Error>>>,
 }
 
@@ -80,7 +80,7 @@ impl<'a, S: HashSource> Reader<'a, S> {
         indexes.iter().map(|&index| self.hash(index)).collect()
     }
 
-    /// What `tlog_tiles` makes of these hashes. It refuses nothing but what is out of range.
+    /// Gives the hashes to `tlog_tiles` and returns its result. It refuses only sizes out of range.
     pub(super) fn run<T>(
         self,
         make: impl FnOnce(&Self) -> Result<T, tlog_tiles::Error>,

@@ -1,4 +1,4 @@
-//! What was true at a moment of the past.
+//! State at a moment of the past.
 
 use super::{Position, QueryError, Source, marks::Marks, moment::Moment};
 use crate::{
@@ -7,10 +7,10 @@ use crate::{
     time::Millis,
 };
 
-/// How much of a ledger is asked about.
+/// The part of a ledger that a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// All of it.
+    /// The whole ledger.
     All,
     /// One thread and its tasks.
     Thread(&'a ThreadId),
@@ -18,54 +18,59 @@ pub enum Scope<'a> {
     Task(&'a TaskId),
 }
 
-/// What was true at a position: a value that no later event changes, except that texts which are
-/// redacted later are missing from views taken later.
+/// The state at a position. No later event changes this value. A text that is redacted later is
+/// missing from views that are taken later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// The fold of the events that count. Complete for the scope that was asked for; of the rest
-    /// it may hold all or nothing, so ask it for that thread or that task only.
+    /// The fold of the events that count. It is complete for the scope that was asked for. Of other
+    /// threads and tasks it may hold all or nothing, so ask it about the scope only.
     pub state: LedgerState,
     /// The position that was asked for.
     pub position: Position,
-    /// No event after this many counts: the size of the prefix, or of all the log for a time of
-    /// occurrence.
+    /// No event after this many counts: the size of the prefix or, for a time of occurrence, of the
+    /// whole log.
     pub size: u64,
-    /// For a log position when its last event was recorded; else the time of occurrence.
+    /// For a log position the time at which its last event was recorded; otherwise the time of
+    /// occurrence.
     pub time: Millis,
     marks: Marks,
 }
 
 impl View {
-    /// The first request to cancel the tree below `task`, if it counts at this position. Also
-    /// answers for the ancestors, in other threads, that the tasks in scope had then.
-    /// O(log marks).
+    /// The first request to cancel the tree below `task`, if it counts at this position. O(log
+    /// marks).
+    ///
+    /// Also answers for ancestors in other threads, as the tasks in scope had them at this
+    /// position.
     #[must_use]
     pub fn tree_mark(&self, task: &TaskId) -> Option<Seq> {
         self.state.tree_mark(task).or_else(|| self.marks.tree(task))
     }
 
-    /// The first request to cancel what `run` started, if it counts at this position, whoever
-    /// made it. Answers for the runs of the tasks in scope and of the ancestors that they had
-    /// then. O(log marks).
+    /// The first request to cancel the tasks of `run`, if it counts at this position. O(log marks).
+    ///
+    /// The request counts in whichever thread it was made. Answers for the runs of the tasks in
+    /// scope and of the ancestors that they had at this position.
     #[must_use]
     pub fn run_mark(&self, run: &RunId) -> Option<Seq> {
         self.state.run_mark(run).or_else(|| self.marks.run(run))
     }
 }
 
-/// What was true of `scope` at `position`.
+/// Folds the state of `scope` at `position`.
 ///
 /// # Cost
-/// At the head O(1). Elsewhere a thread or a task costs one read for each of its own events, those
-/// after the position included (up to four cores share a thread of several tasks), and as much for each
-/// ancestor in another thread that something was said about after the position. By a time of
-/// occurrence also a scan of the log from the first request to cancel a run of theirs, if that
-/// occurred later. Everything at a log position costs a snapshot and the events since it, and
-/// everything by a time of occurrence a scan of the log.
+/// At the head O(1). At other positions a thread or a task costs one read for each of its own
+/// events, also for those after the position (up to four cores share a thread of several tasks),
+/// and the same for each ancestor in another thread that has events after the position. A time of
+/// occurrence also costs a scan of the log from the first request to cancel a run of these tasks,
+/// if that request occurred later. The whole ledger costs a snapshot and the events since it at a
+/// log position, and a scan of the log at a time of occurrence.
 ///
 /// # Errors
 /// - [`QueryError::UnknownThread`] or [`QueryError::UnknownTask`] if the ledger does not hold it
-///   even now. One that came after the position is no error: it is not in the view.
+///   even now. A thread or task that came after the position is no error: the view does not hold
+///   it.
 /// - [`QueryError::PastHead`] if the log is shorter than the position.
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.

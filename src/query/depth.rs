@@ -1,9 +1,9 @@
-//! How deep many tasks stand, without climbing the same ancestors again and again.
+//! The depths of many tasks, without climbing the same ancestors again and again.
 
 use crate::{event::Parent, ids::TaskId, state::LedgerState};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Answers as [`LedgerState::depth`] does, and remembers.
+/// Gives the same depth as [`LedgerState::depth`], and remembers it.
 #[derive(Debug)]
 pub(super) struct Depths<'s> {
     state: &'s LedgerState,

@@ -1,4 +1,4 @@
-//! What changed between two moments, told as a person would tell it.
+//! The changes between two moments, in the words that a person would use.
 
 use crate::{
     event::{Host, Parent, TaskStatus},
@@ -8,29 +8,30 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What happened from one state to another.
+/// The changes from one state to another.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diff {
-    /// The changes, by the creation of the tasks; of one task: spawned or vanished, ended,
-    /// reparented, then fields in the order of [`Field`].
+    /// The changes, in the order in which their tasks were created. For one task: spawned or
+    /// vanished, ended, reparented, then fields in the order of [`Field`].
     pub changes: Vec<Change>,
 }
 
 /// One change of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It is new.
+    /// The task is new.
     Spawned {
-        /// The task as it is in the later state; if it ended, a [`Change::Ended`] follows.
+        /// The task as it is in the later state. If it has ended, a [`Change::Ended`] follows.
         task: Arc<Task>,
     },
-    /// It is gone. Happens between a state and an earlier one, between times of occurrence, and
-    /// between two ledgers.
+    /// The task is gone. Happens between a state and an earlier one, between times of occurrence,
+    /// and between two ledgers.
     Vanished {
         /// The task as it was.
         task: Arc<Task>,
     },
-    /// It came to another status: it ended, or, going back in time, it runs again.
+    /// The task has another status: it ended or, when the later state is an earlier moment, it runs
+    /// again.
     Ended {
         /// The task.
         task: TaskId,
@@ -39,7 +40,7 @@ pub enum Change {
         /// Its status after.
         to: TaskStatus,
     },
-    /// It has another parent.
+    /// The task has another parent.
     Reparented {
         /// The task.
         task: TaskId,
@@ -48,37 +49,37 @@ pub enum Change {
         /// Its parent after.
         to: Option<Parent>,
     },
-    /// Something else about it is different.
+    /// Another field of the task differs.
     Changed {
         /// The task.
         task: TaskId,
-        /// What.
+        /// The field that differs.
         field: Field,
-        /// What it was before.
+        /// Its value before.
         from: Option<Value>,
-        /// What it is after.
+        /// Its value after.
         to: Option<Value>,
     },
 }
 
-/// What can be seen of a task, apart from its status and its parent.
+/// A visible field of a task, apart from its status and its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
     /// Its name.
     Name,
-    /// What it is for.
+    /// Its description.
     Description,
-    /// Why it failed or was cancelled.
+    /// The error with which it failed or was cancelled.
     Error,
-    /// What it returned.
+    /// Its result.
     Result,
-    /// When it ended.
+    /// The time at which it ended.
     Completed,
     /// The first request to stop it.
     CancelRequested,
-    /// The thread that owns it. This and what follows never changes within one ledger.
+    /// The thread that owns it. This field and those below never change within one ledger.
     Thread,
-    /// What kind of task it is.
+    /// Its type.
     Type,
     /// The run that spawned it.
     Run,
@@ -86,14 +87,14 @@ pub enum Field {
     Call,
     /// The agent that spawned it.
     Agent,
-    /// When it was created.
+    /// The time at which it was created.
     Created,
-    /// Who runs it.
+    /// The manager that runs it, as incarnation and seat.
     Host,
 }
 
 impl Field {
-    /// Every field, in the order in which changes are told.
+    /// All fields, in the order in which changes are listed.
     pub const ALL: [Self; 13] = [
         Self::Name,
         Self::Description,
@@ -110,7 +111,7 @@ impl Field {
         Self::Host,
     ];
 
-    /// The field's name as the JSON contract spells it, where it has one there.
+    /// The field's name in the JSON contract, if it has one there.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -130,7 +131,7 @@ impl Field {
         }
     }
 
-    /// What `task` has there; `None` if nothing. O(1).
+    /// The value of this field in `task`; `None` if it has none. O(1).
     #[must_use]
     pub fn of(self, task: &Task) -> Option<Value> {
         let record = &task.record;
@@ -153,24 +154,24 @@ impl Field {
     }
 }
 
-/// What a field can hold.
+/// A value of a field.
 #[derive(Debug, Clone)]
 pub enum Value {
     /// A name, kind or identifier.
     Word(Arc<str>),
-    /// A text; if the state does not hold it, its `seq` says where it stands.
+    /// A text. If the state does not hold it, `seq` names the event that does.
     Text(Text),
     /// A time.
     Time(Millis),
     /// An event.
     Seq(Seq),
-    /// Who runs the task.
+    /// The manager that runs the task.
     Host(Host),
 }
 
 impl PartialEq for Value {
-    /// Texts are the same if they read the same; if one is not held by its state, or is erased,
-    /// they are the same only if they came with the same event.
+    /// Texts are equal if they read the same. If a state does not hold one of them, or it is
+    /// erased, they are equal only if they came with the same event.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Text(a), Self::Text(b)) => match (a.kept(), b.kept()) {
@@ -191,17 +192,17 @@ impl PartialEq for Value {
 
 impl Eq for Value {}
 
-/// What has to happen to the tasks of `before` to make them those of `after`; of one thread, or of
+/// Lists the changes that turn the tasks of `before` into those of `after`, in one thread or in
 /// all.
 ///
-/// Done to what can be seen of `before` (status, parent and every [`Field`]), the changes give
-/// what can be seen of `after`. Counts and numbers of events are not compared. Deterministic.
-/// O(tasks in both); tasks that both states share cost next to nothing.
+/// Applied to the visible part of `before` (status, parent and every [`Field`]), the changes give
+/// the visible part of `after`. Counts and numbers of events are not compared. Deterministic.
+/// O(tasks in both); a task that both states share costs almost nothing.
 #[must_use]
 pub fn diff(before: &LedgerState, after: &LedgerState, thread: Option<&ThreadId>) -> Diff {
     let mut pairs: BTreeMap<(Seq, &TaskId), Pair<'_>> = BTreeMap::new();
     for task in tasks_of(before, thread) {
-        // Of two ledgers, the same task can have come with different events.
+        // In two ledgers the same task can have come with different events.
         let seq = after.task(&task.id).map_or(task.first_seq, |task| task.first_seq);
         pairs.entry((seq, &task.id)).or_default().before = Some(task);
     }
@@ -235,8 +236,8 @@ fn tasks_of<'s>(
 }
 
 impl Diff {
-    /// How many tasks are new, have ended, and differ otherwise: what `--stat` shows. A task that
-    /// is new and has ended counts for both. O(changes).
+    /// Counts the tasks that are new, that have ended, and the other differences, as `--stat` shows
+    /// them. A task that is new and has ended counts for both. O(changes).
     #[must_use]
     pub fn stat(&self) -> DiffStat {
         let mut stat = DiffStat::default();
@@ -290,14 +291,14 @@ impl Diff {
     }
 }
 
-/// How many changes of each kind a [`Diff`] has.
+/// The number of changes of each kind in a [`Diff`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiffStat {
     /// Tasks that are new.
     pub spawned: usize,
     /// Tasks that are gone.
     pub vanished: usize,
-    /// Tasks that came to another status.
+    /// Tasks that have another status.
     pub ended: usize,
     /// Tasks that have another parent.
     pub reparented: usize,

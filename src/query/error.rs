@@ -1,4 +1,4 @@
-//! Why a question about the past has no answer.
+//! Errors of questions about the past.
 
 use super::point::{Position, format_time};
 use crate::{
@@ -7,7 +7,8 @@ use crate::{
     time::Millis,
 };
 
-/// Why a question about the past has no answer. One variant for each thing a caller can do.
+/// The reason that a question about the past has no answer. One variant for each thing that a
+/// caller can do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
@@ -31,7 +32,7 @@ pub enum QueryError {
         /// The position.
         at: Position,
     },
-    /// The task runs, so the point at which it ended is not known yet.
+    /// The task still runs, so there is no point at which it ended yet.
     #[error("task {task:?} has not ended")]
     NotEnded {
         /// The task.
@@ -40,9 +41,9 @@ pub enum QueryError {
     /// The log is shorter than the position asks for.
     #[error("no event #{size}: the log ends at #{head}")]
     PastHead {
-        /// How many events the position asks for.
+        /// The number of events that the position asks for.
         size: u64,
-        /// How many there are.
+        /// The number of events in the log.
         head: u64,
     },
     /// A place in the log is needed, but the position is a time of occurrence.
@@ -54,12 +55,12 @@ pub enum QueryError {
         /// The time.
         at: Millis,
     },
-    /// An event's links do not hold together. The audit says more.
+    /// The links of an event do not hold together. An audit says more.
     #[error("event {seq} is damaged: {detail}")]
     Damaged {
         /// The event.
         seq: Seq,
-        /// What does not hold.
+        /// The rule that does not hold.
         detail: &'static str,
     },
     /// An event could not be read.

@@ -1,16 +1,17 @@
-//! When something first became true.
+//! The first event after which a condition holds.
 
 use super::{Predicate, QueryError, Scope, Source, walk};
 use crate::{event::Entry, ids::ThreadId, state::LedgerState};
 use std::ops::ControlFlow;
 
-/// The first event of `thread` after which `predicate` holds of its tasks; `None` if it never has.
+/// Finds the first event of `thread` after which `predicate` holds for its tasks; `None` if it
+/// never does.
 ///
 /// Only the tasks of the thread count: a task of another one does not exist here.
 ///
 /// # Cost
-/// One read for each event of the thread. The fold goes on from event to event, so asking about
-/// each costs what is asked, not the thread over again.
+/// One read for each event of the thread. The fold continues from event to event, so each further
+/// event costs one step, not a new fold of the thread.
 ///
 /// # Errors
 /// - [`QueryError::UnknownThread`] if the ledger does not hold the thread.

@@ -13,21 +13,20 @@ use crate::{
 };
 use std::ops::ControlFlow;
 
-/// Which events to show, and how.
+/// A question about events: which to show, and in which order.
 ///
 /// The default is all of the log at its head, oldest first.
 #[derive(Debug, Clone)]
 pub struct History<'a> {
-    /// Whose events.
+    /// The thread or task whose events are shown, or the whole log.
     pub scope: Scope<'a>,
-    /// Up to where; the head if not given.
+    /// The position of the last event to show; the head if `None`.
     pub upto: Option<Position>,
-    /// Which of them.
+    /// The condition that each shown event meets.
     pub filter: EventFilter,
-    /// At most so many of those that pass the filter: the newest ones, in whatever order they are
-    /// shown.
+    /// The largest number of events to show: the newest that pass the filter, in either order.
     pub limit: Option<usize>,
-    /// Which comes first.
+    /// The order in which events are shown.
     pub order: Order,
 }
 
@@ -43,32 +42,32 @@ impl Default for History<'_> {
     }
 }
 
-/// Which event comes first.
+/// An order of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// In the order of the log.
+    /// The order of the log.
     #[default]
     OldestFirst,
-    /// Against it.
+    /// The reverse order of the log.
     NewestFirst,
 }
 
-/// What an event must be to be shown. The default lets all pass.
+/// A condition on events. The default lets every event pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventFilter {
-    /// About this task.
+    /// The event is about this task.
     pub task: Option<TaskId>,
-    /// With one of these actions, named as [`Action::as_str`](crate::event::Action::as_str) does;
-    /// empty for any.
+    /// The event has one of these actions, by the names of
+    /// [`Action::as_str`](crate::event::Action::as_str). Empty for any.
     pub actions: Vec<String>,
-    /// Occurred then or later.
+    /// The event occurred then or later.
     pub since: Option<Millis>,
-    /// Occurred then or earlier.
+    /// The event occurred then or earlier.
     pub until: Option<Millis>,
 }
 
 impl EventFilter {
-    /// Whether the event passes. O(actions).
+    /// Returns true if the event passes. O(actions).
     #[must_use]
     pub fn passes(&self, event: &Event) -> bool {
         self.task.as_ref().is_none_or(|task| event.task.as_ref() == Some(task))
@@ -81,8 +80,8 @@ impl EventFilter {
 /// Visits the events that `wanted` describes, in its order, until `visit` says to stop.
 ///
 /// # Cost
-/// One read for each own event of the thread or task; with a limit or newest first, only for those
-/// from the newest down to the last one visited. All of the log costs a scan, or the end of it.
+/// One read for each own event of the thread or task. With a limit, or newest first, only for those
+/// from the newest down to the last one visited. The whole log costs a scan, or a scan of its end.
 /// A filter by task is answered from that task's events. Memory is bounded.
 ///
 /// # Errors
@@ -147,7 +146,7 @@ pub fn history(
 
 /// Every event of a thread up to a position, oldest first.
 ///
-/// All of them are held in memory at once: [`history`] visits them one by one.
+/// Holds all of them in memory at once; [`history`] visits them one by one.
 ///
 /// # Errors
 /// As [`history`].
@@ -161,7 +160,7 @@ pub fn history_of_thread(
 
 /// Every event of a task up to a position, oldest first.
 ///
-/// All of them are held in memory at once: [`history`] visits them one by one.
+/// Holds all of them in memory at once; [`history`] visits them one by one.
 ///
 /// # Errors
 /// As [`history`].
@@ -186,7 +185,7 @@ fn collect(
     Ok(entries)
 }
 
-/// The scope with the filter's task taken into account; `None` if nothing can be in both.
+/// The scope, narrowed to the task of the filter; `None` if no event can be in both.
 fn narrowed<'a>(
     now: &LedgerState,
     wanted: &'a History<'_>,

@@ -1,10 +1,10 @@
-//! Cancel requests of other threads that bind the tasks of one.
+//! Cancel marks from other threads that bind the tasks of one thread.
 //!
-//! A thread folded from its own events does not meet them, yet what is spawned below a cancelled
-//! tree or run is refused wherever it is. Here they are what the fold of everything up to the
-//! position says of the tasks and of the ancestors that they had then: a parent can be changed, so
-//! each ancestor is asked for as it was. The current state answers for those that have not changed
-//! since, and remembers the first request of each run.
+//! The fold of a thread's own events does not meet these requests, and yet a spawn below a
+//! cancelled tree or run is refused in every thread. This module gives the marks that the fold of
+//! the whole log up to the position has for these tasks and their ancestors. A parent can change,
+//! so each ancestor is looked up as it was at the position. The current state answers for ancestors
+//! that have not changed since, and remembers the first request of each run.
 
 use super::{Position, QueryError, Scope, Source, moment::Moment, walk};
 use crate::{
@@ -18,22 +18,23 @@ use std::{
     sync::Arc,
 };
 
-/// The requests, by what they stop.
+/// The marks, by the tree or run that they stop.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Marks {
     trees: BTreeMap<TaskId, Seq>,
-    /// Spaces around run ids do not count.
+    /// By run id, without the spaces around it.
     runs: BTreeMap<String, Seq>,
 }
 
 impl Marks {
-    /// The requests that bind the tasks of `view`, which is a part of what was true at `position`.
+    /// Finds the requests that bind the tasks of `view`, which is a part of the state at
+    /// `position`.
     ///
-    /// Looks at each task and ancestor once. An ancestor outside of `view` costs nothing if nothing
-    /// was said about it after the position, or if by the time of occurrence it had done all that
-    /// it ever did; else one read for each of its events. By a time of occurrence each request
-    /// costs a read, and a run whose first request had not occurred yet a scan of the log from
-    /// there: a later one may have.
+    /// Looks at each task and ancestor once. An ancestor outside `view` costs nothing if it has no
+    /// event after the position or, for a time of occurrence, if all its events had occurred by
+    /// then; otherwise one read for each of its events. For a time of occurrence each request costs
+    /// a read. A run whose first request had not occurred by then costs a scan of the log from that
+    /// request on, since a later one may have occurred earlier.
     pub(super) fn gather(
         source: &impl Source,
         now: &LedgerState,
@@ -46,7 +47,7 @@ impl Marks {
         let mut seen = BTreeSet::new();
         for task in view.tasks() {
             let mut at = Some(Arc::clone(task));
-            // Who was seen before had its ancestors looked at. A cycle ends here too.
+            // The ancestors of a task in `seen` were looked at before. A cycle ends here too.
             while let Some(task) = at.take_if(|task| seen.insert(task.id.clone())) {
                 trees.extend(task.tree_cancel_seq.map(|seq| (task.id.clone(), seq)));
                 runs.extend(task.record.run.clone());
@@ -69,17 +70,17 @@ impl Marks {
     }
 }
 
-/// The ledger at a position, as far as it is asked about.
+/// The part of the past ledger that has been asked about.
 struct Then<'a, S> {
     source: &'a S,
     now: &'a LedgerState,
-    /// What is known of it already.
+    /// The part of it that is known already.
     view: &'a LedgerState,
     position: Position,
 }
 
 impl<S: Source> Then<'_, S> {
-    /// The task as it was, if it was there.
+    /// The task as it was at the position; `None` if it was not there yet.
     fn task(&self, id: &TaskId) -> Result<Option<Arc<Task>>, QueryError> {
         if let Some(task) = self.view.task(id) {
             return Ok(Some(Arc::clone(task)));
@@ -127,7 +128,7 @@ impl<S: Source> Then<'_, S> {
         Ok(marks)
     }
 
-    /// Whether a request had been made. Reads it if that is a question of its time.
+    /// Returns true if a request had been made. Reads it if the answer depends on its time.
     fn counts(&self, seq: Seq) -> Result<bool, QueryError> {
         match self.position {
             Position::Log(size) => Ok(seq.get() <= size),

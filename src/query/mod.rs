@@ -1,14 +1,15 @@
-//! Questions about the past: what was true when, what changed, who started what and why.
+//! Questions about the past: the state at a moment, the changes between two, the reasons for a
+//! task.
 //!
-//! Everything here reads, through [`Source`], which a [`Reader`](crate::ledger::Reader) is. A task
-//! or a thread is folded from its own events alone, found through their links from the newest
-//! back, so its past costs what it is long, not what the log is long. No function here reads a
-//! clock or remembers anything between calls, and none shows a text that was redacted. All of
-//! them block on the disk: call them from `spawn_blocking` in async code.
+//! Every function here reads through [`Source`], which [`Reader`](crate::ledger::Reader)
+//! implements. A task or a thread is folded from its own events alone, which are found through
+//! their links from the newest back. So the cost of its past grows with its own events, not with
+//! the log. No function here reads a clock, remembers anything between calls, or shows a redacted
+//! text. All of them block on the disk: in async code, call them from `spawn_blocking`.
 //!
-//! Start at [`Point`] (how a moment is written) and [`as_of`] (what was true then). The questions
-//! about a state that is at hand are [`tree`], [`diff`], [`timeline`], [`tasks`] and [`threads`];
-//! those about events are [`history`], [`why`] and [`first`].
+//! Start at [`Point`], the notation for a moment, and [`as_of`], the state at one. Questions about
+//! a state that the caller has: [`tree`], [`diff`], [`timeline`], [`tasks`] and [`threads`].
+//! Questions about events: [`history`], [`why`] and [`first`].
 
 mod as_of;
 mod depth;

@@ -1,4 +1,25 @@
-//! Which events count at a position.
+//! The events that count at a position.
+//!
+//! ```text
+//! as_of          which scope, which position
+//!   |            the head, or the whole ledger at a log position: state or snapshot answers
+//!   v
+//! moment.fold    one empty state, and a test for each event: did it count by then?
+//!   |       ^
+//!   v       |    events, oldest first
+//! walk           one event to the one before it, by its links, newest first; then turned round
+//!   |            (a long thread is cut at its tasks and read on several cores: walk/share)
+//!   v
+//! marks.gather   cancel requests from other threads, for the tasks of the folded state
+//!   |       ^
+//!   v       |    an ancestor in another thread that has changed since: as it was then
+//! moment.fold    the same for that one task; it gathers no marks, so this ends here
+//!   |
+//!   v
+//! View           the state and the marks
+//! ```
+//!
+//! Start reading at [`Moment::fold`]. Knows nothing of marks and snapshots.
 
 use super::{Position, QueryError, Scope, Source, walk};
 use crate::{
@@ -9,7 +30,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-/// A position in a log of known size, and which tasks are known to have been spawned by then.
+/// A position in a log of known size, and for each task that was met: had it been spawned by then?
 #[derive(Debug)]
 pub(super) struct Moment {
     position: Position,
@@ -18,7 +39,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// The position in the log that `state` is the fold of.
+    /// Places `position` in the log that `state` is the fold of.
     ///
     /// # Errors
     /// [`QueryError::PastHead`] if the log is shorter.
@@ -34,11 +55,11 @@ impl Moment {
         Ok(Self { position, size, spawned: BTreeMap::new() })
     }
 
-    /// Folds the events of `scope` that count. Costs a read for each of its events, or a scan of
-    /// the log if the scope is all of it.
+    /// Folds the events of `scope` that count. Costs a read for each event of a thread or task, or
+    /// a scan of the whole log.
     ///
     /// # Errors
-    /// Those of a walk: the scope is unknown, links do not hold, an event could not be read.
+    /// As those of a walk: the scope is unknown, links do not hold, an event could not be read.
     pub(super) fn fold(
         mut self,
         source: &impl Source,
@@ -63,7 +84,8 @@ impl Moment {
         self.size
     }
 
-    /// Whether the event had happened, not asking about the spawn of its task. O(1).
+    /// Returns true if the event had happened by then, without a look at the spawn of its task.
+    /// O(1).
     pub(super) fn admits(position: Position, event: &Event) -> bool {
         match position {
             Position::Log(size) => event.seq.get() <= size,
@@ -71,9 +93,9 @@ impl Moment {
         }
     }
 
-    /// Whether the event counts: it had happened, and so had the spawn of its task.
+    /// Returns true if the event counts: it had happened by then, and so had the spawn of its task.
     ///
-    /// Reads the spawn of a task whose spawn has not come by here before.
+    /// Reads the spawn if it was not visited before.
     pub(super) fn keeps(
         &mut self,
         state: &LedgerState,

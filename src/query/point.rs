@@ -1,4 +1,4 @@
-//! How a moment of the past is written, and which events it means.
+//! The notation for a moment of the past, and its meaning in a ledger.
 //!
 //! One notation for library, command line and HTTP:
 //!
@@ -12,8 +12,8 @@
 //! | `-10m`, `-2h30m`, `-1d` | what had occurred that long ago |
 //! | `rec:2026-01-31T12:00:00Z` | what had been recorded by then |
 //!
-//! Start at [`Point`], which is parsed and printed, and at [`Point::resolve`], which asks a ledger
-//! what it means there. Reads no clock: now is handed in.
+//! Start at [`Point`], which is parsed and printed, and at [`Point::resolve`], which finds its
+//! place in a ledger. Reads no clock: the caller gives the present time.
 
 use super::{QueryError, Source};
 use crate::{
@@ -23,10 +23,10 @@ use crate::{
 use jiff::Timestamp;
 use std::{cmp::Ordering, fmt, str::FromStr, time::Duration};
 
-/// A moment, as somebody names it.
+/// A moment, as a user writes it.
 ///
-/// Printing and parsing are each other's inverse for times up to the year 9999 and whole
-/// milliseconds; identifiers are taken exactly as they stand, spaces included.
+/// Printing and parsing are each other's inverse for whole milliseconds up to the year 9999.
+/// Identifiers are taken exactly as written, spaces included.
 ///
 /// # Example
 /// ```
@@ -57,7 +57,7 @@ pub enum Point {
     Recorded(Millis),
 }
 
-/// What a [`Point`] means in one ledger.
+/// The meaning of a [`Point`] in one ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     /// The first so many events: a prefix of the log, the same for ever.
@@ -67,22 +67,22 @@ pub enum Position {
     Occurred(Millis),
 }
 
-/// Why a text is not a [`Point`].
+/// The reason that a text is not a [`Point`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PointError {
-    /// It is not written as any point is.
+    /// The text has none of the forms of a point.
     #[error("{text:?} is not a point: expected {expected}")]
     Syntax {
-        /// What was written.
+        /// The text.
         text: String,
-        /// What could have been, with examples.
+        /// The forms that were expected, with examples.
         expected: &'static str,
     },
-    /// It names a task by something that cannot be an identifier.
+    /// The text names a task, but not by a valid identifier.
     #[error("{text:?} names no task")]
     Task {
-        /// What was written.
+        /// The text.
         text: String,
         /// The rule that the identifier breaks.
         #[source]
@@ -91,7 +91,8 @@ pub enum PointError {
 }
 
 impl Point {
-    /// What this point means in the log behind `source`. `now` is what `-10m` counts back from.
+    /// Finds the meaning of this point in the log behind `source`. `now` is the time that `-10m`
+    /// counts back from.
     ///
     /// O(1), except for `rec:` which reads O(log size) events.
     ///
@@ -128,10 +129,10 @@ impl Point {
 }
 
 impl Position {
-    /// How many events of the log it means: for fork and backup, which copy a prefix.
+    /// The number of events of the log that it means, for fork and backup, which copy a prefix.
     ///
     /// # Errors
-    /// [`QueryError::NotLogPosition`] if it is a time of occurrence, which need not be a prefix.
+    /// [`QueryError::NotLogPosition`] if it is a time of occurrence, which may not be a prefix.
     pub fn log_position(self) -> Result<u64, QueryError> {
         match self {
             Self::Log(size) => Ok(size),
@@ -149,7 +150,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// How many events had been recorded by `at`. Recorded times never fall, so halving finds it.
+/// The number of events that had been recorded by `at`. Binary search: recorded times never fall.
 fn recorded_by(source: &impl Source, at: Millis, size: u64) -> Result<u64, QueryError> {
     let mut read = source.cursor();
     let (mut within, mut beyond) = (0, size.saturating_add(1));
@@ -176,7 +177,7 @@ impl FromStr for Point {
     type Err = PointError;
 
     /// # Errors
-    /// [`PointError`], which repeats the text and says what was expected. O(length).
+    /// [`PointError`] repeats the text and names the expected forms. O(length).
     fn from_str(text: &str) -> Result<Self, PointError> {
         let refuse = |expected| PointError::Syntax { text: shorten(text), expected };
         let task = |id: &str| {
@@ -220,9 +221,9 @@ impl fmt::Display for Point {
     }
 }
 
-/// Reads an RFC 3339 time; what is finer than a millisecond is cut off.
+/// Reads an RFC 3339 time, and cuts off fractions of a millisecond.
 ///
-/// `None` if it is not one, has no offset, or lies before 1970.
+/// `None` if the text is no such time, has no offset, or lies before 1970.
 #[must_use]
 pub fn parse_time(text: &str) -> Option<Millis> {
     let time: Timestamp = text.parse().ok()?;
@@ -234,7 +235,8 @@ pub fn parse_time(text: &str) -> Option<Millis> {
 
 /// Writes a time as RFC 3339 in UTC, with milliseconds if it has any: `2026-01-31T12:00:00Z`.
 ///
-/// Times after the year 9999, which the notation cannot say, are shown as its last moment.
+/// A time after the year 9999, which the notation cannot express, is written as the last moment of
+/// that year.
 #[must_use]
 pub fn format_time(at: Millis) -> String {
     let time = i64::try_from(at.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -252,7 +254,7 @@ const UNITS: [(&str, u64); 6] = [
 ];
 
 /// Reads `2h30m`: whole numbers with the units w, d, h, m, s and ms, each at most once, largest
-/// first. `None` if it is written otherwise, or longer than milliseconds can count.
+/// first. `None` for any other form, and for a duration beyond the range of milliseconds.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut units = UNITS.as_slice();
@@ -273,8 +275,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(total))
 }
 
-/// Writes a duration as [`parse_duration`] reads it, in the fewest letters but without weeks;
-/// what is finer than a millisecond is cut off.
+/// Writes a duration as [`parse_duration`] reads it, as short as possible but without weeks. Cuts
+/// off fractions of a millisecond.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -296,7 +298,7 @@ fn number(digits: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// As much of a text as an error message needs.
+/// The beginning of a text, short enough for an error message.
 pub(super) fn shorten(text: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 80;
     match text.char_indices().nth(SHOWN_CHARS_MAX) {

@@ -1,4 +1,4 @@
-//! What can be looked for in the past of a thread, and how it is written.
+//! Conditions on the tasks of a thread, and their notation.
 //!
 //! ```text
 //! predicate = atom { "and" atom }
@@ -8,8 +8,8 @@
 //! COUNT     = "running" | "completed" | "failed" | "cancelled" | "tasks"
 //! ```
 //!
-//! Spaces may stand anywhere between words. TASK is whatever stands between the brackets, without
-//! the spaces around it; a task whose id holds `)` cannot be named.
+//! Spaces may stand between any two words. TASK is the text between the brackets, without the
+//! spaces around it; a task whose id contains `)` cannot be named.
 
 use super::point::shorten;
 use crate::{
@@ -22,7 +22,7 @@ use std::{fmt, str::FromStr};
 /// The longest predicate, in bytes.
 pub const PREDICATE_BYTES_MAX: usize = 16 * 1024;
 
-/// Something that is true of a state or not: all of its atoms.
+/// A condition on a state. It holds if all of its atoms hold.
 ///
 /// # Example
 /// ```
@@ -35,14 +35,14 @@ pub const PREDICATE_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Predicate(Vec<Atom>);
 
-/// One thing that is true of a state or not.
+/// One condition on a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Atom {
-    /// A task exists and has this status; or exists and has another.
+    /// A task exists and has this status; or, if not `equal`, exists and has another one.
     Status {
         /// The task.
         task: TaskId,
-        /// Whether it must have the status, or must not.
+        /// True if the task must have the status, false if it must have another.
         equal: bool,
         /// The status.
         status: TaskStatus,
@@ -52,27 +52,27 @@ pub enum Atom {
         /// The task.
         task: TaskId,
     },
-    /// So many tasks are such.
+    /// The number of such tasks compares as given.
     Count {
-        /// Which are counted.
+        /// The tasks that are counted.
         counted: Counted,
-        /// How the count must compare.
+        /// The comparison of the count with `number`.
         comparison: Comparison,
-        /// To what.
+        /// The number on the right side.
         number: u64,
     },
 }
 
-/// Which tasks are counted.
+/// The tasks that a count includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
-    /// All of them.
+    /// All tasks.
     Tasks,
-    /// Those with this status.
+    /// The tasks with this status.
     With(TaskStatus),
 }
 
-/// How two numbers compare.
+/// A comparison of two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `>`
@@ -89,32 +89,32 @@ pub enum Comparison {
     Less,
 }
 
-/// Why a text is not a [`Predicate`].
+/// The reason that a text is not a [`Predicate`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PredicateError {
-    /// Something else was expected there.
+    /// The text is wrong at this place.
     #[error("{text:?} is not a condition: expected {expected} at character {at}")]
     Syntax {
-        /// What was written.
+        /// The text at that place.
         text: String,
-        /// Where, in characters from 1.
+        /// The place, in characters from 1.
         at: usize,
-        /// What could have stood there.
+        /// The words or signs that were expected.
         expected: &'static str,
     },
-    /// What stands in the brackets cannot be the identifier of a task.
+    /// The text in the brackets is no valid task identifier.
     #[error("{text:?} names no task at character {at}")]
     Task {
-        /// What was written.
+        /// The text in the brackets.
         text: String,
-        /// Where, in characters from 1.
+        /// The place, in characters from 1.
         at: usize,
         /// The rule that the identifier breaks.
         #[source]
         source: IdError,
     },
-    /// It is too long.
+    /// The text is too long.
     #[error("a condition of {len} bytes; the limit is {PREDICATE_BYTES_MAX} bytes")]
     TooLong {
         /// Its length in bytes.
@@ -123,13 +123,13 @@ pub enum PredicateError {
 }
 
 impl Predicate {
-    /// What must be true, all of it. At least one.
+    /// The atoms, all of which must hold. At least one.
     #[must_use]
     pub fn atoms(&self) -> &[Atom] {
         &self.0
     }
 
-    /// Whether it is true of `state`. O(atoms).
+    /// Returns true if it holds in `state`. O(atoms).
     #[must_use]
     pub fn holds(&self, state: &LedgerState) -> bool {
         self.0.iter().all(|atom| atom.holds(state))
@@ -137,7 +137,7 @@ impl Predicate {
 }
 
 impl Atom {
-    /// Whether it is true of `state`. O(1).
+    /// Returns true if it holds in `state`. O(1).
     #[must_use]
     pub fn holds(&self, state: &LedgerState) -> bool {
         match self {
@@ -157,12 +157,12 @@ impl Atom {
 }
 
 impl Comparison {
-    /// Every comparison. One whose sign begins another's stands behind it, so that the first sign
-    /// to fit is the right one.
+    /// All comparisons. A sign that begins with another sign stands before it, so that the first
+    /// sign that fits is the right one.
     const ALL: [Self; 6] =
         [Self::AtLeast, Self::Greater, Self::AtMost, Self::Less, Self::NotEqual, Self::Equal];
 
-    /// Its sign.
+    /// The sign.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -188,7 +188,7 @@ impl Comparison {
 }
 
 impl Counted {
-    /// The word for it.
+    /// The word in the notation.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -226,7 +226,7 @@ impl FromStr for Predicate {
     type Err = PredicateError;
 
     /// # Errors
-    /// [`PredicateError`], which says where, and what was expected. O(length).
+    /// [`PredicateError`] names the place and the expected word. O(length).
     fn from_str(text: &str) -> Result<Self, PredicateError> {
         if text.len() > PREDICATE_BYTES_MAX {
             return Err(PredicateError::TooLong { len: text.len() });
@@ -325,7 +325,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// The letters that come next; empty if none do.
+    /// Takes the letters that come next; empty if there are none.
     fn word(&mut self) -> &'t str {
         let end = self.rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
@@ -362,7 +362,7 @@ impl<'t> Parser<'t> {
         PredicateError::Syntax { text: shorten(self.text), at, expected }
     }
 
-    /// Where `rest`, which is the end of the text, begins: in characters, from 1.
+    /// The place of `rest`, the end of the text, in characters from 1.
     fn character_of(&self, rest: &str) -> usize {
         let before = self.text.get(..self.text.len() - rest.len()).unwrap_or(self.text);
         before.chars().count() + 1

@@ -1,4 +1,4 @@
-//! Tasks as flat rows: what a table, a CSV file or a JSON list shows of them.
+//! Tasks as flat rows, for a table, a CSV file or a JSON list.
 
 use super::{QueryError, Source, depth::Depths};
 use crate::{
@@ -9,28 +9,28 @@ use crate::{
 };
 use std::{cmp::Ordering, sync::Arc};
 
-/// One task, flat. The fields are those of the JSON contract, in its order.
+/// One task, flat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRow {
     /// Its id.
     pub task_id: TaskId,
     /// The thread that owns it.
     pub thread_id: ThreadId,
-    /// What kind of task it is.
+    /// Its type.
     pub task_type: Arc<str>,
     /// Its name.
     pub name: Option<Arc<str>>,
-    /// What it is for; `None` if that was erased.
+    /// Its description; `None` if there is none or it was erased.
     pub description: Option<Arc<str>>,
-    /// Where it stands.
+    /// Its status.
     pub status: TaskStatus,
-    /// Why it failed or was cancelled; `None` if nothing was said or it was erased.
+    /// The error with which it failed or was cancelled; `None` if there is none or it was erased.
     pub error: Option<Arc<str>>,
-    /// What it returned, as JSON text; `None` if nothing, or if it was erased.
+    /// Its result, as JSON text; `None` if there is none or it was erased.
     pub result: Option<Arc<str>>,
-    /// When it was created.
+    /// The time at which it was created.
     pub created_at_ms: u64,
-    /// When it ended.
+    /// The time at which it ended.
     pub completed_at_ms: Option<u64>,
     /// The task that spawned it, in this ledger or outside.
     pub parent_task_id: Option<TaskId>,
@@ -42,39 +42,39 @@ pub struct TaskRow {
     pub agent_id: Option<AgentId>,
     /// 1 for a task without a parent in the state, one more for each ancestor there.
     pub depth: usize,
-    /// The event that brought it here.
+    /// The event that created it.
     pub first_seq: u64,
     /// Its newest event.
     pub last_seq: u64,
-    /// Which of its texts were erased: they are `None` here, though something was said.
+    /// The texts that were erased. They are `None` here, though the task had them.
     pub erased: PartSet,
 }
 
-/// What a task must be to be listed. The default lets all pass.
+/// A condition on tasks. The default lets every task pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TaskFilter {
-    /// Of this thread.
+    /// The task belongs to this thread.
     pub thread: Option<ThreadId>,
-    /// With one of these statuses; empty for any.
+    /// The task has one of these statuses; empty for any.
     pub statuses: Vec<TaskStatus>,
-    /// Of one of these kinds; empty for any.
+    /// The task has one of these types; empty for any.
     pub types: Vec<String>,
-    /// Spawned by this agent.
+    /// This agent spawned the task.
     pub agent: Option<AgentId>,
-    /// Spawned by this run. Spaces around run ids do not count.
+    /// This run spawned the task. Spaces around run ids do not count.
     pub run: Option<RunId>,
-    /// Spawned by this tool call.
+    /// This tool call spawned the task.
     pub call: Option<CallId>,
-    /// Spawned by this task, in this ledger or outside.
+    /// This task, of this ledger or another, spawned the task.
     pub parent: Option<TaskId>,
-    /// Created then or later.
+    /// The task was created then or later.
     pub since: Option<Millis>,
-    /// Created then or earlier.
+    /// The task was created then or earlier.
     pub until: Option<Millis>,
 }
 
 impl TaskFilter {
-    /// Whether the task passes. O(statuses and kinds).
+    /// Returns true if the task passes. O(statuses and types).
     #[must_use]
     pub fn passes(&self, task: &Task) -> bool {
         fn same<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
@@ -94,34 +94,34 @@ impl TaskFilter {
     }
 }
 
-/// In what order tasks are listed. The default is the order of creation.
+/// An order of tasks. The default is the order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sort {
-    /// By what. Tasks that are alike in this stay in the order of creation.
+    /// The key to sort by. Tasks with an equal key stay in the order of creation.
     pub key: SortKey,
-    /// Largest or latest first. Tasks that do not have it come last either way.
+    /// Puts the largest or latest first. Tasks without the key come last in either direction.
     pub descending: bool,
 }
 
-/// What tasks can be sorted by.
+/// A key to sort tasks by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortKey {
-    /// The event that brought it here: the order of creation in this ledger.
+    /// The event that created the task: the order of creation in this ledger.
     #[default]
     Seq,
-    /// When it was created.
+    /// The time of creation.
     Created,
-    /// When it ended.
+    /// The time at which the task ended.
     Completed,
     /// Its newest event.
     Activity,
-    /// How long it ran, from creation to its end.
+    /// The time from creation to end.
     Duration,
     /// Its id.
     Task,
     /// Its thread.
     Thread,
-    /// Its kind.
+    /// Its type.
     Type,
     /// Its name.
     Name,
@@ -144,7 +144,7 @@ impl SortKey {
         Self::Status,
     ];
 
-    /// The word for it.
+    /// The word for it on the command line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -164,8 +164,8 @@ impl SortKey {
 
 /// The tasks of `state` that pass, sorted, at most `limit` of them, as rows.
 ///
-/// `source` is the ledger that `state` is of: texts too long for a state are read from it, for
-/// the rows that are returned only.
+/// `source` is the ledger of `state`: long texts, which a state does not hold, are read from it,
+/// for the returned rows only.
 ///
 /// # Cost
 /// O(tasks of the thread, run, or of all), and a read for each long text.
@@ -213,7 +213,7 @@ pub fn task_row(
     row(source, state.depth(&task.id), task)
 }
 
-/// All of a text of a task; `None` if it is erased. One read if it is too long for a state.
+/// The whole text of a task; `None` if it is erased. One read if the state does not hold it.
 ///
 /// # Errors
 /// [`QueryError::Read`] if it could not be read.
@@ -282,7 +282,7 @@ impl Sort {
         }
     }
 
-    /// Sorting is stable, so what is equal here keeps the order of creation.
+    /// Compares two keys. Sorting is stable, so equal keys keep the order of creation.
     fn order<T: Ord>(self, a: Option<T>, b: Option<T>) -> Ordering {
         match (a, b) {
             (Some(a), Some(b)) if self.descending => b.cmp(&a),

@@ -1,4 +1,4 @@
-//! What a question about the past needs of a ledger.
+//! The reads that a question about the past needs.
 
 use crate::{
     event::Entry,
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::ops::ControlFlow;
 
-/// A log that can be asked about its past, by several threads at once: in a process, a [`Reader`].
+/// A log with a past, which several threads may ask at once. In a process, a [`Reader`].
 ///
 /// # Contract
 ///
@@ -16,22 +16,23 @@ use std::ops::ControlFlow;
 ///   redacted, which are missing from then on.
 /// - Every event up to `state().size()` can be read.
 pub trait Source: Sync {
-    /// What is true now. O(1).
+    /// The current state. O(1).
     fn state(&self) -> LedgerState;
 
-    /// What was true after the first `size` events. Costs a snapshot and the events since.
+    /// The state after the first `size` events. Costs a snapshot and the events since.
     ///
     /// # Errors
     /// [`ReadError`] if the log is shorter, or could not be read.
     fn state_at(&self, size: u64) -> Result<LedgerState, ReadError>;
 
-    /// A way to read single events; quick when they lie near each other.
+    /// Returns a function that reads single events. Quick when they lie near each other.
     ///
     /// # Errors
-    /// What it returns answers [`ReadError`] if there is no such event, or it could not be read.
+    /// The returned function gives [`ReadError`] if there is no such event, or it could not be
+    /// read.
     fn cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError>;
 
-    /// Visits the events `from` to `to`, both included, in order, until told to stop. O(bytes).
+    /// Visits the events `from` to `to`, both included, in order, until `visit` breaks. O(bytes).
     ///
     /// # Errors
     /// [`ReadError`] if one of them could not be read.

@@ -1,4 +1,5 @@
-//! A log in memory, made by hand: what `decide` accepts, and what only a forger could write.
+//! A log in memory for tests: events that `decide` accepts, and events that only a forger could
+//! write.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -32,7 +33,7 @@ pub(super) fn run(id: &str) -> RunId {
     RunId::new(id).unwrap()
 }
 
-/// Events 1, 2, 3, ..; time stands still unless it is moved.
+/// A log of events 1, 2, 3, ..; time stands still unless the test moves it.
 #[derive(Debug)]
 pub(super) struct Log {
     entries: Vec<Entry>,
@@ -41,7 +42,7 @@ pub(super) struct Log {
     occurring: Option<Millis>,
     cause: Cause,
     run: Option<RunId>,
-    /// Who read an event, each time.
+    /// The reads of single events: each with its thread.
     reads: Mutex<Vec<Reading>>,
 }
 
@@ -169,7 +170,7 @@ impl Log {
         self.say(Command::Redact { seq, about, parts, reason: "secret".into() })
     }
 
-    /// Records what a command comes to.
+    /// Records the events of a command.
     pub(super) fn say(&mut self, command: Command) -> &mut Self {
         let mut proposal = Proposal::new(command);
         proposal.occurred = self.occurring.take();
@@ -239,12 +240,12 @@ impl Log {
         self.state.clone()
     }
 
-    /// How many single events have been read.
+    /// The number of reads of single events.
     pub(super) fn reads(&self) -> usize {
         self.reads.lock().unwrap().len()
     }
 
-    /// On how many threads.
+    /// The number of threads that read single events.
     pub(super) fn readers(&self) -> usize {
         let mut readers: Vec<Reading> = Vec::new();
         for reader in &*self.reads.lock().unwrap() {

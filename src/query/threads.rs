@@ -6,24 +6,24 @@ use crate::{
     state::{LedgerState, Thread},
 };
 
-/// One thread, flat. The fields are those of the JSON contract, in its order.
+/// One thread, flat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThreadRow {
     /// Its id.
     pub thread_id: ThreadId,
-    /// How many tasks it has.
+    /// The number of its tasks.
     pub tasks: u64,
-    /// Of these, how many run.
+    /// The number of its tasks that run.
     pub running: u64,
-    /// How many did what they were asked to do.
+    /// The number of its tasks that completed.
     pub completed: u64,
-    /// How many could not.
+    /// The number of its tasks that failed.
     pub failed: u64,
-    /// How many were stopped.
+    /// The number of its tasks that were cancelled.
     pub cancelled: u64,
     /// The depth of its deepest task, ancestors in other threads included.
     pub depth: usize,
-    /// When its first event happened.
+    /// The time at which its first event happened.
     pub first_ms: u64,
     /// The latest time at which an event of it happened.
     pub last_ms: u64,

@@ -1,4 +1,4 @@
-//! When each task of a thread ran: what a chart over time is drawn from.
+//! The times at which the tasks of a thread ran, for a chart over time.
 
 use crate::{
     ids::ThreadId,
@@ -7,31 +7,31 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// When the tasks of a thread ran.
+/// The time spans of the tasks of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
     /// One for each task, in the order of creation.
     pub spans: Vec<Span>,
     /// The earliest start; the time of the view if there are no tasks.
     pub start: Millis,
-    /// The latest end; where tasks run, not before the time of the view.
+    /// The latest end; if a task runs, not before the time of the view.
     pub end: Millis,
 }
 
-/// When one task ran.
+/// The time span of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// The task, with its status.
     pub task: Arc<Task>,
-    /// When it was created.
+    /// The time at which it was created.
     pub start: Millis,
-    /// When it ended, never before `start`; `None` while it runs. Where only the fact is known,
-    /// its last activity.
+    /// The time at which it ended, never before `start`; `None` while it runs. If the time of the
+    /// end is not known, its last activity.
     pub end: Option<Millis>,
 }
 
-/// When the tasks of `thread` ran, as of `time`, the time of the view that `state` is from.
-/// O(tasks of the thread).
+/// The spans of the tasks of `thread`. `time` is the time of the view that `state` is from. O(tasks
+/// of the thread).
 #[must_use]
 pub fn timeline(state: &LedgerState, thread: &ThreadId, time: Millis) -> Timeline {
     let spans: Vec<Span> = state.tasks_in(thread).map(span).collect();

@@ -1,4 +1,4 @@
-//! Who spawned whom, as a forest that can be drawn line by line.
+//! The tasks of a thread as a forest that can be drawn line by line.
 
 use crate::{
     event::Parent,
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// The trees of a thread, in the order in which they are drawn: every task before those that it
+/// The trees of a thread, in the order in which they are drawn: each task before the tasks that it
 /// spawned, siblings in the order of creation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Forest {
@@ -24,22 +24,22 @@ pub struct Node {
     pub depth: usize,
     /// The place of its parent in [`Forest::nodes`]; `None` for a root.
     pub parent: Option<usize>,
-    /// How many nodes are directly below it.
+    /// The number of nodes directly below it.
     pub children: usize,
-    /// Whether it is the last of its siblings; among the roots, the last root.
+    /// True for the last of its siblings; among the roots, for the last root.
     pub is_last: bool,
 }
 
 impl Forest {
-    /// For each node from the root down to this one, whether it is the last of its siblings: what
-    /// the lines to the left of it are drawn from. Empty past the end. O(depth).
+    /// For each node from the root down to this one: is it the last of its siblings? The lines to
+    /// the left of a node are drawn from this. Empty past the end. O(depth).
     #[must_use]
     pub fn lasts(&self, place: usize) -> Vec<bool> {
         let mut lasts = Vec::new();
         let mut at = self.nodes.get(place);
         while let Some(node) = at {
             lasts.push(node.is_last);
-            // A parent stands before its children, so this ends whatever the caller put in.
+            // A parent stands before its children, so this ends for any input.
             at = node.parent.filter(|_| lasts.len() <= place).and_then(|p| self.nodes.get(p));
         }
         lasts.reverse();
@@ -55,11 +55,11 @@ impl Forest {
 
 /// The tasks of `thread` as trees.
 ///
-/// A root is a task whose parent is none, external, or of another thread; `task.record.parent`
-/// still names it. Tasks of other threads are left out even where `state` holds them, so that a
-/// thread looks the same whether it was folded alone or with everything: see [`tree_across`].
-/// Tasks whose parents form a cycle, which only a forged log can have, are shown once, below the
-/// oldest of them.
+/// A root is a task with no parent, an external parent, or a parent in another thread;
+/// `task.record.parent` still names it. Tasks of other threads are left out even where `state`
+/// holds them, so that a thread looks the same folded alone or with the whole ledger: see
+/// [`tree_across`]. Tasks whose parents form a cycle, which only a forged log can have, are shown
+/// once, below the oldest of them.
 ///
 /// O(tasks of the thread, and children of theirs).
 #[must_use]
@@ -67,10 +67,10 @@ pub fn tree(state: &LedgerState, thread: &ThreadId) -> Forest {
     grow(state, thread, |task| task.thread == *thread)
 }
 
-/// The trees of `thread` with everything below them, in whatever thread.
+/// The trees of `thread` with all tasks below them, of any thread.
 ///
-/// Needs a state of the whole ledger ([`Scope::All`](super::Scope::All)): one that was folded from
-/// the thread alone does not hold the others' tasks.
+/// Needs a state of the whole ledger ([`Scope::All`](super::Scope::All)): a state that was folded
+/// from the thread alone does not hold the tasks of other threads.
 ///
 /// O(result).
 #[must_use]
@@ -78,8 +78,8 @@ pub fn tree_across(state: &LedgerState, thread: &ThreadId) -> Forest {
     grow(state, thread, |_| true)
 }
 
-/// Trees below the roots of `thread`, of the tasks that are `wanted`. Not recursive: a chain can
-/// be longer than a stack is deep.
+/// Trees below the roots of `thread`, of the tasks that are `wanted`. Not recursive: a chain can be
+/// longer than a stack is deep.
 fn grow(state: &LedgerState, thread: &ThreadId, wanted: impl Fn(&Task) -> bool) -> Forest {
     let is_root = |task: &Task| match &task.record.parent {
         Some(Parent::Local(parent)) => {

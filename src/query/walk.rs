@@ -1,9 +1,9 @@
 //! Events in order: all of the log, or those of one thread or task through their links.
 //!
 //! Each event names the one before it in its thread and of its task. A walk from the newest back
-//! therefore reads nothing but what is asked for, and shows whether something is missing: every
-//! link must lead to an earlier event of the same thread or task, and a walk to the start must
-//! meet as many as the state has counted. Whatever else the bytes say, a walk ends.
+//! therefore reads only the events that are asked for, and shows whether one is missing: every link
+//! must lead to an earlier event of the same thread or task, and a walk to the start must meet as
+//! many events as the state has counted. A walk ends for any bytes.
 
 use super::{QueryError, Scope, Source};
 use crate::{
@@ -16,26 +16,26 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 mod share;
 
-/// Events waiting to be visited in the other direction are kept up to this many bytes; beyond
-/// that only their numbers are, and they are read once more. Half as much again may be read on
-/// other cores and wait for the walk.
+/// The most bytes of events that are kept for a visit in the other direction. Beyond that only
+/// their numbers are kept, and they are read a second time. Half as much again may be read on other
+/// cores and wait for the walk.
 const HELD_BYTES_MAX: usize = 32 << 20;
 
-/// What an event costs in memory apart from its texts, about.
+/// The memory of an event apart from its texts, roughly.
 const HELD_BYTES_EACH: usize = 1 << 10;
 
-/// How many events are read at once when all of the log is visited from its end: few at first,
-/// since most only want the last ones, then twice as many each time, up to about as many as a
-/// scan reads anyway.
+/// The number of events that are read at once when the whole log is visited from its end. Few at
+/// first, since most callers want the last ones only; then twice as many each time, up to the
+/// number that a scan reads anyway.
 const WINDOW_EVENTS_MIN: u64 = 64;
 const WINDOW_EVENTS_MAX: u64 = 2_048;
 
-/// Whether a visitor wants more.
+/// The answer of a visitor: continue, stop, or an error.
 pub(super) type Visited = Result<ControlFlow<()>, QueryError>;
 
 /// Visits the events up to and including number `size`, newest first.
 ///
-/// Costs O(own events after `size`) reads to get there, then one for each event visited.
+/// Costs one read for each own event after `size` to get there, then one for each event visited.
 pub(super) fn newest_first(
     source: &impl Source,
     state: &LedgerState,
@@ -49,7 +49,7 @@ pub(super) fn newest_first(
     }
 }
 
-/// Visits the events of a thread or task, which has so many, from its newest back.
+/// Visits the events of a thread or task from its newest back. `events` is their number.
 fn back_from(
     (newest, events): (Seq, u64),
     mut read: impl FnMut(Seq) -> Result<Entry, ReadError>,
@@ -76,8 +76,8 @@ fn back_from(
 
 /// Visits the events up to and including number `size` that `keep` wants, oldest first.
 ///
-/// Costs O(own events) reads before the first visit, those of a thread with several tasks on a few
-/// cores at once. Memory is bounded: what does not fit is read a second time.
+/// Costs O(own events) reads before the first visit; those of a thread with several tasks run on a
+/// few cores at once. Memory is bounded: events that do not fit are read a second time.
 pub(super) fn oldest_first(
     source: &impl Source,
     state: &LedgerState,
@@ -120,7 +120,7 @@ fn oldest_first_on(
     pile.unpile(source, visit)
 }
 
-/// Visits a range of the log in order, and hands on what the visitor could not do.
+/// Visits a range of the log in order, and returns the error of the visitor.
 pub(super) fn scan(
     source: &impl Source,
     from: Seq,
@@ -167,7 +167,7 @@ fn all_newest_first(
     Ok(())
 }
 
-/// The newest event of a scope and how many it has; `None` for all of the log.
+/// The newest event of a scope and the number of its events; `None` for the whole log.
 fn ends(state: &LedgerState, scope: Scope<'_>) -> Result<Option<(Seq, u64)>, QueryError> {
     match scope {
         Scope::All => Ok(None),
@@ -182,7 +182,7 @@ fn ends(state: &LedgerState, scope: Scope<'_>) -> Result<Option<(Seq, u64)>, Que
     }
 }
 
-/// The event before this one, once it is certain that following it leads on and down.
+/// The event before this one, after a check that the link leads on and down.
 fn link(scope: Scope<'_>, event: &Event, asked: Seq) -> Result<Option<Seq>, QueryError> {
     let damaged = |detail| Err(QueryError::Damaged { seq: asked, detail });
     let (belongs, before) = match scope {
@@ -202,7 +202,7 @@ fn link(scope: Scope<'_>, event: &Event, asked: Seq) -> Result<Option<Seq>, Quer
     Ok(before)
 }
 
-/// What an event takes in memory, about.
+/// The memory of an event, roughly.
 fn bytes_of(entry: &Entry) -> usize {
     let texts = entry.parts.iter().filter_map(|part| part.body.as_ref());
     HELD_BYTES_EACH + texts.map(|body| body.text.len()).sum::<usize>()
@@ -222,7 +222,7 @@ enum Held {
 }
 
 impl Pile {
-    /// Puts one more on top.
+    /// Puts one event on top.
     pub(super) fn push(&mut self, entry: Entry) {
         let bytes = bytes_of(&entry);
         if self.bytes + bytes > HELD_BYTES_MAX {
@@ -233,12 +233,12 @@ impl Pile {
         }
     }
 
-    /// How many there are.
+    /// The number of events.
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }
 
-    /// Visits them from the top. Those that were too many to keep are read again.
+    /// Visits them from the top. Reads those again that were too many to keep.
     pub(super) fn unpile(
         self,
         source: &impl Source,

@@ -1,4 +1,5 @@
-//! Why a task exists: who spawned it, and who spawned that one, up to the root.
+//! The reason that a task exists: the task that spawned it, the one that spawned that, up to the
+//! root.
 
 use super::{Position, QueryError, Scope, Source, moment::Moment, walk};
 use crate::{
@@ -14,23 +15,23 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 pub struct Chain {
     /// The task itself first, then its parent, and so on.
     pub links: Vec<Link>,
-    /// Why it goes no further.
+    /// The reason that the chain ends there.
     pub end: ChainEnd,
 }
 
-/// Why a [`Chain`] goes no further.
+/// The reason that a [`Chain`] ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainEnd {
     /// The last task was spawned by no task.
     Root,
-    /// It was spawned by a task that this ledger does not hold.
+    /// The last task was spawned by a task that this ledger does not hold.
     External {
         /// The ledger that holds it, if known.
         ledger: Option<LedgerId>,
         /// Its id there.
         task: TaskId,
     },
-    /// It was spawned by a task whose spawn, by its time, had not occurred at the position.
+    /// The last task was spawned by a task whose own spawn had not occurred at the position.
     Absent {
         /// That task.
         task: TaskId,
@@ -46,16 +47,16 @@ pub enum ChainEnd {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// The task as it was at the position. Its record names the run, call and agent that spawned
-    /// it, and `first_seq` is the event that says so.
+    /// it, and `first_seq` is the event of the spawn.
     pub task: Arc<Task>,
-    /// When that event occurred.
+    /// The time at which that event occurred.
     pub spawned: Millis,
-    /// Who caused that event.
+    /// The cause of that event.
     pub cause: Cause,
-    /// The event that says which parent the task has: the spawn, or the last update that changed
-    /// the parent.
+    /// The event that gave the task its parent: the spawn, or the last update that changed the
+    /// parent.
     pub linked: Seq,
-    /// Who caused that event.
+    /// The cause of that event.
     pub linked_by: Cause,
     /// Every request to stop this task or its tree, and the first to stop its run. A request to
     /// stop a whole thread is in the history of the thread.
@@ -67,17 +68,17 @@ pub struct Link {
 pub struct CancelRequest {
     /// The event that records it.
     pub seq: Seq,
-    /// When it occurred.
+    /// The time at which it occurred.
     pub occurred: Millis,
-    /// What was to stop.
+    /// The scope that was to stop.
     pub scope: CancelScope,
-    /// Who asked.
+    /// The cause of the request.
     pub cause: Cause,
-    /// Why, unless nothing was said or it was erased.
+    /// The reason; `None` if none was given or it was erased.
     pub reason: Option<Arc<str>>,
 }
 
-/// Why `task` exists, as the log had it at `position`.
+/// Finds out why `task` exists, as the log had it at `position`.
 ///
 /// # Cost
 /// One read for each event of the task and of each of its ancestors.

@@ -1,31 +1,30 @@
-//! Which saved states are kept.
+//! The choice of the saved states to keep.
 //!
-//! The newest ones make opening quick. The others stand along the log like the rungs of a ladder,
-//! so that any moment of the past is a bounded number of events behind one. Start reading at
+//! The newest states make opening quick. The others stand along the log like the rungs of a ladder,
+//! so that every moment of the past is a bounded number of events after one. Start reading at
 //! [`surplus`].
 
 use crate::ids::Seq;
 
-/// Bytes of saved states, besides the newest, for each event of the log: a sixth of what an event
-/// takes. A log of many short-lived tasks would otherwise keep more states than events.
+/// The room for saved states other than the newest, in bytes for each event of the log: a sixth of
+/// an event. Without it a log of many short-lived tasks would keep more states than events.
 pub const BYTES_PER_EVENT: u64 = 64;
 
 /// A saved state, as its store knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rung {
-    /// The last event in it.
+    /// The last event that it contains.
     pub at: Seq,
-    /// What it takes.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// Which of the saved states, which are listed oldest first, are not worth their room.
+/// Chooses the saved states to remove. `saved` lists them oldest first. O(states squared).
 ///
-/// The newest `newest` stay, and at least one. Of the others one is given up if those beside it are
-/// at most `distance` events apart; and while all of the others together take more than
-/// [`BYTES_PER_EVENT`], the one whose neighbours are the nearest to each other. So two that stay
-/// are at most `distance` apart, if they were taken that often and there is room for them.
-/// O(states squared).
+/// The newest `newest` stay, and at least one. Another state goes if its neighbours are at most
+/// `distance` events apart. While the others together still take more than [`BYTES_PER_EVENT`], the
+/// state goes whose neighbours are nearest to each other. So two states that stay are at most
+/// `distance` apart, if states were taken that often and there is room for them.
 #[must_use]
 pub fn surplus(saved: &[Rung], newest: usize, distance: u64) -> Vec<Seq> {
     let Some(last) = saved.last() else { return Vec::new() };
@@ -43,14 +42,14 @@ pub fn surplus(saved: &[Rung], newest: usize, distance: u64) -> Vec<Seq> {
     given_up
 }
 
-/// A state that may be given up, and how far apart its neighbours are.
+/// A state that may be removed, and the distance between its neighbours.
 struct Candidate {
     index: usize,
     gap: u64,
 }
 
-/// The one that would leave the smallest gap, of all but the newest; the beginning of the log is a
-/// state as well.
+/// The state that leaves the smallest gap, of all but the newest. The beginning of the log counts
+/// as a state.
 fn narrowest(rungs: &[Rung], newest: usize) -> Option<Candidate> {
     let before = std::iter::once(0).chain(rungs.iter().map(|rung| rung.at.get()));
     let after = rungs.iter().skip(1).map(|rung| rung.at.get());
@@ -68,7 +67,7 @@ mod tests {
         Rung { at: Seq::new(at).unwrap(), bytes }
     }
 
-    /// What is left of states that are taken one after the other, each of so many bytes.
+    /// The states that remain if one is taken at every so many events, each of so many bytes.
     fn taken(every: u64, upto: u64, distance: u64, bytes: impl Fn(u64) -> u64) -> Vec<Rung> {
         let mut kept: Vec<Rung> = Vec::new();
         for at in (every..=upto).step_by(usize::try_from(every).unwrap()) {

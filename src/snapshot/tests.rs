@@ -1,4 +1,4 @@
-//! What a snapshot keeps, and when it is distrusted.
+//! The contents of a snapshot, and the reasons to distrust one.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -79,7 +79,7 @@ fn a_snapshot_cannot_be_given_another_head() {
     drop(encode(&state, Head { size: 2, ..head }));
 }
 
-/// What somebody sealed with a digest of its own is still not believed.
+/// Bytes with a valid digest that a forger made are still not believed.
 #[test]
 fn a_well_sealed_lie_is_refused() {
     let (state, head) = state();

@@ -320,7 +320,8 @@ fn a_second_process_is_refused_until_the_first_lets_go() {
 #[test]
 fn every_test_that_the_documentation_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("docs/testing.md")).unwrap();
+    let read = |name: &str| fs::read_to_string(root.join("docs").join(name)).unwrap();
+    let text = read("testing.md") + &read("testing-results.md");
     let mut sources = String::new();
     for place in ["src", "tests", "proptests", "tools"] {
         read_sources(&root.join(place), &mut sources);

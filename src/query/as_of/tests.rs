@@ -25,7 +25,7 @@ fn log() -> Log {
     log
 }
 
-/// What can be told of a thread, whatever else the state holds.
+/// The facts about a thread, apart from other threads in the state.
 fn told(state: &LedgerState, id: &ThreadId) -> String {
     let tasks: Vec<_> = state
         .tasks_in(id)
@@ -98,8 +98,8 @@ fn requests_of_other_threads_count_if_they_are_not_later() {
     assert_eq!(by_time(109).unwrap().run_mark(&run("run-2")), None);
 }
 
-/// What binds the tasks of a thread or a task is what the view of everything says of them and of
-/// the ancestors that they had then.
+/// The marks that bind the tasks of a thread or a task are those that the view of the whole ledger
+/// has for them and for the ancestors that they had then.
 #[track_caller]
 fn check_marks(log: &Log, scope: Scope<'_>, position: Position) {
     let part = as_of(log, scope, position).unwrap();

@@ -26,7 +26,7 @@ fn log() -> Log {
     log
 }
 
-/// What can be seen of a task.
+/// The visible fields of a task.
 type Seen = (TaskStatus, Option<Parent>, Vec<Option<Value>>);
 
 fn seen(task: &Task) -> Seen {

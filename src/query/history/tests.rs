@@ -23,7 +23,7 @@ fn shown(wanted: &History<'_>) -> Result<Vec<u64>, QueryError> {
     Ok(numbers)
 }
 
-/// What is shown in each of the four ways to show it.
+/// The events that each of the four ways shows.
 #[track_caller]
 fn check(scope: Scope<'_>, filter: &EventFilter, upto: Position, expected: &[u64]) {
     for order in [Order::OldestFirst, Order::NewestFirst] {

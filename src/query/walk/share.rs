@@ -1,12 +1,12 @@
 //! The events of a thread, read on several cores at once.
 //!
-//! Which event comes before another is known only when that one was read, so one reader goes back
-//! event after event. But the first and the last event of every task are known, and are events of
-//! the thread: places to begin at. So the thread is cut at some of them, each core reads back from
-//! one cut to the next, and the walk finds in what they read most of what it asks for.
+//! The event before another one is known only after that one was read, so one reader must go back
+//! event by event. But the first and the last event of every task are known, and are events of the
+//! thread: places to begin at. So the thread is cut at some of them, and each core reads back from
+//! one cut to the next. The walk then finds most of its events among those.
 //!
-//! Knows nothing of what a walk checks: what is missing here, or could not be read, the walk reads
-//! itself. Start reading at [`read`].
+//! Checks no links: the walk itself reads each event that is missing here or could not be read.
+//! Start reading at [`read`].
 
 use super::bytes_of;
 use crate::{
@@ -17,12 +17,12 @@ use crate::{
 };
 use std::{collections::BTreeMap, panic::resume_unwind, thread};
 
-/// Fewer events are read sooner than another core begins.
+/// The smallest number of events that is worth a second core: fewer are read before it begins.
 const EVENTS_MIN: u64 = 64;
-/// Few, since others have something to do as well.
+/// The most cores to use. Few, since other threads need some too.
 const CORES_MAX: usize = 4;
 
-/// On how many cores to read a thread of so many events.
+/// The number of cores for a thread of so many events.
 pub(super) fn cores(events: u64) -> usize {
     if events < EVENTS_MIN {
         return 1;
@@ -30,8 +30,8 @@ pub(super) fn cores(events: u64) -> usize {
     thread::available_parallelism().map_or(1, |cores| cores.get().min(CORES_MAX))
 }
 
-/// The events of a thread, by number, as far as they take at most `bytes_max` of memory. Nothing,
-/// if one core would read them all.
+/// Reads the events of a thread, up to `bytes_max` of memory, and returns them by number. Returns
+/// none if one core would read them all.
 pub(super) fn read(
     source: &impl Source,
     state: &LedgerState,
@@ -62,8 +62,8 @@ pub(super) fn read(
 /// A part of a thread: its newest event, and the newest of the part before it, if there is one.
 type Span = (Seq, Option<Seq>);
 
-/// A thread cut into up to so many parts that take up about as much of the log each, the newest
-/// first. Fewer where no task begins or ends near enough.
+/// Cuts a thread into at most `cores` parts that take up about the same length of the log, newest
+/// first. Gives fewer parts where no task begins or ends near a cut.
 fn spans(state: &LedgerState, id: &ThreadId, cores: usize) -> Vec<Span> {
     let Some(thread) = state.thread(id).filter(|_| cores > 1) else { return Vec::new() };
     let (first, last) = (thread.first_seq.get(), thread.last_seq.get());
@@ -93,7 +93,7 @@ fn read_span(source: &impl Source, (newest, end): Span, bytes_max: usize) -> BTr
         if bytes > bytes_max {
             break;
         }
-        // Whatever the bytes say, this ends.
+        // This ends for any bytes.
         next = entry.event.prev_in_thread.filter(|before| *before < seq);
         found.insert(seq, entry);
     }

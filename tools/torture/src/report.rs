@@ -1,4 +1,4 @@
-//! What ran and how it ended, as a table for `docs/testing.md`.
+//! What ran and how it ended, as a table for `docs/testing-results.md`.
 
 use crate::machine;
 use anyhow::{Context, Result};
