@@ -1,4 +1,4 @@
-//! What a caller can ask for. [`decide`](super::decide) turns it into an event, or refuses.
+//! What a caller can ask for. [`decide`](crate::state::decide) turns it into an event, or refuses.
 
 use crate::{
     event::{CancelScope, Cause, Delivery, Host, Outcome, PartSet, TaskStatus},
@@ -6,6 +6,10 @@ use crate::{
     time::Millis,
 };
 use std::sync::Arc;
+
+mod batch;
+
+pub use batch::Batch;
 
 /// One command and all that goes with it: becomes exactly one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
