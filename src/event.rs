@@ -168,6 +168,14 @@ pub struct TaskRecord {
     pub host: Host,
 }
 
+impl TaskRecord {
+    /// Whether no task of this ledger spawned it, so that it is the root of a tree here.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        !matches!(self.parent, Some(Parent::Local(_)))
+    }
+}
+
 /// The task that spawned another. Decided once, when the spawn is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parent {

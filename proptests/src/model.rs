@@ -54,6 +54,8 @@ struct ModelTask {
 struct ModelThread {
     id: ThreadId,
     events: Vec<(Seq, Millis)>,
+    /// Requests to stop all of it.
+    cancels: Vec<Seq>,
 }
 
 impl Model {
@@ -242,7 +244,7 @@ impl Model {
             events: vec![event.seq],
         });
         if self.threads.iter().all(|held| held.id != *thread) {
-            self.threads.push(ModelThread { id: thread.clone(), events: vec![] });
+            self.threads.push(ModelThread { id: thread.clone(), events: vec![], cancels: vec![] });
         }
     }
 
@@ -309,6 +311,9 @@ impl Model {
         let thread = self.threads.iter_mut().find(|held| Some(&held.id) == event.thread.as_ref());
         if let Some(thread) = thread.filter(|_| owned || whole) {
             thread.events.push((event.seq, event.occurred));
+            if matches!(&event.action, Action::CancelRequested { scope: CancelScope::Thread, .. }) {
+                thread.cancels.push(event.seq);
+            }
         }
     }
 }

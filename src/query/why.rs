@@ -58,8 +58,9 @@ pub struct Link {
     pub linked: Seq,
     /// The cause of that event.
     pub linked_by: Cause,
-    /// Every request to stop this task or its tree, and the first to stop its run. A request to
-    /// stop a whole thread is in the history of the thread.
+    /// Every request to stop this task or its tree, the first to stop its run, and the first to
+    /// stop its thread while it ran. A request to stop a tree above it is in the link of the root
+    /// of that tree.
     pub cancels: Vec<CancelRequest>,
 }
 
@@ -154,13 +155,15 @@ fn link(
         return Ok(None);
     };
     let of_run = task.record.run.as_ref().and_then(|run| now.run_mark(run));
-    if let Some(seq) = of_run.filter(|seq| seq.get() <= size) {
+    let ran = |seq: &Seq| task.terminal_seq.is_none_or(|terminal| *seq < terminal);
+    let of_thread = now.thread_request(&task.thread, task.first_seq).filter(ran);
+    for seq in of_run.into_iter().chain(of_thread).filter(|seq| seq.get() <= size) {
         let entry = read(seq)?;
         let counts = Moment::admits(position, &entry.event);
         cancels.extend(cancel_request(&entry).filter(|_| counts));
-        cancels.sort_by_key(|request| request.seq);
-        cancels.dedup_by_key(|request| request.seq);
     }
+    cancels.sort_by_key(|request| request.seq);
+    cancels.dedup_by_key(|request| request.seq);
     Ok(Some(Link { task, spawned, cause, linked, linked_by, cancels }))
 }
 

@@ -234,7 +234,14 @@ impl LedgerState {
                 task.cancel_seq.get_or_insert(event.seq);
                 task.tree_cancel_seq.get_or_insert(event.seq);
             }),
-            CancelScope::Thread => self.about_thread(place, event),
+            CancelScope::Thread => {
+                self.about_thread(place, event);
+                if let Some(Ok(row)) = place.thread
+                    && let Some(thread) = self.threads.row_mut(row)
+                {
+                    thread.cancels.push_back(event.seq);
+                }
+            }
             CancelScope::Run(run) => {
                 self.run_marks.entry(trimmed_run(run)).or_insert(event.seq);
                 self.about_thread(place, event);

@@ -229,9 +229,11 @@ fn decide_cancel(state: &LedgerState, cancel: &Cancel) -> Result<Said, Rejection
     let Cancel { scope, task, thread, deadline, reason } = cancel;
     let action = Action::CancelRequested { scope: scope.clone(), deadline: *deadline };
     let said = match (scope, task, thread) {
-        (CancelScope::Task, Some(task), None) => Said::of(running(state, task)?, action),
-        // The tree below a task that has ended can be alive.
-        (CancelScope::Tree, Some(task), None) => Said::of(known(state, task)?, action),
+        // A request may lose the race against the end, and is on the record all the same. The tree
+        // below a task that has ended can be alive.
+        (CancelScope::Task | CancelScope::Tree, Some(task), None) => {
+            Said::of(known(state, task)?, action)
+        }
         (CancelScope::Thread, None, Some(thread)) => {
             if state.thread(thread).is_none() {
                 return Err(Rejection::UnknownThread { thread: thread.clone() });

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Which fold this is. Raised whenever the same events come to make another state, or the same
 /// state other bytes; older snapshots are then no longer read.
-pub const FOLD_VERSION: u64 = 1;
+pub const FOLD_VERSION: u64 = 2;
 
 impl LedgerState {
     /// The state as bytes. Equal states give equal bytes. O(state).
@@ -381,11 +381,13 @@ fn write_thread(to: &mut Writer, thread: &Thread) {
     to.number(thread.last.0);
     to.seq(thread.first_seq);
     to.seq(thread.last_seq);
+    to.count(thread.cancels.len());
+    thread.cancels.iter().for_each(|seq| to.seq(*seq));
 }
 
 /// A thread without tasks yet.
 fn read_thread(from: &mut Reader<'_>) -> Result<Thread, DecodeError> {
-    Ok(Thread {
+    let mut thread = Thread {
         id: from.id(ThreadId::new)?,
         counts: Counts::default(),
         tasks: 0,
@@ -394,6 +396,15 @@ fn read_thread(from: &mut Reader<'_>) -> Result<Thread, DecodeError> {
         last: Millis(from.number()?),
         first_seq: from.seq()?,
         last_seq: from.seq()?,
+        cancels: Vector::new(),
         rows: Vector::new(),
-    })
+    };
+    for _ in 0..from.count()? {
+        let seq = from.seq()?;
+        if thread.cancels.last().is_some_and(|last| *last >= seq) {
+            return Err(from.invalid("order of requests to stop a thread"));
+        }
+        thread.cancels.push_back(seq);
+    }
+    Ok(thread)
 }

@@ -16,6 +16,7 @@ mod number;
 mod place;
 mod rejection;
 mod roster;
+mod stops;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -165,6 +165,8 @@ pub struct Thread {
     pub first_seq: Seq,
     /// Its newest event.
     pub last_seq: Seq,
+    /// Every request to stop all of it, oldest first.
+    pub(super) cancels: Vector<Seq>,
     /// The places of its tasks.
     pub(super) rows: Vector<usize>,
 }
@@ -187,6 +189,7 @@ impl Thread {
             last: event.occurred,
             first_seq: event.seq,
             last_seq: event.seq,
+            cancels: Vector::new(),
             rows: Vector::new(),
         }
     }

@@ -55,6 +55,7 @@ impl Model {
             let held = state.task(&task.id).ok_or_else(|| format!("no task {}", task.id))?;
             task.check(held)?;
             same("tree mark", &state.tree_mark(&task.id), &task.tree_cancel_seq)?;
+            same("request", &state.request_to_stop(&task.id), &self.request_to_stop(task))?;
             let mut above = self.ancestors(task).into_iter();
             same("ancestors", &listed(state.ancestors(&task.id)), &ids(&mut above))?;
             same("depth", &state.depth(&task.id), &(1 + self.ancestors(task).len()))?;
@@ -63,6 +64,25 @@ impl Model {
             same("children", &listed(state.children(&task.id)), &ids(&mut below))?;
         }
         Ok(())
+    }
+
+    /// The first request that covers a task.
+    fn request_to_stop(&self, task: &ModelTask) -> Option<Seq> {
+        let begin = *task.events.first()?;
+        let ancestors = self.ancestors(task);
+        let mut found: Vec<Seq> =
+            ancestors.iter().filter_map(|above| above.tree_cancel_seq).collect();
+        for other in ancestors.iter().copied().chain([task]) {
+            let spawned_here = matches!(other.record.parent, Some(Parent::Local(_)));
+            if other.id == task.id || !spawned_here {
+                let run = other.record.run.as_ref();
+                found.extend(run.and_then(|run| self.run_marks.get(&trim(run))));
+            }
+        }
+        let thread = self.threads.iter().find(|thread| thread.id == task.thread)?;
+        found.extend(thread.cancels.iter().find(|seq| **seq > begin));
+        found.retain(|seq| *seq > begin && task.terminal_seq.is_none_or(|end| *seq < end));
+        found.into_iter().chain(task.cancel_seq).min()
     }
 
     fn check_threads(&self, state: &LedgerState) -> Result<(), String> {

@@ -219,8 +219,9 @@ impl Model {
     fn check_cancel(&self, cancel: &Cancel, broken: &mut Broken) {
         let Cancel { scope, task, thread, .. } = cancel;
         match (scope, task, thread) {
-            (CancelScope::Task, Some(task), None) => self.check_running_task(task, broken),
-            (CancelScope::Tree, Some(task), None) => self.check_known(task, broken),
+            (CancelScope::Task | CancelScope::Tree, Some(task), None) => {
+                self.check_known(task, broken);
+            }
             (CancelScope::Thread, None, Some(thread)) => {
                 if self.threads.iter().all(|held| held.id != *thread) {
                     broken.insert("UnknownThread");
@@ -315,7 +316,8 @@ impl Model {
             if task.tree_cancel_seq.is_some() {
                 broken.insert("ParentCancelled");
             }
-            if task.record.parent.is_none() && marked(task.record.run.as_ref()) {
+            let spawned_here = matches!(task.record.parent, Some(Parent::Local(_)));
+            if !spawned_here && marked(task.record.run.as_ref()) {
                 broken.insert("ParentRunCancelled");
             }
         }

@@ -85,6 +85,24 @@ fn requests_to_stop_are_told_with_who_and_why() {
 }
 
 #[test]
+fn a_request_to_stop_the_thread_is_told_if_the_task_ran() {
+    let mut log = Log::new();
+    log.spawn("t", "a", None);
+    log.spawn("t", "done", None);
+    log.spawn("u", "other", None);
+    log.finish("done");
+    log.by(caused(None, "call-stop")).cancel(CancelScope::Thread, "t");
+    log.finish("a");
+    let asked = |id: &str, size: u64| {
+        let chain = why(&log, &task(id), Position::Log(size)).unwrap();
+        let link = chain.links.into_iter().next().unwrap();
+        link.cancels.iter().map(|c| (c.seq.get(), c.scope.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!((asked("a", 4), asked("a", 6)), (vec![], vec![(5, CancelScope::Thread)]));
+    assert_eq!((asked("done", 6), asked("other", 6)), (vec![], vec![]));
+}
+
+#[test]
 fn a_chain_says_why_it_ends() {
     let mut log = Log::new();
     log.spawn("t", "far", Some("not here"));

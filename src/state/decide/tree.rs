@@ -88,7 +88,7 @@ pub(super) fn check_not_cancelled(
         if above.tree_cancel_seq.is_some() {
             return Err(Rejection::ParentCancelled { task: above.id.clone() });
         }
-        if above.record.parent.is_none() {
+        if above.record.is_root() {
             check_run(state, above.record.run.as_ref())?;
         }
     }

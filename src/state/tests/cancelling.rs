@@ -144,3 +144,50 @@ fn the_first_request_is_the_mark() {
     assert_eq!(history.state.run_mark(&run_id("r1")), Some(seq(2)));
     assert_eq!(history.state.tree_mark(&task_id("t1")), Some(seq(4)));
 }
+
+#[test]
+fn a_request_for_a_task_that_has_ended_is_on_the_record_and_changes_no_status() {
+    let history = given([spawned("t1"), completed("t1"), cancelled("t1")]);
+    let task = history.task("t1");
+    assert_eq!((task.status, task.terminal_seq), (TaskStatus::Completed, Some(seq(2))));
+    assert_eq!((task.cancel_seq, task.last_seq, task.events), (Some(seq(3)), seq(3), 3));
+    assert_eq!(history.state.request_to_stop(&task_id("t1")), Some(seq(3)));
+    let unknown = Rejection::UnknownTask { task: task_id("t2") };
+    history.when(cancelled("t2")).then_rejected(&unknown);
+}
+
+#[test]
+fn a_request_covers_what_ran_when_it_was_made() {
+    let history = given([
+        task("root").by_run("r1").managed().spawned(),
+        task("child").under("root").by_run("r2").managed().spawned(),
+        task("done").under("child").spawned(),
+        completed("done"),
+        tree_cancelled("root"),
+        task("late").under("child").spawned(),
+        thread_cancelled("main"),
+        run_cancelled("r1"),
+    ]);
+    let covers = |id| history.state.request_to_stop(&task_id(id)).map(|seq| seq.get());
+    assert_eq!((covers("root"), covers("child"), covers("done")), (Some(5), Some(5), None));
+    assert_eq!((covers("late"), covers("nobody")), (Some(7), None));
+    let of_run = given([
+        task("root").by_run("r1").spawned(),
+        task("child").under("root").spawned(),
+        run_cancelled(" r1"),
+        cancelled("child"),
+    ]);
+    let covers = |id| of_run.state.request_to_stop(&task_id(id)).map(|seq| seq.get());
+    assert_eq!((covers("root"), covers("child")), (Some(3), Some(3)));
+    assert_eq!(of_run.state.thread_request(&thread_id("main"), seq(1)), None);
+}
+
+#[test]
+fn a_run_whose_tasks_have_parents_elsewhere_is_cancelled_with_all_below() {
+    let history = given([
+        task("root").under("elsewhere").by_run("r1").managed().spawned(),
+        run_cancelled("r1"),
+    ]);
+    let below = task("new").under("root").by_run("r2").managed().spawned();
+    history.when(below).then_rejected(&run_is_cancelled("r1"));
+}

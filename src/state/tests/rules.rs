@@ -237,11 +237,11 @@ fn a_terminal_state_is_final() {
             renamed("t1", "x"),
             described("t1", "x"),
             orphaned("t1"),
-            cancelled("t1"),
         ] {
             history.clone().when(command).then_rejected(&ended);
         }
-        history.clone().and(messaged("t1", "too late, but said")).and(emitted("t1", "last words"));
+        let said = history.clone().and(messaged("t1", "too late, but said"));
+        said.and(emitted("t1", "last words")).and(cancelled("t1"));
     }
 }
 
