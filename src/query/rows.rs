@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{cmp::Ordering, sync::Arc};
 
-/// One task, flat. The fields are those of the JSON contract, in its order.
+/// One task, flat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRow {
     /// Its id.
