@@ -3,11 +3,10 @@
 //! Names, descriptions and errors come from tasks: what is returned here may be hostile, and is
 //! escaped where it is shown.
 
-use crate::answers::part_names;
 use taskledger::{
     event::{
-        Action, Began, CancelScope, Delivery, Entry, Outcome, PartKind, Restored, TaskRecord,
-        TaskStatus,
+        Action, Began, CancelScope, Delivery, Entry, Outcome, PartKind, PartSet, Restored,
+        TaskRecord, TaskStatus,
     },
     query::{Value, format_time},
     state::{Task, Text, TextBody},
@@ -97,6 +96,12 @@ pub fn value(value: &Value) -> String {
         Value::Seq(seq) => seq.to_string(),
         Value::Host(host) => format!("{host:?}"),
     }
+}
+
+/// The names of the kinds in a set.
+#[must_use]
+pub fn part_names(parts: PartSet) -> Vec<&'static str> {
+    PartKind::ALL.into_iter().filter(|kind| parts.contains(*kind)).map(PartKind::as_str).collect()
 }
 
 fn status_of(outcome: Outcome) -> TaskStatus {

@@ -8,7 +8,7 @@ use taskledger::{
     event::{PartKind, PartSet},
     ids::Seq,
 };
-use taskledger_contract::answers::{ReceiptBody, part_names};
+use taskledger_contract::{answers::ReceiptBody, words::part_names};
 
 /// Erase an event's texts from every view, of now and of any past moment.
 ///

@@ -4,7 +4,7 @@ use super::{At, Body, EventLine, Row, hex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use taskledger::event::{Entry, PartKind, PartSet};
+use taskledger::event::Entry;
 
 /// The first event after which a condition held.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -19,12 +19,6 @@ pub struct FirstBody {
 
 impl Body for FirstBody {
     const SCHEMA: &'static str = "taskledger.first/v1";
-}
-
-/// The names of the kinds in a set.
-#[must_use]
-pub fn part_names(parts: PartSet) -> Vec<&'static str> {
-    PartKind::ALL.into_iter().filter(|kind| parts.contains(*kind)).map(PartKind::as_str).collect()
 }
 
 /// The commitments of an event's texts, which `log --raw` adds.

@@ -22,7 +22,7 @@ mod tests;
 
 pub use audit::{FindingItem, VerifyBody};
 pub use changes::{ChangeItem, DiffBody, DiffCounts};
-pub use events::{FirstBody, commitments, part_names};
+pub use events::{FirstBody, commitments};
 pub use imports::{BadLineItem, ImportItem, RefusalItem};
 pub use ledgers::{HeadBody, ReceiptBody};
 pub use lineage::{LinkItem, SpanItem, end_of_chain, origins};

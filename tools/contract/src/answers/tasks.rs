@@ -1,7 +1,7 @@
 //! Tasks and threads. Their fields follow those of the rows that `taskledger::query` answers with.
 
-use super::{At, Body, EventLine, Row, count, json_or_text, part_names};
-use crate::words::ERASED;
+use super::{At, Body, EventLine, Row, count, json_or_text};
+use crate::words::{ERASED, part_names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
