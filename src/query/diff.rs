@@ -111,7 +111,7 @@ impl Field {
         Self::Host,
     ];
 
-    /// The field's name in the JSON contract, if it has one there.
+    /// The field's name, spelled as in [`TaskRow`](super::TaskRow) where that has the field.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -233,14 +233,13 @@ pub fn parse_time(text: &str) -> Option<Millis> {
     u64::try_from(time.as_millisecond()).ok().map(Millis)
 }
 
-/// Writes a time as RFC 3339 in UTC, with milliseconds if it has any: `2026-01-31T12:00:00Z`.
+/// Writes a time as RFC 3339 in UTC, always with milliseconds: `2026-01-31T12:00:00.000Z`.
 ///
-/// A time after the year 9999, which the notation cannot express, is written as the last moment of
-/// that year.
+/// Times after the year 9999, which the notation cannot say, are written as their milliseconds.
 #[must_use]
 pub fn format_time(at: Millis) -> String {
     let time = i64::try_from(at.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    time.unwrap_or(Timestamp::MAX).to_string()
+    time.map_or_else(|| at.to_string(), |time| format!("{time:.3}"))
 }
 
 /// Units of a duration, largest first, in milliseconds.

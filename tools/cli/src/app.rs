@@ -1,8 +1,12 @@
 //! What every command is given: the ledger, the moment, standard output and progress.
 
 use crate::{
-    args::Global, exit::Exit, json::At, output::Format, output::Out, progress::Shower, term::Look,
-    time,
+    exit::Exit,
+    global::Global,
+    note::note,
+    output::{Format, Out},
+    progress::Shower,
+    term::Look,
 };
 use anyhow::{Context as _, Result};
 use std::{
@@ -11,11 +15,21 @@ use std::{
 };
 use taskledger::{
     Ledger, Options,
-    ids::{Seq, ThreadId},
+    ids::ThreadId,
     ledger::{Reader, Shortfall},
     query::{self, Point, Position, Scope, View},
     time::{Clock as _, Millis, SystemClock},
 };
+
+/// What some commands need of the command line as a whole. `main` hands it in, so that no command
+/// has to know the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Every command and option, as clap sees them.
+    pub arguments: fn() -> clap::Command,
+    /// Does what such words say and writes the answer in this look.
+    pub run: fn(&[String], Look) -> Result<Exit>,
+}
 
 /// What every command is given.
 pub struct App {
@@ -35,6 +49,8 @@ pub struct App {
     pub verbose: u8,
     /// The options as they were given.
     pub global: Global,
+    /// The command line as a whole.
+    pub program: Program,
     /// Whether the ledger was opened in spite of damage and does not show all that it held.
     short: Cell<bool>,
 }
@@ -49,7 +65,7 @@ pub struct Opened {
 
 impl App {
     /// Reads the environment and the global options.
-    pub fn new(global: &Global, default: Format) -> Self {
+    pub fn new(global: &Global, default: Format, program: Program) -> Self {
         let look = Look::of_stdout(global.color, global.time, SystemClock.now());
         Self {
             db: plain(global.db.as_deref().unwrap_or(Path::new("./ledger"))),
@@ -60,6 +76,7 @@ impl App {
             quiet: global.quiet,
             verbose: global.verbose,
             global: global.clone(),
+            program,
             short: Cell::new(false),
         }
     }
@@ -74,7 +91,7 @@ impl App {
         if let Some(Shortfall { readable, held }) = ledger.shortfall() {
             // Never silent, and never a success: what follows is not the whole history.
             let held = held.map_or_else(|| "it is not known how many".into(), |n| n.to_string());
-            crate::note(&format!("warning: {readable} events can be read; the ledger held {held}"));
+            note(&format!("warning: {readable} events can be read; the ledger held {held}"));
             self.short.set(true);
         }
         Ok(Opened::of(ledger))
@@ -113,7 +130,7 @@ impl App {
     /// A remark on standard error, unless remarks are not wanted.
     pub fn remark(&self, text: &str) {
         if !self.quiet {
-            crate::note(&self.err.safe(text));
+            note(&self.err.safe(text));
         }
     }
 }
@@ -134,31 +151,4 @@ impl Opened {
 /// could see that it is one.
 pub fn plain(path: &Path) -> PathBuf {
     path.components().collect()
-}
-
-/// The moment of a view, for the envelope.
-pub fn at(view: &View) -> At {
-    at_of(view.size, view.time)
-}
-
-/// A moment for the envelope; an empty log has no time.
-pub fn at_of(size: u64, time: Millis) -> At {
-    At { seq: size, time: (time > Millis(0)).then(|| time::iso(time)) }
-}
-
-/// The moment of the whole log.
-pub fn at_head(reader: &Reader) -> At {
-    let state = reader.state();
-    at_of(state.size(), state.recorded())
-}
-
-/// The moment of a position.
-pub fn at_position(position: Position, reader: &Reader) -> Result<At> {
-    Ok(match position {
-        Position::Occurred(time) => at_of(reader.head().size, time),
-        Position::Log(size) => match Seq::last_of(size) {
-            Some(last) => at_of(size, reader.entry(last)?.event.recorded),
-            None => at_of(0, Millis(0)),
-        },
-    })
 }

@@ -1,9 +1,8 @@
-//! The command line as clap sees it: global options here, each command's own in its file.
+//! The command line as clap sees it: what its help says as a whole, the options of every command,
+//! and the commands.
 
-use crate::{commands::Command, output::Format, term::ColorWhen, time::TimeStyle};
-use clap::{ArgAction, Args, Parser};
-use std::path::PathBuf;
-use taskledger::query::Point;
+use crate::{commands::Commands, global::Global};
+use clap::Parser;
 
 const AFTER_HELP: &str = "\
 A moment (POS) is written the same everywhere:
@@ -35,49 +34,5 @@ pub struct Cli {
     pub global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
-}
-
-/// Options of every command.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-pub struct Global {
-    /// The ledger's directory [default: ./ledger]
-    #[arg(long, global = true, value_name = "PATH", env = "TASKLEDGER_DB")]
-    pub db: Option<PathBuf>,
-    /// Which moment to show: @, @-3, #1204, spawn:TASK, end:TASK, a time, -10m, rec:TIME
-    #[arg(long, global = true, value_name = "POS", allow_hyphen_values = true)]
-    pub at: Option<Point>,
-    /// How to write the answer [default: table; tree for `tree`]
-    #[arg(short, long, global = true, value_name = "FORMAT")]
-    pub output: Option<Format>,
-    /// The same as -o json
-    #[arg(long, global = true, conflicts_with = "output")]
-    pub json: bool,
-    /// How to show times to people
-    #[arg(long, global = true, value_name = "STYLE", default_value = "iso")]
-    pub time: TimeStyle,
-    /// When to colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub color: ColorWhen,
-    /// Open without changing any file, and in spite of damage; takes no appends
-    #[arg(long, global = true)]
-    pub read_only: bool,
-    /// Do not show the progress of long work
-    #[arg(long, global = true)]
-    pub no_progress: bool,
-    /// Say only what was asked for
-    #[arg(short, long, global = true)]
-    pub quiet: bool,
-    /// Say more; -vv says what the library does
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-}
-
-impl Global {
-    /// The format that was asked for, or this command's own.
-    pub fn format_or(&self, default: Format) -> Format {
-        if self.json { Format::Json } else { self.output.unwrap_or(default) }
-    }
+    pub command: Commands,
 }

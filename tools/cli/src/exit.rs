@@ -6,66 +6,13 @@
 mod judge;
 
 pub use judge::judge;
+pub use taskledger_contract::exit::Exit;
 
-use crate::{escape::Charset, term::Look};
+use crate::term::Look;
 use anyhow::Error;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
-use std::{fmt, process::ExitCode};
-
-/// How a command ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It did what was asked.
-    Ok,
-    /// It could not.
-    Failure,
-    /// It was asked in a way that makes no sense.
-    Usage,
-    /// What was asked for is not there.
-    NotFound,
-    /// An audit found something; a difference was found and `--exit-code` was given.
-    Finding,
-    /// The ledger cannot be had now: in use, disk full, halted.
-    Unavailable,
-    /// Finished, but something was refused: rejected lines, not the primary.
-    Refused,
-    /// The directory is not safe.
-    Unsafe,
-    /// Written by a newer version.
-    Format,
-    /// Ended by Ctrl-C.
-    Interrupted,
-    /// It waited as long as it was told to.
-    TimedOut,
-    /// As the command did that was run.
-    Command(u8),
-}
-
-impl Exit {
-    /// The number that the shell is given.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Failure => 1,
-            Self::Usage => 2,
-            Self::NotFound => 3,
-            Self::Finding => 4,
-            Self::Unavailable => 5,
-            Self::Refused => 6,
-            Self::Unsafe => 8,
-            Self::Format => 9,
-            Self::TimedOut => 124,
-            Self::Interrupted => 130,
-            Self::Command(code) => code,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
+use std::fmt;
+use taskledger_contract::escape::Charset;
 
 /// Something that the command line itself has to say.
 #[derive(Debug)]
@@ -168,7 +115,7 @@ pub fn explain(error: &Error, hint: Option<String>, look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::TimeStyle;
+    use crate::term::TimeStyle;
     use taskledger::time::Millis;
 
     #[test]

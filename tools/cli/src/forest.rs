@@ -3,12 +3,12 @@
 //! Takes plain [`Node`]s in the order in which they are drawn, parents before children, and knows
 //! nothing of where they come from. Start at [`draw`].
 
-use crate::{
-    escape::{self, Charset},
-    paint::{Paint, shape},
-    term::Look,
-};
+use crate::{paint::Paint, term::Look};
 use taskledger::event::TaskStatus;
+use taskledger_contract::{
+    escape::{self, Charset},
+    shapes::shape,
+};
 
 /// Levels that are drawn with lines; what is deeper says its depth in figures.
 const LEVELS_MAX: usize = 24;
@@ -112,7 +112,7 @@ fn fit(node: &Node, room: usize, look: &Look) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::TimeStyle;
+    use crate::term::TimeStyle;
     use taskledger::time::Millis;
 
     fn look(charset: Charset, width: Option<usize>) -> Look {

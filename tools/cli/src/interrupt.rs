@@ -5,7 +5,6 @@
 //! its progress ([`unwind_if_asked`]) and where it writes ([`check`]); what does neither for a
 //! while, or asks again, ends at once.
 
-use crate::exit::Exit;
 use std::{
     any::Any,
     fmt, fs,
@@ -15,6 +14,7 @@ use std::{
     thread::{self, Thread},
     time::{Duration, Instant},
 };
+use taskledger_contract::exit::Exit;
 
 /// How long work may take to notice.
 const GRACE: Duration = Duration::from_secs(2);

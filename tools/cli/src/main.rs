@@ -1,42 +1,44 @@
 //! `taskledger` on the command line.
 //!
-//! [`args`] is what clap sees, [`commands`] holds one file for each subcommand, [`output`] is the
-//! only way to standard output, [`exit`] decides what the shell is told. Uses the public API of the
-//! library and nothing else.
+//! [`args`] is what clap sees, [`commands`] holds one file for each subcommand, [`command`] says
+//! what each of them must say of itself, [`output`] is the only way to standard output, [`exit`]
+//! decides what the shell is told. Uses the public API of the library and nothing else; what is
+//! answered is in `taskledger-contract`.
 
 #![allow(unreachable_pub, reason = "in a program nothing is reachable from outside")]
 
 mod app;
 mod args;
+mod command;
 mod commands;
-mod escape;
-mod events;
 mod exit;
 mod forest;
+mod global;
 mod interrupt;
-mod json;
+mod note;
 mod output;
 mod paint;
 mod progress;
 mod shell;
+mod shown;
 mod table;
-mod tasks;
 mod term;
 mod time;
 
-#[cfg(test)]
-mod schemas;
-
-use app::App;
-use clap::Parser as _;
+use app::{App, Program};
+use args::Cli;
+use clap::{CommandFactory as _, Parser as _};
 use exit::Exit;
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use note::note;
+use std::{io, process::ExitCode};
+use taskledger_contract::escape;
+use term::Look;
+
+/// What some commands need of the command line as a whole.
+const PROGRAM: Program = Program { arguments: Cli::command, run: run_step };
 
 fn main() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to be told if this cannot be written.
@@ -48,12 +50,13 @@ fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let mut app = App::new(&cli.global, cli.command.default_format());
+    let command = cli.command.chosen();
+    let mut app = App::new(&cli.global, command.default_format(), PROGRAM);
     trace(&app);
-    if cli.command.ends_on_interrupt() {
+    if command.ends_on_interrupt() {
         interrupt::listen();
     }
-    let done = interrupt::catching(|| cli.command.run(&mut app));
+    let done = interrupt::catching(|| command::run(command, &mut app));
     match done.and_then(|exit| app.out.flush().map(|()| exit)) {
         Ok(exit) => app.judge(exit).into(),
         Err(error) if term::is_closed_pipe(&error) => Exit::Ok.into(),
@@ -67,16 +70,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Does what `words` say, as one step of a command that shows others.
+fn run_step(words: &[String], look: Look) -> anyhow::Result<Exit> {
+    let cli = Cli::try_parse_from(words)?;
+    let command = cli.command.chosen();
+    let mut app = App::new(&cli.global, command.default_format(), PROGRAM);
+    app.quiet = true;
+    app.out.look = look;
+    let exit = command::run(command, &mut app)?;
+    app.out.flush()?;
+    Ok(exit)
+}
+
 /// What clap says, in which an argument that it repeats cannot act on the terminal.
 fn misuse(error: &clap::Error) -> String {
     let told = error.render().to_string();
     let lines = told.lines().map(|line| escape::escape(line, term::charset_of_env()));
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// One line on standard error. Nobody is left to be told if it cannot be written.
-fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// With `-vv` and more, what the library says of itself; what it warns of is shown without `-q`.

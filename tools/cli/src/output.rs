@@ -6,23 +6,23 @@
 //! escaped only where a terminal reads them. Every write can find the pipe closed: no `println!`.
 
 use crate::{
-    escape,
     exit::Problem,
     interrupt,
-    json::{At, Single},
     table::{self, Cell, Column},
     term::Look,
 };
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Result;
 use clap::ValueEnum;
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::{
-    fmt::Write as _,
     io::{self, BufWriter, Write},
     marker::PhantomData,
+};
+use taskledger_contract::{
+    answers::{At, Body, Row, Single},
+    safe_json,
 };
 
 /// How an answer is written.
@@ -44,18 +44,12 @@ pub enum Format {
     Name,
 }
 
-/// What a list is made of.
-pub trait Item: Serialize + JsonSchema {
-    /// The name and version of its contract.
-    const SCHEMA: &'static str;
-    /// Its fields in the order of CSV.
-    const FIELDS: &'static [&'static str];
-    /// What people see of it.
+/// An item of a list as people see it.
+pub trait Item: Row {
+    /// The columns that it has.
     const COLUMNS: &'static [Column];
     /// One cell for each column.
     fn cells(&self, look: &Look) -> Vec<Cell>;
-    /// Its id.
-    fn name(&self) -> String;
 }
 
 /// Standard output.
@@ -118,7 +112,7 @@ impl Out {
     pub fn begin<T: Item>(&mut self, at: &At) -> Result<List<'_, T>> {
         match self.format {
             Format::Json => {
-                let (schema, at) = (json_text(T::SCHEMA)?, json_text(at)?);
+                let (schema, at) = (safe_json::to_string(T::SCHEMA)?, safe_json::to_string(at)?);
                 write!(self.sink, "{{\"schema\":{schema},\"at\":{at},\"items\":[")?;
             }
             Format::Csv => write!(self.sink, "{}\r\n", T::FIELDS.join(","))?,
@@ -128,14 +122,13 @@ impl Out {
     }
 
     /// One thing: `human` writes it for people, `name` is its id.
-    pub fn single<T: Serialize>(
+    pub fn single<T: Body>(
         &mut self,
-        schema: &'static str,
         body: T,
         name: Option<&str>,
         human: impl FnOnce(&mut Self, &T) -> Result<()>,
     ) -> Result<()> {
-        let single = Single { schema, body };
+        let single = Single::new(body);
         self.document(&single, name, |out, single| human(out, &single.body))
     }
 
@@ -149,11 +142,11 @@ impl Out {
         match (self.format, name) {
             (Format::Table | Format::Wide | Format::Tree, _) => human(self, body),
             (Format::Json, _) => {
-                let text = serde_json::to_string_pretty(body)?;
-                self.line(&json_safe(&text))
+                let text = safe_json::to_string_pretty(body)?;
+                self.line(&text)
             }
             (Format::Jsonl, _) => {
-                let text = json_text(body)?;
+                let text = safe_json::to_string(body)?;
                 self.line(&text)
             }
             (Format::Name, Some(name)) => self.name(name),
@@ -177,7 +170,7 @@ impl Out {
         let text = match value {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
-            Some(other) => json_safe(&other.to_string()),
+            Some(other) => safe_json::safe(&other.to_string()),
         };
         csv_quote(&if self.look.terminal { self.look.safe(&text) } else { text })
     }
@@ -203,9 +196,9 @@ impl<T: Item> List<'_, T> {
             }
             Format::Json => {
                 let separator = if first { "\n" } else { ",\n" };
-                write!(self.out.sink, "{separator}{}", json_text(item)?)?;
+                write!(self.out.sink, "{separator}{}", safe_json::to_string(item)?)?;
             }
-            Format::Jsonl => self.out.line(&json_text(item)?)?,
+            Format::Jsonl => self.out.line(&safe_json::to_string(item)?)?,
             Format::Csv => {
                 let value = serde_json::to_value(item)?;
                 let fields = T::FIELDS.iter().map(|field| self.out.csv_field(value.get(field)));
@@ -231,28 +224,6 @@ impl<T: Item> List<'_, T> {
     }
 }
 
-/// One line of JSON.
-pub fn json_text<T: Serialize + ?Sized>(value: &T) -> Result<String> {
-    Ok(json_safe(&serde_json::to_string(value)?))
-}
-
-/// The same JSON without characters that act on a terminal: they can only stand in strings, where
-/// an escape means the same.
-fn json_safe(json: &str) -> String {
-    let mut safe = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c == '\n' || !escape::is_hostile(c) {
-            safe.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            // Writing to a string cannot fail.
-            let _ = write!(safe, "\\u{unit:04x}");
-        }
-    }
-    safe
-}
-
 /// A field of CSV (RFC 4180): quoted when it holds what would end it.
 fn csv_quote(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
@@ -272,14 +243,5 @@ mod tests {
         assert_eq!(csv_quote("a,b"), "\"a,b\"");
         assert_eq!(csv_quote("say \"hi\"\r\n"), "\"say \"\"hi\"\"\r\n\"");
         assert_eq!(csv_quote(" x"), "\" x\"");
-    }
-
-    #[test]
-    fn json_means_the_same_and_holds_nothing_that_acts_on_a_terminal() {
-        let hostile = "a\u{9b}2J\u{202e}\u{7f}\u{e0041}\u{1b}\n\u{4e16}";
-        let text = json_text(hostile).unwrap();
-        assert!(!text.contains(escape::is_hostile), "{text}");
-        assert!(text.contains('\u{4e16}'));
-        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
     }
 }

@@ -1,6 +1,6 @@
-//! Colours and shapes. A status is told by its shape as well as by its colour.
+//! Colours. A status is told by its shape as well as by its colour.
 
-use crate::{escape::Charset, term::Look};
+use crate::term::Look;
 use anstyle::{AnsiColor, Style};
 use taskledger::event::TaskStatus;
 
@@ -47,39 +47,5 @@ fn color(status: TaskStatus) -> AnsiColor {
         TaskStatus::Completed => AnsiColor::Green,
         TaskStatus::Failed => AnsiColor::Red,
         TaskStatus::Cancelled => AnsiColor::Magenta,
-    }
-}
-
-/// The shape of a status, one column wide.
-pub fn shape(status: TaskStatus, charset: Charset) -> char {
-    match (status, charset) {
-        (TaskStatus::Running, Charset::Unicode) => '\u{25d0}',
-        (TaskStatus::Running, Charset::Ascii) => '~',
-        (TaskStatus::Completed, Charset::Unicode) => '\u{2714}',
-        (TaskStatus::Completed, Charset::Ascii) => '+',
-        (TaskStatus::Failed, Charset::Unicode) => '\u{2718}',
-        (TaskStatus::Failed, Charset::Ascii) => 'x',
-        (TaskStatus::Cancelled, Charset::Unicode) => '\u{2298}',
-        (TaskStatus::Cancelled, Charset::Ascii) => '-',
-    }
-}
-
-/// A status as it is shown: shape and word.
-pub fn status(status: TaskStatus, look: &Look) -> String {
-    format!("{} {}", shape(status, look.charset), status.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn no_two_statuses_share_a_shape() {
-        for charset in [Charset::Unicode, Charset::Ascii] {
-            let shapes: BTreeSet<char> =
-                TaskStatus::ALL.iter().map(|status| shape(*status, charset)).collect();
-            assert_eq!(shapes.len(), TaskStatus::ALL.len());
-        }
     }
 }

@@ -1,11 +1,15 @@
 //! Rows and columns for people, cut to the terminal's width.
 
-use crate::{escape, paint::Paint, term::Look};
+use crate::{paint::Paint, term::Look};
 use comfy_table::{
     Attribute, Cell as TableCell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row,
     Table, Width, presets,
 };
 use taskledger::event::TaskStatus;
+use taskledger_contract::{
+    escape::{self, Charset},
+    shapes::shape_and_word,
+};
 
 /// Columns between two cells.
 const GAP: usize = 2;
@@ -85,7 +89,7 @@ impl Cell {
 
     /// A status by shape and word.
     pub fn status(status: TaskStatus, look: &Look) -> Self {
-        Self { text: crate::paint::status(status, look), paint: Some(Paint::Status(status)) }
+        Self { text: shape_and_word(status, look.charset), paint: Some(Paint::Status(status)) }
     }
 }
 
@@ -95,8 +99,8 @@ pub fn lines(columns: &[Column], rows: Vec<Vec<Cell>>, wide: bool, look: &Look) 
     let shown = chosen(columns, &rows, wide, look);
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_truncation_indicator(match look.charset {
-        escape::Charset::Unicode => "\u{2026}",
-        escape::Charset::Ascii => "...",
+        Charset::Unicode => "\u{2026}",
+        Charset::Ascii => "...",
     });
     if look.color {
         table.enforce_styling();
@@ -216,7 +220,7 @@ fn table_cell(cell: Cell) -> TableCell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{escape::Charset, time::TimeStyle};
+    use crate::term::TimeStyle;
     use taskledger::time::Millis;
 
     const COLUMNS: [Column; 3] = [

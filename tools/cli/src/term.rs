@@ -2,13 +2,13 @@
 //!
 //! Knows nothing of ledgers. Everything is read from the environment once, into a [`Look`].
 
-use crate::{escape::Charset, time::TimeStyle};
 use clap::ValueEnum;
 use std::{
     env,
     io::{self, IsTerminal},
 };
 use taskledger::time::Millis;
+use taskledger_contract::escape::{self, Charset};
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -19,6 +19,17 @@ pub enum ColorWhen {
     Always,
     /// Never.
     Never,
+}
+
+/// How times are shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TimeStyle {
+    /// How long ago: `3m ago`.
+    Relative,
+    /// RFC 3339 in UTC, to the millisecond.
+    Iso,
+    /// Milliseconds since 1970.
+    UnixMs,
 }
 
 /// How things are shown: what the terminal can do and what the user asked for.
@@ -62,7 +73,7 @@ impl Look {
 
     /// `text` with nothing in it that acts on this terminal.
     pub fn safe(&self, text: &str) -> String {
-        crate::escape::escape(text, self.charset)
+        escape::escape(text, self.charset)
     }
 }
 

@@ -1,7 +1,9 @@
 //! `taskledger backup`: the whole history in one file.
 
+use super::common::tell;
 use crate::{
     app::App,
+    command::{Command, Moment},
     exit::Exit,
     progress::{self, Unit},
 };
@@ -37,25 +39,30 @@ fn private(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let info = {
-        let shown = app.progress.start("backing up", Unit::Events);
-        let mut tell = |done, total| shown.set(done, total);
-        opened
-            .reader
-            .backup(&args.file, &mut tell)
-            .with_context(|| format!("cannot back up to {}", args.file.display()))?
-    };
-    private(&args.file).with_context(|| format!("cannot protect {}", args.file.display()))?;
-    {
-        let shown = app.progress.start("reading it back", Unit::Events);
-        verify_backup(&args.file, &mut |done, total| shown.set(done, total))
-            .with_context(|| format!("{} is not what was written", args.file.display()))?;
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("it writes the whole log; `taskledger fork --at` copies a part of it")
     }
-    let head = info.checkpoint.head();
-    super::init::tell(app, "backup", &args.file, info.checkpoint.ledger, head)?;
-    app.remark(&format!("{} of events", progress::bytes(info.bytes)));
-    Ok(Exit::Ok)
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let info = {
+            let shown = app.progress.start("backing up", Unit::Events);
+            let mut tell = |done, total| shown.set(done, total);
+            opened
+                .reader
+                .backup(&self.file, &mut tell)
+                .with_context(|| format!("cannot back up to {}", self.file.display()))?
+        };
+        private(&self.file).with_context(|| format!("cannot protect {}", self.file.display()))?;
+        {
+            let shown = app.progress.start("reading it back", Unit::Events);
+            verify_backup(&self.file, &mut |done, total| shown.set(done, total))
+                .with_context(|| format!("{} is not what was written", self.file.display()))?;
+        }
+        let head = info.checkpoint.head();
+        tell(app, "backup", &self.file, info.checkpoint.ledger, head)?;
+        app.remark(&format!("{} of events", progress::bytes(info.bytes)));
+        Ok(Exit::Ok)
+    }
 }

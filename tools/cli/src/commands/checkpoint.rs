@@ -1,9 +1,14 @@
 //! `taskledger checkpoint`: size and root, to hold the ledger against later.
 
-use crate::{app::App, exit::Exit, json::CheckpointBody};
+use crate::{
+    app::App,
+    command::{Command, Moment},
+    exit::Exit,
+};
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 use taskledger::proof::{Checkpoint, SigningKey};
+use taskledger_contract::answers::CheckpointBody;
 
 /// Print the ledger's size and root as a C2SP checkpoint.
 ///
@@ -21,31 +26,30 @@ pub struct Args {
     key: Option<PathBuf>,
 }
 
-/// Prints it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let reader = &opened.reader;
-    let size = app.position(reader)?.log_position()?;
-    let checkpoint = Checkpoint { ledger: reader.ledger_id(), size, root: reader.root_at(size)? };
-    let text = match &args.key {
-        Some(file) => {
-            let key = fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            let key: SigningKey =
-                key.trim().parse().with_context(|| format!("in {}", file.display()))?;
-            checkpoint.sign(&key)?
-        }
-        None => checkpoint.to_text(),
-    };
-    let body = CheckpointBody {
-        origin: checkpoint.origin(),
-        size,
-        root: checkpoint.root.to_string(),
-        text,
-    };
-    let name = body.root.clone();
-    app.out.single("taskledger.checkpoint/v1", body, Some(&name), |out, body| {
-        out.raw(body.text.as_bytes())
-    })?;
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let reader = &opened.reader;
+        let size = app.position(reader)?.log_position()?;
+        let checkpoint =
+            Checkpoint { ledger: reader.ledger_id(), size, root: reader.root_at(size)? };
+        let text = match &self.key {
+            Some(file) => {
+                let key = fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                let key: SigningKey =
+                    key.trim().parse().with_context(|| format!("in {}", file.display()))?;
+                checkpoint.sign(&key)?
+            }
+            None => checkpoint.to_text(),
+        };
+        let body = CheckpointBody::new(&checkpoint, text);
+        let name = body.root.clone();
+        app.out.single(body, Some(&name), |out, body| out.raw(body.text.as_bytes()))?;
+        Ok(Exit::Ok)
+    }
 }

@@ -1,8 +1,7 @@
 //! `taskledger completions`: for a shell.
 
-use crate::{app::App, args::Cli, exit::Exit};
+use crate::{app::App, command::Command, exit::Exit};
 use anyhow::Result;
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 /// Print completions for a shell.
@@ -16,10 +15,16 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Prints them.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "taskledger", &mut script);
-    app.out.raw(&script)?;
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn ends_on_interrupt(&self) -> bool {
+        false
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let mut script = Vec::new();
+        let mut arguments = (app.program.arguments)();
+        clap_complete::generate(self.shell, &mut arguments, "taskledger", &mut script);
+        app.out.raw(&script)?;
+        Ok(Exit::Ok)
+    }
 }

@@ -1,15 +1,16 @@
 //! `taskledger demo`: what this program does, on a bundled recording, or live.
 
 use crate::{
-    app::App,
-    args::{Cli, Global},
+    app::{App, Program},
+    command::Command,
     exit::{Exit, Problem},
+    global::Global,
     paint::Paint,
     shell,
     term::ColorWhen,
 };
 use anyhow::{Context as _, Result};
-use clap::{Parser as _, ValueEnum as _};
+use clap::ValueEnum as _;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -48,46 +49,48 @@ pub struct Args {
     crash: bool,
 }
 
-impl Args {
-    /// Whether it writes to the ledger that is named.
-    pub fn is_live(&self) -> bool {
+impl Command for Args {
+    fn appends(&self) -> bool {
         self.live
     }
-}
 
-/// Shows it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let mut demo =
-        Demo { program: shell::program(), db: app.db.clone(), options: given(&app.global) };
-    if args.live {
-        return live::run(app, demo, args.crash);
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let mut demo = Demo {
+            program: app.program,
+            called: shell::program(),
+            db: app.db.clone(),
+            options: given(&app.global),
+        };
+        if self.live {
+            return live::run(app, demo, self.crash);
+        }
+        let dir = directory(self)?;
+        let recording = unpack(&dir)?;
+        demo.db = dir.join("ledger");
+        let told = |path: &Path| path.display().to_string();
+        demo.step(
+            app,
+            "Bring the recording of a session into a new ledger",
+            &["import", "claude-code", &told(&recording)],
+        )?;
+        demo.step(app, "Which threads are there?", &["threads"])?;
+        let (thread, deepest) = demo.deepest()?;
+        let (thread, deepest) = (thread.as_str(), deepest.as_str());
+        let past = format!("spawn:{deepest}");
+        demo.step(app, "Who spawned whom?", &["tree", thread])?;
+        demo.step(
+            app,
+            "And when the deepest task had just been spawned?",
+            &["tree", thread, "--at", &past],
+        )?;
+        demo.step(app, "What has changed since?", &["diff", thread, "--from", &past, "--to", "@"])?;
+        demo.step(app, "Why does the deepest task exist?", &["why", deepest])?;
+        demo.step(app, "Is the ledger what it should be?", &["verify"])?;
+        let kept =
+            format!("The ledger stays at {}: try `show`, `timeline`, `replay`", demo.db.display());
+        app.out.line(&Paint::Dim.on(&app.out.look.safe(&kept), &app.out.look))?;
+        Ok(Exit::Ok)
     }
-    let dir = directory(args)?;
-    let recording = unpack(&dir)?;
-    demo.db = dir.join("ledger");
-    let told = |path: &Path| path.display().to_string();
-    demo.step(
-        app,
-        "Bring the recording of a session into a new ledger",
-        &["import", "claude-code", &told(&recording)],
-    )?;
-    demo.step(app, "Which threads are there?", &["threads"])?;
-    let (thread, deepest) = demo.deepest()?;
-    let (thread, deepest) = (thread.as_str(), deepest.as_str());
-    let past = format!("spawn:{deepest}");
-    demo.step(app, "Who spawned whom?", &["tree", thread])?;
-    demo.step(
-        app,
-        "And when the deepest task had just been spawned?",
-        &["tree", thread, "--at", &past],
-    )?;
-    demo.step(app, "What has changed since?", &["diff", thread, "--from", &past, "--to", "@"])?;
-    demo.step(app, "Why does the deepest task exist?", &["why", deepest])?;
-    demo.step(app, "Is the ledger what it should be?", &["verify"])?;
-    let kept =
-        format!("The ledger stays at {}: try `show`, `timeline`, `replay`", demo.db.display());
-    app.out.line(&Paint::Dim.on(&app.out.look.safe(&kept), &app.out.look))?;
-    Ok(Exit::Ok)
 }
 
 fn directory(args: &Args) -> Result<PathBuf> {
@@ -125,7 +128,9 @@ fn given(global: &Global) -> Vec<String> {
 }
 
 struct Demo {
-    program: String,
+    program: Program,
+    /// How this program was called.
+    called: String,
     db: PathBuf,
     options: Vec<String>,
 }
@@ -137,12 +142,7 @@ impl Demo {
         Self::title(app, what)?;
         app.out.line(&look.safe(&format!("$ {}", self.command(command))))?;
         app.out.flush()?;
-        let cli = Cli::try_parse_from(self.words(command))?;
-        let mut step = App::new(&cli.global, cli.command.default_format());
-        step.quiet = true;
-        step.out.look = look;
-        let exit = cli.command.run(&mut step)?;
-        step.out.flush()?;
+        let exit = (self.program.run)(&self.words(command), look)?;
         if exit != Exit::Ok {
             return Err(anyhow::anyhow!("the command ended with {exit:?}"));
         }
@@ -160,8 +160,7 @@ impl Demo {
     }
 
     fn words(&self, command: &[&str]) -> Vec<String> {
-        let mut words =
-            vec![self.program.clone(), "--db".to_owned(), self.db.display().to_string()];
+        let mut words = vec![self.called.clone(), "--db".to_owned(), self.db.display().to_string()];
         words.extend(self.options.iter().cloned());
         words.extend(command.iter().map(|word| (*word).to_owned()));
         words

@@ -1,26 +1,28 @@
 //! `taskledger diff`: what changed between two moments.
 
 use crate::{
-    app::{self, App},
-    events::{ERASED, json_or_text},
+    app::App,
+    command::{Command, Moment},
     exit::{Exit, Problem},
-    json::{ChangeItem, DiffBody, DiffCounts},
     output::{Format, Item, Out},
-    paint::{Paint, shape},
+    paint::Paint,
     table::{Cell, Column},
-    tasks::{count, title, told},
     term::Look,
-    time,
 };
 use anyhow::Result;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use taskledger::{
-    event::{Parent, PartKind, TaskStatus},
+    event::{Parent, TaskStatus},
     ids::{TaskId, ThreadId},
-    ledger::Reader,
     query::{self, Change, Field, Point, Scope, Value, View},
-    state::{LedgerState, Text},
+    state::LedgerState,
+};
+use taskledger_contract::{
+    answers::{At, ChangeItem, DiffBody, DiffCounts},
+    escape,
+    shapes::shape,
+    words,
 };
 
 /// Compare two moments of a thread.
@@ -49,45 +51,43 @@ pub struct Args {
     exit_code: bool,
 }
 
-/// Compares them.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let reader = &opened.reader;
-    let view = |point: &Point| -> Result<View> {
-        let position = app.resolve(point, reader)?;
-        Ok(query::as_of(reader, Scope::Thread(&args.thread), position)?)
-    };
-    let (from, to) = (view(&args.from)?, view(&args.to)?);
-    let diff = query::diff(&from.state, &to.state, Some(&args.thread));
-    let differs = !diff.changes.is_empty();
-    let rows = matches!(app.out.format, Format::Csv | Format::Name);
-    if rows && args.stat {
-        return Err(Problem::usage("--stat has no rows").hint("use -o json or table").into());
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("name the two moments with --from and --to")
     }
-    let items = if args.stat {
-        Vec::new()
-    } else {
-        diff.changes.iter().map(|change| item(change, reader)).collect::<Result<_>>()?
-    };
-    let stat = counts(diff.stat());
-    let body = DiffBody { from: app::at(&from), to: app::at(&to), stat, items };
-    if rows {
-        app.out.list(&app::at(&to), body.items.into_iter().map(Ok))?;
-    } else {
-        app.out.single("taskledger.diff/v1", body, None, |out, body| {
-            if args.stat { tell(out, &body.stat) } else { human(out, &diff.changes, &to.state) }
-        })?;
-    }
-    Ok(if differs && args.exit_code { Exit::Finding } else { Exit::Ok })
-}
 
-fn counts(stat: query::DiffStat) -> DiffCounts {
-    DiffCounts {
-        spawned: count(stat.spawned),
-        gone: count(stat.vanished),
-        ended: count(stat.ended),
-        reparented: count(stat.reparented),
-        changed: count(stat.changed),
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let reader = &opened.reader;
+        let view = |point: &Point| -> Result<View> {
+            let position = app.resolve(point, reader)?;
+            Ok(query::as_of(reader, Scope::Thread(&self.thread), position)?)
+        };
+        let (from, to) = (view(&self.from)?, view(&self.to)?);
+        let diff = query::diff(&from.state, &to.state, Some(&self.thread));
+        let differs = !diff.changes.is_empty();
+        let rows = matches!(app.out.format, Format::Csv | Format::Name);
+        if rows && self.stat {
+            return Err(Problem::usage("--stat has no rows").hint("use -o json or table").into());
+        }
+        let items = if self.stat {
+            Vec::new()
+        } else {
+            diff.changes
+                .iter()
+                .map(|change| ChangeItem::new(change, reader))
+                .collect::<Result<_, _>>()?
+        };
+        let stat = DiffCounts::from(diff.stat());
+        let body = DiffBody { from: At::from(&from), to: At::from(&to), stat, items };
+        if rows {
+            app.out.list(&At::from(&to), body.items.into_iter().map(Ok))?;
+        } else {
+            app.out.single(body, None, |out, body| {
+                if self.stat { tell(out, &body.stat) } else { human(out, &diff.changes, &to.state) }
+            })?;
+        }
+        Ok(if differs && self.exit_code { Exit::Finding } else { Exit::Ok })
     }
 }
 
@@ -128,14 +128,15 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
             Change::Reparented { .. } => ("^".to_owned(), None),
             Change::Changed { .. } => ("*".to_owned(), None),
         };
-        let words = match change {
+        let told = match change {
             Change::Spawned { task } | Change::Vanished { task } => {
-                let why = told(&task.description);
-                format!("{}{}{why}", title(task), if why.is_empty() { "" } else { "  " })
+                let why = words::text(&task.description);
+                format!("{}{}{why}", words::title(task), if why.is_empty() { "" } else { "  " })
             }
             Change::Ended { task, from, to } => {
                 let error = after.task(task).and_then(|task| task.error.as_ref());
-                let error = error.map(|error| format!(": {}", told(error))).unwrap_or_default();
+                let error =
+                    error.map(|error| format!(": {}", words::text(error))).unwrap_or_default();
                 format!("{task} {} -> {}{error}", from.as_str(), to.as_str())
             }
             Change::Reparented { task, from, to } => {
@@ -145,16 +146,17 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
                 format!("{task} parent_task_id: {} -> {}", of(from), of(to))
             }
             Change::Changed { task, field, from, to } => {
-                let of =
-                    |value: &Option<Value>| value.as_ref().map_or_else(|| "none".to_owned(), words);
+                let of = |value: &Option<Value>| {
+                    value.as_ref().map_or_else(|| "none".to_owned(), words::value)
+                };
                 format!("{task} {}: {} -> {}", field.as_str(), of(from), of(to))
             }
         };
-        let head = format!("{mark} {:<10} ", name(change));
+        let head = format!("{mark} {:<10} ", ChangeItem::kind(change));
         let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(head.len()));
-        let words = crate::escape::cut(&look.safe(&words), room, look.charset);
+        let told = escape::cut(&look.safe(&told), room, look.charset);
         let head = status.map_or(head.clone(), |status| Paint::Status(status).on(&head, &look));
-        out.line(&format!("{head}{words}"))?;
+        out.line(&format!("{head}{told}"))?;
     }
     Ok(())
 }
@@ -165,92 +167,7 @@ fn is_part_of_an_end(change: &Change, ended: &BTreeSet<&TaskId>) -> bool {
     matches!(field, Field::Error | Field::Result | Field::Completed) && ended.contains(task)
 }
 
-fn name(change: &Change) -> &'static str {
-    match change {
-        Change::Spawned { .. } => "spawned",
-        Change::Vanished { .. } => "gone",
-        Change::Ended { .. } => "ended",
-        Change::Reparented { .. } => "reparented",
-        Change::Changed { .. } => "changed",
-    }
-}
-
-fn item(change: &Change, reader: &Reader) -> Result<ChangeItem> {
-    let of = |task: &TaskId, field: Option<&str>, before: Json, after: Json| ChangeItem {
-        change: name(change).to_owned(),
-        task_id: task.to_string(),
-        field: field.map(str::to_owned),
-        before,
-        after,
-    };
-    let parent = |parent: &Option<Parent>| {
-        parent.as_ref().map_or(Json::Null, |parent| parent.id().as_str().into())
-    };
-    Ok(match change {
-        Change::Spawned { task } | Change::Vanished { task } => {
-            of(&task.id, None, Json::Null, Json::Null)
-        }
-        Change::Ended { task, from, to } => {
-            of(task, Some("status"), from.as_str().into(), to.as_str().into())
-        }
-        Change::Reparented { task, from, to } => {
-            of(task, Some("parent_task_id"), parent(from), parent(to))
-        }
-        Change::Changed { task, field, from, to } => {
-            let json = |value: &Option<Value>| match value {
-                Some(value) => json(value, *field, reader),
-                None => Ok(Json::Null),
-            };
-            of(task, Some(field.as_str()), json(from)?, json(to)?)
-        }
-    })
-}
-
-/// A value as the fields of a task have it.
-fn json(value: &Value, field: Field, reader: &Reader) -> Result<Json> {
-    Ok(match value {
-        Value::Time(at) => at.0.into(),
-        Value::Seq(seq) => seq.get().into(),
-        Value::Text(text) => match exact(text, field, reader)? {
-            Some(text) if field == Field::Result => json_or_text(&text),
-            Some(text) => text.into(),
-            None => Json::Null,
-        },
-        Value::Word(_) | Value::Host(_) => words(value).into(),
-    })
-}
-
-/// All of a text; `None` once it is erased.
-fn exact(text: &Text, field: Field, reader: &Reader) -> Result<Option<String>> {
-    if let Some(kept) = text.kept() {
-        return Ok(Some(kept.to_string()));
-    }
-    let kinds = [
-        (Field::Description, PartKind::Description),
-        (Field::Error, PartKind::Error),
-        (Field::Result, PartKind::Result),
-    ];
-    let Some((_, kind)) = kinds.into_iter().find(|(of, _)| *of == field) else { return Ok(None) };
-    Ok(reader.entry(text.seq)?.text(kind).map(ToString::to_string))
-}
-
-fn words(value: &Value) -> String {
-    match value {
-        Value::Word(word) => word.to_string(),
-        Value::Text(text) => match text.kept() {
-            Some(kept) => kept.to_string(),
-            None if text.body == taskledger::state::TextBody::Erased => ERASED.to_owned(),
-            None => format!("({} bytes of event {})", text.len, text.seq),
-        },
-        Value::Time(at) => time::iso(*at),
-        Value::Seq(seq) => seq.to_string(),
-        Value::Host(host) => format!("{host:?}"),
-    }
-}
-
 impl Item for ChangeItem {
-    const SCHEMA: &'static str = "taskledger.diff/v1";
-    const FIELDS: &'static [&'static str] = &["change", "task_id", "field", "before", "after"];
     const COLUMNS: &'static [Column] = &[
         Column::new("CHANGE"),
         Column::new("TASK"),
@@ -274,9 +191,5 @@ impl Item for ChangeItem {
             told(&self.before),
             told(&self.after),
         ]
-    }
-
-    fn name(&self) -> String {
-        self.task_id.clone()
     }
 }

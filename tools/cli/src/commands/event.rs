@@ -1,17 +1,19 @@
 //! `taskledger event`: one event, whole.
 
+use super::common::seq;
 use crate::{
     app::App,
-    events::{self, Around},
+    command::{Command, Moment},
     exit::Exit,
-    json::EventLine,
     output::Out,
     paint::Paint,
+    shown::line::{Around, line as shown},
     time,
 };
 use anyhow::Result;
 use serde_json::Value;
 use taskledger::{event::Entry, ids::Seq};
+use taskledger_contract::{answers::EventLine, words::ERASED};
 
 /// Show one event with all its fields and texts.
 ///
@@ -25,25 +27,24 @@ pub struct Args {
     seq: Seq,
 }
 
-/// An event's number, with or without `#`.
-pub fn seq(text: &str) -> Result<Seq, String> {
-    let number = text.strip_prefix('#').unwrap_or(text).parse().ok();
-    number.and_then(Seq::new).ok_or_else(|| "expected the number of an event, from 1".to_owned())
-}
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("an event is the same at every moment")
+    }
 
-/// Shows it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let entry = opened.reader.entry(args.seq)?;
-    let line = EventLine::from(&entry);
-    let name = args.seq.get().to_string();
-    app.out.document(&line, Some(&name), |out, line| human(out, line, &entry))?;
-    Ok(Exit::Ok)
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let entry = opened.reader.entry(self.seq)?;
+        let line = EventLine::from(&entry);
+        let name = self.seq.get().to_string();
+        app.out.document(&line, Some(&name), |out, line| human(out, line, &entry))?;
+        Ok(Exit::Ok)
+    }
 }
 
 fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
     let look = out.look;
-    out.line(&events::line(entry, Around::Nothing, &look))?;
+    out.line(&shown(entry, Around::Nothing, &look))?;
     let mut field = |name: &str, value: &str| {
         let name = Paint::Dim.on(&format!("{name:<20}"), &look);
         if value.is_empty() { Ok(()) } else { out.line(&format!("{name} {}", look.safe(value))) }
@@ -54,7 +55,7 @@ fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
         field(&name, &value)?;
     }
     for part in &entry.parts {
-        let text = part.body.as_ref().map_or(events::ERASED, |body| &body.text);
+        let text = part.body.as_ref().map_or(ERASED, |body| &body.text);
         field(part.kind.as_str(), text)?;
     }
     Ok(())

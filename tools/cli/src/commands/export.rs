@@ -1,6 +1,12 @@
 //! `taskledger export`: the history in another format.
 
-use crate::{app::App, exit::Exit, progress::Unit};
+use super::common::each;
+use crate::{
+    app::App,
+    command::{Command, Moment},
+    exit::Exit,
+    progress::Unit,
+};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use std::{
@@ -48,42 +54,47 @@ fn private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Writes them.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let FormatArg::Jsonl = args.format;
-    let opened = app.open()?;
-    let wanted = History {
-        scope: args.thread.as_ref().map_or(Scope::All, Scope::Thread),
-        upto: Some(app.position(&opened.reader)?),
-        ..History::default()
-    };
-    let Some(path) = &args.out else {
-        let out = &mut app.out;
-        super::log::each(
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let FormatArg::Jsonl = self.format;
+        let opened = app.open()?;
+        let wanted = History {
+            scope: self.thread.as_ref().map_or(Scope::All, Scope::Thread),
+            upto: Some(app.position(&opened.reader)?),
+            ..History::default()
+        };
+        let Some(path) = &self.out else {
+            let out = &mut app.out;
+            each(
+                &opened.reader,
+                &wanted,
+                |_| true,
+                |entry| {
+                    let mut line = Vec::new();
+                    jsonl::write_event(&mut line, &entry)?;
+                    out.raw(&line)
+                },
+            )?;
+            return Ok(Exit::Ok);
+        };
+        let context = || format!("cannot write {}", path.display());
+        let mut file = BufWriter::new(private(path).with_context(context)?);
+        let total = opened.reader.head().size;
+        let shown = app.progress.start("exporting", Unit::Events);
+        each(
             &opened.reader,
             &wanted,
             |_| true,
             |entry| {
-                let mut line = Vec::new();
-                jsonl::write_event(&mut line, &entry)?;
-                out.raw(&line)
+                shown.set(entry.event.seq.get(), total);
+                jsonl::write_event(&mut file, &entry).with_context(context)
             },
         )?;
-        return Ok(Exit::Ok);
-    };
-    let context = || format!("cannot write {}", path.display());
-    let mut file = BufWriter::new(private(path).with_context(context)?);
-    let total = opened.reader.head().size;
-    let shown = app.progress.start("exporting", Unit::Events);
-    super::log::each(
-        &opened.reader,
-        &wanted,
-        |_| true,
-        |entry| {
-            shown.set(entry.event.seq.get(), total);
-            jsonl::write_event(&mut file, &entry).with_context(context)
-        },
-    )?;
-    file.flush().and_then(|()| file.get_ref().sync_all()).with_context(context)?;
-    Ok(Exit::Ok)
+        file.flush().and_then(|()| file.get_ref().sync_all()).with_context(context)?;
+        Ok(Exit::Ok)
+    }
 }

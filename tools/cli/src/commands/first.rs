@@ -1,17 +1,18 @@
 //! `taskledger first`: the first event after which something was true.
 
 use crate::{
-    app::{App, at_head},
-    events::{self, Around},
+    app::App,
+    command::{Command, Moment},
     exit::Exit,
-    json::{EventLine, FirstBody},
-    output::Item as _,
+    output::Format,
+    shown::line::{Around, line},
 };
 use anyhow::Result;
 use taskledger::{
     ids::ThreadId,
     query::{self, Predicate},
 };
+use taskledger_contract::answers::{At, EventLine, FirstBody, Row as _};
 
 /// Find the first event of a thread after which a condition held.
 ///
@@ -30,25 +31,30 @@ pub struct Args {
     condition: Predicate,
 }
 
-/// Finds it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let found = query::first(&opened.reader, &args.thread, &args.condition)?;
-    let body = FirstBody {
-        at: at_head(&opened.reader),
-        condition: args.condition.to_string(),
-        event: found.as_ref().map(EventLine::from),
-    };
-    let name = body.event.as_ref().map(EventLine::name);
-    if name.is_none() && app.out.format == crate::output::Format::Name {
-        return Ok(Exit::NotFound);
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("it looks at the whole log of the thread")
     }
-    app.out.single("taskledger.first/v1", body, name.as_deref(), |out, body| {
-        let told = match &found {
-            Some(entry) => events::line(entry, Around::Thread, &out.look),
-            None => format!("{}: never", out.look.safe(&body.condition)),
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let found = query::first(&opened.reader, &self.thread, &self.condition)?;
+        let body = FirstBody {
+            at: At::head(&opened.reader),
+            condition: self.condition.to_string(),
+            event: found.as_ref().map(EventLine::from),
         };
-        out.line(&told)
-    })?;
-    Ok(if found.is_some() { Exit::Ok } else { Exit::NotFound })
+        let name = body.event.as_ref().map(EventLine::name);
+        if name.is_none() && app.out.format == Format::Name {
+            return Ok(Exit::NotFound);
+        }
+        app.out.single(body, name.as_deref(), |out, body| {
+            let told = match &found {
+                Some(entry) => line(entry, Around::Thread, &out.look),
+                None => format!("{}: never", out.look.safe(&body.condition)),
+            };
+            out.line(&told)
+        })?;
+        Ok(if found.is_some() { Exit::Ok } else { Exit::NotFound })
+    }
 }

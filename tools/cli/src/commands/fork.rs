@@ -1,7 +1,9 @@
 //! `taskledger fork`: a new ledger of the events up to a moment.
 
+use super::common::tell;
 use crate::{
     app::{self, App, Opened},
+    command::{Command, Moment},
     exit::Exit,
     progress::Unit,
 };
@@ -24,21 +26,26 @@ pub struct Args {
     path: PathBuf,
 }
 
-/// Makes it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let size = app.position(&opened.reader)?.log_position()?;
-    let copy = {
-        let shown = app.progress.start("forking", Unit::Events);
-        let mut tell = |done, total| shown.set(done, total);
-        opened
-            .ledger
-            .fork_blocking(size, app::plain(&args.path), Options::default(), &mut tell)
-            .with_context(|| format!("cannot fork to {}", args.path.display()))?
-    };
-    let copy = Opened::of(copy);
-    let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
-    copy.close()?;
-    super::init::tell(app, "fork", &args.path, ledger, head)?;
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let size = app.position(&opened.reader)?.log_position()?;
+        let copy = {
+            let shown = app.progress.start("forking", Unit::Events);
+            let mut tell = |done, total| shown.set(done, total);
+            opened
+                .ledger
+                .fork_blocking(size, app::plain(&self.path), Options::default(), &mut tell)
+                .with_context(|| format!("cannot fork to {}", self.path.display()))?
+        };
+        let copy = Opened::of(copy);
+        let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
+        copy.close()?;
+        tell(app, "fork", &self.path, ledger, head)?;
+        Ok(Exit::Ok)
+    }
 }

@@ -1,9 +1,9 @@
 //! `taskledger import`: recordings of agents, brought into the ledger.
 
 use crate::{
-    app::{App, Opened, at_head},
+    app::{App, Opened},
+    command::Command,
     exit::{Exit, Problem},
-    json::{BadLineItem, ImportItem, RefusalItem},
     output::Item,
     paint::Paint,
     progress::{Shown, Unit},
@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use std::{collections::BTreeSet, fs, io, path::PathBuf};
 use taskledger::{Ledger, Options, ids::ThreadId, ledger::OpenError};
+use taskledger_contract::answers::{At, BadLineItem, ImportItem, RefusalItem, count};
 use taskledger_interop::{
     self as interop, Dataset, Grain, LedgerSink, Phase, Progress, ReadOptions, Recording, Spooled,
     Tally,
@@ -96,8 +97,17 @@ enum OnError {
     Fail,
 }
 
+impl Command for Args {
+    fn appends(&self) -> bool {
+        true
+    }
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        run(self, app)
+    }
+}
+
 /// Imports them.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
+fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let piped = args.paths.iter().any(|path| path.as_os_str() == "-");
     let spooled = piped.then(|| Spooled::new(io::stdin().lock())).transpose();
     let spooled = spooled.context("cannot read standard input")?;
@@ -111,7 +121,7 @@ pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
         left_out |= nothing_recognised(app, &path, &recording);
         items.push(import(args, app, &opened, path, recording)?);
     }
-    let at = at_head(&opened.reader);
+    let at = At::head(&opened.reader);
     opened.close()?;
     left_out |= items.iter().any(|item| item.malformed > 0 || item.refused > 0);
     if !app.quiet || app.out.for_programs() {
@@ -238,7 +248,7 @@ fn tell_bad_lines(app: &App, tally: &Tally) {
     for line in &tally.bad_lines {
         app.remark(&line.to_string());
     }
-    let kept = crate::tasks::count(tally.bad_lines.len());
+    let kept = count(tally.bad_lines.len());
     if tally.malformed > kept {
         app.remark(&format!("and {} lines more", tally.malformed - kept));
     }
@@ -279,23 +289,6 @@ fn item(path: String, dry_run: bool, recording: Recording, report: interop::Repo
 }
 
 impl Item for ImportItem {
-    const SCHEMA: &'static str = "taskledger.import/v1";
-    const FIELDS: &'static [&'static str] = &[
-        "path",
-        "format",
-        "dry_run",
-        "threads",
-        "records",
-        "appended",
-        "tasks",
-        "present",
-        "refused",
-        "malformed",
-        "skipped",
-        "unknown",
-        "bad_lines",
-        "refusals",
-    ];
     const COLUMNS: &'static [Column] = &[
         Column::new("RECORDING").flexible(),
         Column::new("FORMAT"),
@@ -324,9 +317,5 @@ impl Item for ImportItem {
             bad(self.malformed),
             self.skipped.to_string().into(),
         ]
-    }
-
-    fn name(&self) -> String {
-        self.path.clone()
     }
 }

@@ -1,21 +1,17 @@
 //! `taskledger log`: the events.
 
-use super::tasks::Between;
+use super::common::{Between, list};
 use crate::{
-    app::{App, at_head, at_position},
-    events::{self, Around},
+    app::App,
+    command::{Command, Moment},
     exit::Exit,
-    json::EventLine,
-    output::{Out, json_text},
+    shown::line::Around,
 };
 use anyhow::Result;
 use clap::ValueEnum;
-use std::ops::ControlFlow;
 use taskledger::{
-    event::Entry,
     ids::{TaskId, ThreadId},
-    ledger::Reader,
-    query::{self, EventFilter, History, Order, Point, Position, Scope},
+    query::{EventFilter, History, Order, Point, Position, Scope},
     time::Millis,
 };
 
@@ -86,32 +82,37 @@ impl ActionArg {
     }
 }
 
-/// Lists them.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let reader = &opened.reader;
-    let between = Between::of(app, args.since.as_ref(), args.until.as_ref(), reader)?;
-    let (first, last) = between.seqs.unwrap_or((0, u64::MAX));
-    let (upto, until) = ends(app.position(reader)?, last, between.until);
-    let wanted = History {
-        scope: args.thread.as_ref().map_or(Scope::All, Scope::Thread),
-        upto: Some(upto),
-        filter: EventFilter {
-            task: args.task.clone(),
-            actions: args.action.iter().map(|action| action.as_str().to_owned()).collect(),
-            since: between.since,
-            until,
-        },
-        limit: args.count,
-        order: if args.reverse { Order::NewestFirst } else { Order::OldestFirst },
-    };
-    let around = match (args.oneline, &args.thread) {
-        (true, _) => Around::Nothing,
-        (false, Some(_)) => Around::Thread,
-        (false, None) => Around::Log,
-    };
-    list(&mut app.out, reader, &wanted, first, around, args.raw)?;
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let reader = &opened.reader;
+        let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), reader)?;
+        let (first, last) = between.seqs.unwrap_or((0, u64::MAX));
+        let (upto, until) = ends(app.position(reader)?, last, between.until);
+        let wanted = History {
+            scope: self.thread.as_ref().map_or(Scope::All, Scope::Thread),
+            upto: Some(upto),
+            filter: EventFilter {
+                task: self.task.clone(),
+                actions: self.action.iter().map(|action| action.as_str().to_owned()).collect(),
+                since: between.since,
+                until,
+            },
+            limit: self.count,
+            order: if self.reverse { Order::NewestFirst } else { Order::OldestFirst },
+        };
+        let around = match (self.oneline, &self.thread) {
+            (true, _) => Around::Nothing,
+            (false, Some(_)) => Around::Thread,
+            (false, None) => Around::Log,
+        };
+        list(&mut app.out, reader, &wanted, first, around, self.raw)?;
+        Ok(Exit::Ok)
+    }
 }
 
 /// Where to end, if a last event was named besides the moment that is shown.
@@ -123,60 +124,4 @@ fn ends(at: Position, last: u64, until: Option<Millis>) -> (Position, Option<Mil
             (Position::Log(last), Some(until.map_or(time, |until| until.min(time))))
         }
     }
-}
-
-/// Writes the events that are wanted from the number `first` on, in whatever format was asked for,
-/// one by one.
-pub fn list(
-    out: &mut Out,
-    reader: &Reader,
-    wanted: &History<'_>,
-    first: u64,
-    around: Around,
-    raw: bool,
-) -> Result<()> {
-    // The events before it are the oldest, so a limit counts none of them that it should not.
-    let shown = |entry: &Entry| entry.event.seq.get() >= first;
-    if raw {
-        return each(reader, wanted, shown, |entry| {
-            let mut event = serde_json::to_value(EventLine::from(&entry))?;
-            if let Some(fields) = event.as_object_mut() {
-                fields.insert("parts".to_owned(), events::commitments(&entry));
-            }
-            out.line(&json_text(&event)?)
-        });
-    }
-    if !out.for_programs() {
-        return each(reader, wanted, shown, |entry| {
-            let line = events::line(&entry, around, &out.look);
-            out.line(&line)
-        });
-    }
-    let at = match wanted.upto {
-        Some(position) => at_position(position, reader)?,
-        None => at_head(reader),
-    };
-    let mut list = out.begin::<EventLine>(&at)?;
-    each(reader, wanted, shown, |entry| list.push(&EventLine::from(&entry)))?;
-    list.end()
-}
-
-/// Visits the events that are wanted and `shown` until one cannot be written.
-pub fn each(
-    reader: &Reader,
-    wanted: &History<'_>,
-    shown: impl Fn(&Entry) -> bool,
-    mut visit: impl FnMut(Entry) -> Result<()>,
-) -> Result<()> {
-    let mut failed = Ok(());
-    query::history(reader, wanted, |entry| {
-        match if shown(&entry) { visit(entry) } else { Ok(()) } {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Err(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    failed
 }

@@ -1,8 +1,7 @@
 //! `taskledger man`: the manual pages.
 
-use crate::{app::App, args::Cli, exit::Exit};
+use crate::{app::App, command::Command, exit::Exit};
 use anyhow::{Context as _, Result};
-use clap::CommandFactory as _;
 use std::{fs, path::PathBuf};
 
 /// Write the manual pages, one for each command.
@@ -17,13 +16,18 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Writes them.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let dir = &args.out;
-    let context = || format!("cannot write to {}", dir.display());
-    fs::create_dir_all(dir).with_context(context)?;
-    clap_mangen::generate_to(Cli::command(), dir).with_context(context)?;
-    let pages = fs::read_dir(dir).with_context(context)?.count();
-    app.remark(&format!("{pages} pages in {}", dir.display()));
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn ends_on_interrupt(&self) -> bool {
+        false
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let dir = &self.out;
+        let context = || format!("cannot write to {}", dir.display());
+        fs::create_dir_all(dir).with_context(context)?;
+        clap_mangen::generate_to((app.program.arguments)(), dir).with_context(context)?;
+        let pages = fs::read_dir(dir).with_context(context)?.count();
+        app.remark(&format!("{pages} pages in {}", dir.display()));
+        Ok(Exit::Ok)
+    }
 }

@@ -1,14 +1,16 @@
 //! `taskledger prove`: that an event is in the log, or that the log only grew; and the check.
 
+use super::common;
 use crate::{
     app::{App, Opened},
-    events::{Around, hex, line},
+    command::{Command, Moment},
     exit::{Exit, Problem},
-    json::{ConsistencyBody, ProofBody},
+    shown::line::{Around, line},
 };
 use anyhow::Result;
 use std::path::PathBuf;
 use taskledger::{codec, ids::Seq, proof, proof::Checkpoint};
+use taskledger_contract::answers::{ConsistencyBody, ProofBody};
 
 mod check;
 
@@ -27,7 +29,7 @@ mod check;
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The event's number
-    #[arg(value_parser = super::event::seq, required_unless_present_any = ["since", "check"])]
+    #[arg(value_parser = common::seq, required_unless_present_any = ["since", "check"])]
     seq: Option<Seq>,
     /// Prove that the log begins with what it was at this size
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["seq", "check"])]
@@ -40,24 +42,26 @@ pub struct Args {
     expect: Option<PathBuf>,
 }
 
-impl Args {
-    /// A check asks no ledger, so of no moment.
-    pub fn deaf_to_at(&self) -> Option<&'static str> {
-        self.check.as_ref().map(|_| "the proof says which moment it is about")
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        // A check asks no ledger, so of no moment.
+        match self.check {
+            Some(_) => Moment::Refused("the proof says which moment it is about"),
+            None => Moment::Taken,
+        }
     }
-}
 
-/// Proves it, or checks it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    if let Some(file) = &args.check {
-        return check::run(file, args.expect.as_deref(), app);
-    }
-    let opened = app.open()?;
-    let size = app.position(&opened.reader)?.log_position()?;
-    match (args.seq, args.since) {
-        (Some(seq), _) => inclusion(seq, size, &opened, app),
-        (None, Some(old)) => consistency(old, size, &opened, app),
-        (None, None) => Err(Problem::usage("name an event, or --since SIZE").into()),
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        if let Some(file) = &self.check {
+            return check::run(file, self.expect.as_deref(), app);
+        }
+        let opened = app.open()?;
+        let size = app.position(&opened.reader)?.log_position()?;
+        match (self.seq, self.since) {
+            (Some(seq), _) => inclusion(seq, size, &opened, app),
+            (None, Some(old)) => consistency(old, size, &opened, app),
+            (None, None) => Err(Problem::usage("name an event, or --since SIZE").into()),
+        }
     }
 }
 
@@ -73,19 +77,9 @@ fn inclusion(seq: Seq, size: u64, opened: &Opened, app: &mut App) -> Result<Exit
     // The leaf is without the texts, so it is the same whether they are erased or not.
     let frame = codec::encode(&entry)?;
     let leaf = codec::leaf(&frame)?;
-    let leaf_hash = proof::leaf_hash(leaf);
-    proof::check_inclusion(&proof, leaf_hash, checkpoint.root)?;
-    let body = ProofBody {
-        seq: seq.get(),
-        leaf_index: seq.leaf_index(),
-        leaf: hex(leaf),
-        leaf_hash: hex(&leaf_hash),
-        size,
-        root: checkpoint.root.to_string(),
-        path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
-        checkpoint: checkpoint.to_text(),
-    };
-    app.out.single("taskledger.proof/v1", body, None, |out, body| {
+    proof::check_inclusion(&proof, proof::leaf_hash(leaf), checkpoint.root)?;
+    let body = ProofBody::new(seq, leaf, &proof, &checkpoint);
+    app.out.single(body, None, |out, body| {
         let event = line(&entry, Around::Log, &out.look);
         out.line(&event)?;
         out.line(&format!("leaf   {}", body.leaf_hash))?;
@@ -105,15 +99,8 @@ fn consistency(old: u64, size: u64, opened: &Opened, app: &mut App) -> Result<Ex
     let (before, checkpoint) = (checkpoint(opened, old)?, checkpoint(opened, size)?);
     let proof = opened.reader.prove_consistency(old, size)?;
     proof::check_consistency(&proof, before.root, checkpoint.root)?;
-    let body = ConsistencyBody {
-        old_size: old,
-        old_root: before.root.to_string(),
-        size,
-        root: checkpoint.root.to_string(),
-        path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
-        checkpoint: checkpoint.to_text(),
-    };
-    app.out.single("taskledger.consistency/v1", body, None, |out, body| {
+    let body = ConsistencyBody::new(&before, &proof, &checkpoint);
+    app.out.single(body, None, |out, body| {
         out.line(&format!("was    {}  of {} events", body.old_root, body.old_size))?;
         for hash in &body.path {
             out.line(&format!("with   {hash}"))?;

@@ -1,6 +1,7 @@
 //! `taskledger purge`: redacted texts leave every file.
 
-use crate::{app::App, exit::Exit};
+use super::common::tell;
+use crate::{app::App, command::Command, exit::Exit};
 use anyhow::{Context as _, Result};
 
 /// Remove every redacted text from every file of the ledger.
@@ -14,14 +15,19 @@ use anyhow::{Context as _, Result};
 #[command(verbatim_doc_comment)]
 pub struct Args {}
 
-/// Removes them.
-pub fn run(_: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    opened.ledger.purge_blocking().context("not every file was rewritten: purge again")?;
-    let (ledger, head) = (opened.reader.ledger_id(), opened.reader.head());
-    opened.close()?;
-    let db = app.db.clone();
-    super::init::tell(app, "purge", &db, ledger, head)?;
-    app.remark("backups that were made before keep the texts");
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn appends(&self) -> bool {
+        true
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        opened.ledger.purge_blocking().context("not every file was rewritten: purge again")?;
+        let (ledger, head) = (opened.reader.ledger_id(), opened.reader.head());
+        opened.close()?;
+        let db = app.db.clone();
+        tell(app, "purge", &db, ledger, head)?;
+        app.remark("backups that were made before keep the texts");
+        Ok(Exit::Ok)
+    }
 }

@@ -1,7 +1,9 @@
 //! `taskledger rebuild`: the sealed blocks anew, from what was synced.
 
+use super::common::tell_kept;
 use crate::{
     app::{App, Opened},
+    command::Command,
     exit::Exit,
     progress::Unit,
 };
@@ -21,19 +23,27 @@ use taskledger::{Ledger, Options, ledger::Rebuilt};
 #[command(verbatim_doc_comment)]
 pub struct Args {}
 
-/// Makes them.
-pub fn run(_: &Args, app: &mut App) -> Result<Exit> {
-    let Rebuilt { head, set_aside } = {
-        let shown = app.progress.start("rebuilding", Unit::Events);
-        Ledger::rebuild(&app.db, &Options::default(), &mut |done, total| shown.set(done, total))?
-    };
-    let opened = Opened::of(Ledger::open(&app.db, Options::default()).context("after rebuilding")?);
-    let ledger = opened.reader.ledger_id();
-    opened.close()?;
-    let db = app.db.clone();
-    super::init::tell_kept(app, "rebuild", &db, ledger, head, &set_aside)?;
-    if !set_aside.is_empty() {
-        app.remark("what was there before is kept; delete it when you miss nothing");
+impl Command for Args {
+    fn appends(&self) -> bool {
+        true
     }
-    Ok(Exit::Ok)
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let Rebuilt { head, set_aside } = {
+            let shown = app.progress.start("rebuilding", Unit::Events);
+            Ledger::rebuild(&app.db, &Options::default(), &mut |done, total| {
+                shown.set(done, total);
+            })?
+        };
+        let opened =
+            Opened::of(Ledger::open(&app.db, Options::default()).context("after rebuilding")?);
+        let ledger = opened.reader.ledger_id();
+        opened.close()?;
+        let db = app.db.clone();
+        tell_kept(app, "rebuild", &db, ledger, head, &set_aside)?;
+        if !set_aside.is_empty() {
+            app.remark("what was there before is kept; delete it when you miss nothing");
+        }
+        Ok(Exit::Ok)
+    }
 }

@@ -1,6 +1,10 @@
 //! `taskledger record`: one event from a script.
 
-use crate::{app::App, exit::Exit, exit::Problem, json::ReceiptBody};
+use crate::{
+    app::App,
+    command::{self, Moment},
+    exit::{Exit, Problem},
+};
 use anyhow::{Context as _, Result};
 use clap::{Subcommand, ValueEnum};
 use taskledger::{
@@ -12,6 +16,7 @@ use taskledger::{
     query::Point,
     time::Millis,
 };
+use taskledger_contract::answers::ReceiptBody;
 
 /// Record one event, durable when this command ends.
 ///
@@ -28,7 +33,7 @@ pub struct Args {
     what: What,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum What {
     /// Record that a task starts; prints its id
     Spawn(SpawnArgs),
@@ -38,7 +43,7 @@ enum What {
     Event(EventArgs),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Common {
     /// Makes recording twice the same as recording once: 32 hex digits, or any text
     #[arg(long, value_name = "HEX|TEXT")]
@@ -48,7 +53,7 @@ struct Common {
     occurred: Option<Point>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct SpawnArgs {
     /// The thread that owns it
     #[arg(long)]
@@ -81,7 +86,7 @@ struct SpawnArgs {
     common: Common,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct EndArgs {
     /// The task
     task: TaskId,
@@ -105,7 +110,7 @@ enum Ended {
     Cancelled,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct EventArgs {
     /// The task
     task: TaskId,
@@ -119,30 +124,39 @@ struct EventArgs {
     common: Common,
 }
 
-/// Records it.
-pub fn run(args: Args, app: &mut App) -> Result<Exit> {
-    let (common, spawns, cause, command) = match args.what {
-        What::Spawn(args) => spawn(args),
-        What::End(args) => end(args)?,
-        What::Event(args) => progress(args)?,
-    };
-    let proposal = Proposal {
-        key: common.key.as_deref().map(key),
-        occurred: common.occurred.map(|point| moment(&point, app.now())).transpose()?,
-        cause,
-        ..Proposal::new(command)
-    };
-    let opened = app.open()?;
-    if let Command::Spawn(Spawn { parent: Some(parent), .. }) = &proposal.command
-        && opened.reader.state().task(&parent.id).is_none()
-    {
-        let text = format!("no task {}: recorded as a parent outside this ledger", parent.id);
-        app.remark(&text);
+impl command::Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("--occurred says when something happened")
     }
-    let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
-    opened.close()?;
-    tell(app, receipts.first().ok_or(AppendError::Halted)?, spawns)?;
-    Ok(Exit::Ok)
+
+    fn appends(&self) -> bool {
+        true
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let (common, spawns, cause, command) = match self.what.clone() {
+            What::Spawn(args) => spawn(args),
+            What::End(args) => end(args)?,
+            What::Event(args) => progress(args)?,
+        };
+        let proposal = Proposal {
+            key: common.key.as_deref().map(key),
+            occurred: common.occurred.map(|point| moment(&point, app.now())).transpose()?,
+            cause,
+            ..Proposal::new(command)
+        };
+        let opened = app.open()?;
+        if let Command::Spawn(Spawn { parent: Some(parent), .. }) = &proposal.command
+            && opened.reader.state().task(&parent.id).is_none()
+        {
+            let text = format!("no task {}: recorded as a parent outside this ledger", parent.id);
+            app.remark(&text);
+        }
+        let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
+        opened.close()?;
+        tell(app, receipts.first().ok_or(AppendError::Halted)?, spawns)?;
+        Ok(Exit::Ok)
+    }
 }
 
 type Recorded = (Common, bool, Cause, Command);
@@ -242,24 +256,18 @@ fn key(text: &str) -> Key {
 }
 
 fn tell(app: &mut App, receipt: &Receipt, spawns: bool) -> Result<()> {
-    let task_id = receipt.task.as_ref().map(ToString::to_string);
-    let name = match &task_id {
+    let body = ReceiptBody::from(receipt);
+    let name = match &body.task_id {
         Some(id) if spawns => id.clone(),
-        _ => receipt.seq.get().to_string(),
+        _ => body.seq.to_string(),
     };
-    let body = ReceiptBody {
-        seq: receipt.seq.get(),
-        task_id,
-        repeated: receipt.repeated,
-        durable: receipt.durable,
-    };
-    app.out.single("taskledger.receipt/v1", body, Some(&name), |out, _| out.name(&name))
+    app.out.single(body, Some(&name), |out, _| out.name(&name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::hex;
+    use taskledger_contract::answers::hex;
 
     #[test]
     fn a_key_is_taken_as_hex_or_hashed() {

@@ -1,12 +1,14 @@
 //! `taskledger redact`: an event's texts disappear from every view.
 
-use crate::{app::App, exit::Exit, json::ReceiptBody};
+use super::common::seq;
+use crate::{app::App, command::Command, exit::Exit};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use taskledger::{
     event::{PartKind, PartSet},
     ids::Seq,
 };
+use taskledger_contract::{answers::ReceiptBody, words::part_names};
 
 /// Erase an event's texts from every view, of now and of any past moment.
 ///
@@ -20,7 +22,7 @@ use taskledger::{
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The event's number
-    #[arg(value_parser = super::event::seq)]
+    #[arg(value_parser = seq)]
     seq: Seq,
     /// Why; recorded with the redaction
     #[arg(long)]
@@ -51,33 +53,35 @@ impl From<Part> for PartKind {
     }
 }
 
-/// Erases them.
-pub fn run(args: Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    // All texts that it has: a redaction names those that there are to erase.
-    let there: PartSet =
-        opened.reader.entry(args.seq)?.event.parts.iter().map(|part| part.kind).collect();
-    let named: PartSet = args.parts.into_iter().map(PartKind::from).collect();
-    let parts = if named.is_empty() { there } else { named };
-    let receipt = opened
-        .ledger
-        .redact_blocking(args.seq, parts, &args.reason)
-        .with_context(|| format!("cannot redact {}", args.seq))?;
-    opened.close()?;
-    let body = ReceiptBody {
-        seq: receipt.seq.get(),
-        task_id: receipt.task.as_ref().map(ToString::to_string),
-        repeated: receipt.repeated,
-        durable: receipt.durable,
-    };
-    let (name, quiet) = (receipt.seq.get().to_string(), app.quiet);
-    app.out.single("taskledger.receipt/v1", body, Some(&name), |out, body| {
-        if quiet {
-            return Ok(());
-        }
-        let parts = crate::events::part_names(parts).join(", ");
-        out.line(&format!("redacted {parts} of {} by event #{}", args.seq, body.seq))?;
-        out.line("the bytes stay in the files until `taskledger purge`, and in existing backups")
-    })?;
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn appends(&self) -> bool {
+        true
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        // All texts that it has: a redaction names those that there are to erase.
+        let there: PartSet =
+            opened.reader.entry(self.seq)?.event.parts.iter().map(|part| part.kind).collect();
+        let named: PartSet = self.parts.iter().copied().map(PartKind::from).collect();
+        let parts = if named.is_empty() { there } else { named };
+        let receipt = opened
+            .ledger
+            .redact_blocking(self.seq, parts, &self.reason)
+            .with_context(|| format!("cannot redact {}", self.seq))?;
+        opened.close()?;
+        let body = ReceiptBody::from(&receipt);
+        let (name, quiet) = (receipt.seq.get().to_string(), app.quiet);
+        app.out.single(body, Some(&name), |out, body| {
+            if quiet {
+                return Ok(());
+            }
+            let parts = part_names(parts).join(", ");
+            out.line(&format!("redacted {parts} of {} by event #{}", self.seq, body.seq))?;
+            out.line(
+                "the bytes stay in the files until `taskledger purge`, and in existing backups",
+            )
+        })?;
+        Ok(Exit::Ok)
+    }
 }

@@ -1,13 +1,17 @@
 //! `taskledger replay`: a thread's tree, event by event.
 
+use super::common::{draw, each, list};
 use crate::{
     app::App,
-    events::{self, Around},
+    command::{Command, Moment},
     exit::{Exit, Problem},
     interrupt,
     output::Format,
     paint::Paint,
-    tasks::nodes,
+    shown::{
+        line::{Around, line},
+        nodes::nodes,
+    },
     time,
 };
 use anyhow::Result;
@@ -60,30 +64,35 @@ fn speed(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a factor above 0, such as 10x".to_owned())
 }
 
-/// Replays it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let reader = &opened.reader;
-    let upto = match (&args.to, &app.at) {
-        (Some(_), Some(_)) => {
-            return Err(Problem::usage("--at and --to both say where to end: name one").into());
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let reader = &opened.reader;
+        let upto = match (&self.to, &app.at) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::usage("--at and --to both say where to end: name one").into());
+            }
+            (Some(point), None) | (None, Some(point)) => app.resolve(point, reader)?,
+            (None, None) => app.position(reader)?,
+        };
+        let wanted =
+            History { scope: Scope::Thread(&self.thread), upto: Some(upto), ..History::default() };
+        if app.out.for_programs() {
+            list(&mut app.out, reader, &wanted, 0, Around::Thread, false)?;
+            return Ok(Exit::Ok);
         }
-        (Some(point), None) | (None, Some(point)) => app.resolve(point, reader)?,
-        (None, None) => app.position(reader)?,
-    };
-    let wanted =
-        History { scope: Scope::Thread(&args.thread), upto: Some(upto), ..History::default() };
-    if app.out.for_programs() {
-        super::log::list(&mut app.out, reader, &wanted, 0, Around::Thread, false)?;
-        return Ok(Exit::Ok);
+        if self.step && !io::stdin().is_terminal() {
+            return Err(Problem::usage("--step needs a terminal to wait at").into());
+        }
+        let redraw = app.out.look.terminal && app.out.format != Format::Wide;
+        let mut screen = Screen::new(self, redraw);
+        each(reader, &wanted, |_| true, |entry| screen.show(app, &entry))?;
+        Ok(Exit::Ok)
     }
-    if args.step && !io::stdin().is_terminal() {
-        return Err(Problem::usage("--step needs a terminal to wait at").into());
-    }
-    let redraw = app.out.look.terminal && app.out.format != Format::Wide;
-    let mut screen = Screen::new(args, redraw);
-    super::log::each(reader, &wanted, |_| true, |entry| screen.show(app, &entry))?;
-    Ok(Exit::Ok)
 }
 
 /// What has been replayed so far.
@@ -102,8 +111,8 @@ impl<'a> Screen<'a> {
     fn show(&mut self, app: &mut App, entry: &Entry) -> Result<()> {
         if self.args.step {
             app.out.flush()?;
-            let mut line = String::new();
-            io::stdin().lock().read_line(&mut line)?;
+            let mut answer = String::new();
+            io::stdin().lock().read_line(&mut answer)?;
         } else if self.redraw {
             self.wait(entry.event.occurred);
         }
@@ -111,15 +120,15 @@ impl<'a> Screen<'a> {
         self.state.apply(entry);
         let look = app.out.look;
         if !self.redraw {
-            return app.out.line(&events::line(entry, Around::Thread, &look));
+            return app.out.line(&line(entry, Around::Thread, &look));
         }
         app.out.raw(CLEAR.as_bytes())?;
         let when = time::show(entry.event.occurred, &look);
         let title = format!("{}  {when}", look.safe(self.args.thread.as_str()));
         app.out.line(&Paint::Strong.on(&title, &look))?;
-        super::tree::draw(app, &nodes(&query::tree(&self.state, &self.args.thread)))?;
+        draw(app, &nodes(&query::tree(&self.state, &self.args.thread)))?;
         app.out.line("")?;
-        app.out.line(&events::line(entry, Around::Nothing, &look))?;
+        app.out.line(&line(entry, Around::Nothing, &look))?;
         app.out.flush()
     }
 

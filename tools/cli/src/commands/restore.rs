@@ -1,7 +1,9 @@
 //! `taskledger restore`: a new ledger of a backup file.
 
+use super::common::tell;
 use crate::{
     app::{self, App, Opened},
+    command::Command,
     exit::Exit,
     progress::Unit,
 };
@@ -26,17 +28,18 @@ pub struct Args {
     path: PathBuf,
 }
 
-/// Makes it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let copy = {
-        let shown = app.progress.start("restoring", Unit::Events);
-        let (path, mut tell) = (app::plain(&args.path), |done, total| shown.set(done, total));
-        Ledger::restore_blocking(&args.file, path, Options::default(), &mut tell)
-            .with_context(|| format!("cannot restore {}", args.file.display()))?
-    };
-    let copy = Opened::of(copy);
-    let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
-    copy.close()?;
-    super::init::tell(app, "restore", &args.path, ledger, head)?;
-    Ok(Exit::Ok)
+impl Command for Args {
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let copy = {
+            let shown = app.progress.start("restoring", Unit::Events);
+            let (path, mut tell) = (app::plain(&self.path), |done, total| shown.set(done, total));
+            Ledger::restore_blocking(&self.file, path, Options::default(), &mut tell)
+                .with_context(|| format!("cannot restore {}", self.file.display()))?
+        };
+        let copy = Opened::of(copy);
+        let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
+        copy.close()?;
+        tell(app, "restore", &self.path, ledger, head)?;
+        Ok(Exit::Ok)
+    }
 }

@@ -1,12 +1,14 @@
 //! `taskledger run`: a command as a task.
 //!
-//! Start at [`run`]: the spawn is recorded, the command runs, its end is recorded. The ledger is
+//! Start at [`supervise`]: the spawn is recorded, the command runs, its end is recorded. The ledger is
 //! open only for the two appends ([`recorder`]), so that commands can record too, and run more
 //! commands. What becomes of output and signals is in [`child`].
 
 use crate::{
     app::App,
+    command::{self, Moment},
     exit::{Exit, Problem},
+    note::note,
     shell,
 };
 use anyhow::{Context as _, Error, Result};
@@ -97,21 +99,34 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// The longest description, in bytes, that the ledger takes.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
 
-/// Runs it.
-pub fn run(args: Args, app: &mut App) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(supervise(args, app))
+impl command::Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("a command runs now")
+    }
+
+    fn appends(&self) -> bool {
+        true
+    }
+
+    fn ends_on_interrupt(&self) -> bool {
+        false
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(supervise(self, app))
+    }
 }
 
-async fn supervise(args: Args, app: &App) -> Result<Exit> {
-    let lineage = Lineage::of(&args)?;
+async fn supervise(args: &Args, app: &App) -> Result<Exit> {
+    let lineage = Lineage::of(args)?;
     let db = std::path::absolute(&app.db).context("cannot tell where the ledger is")?;
     let recorder = Recorder { db, wait: args.wait, tell: app.verbose > 0 };
     let mut signals = Signals::catch().context("signals cannot be caught")?;
-    let begun = match begin(&args, &lineage, &recorder, &mut signals).await {
+    let begun = match begin(args, &lineage, &recorder, &mut signals).await {
         Ok(begun) => begun,
         Err(Unrecorded::Interrupted(signal)) => {
-            crate::note(&format!("taskledger: {}: the command was not started", signal.name));
+            note(&format!("taskledger: {}: the command was not started", signal.name));
             return Ok(Exit::Command(signal.code()));
         }
         Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, args.wait).into()),

@@ -1,21 +1,22 @@
 //! `taskledger show`: one task and what happened to it.
 
 use crate::{
-    app::{self, App},
-    events::{self, Around},
+    app::App,
+    command::{Command, Moment},
     exit::{Exit, Problem},
-    json::{EventLine, ShowBody, TaskItem},
     output::Out,
-    paint::{self, Paint},
+    paint::Paint,
+    shown::line::{Around, line},
     time,
 };
 use anyhow::Result;
 use taskledger::{
     event::{Entry, PartKind},
     ids::TaskId,
-    query::{self, Scope, View},
+    query::{self, Scope},
     time::Millis,
 };
+use taskledger_contract::{answers::ShowBody, shapes::shape_and_word};
 
 /// Show one task, and every event about it.
 ///
@@ -31,47 +32,39 @@ pub struct Args {
     task: TaskId,
 }
 
-/// Shows it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let reader = &opened.reader;
-    let view = app.view(reader, Scope::Task(&args.task))?;
-    let Some(task) = view.state.task(&args.task) else {
-        return Err(Problem::not_found(format!("task {:?} did not exist yet", args.task.as_str()))
-            .hint(format!("--at spawn:{} is the first moment at which it did", args.task))
-            .into());
-    };
-    // Relatives are not in the view of one task.
-    let thread = app.view(reader, Scope::Thread(&task.thread))?;
-    let item = TaskItem::from(query::task_row(reader, &thread.state, task)?);
-    let history = query::history_of_task(reader, &args.task, view.position)?;
-    let body = ShowBody {
-        at: app::at(&view),
-        task: item,
-        ancestors: relatives(&thread, |state| state.ancestors(&args.task)),
-        children: relatives(&thread, |state| state.children(&args.task).collect()),
-        history: history.iter().map(EventLine::from).collect(),
-    };
-    let name = args.task.to_string();
-    app.out
-        .single("taskledger.task/v1", body, Some(&name), |out, body| human(out, body, &history))?;
-    Ok(Exit::Ok)
-}
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
+    }
 
-fn relatives<'s>(
-    view: &'s View,
-    of: impl FnOnce(
-        &'s taskledger::state::LedgerState,
-    ) -> Vec<&'s std::sync::Arc<taskledger::state::Task>>,
-) -> Vec<String> {
-    of(&view.state).into_iter().map(|task| task.id.to_string()).collect()
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let reader = &opened.reader;
+        let view = app.view(reader, Scope::Task(&self.task))?;
+        let Some(task) = view.state.task(&self.task) else {
+            return Err(Problem::not_found(format!(
+                "task {:?} did not exist yet",
+                self.task.as_str()
+            ))
+            .hint(format!("--at spawn:{} is the first moment at which it did", self.task))
+            .into());
+        };
+        // Relatives are not in the view of one task.
+        let thread = app.view(reader, Scope::Thread(&task.thread))?;
+        let row = query::task_row(reader, &thread.state, task)?;
+        let history = query::history_of_task(reader, &self.task, view.position)?;
+        let body = ShowBody::new(&view, &thread.state, row, &history);
+        let name = self.task.to_string();
+        app.out.single(body, Some(&name), |out, body| human(out, body, &history))?;
+        Ok(Exit::Ok)
+    }
 }
 
 fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
     let look = out.look;
     let task = &body.task;
     let status = task.status.into();
-    let shape = paint::status(status, &look);
+    let shape = shape_and_word(status, look.charset);
     out.line(&format!(
         "{} {}  {}",
         Paint::Strong.on(&look.safe(&task.task_id), &look),
@@ -101,7 +94,7 @@ fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
     field("agent", &of(&task.agent_id))?;
     out.line("")?;
     for entry in history {
-        out.line(&events::line(entry, Around::Thread, &look))?;
+        out.line(&line(entry, Around::Thread, &look))?;
     }
     Ok(())
 }

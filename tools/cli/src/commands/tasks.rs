@@ -1,22 +1,23 @@
 //! `taskledger tasks`: tasks that match.
 
+use super::common::{Between, StatusArg, draw};
 use crate::{
-    app::{self, App},
+    app::App,
+    command::{Command, Moment},
     exit::Exit,
-    forest,
     output::Format,
     paint::Paint,
-    tasks::{StatusArg, items, nodes},
+    shown::nodes::nodes,
 };
 use anyhow::Result;
 use clap::ValueEnum;
 use taskledger::{
     event::TaskStatus,
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
-    ledger::Reader,
-    query::{self, Point, Position, Sort, SortKey, TaskFilter},
-    time::Millis,
+    query::{self, Point, Sort, SortKey, TaskFilter},
+    state::LedgerState,
 };
+use taskledger_contract::answers::{At, TaskItem};
 
 /// List tasks, of all threads or of those that match.
 ///
@@ -98,39 +99,45 @@ impl From<Key> for SortKey {
     }
 }
 
-/// Lists them.
-pub fn run(args: Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let view = app.view_of(&opened.reader, args.thread.as_ref())?;
-    let sort = Sort { key: args.sort.into(), descending: args.reverse };
-    let between = Between::of(app, args.since.as_ref(), args.until.as_ref(), &opened.reader)?;
-    let filter = TaskFilter {
-        since: between.since,
-        until: between.until,
-        thread: args.thread,
-        statuses: args.status.into_iter().map(TaskStatus::from).collect(),
-        types: args.types,
-        agent: args.agent,
-        run: args.run,
-        call: args.call,
-        parent: args.parent,
-    };
-    if app.out.format == Format::Tree {
-        return trees(app, &view.state, &filter, &between);
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
     }
-    // Places in the log are not the library's to filter by, so neither is the count then.
-    let limit = args.count.filter(|_| between.seqs.is_none());
-    let mut items = items(&opened.reader, &view.state, &filter, sort, limit)?;
-    items.retain(|item| between.holds(item.first_seq));
-    items.truncate(args.count.unwrap_or(usize::MAX));
-    app.out.list(&app::at(&view), items.into_iter().map(Ok))?;
-    Ok(Exit::Ok)
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let view = app.view_of(&opened.reader, self.thread.as_ref())?;
+        let sort = Sort { key: self.sort.into(), descending: self.reverse };
+        let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), &opened.reader)?;
+        let filter = TaskFilter {
+            since: between.since,
+            until: between.until,
+            thread: self.thread.clone(),
+            statuses: self.status.iter().copied().map(TaskStatus::from).collect(),
+            types: self.types.clone(),
+            agent: self.agent.clone(),
+            run: self.run.clone(),
+            call: self.call.clone(),
+            parent: self.parent.clone(),
+        };
+        if app.out.format == Format::Tree {
+            return trees(app, &view.state, &filter, &between);
+        }
+        // Places in the log are not the library's to filter by, so neither is the count then.
+        let limit = self.count.filter(|_| between.seqs.is_none());
+        let rows = query::tasks(&opened.reader, &view.state, &filter, sort, limit)?;
+        let mut items: Vec<TaskItem> = rows.into_iter().map(TaskItem::from).collect();
+        items.retain(|item| between.holds(item.first_seq));
+        items.truncate(self.count.unwrap_or(usize::MAX));
+        app.out.list(&At::from(&view), items.into_iter().map(Ok))?;
+        Ok(Exit::Ok)
+    }
 }
 
 /// The trees of the threads in which a task matches; what matches stands out.
 fn trees(
     app: &mut App,
-    state: &taskledger::state::LedgerState,
+    state: &LedgerState,
     filter: &TaskFilter,
     between: &Between,
 ) -> Result<Exit> {
@@ -148,51 +155,7 @@ fn trees(
                 drawn.detail.clear();
             }
         }
-        for line in forest::draw(&drawn, &look) {
-            app.out.line(&line)?;
-        }
+        draw(app, &drawn)?;
     }
     Ok(Exit::Ok)
-}
-
-/// What --since and --until let pass. A time is held against when something occurred, a place in
-/// the log against the number of the event: the two need not be in the same order.
-#[derive(Debug, Default)]
-pub struct Between {
-    /// Occurred then or later.
-    pub since: Option<Millis>,
-    /// Occurred then or earlier.
-    pub until: Option<Millis>,
-    /// The first and the last event, where a place in the log was named.
-    pub seqs: Option<(u64, u64)>,
-}
-
-impl Between {
-    /// What the two options mean in this ledger.
-    pub fn of(
-        app: &App,
-        since: Option<&Point>,
-        until: Option<&Point>,
-        reader: &Reader,
-    ) -> Result<Self> {
-        let mut between = Self::default();
-        let (mut first, mut last) = (0, u64::MAX);
-        match since.map(|point| app.resolve(point, reader)).transpose()? {
-            Some(Position::Occurred(at)) => between.since = Some(at),
-            Some(Position::Log(size)) => first = size,
-            None => {}
-        }
-        match until.map(|point| app.resolve(point, reader)).transpose()? {
-            Some(Position::Occurred(at)) => between.until = Some(at),
-            Some(Position::Log(size)) => last = size,
-            None => {}
-        }
-        between.seqs = ((first, last) != (0, u64::MAX)).then_some((first, last));
-        Ok(between)
-    }
-
-    /// Whether an event with this number is between the places that were named.
-    pub fn holds(&self, seq: u64) -> bool {
-        self.seqs.is_none_or(|(first, last)| (first..=last).contains(&seq))
-    }
 }

@@ -1,16 +1,17 @@
 //! `taskledger threads`: the threads.
 
+use super::common::draw;
 use crate::{
-    app::{self, App},
+    app::App,
+    command::{Command, Moment},
     exit::Exit,
-    forest,
-    json::ThreadItem,
     output::Format,
     paint::Paint,
-    tasks::nodes,
+    shown::nodes::nodes,
 };
 use anyhow::Result;
 use taskledger::query::{self, Scope};
+use taskledger_contract::answers::{At, ThreadItem};
 
 /// List the threads, and how their tasks stand.
 ///
@@ -23,23 +24,25 @@ use taskledger::query::{self, Scope};
 #[command(verbatim_doc_comment)]
 pub struct Args {}
 
-/// Lists them.
-pub fn run(_: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let view = app.view(&opened.reader, Scope::All)?;
-    if app.out.format == Format::Tree {
-        for thread in view.state.threads() {
-            let title = app.out.look.safe(thread.id.as_str());
-            app.out.line(&Paint::Strong.on(&title, &app.out.look))?;
-            let nodes = nodes(&query::tree(&view.state, &thread.id));
-            let look = app.out.look;
-            for line in forest::draw(&nodes, &look) {
-                app.out.line(&line)?;
-            }
-        }
-        return Ok(Exit::Ok);
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
     }
-    let rows = query::threads(&view.state).into_iter();
-    app.out.list(&app::at(&view), rows.map(|row| Ok(ThreadItem::from(row))))?;
-    Ok(Exit::Ok)
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let view = app.view(&opened.reader, Scope::All)?;
+        if app.out.format == Format::Tree {
+            for thread in view.state.threads() {
+                let title = app.out.look.safe(thread.id.as_str());
+                app.out.line(&Paint::Strong.on(&title, &app.out.look))?;
+                let nodes = nodes(&query::tree(&view.state, &thread.id));
+                draw(app, &nodes)?;
+            }
+            return Ok(Exit::Ok);
+        }
+        let rows = query::threads(&view.state).into_iter();
+        app.out.list(&At::from(&view), rows.map(|row| Ok(ThreadItem::from(row))))?;
+        Ok(Exit::Ok)
+    }
 }

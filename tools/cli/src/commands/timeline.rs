@@ -1,15 +1,14 @@
 //! `taskledger timeline`: a thread's tasks on a line of time.
 
 use crate::{
-    app::{self, App},
-    escape::{self, Charset},
+    app::App,
+    command::{Command, Moment},
     exit::Exit,
     forest,
-    json::SpanItem,
-    output::Item,
-    paint::{Paint, shape},
+    output::{Format, Item},
+    paint::Paint,
+    shown::nodes::nodes,
     table::{Cell, Column},
-    tasks::count,
     term::Look,
     time,
 };
@@ -20,6 +19,12 @@ use taskledger::{
     ids::{TaskId, ThreadId},
     query::{self, Forest, Scope, Span, Timeline},
     time::Millis,
+};
+use taskledger_contract::{
+    answers::{At, SpanItem, count},
+    escape::{self, Charset},
+    shapes::shape,
+    words,
 };
 
 /// Without a terminal: as wide as most.
@@ -40,26 +45,31 @@ pub struct Args {
     thread: ThreadId,
 }
 
-/// Draws it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let view = app.view(&opened.reader, Scope::Thread(&args.thread))?;
-    let forest = query::tree(&view.state, &args.thread);
-    // What runs at the head runs on; of a recording, nothing is known past its last event.
-    let until = view.state.thread(&args.thread).map_or(view.time, |thread| thread.last);
-    let timeline = query::timeline(&view.state, &args.thread, until);
-    if app.out.for_programs() || app.out.format == crate::output::Format::Wide {
-        let depths: BTreeMap<&TaskId, usize> =
-            forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
-        let depth = |span: &Span| depths.get(&span.task.id).copied().unwrap_or(0);
-        let items = timeline.spans.iter().map(|span| Ok(item(span, depth(span))));
-        app.out.list(&app::at(&view), items)?;
-        return Ok(Exit::Ok);
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
     }
-    for line in draw(&timeline, &forest, &app.out.look) {
-        app.out.line(&line)?;
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let view = app.view(&opened.reader, Scope::Thread(&self.thread))?;
+        let forest = query::tree(&view.state, &self.thread);
+        // What runs at the head runs on; of a recording, nothing is known past its last event.
+        let until = view.state.thread(&self.thread).map_or(view.time, |thread| thread.last);
+        let timeline = query::timeline(&view.state, &self.thread, until);
+        if app.out.for_programs() || app.out.format == Format::Wide {
+            let depths: BTreeMap<&TaskId, usize> =
+                forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
+            let depth = |span: &Span| depths.get(&span.task.id).copied().unwrap_or(0);
+            let items = timeline.spans.iter().map(|span| Ok(SpanItem::new(span, depth(span))));
+            app.out.list(&At::from(&view), items)?;
+            return Ok(Exit::Ok);
+        }
+        for line in draw(&timeline, &forest, &app.out.look) {
+            app.out.line(&line)?;
+        }
+        Ok(Exit::Ok)
     }
-    Ok(Exit::Ok)
 }
 
 fn draw(timeline: &Timeline, forest: &Forest, look: &Look) -> Vec<String> {
@@ -84,9 +94,9 @@ fn draw(timeline: &Timeline, forest: &Forest, look: &Look) -> Vec<String> {
 /// The tree as it is drawn, without what would be read second.
 fn labels(forest: &Forest, look: &Look) -> Vec<String> {
     let plain = Look { color: false, width: None, ..*look };
-    let mut nodes = crate::tasks::nodes(forest);
+    let mut nodes = nodes(forest);
     for (drawn, node) in nodes.iter_mut().zip(&forest.nodes) {
-        drawn.title = crate::tasks::title(&node.task);
+        drawn.title = words::title(&node.task);
         drawn.detail.clear();
     }
     forest::draw(&nodes, &plain).collect()
@@ -126,19 +136,7 @@ fn column(at: Millis, timeline: &Timeline, columns: usize) -> usize {
     usize::try_from(scaled).unwrap_or(last).min(last)
 }
 
-fn item(span: &Span, depth: usize) -> SpanItem {
-    SpanItem {
-        task_id: span.task.id.to_string(),
-        depth: count(depth),
-        status: span.task.status.into(),
-        start_ms: span.start.0,
-        end_ms: span.end.map(|end| end.0),
-    }
-}
-
 impl Item for SpanItem {
-    const SCHEMA: &'static str = "taskledger.timeline/v1";
-    const FIELDS: &'static [&'static str] = &["task_id", "depth", "status", "start_ms", "end_ms"];
     const COLUMNS: &'static [Column] = &[
         Column::new("TASK"),
         Column::new("DEPTH").right(),
@@ -155,9 +153,5 @@ impl Item for SpanItem {
             time::show(Millis(self.start_ms), look).into(),
             self.end_ms.map(|end| time::show(Millis(end), look)).unwrap_or_default().into(),
         ]
-    }
-
-    fn name(&self) -> String {
-        self.task_id.clone()
     }
 }

@@ -1,12 +1,13 @@
 //! `taskledger tree`: who spawned whom.
 
+use super::common::{StatusArg, draw};
 use crate::{
-    app::{self, App},
+    app::App,
+    command::{Command, Moment},
     exit::Exit,
-    forest::{self, Node},
-    json::TaskItem,
+    forest::Node,
     output::Format,
-    tasks::{self, StatusArg},
+    shown::nodes::nodes,
 };
 use anyhow::Result;
 use taskledger::{
@@ -14,6 +15,7 @@ use taskledger::{
     ids::ThreadId,
     query::{self, Scope},
 };
+use taskledger_contract::answers::{At, TaskItem};
 
 /// Draw the tree of a thread's tasks: who spawned whom, and how each stands.
 ///
@@ -41,28 +43,31 @@ fn levels(text: &str) -> Result<usize, String> {
     levels.ok_or_else(|| "expected a number of levels, from 1".to_owned())
 }
 
-/// Draws it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let opened = app.open()?;
-    let view = app.view(&opened.reader, Scope::Thread(&args.thread))?;
-    let grown = query::tree(&view.state, &args.thread);
-    if app.out.format != Format::Tree {
-        let depth = args.depth.unwrap_or(usize::MAX);
-        let rows = grown.nodes.iter().filter(|node| node.depth <= depth).map(|node| {
-            Ok(TaskItem::from(query::task_row(&opened.reader, &view.state, &node.task)?))
-        });
-        app.out.list(&app::at(&view), rows)?;
-        return Ok(Exit::Ok);
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Taken
     }
-    let nodes = folded(tasks::nodes(&grown), args.depth, args.fold.map(TaskStatus::from));
-    draw(app, &nodes)?;
-    Ok(Exit::Ok)
-}
 
-/// Writes the lines of a forest.
-pub fn draw(app: &mut App, nodes: &[Node]) -> Result<()> {
-    let look = app.out.look;
-    forest::draw(nodes, &look).try_for_each(|line| app.out.line(&line))
+    fn default_format(&self) -> Format {
+        Format::Tree
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let opened = app.open()?;
+        let view = app.view(&opened.reader, Scope::Thread(&self.thread))?;
+        let grown = query::tree(&view.state, &self.thread);
+        if app.out.format != Format::Tree {
+            let depth = self.depth.unwrap_or(usize::MAX);
+            let rows = grown.nodes.iter().filter(|node| node.depth <= depth).map(|node| {
+                Ok(TaskItem::from(query::task_row(&opened.reader, &view.state, &node.task)?))
+            });
+            app.out.list(&At::from(&view), rows)?;
+            return Ok(Exit::Ok);
+        }
+        let nodes = folded(nodes(&grown), self.depth, self.fold.map(TaskStatus::from));
+        draw(app, &nodes)?;
+        Ok(Exit::Ok)
+    }
 }
 
 /// Leaves out what is too deep, and what is below a node whose whole tree has `fold`; the nodes

@@ -2,19 +2,23 @@
 
 use crate::{
     app::App,
+    command::{Command, Moment},
     exit::Exit,
-    json::{FindingItem, VerifyBody},
     output::Out,
-    paint::{Paint, shape},
+    paint::Paint,
     progress::Unit,
 };
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 use taskledger::{
-    audit::{self, Finding, Report, VerifyOptions},
+    audit::{self, VerifyOptions},
     event::TaskStatus,
-    ids::{LedgerId, Seq},
+    ids::LedgerId,
     proof::{Checkpoint, VerifyingKey},
+};
+use taskledger_contract::{
+    answers::{FindingItem, VerifyBody, count},
+    shapes::shape,
 };
 
 /// Check every byte of the ledger.
@@ -37,25 +41,30 @@ pub struct Args {
     signed_by: Option<String>,
 }
 
-/// Checks it.
-pub fn run(args: &Args, app: &mut App) -> Result<Exit> {
-    let expected = expected(args)?;
-    let options = VerifyOptions {
-        expect: expected.as_ref().map(Checkpoint::head),
-        ..VerifyOptions::default()
-    };
-    let report = {
-        let shown = app.progress.start("verifying", Unit::Events);
-        audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?
-    };
-    let mut body = body(&report);
-    if let Some(expected) = expected {
-        compare_origins(report.ledger, &expected, &mut body);
+impl Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("it checks the whole log; --expect holds it against an earlier one")
     }
-    let sound = body.ok;
-    let name = report.root.to_string();
-    app.out.single("taskledger.verify/v1", body, Some(&name), human)?;
-    Ok(if sound { Exit::Ok } else { Exit::Finding })
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        let expected = expected(self)?;
+        let options = VerifyOptions {
+            expect: expected.as_ref().map(Checkpoint::head),
+            ..VerifyOptions::default()
+        };
+        let report = {
+            let shown = app.progress.start("verifying", Unit::Events);
+            audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?
+        };
+        let mut body = VerifyBody::from(&report);
+        if let Some(expected) = expected {
+            compare_origins(report.ledger, &expected, &mut body);
+        }
+        let sound = body.ok;
+        let name = report.root.to_string();
+        app.out.single(body, Some(&name), human)?;
+        Ok(if sound { Exit::Ok } else { Exit::Finding })
+    }
 }
 
 fn expected(args: &Args) -> Result<Option<Checkpoint>> {
@@ -96,25 +105,6 @@ fn compare_origins(found: Option<LedgerId>, expected: &Checkpoint, body: &mut Ve
     }
 }
 
-fn body(report: &Report) -> VerifyBody {
-    VerifyBody {
-        ok: report.is_ok(),
-        size: report.size,
-        root: report.root.to_string(),
-        findings: report.findings.iter().map(item).collect(),
-        more_findings: report.more_findings,
-        notes: report.notes.iter().map(item).collect(),
-    }
-}
-
-fn item(finding: &Finding) -> FindingItem {
-    FindingItem {
-        seq: finding.seq.map(Seq::get),
-        kind: finding.kind.as_str().to_owned(),
-        detail: finding.detail.clone(),
-    }
-}
-
 fn human(out: &mut Out, body: &VerifyBody) -> Result<()> {
     let look = out.look;
     for finding in &body.findings {
@@ -129,9 +119,9 @@ fn human(out: &mut Out, body: &VerifyBody) -> Result<()> {
     let (status, paint, verdict) = if body.ok {
         (TaskStatus::Completed, Paint::Good, "sound".to_owned())
     } else {
-        let count = crate::tasks::count(body.findings.len()) + body.more_findings;
-        let findings = if count == 1 { "finding" } else { "findings" };
-        (TaskStatus::Failed, Paint::Bad, format!("not sound, {count} {findings}"))
+        let total = count(body.findings.len()) + body.more_findings;
+        let findings = if total == 1 { "finding" } else { "findings" };
+        (TaskStatus::Failed, Paint::Bad, format!("not sound, {total} {findings}"))
     };
     let shape = shape(status, look.charset);
     let verdict = paint.on(&format!("{shape} {verdict}"), &look);

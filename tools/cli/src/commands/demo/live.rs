@@ -9,11 +9,13 @@ use super::{
 };
 use crate::{
     app::App,
-    events::{self, Around},
+    commands::common::draw,
     exit::{Exit, Problem},
-    output,
     paint::Paint,
-    tasks,
+    shown::{
+        line::{Around, line},
+        nodes::nodes,
+    },
 };
 use anyhow::{Context as _, Result};
 use std::{env, panic, path::PathBuf, sync::Arc, time::Duration};
@@ -26,6 +28,7 @@ use taskledger::{
     query,
     state::LedgerState,
 };
+use taskledger_contract::safe_json;
 use tokio::{select, sync::Notify};
 
 /// How long a step takes where somebody watches.
@@ -117,7 +120,7 @@ fn recover(
         let (owner, mut told) = inbox_channel();
         manager.set_owner_inbox(owner);
         for event in told.drain() {
-            app.out.line(&output::json_text(&event)?)?;
+            app.out.line(&safe_json::to_string(&event)?)?;
         }
         manager.shutdown(GRACE).await?;
         app.out.line("")
@@ -209,14 +212,14 @@ impl Screen {
         self.state.apply(entry);
         let look = app.out.look;
         if !look.terminal {
-            return app.out.line(&events::line(entry, Around::Nothing, &look));
+            return app.out.line(&line(entry, Around::Nothing, &look));
         }
         if self.up > 0 {
             app.out.raw(format!("\u{1b}[{}A\u{1b}[J", self.up).as_bytes())?;
         }
-        let nodes = tasks::nodes(&query::tree(&self.state, &self.thread));
-        crate::commands::tree::draw(app, &nodes)?;
-        app.out.line(&events::line(entry, Around::Nothing, &look))?;
+        let nodes = nodes(&query::tree(&self.state, &self.thread));
+        draw(app, &nodes)?;
+        app.out.line(&line(entry, Around::Nothing, &look))?;
         self.up = nodes.len() + 1;
         app.out.flush()
     }

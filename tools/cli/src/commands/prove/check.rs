@@ -3,7 +3,6 @@
 use crate::{
     app::App,
     exit::{Exit, Problem},
-    json::CheckBody,
 };
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use taskledger::{
     ids::{Root, Seq},
     proof::{self, Checkpoint, ConsistencyProof, InclusionProof},
 };
+use taskledger_contract::answers::CheckBody;
 
 /// What of a proof is believed: nothing that can be worked out. The root is the checkpoint's.
 #[derive(Debug, Deserialize)]
@@ -43,7 +43,7 @@ pub fn run(file: &Path, expect: Option<&Path>, app: &mut App) -> Result<Exit> {
     };
     let body = checked.with_context(|| format!("{shown} proves nothing"))?;
     let own = !body.expected;
-    app.out.single("taskledger.check/v1", body, None, |out, body| {
+    app.out.single(body, None, |out, body| {
         let what = match (body.seq, body.old_size) {
             (Some(seq), _) => format!("event #{seq} is in the log of {} events", body.size),
             (None, old) => format!(

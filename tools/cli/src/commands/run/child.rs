@@ -17,6 +17,7 @@ use std::{
     os::fd::AsFd,
     process::{ExitStatus, Stdio},
 };
+use taskledger_contract::answers;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     process::{Child, Command},
@@ -142,7 +143,7 @@ async fn pass_through(
             else => return Ok(()),
         };
         let Some(read) = chunk.get(..count).filter(|read| !read.is_empty()) else { return Ok(()) };
-        left = left.map(|left| left.saturating_sub(crate::tasks::count(count)));
+        left = left.map(|left| left.saturating_sub(answers::count(count)));
         tail.borrow_mut().push(read);
         to.write_all(read).await?;
         to.flush().await?;

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     exit::{self, Exit, Problem},
-    output, shell,
+    note::note,
+    shell,
 };
 use anyhow::{Error, Result};
 use serde_json::json;
@@ -21,6 +22,7 @@ use taskledger::{
     state::Rejection,
     time::{Clock as _, SystemClock},
 };
+use taskledger_contract::safe_json;
 use tokio::task::JoinSet;
 
 /// What a shell answers for a command that was not found, and for one that could not be started.
@@ -69,7 +71,7 @@ impl<'a> Record<'a> {
         let code = if missing { NOT_FOUND } else { NOT_STARTED };
         let program = command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
         let told = format!("cannot start {program:?}: {error}");
-        crate::note(&format!("taskledger: {told}"));
+        note(&format!("taskledger: {told}"));
         self.finish(Outcome::Failed, Some(told), None, code).await
     }
 
@@ -77,7 +79,7 @@ impl<'a> Record<'a> {
     pub async fn ended(&self, ended: Ended) -> Result<Exit> {
         for (name, error) in &ended.cut_off {
             if error.kind() != io::ErrorKind::BrokenPipe {
-                crate::note(&format!("taskledger: {name}: {error}"));
+                note(&format!("taskledger: {name}: {error}"));
             }
         }
         let (told, code) = told(ended.status);
@@ -92,7 +94,7 @@ impl<'a> Record<'a> {
             None => json!({ "exit_status": code, "output": output, "output_bytes": bytes }),
         };
         let error = (outcome != Outcome::Completed).then_some(told);
-        let result = output::json_text(&result)?;
+        let result = safe_json::to_string(&result)?;
         self.finish(outcome, error, Some(result), code).await
     }
 
@@ -139,9 +141,7 @@ impl<'a> Record<'a> {
                 (Exit::TimedOut, format!("received {} while waiting for the ledger", signal.name))
             }
             Unrecorded::Refused(error) if is_ended(&error) => {
-                crate::note(&format!(
-                    "taskledger: {error:#}, and stays so: {ended} is not recorded"
-                ));
+                note(&format!("taskledger: {error:#}, and stays so: {ended} is not recorded"));
                 return Ok(Exit::Command(code));
             }
             Unrecorded::Refused(error) => (exit::judge(&error).0, format!("{error:#}")),

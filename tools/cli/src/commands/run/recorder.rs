@@ -5,6 +5,7 @@
 //! bounded time. Every proposal must have a key: then trying again cannot record anything twice.
 
 use super::signals::{Passed, Signals};
+use crate::note::note;
 use anyhow::Error;
 use std::{path::PathBuf, time::Duration};
 use taskledger::{
@@ -74,7 +75,7 @@ impl Recorder {
                 return Err(Unrecorded::Refused(error));
             }
             if self.tell && pause == PAUSE_MIN {
-                crate::note(&format!("taskledger: waiting: {error:#}"));
+                note(&format!("taskledger: waiting: {error:#}"));
             }
             let interrupted = async {
                 match signals.as_mut() {
@@ -104,7 +105,7 @@ impl Recorder {
             let receipts = receipts?;
             if let Err(error) = closed {
                 // What was acknowledged is durable all the same.
-                crate::note(&format!("taskledger: the ledger could not be closed: {error}"));
+                note(&format!("taskledger: the ledger could not be closed: {error}"));
             }
             Ok(Recorded { ledger: reader.ledger_id(), state: reader.state(), receipts })
         });

@@ -1,6 +1,7 @@
 //! The end of a command's output, in bounded memory.
 
 use std::collections::VecDeque;
+use taskledger_contract::answers::count;
 
 /// Bytes of output that are recorded, the last ones: enough for a long error, and as JSON still
 /// below the limit of a recorded text.
@@ -16,7 +17,7 @@ pub struct Tail {
 impl Tail {
     /// More output.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.total = self.total.saturating_add(crate::tasks::count(bytes.len()));
+        self.total = self.total.saturating_add(count(bytes.len()));
         let newest = bytes.get(bytes.len().saturating_sub(TAIL_BYTES_MAX)..).unwrap_or(bytes);
         let over = (self.kept.len() + newest.len()).saturating_sub(TAIL_BYTES_MAX);
         self.kept.drain(..over);
@@ -31,7 +32,7 @@ impl Tail {
     /// What is kept, as text: whatever is no UTF-8 becomes U+FFFD. A character that the cut at the
     /// beginning went through is left out.
     pub fn text(&self) -> String {
-        let cut = self.total > crate::tasks::count(self.kept.len());
+        let cut = self.total > count(self.kept.len());
         let (first, second) = self.kept.as_slices();
         let bytes = [first, second].concat();
         let broken = bytes.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();

@@ -1,0 +1,60 @@
+//! What a command is: its facts, and its work.
+//!
+//! Each command says in its own file what the rest of the program must know of it. Start at
+//! [`Command`]; [`run`] is how every command is run.
+
+use crate::{
+    app::App,
+    exit::{Exit, Problem},
+    output::Format,
+};
+use anyhow::Result;
+
+/// One command of the command line.
+pub trait Command {
+    /// What `--at` means to it.
+    fn moment(&self) -> Moment {
+        Moment::Refused("leave it out")
+    }
+
+    /// Whether it writes to the ledger that it opens.
+    fn appends(&self) -> bool {
+        false
+    }
+
+    /// Whether Ctrl-C ends its work in order. Not where the work is done at once, nor where the
+    /// command itself knows what to do about signals.
+    fn ends_on_interrupt(&self) -> bool {
+        true
+    }
+
+    /// The format of its answer when none is asked for.
+    fn default_format(&self) -> Format {
+        Format::Table
+    }
+
+    /// Does it.
+    fn run(&self, app: &mut App) -> Result<Exit>;
+}
+
+/// What `--at` means to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The moment that is shown or copied.
+    Taken,
+    /// Nothing; what to do instead.
+    Refused(&'static str),
+}
+
+/// Runs a command, unless the global options do not fit it.
+pub fn run(command: &dyn Command, app: &mut App) -> Result<Exit> {
+    if app.at.is_some()
+        && let Moment::Refused(instead) = command.moment()
+    {
+        return Err(Problem::usage("--at means nothing to this command").hint(instead).into());
+    }
+    if app.global.read_only && command.appends() {
+        return Err(Problem::refused("a ledger opened with --read-only takes no appends").into());
+    }
+    command.run(app)
+}

@@ -1,0 +1,15 @@
+//! What several commands share: arguments, and how answers of one kind are written.
+
+mod between;
+mod draw;
+mod each;
+mod seq;
+mod status;
+mod tell;
+
+pub use between::Between;
+pub use draw::draw;
+pub use each::{each, list};
+pub use seq::seq;
+pub use status::StatusArg;
+pub use tell::{tell, tell_kept};

@@ -1,0 +1,134 @@
+//! Where a task comes from, and when it ran.
+
+use super::{Row, Status, count};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use taskledger::query::{Chain, ChainEnd, Link, Span};
+
+/// One link of the chain that led to a task.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LinkItem {
+    /// What kind of link: `task`, `call`, `run`, `agent`, ..
+    pub kind: String,
+    /// The id of that task, call, run or agent.
+    pub id: String,
+    /// The event that says so.
+    pub seq: Option<u64>,
+    /// The task whose spawn names it.
+    pub task_id: Option<String>,
+    /// What is known of it in words.
+    pub detail: Option<String>,
+}
+
+/// One task on the line of time.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SpanItem {
+    /// The task.
+    pub task_id: String,
+    /// Its depth.
+    pub depth: u64,
+    /// Where it stands.
+    pub status: Status,
+    /// When it began.
+    pub start_ms: u64,
+    /// When it ended; null while it runs.
+    pub end_ms: Option<u64>,
+}
+
+impl LinkItem {
+    /// The links of a chain, from the task up to its root or to what is known no further.
+    #[must_use]
+    pub fn of_chain(chain: &Chain) -> Vec<Self> {
+        let mut items: Vec<Self> = chain.links.iter().flat_map(Self::of_link).collect();
+        if let (Some(id), detail) = end_of_chain(&chain.end) {
+            let detail = Some(detail);
+            items.push(Self { kind: "external".into(), id, seq: None, task_id: None, detail });
+        }
+        items
+    }
+
+    fn of_link(link: &Link) -> Vec<Self> {
+        let task = &link.task;
+        let item = |kind: &str, id: String, seq, detail| Self {
+            kind: kind.to_owned(),
+            id,
+            seq: Some(seq),
+            task_id: Some(task.id.to_string()),
+            detail,
+        };
+        let why = task.description.kept().map(ToString::to_string);
+        let mut items = vec![item("task", task.id.to_string(), link.linked.get(), why)];
+        for (kind, id) in origins(link) {
+            items.push(item(kind, id, task.first_seq.get(), None));
+        }
+        for cancel in &link.cancels {
+            let by = cancel.cause.agent.as_ref().map(ToString::to_string).unwrap_or_default();
+            let reason = cancel.reason.as_ref().map(ToString::to_string);
+            items.push(item("cancel", by, cancel.seq.get(), reason));
+        }
+        items
+    }
+}
+
+/// The call, run and agent that spawned a task, where they are known.
+#[must_use]
+pub fn origins(link: &Link) -> Vec<(&'static str, String)> {
+    let record = &link.task.record;
+    let call = record.call.as_ref().map(ToString::to_string);
+    let run = record.run.as_ref().map(ToString::to_string);
+    let agent = record.agent.as_ref().map(ToString::to_string);
+    let all = [("call", call), ("run", run), ("agent", agent)];
+    all.into_iter().filter_map(|(kind, id)| Some((kind, id?))).collect()
+}
+
+/// The task that a chain leads to and does not hold, if there is one, and what is known of it.
+#[must_use]
+pub fn end_of_chain(end: &ChainEnd) -> (Option<String>, String) {
+    match end {
+        ChainEnd::Root => (None, String::new()),
+        ChainEnd::External { ledger: Some(ledger), task } => {
+            (Some(task.to_string()), format!("a task of ledger {ledger}"))
+        }
+        ChainEnd::External { ledger: None, task } => {
+            (Some(task.to_string()), "a task that this ledger does not hold".to_owned())
+        }
+        ChainEnd::Absent { task } => {
+            (Some(task.to_string()), "a task that did not exist by then".to_owned())
+        }
+        ChainEnd::Cycle { task } => {
+            (Some(task.to_string()), "a task below it: the log is not sound".to_owned())
+        }
+    }
+}
+
+impl Row for LinkItem {
+    const SCHEMA: &'static str = "taskledger.why/v1";
+    const FIELDS: &'static [&'static str] = &["kind", "id", "seq", "task_id", "detail"];
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+}
+
+impl SpanItem {
+    /// When a task ran, and its depth in the tree.
+    #[must_use]
+    pub fn new(span: &Span, depth: usize) -> Self {
+        Self {
+            task_id: span.task.id.to_string(),
+            depth: count(depth),
+            status: span.task.status.into(),
+            start_ms: span.start.0,
+            end_ms: span.end.map(|end| end.0),
+        }
+    }
+}
+
+impl Row for SpanItem {
+    const SCHEMA: &'static str = "taskledger.timeline/v1";
+    const FIELDS: &'static [&'static str] = &["task_id", "depth", "status", "start_ms", "end_ms"];
+
+    fn name(&self) -> String {
+        self.task_id.clone()
+    }
+}
