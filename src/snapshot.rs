@@ -7,6 +7,7 @@
 //! Start reading at [`encode`].
 
 use crate::{
+    code::Code,
     ids::{Head, Root},
     state::{DecodeError, FOLD_VERSION, LedgerState},
 };
@@ -82,6 +83,22 @@ pub enum SnapshotError {
         /// The size of the state.
         found: u64,
     },
+}
+
+impl SnapshotError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnsupportedFormat { .. } | Self::OtherFold { .. } => Code::UnsupportedFormat,
+            Self::NotASnapshot
+            | Self::Damaged
+            | Self::WrongLength { .. }
+            | Self::Compression { .. }
+            | Self::WrongSize { .. } => Code::Damaged,
+            Self::State { source } => source.code(),
+        }
+    }
 }
 
 /// Whether a snapshot is worth taking: replay may cost as much again as there is to load.

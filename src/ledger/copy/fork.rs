@@ -11,6 +11,7 @@ use super::{
     origin::OriginNote,
 };
 use crate::{
+    code::Code,
     codec,
     command::{Command, Proposal},
     event::Origin,
@@ -64,6 +65,28 @@ pub enum CopyError {
         /// What does not hold.
         detail: String,
     },
+}
+
+impl CopyError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Open(error) => error.code(),
+            Self::Read(error) => error.code(),
+            Self::Append(error) => error.code(),
+            Self::Close(error) => error.code(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                Code::Exists
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Code::NotFound,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+                Code::NotFound
+            }
+            Self::Io { .. } => Code::FileFailed,
+            Self::BadBackup { .. } => Code::BadBackup,
+        }
+    }
 }
 
 impl Ledger {
