@@ -3,6 +3,7 @@
 //! Knows nothing else of the crate. Text identifiers are hostile text with two rules, checked
 //! once at the door by [`IdError`]: 1 to [`ID_BYTES_MAX`] bytes, no control characters.
 
+use crate::code::Code;
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc};
 
 /// The longest identifier or name, in bytes of UTF-8.
@@ -99,6 +100,16 @@ pub enum IdError {
         /// The first such character.
         found: char,
     },
+}
+
+impl IdError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Empty | Self::TooLong { .. } | Self::Control { .. } => Code::Invalid,
+        }
+    }
 }
 
 /// Checks the rules that every identifier and name obeys.

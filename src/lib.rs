@@ -48,6 +48,7 @@
 //! - [`state`] holds what is true after some events, and every rule.
 //! - [`manager`] runs tasks and sub-agents on tokio, every state action on the record.
 //! - [`query`] answers questions about the past; [`audit`] checks all of it, from bytes.
+//! - Every error has a [`Code`], for who maps it to an exit code or an HTTP status.
 //! - [`event`] and [`command`] are the words for what happened and for what is asked.
 //!
 //! Programs that embed it are in `docs/examples`, one for each thing that a host does with it.
@@ -55,6 +56,7 @@
 
 mod ahead;
 pub mod audit;
+pub mod code;
 pub mod codec;
 pub mod command;
 pub mod event;
@@ -70,6 +72,7 @@ pub mod store;
 mod sync;
 pub mod time;
 
+pub use code::Code;
 pub use ledger::{Durability, Ledger, Options};
 pub use manager::BackgroundTaskManager;
 

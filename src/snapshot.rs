@@ -8,6 +8,7 @@
 //! Start reading at [`encode`].
 
 use crate::{
+    code::Code,
     ids::{Head, Root},
     state::{DecodeError, FOLD_VERSION, LedgerState},
 };
@@ -84,6 +85,22 @@ pub enum SnapshotError {
         /// The size of the state.
         found: u64,
     },
+}
+
+impl SnapshotError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnsupportedFormat { .. } | Self::OtherFold { .. } => Code::UnsupportedFormat,
+            Self::NotASnapshot
+            | Self::Damaged
+            | Self::WrongLength { .. }
+            | Self::Compression { .. }
+            | Self::WrongSize { .. } => Code::Damaged,
+            Self::State { source } => source.code(),
+        }
+    }
 }
 
 /// Says whether a snapshot is worth its cost: replay may cost as much as loading one does.

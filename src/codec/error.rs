@@ -1,6 +1,6 @@
 //! What can be wrong with bytes, or with what is to become bytes.
 
-use crate::{event::PartKind, ids::IdError};
+use crate::{code::Code, event::PartKind, ids::IdError};
 
 /// Why an entry cannot be encoded. Nothing was written; the entry is what has to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +19,17 @@ pub enum EncodeError {
     /// The texts do not fit the commitments, or these break their rules.
     #[error("parts cannot be encoded")]
     Parts(#[source] PartsError),
+}
+
+impl EncodeError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Parts(_) => Code::Invalid,
+        }
+    }
 }
 
 /// Why bytes are not a frame of this format.
@@ -104,6 +115,26 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnsupportedFormat { .. } => Code::UnsupportedFormat,
+            Self::Truncated { .. }
+            | Self::Leftover { .. }
+            | Self::Checksum { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::NotCanonical
+            | Self::ZeroSeq { .. }
+            | Self::BadId { .. }
+            | Self::Parts(_)
+            | Self::Mismatch { .. } => Code::Damaged,
+        }
+    }
+}
+
 /// Why parts and commitments do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -154,6 +185,21 @@ pub enum PartsError {
         /// Which part.
         kind: PartKind,
     },
+}
+
+impl PartsError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TooMany { .. }
+            | Self::Order { .. }
+            | Self::Unpaired { .. }
+            | Self::Length { .. }
+            | Self::Flags { .. }
+            | Self::NotText { .. } => Code::Damaged,
+        }
+    }
 }
 
 /// Something is too long: the same fault whichever way the bytes go.

@@ -1,6 +1,7 @@
 //! What opening, appending and reading can answer. One variant for each thing a caller can do.
 
 use crate::{
+    code::Code,
     ids::{Head, Key, Root, Seq},
     proof::ProofError,
     state::Rejection,
@@ -92,6 +93,26 @@ pub enum OpenError {
     /// The device or file system failed, or is full.
     #[error("storage could not be opened")]
     Io(#[source] store::Error),
+}
+
+impl OpenError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } => Code::NotFound,
+            Self::Exists { .. } => Code::Exists,
+            Self::Unfinished { .. } => Code::UnfinishedCopy,
+            Self::InUse { .. } => Code::InUse,
+            Self::UnsafeDir { .. } => Code::UnsafeDirectory,
+            Self::UnsupportedFormat { .. } => Code::UnsupportedFormat,
+            Self::LostTail { .. } => Code::LostTail,
+            Self::Damaged { .. } => Code::Damaged,
+            Self::Tampered { .. } => Code::Tampered,
+            Self::Engine { .. } => Code::EngineFailed,
+            Self::Io(error) => error.code(),
+        }
+    }
 }
 
 impl From<store::Error> for OpenError {
@@ -202,6 +223,26 @@ pub enum AppendError {
     Halted,
 }
 
+impl AppendError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Rejected(rejection) => rejection.code(),
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Invalid { .. } => Code::Invalid,
+            Self::Busy { .. } => Code::Busy,
+            Self::DiskFull => Code::DiskFull,
+            Self::Conflict { .. } => Code::Conflict,
+            Self::KeyReused { .. } => Code::KeyReused,
+            Self::NotPrimary => Code::NotPrimary,
+            Self::NotContinuation { .. } => Code::DiscontinuityFrame,
+            Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
+            Self::Halted => Code::Halted,
+        }
+    }
+}
+
 impl From<Rejection> for AppendError {
     fn from(rejection: Rejection) -> Self {
         if let Rejection::Conflict { expected, actual } = rejection {
@@ -293,6 +334,20 @@ pub enum ReadError {
     /// Storage failed.
     #[error("storage could not be read")]
     Store(#[source] store::Error),
+}
+
+impl ReadError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NoSuchEvent { .. } => Code::NoSuchEvent,
+            Self::Damaged { .. } => Code::Damaged,
+            Self::UnsupportedFormat { .. } => Code::UnsupportedFormat,
+            Self::OtherHistory { .. } => Code::OtherHistory,
+            Self::Store(error) => error.code(),
+        }
+    }
 }
 
 impl From<store::Error> for ReadError {

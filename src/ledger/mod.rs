@@ -128,6 +128,7 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`open`](Self::open).
+    #[allow(clippy::needless_pass_by_value, reason = "as its siblings take them")]
     pub fn open_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
         let (ledger, note) = care::mend::open(home, || {
             let opened = home.open()?;

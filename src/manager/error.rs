@@ -1,6 +1,7 @@
 //! What binding, spawning, sending, waiting and restoring can answer.
 
 use crate::{
+    code::Code,
     event::TaskStatus,
     ids::{IdError, RunId, TaskId},
     ledger::{AppendError, ReadError},
@@ -18,6 +19,17 @@ pub enum BindError {
     /// Orphans could not be recorded. Nothing was bound; try again.
     #[error(transparent)]
     State(#[from] AppendError),
+}
+
+impl BindError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::AlreadyBound => Code::AlreadyBound,
+            Self::State(error) => error.code(),
+        }
+    }
 }
 
 /// Why no task was started. There is no record, no handle and no event, and the closure was
@@ -71,6 +83,23 @@ pub enum SpawnError {
 }
 
 impl SpawnError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::ReservedName(_) => Code::ReservedName,
+            Self::DuplicateName(_) => Code::NameTaken,
+            Self::InvalidName(rejection) => rejection.code(),
+            Self::InvalidId { source, .. } => source.code(),
+            Self::ParentCancelled(_) | Self::ParentRunCancelled(_) => Code::ParentCancelled,
+            Self::StoreNotConfigured => Code::NotBound,
+            Self::NoRuntime => Code::NoRuntime,
+            Self::TooManyTasks { .. } => Code::TooManyTasks,
+            Self::ShutDown => Code::ShutDown,
+            Self::State(error) => error.code(),
+        }
+    }
+
     /// A name for each kind, for metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {
@@ -136,6 +165,22 @@ pub enum SendError {
     State(AppendError),
 }
 
+impl SendError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TaskNotFound => Code::UnknownTask,
+            Self::NotOwner => Code::NotOwner,
+            Self::TaskTerminated(_) => Code::AlreadyEnded,
+            Self::NoInbox => Code::NoInbox,
+            Self::InboxClosed => Code::InboxClosed,
+            Self::InboxFull => Code::InboxFull,
+            Self::State(error) => error.code(),
+        }
+    }
+}
+
 /// Why there is no end to be told.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -152,6 +197,19 @@ pub enum WaitError {
     /// The end could not be read.
     #[error("the end of the task could not be read")]
     Read(#[source] ReadError),
+}
+
+impl WaitError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TaskNotFound => Code::UnknownTask,
+            Self::StoreNotConfigured => Code::NotBound,
+            Self::State(error) => error.code(),
+            Self::Read(error) => error.code(),
+        }
+    }
 }
 
 /// Why a snapshot was not restored. Unless it says otherwise, nothing was written.
@@ -197,4 +255,18 @@ pub enum RestoreError {
     /// restoring again adds the others.
     #[error(transparent)]
     State(#[from] AppendError),
+}
+
+impl RestoreError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::StoreNotConfigured => Code::NotBound,
+            Self::KeyMismatch { .. } | Self::OtherThread { .. } => Code::Inconsistent,
+            Self::InvalidId { source, .. } => source.code(),
+            Self::Rejected(rejection) => rejection.code(),
+            Self::State(error) => error.code(),
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! check that a log still begins with the same events.
 
 use crate::{
+    code::Code,
     ids::{Head, LedgerId, Root, check_id},
     time::Entropy,
 };
@@ -76,6 +77,18 @@ pub enum CheckpointError {
     /// The signature could not be made.
     #[error("checkpoint cannot be signed")]
     Unsignable,
+}
+
+impl CheckpointError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Malformed { .. } | Self::OtherOrigin { .. } => Code::InvalidCheckpoint,
+            Self::BadKey { .. } | Self::BadKeyName { .. } | Self::Unsignable => Code::InvalidKey,
+            Self::NotSigned { .. } | Self::BadSignature { .. } => Code::BadSignature,
+        }
+    }
 }
 
 impl Checkpoint {

@@ -4,7 +4,10 @@ use super::{
     SIZE_MAX,
     source::{HashSource, ProofError, Reader},
 };
-use crate::ids::{Root, Seq};
+use crate::{
+    code::Code,
+    ids::{Root, Seq},
+};
 use tlog_tiles::{Hash, check_record, check_tree, prove_record, prove_tree, tree_hash};
 
 /// The most hashes in a proof: two for each bit of the size of a tree.
@@ -56,6 +59,16 @@ pub enum CheckError {
     /// The hashes do not lead to the root.
     #[error("the proof does not lead to the root")]
     Refuted,
+}
+
+impl CheckError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::OutOfRange { .. } | Self::TooLong { .. } | Self::Refuted => Code::NotProven,
+        }
+    }
 }
 
 /// The root over the first `size` leaves. O(log n) reads.

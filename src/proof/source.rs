@@ -1,7 +1,7 @@
 //! The source of a tree's hashes that are no longer in memory.
 
 use super::{BLOCK_LEAVES, KEPT_LEVEL};
-use crate::ids::Seq;
+use crate::{code::Code, ids::Seq};
 use std::{cell::RefCell, error::Error, rc::Rc};
 use tlog_tiles::{Hash, HashReader, node_hash, split_stored_hash_index};
 
@@ -55,6 +55,18 @@ pub enum ProofError<E: Error + 'static> {
     /// The log could not be read.
     #[error("hashes of the tree could not be read")]
     Source(#[source] E),
+}
+
+impl<E: Error + 'static> ProofError<E> {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics. `of_source` tells that
+    /// of the log, if it was the log that could not be read.
+    pub fn code(&self, of_source: impl FnOnce(&E) -> Code) -> Code {
+        match self {
+            Self::OutOfRange { .. } => Code::NoSuchEvent,
+            Self::MissingTreeHash { .. } | Self::MissingLeaves { .. } => Code::Damaged,
+            Self::Source(error) => of_source(error),
+        }
+    }
 }
 
 /// Gives every hash of a tree of `size` leaves, kept or made again.

@@ -2,6 +2,7 @@
 
 use super::point::{Position, format_time};
 use crate::{
+    code::Code,
     ids::{Seq, TaskId, ThreadId},
     ledger::ReadError,
     time::Millis,
@@ -66,4 +67,21 @@ pub enum QueryError {
     /// An event could not be read.
     #[error("the past could not be read")]
     Read(#[from] ReadError),
+}
+
+impl QueryError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnknownTask { .. } => Code::UnknownTask,
+            Self::UnknownThread { .. } => Code::UnknownThread,
+            Self::NotYet { .. } => Code::NotYet,
+            Self::NotEnded { .. } => Code::NotEnded,
+            Self::PastHead { .. } => Code::NoSuchEvent,
+            Self::NotLogPosition { .. } => Code::NotLogPosition,
+            Self::Damaged { .. } => Code::Damaged,
+            Self::Read(error) => error.code(),
+        }
+    }
 }

@@ -17,6 +17,7 @@
 
 use super::{QueryError, Source};
 use crate::{
+    code::Code,
     ids::{IdError, Seq, TaskId},
     time::Millis,
 };
@@ -88,6 +89,16 @@ pub enum PointError {
         #[source]
         source: IdError,
     },
+}
+
+impl PointError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Syntax { .. } | Self::Task { .. } => Code::InvalidPoint,
+        }
+    }
 }
 
 impl Point {

@@ -13,6 +13,7 @@
 
 use super::point::shorten;
 use crate::{
+    code::Code,
     event::TaskStatus,
     ids::{IdError, TaskId},
     state::LedgerState,
@@ -120,6 +121,17 @@ pub enum PredicateError {
         /// Its length in bytes.
         len: usize,
     },
+}
+
+impl PredicateError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Syntax { .. } | Self::Task { .. } => Code::InvalidPredicate,
+            Self::TooLong { .. } => Code::TooLarge,
+        }
+    }
 }
 
 impl Predicate {

@@ -4,7 +4,10 @@
 //! the last. A text is its length and its UTF-8. Nothing is allocated before the bytes for it
 //! have been seen.
 
-use crate::ids::{IdError, Seq};
+use crate::{
+    code::Code,
+    ids::{IdError, Seq},
+};
 use imbl::HashMap;
 use std::{borrow::Borrow, hash::Hash};
 
@@ -49,6 +52,20 @@ pub enum DecodeError {
         /// How many.
         count: usize,
     },
+}
+
+impl DecodeError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::OtherFold { .. } => Code::UnsupportedFormat,
+            Self::Truncated { .. }
+            | Self::Invalid { .. }
+            | Self::BadId { .. }
+            | Self::LeftOver { .. } => Code::Damaged,
+        }
+    }
 }
 
 /// Bytes being written.

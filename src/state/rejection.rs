@@ -2,6 +2,7 @@
 
 use super::number::NUMBER_END;
 use crate::{
+    code::Code,
     event::TaskStatus,
     ids::{IdError, RunId, Seq, TaskId, ThreadId},
 };
@@ -183,6 +184,38 @@ pub enum Rejection {
         /// The last event that there is.
         actual: Option<Seq>,
     },
+}
+
+impl Rejection {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TaskExists { .. } => Code::TaskExists,
+            Self::BadNumber { .. } | Self::InvalidName { .. } | Self::InvalidLabel { .. } => {
+                Code::Invalid
+            }
+            Self::NumbersExhausted => Code::NumbersExhausted,
+            Self::ReservedName { .. } | Self::NameLooksLikeId { .. } => Code::ReservedName,
+            Self::NameTaken { .. } => Code::NameTaken,
+            Self::ParentCancelled { .. } | Self::ParentRunCancelled { .. } => Code::ParentCancelled,
+            Self::TooDeep { .. } => Code::TooDeep,
+            Self::Cycle { .. } => Code::Cycle,
+            Self::UnknownTask { .. } => Code::UnknownTask,
+            Self::UnknownThread { .. } => Code::UnknownThread,
+            Self::AlreadyEnded { .. } => Code::AlreadyEnded,
+            Self::NothingToUpdate { .. } | Self::RedactNothing { .. } => Code::NothingToChange,
+            Self::RestoreWithoutId
+            | Self::RestoreWithoutCreated { .. }
+            | Self::RestoreRunningWithOutcome { .. }
+            | Self::CancelTarget { .. } => Code::Inconsistent,
+            Self::NotManaged { .. } => Code::NotManaged,
+            Self::RedactUnknown { .. } => Code::NoSuchEvent,
+            Self::AlreadyRedacted { .. } => Code::AlreadyRedacted,
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Conflict { .. } => Code::Conflict,
+        }
+    }
 }
 
 fn or_none(seq: Option<Seq>) -> String {

@@ -1,6 +1,6 @@
 //! What can go wrong below the ledger.
 
-use crate::ids::Seq;
+use crate::{code::Code, ids::Seq};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -132,6 +132,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } => Code::NotFound,
+            Self::Exists { .. } => Code::Exists,
+            Self::Unfinished { .. } => Code::UnfinishedCopy,
+            Self::InUse { .. } => Code::InUse,
+            Self::UnsafeDir { .. } => Code::UnsafeDirectory,
+            Self::UnsupportedFormat { .. } => Code::UnsupportedFormat,
+            Self::NotNext { .. } => Code::DiscontinuityGap,
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Full { .. } => Code::DiskFull,
+            Self::Busy { .. } => Code::SealingBehind,
+            // No directory to make one in, or a file where one should be.
+            Self::Io { source, .. } if names_nothing(source) => Code::NotFound,
+            Self::Io { .. } => Code::StorageFailed,
+            Self::Damaged { .. } => Code::Damaged,
+            Self::LostTail { .. } => Code::LostTail,
+            Self::Engine { .. } => Code::EngineFailed,
+            Self::Halted => Code::Halted,
+        }
+    }
+}
+
+impl Error {
     /// The answer when a frame cannot be rewritten, `why` being what
     /// [`Rewrite`](super::Rewrite) said.
     pub(super) fn not_rewritten(seq: Seq, file: &Path, why: &str) -> Self {
@@ -159,4 +185,9 @@ impl Error {
             | Self::Halted => false,
         }
     }
+}
+
+/// Whether it was the path that was wrong.
+fn names_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -158,8 +158,8 @@ impl Identity {
     /// A new primary without a note.
     #[must_use]
     pub fn new(ledger: LedgerId, node: NodeId) -> Self {
-        let (role, note) = (Role::Primary, [0; NOTE_BYTES]);
-        Self { ledger, node, role, fenced: None, promised: None, note }
+        let role = Role::Primary;
+        Self { ledger, node, role, fenced: None, promised: None, note: [0; NOTE_BYTES] }
     }
 
     /// Whether this copy may append: a primary that no other one has taken over from. The store

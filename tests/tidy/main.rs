@@ -18,24 +18,25 @@ use tokens::{Import, Token, imports, module_of, tokens};
 
 /// Each module of the library and what it may name, besides itself. `docs/architecture.md` draws
 /// it: words, meaning, bytes, commit, uses, face.
-const LAYERS: [(&str, &[&str]); 17] = [
-    ("ids", &[]),
+const LAYERS: [(&str, &[&str]); 18] = [
+    ("code", &[]),
+    ("ids", &["code"]),
     ("time", &[]),
     ("event", &["ids", "time"]),
     ("command", &["ids", "time", "event"]),
-    ("state", &["ids", "time", "event", "command"]),
-    ("codec", &["ids", "time", "event", "state"]),
-    ("proof", &["ids", "time", "event", "state"]),
-    ("store", &["ids"]),
+    ("state", &["code", "ids", "time", "event", "command"]),
+    ("codec", &["code", "ids", "time", "event", "state"]),
+    ("proof", &["code", "ids", "time", "event", "state"]),
+    ("store", &["code", "ids"]),
     ("metrics", &[]),
     ("sync", &[]),
     ("ahead", &["sync"]),
-    ("snapshot", &["ids", "time", "event", "state", "codec", "proof", "store", "metrics"]),
+    ("snapshot", &["code", "ids", "time", "event", "state", "codec", "proof", "store", "metrics"]),
     (
         "ledger",
         &[
-            "ids", "time", "event", "command", "state", "codec", "proof", "store", "metrics",
-            "sync", "ahead", "snapshot",
+            "code", "ids", "time", "event", "command", "state", "codec", "proof", "store",
+            "metrics", "sync", "ahead", "snapshot",
         ],
     ),
     ("query", UP_TO_COMMIT),
@@ -46,8 +47,8 @@ const LAYERS: [(&str, &[&str]); 17] = [
 
 /// What the uses may name: everything below them, and not one another.
 const UP_TO_COMMIT: &[&str] = &[
-    "ids", "time", "event", "command", "state", "codec", "proof", "store", "metrics", "sync",
-    "ahead", "snapshot", "ledger",
+    "code", "ids", "time", "event", "command", "state", "codec", "proof", "store", "metrics",
+    "sync", "ahead", "snapshot", "ledger",
 ];
 
 /// Sub-modules that their siblings' users must not see, and the files outside of them that may name

@@ -29,11 +29,11 @@ fn an_upward_import_names_file_line_import_and_rule() {
     assert_eq!(
         findings("src/state/apply.rs", "use crate::ids::Seq;\nuse crate::ledger::Reader;"),
         ["src/state/apply.rs:3: `crate::ledger::Reader`: \
-          `state` may import only ids, time, event, command"]
+          `state` may import only code, ids, time, event, command"]
     );
     assert_eq!(
         findings("src/ids.rs", "use crate::time::Millis;"),
-        ["src/ids.rs:2: `crate::time::Millis`: `ids` may import nothing of the crate"]
+        ["src/ids.rs:2: `crate::time::Millis`: `ids` may import only code"]
     );
 }
 

@@ -11,6 +11,7 @@ use super::{
     origin::OriginNote,
 };
 use crate::{
+    code::Code,
     codec,
     command::{Command, Proposal},
     event::Origin,
@@ -56,6 +57,28 @@ pub enum CopyError {
         /// What does not hold.
         detail: String,
     },
+}
+
+impl CopyError {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Open(error) => error.code(),
+            Self::Read(error) => error.code(),
+            Self::Append(error) => error.code(),
+            Self::Close(error) => error.code(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                Code::Exists
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Code::NotFound,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+                Code::NotFound
+            }
+            Self::Io { .. } => Code::FileFailed,
+            Self::BadBackup { .. } => Code::BadBackup,
+        }
+    }
 }
 
 impl Ledger {
@@ -115,8 +138,8 @@ impl<'a> Draft<'a> {
         let (role, note) = (Role::Copying, OriginNote::note(Some(origin)));
         let identity = Identity { role, note, ..new_identity(&options) };
         let opened = home.create(identity).map_err(OpenError::from)?;
-        let node = Arc::clone(&opened.node);
-        Ok(Self { home, begun: Some((Ledger::start(opened, options)?, node)) })
+        let kept = Arc::clone(&opened.node);
+        Ok(Self { home, begun: Some((Ledger::start(opened, options)?, kept)) })
     }
 
     fn ledger(&self) -> &Ledger {
