@@ -84,7 +84,8 @@ impl History {
             ..self.event(action)
         };
         let part = |(kind, text)| Part { kind, body: Some(PartBody { salt: [0; 16], text }) };
-        Entry { event, parts: texts.into_iter().map(part).collect() }
+        let parts = texts.into_iter().map(part).collect();
+        Entry { event, parts, batch_goes_on: false }
     }
 
     fn begin(&mut self, why: Began) {
@@ -99,7 +100,7 @@ impl History {
             why,
         };
         let event = Event { epoch: Epoch { number, nonce: number * 31 }, ..self.event(action) };
-        self.push(Entry { event, parts: vec![] }, None);
+        self.push(Entry { event, parts: vec![], batch_goes_on: false }, None);
     }
 
     /// The next event, about nothing.

@@ -139,6 +139,8 @@ impl Plain {
                 refused @ (Answer::Refused(_) | Answer::Unclear) => return refused,
             }
         }
+        let events = next.entries.iter_mut().skip(start);
+        events.rev().skip(1).for_each(|entry| entry.batch_goes_on = true);
         // That a writer began is said with the first event that somebody asked for.
         if next.entries.len() > start {
             next.commit(self.entries.len(), self.model.next_number());
@@ -197,7 +199,8 @@ impl Plain {
             ..self.event(said.action, now)
         };
         let part = |(kind, text)| Part { kind, body: Some(PartBody { salt: [0; 16], text }) };
-        Entry { event, parts: said.texts.into_iter().map(part).collect() }
+        let parts = said.texts.into_iter().map(part).collect();
+        Entry { event, parts, batch_goes_on: false }
     }
 
     /// The next event, about nothing.
@@ -324,8 +327,10 @@ impl Plain {
         let (interval, batch) = (self.interval, self.batch_events_max);
         let mut copy = Self { came: came.clone(), ..Self::new(ledger, interval, batch) };
         copy.began = Some(came);
-        let commands = self.commands.clone();
-        for (entry, command) in self.shown(size).into_iter().zip(commands) {
+        let (commands, mut shown) = (self.commands.clone(), self.shown(size));
+        // Whatever the cut leaves of a batch is a batch.
+        shown.iter_mut().last().into_iter().for_each(|last| last.batch_goes_on = false);
+        for (entry, command) in shown.into_iter().zip(commands) {
             copy.push(entry, command);
         }
         copy.commit(0, 0);
@@ -356,7 +361,7 @@ impl Plain {
             why,
         };
         let event = Event { epoch: Epoch { number, nonce: 0 }, ..self.event(action, now) };
-        self.push(Entry { event, parts: vec![] }, None);
+        self.push(Entry { event, parts: vec![], batch_goes_on: false }, None);
     }
 
     /// What was added behind the first `size` events is written. Numbers that a loss of power

@@ -24,10 +24,11 @@ use taskledger::{
 
 /// Any entry that can be encoded: not one that any rule of the ledger would let in.
 pub fn entry() -> BoxedStrategy<Entry> {
-    (event(), parts())
-        .prop_map(|(mut event, parts)| {
+    (event(), parts(), any::<bool>())
+        .prop_map(|(mut event, parts, batch_goes_on)| {
             event.parts = parts.iter().map(|(commitment, _)| *commitment).collect();
-            Entry { event, parts: parts.into_iter().map(|(_, part)| part).collect() }
+            let parts = parts.into_iter().map(|(_, part)| part).collect();
+            Entry { event, parts, batch_goes_on }
         })
         .boxed()
 }

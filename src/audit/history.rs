@@ -34,6 +34,8 @@ pub(super) struct History {
     tree_hashes: BTreeMap<u64, TreeHash>,
     /// Texts that an event is bound to and that are not there.
     absent: Absent,
+    /// Whether the last event says that another one of its batch follows.
+    batch_goes_on: bool,
     unreadable: bool,
 }
 
@@ -119,6 +121,7 @@ impl History {
         let completed = self.tree.push_hash(content.leaf_hash).into_iter();
         self.tree_hashes.extend(completed.map(|tree_hash| (tree_hash.index, tree_hash)));
         self.state.apply_at(place, entry);
+        self.batch_goes_on = entry.batch_goes_on;
         self.check_witnesses(findings);
         self.check_snapshot(findings);
     }
@@ -140,8 +143,8 @@ impl History {
         findings.add(said.seq(), FindingKind::Root, detail);
     }
 
-    /// Reports witnesses of events that are not there (behind damage only the checkpoint that was
-    /// asked for: the others cannot be judged), and texts that are gone though `end`, the
+    /// Reports a batch that was cut, witnesses of events that are not there (behind damage only the
+    /// checkpoint that was asked for: the others cannot be judged), and texts that are gone though `end`, the
     /// state after the last event, does not say so.
     pub(super) fn finish(self, end: &LedgerState, findings: &mut Findings) -> Head {
         self.check_absent(end, findings);
@@ -155,6 +158,10 @@ impl History {
                     findings.add(Seq::new(head.size + 1), kind, detail);
                 }
             }
+        }
+        if self.batch_goes_on && !self.unreadable {
+            let detail = format!("the batch of event {} goes on, but no event follows", head.size);
+            findings.add(Seq::new(head.size + 1), FindingKind::LostTail, detail);
         }
         let beyond = self.snapshots.range(head.size + 1..).filter(|_| !self.unreadable);
         for size in beyond.map(|(size, _)| size) {

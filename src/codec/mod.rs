@@ -11,7 +11,7 @@
 //!
 //! Start reading at [`encode`] and [`decode`].
 
-use crate::event::{Entry, Part, PartSet};
+use crate::event::{Entry, PartSet};
 
 mod convert;
 mod error;
@@ -33,6 +33,11 @@ pub const FORMAT: u8 = 1;
 const HEADER_BYTES: usize = 8;
 /// Flags and the length of the event.
 const PREFIX_BYTES: usize = 3;
+/// Bits 0 to 3 of the flags say which texts are erased. Nothing is said by these yet: a frame that
+/// has one of them is of a newer version.
+const FLAGS_RESERVED: u8 = 0b0111_0000;
+/// The flag of every event of a batch but the last.
+const FLAG_BATCH_GOES_ON: u8 = 0b1000_0000;
 
 /// Makes one frame. O(bytes); the texts are not hashed.
 ///
@@ -63,7 +68,7 @@ pub fn encode_within(entry: &Entry, limits: Limits) -> Result<Vec<u8>, EncodeErr
     let event_start = frame.len();
     v1::write(&wire, &mut frame)?;
     let event_len = frame.len() - event_start;
-    Ok(with_checksum(frame, event_len, &entry.parts))
+    Ok(with_checksum(frame, event_len, entry))
 }
 
 /// Reads one frame, which must take all of `frame`. O(bytes), below a microsecond for a usual
@@ -82,8 +87,9 @@ pub fn decode(frame: &[u8]) -> Result<Entry, DecodeError> {
     let event = convert::event(wire)?;
     limits::check_order(&event.parts)?;
     limits::check_lengths(&event.parts, Limits::default())?;
-    let parts = parts::read(&event.parts, layout.flags, layout.texts)?;
-    Ok(Entry { event, parts })
+    let erased = layout.flags & !FLAG_BATCH_GOES_ON;
+    let parts = parts::read(&event.parts, erased, layout.texts)?;
+    Ok(Entry { event, parts, batch_goes_on: erased != layout.flags })
 }
 
 /// Cuts the first frame off `bytes`, by its length alone: the frame and what follows it. O(1).
@@ -112,6 +118,13 @@ pub fn leaf(frame: &[u8]) -> Result<&[u8], DecodeError> {
     Ok(Layout::of(frame)?.leaf)
 }
 
+/// Whether a frame says that the next one is of the same batch: a copy must not end between the
+/// two. O(1): nothing else is looked at, and bytes that are no frame say no.
+#[must_use]
+pub fn batch_goes_on(frame: &[u8]) -> bool {
+    frame.get(HEADER_BYTES).is_some_and(|flags| flags & FLAG_BATCH_GOES_ON != 0)
+}
+
 /// The same frame without the texts of these kinds: same leaf, so same hashes. O(bytes).
 ///
 /// Kinds that the event does not have, or that are erased already, change nothing.
@@ -122,11 +135,26 @@ pub fn leaf(frame: &[u8]) -> Result<&[u8], DecodeError> {
 pub fn erase(frame: &[u8], kinds: PartSet) -> Result<Vec<u8>, DecodeError> {
     let mut entry = decode(frame)?;
     entry.erase(kinds);
+    beside_the_leaf(frame, &entry)
+}
+
+/// The same frame as the last one of its batch: same leaf, so same hashes. O(bytes).
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn end_batch(frame: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let entry = Entry { batch_goes_on: false, ..decode(frame)? };
+    beside_the_leaf(frame, &entry)
+}
+
+/// The leaf of `frame`, with what `entry` has beside it.
+fn beside_the_leaf(frame: &[u8], entry: &Entry) -> Result<Vec<u8>, DecodeError> {
     let layout = Layout::of(frame)?;
-    let mut erased = Vec::with_capacity(frame.len());
-    erased.extend_from_slice(&[0; HEADER_BYTES + PREFIX_BYTES]);
-    erased.extend_from_slice(layout.leaf);
-    Ok(with_checksum(erased, layout.event.len(), &entry.parts))
+    let mut changed = Vec::with_capacity(frame.len());
+    changed.extend_from_slice(&[0; HEADER_BYTES + PREFIX_BYTES]);
+    changed.extend_from_slice(layout.leaf);
+    Ok(with_checksum(changed, layout.event.len(), entry))
 }
 
 /// Where everything is in a frame.
@@ -163,6 +191,10 @@ impl<'a> Layout<'a> {
             let (found, max) = (u32::from(format), u32::from(FORMAT));
             return Err(DecodeError::UnsupportedFormat { what: "format", found, max });
         }
+        if flags & FLAGS_RESERVED != 0 {
+            let found = (flags & FLAGS_RESERVED).trailing_zeros();
+            return Err(DecodeError::UnsupportedFormat { what: "frame flag", found, max: 3 });
+        }
         let event_len = usize::from(u16::from_le_bytes([low, high]));
         error::TooLarge::check("event", event_len, EVENT_BYTES_MAX)?;
         let (leaf, texts) = rest.split_at_checked(event_len + 1).ok_or_else(short)?;
@@ -186,8 +218,11 @@ fn open(frame: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
 /// Ends a frame that has room for its header and holds its leaf: texts, flags, lengths, checksum.
 ///
 /// The limits have been checked, so every length fits its field.
-fn with_checksum(mut frame: Vec<u8>, event_len: usize, parts: &[Part]) -> Vec<u8> {
-    let flags = parts::write(parts, &mut frame);
+fn with_checksum(mut frame: Vec<u8>, event_len: usize, entry: &Entry) -> Vec<u8> {
+    let mut flags = parts::write(&entry.parts, &mut frame);
+    if entry.batch_goes_on {
+        flags |= FLAG_BATCH_GOES_ON;
+    }
     if let Some((header, body)) = frame.split_first_chunk_mut::<HEADER_BYTES>() {
         if let Some(prefix) = body.first_chunk_mut::<PREFIX_BYTES>() {
             let [low, high] = u16::try_from(event_len).unwrap_or(u16::MAX).to_le_bytes();

@@ -1,9 +1,11 @@
-//! The wire types of format 1. Never edited: a change of any of them is a new format.
+//! The wire types of format 1. What exists is never edited: a field more, or one that means
+//! something else, is a new format.
 //!
 //! The only file that names `bincode`. Field order and variant order are the format: a variant's
 //! tag is its place in the declaration, from 0, and the comment beside it says so once more; a
-//! test pins each. A new variant goes to the end of its enum, and only if older readers may refuse
-//! whole logs that hold it. `convert` turns these types into the domain's and back.
+//! test pins each. Format 1 grows by new tags and by reserved flags of the frame, and in no other
+//! way (`docs/format.md`): a new variant goes to the end of its enum, and only if older readers may
+//! refuse every log that holds it. `convert` turns these types into the domain's and back.
 
 use super::{
     error::{DecodeError, TooLarge},

@@ -99,7 +99,8 @@ impl Ledger {
 
     /// Makes a new ledger in `path` of the first `size` events of this one.
     ///
-    /// Its roots are the same up to there. Redactions after the cut are applied to it as well.
+    /// Its roots are the same up to there. Redactions after the cut are applied to it as well. A cut
+    /// within a batch makes the rest of the batch one that never was: the copy's last event ends it.
     /// `progress` is told how many events of how many are copied.
     ///
     /// # Durability

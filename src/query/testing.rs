@@ -209,6 +209,7 @@ impl Log {
                 parts: draft.texts.iter().map(commit).collect(),
             },
             parts: draft.texts.iter().map(part).collect(),
+            batch_goes_on: false,
         };
         self.state.apply(&entry);
         self.entries.push(entry);

@@ -32,7 +32,7 @@ fn state() -> (LedgerState, Head) {
         action,
         parts: vec![],
     };
-    state.apply(&Entry { event, parts: vec![] });
+    state.apply(&Entry { event, parts: vec![], batch_goes_on: false });
     (state, Head { size: 1, root: Root([5; 32]) })
 }
 

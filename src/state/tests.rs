@@ -83,7 +83,7 @@ impl History {
             parts: texts.iter().map(|(kind, text)| commitment(*kind, text)).collect(),
         };
         let parts = texts.into_iter().map(|(kind, text)| part(kind, text)).collect();
-        self.fold(Entry { event, parts })
+        self.fold(Entry { event, parts, batch_goes_on: false })
     }
 
     /// Folds an entry that nobody decided.
@@ -118,7 +118,7 @@ impl History {
             action,
             parts: vec![],
         };
-        self.fold(Entry { event, parts: vec![] })
+        self.fold(Entry { event, parts: vec![], batch_goes_on: false })
     }
 
     #[track_caller]

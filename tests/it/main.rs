@@ -13,6 +13,7 @@
 mod another_store;
 mod append;
 mod audit;
+mod batches;
 mod concurrency;
 mod copies;
 mod disk;

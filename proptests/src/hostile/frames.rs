@@ -121,5 +121,5 @@ pub(super) fn told(texts: Vec<(Commitment, Part)>) -> Entry {
         action: Action::Emitted { event_type: "told".into() },
         parts: commitments,
     };
-    Entry { event, parts }
+    Entry { event, parts, batch_goes_on: false }
 }

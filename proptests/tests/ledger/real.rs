@@ -322,6 +322,8 @@ impl Real {
         self.place.move_to(path);
         self.ledger = Some(copy);
         self.seen = self.shown(shared);
+        // A fork ends the batch that it was cut within.
+        self.seen.iter_mut().last().into_iter().for_each(|last| last.batch_goes_on = false);
         self.model = Model::of(&self.seen);
         self.roots.truncate(shared + 1);
         self.learn(reference);

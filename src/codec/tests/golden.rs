@@ -92,6 +92,7 @@ golden! {
     "26-began-restored-from" => entry(26, began(1, Began::RestoredFrom(origin(None)))),
     "27-numbers-of-every-width" => numbers_of_every_width(),
     "28-worked-in-hex" => worked_in_hex(),
+    "29-batch-goes-on" => Entry { batch_goes_on: true, ..worked_in_hex() },
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn entry(number: u64, action: Action) -> Entry {
         action,
         parts: vec![],
     };
-    Entry { event, parts: vec![] }
+    Entry { event, parts: vec![], batch_goes_on: false }
 }
 
 fn about_a_task(number: u64, action: Action) -> Entry {

@@ -3,11 +3,12 @@
 use super::{
     super::{
         DESCRIPTION_BYTES_MAX, DecodeError, EVENT_BYTES_MAX, EncodeError, FRAME_BYTES_MAX, Limits,
-        PART_BYTES_MAX, PartsError, commit, decode, encode, encode_within, leaf, split,
+        PART_BYTES_MAX, PartsError, commit, decode, encode, encode_within, end_batch, erase, leaf,
+        split,
     },
     golden,
 };
-use crate::event::{Action, Entry, Part, PartBody, PartKind};
+use crate::event::{Action, Entry, Part, PartBody, PartKind, PartSet};
 
 /// The frame that holds these bytes after its flags, with a length and a checksum that hold.
 fn frame_of(flags: u8, event: &[u8], texts: &[u8]) -> Vec<u8> {
@@ -171,10 +172,29 @@ fn a_flag_without_a_part_is_refused() {
     let (event, _) = opened("worked-in-hex");
     let flags = |flags| decode(&frame_of(flags, &event, &[]));
     assert!(flags(0b1).is_ok());
-    for more in 1..8 {
+    for more in 1..4 {
         let refused = PartsError::Flags { flags: 1 | 1 << more, count: 1 };
         assert_eq!(flags(1 | 1 << more), Err(DecodeError::Parts(refused)));
     }
+}
+
+/// What a later version says by them is unknown here: it is refused politely, and nobody repairs it.
+#[test]
+fn a_reserved_flag_is_of_a_newer_version_and_no_damage() {
+    let (event, texts) = opened("worked-in-hex");
+    for bit in 4..7 {
+        let refused = DecodeError::UnsupportedFormat { what: "frame flag", found: bit, max: 3 };
+        for others in [0, 0b1000_0000, 0b0000_0010] {
+            let frame = frame_of(others | 1 << bit, &event, &texts);
+            assert_eq!(decode(&frame), Err(refused.clone()));
+            assert_eq!(leaf(&frame), Err(refused.clone()));
+            assert_eq!(erase(&frame, PartSet::ALL), Err(refused.clone()));
+            assert_eq!(end_batch(&frame), Err(refused.clone()));
+        }
+    }
+    let mut flipped = frame_of(0, &event, &texts);
+    flipped[8] ^= 1 << 4;
+    assert!(matches!(decode(&flipped), Err(DecodeError::Checksum { .. })), "that is damage");
 }
 
 #[test]

@@ -9,10 +9,10 @@ use crate::{
     event::Began,
     ids::{Head, Root, Seq, TreeHash},
     ledger::{
-        OpenError, Options, ReadError,
+        OpenError, Options,
         commit::{
             core::{Core, Writer},
-            shared::{KeptSnapshots, Shared},
+            shared::{KeptSnapshots, Shared, unreadable},
             staging::Published,
         },
         copy::origin::OriginNote,
@@ -84,8 +84,8 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, 
         span,
         |seq| lost(span.1, seq),
         |seq, frame| {
-            let damaged = |e: codec::DecodeError| ReadError::Damaged { seq, detail: e.to_string() };
-            let completed = tree.push(codec::leaf(&frame).map_err(damaged)?).into_iter();
+            let leaf = codec::leaf(&frame).map_err(|error| unreadable(seq, &error))?;
+            let completed = tree.push(leaf).into_iter();
             tree_hashes.extend(completed);
             if saved.contains(&seq) {
                 roots.insert(tree.size(), tree.root());

@@ -87,7 +87,7 @@ impl Core {
         if let [proposal] = batch {
             // Nothing is changed before the last step of `add_one`, so nothing is to be undone;
             // keeping an old version would make the maps copy what they could change in place.
-            return Ok(vec![self.add_one(staging, proposal, around)?]);
+            return Ok(vec![self.add_one(staging, proposal, false, around)?]);
         }
         let undo = Undo::before(staging);
         self.add_all(staging, batch, around).inspect_err(|_| undo.apply(staging))
@@ -101,17 +101,20 @@ impl Core {
     ) -> Result<Vec<Receipt>, AppendError> {
         let (before, max) = (staging.bytes(), around.options.batch_bytes_max);
         let mut receipts = Vec::with_capacity(batch.len());
-        for proposal in batch {
-            receipts.push(self.add_one(staging, proposal, around)?);
+        for (proposal, left) in batch.iter().zip((0..batch.len()).rev()) {
+            receipts.push(self.add_one(staging, proposal, left > 0, around)?);
             let len = staging.bytes() - before;
             if len > max {
                 return Err(AppendError::TooLarge { what: "batch, in bytes,", len, max });
             }
         }
+        // What was proposed last may have been in the log already.
+        staging.end_batch()?;
         Ok(receipts)
     }
 
-    /// Adds frames that another ledger wrote: they must continue this log exactly.
+    /// Adds frames that another ledger wrote: they must continue this log exactly, and hold whole
+    /// batches.
     pub(crate) fn add_frames(staging: &mut Staging, frames: &[Vec<u8>]) -> Result<(), AppendError> {
         for frame in frames {
             let at = staging.next_seq()?;
@@ -119,6 +122,9 @@ impl Core {
             codec::check_parts(&entry).map_err(|e| refuse(at, &e))?;
             links::check_continues(&staging.state, &entry.event).map_err(|e| refuse(at, &e))?;
             staging.push(&entry, frame.clone())?;
+        }
+        if let Some(at) = staging.next_seq().ok().filter(|_| staging.is_within_batch()) {
+            return Err(refuse(at, &"the frames end before their batch does"));
         }
         Ok(())
     }
@@ -133,6 +139,7 @@ impl Core {
         Arc::clone(&self.last)
     }
 
+    /// Says that this writer began: a batch of its own, since it is true whatever follows.
     fn add_began(
         &self,
         staging: &mut Staging,
@@ -155,7 +162,7 @@ impl Core {
             cause: Cause::default(),
             key: None,
         };
-        self.write(staging, draft, around)?;
+        self.write(staging, draft, false, around)?;
         staging.began = true;
         staging.unasked = 1;
         Ok(())
@@ -165,6 +172,7 @@ impl Core {
         &self,
         staging: &mut Staging,
         proposal: &Proposal,
+        batch_goes_on: bool,
         around: &Surroundings<'_>,
     ) -> Result<Receipt, AppendError> {
         if let Some(receipt) = repeated(staging, proposal, around)? {
@@ -175,7 +183,7 @@ impl Core {
         let now = around.now.max(staging.state.recorded());
         let stamp = Stamp { now, number_floor: self.number_floor };
         let draft = state::decide(&staging.state, proposal, stamp)?;
-        self.write(staging, draft, around)
+        self.write(staging, draft, batch_goes_on, around)
     }
 
     /// The epoch in charge, or the next one if the event begins it. Asked when the event is
@@ -196,6 +204,7 @@ impl Core {
         &self,
         staging: &mut Staging,
         draft: Draft,
+        batch_goes_on: bool,
         around: &Surroundings<'_>,
     ) -> Result<Receipt, AppendError> {
         let seq = staging.next_seq()?;
@@ -224,7 +233,7 @@ impl Core {
             parts: commitments,
         };
         let task = event.task.clone();
-        let entry = Entry { event, parts };
+        let entry = Entry { event, parts, batch_goes_on };
         let limits = codec::Limits { part_bytes_max: around.options.part_bytes_max };
         let frame = codec::encode_within(&entry, limits).map_err(too_large)?;
         staging.push(&entry, frame)?;

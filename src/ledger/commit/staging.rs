@@ -102,6 +102,22 @@ impl Staging {
         Ok(())
     }
 
+    /// Whether the last frame says that its batch goes on.
+    pub(crate) fn is_within_batch(&self) -> bool {
+        self.frames.last().is_some_and(|frame| codec::batch_goes_on(frame))
+    }
+
+    /// Makes the last frame the last of its batch, if it does not say so yet.
+    pub(crate) fn end_batch(&mut self) -> Result<(), AppendError> {
+        if self.is_within_batch()
+            && let Some(last) = self.frames.last_mut()
+        {
+            let invalid = |e: codec::DecodeError| AppendError::Invalid { why: e.to_string() };
+            *last = codec::end_batch(last).map_err(invalid)?;
+        }
+        Ok(())
+    }
+
     /// The entry of an event that this staging would write.
     fn staged(&self, seq: Seq) -> Option<Entry> {
         let index = usize::try_from(seq.get().checked_sub(self.base + 1)?).ok()?;

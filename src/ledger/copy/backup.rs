@@ -46,7 +46,8 @@ impl Reader {
     /// When it returns, the file survives loss of power.
     ///
     /// # Errors
-    /// [`CopyError::Io`] if the file exists or could not be written.
+    /// [`CopyError::Io`] if the file exists or could not be written; [`CopyError::WithinBatch`] if
+    /// the ledger was opened in spite of damage and ends within a batch.
     pub fn backup(
         &self,
         file: impl AsRef<Path>,
@@ -75,11 +76,12 @@ impl Reader {
         let header = header(&text).map_err(written)?;
         out.write_all(&header).map_err(written)?;
         let mut zstd = zstd::Encoder::new(BufWriter::new(&mut out), ZSTD_LEVEL).map_err(written)?;
-        let (mut bytes, mut failure) = (0_u64, None);
+        let (mut bytes, mut failure, mut goes_on) = (0_u64, None, false);
         if let Some(last) = checkpoint.head().seq() {
             self.scan_frames(Seq::FIRST, last, |seq, frame| {
                 let frame = without_redacted(seq, frame, state)?;
                 bytes += u64::try_from(frame.len()).unwrap_or(0);
+                goes_on = codec::batch_goes_on(&frame);
                 tell(seq.get(), size, progress);
                 Ok(match zstd.write_all(&frame) {
                     Ok(()) => ControlFlow::Continue(()),
@@ -91,6 +93,9 @@ impl Reader {
             })?;
         }
         failure.map_or(Ok(()), Err).map_err(written)?;
+        if let Some(last) = checkpoint.head().seq().filter(|_| goes_on) {
+            return Err(CopyError::WithinBatch { last });
+        }
         zstd.finish().and_then(|mut rest| rest.flush()).map_err(written)?;
         out.sync_all().map_err(written)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -141,12 +146,13 @@ pub fn verify_backup(
 ) -> Result<BackupInfo, CopyError> {
     let (checkpoint, mut frames) = open_backup(file.as_ref())?;
     let mut tree = Tree::new();
-    let mut bytes = 0;
+    let (mut bytes, mut goes_on) = (0, false);
     while let Some(frame) = frames.next_frame()? {
         let entry = codec::decode(&frame).map_err(|e| bad(&e))?;
         codec::check_parts(&entry).map_err(|e| bad(&e))?;
         tree.push(codec::leaf(&frame).map_err(|e| bad(&e))?);
         tell(tree.size(), checkpoint.size, progress);
+        goes_on = entry.batch_goes_on;
         bytes += u64::try_from(frame.len()).unwrap_or(0);
     }
     let (expected, found) = (checkpoint.head(), tree.head());
@@ -155,6 +161,9 @@ pub fn verify_backup(
             "it holds {} events with root {}; its checkpoint says {} with root {}",
             found.size, found.root, expected.size, expected.root
         )));
+    }
+    if goes_on {
+        return Err(bad(&format!("it ends within the batch of event {}", found.size)));
     }
     Ok(BackupInfo { checkpoint, bytes })
 }

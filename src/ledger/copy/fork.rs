@@ -1,7 +1,8 @@
 //! Copies of a history: forks, and ledgers made of backup files.
 //!
 //! They carry frames byte for byte, so a copy has the same roots as far as it goes. Texts that were
-//! redacted are left out of every copy; the hashes hold without them.
+//! redacted are left out of every copy; the hashes hold without them. Batches are carried whole. A
+//! fork alone may end within one, since its caller says where: its last event then ends the batch.
 //!
 //! A copy is a ledger only once it is whole: until then its `NODE` says that it is being made, no
 //! opening accepts it, and making it again clears it away ([`Draft`]).
@@ -16,7 +17,10 @@ use crate::{
     command::{Command, Proposal},
     event::Origin,
     ids::{Head, Seq},
-    ledger::{AppendError, Ledger, OpenError, Options, ReadError, Reader, new_identity},
+    ledger::{
+        AppendError, Ledger, OpenError, Options, ReadError, Reader, commit::shared::unreadable,
+        new_identity,
+    },
     state::LedgerState,
     store::{self, Home, Identity, NodeStore, Role},
 };
@@ -56,6 +60,13 @@ pub enum CopyError {
     BadBackup {
         /// What does not hold.
         detail: String,
+    },
+    /// The history ends within a batch, as one can that was read in spite of damage. Nothing was
+    /// written; a fork of it ends the batch.
+    #[error("the history ends within the batch of event {last}; make a fork of it first")]
+    WithinBatch {
+        /// The last event that there is.
+        last: Seq,
     },
 }
 
@@ -158,7 +169,11 @@ impl<'a> Draft<'a> {
         if let Some(last) = head.seq() {
             let now = from.state();
             from.scan_frames(Seq::FIRST, last, |seq, frame| {
-                let taken = intake.take(without_redacted(seq, frame, &now)?);
+                let mut frame = without_redacted(seq, frame, &now)?;
+                if seq == last && codec::batch_goes_on(&frame) {
+                    frame = codec::end_batch(&frame).map_err(|error| unreadable(seq, &error))?;
+                }
+                let taken = intake.take(frame);
                 Ok(match taken {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
@@ -242,29 +257,40 @@ pub(crate) fn without_redacted(
     if parts.is_empty() {
         return Ok(frame);
     }
-    codec::erase(&frame, parts).map_err(|e| ReadError::Damaged { seq, detail: e.to_string() })
+    codec::erase(&frame, parts).map_err(|error| unreadable(seq, &error))
 }
 
-/// Hands frames to a ledger, some hundred at a time.
+/// Hands frames to a ledger, some hundred at a time, and whole batches only.
 struct Intake<'a> {
     to: &'a Ledger,
     /// Where they must lead.
     head: Head,
     frames: Vec<Vec<u8>>,
     bytes: usize,
+    /// How many of the frames end with a batch.
+    whole: usize,
     progress: &'a mut dyn FnMut(u64, u64),
 }
 
 impl<'a> Intake<'a> {
     fn new(to: &'a Ledger, head: Head, progress: &'a mut dyn FnMut(u64, u64)) -> Self {
-        Self { to, head, frames: Vec::new(), bytes: 0, progress }
+        Self { to, head, frames: Vec::new(), bytes: 0, whole: 0, progress }
     }
 
     fn take(&mut self, frame: Vec<u8>) -> Result<(), CopyError> {
         self.bytes += frame.len();
+        let ends = !codec::batch_goes_on(&frame);
         self.frames.push(frame);
-        if self.frames.len() >= COPY_FRAMES || self.bytes >= COPY_BYTES {
+        if ends {
+            self.whole = self.frames.len();
+        }
+        let full = self.frames.len() >= COPY_FRAMES || self.bytes >= COPY_BYTES;
+        if full && self.whole > 0 {
+            // What came before a long batch goes alone, so that the batch has the whole limit.
+            let begun = self.frames.split_off(self.whole);
             self.hand_over(None)?;
+            self.bytes = begun.iter().map(Vec::len).sum();
+            self.frames = begun;
         }
         Ok(())
     }
@@ -274,7 +300,7 @@ impl<'a> Intake<'a> {
     }
 
     fn hand_over(&mut self, expect: Option<Head>) -> Result<(), CopyError> {
-        self.bytes = 0;
+        (self.bytes, self.whole) = (0, 0);
         let now = self.to.ingest_blocking(std::mem::take(&mut self.frames), expect)?;
         (self.progress)(now.size, self.head.size.max(now.size));
         Ok(())

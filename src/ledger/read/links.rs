@@ -151,7 +151,7 @@ mod tests {
             action: Action::Began { ledger, node, version: "1".into(), incarnation, why },
             parts: Vec::new(),
         };
-        Entry { event, parts: Vec::new() }
+        Entry { event, parts: Vec::new(), batch_goes_on: false }
     }
 
     /// What is said of writer `found` after writer `previous`.

@@ -12,7 +12,7 @@ use crate::{
     ledger::{
         ReadError,
         commit::{
-            shared::{Shared, decode},
+            shared::{Shared, decode, unreadable},
             staging::Published,
         },
     },
@@ -306,8 +306,7 @@ impl HashSource for LogHashes<'_> {
             for frame in
                 frames.iter().take(usize::try_from(count).unwrap_or(usize::MAX) - hashes.len())
             {
-                let leaf = codec::leaf(frame)
-                    .map_err(|e| ReadError::Damaged { seq: next, detail: e.to_string() })?;
+                let leaf = codec::leaf(frame).map_err(|error| unreadable(next, &error))?;
                 hashes.push(proof::leaf_hash(leaf));
                 next = next.next().unwrap_or(next);
             }

@@ -6,14 +6,21 @@
 //!
 //! ```text
 //! slot  sector: "TLHEAD\r\n", format u32, generation u64, written, synced, sealed (each size u64,
-//!               root 32), erased_upto u64, reserved u64, engine u64, zeros, CRC-32C at 508
+//!               root 32), erased_upto u64, reserved u64, engine u64, confirmed (size u64, root 32),
+//!               boot id 16, zeros, CRC-32C at 508
 //! ```
+//!
+//! Whatever is added stands after the last field and means by zeros what older files mean, so that
+//! these are read as before and older versions read the newer ones.
 
 use super::{
     dir::{self, at},
     sector::{self, Bytes, Sector, wide},
 };
-use crate::{ids::Head, store::Error};
+use crate::{
+    ids::{Head, Root},
+    store::Error,
+};
 use std::{
     fs::File,
     os::unix::fs::FileExt,
@@ -22,6 +29,8 @@ use std::{
 
 const MAGIC: [u8; 8] = *b"TLHEAD\r\n";
 const PAGE: usize = 4096;
+/// How the root of [`Head::EMPTY`] is written as [`HeadRecord::confirmed`]: what older files have.
+const NOTHING: Root = Root([0; 32]);
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +49,11 @@ pub struct HeadRecord {
     pub reserved: u64,
     /// Which directory below `sled/` is in use.
     pub engine: u64,
+    /// How far standbys are known to hold the log durably; empty: nothing is known of any.
+    pub confirmed: Head,
+    /// The running of the system in which this ledger was last opened to append, or zeros if that
+    /// is not known. If it is another one now, nothing that can be read waits for a sync.
+    pub boot_id: [u8; 16],
 }
 
 impl HeadRecord {
@@ -52,6 +66,8 @@ impl HeadRecord {
         erased_upto: 0,
         reserved: 0,
         engine: 1,
+        confirmed: Head::EMPTY,
+        boot_id: [0; 16],
     };
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -63,6 +79,9 @@ impl HeadRecord {
         for number in [self.erased_upto, self.reserved, self.engine] {
             body.extend_from_slice(&number.to_le_bytes());
         }
+        let root = if self.confirmed.size == 0 { NOTHING } else { self.confirmed.root };
+        sector::put_head(&mut body, Head { root, ..self.confirmed });
+        body.extend_from_slice(&self.boot_id);
         sector::encode(MAGIC, &body)
     }
 
@@ -75,8 +94,27 @@ impl HeadRecord {
             erased_upto: body.number()?,
             reserved: body.u64()?,
             engine: body.number()?,
+            confirmed: match body.head()? {
+                Head { size: 0, root } if root != NOTHING => return None,
+                Head { size: 0, .. } => Head::EMPTY,
+                head => head,
+            },
+            boot_id: body.array()?,
         })
     }
+}
+
+/// The running of this system, from its start to its end; zeros if the system does not tell.
+pub(crate) fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    parse_boot_id(&text).unwrap_or_default()
+}
+
+/// Reads 32 hexadecimal digits with dashes among them.
+fn parse_boot_id(text: &str) -> Option<[u8; 16]> {
+    let digits = text.trim_end().replace('-', "");
+    let number = u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32)?;
+    Some(number.to_be_bytes())
 }
 
 /// What is in one of the two slots.
@@ -191,7 +229,42 @@ pub(crate) fn read_slot(bytes: &[u8], path: &Path) -> Result<Slot, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Root;
+
+    fn read(bytes: &[u8]) -> Slot {
+        read_slot(bytes, Path::new("HEAD")).unwrap()
+    }
+
+    #[test]
+    fn what_older_files_do_not_say_is_not_known() {
+        let head = Head { size: 3, root: Root([7; 32]) };
+        let record = HeadRecord { synced: head, boot_id: [1; 16], ..HeadRecord::NEW };
+        let mut older = HeadRecord { confirmed: head, ..record }.encode();
+        older[164..508].fill(0);
+        let crc = sector::checksum(&older).to_le_bytes();
+        older[508..].copy_from_slice(&crc);
+        let expected = HeadRecord { boot_id: [0; 16], ..record };
+        assert_eq!(read(&older), Slot::Valid(expected));
+        assert_eq!(expected.encode(), older, "there is one way to write it");
+    }
+
+    #[test]
+    fn a_root_that_nothing_can_have_is_bad() {
+        let mut slot = HeadRecord::NEW.encode();
+        slot[180] = 1;
+        let crc = sector::checksum(&slot).to_le_bytes();
+        slot[508..].copy_from_slice(&crc);
+        assert_eq!(read(&slot), Slot::Bad);
+    }
+
+    #[test]
+    fn the_running_of_a_system_is_32_digits() {
+        let text = "00010203-0405-0607-0809-0a0b0c0d0eff\n";
+        let expected = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255];
+        assert_eq!(parse_boot_id(text), Some(expected));
+        for other in ["", "0001", &text[..35], "x0010203-0405-0607-0809-0a0b0c0d0eff"] {
+            assert_eq!(parse_boot_id(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn the_newer_slot_counts_and_a_bad_one_falls_back_to_the_older() {

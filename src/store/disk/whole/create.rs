@@ -12,7 +12,7 @@ use crate::{
         disk::{
             files::{
                 dir::{self, Lock, engine_path},
-                head::{HeadFile, HeadRecord},
+                head::{self, HeadFile, HeadRecord},
                 journal::{Header, Spare},
                 node, unfinished,
             },
@@ -46,7 +46,7 @@ pub(crate) fn create(
     write_node(&node, &identity)?;
     options.steps.at("creation begun");
 
-    let record = HeadRecord::NEW;
+    let record = HeadRecord { boot_id: head::boot_id(), ..HeadRecord::NEW };
     let engine = engine_path(root, record.engine);
     for name in dir::SUBDIRS {
         dir::create_dir(&root.join(name))?;

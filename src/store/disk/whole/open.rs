@@ -11,7 +11,7 @@ use crate::{
             files::{
                 dir::{self, Lock, engine_path},
                 engines,
-                head::{HeadFile, HeadRecord},
+                head::{self, HeadFile, HeadRecord},
                 journal::{Journal, list_journals},
                 node,
                 scan::{self, Scan},
@@ -112,6 +112,7 @@ impl Found {
         options.steps.at("torn end cut");
         record.written = after;
         record.synced = after;
+        record.boot_id = head::boot_id();
         // Synced, because what it says of sled may have been in memory only: a journal is removed
         // on the word of `sealed`.
         head_file.write(&record)?;

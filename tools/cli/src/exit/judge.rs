@@ -196,6 +196,10 @@ fn of_read(error: &ReadError) -> (Exit, Option<String>) {
 fn of_copy(error: &CopyError) -> Option<(Exit, Option<String>)> {
     match error {
         CopyError::BadBackup { .. } => Some((Exit::Finding, Some("nothing was created".into()))),
+        CopyError::WithinBatch { last } => Some((
+            Exit::Finding,
+            Some(format!("`taskledger fork --at '#{last}' NEW-PATH` keeps what can be read")),
+        )),
         CopyError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             Some((Exit::NotFound, None))
         }
