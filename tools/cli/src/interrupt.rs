@@ -1,29 +1,46 @@
-//! What Ctrl-C does: the work ends at its next step, the ledger is closed, and the exit code is 130.
+//! What Ctrl-C, SIGTERM and SIGHUP do: the work ends at its next step, the ledger is closed, and
+//! the exit code is 128 and the number of the signal.
 //!
 //! A ledger is sound however a process ends, so nothing here is needed for that. It is for what
 //! lies beside: temporary copies, files half written, forks half made. Work stops where it tells of
 //! its progress ([`unwind_if_asked`]) and where it writes ([`check`]); what does neither for a
-//! while, or asks again, ends at once.
+//! while, or is asked again, ends at once.
 
+use crate::signals::{HANGUP, INTERRUPT, Kind, Signals, TERMINATE};
 use std::{
     any::Any,
-    fmt, fs,
+    fmt, io,
     panic::{self, AssertUnwindSafe},
     process,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicU8, Ordering},
+        mpsc,
+    },
     thread::{self, Thread},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use taskledger_contract::exit::Exit;
+use tokio::{select, time::sleep};
 
 /// How long work may take to notice.
 const GRACE: Duration = Duration::from_secs(2);
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+/// The number of the signal that asked for the end; 0 as long as none has.
+static ASKED: AtomicU8 = AtomicU8::new(0);
 
-/// Somebody asked the program to end.
+/// A signal asked the program to end.
 #[derive(Debug)]
-pub struct Interrupted;
+pub struct Interrupted {
+    /// The number of the signal.
+    signal: u8,
+}
+
+impl Interrupted {
+    /// How the program ends.
+    pub fn exit(&self) -> Exit {
+        Exit::Signal(self.signal)
+    }
+}
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,44 +50,37 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// From now on Ctrl-C asks the calling thread to end its work, unless whoever started the program
-/// told it to ignore that (`nohup`, a background job of a script).
+/// From now on these signals ask the calling thread to end its work. Those that the program was
+/// started to ignore (`nohup`, a background job of a script) stay ignored.
 pub fn listen() {
-    if is_ignored() {
-        return;
-    }
     let worker = thread::current();
-    // Without a handler the system ends the program, which no ledger minds.
-    let _ = ctrlc::set_handler(move || asked(&worker));
-}
-
-fn asked(worker: &Thread) {
-    if ASKED.swap(true, Ordering::SeqCst) {
-        end();
+    let (ready, is_ready) = mpsc::sync_channel(1);
+    let listener = thread::Builder::new().name("signals".to_owned());
+    let started = listener.spawn(move || heed(&worker, &ready));
+    if started.is_ok() {
+        // Without a listener the system ends the program, which no ledger minds.
+        let _ = is_ready.recv();
     }
-    worker.unpark();
-    // Beside the handler, which is to hear the next Ctrl-C.
-    thread::spawn(|| {
-        let began = Instant::now();
-        while began.elapsed() < GRACE {
-            thread::park_timeout(GRACE);
+}
+
+/// Waits for signals on a thread of its own, and never returns if it can.
+fn heed(worker: &Thread, ready: &mpsc::SyncSender<()>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::catch(&[&INTERRUPT, &TERMINATE, &HANGUP])?;
+        let _ = ready.send(());
+        let first = signals.next().await;
+        ASKED.store(first.number(), Ordering::SeqCst);
+        worker.unpark();
+        select! {
+            again = signals.next() => end(again),
+            () = sleep(GRACE) => end(first),
         }
-        end();
-    });
+    })
 }
 
-/// Whether the program was started with Ctrl-C ignored; not where that cannot be told.
-fn is_ignored() -> bool {
-    /// The bit of SIGINT, which is signal 2.
-    const INTERRUPT: u64 = 1 << 1;
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & INTERRUPT != 0)
-}
-
-fn end() -> ! {
-    process::exit(Exit::Interrupted.code().into())
+fn end(signal: &Kind) -> ! {
+    process::exit(Exit::Signal(signal.number()).code().into())
 }
 
 /// Whether to go on.
@@ -79,7 +89,10 @@ fn end() -> ! {
 ///
 /// [`Interrupted`].
 pub fn check() -> Result<(), Interrupted> {
-    if ASKED.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    match ASKED.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        signal => Err(Interrupted { signal }),
+    }
 }
 
 /// Ends the work on this thread if that was asked for, from where it has no way to answer with an

@@ -21,6 +21,7 @@ mod paint;
 mod progress;
 mod shell;
 mod shown;
+mod signals;
 mod table;
 mod term;
 mod time;

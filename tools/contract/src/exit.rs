@@ -23,8 +23,8 @@ pub enum Exit {
     Unsafe,
     /// Written by a newer version.
     Format,
-    /// Ended by Ctrl-C.
-    Interrupted,
+    /// Ended in order because this signal asked for it: 2 is Ctrl-C.
+    Signal(u8),
     /// It waited as long as it was told to.
     TimedOut,
     /// As the command did that was run.
@@ -46,7 +46,7 @@ impl Exit {
             Self::Unsafe => 8,
             Self::Format => 9,
             Self::TimedOut => 124,
-            Self::Interrupted => 130,
+            Self::Signal(number) => 128_u8.saturating_add(number),
             Self::Command(code) => code,
         }
     }

@@ -10,14 +10,14 @@ use crate::{
     exit::{Exit, Problem},
     note::note,
     shell,
+    signals::{HANGUP, INTERRUPT, QUIT, Signals, TERMINATE, USER_1, USER_2},
 };
 use anyhow::{Context as _, Error, Result};
 use child::Running;
 use end::Record;
 use lineage::Lineage;
 use recorder::{Recorder, Unrecorded};
-use signals::Signals;
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 use taskledger::{
     command::{Command, Proposal, Spawn},
     event::Parent,
@@ -31,7 +31,6 @@ mod child;
 mod end;
 mod lineage;
 mod recorder;
-mod signals;
 mod tail;
 
 /// Run a command as a task: its start, its end and the end of its output are recorded.
@@ -121,13 +120,14 @@ impl command::Command for Args {
 async fn supervise(args: &Args, app: &App) -> Result<Exit> {
     let lineage = Lineage::of(args)?;
     let db = std::path::absolute(&app.db).context("cannot tell where the ledger is")?;
-    let recorder = Recorder { db, wait: args.wait, tell: app.verbose > 0 };
-    let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let recorder = Recorder { db, wait: args.wait, tell: app.verbose > 0, creates: false };
+    let mut signals = Signals::catch(&[&INTERRUPT, &QUIT, &TERMINATE, &HANGUP, &USER_1, &USER_2])
+        .context("signals cannot be caught")?;
     let begun = match begin(args, &lineage, &recorder, &mut signals).await {
         Ok(begun) => begun,
         Err(Unrecorded::Interrupted(signal)) => {
             note(&format!("taskledger: {}: the command was not started", signal.name));
-            return Ok(Exit::Command(signal.code()));
+            return Ok(Exit::Signal(signal.number()));
         }
         Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, args.wait).into()),
         Err(Unrecorded::Refused(error)) => return Err(error.context("the command was not started")),
@@ -140,7 +140,7 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
         Err(error) => return record.unstartable(&args.command, error).await,
     };
     let mut early = JoinSet::new();
-    let ended = running.wait(&mut signals, |signal| record.asked_to_stop(signal, &mut early)).await;
+    let ended = running.wait(&mut signals, |signal| record.signalled(signal, &mut early)).await;
     // What is still on its way has a key, and is recorded once, now or with the end.
     early.abort_all();
     record.ended(ended.context("the command was lost")?).await
@@ -155,12 +155,17 @@ fn too_late(error: &Error, wait: Duration) -> Problem {
 struct Begun {
     task: TaskId,
     ledger: LedgerId,
+    /// The ledger's directory, if the ledger was made for it.
+    made: Option<PathBuf>,
     /// A parent that the ledger does not hold.
     unknown_parent: Option<TaskId>,
 }
 
 impl Begun {
     fn tell(&self, app: &App) {
+        if let Some(made) = &self.made {
+            app.remark(&format!("made a new ledger at {}", made.display()));
+        }
         if let Some(parent) = &self.unknown_parent {
             app.remark(&format!("no task {parent}: recorded as a parent outside this ledger"));
         }
@@ -189,11 +194,13 @@ async fn begin(
     };
     let proposal = keyed(Command::Spawn(spawn));
     let lineage = lineage.clone();
+    let recorder = Recorder { creates: true, ..recorder.clone() };
     let answer = recorder.append(Some(signals), move |ledger| {
         let cause = lineage.cause(ledger);
         vec![Proposal { cause, ..proposal.clone() }]
     });
     let begun = answer.await?;
+    let made = begun.made.then(|| recorder.db.clone());
     let task = begun.receipts.into_iter().find_map(|receipt| receipt.task);
     let task = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
     let parent = begun.state.task(&task).and_then(|task| task.record.parent.clone());
@@ -201,7 +208,7 @@ async fn begin(
         Some(Parent::External { id, .. }) => Some(id),
         Some(Parent::Local(_)) | None => None,
     };
-    Ok(Begun { task, ledger: begun.ledger, unknown_parent })
+    Ok(Begun { task, ledger: begun.ledger, made, unknown_parent })
 }
 
 /// A proposal that can be tried again without being recorded twice.

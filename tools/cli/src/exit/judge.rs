@@ -49,8 +49,8 @@ fn judge_one(error: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return of_io(error).map(|exit| (exit, None));
     }
-    if error.is::<Interrupted>() {
-        return Some((Exit::Interrupted, None));
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return Some((interrupted.exit(), None));
     }
     let usage = error.is::<PointError>() || error.is::<PredicateError>();
     usage.then_some((Exit::Usage, None))

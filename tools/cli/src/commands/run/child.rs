@@ -3,12 +3,10 @@
 //!
 //! Knows nothing of ledgers. The command has a process group of its own, so that a signal reaches
 //! all of it; except on a terminal, where only the shell's group may read what is typed, and where
-//! the terminal itself sends what Ctrl-C means.
+//! the terminal itself sends what Ctrl-C and Ctrl-\ mean.
 
-use super::{
-    signals::{Passed, Signals},
-    tail::Tail,
-};
+use super::tail::Tail;
+use crate::signals::{Kind, Signals};
 use rustix::process::{self, Pid};
 use std::{
     cell::RefCell,
@@ -73,7 +71,7 @@ impl Running {
     pub async fn wait(
         mut self,
         signals: &mut Signals,
-        mut told: impl FnMut(&'static Passed),
+        mut told: impl FnMut(&'static Kind),
     ) -> io::Result<Ended> {
         let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
         let tail = RefCell::new(Tail::default());
@@ -89,6 +87,10 @@ impl Running {
                 select! {
                     biased;
                     status = self.child.wait() => {
+                        // Ctrl-C reaches the command as well, whose end may be seen first.
+                        while let Some(signal) = signals.come().await {
+                            told(signal);
+                        }
                         ended.send_replace(true);
                         return status;
                     }
@@ -107,12 +109,12 @@ impl Running {
     }
 }
 
-fn pass_on(child: &Child, shares_group: bool, passed: &Passed) {
+fn pass_on(child: &Child, shares_group: bool, passed: &Kind) {
     // Without an id it has ended; where nobody is left to be told, there is nothing to do.
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let Some(id) = id else { return };
     let _ = match (shares_group, passed.signal) {
-        (true, process::Signal::INT) => Ok(()),
+        (true, process::Signal::INT | process::Signal::QUIT) => Ok(()),
         (true, signal) => process::kill_process(id, signal),
         (false, signal) => process::kill_process_group(id, signal),
     };

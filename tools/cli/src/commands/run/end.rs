@@ -4,12 +4,12 @@ use super::{
     child::Ended,
     keyed,
     recorder::{Recorder, Unrecorded},
-    signals::Passed,
 };
 use crate::{
     exit::{self, Exit, Problem},
     note::note,
     shell,
+    signals::Kind,
 };
 use anyhow::{Error, Result};
 use serde_json::json;
@@ -34,7 +34,7 @@ pub struct Record<'a> {
     recorder: &'a Recorder,
     task: &'a TaskId,
     /// One request to stop for each kind of signal that came.
-    asked: Vec<(&'static Passed, Proposal)>,
+    asked: Vec<(&'static Kind, Proposal)>,
 }
 
 impl<'a> Record<'a> {
@@ -43,10 +43,10 @@ impl<'a> Record<'a> {
         Self { recorder, task, asked: Vec::new() }
     }
 
-    /// A signal came, and is about to be passed on. It is recorded at once if the ledger is to be
-    /// had, and with the end if not.
-    pub fn asked_to_stop(&mut self, signal: &'static Passed, early: &mut JoinSet<()>) {
-        if self.asked.iter().any(|(before, _)| *before == signal) {
+    /// A signal came. A request to stop is recorded at once if the ledger is to be had, and with
+    /// the end if not.
+    pub fn signalled(&mut self, signal: &'static Kind, early: &mut JoinSet<()>) {
+        if !signal.stops || self.asked.iter().any(|(before, _)| *before == signal) {
             return; // somebody leans on the key
         }
         let request = Command::Cancel(Cancel {

@@ -4,10 +4,15 @@
 //! it is opened for each append and closed at once, and whoever finds it taken tries again, for a
 //! bounded time. Every proposal must have a key: then trying again cannot record anything twice.
 
-use super::signals::{Passed, Signals};
-use crate::note::note;
+use crate::{
+    note::note,
+    signals::{Kind, Signals},
+};
 use anyhow::Error;
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use taskledger::{
     Ledger, Options,
     command::Proposal,
@@ -31,6 +36,8 @@ pub struct Recorder {
     pub wait: Duration,
     /// Whether to say that it waits.
     pub tell: bool,
+    /// Whether to make the ledger if there is none.
+    pub creates: bool,
 }
 
 /// What was recorded.
@@ -38,6 +45,8 @@ pub struct Recorder {
 pub struct Recorded {
     /// The ledger.
     pub ledger: LedgerId,
+    /// Whether it was made for this.
+    pub made: bool,
     /// What is true after it.
     pub state: LedgerState,
     /// One for each proposal.
@@ -50,7 +59,7 @@ pub enum Unrecorded {
     /// The ledger was not to be had in time; the last error.
     TimedOut(Error),
     /// This signal came while it was waited for.
-    Interrupted(&'static Passed),
+    Interrupted(&'static Kind),
     /// Trying again would not help.
     Refused(Error),
 }
@@ -79,7 +88,7 @@ impl Recorder {
             }
             let interrupted = async {
                 match signals.as_mut() {
-                    Some(signals) => signals.next().await,
+                    Some(signals) => signals.next_stop().await,
                     None => std::future::pending().await,
                 }
             };
@@ -96,9 +105,9 @@ impl Recorder {
         &self,
         make: impl Fn(LedgerId) -> Vec<Proposal> + Send + 'static,
     ) -> Result<Recorded, Error> {
-        let db = self.db.clone();
+        let Self { db, creates, .. } = self.clone();
         let recorded = tokio::task::spawn_blocking(move || {
-            let ledger = Ledger::open(&db, Options::default())?;
+            let (ledger, made) = opened(&db, creates)?;
             let reader = ledger.reader();
             let receipts = ledger.append_blocking(make(reader.ledger_id()));
             let closed = ledger.close_blocking();
@@ -107,17 +116,32 @@ impl Recorder {
                 // What was acknowledged is durable all the same.
                 note(&format!("taskledger: the ledger could not be closed: {error}"));
             }
-            Ok(Recorded { ledger: reader.ledger_id(), state: reader.state(), receipts })
+            Ok(Recorded { ledger: reader.ledger_id(), made, state: reader.state(), receipts })
         });
         recorded.await?
     }
 }
 
-/// Whether the same append may succeed in a while.
+/// The ledger, and whether it was made just now.
+fn opened(db: &Path, creates: bool) -> Result<(Ledger, bool), OpenError> {
+    match Ledger::open(db, Options::default()) {
+        Err(OpenError::NotFound { .. }) if creates => {
+            Ok((Ledger::create(db, Options::default())?, true))
+        }
+        opened => Ok((opened?, false)),
+    }
+}
+
+/// Whether the same append may succeed in a while. What is there already was made by another
+/// process meanwhile.
 fn is_passing(error: &Error) -> bool {
     let open = matches!(
         error.downcast_ref(),
-        Some(OpenError::InUse { .. } | OpenError::Io(store::Error::Full { .. }))
+        Some(
+            OpenError::InUse { .. }
+                | OpenError::Exists { .. }
+                | OpenError::Io(store::Error::Full { .. })
+        )
     );
     let append = error.downcast_ref().is_some_and(|error: &AppendError| {
         error.is_retryable() || matches!(error, AppendError::OutcomeUnknown { .. })
