@@ -88,6 +88,7 @@ impl CopyError {
             }
             Self::Io { .. } => Code::FileFailed,
             Self::BadBackup { .. } => Code::BadBackup,
+            Self::WithinBatch { .. } => Code::Damaged,
         }
     }
 }
