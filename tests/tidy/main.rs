@@ -96,7 +96,6 @@ const RIDDLES: [&str; 9] =
 const RIDDLES_STAY: &[&str] = &[
     "src/ahead.rs",
     "src/audit/",
-    "src/codec/",
     "src/command.rs",
     "src/event.rs",
     "src/ids.rs",
