@@ -95,7 +95,6 @@ const RIDDLES: [&str; 9] =
 /// Places that [`RIDDLES`] does not hold for yet. It only shrinks.
 const RIDDLES_STAY: &[&str] = &[
     "src/ahead.rs",
-    "src/audit/",
     "src/command.rs",
     "src/event.rs",
     "src/ids.rs",
