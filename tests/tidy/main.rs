@@ -101,7 +101,6 @@ const RIDDLES_STAY: &[&str] = &[
     "src/ledger/",
     "src/manager/",
     "src/metrics.rs",
-    "src/state/",
     "src/store/",
     "src/sync.rs",
     "src/time.rs",
