@@ -1,18 +1,18 @@
-//! A name for each thing that a caller can do about an error.
+//! A name for the next step that an error asks of its caller.
 //!
-//! Errors are `#[non_exhaustive]` enums with facts in them; a [`Code`] is what is left of one where
-//! only a word can go: an exit code, an HTTP status, a metric. Every public error of the library
-//! has a `code()`. The enum is exhaustive on purpose: who maps it without `_` is told by the
-//! compiler of a code that has no meaning there yet.
+//! Errors are `#[non_exhaustive]` enums with facts in them. A [`Code`] is their short form for
+//! places with room for one word: an exit code, an HTTP status, a metric. Every public error of the
+//! library has a `code()`. The enum is exhaustive on purpose: where it is mapped without `_`, the
+//! compiler reports a new code that has no meaning there yet.
 //!
-//! Knows no error; each error module says which code its variants have.
+//! Knows no error; each error module gives its variants their codes.
 
 use std::fmt;
 
 /// Declares the codes once, so that the list, the spelling and the enum cannot drift apart.
 macro_rules! codes {
     ($($(#[$doc:meta])+ $name:ident => $text:literal,)+) => {
-        /// What kind of error it is: one for each thing that an operator or a client can do next.
+        /// The kind of an error: one for each thing that an operator or a client can do next.
         ///
         /// Two errors share a code if the same answer helps against both. The spelling
         /// ([`as_str`](Self::as_str)) is part of the interface and never changes.
@@ -45,7 +45,7 @@ macro_rules! codes {
 }
 
 codes! {
-    // Where a ledger, or a file, should be.
+    // Places of a ledger or a file.
 
     /// There is no ledger, directory or file at the path. Create one, or name another path.
     NotFound => "not-found",
@@ -60,7 +60,7 @@ codes! {
     /// A file outside of the ledger, such as a backup, could not be read or written.
     FileFailed => "file-failed",
 
-    // What is stored.
+    // Stored bytes.
 
     /// A newer version wrote it. Read it with that version.
     UnsupportedFormat => "unsupported-format",
@@ -77,7 +77,7 @@ codes! {
     /// The backup file is not a whole, unchanged backup. Nothing was created.
     BadBackup => "bad-backup",
 
-    // What keeps a sound request from being served now.
+    // Reasons that a valid request cannot be served now.
 
     /// Too many requests wait. Try again.
     Busy => "busy",
@@ -100,7 +100,7 @@ codes! {
     /// Another primary has taken over, so this one may not write. Ask the new primary.
     Fenced => "fenced",
 
-    // What is wrong with the request, whatever the ledger holds.
+    // Faults of the request itself, in any state of the ledger.
 
     /// A value breaks a rule that no state of the ledger changes. Change the value.
     Invalid => "invalid",
@@ -121,7 +121,7 @@ codes! {
     /// The text is not a key, or the key cannot sign.
     InvalidKey => "invalid-key",
 
-    // What the state of the ledger does not allow.
+    // Requests that the state of the ledger does not allow.
 
     /// There is no such task.
     UnknownTask => "unknown-task",

@@ -1,15 +1,15 @@
-//! Texts that are gone, until the end of the history says whether they may be.
+//! Erased texts that wait for the end of the history, which says whether they were redacted.
 //!
-//! A redaction comes later in the log than the event whose text it erases, so that a text is gone
-//! by right is known only once everything is read.
+//! A redaction comes later in the log than the event whose text it erases. So an audit knows only
+//! at the end whether a missing text was redacted.
 
 use crate::{event::PartSet, ids::Seq, state::LedgerState};
 
-/// Events that are kept to be judged, 16 bytes each; the rest is counted. More than anybody
-/// redacts.
+/// The most events that are kept to be judged, 16 bytes each; the rest is only counted. More than
+/// any ledger redacts.
 const KEPT_MAX: usize = 1 << 20;
 
-/// Which texts of which events are gone.
+/// The events whose texts are missing, and which texts.
 #[derive(Debug, Default)]
 pub(super) struct Absent {
     kept: Vec<(Seq, PartSet)>,
@@ -28,12 +28,12 @@ impl Absent {
         }
     }
 
-    /// Events with texts that are gone and that `end`, the last state, does not say are redacted.
+    /// Events with missing texts that `end`, the last state, does not list as redacted.
     pub(super) fn unexplained(&self, end: &LedgerState) -> impl Iterator<Item = Seq> {
         self.judged(end).filter_map(|(seq, redacted)| (!redacted).then_some(seq))
     }
 
-    /// Events of which all texts that are gone are redacted.
+    /// Events whose missing texts are all redacted.
     pub(super) fn explained(&self, end: &LedgerState) -> impl Iterator<Item = Seq> {
         self.judged(end).filter_map(|(seq, redacted)| redacted.then_some(seq))
     }
@@ -42,7 +42,7 @@ impl Absent {
         self.kept.iter().map(|(seq, parts)| (*seq, parts.minus(end.redacted(*seq)).is_empty()))
     }
 
-    /// Events that are not judged, because there are too many.
+    /// The number of events that are not judged, because there are too many.
     pub(super) fn unjudged(&self) -> u64 {
         self.more
     }

@@ -1,4 +1,4 @@
-//! What a frame says by itself, whatever came before it.
+//! The contents of one frame, without the frames before it.
 
 use crate::{
     codec::{self, DecodeError},
@@ -11,7 +11,7 @@ use crate::{
 pub(super) struct Content {
     pub(super) entry: Entry,
     pub(super) leaf_hash: [u8; 32],
-    /// Why its texts are not those that its event is bound to, if they are not.
+    /// The mismatch between its texts and the commitments of its event, if there is one.
     pub(super) other_text: Option<DecodeError>,
 }
 
@@ -24,7 +24,7 @@ impl Content {
         Ok(Self { entry, leaf_hash, other_text })
     }
 
-    /// The texts that its event is bound to and that are not there.
+    /// The texts that its event commits to and that are missing.
     pub(super) fn gone(&self) -> PartSet {
         let gone = self.entry.parts.iter().filter(|part| part.body.is_none());
         gone.map(|part| part.kind).collect()

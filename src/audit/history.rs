@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, path::Path};
 
-/// A root that the events up to some size are known to have had, and who says so.
+/// A root that the events up to some size must have, and the file or person that says so.
 #[derive(Debug)]
 pub(super) struct Witness {
     pub(super) root: Root,
@@ -29,10 +29,10 @@ pub(super) struct History {
     state: LedgerState,
     tree: Tree,
     witnesses: BTreeMap<u64, Vec<Witness>>,
-    /// Digests of the states that snapshots claim.
+    /// The digests of states, as snapshots claim them.
     snapshots: BTreeMap<u64, [u8; 32]>,
     tree_hashes: BTreeMap<u64, TreeHash>,
-    /// Texts that an event is bound to and that are not there.
+    /// Missing texts that an event commits to.
     absent: Absent,
     /// Whether the last event says that another one of its batch follows.
     batch_goes_on: bool,
@@ -40,13 +40,13 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Says what root the first `head.size` events must have. To be said before they are read.
+    /// Sets the root that the first `head.size` events must have. Call this before they are read.
     pub(super) fn expect(&mut self, head: Head, kind: FindingKind, who: impl Into<String>) {
         let witness = Witness { root: head.root, kind, who: who.into() };
         self.witnesses.entry(head.size).or_default().push(witness);
     }
 
-    /// Says what digest the state after event `at` must have.
+    /// Sets the digest that the state after event `at` must have.
     pub(super) fn expect_snapshot(&mut self, at: Seq, digest: [u8; 32]) {
         self.snapshots.insert(at.get(), digest);
     }
@@ -56,32 +56,32 @@ impl History {
         self.snapshots.keys().copied().filter_map(Seq::last_of).collect()
     }
 
-    /// What the events so far fold to. O(1).
+    /// The fold of the events so far. O(1).
     pub(super) fn state(&self) -> LedgerState {
         self.state.clone()
     }
 
-    /// Events that were read.
+    /// The number of events that were read.
     pub(super) fn size(&self) -> u64 {
         self.tree.size()
     }
 
-    /// Whether a frame could not be read, so that what follows it cannot be judged.
+    /// True after a frame that could not be read: the events after it cannot be judged.
     pub(super) fn is_unreadable(&self) -> bool {
         self.unreadable
     }
 
-    /// The tree's hash with this index, if the events so far complete it.
+    /// The tree hash with this index, if the events so far complete it.
     pub(super) fn tree_hash(&self, index: u64) -> Option<TreeHash> {
         self.tree_hashes.get(&index).copied()
     }
 
-    /// The tree's hashes that the first `size` events complete.
+    /// The tree hashes that the first `size` events complete.
     pub(super) fn tree_hashes(&self, size: u64) -> impl Iterator<Item = TreeHash> {
         self.tree_hashes.values().copied().filter(move |tree_hash| tree_hash.seq.get() <= size)
     }
 
-    /// Checks the next frame, which should be event `seq`, by what was made of its bytes.
+    /// Checks the next frame, which should be event `seq`, by its decoded contents.
     pub(super) fn frame(
         &mut self,
         seq: Seq,
@@ -126,7 +126,7 @@ impl History {
         self.check_snapshot(findings);
     }
 
-    /// Holds the current root against a witness met on the way, such as a commit's record.
+    /// Compares the current root with a witness met on the way, such as the record of a commit.
     pub(super) fn check_root(&mut self, said: Head, who: &Path, findings: &mut Findings) {
         let found = self.tree.head();
         if self.unreadable || found == said {
@@ -143,9 +143,9 @@ impl History {
         findings.add(said.seq(), FindingKind::Root, detail);
     }
 
-    /// Reports a batch that was cut, witnesses of events that are not there (behind damage only the
-    /// checkpoint that was asked for: the others cannot be judged), and texts that are gone though `end`, the
-    /// state after the last event, does not say so.
+    /// Reports a batch that was cut, witnesses of missing events, and missing texts that `end`, the
+    /// state after the last event, does not list as redacted. After damage only the checkpoint that
+    /// the caller gave is reported: the other witnesses cannot be judged.
     pub(super) fn finish(self, end: &LedgerState, findings: &mut Findings) -> Head {
         self.check_absent(end, findings);
         let head = self.tree.head();
@@ -171,7 +171,7 @@ impl History {
         head
     }
 
-    /// Checks what is said of the log before its first event.
+    /// Checks the facts about the log before its first event.
     pub(super) fn start(&mut self, findings: &mut Findings) {
         self.check_witnesses(findings);
     }
@@ -192,7 +192,7 @@ impl History {
 
     fn check_witnesses(&mut self, findings: &mut Findings) {
         let Some(witnesses) = self.witnesses.remove(&self.tree.size()) else { return };
-        // A root costs some twenty hashes: asked for only where somebody named one.
+        // A root costs some twenty hashes, so it is computed only if there is a witness for it.
         let head = self.tree.head();
         for witness in witnesses {
             if witness.root != head.root {

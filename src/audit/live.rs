@@ -1,4 +1,4 @@
-//! An audit of what an open ledger answers, for ledgers in memory and for tests.
+//! An audit of the events that an open ledger gives, for ledgers in memory and for tests.
 
 use super::{
     content::Content,
@@ -9,7 +9,7 @@ use crate::{codec, ids::Seq, ledger::Reader};
 use std::ops::ControlFlow;
 
 /// Checks every event that `reader` gives, as [`verify`](super::verify) does, but not the files
-/// they come from. O(events).
+/// that hold them. O(events).
 pub fn verify_reader(reader: &Reader) -> Report {
     let (mut history, mut findings) = (History::default(), Findings::default());
     let head = reader.head();
@@ -29,7 +29,7 @@ pub fn verify_reader(reader: &Reader) -> Report {
             findings.add(next, FindingKind::Frame, error.to_string());
         }
     }
-    // What was redacted while this was reading is erased in what was read.
+    // A text that was redacted during the reading is erased in the events that were read after it.
     let head = history.finish(&reader.state(), &mut findings);
     findings.report(head)
 }

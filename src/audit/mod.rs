@@ -1,7 +1,7 @@
-//! Checks that believe nothing: a ledger read again, from bytes.
+//! Checks that trust no byte: they read a ledger again, file by file.
 //!
-//! Answers with [`Finding`]s, each naming the first event that is affected; damage of any kind is a
-//! finding, never a panic. Start reading at [`verify`].
+//! The answer is a list of [`Finding`]s, each with the first event that is affected. Damage of any
+//! kind is a finding, never a panic. Start reading at [`verify`].
 
 mod absent;
 mod content;

@@ -1,8 +1,8 @@
 //! The log, read ahead of the fold on another thread.
 //!
-//! That thread does what a frame needs by itself: it unpacks, decodes and hashes it, and holds it
-//! against the sealed store. What needs the events before is left to the caller's thread, which is
-//! given everything in order.
+//! That thread does the work that a frame needs by itself: it unpacks, decodes and hashes the
+//! frame, and compares it with the sealed store. Work that needs earlier events is left to the
+//! caller's thread, which gets everything in order.
 
 use super::{content::Content, report::Findings, sealed::SealedWalk};
 use crate::{
@@ -13,18 +13,18 @@ use crate::{
 };
 use std::{io, ops::ControlFlow, path::PathBuf};
 
-/// What the log says next.
+/// The next item of the log.
 #[expect(clippy::large_enum_variant, reason = "nearly every step is a frame")]
 pub(super) enum Step {
-    /// A frame, and what was made of it.
+    /// A frame and its decoded contents.
     Frame(Seq, Result<Content, DecodeError>),
-    /// The log at this size, by the word of a file.
+    /// The size and root of the log, as a file records them.
     Root(Head, PathBuf),
 }
 
-/// Gives archive and journals to `visit` in order, up to and with the first step after which
-/// nothing can be judged, and adds what is wrong with the sealed store to `findings`. Answers what
-/// does not hold in the files, and how far `walk` came.
+/// Gives archive and journals to `visit` in order, up to and including the first step after which
+/// nothing can be judged. Adds the faults of the sealed store to `findings`. Returns the faults in
+/// the files, and the place that `walk` reached.
 ///
 /// # Errors
 /// If no thread can be started.
@@ -48,7 +48,7 @@ pub(super) fn read(
 struct Batch {
     steps: Vec<Step>,
     bytes: usize,
-    /// What is wrong with the sealed store.
+    /// The faults of the sealed store.
     findings: Findings,
 }
 
@@ -57,7 +57,7 @@ struct Reading<'a> {
     handover: &'a Handover<'a, Batch>,
     batch: Batch,
     walk: SealedWalk,
-    /// The events so far.
+    /// The number of events so far.
     size: u64,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Reading<'a> {
             }
             flow
         });
-        // Nobody wants it only if the caller's thread panicked.
+        // The receiver is gone only if the caller's thread panicked.
         let _ = self.pass();
         (seen, self.walk)
     }

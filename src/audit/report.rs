@@ -1,37 +1,37 @@
-//! What an audit saw: data, not an error.
+//! The result of an audit: data, not an error.
 
 use crate::ids::{Head, LedgerId, Root, Seq};
 use std::fmt;
 
-/// Findings that a report keeps; the rest is counted. Far more than anybody reads.
+/// The most findings that a report keeps; the rest is only counted. More than a person reads.
 pub const FINDINGS_MAX: usize = 1_000;
 
-/// One thing that is not as it should be.
+/// One fault that an audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The first event that is affected, if it can be told.
     pub seq: Option<Seq>,
-    /// What kind of thing.
+    /// The kind of fault.
     pub kind: FindingKind,
-    /// What was expected, what was found, and in which file.
+    /// The expected value, the value found, and the file.
     pub detail: String,
 }
 
-/// What kind of thing is not as it should be.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FindingKind {
-    /// A frame cannot be read, or is not in the one form that it may have.
+    /// A frame cannot be read, or does not have the one form that is allowed.
     Frame,
     /// Numbers, links, times or epochs of an event do not follow those before it.
     Link,
-    /// An event that the rules would not have let in.
+    /// The rules forbid this event in its place.
     Rule,
-    /// A text is not the one that its event is bound to.
+    /// A text does not match the commitment of its event.
     Part,
     /// The events do not hash to the root that was recorded for them.
     Root,
-    /// The events do not hash to the checkpoint that was given.
+    /// The events do not hash to the checkpoint that the caller gave.
     Checkpoint,
     /// Events are in no file, though later ones are.
     Gap,
@@ -45,17 +45,17 @@ pub enum FindingKind {
     Head,
     /// The node file is damaged.
     Node,
-    /// The sealed store cannot be read, or holds something else than journal and archive.
+    /// The sealed store cannot be read, or differs from journal and archive.
     Sealed,
     /// A snapshot is not the fold of its events.
     Snapshot,
-    /// Something that changes no answer and loses nothing: a file that no ledger has, bytes that
-    /// nobody reads, the end of a commit that was torn and that nobody was promised.
+    /// A fault that changes no answer and loses nothing: a file that belongs to no ledger, bytes
+    /// that are never read, or the torn end of a commit that was never acknowledged.
     Harmless,
 }
 
 impl FindingKind {
-    /// The kind in one word, as it is printed.
+    /// The word for the kind in output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -88,31 +88,31 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The answer of an audit.
+/// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The ledger, by the word of its files; `None` if they do not tell.
     pub ledger: Option<LedgerId>,
-    /// Events that were read.
+    /// The number of events that were read.
     pub size: u64,
     /// The root over them.
     pub root: Root,
-    /// What was found, by event; those of no single event first.
+    /// The faults, by event; those of no single event first.
     pub findings: Vec<Finding>,
-    /// Findings beyond the first [`FINDINGS_MAX`].
+    /// The number of faults beyond the first [`FINDINGS_MAX`].
     pub more_findings: u64,
-    /// What was noticed and is harmless: it changes no answer and loses nothing.
+    /// Harmless faults: they change no answer and lose nothing.
     pub notes: Vec<Finding>,
 }
 
 impl Report {
-    /// Whether nothing was found.
+    /// True if there are no findings.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// Size and root.
+    /// The size and the root.
     #[must_use]
     pub fn head(&self) -> Head {
         Head { size: self.size, root: self.root }
@@ -144,7 +144,7 @@ impl Findings {
         }
     }
 
-    /// Moves those of another here.
+    /// Moves the findings of another value here.
     pub(super) fn append(&mut self, other: &mut Self) {
         let Self { kept, more, notes } = std::mem::take(other);
         for Finding { seq, kind, detail } in kept.into_iter().chain(notes) {

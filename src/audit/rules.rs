@@ -1,7 +1,7 @@
-//! Whether an event could have been let in: the legal transitions, read from the event alone.
+//! The legal transitions, checked on recorded events.
 //!
-//! Not `decide` once more: that answers commands. This holds what is written against what was
-//! written before it, and knows only rules that bind every event of every host.
+//! This is not `decide` once more, which answers commands. It compares each recorded event with the
+//! events before it, and knows only the rules that bind every event of every host.
 
 use crate::{
     event::{Action, CancelScope, Entry, Parent, Restored},
@@ -9,7 +9,7 @@ use crate::{
     state::{LedgerState, Place, Task},
 };
 
-/// What is wrong with `entry`, which has this place in `state`, in words; `None` if nothing is.
+/// The rule that `entry` breaks at this place in `state`, in words; `None` if it breaks none.
 pub(super) fn broken_rule(state: &LedgerState, place: &Place, entry: &Entry) -> Option<String> {
     let event = &entry.event;
     let known = state.task_at(place).map(|task| &**task);

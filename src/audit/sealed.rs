@@ -1,4 +1,4 @@
-//! What sled holds, held against what archive and journals hold, event by event.
+//! Compares sled with archive and journals, event by event.
 
 use super::{
     absent::Absent,
@@ -18,13 +18,13 @@ const ANOTHER: &str = "it is another one than in archive or journal";
 /// Walks the sealed store in step with the history.
 pub(super) struct SealedWalk<I: Iterator = SealedItems> {
     items: Peekable<I>,
-    /// The block that the history has come to.
+    /// The block that holds the next event of the history.
     block: Option<Frames>,
-    /// How far it must reach.
+    /// The head that the sealed store must reach.
     sealed: Head,
     /// The first event of the gap that is being walked over.
     missing_from: Option<Seq>,
-    /// Texts that archive or journal have and sled has not, or the other way round.
+    /// Texts that either sled or archive and journal have, but not both.
     absent: Absent,
 }
 
@@ -61,7 +61,7 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
         }
     }
 
-    /// Compares the hashes that it holds with those of the history, and takes what is left.
+    /// Compares the tree hashes of sled with those of the history, and takes the rest of its items.
     pub(super) fn finish(self, history: &History, findings: &mut Findings) {
         let (mut beyond, mut tree_hashes) = (None, BTreeSet::new());
         let rest = self.block.map(|block| Ok(SealedItem::Block(block)));
@@ -77,8 +77,8 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
                     }
                     tree_hashes.extend(known.map(|known| known.index));
                 }
-                // Up to the log's end these were sealed after the last flush: the next
-                // opening reads them from the journal and writes them again.
+                // Up to the end of the log these were sealed after the last flush: the next opening
+                // reads them from the journal and writes them again.
                 Ok(SealedItem::Block(block)) if block.end() <= history.size() => {}
                 Ok(SealedItem::Block(block)) => {
                     let next = Seq::new(history.size() + 1).unwrap_or(block.first());
@@ -111,8 +111,8 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
     }
 }
 
-/// A purge rewrites the archive first and sled last: texts that one of them does not have any more
-/// are its work if they are redacted.
+/// A purge rewrites the archive first and sled last. A text that only one of them has is the
+/// purge's work if it is redacted.
 fn check_absent(absent: &Absent, history: &History, findings: &mut Findings) {
     let end = history.state();
     for seq in absent.unexplained(&end) {
@@ -128,7 +128,7 @@ fn check_absent(absent: &Absent, history: &History, findings: &mut Findings) {
     }
 }
 
-/// The texts that only one of two frames has, if they are the same frame otherwise.
+/// The texts that only one of two frames has, if the frames are equal otherwise.
 fn only_absent(sealed: &[u8], logged: &[u8]) -> Option<PartSet> {
     let (a, b) = (codec::decode(sealed).ok()?, codec::decode(logged).ok()?);
     codec::check_parts(&a).ok()?;
@@ -140,7 +140,7 @@ fn only_absent(sealed: &[u8], logged: &[u8]) -> Option<PartSet> {
     (codec::erase(sealed, unlike).ok()? == codec::erase(logged, unlike).ok()?).then_some(unlike)
 }
 
-/// Only what is synced is ever sealed, so the log has had an event that is found `beyond` its end.
+/// Only synced events are sealed. So the log once had an event that is found `beyond` its end.
 fn check_end(beyond: Option<Seq>, history: &History, findings: &mut Findings) {
     if let Some(seq) = beyond {
         let end = history.size();
@@ -149,7 +149,8 @@ fn check_end(beyond: Option<Seq>, history: &History, findings: &mut Findings) {
     }
 }
 
-/// Every hash that the sealed events complete is `there`: proofs and the next opening need them.
+/// Checks that `there` has every hash that the sealed events complete: proofs and the next opening
+/// need them.
 fn check_tree_hashes(
     there: &BTreeSet<u64>,
     sealed: Head,
@@ -185,7 +186,7 @@ mod tests {
         SealedItem::Block(Frames::of(first, bytes).unwrap())
     }
 
-    /// What sled holds in 48 events of the same bytes.
+    /// The items of the sealed store for 48 events of the same bytes.
     fn found(blocks: &[u64]) -> Vec<Option<Seq>> {
         let sealed = Head { size: 48, root: Root([0; 32]) };
         let items = blocks.iter().map(|first| Ok(block(*first)));

@@ -15,13 +15,14 @@ use crate::{
 use std::{path::Path, time::Duration};
 use tracing::field::Empty;
 
-/// What to hold a ledger against, and how long to wait.
+/// Options of an audit: a head to expect, and a time limit.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
-    /// A head that somebody kept: the ledger must still begin with that history.
+    /// A head that was kept elsewhere: the ledger must still begin with that history.
     pub expect: Option<Head>,
-    /// How long the engine below the sealed store may take for one answer before that is a finding.
-    /// Ten minutes: for damage that makes it wait for ever, and the first answer takes a copy.
+    /// The longest wait for one answer of the engine below the sealed store; a longer one is a
+    /// finding. Ten minutes by default, since damage can make it wait for ever, and the first
+    /// answer takes a copy.
     pub sealed_deadline: Duration,
 }
 
@@ -31,21 +32,21 @@ impl Default for VerifyOptions {
     }
 }
 
-/// Reads everything in the directory of a ledger again, and believes none of it.
+/// Reads all files in the directory of a ledger again, and trusts none of them.
 ///
-/// Checksums and canonical form of every frame; numbers, links, clamped times, epochs; whether the
-/// rules would have let each event in; texts against their commitments; every leaf and root against
+/// Checks: checksums and canonical form of every frame; numbers, links, clamped times, epochs; the
+/// rules that let each event in; texts against their commitments; every leaf and root against
 /// commits, archives, `HEAD`, the origin of a copy and `options.expect`; the sealed store against
-/// archive and journal; every snapshot against the fold. Texts that are gone must be redacted.
-/// `progress` is told how many events of how many are done.
+/// archive and journal; every snapshot against the fold. Missing texts must be redacted. `progress`
+/// gets the number of events done and of all.
 ///
 /// Changes nothing, and holds the ledger's lock meanwhile. Takes as much temporary space as the
 /// sealed store.
 ///
 /// # Errors
-/// Only if there is nothing to audit: [`OpenError::NotFound`], [`OpenError::Unfinished`],
-/// [`OpenError::InUse`], [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`],
-/// [`OpenError::Io`]. Whatever else is wrong is a finding.
+/// Only if there is no ledger that can be audited: [`OpenError::NotFound`],
+/// [`OpenError::Unfinished`], [`OpenError::InUse`], [`OpenError::UnsafeDir`],
+/// [`OpenError::UnsupportedFormat`], [`OpenError::Io`]. Every other fault is a finding.
 ///
 /// # Cost
 /// O(bytes); some hundred thousand events a second.
@@ -69,7 +70,7 @@ pub fn verify_in(
     options: &VerifyOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, OpenError> {
-    /// Events between two calls of `progress`.
+    /// The number of events between two calls of `progress`.
     const STRIDE: u64 = 4_096;
     let span = tracing::info_span!("audit.run", events = Empty);
     let _entered = span.enter();
@@ -80,7 +81,7 @@ pub fn verify_in(
     }
     let record = inspection.witness();
     let sealed = record.map_or(Head::EMPTY, |record| record.sealed);
-    // Before all else: it takes its time to copy.
+    // This comes first, since its copy takes time.
     let walk = SealedWalk::new(inspection.sealed(options.sealed_deadline), sealed);
     let total = record.map_or(0, |record| record.written.size);
     check_oldest_journal(inspection, sealed, &mut findings);
@@ -104,7 +105,7 @@ pub fn verify_in(
         add_store(finding, &mut findings);
     }
     walk.finish(&history, &mut findings);
-    // There is no state to hold these against: whether they are states at all can be said.
+    // There is no state to compare these with. Still, their bytes can be checked to be states.
     for at in history.unreached_snapshots() {
         read_snapshot(inspection, at, snapshot::decode, &mut findings);
     }
@@ -116,8 +117,8 @@ pub fn verify_in(
     Ok(Report { ledger, ..findings.report(head) })
 }
 
-/// A journal is given up only once `HEAD` says durably that all of it is sealed: with an older
-/// `HEAD` no event is missing, and yet no ledger opens.
+/// A journal is removed only once `HEAD` says durably that all of it is sealed. With an older
+/// `HEAD` no event is missing, and yet the ledger does not open.
 fn check_oldest_journal(inspection: &dyn Inspect, sealed: Head, findings: &mut Findings) {
     let oldest = inspection.commits_from();
     if let Some(first) = oldest.filter(|first| first.leaf_index() > sealed.size)
@@ -164,7 +165,7 @@ fn expect_snapshots(inspection: &dyn Inspect, history: &mut History, findings: &
     }
 }
 
-/// What `read` makes of a snapshot, or a finding.
+/// The result of `read` for a snapshot, or a finding.
 fn read_snapshot<T>(
     inspection: &dyn Inspect,
     at: Seq,

@@ -1,7 +1,7 @@
 //! Between the wire types of format 1 and the words of the domain.
 //!
-//! To the wire nothing can fail. From the wire, identifiers and sequence numbers are held against
-//! the rules of their types; no other rule is known here.
+//! Towards the wire nothing can fail. From the wire, identifiers and sequence numbers are checked
+//! against the rules of their types; this module knows no other rule.
 
 use super::{error::DecodeError, v1};
 use crate::{
@@ -39,7 +39,7 @@ impl<'a> From<&'a Event> for v1::Event<'a> {
     }
 }
 
-/// The event that the wire type says.
+/// Turns the wire type into the event.
 pub(super) fn event(wire: v1::Event<'_>) -> Result<Event, DecodeError> {
     Ok(Event {
         seq: seq("sequence number", wire.seq)?,

@@ -1,28 +1,28 @@
-//! What can be wrong with bytes, or with what is to become bytes.
+//! Errors of encoding and decoding.
 
 use crate::{code::Code, event::PartKind, ids::IdError};
 
-/// Why an entry cannot be encoded. Nothing was written; the entry is what has to change.
+/// The reason that an entry cannot be encoded. Nothing was written; change the entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// Something is longer than format 1 allows, or than the caller's limits do.
+    /// A value is longer than format 1 or the caller's limits allow.
     #[error("{what} of {len} bytes; the limit is {max} bytes")]
     TooLarge {
-        /// What is too long.
+        /// The value that is too long.
         what: &'static str,
         /// Its length in bytes.
         len: usize,
         /// The limit in bytes.
         max: usize,
     },
-    /// The texts do not fit the commitments, or these break their rules.
+    /// The texts do not match the commitments, or these break their rules.
     #[error("parts cannot be encoded")]
     Parts(#[source] PartsError),
 }
 
 impl EncodeError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -32,73 +32,73 @@ impl EncodeError {
     }
 }
 
-/// Why bytes are not a frame of this format.
+/// The reason that bytes are not a frame of this format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The bytes end before the frame does.
     #[error("a frame of {need} bytes is cut off after {have} bytes")]
     Truncated {
-        /// How long the frame is, or its header if that is not complete.
+        /// The length of the frame, or of its header if that is not complete.
         need: usize,
-        /// How many bytes there are.
+        /// The number of bytes that are there.
         have: usize,
     },
-    /// Bytes are left over behind something that should end there.
+    /// Bytes are left over after the end of a value.
     #[error("{bytes} bytes are left over behind the {what}")]
     Leftover {
-        /// What should have been the end.
+        /// The value that should have ended there.
         what: &'static str,
-        /// How many bytes follow it.
+        /// The number of bytes that follow it.
         bytes: usize,
     },
-    /// The bytes are not those that were written.
+    /// The bytes were changed: their checksum does not match.
     #[error("checksum is {found:08x}; the frame says {expected:08x}")]
     Checksum {
-        /// What the frame says.
+        /// The checksum in the frame.
         expected: u32,
-        /// What its bytes give.
+        /// The checksum of its bytes.
         found: u32,
     },
     /// A newer version wrote this. It is refused whole, since skipping it would lose a fact.
     #[error("unknown {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
-        /// What is unknown: the format itself, or a tag in it.
+        /// The unknown thing: the format itself, or a tag in it.
         what: &'static str,
         /// Its number.
         found: u32,
         /// The highest number known here.
         max: u32,
     },
-    /// Something is longer than the format allows.
+    /// A value is longer than the format allows.
     #[error("{what} of {len} bytes; the limit is {max} bytes")]
     TooLarge {
-        /// What is too long.
+        /// The value that is too long.
         what: &'static str,
         /// Its length in bytes.
         len: usize,
         /// The limit in bytes.
         max: usize,
     },
-    /// The bytes of the event make no sense in format 1.
+    /// The bytes of the event have no meaning in format 1.
     #[error("event cannot be read: {why}")]
     Malformed {
-        /// What does not hold.
+        /// The rule that does not hold.
         why: &'static str,
     },
-    /// The event can be read, but is not written in the one way that format 1 allows.
+    /// The event can be read, but does not have the one form that format 1 allows.
     #[error("event is not in canonical form")]
     NotCanonical,
     /// A sequence number is zero, which no event has.
     #[error("{what} is zero; events are numbered from 1")]
     ZeroSeq {
-        /// Which number.
+        /// The number that is zero.
         what: &'static str,
     },
-    /// A text in the place of an identifier is none.
+    /// A text that stands for an identifier is not one.
     #[error("{what} cannot be read")]
     BadId {
-        /// Which identifier.
+        /// The identifier.
         what: &'static str,
         /// The rule that it breaks.
         #[source]
@@ -110,13 +110,13 @@ pub enum DecodeError {
     /// The text of a part is not what the event committed to.
     #[error("text of part {} does not match its commitment", .kind.as_str())]
     Mismatch {
-        /// Which part.
+        /// The kind of the part.
         kind: PartKind,
     },
 }
 
 impl DecodeError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -135,40 +135,40 @@ impl DecodeError {
     }
 }
 
-/// Why parts and commitments do not fit.
+/// The reason that parts and commitments do not match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartsError {
     /// There are more than an event can have.
     #[error("{count} parts; the limit is {max}")]
     TooMany {
-        /// How many there are.
+        /// The number of parts.
         count: usize,
-        /// How many there can be.
+        /// The largest number allowed.
         max: usize,
     },
-    /// Kinds must be distinct and in the order of their tags.
+    /// The kinds are not distinct, or not in the order of their tags.
     #[error("part {} is repeated or out of order", .kind.as_str())]
     Order {
         /// The first one that is out of order.
         kind: PartKind,
     },
-    /// The event commits to other parts than stand beside it.
+    /// The event commits to other parts than the frame holds.
     #[error("{texts} texts beside {commitments} commitments, or of other kinds")]
     Unpaired {
-        /// Texts beside the event.
+        /// The number of texts beside the event.
         texts: usize,
-        /// Commitments in the event.
+        /// The number of commitments in the event.
         commitments: usize,
     },
     /// A text is not as long as its commitment says.
     #[error("part {} has {found} bytes; its commitment says {expected} bytes", .kind.as_str())]
     Length {
-        /// Which part.
+        /// The kind of the part.
         kind: PartKind,
-        /// What the commitment says.
+        /// The length in the commitment.
         expected: usize,
-        /// What there is.
+        /// The length of the text.
         found: usize,
     },
     /// A flag marks a part as erased that the event does not have.
@@ -176,19 +176,19 @@ pub enum PartsError {
     Flags {
         /// The flags of the frame.
         flags: u8,
-        /// How many parts the event has.
+        /// The number of parts of the event.
         count: usize,
     },
     /// A text is not UTF-8.
     #[error("part {} is not UTF-8", .kind.as_str())]
     NotText {
-        /// Which part.
+        /// The kind of the part.
         kind: PartKind,
     },
 }
 
 impl PartsError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -202,7 +202,7 @@ impl PartsError {
     }
 }
 
-/// Something is too long: the same fault whichever way the bytes go.
+/// A value that is too long: the same error for encoding and decoding.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TooLarge {
     pub(super) what: &'static str,
@@ -211,7 +211,7 @@ pub(super) struct TooLarge {
 }
 
 impl TooLarge {
-    /// Holds `len` against `max`.
+    /// Checks `len` against `max`.
     pub(super) fn check(what: &'static str, len: usize, max: usize) -> Result<(), Self> {
         if len > max { Err(Self { what, len, max }) } else { Ok(()) }
     }

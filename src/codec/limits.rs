@@ -1,4 +1,4 @@
-//! How long everything in a frame may be. Both ways of the codec ask here.
+//! Length limits of everything in a frame, for encoding and decoding.
 
 use super::{
     error::{PartsError, TooLarge},
@@ -24,7 +24,7 @@ pub const FRAME_BYTES_MAX: usize = 8 + 4 + EVENT_BYTES_MAX + PARTS_MAX * (16 + P
 /// Limits that a writer may set below those of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest text of a part, in bytes; at most [`PART_BYTES_MAX`] whatever it says.
+    /// The longest text of a part, in bytes; a value above [`PART_BYTES_MAX`] counts as that.
     pub part_bytes_max: usize,
 }
 
@@ -34,7 +34,7 @@ impl Default for Limits {
     }
 }
 
-/// No name is longer than [`ID_BYTES_MAX`]. Identifiers say so by their type.
+/// Checks that no name is longer than [`ID_BYTES_MAX`]. Identifiers are checked by their type.
 pub(super) fn check_names(event: &v1::Event<'_>) -> Result<(), TooLarge> {
     let name = |what, text: &str| TooLarge::check(what, text.len(), ID_BYTES_MAX);
     match &event.action {
@@ -53,7 +53,8 @@ pub(super) fn check_names(event: &v1::Event<'_>) -> Result<(), TooLarge> {
     }
 }
 
-/// At most [`PARTS_MAX`] parts, of distinct kinds, in the order of their tags.
+/// Checks that there are at most [`PARTS_MAX`] parts, of distinct kinds, in the order of their
+/// tags.
 pub(super) fn check_order(parts: &[Commitment]) -> Result<(), PartsError> {
     if parts.len() > PARTS_MAX {
         return Err(PartsError::TooMany { count: parts.len(), max: PARTS_MAX });
@@ -65,7 +66,7 @@ pub(super) fn check_order(parts: &[Commitment]) -> Result<(), PartsError> {
     }
 }
 
-/// No part is longer than its kind allows.
+/// Checks that no part is longer than its kind allows.
 pub(super) fn check_lengths(parts: &[Commitment], limits: Limits) -> Result<(), TooLarge> {
     let most = limits.part_bytes_max.min(PART_BYTES_MAX);
     parts.iter().try_for_each(|part| {

@@ -1,13 +1,13 @@
 //! Events as bytes: the same frame in journal, blocks, archive, stream and backup.
 //!
-//! A frame is a header, the event, and the texts beside it that can be erased. The *leaf*, which
-//! the hash tree is over, is the format byte and the event, contiguous in the frame; texts are
-//! bound to it by salted commitments, so that a frame keeps its leaf when it loses a text.
+//! A frame is a header, the event, and the texts beside it that can be erased. The *leaf* is the
+//! part that the hash tree covers: the format byte and the event, contiguous in the frame. Texts
+//! are bound to it by salted commitments, so that a frame keeps its leaf when it loses a text.
 //! `docs/format.md` draws every byte.
 //!
-//! Knows nothing of files, hash trees or what an event means. Bytes are never trusted: length and
-//! checksum are held against each other before anything is allocated, and an event that is written
-//! in any other way than [`encode`] does is refused. Texts are hashed only by [`check_parts`].
+//! Knows nothing of files, hash trees or the meaning of an event. Bytes are never trusted: length
+//! and checksum are checked before anything is allocated, and an event in another form than
+//! [`encode`] writes is refused. Texts are hashed only by [`check_parts`].
 //!
 //! Start reading at [`encode`] and [`decode`].
 
@@ -29,9 +29,9 @@ pub use parts::{check_parts, commit};
 /// The format that is written, and the newest that can be read.
 pub const FORMAT: u8 = 1;
 
-/// Length and checksum.
+/// The length and the checksum.
 const HEADER_BYTES: usize = 8;
-/// Flags and the length of the event.
+/// The flags and the length of the event.
 const PREFIX_BYTES: usize = 3;
 /// Bits 0 to 3 of the flags say which texts are erased. Nothing is said by these yet: a frame that
 /// has one of them is of a newer version.
@@ -39,18 +39,18 @@ const FLAGS_RESERVED: u8 = 0b0111_0000;
 /// The flag of every event of a batch but the last.
 const FLAG_BATCH_GOES_ON: u8 = 0b1000_0000;
 
-/// Makes one frame. O(bytes); the texts are not hashed.
+/// Makes one frame. O(bytes); does not hash the texts.
 ///
 /// # Errors
 ///
 /// - [`EncodeError::TooLarge`] if a name, a text or the event is longer than format 1 allows.
-/// - [`EncodeError::Parts`] if the texts do not pair with `entry.event.parts`, or these are not of
+/// - [`EncodeError::Parts`] if the texts do not match `entry.event.parts`, or these are not of
 ///   distinct kinds in the order of their tags.
 pub fn encode(entry: &Entry) -> Result<Vec<u8>, EncodeError> {
     encode_within(entry, Limits::default())
 }
 
-/// Makes one frame, with limits below those of the format. Otherwise as [`encode`].
+/// Makes one frame, with limits below those of the format. Otherwise like [`encode`].
 ///
 /// # Errors
 ///
@@ -71,15 +71,15 @@ pub fn encode_within(entry: &Entry, limits: Limits) -> Result<Vec<u8>, EncodeErr
     Ok(with_checksum(frame, event_len, entry))
 }
 
-/// Reads one frame, which must take all of `frame`. O(bytes), below a microsecond for a usual
-/// event; the texts are not hashed, see [`check_parts`].
+/// Reads one frame, which must take all of `frame`. O(bytes), less than a microsecond for a usual
+/// event; does not hash the texts, see [`check_parts`].
 ///
 /// # Errors
 ///
-/// - [`DecodeError::Truncated`], [`DecodeError::Leftover`] or [`DecodeError::Checksum`] if these
-///   are not the bytes that were written.
+/// - [`DecodeError::Truncated`], [`DecodeError::Leftover`] or [`DecodeError::Checksum`] if the
+///   bytes were changed.
 /// - [`DecodeError::UnsupportedFormat`] if a newer version wrote them.
-/// - Another one if no version writes this.
+/// - Another variant if no version writes such bytes.
 pub fn decode(frame: &[u8]) -> Result<Entry, DecodeError> {
     let layout = Layout::checked(frame)?;
     let wire = v1::read(layout.event)?;
@@ -92,12 +92,12 @@ pub fn decode(frame: &[u8]) -> Result<Entry, DecodeError> {
     Ok(Entry { event, parts, batch_goes_on: erased != layout.flags })
 }
 
-/// Cuts the first frame off `bytes`, by its length alone: the frame and what follows it. O(1).
+/// Splits `bytes` after the first frame, by its length alone. O(1).
 ///
 /// # Errors
 ///
 /// - [`DecodeError::Truncated`] if `bytes` end before the frame does, or are empty.
-/// - [`DecodeError::TooLarge`] if no frame is as long as this one says.
+/// - [`DecodeError::TooLarge`] if the length is larger than that of any frame.
 pub fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     let Some((header, _)) = bytes.split_first_chunk::<4>() else {
         return Err(DecodeError::Truncated { need: HEADER_BYTES, have: bytes.len() });
@@ -108,12 +108,12 @@ pub fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     bytes.split_at_checked(need).ok_or(DecodeError::Truncated { need, have: bytes.len() })
 }
 
-/// The bytes of a frame that the hash tree is over: its format byte and its event. O(1): the
-/// checksum is not looked at.
+/// The part of a frame that the hash tree covers: its format byte and its event. O(1): does not
+/// check the checksum.
 ///
 /// # Errors
 ///
-/// As [`decode`], of those that concern the frame's layout.
+/// As [`decode`], those about the frame's layout.
 pub fn leaf(frame: &[u8]) -> Result<&[u8], DecodeError> {
     Ok(Layout::of(frame)?.leaf)
 }
@@ -125,13 +125,13 @@ pub fn batch_goes_on(frame: &[u8]) -> bool {
     frame.get(HEADER_BYTES).is_some_and(|flags| flags & FLAG_BATCH_GOES_ON != 0)
 }
 
-/// The same frame without the texts of these kinds: same leaf, so same hashes. O(bytes).
+/// Makes the same frame without the texts of these kinds: same leaf, so same hashes. O(bytes).
 ///
 /// Kinds that the event does not have, or that are erased already, change nothing.
 ///
 /// # Errors
 ///
-/// As [`decode`]: a damaged frame is not given a checksum that holds.
+/// As [`decode`], so that a damaged frame does not get a valid checksum.
 pub fn erase(frame: &[u8], kinds: PartSet) -> Result<Vec<u8>, DecodeError> {
     let mut entry = decode(frame)?;
     entry.erase(kinds);
@@ -157,7 +157,7 @@ fn beside_the_leaf(frame: &[u8], entry: &Entry) -> Result<Vec<u8>, DecodeError> 
     Ok(with_checksum(changed, layout.event.len(), entry))
 }
 
-/// Where everything is in a frame.
+/// The places of everything in a frame.
 struct Layout<'a> {
     flags: u8,
     leaf: &'a [u8],
@@ -166,7 +166,7 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    /// Takes a frame apart, after holding it against its checksum.
+    /// Splits a frame into its parts, after checking its checksum.
     fn checked(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let (expected, body) = open(frame)?;
         let found = crc32c::crc32c(body);
@@ -176,7 +176,7 @@ impl<'a> Layout<'a> {
         Self::of_body(body)
     }
 
-    /// Takes a frame apart, whatever its checksum says.
+    /// Splits a frame into its parts, without checking its checksum.
     fn of(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let (_, body) = open(frame)?;
         Self::of_body(body)
@@ -203,7 +203,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The checksum of a frame, and what it is over.
+/// Reads the checksum of a frame, and the bytes that it covers.
 fn open(frame: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
     let (exact, rest) = split(frame)?;
     if !rest.is_empty() {
@@ -215,7 +215,8 @@ fn open(frame: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
     Ok((u32::from_le_bytes([a, b, c, d]), body))
 }
 
-/// Ends a frame that has room for its header and holds its leaf: texts, flags, lengths, checksum.
+/// Completes a frame that has room for its header and holds its leaf: texts, flags, lengths,
+/// checksum.
 ///
 /// The limits have been checked, so every length fits its field.
 fn with_checksum(mut frame: Vec<u8>, event_len: usize, entry: &Entry) -> Vec<u8> {

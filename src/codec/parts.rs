@@ -1,7 +1,7 @@
-//! The texts beside an event: bound to it by hashes, so that they can be erased one by one.
+//! The texts beside an event, bound to it by hashes so that each can be erased.
 //!
-//! Why the salt: without it, whoever holds an erased event could guess a short text and see by the
-//! hash whether the guess is right. The salt goes with the text.
+//! The salt keeps an erased text secret: without it, a reader of the event could guess a short text
+//! and check the guess by its hash. The salt is erased with the text.
 
 use super::error::{DecodeError, PartsError};
 use crate::event::{Commitment, Entry, Part, PartBody, PartKind};
@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 const SALT_BYTES: usize = 16;
 
-/// What an event says of a text: SHA-256 over the kind's tag (one byte), the salt and the text.
+/// The commitment to a text: SHA-256 over the kind's tag (one byte), the salt and the text.
 /// O(bytes), about 1 us for 1 KiB.
 ///
-/// A text of 4 GiB or more is given the length [`u32::MAX`]; no frame takes it.
+/// A text of 4 GiB or more gets the length [`u32::MAX`]; no frame takes it.
 #[must_use]
 pub fn commit(kind: PartKind, salt: [u8; 16], text: &str) -> Commitment {
     let mut hash = Sha256::new();
@@ -23,11 +23,11 @@ pub fn commit(kind: PartKind, salt: [u8; 16], text: &str) -> Commitment {
     Commitment { kind, len, digest: hash.finalize().into() }
 }
 
-/// Holds every text that is there against its commitment. O(bytes), about 1 us for 1 KiB.
+/// Checks every text that is there against its commitment. O(bytes), about 1 us for 1 KiB.
 ///
 /// # Errors
 ///
-/// - [`DecodeError::Mismatch`] with the first part whose text is not what was committed to.
+/// - [`DecodeError::Mismatch`] with the first part whose text does not match.
 /// - [`DecodeError::Parts`] if texts and commitments do not pair; no decoded entry gives this.
 pub fn check_parts(entry: &Entry) -> Result<(), DecodeError> {
     check_pairs(entry)?;
@@ -39,7 +39,7 @@ pub fn check_parts(entry: &Entry) -> Result<(), DecodeError> {
     })
 }
 
-/// Texts and commitments are of the same kinds, in the same order, and of the same lengths.
+/// Checks that texts and commitments have the same kinds, in the same order, and the same lengths.
 pub(super) fn check_pairs(entry: &Entry) -> Result<(), PartsError> {
     let (parts, commitments) = (&entry.parts, &entry.event.parts);
     let kinds = |a: &Part, b: &Commitment| a.kind == b.kind;
@@ -59,12 +59,12 @@ pub(super) fn check_pairs(entry: &Entry) -> Result<(), PartsError> {
     })
 }
 
-/// How many bytes the texts and their salts take in a frame.
+/// The number of bytes that the texts and their salts take in a frame.
 pub(super) fn bytes(parts: &[Part]) -> usize {
     parts.iter().flat_map(|part| &part.body).map(|body| SALT_BYTES + body.text.len()).sum()
 }
 
-/// Appends the texts that are there; the answer has a bit for each that is not.
+/// Appends the texts that are there, and returns a bit for each that is not.
 pub(super) fn write(parts: &[Part], frame: &mut Vec<u8>) -> u8 {
     let mut flags = 0;
     for (part, flag) in parts.iter().zip(flag_bits()) {
@@ -79,7 +79,7 @@ pub(super) fn write(parts: &[Part], frame: &mut Vec<u8>) -> u8 {
     flags
 }
 
-/// Reads the texts that `flags` does not say are erased; they must take all of `bytes`.
+/// Reads the texts that are not erased by `flags`. They must take all of `bytes`.
 pub(super) fn read(
     commitments: &[Commitment],
     flags: u8,
@@ -120,7 +120,7 @@ fn read_body<'a>(
     Ok((PartBody { salt: *salt, text: text.into() }, rest))
 }
 
-/// The flag of the first part, of the second, and so on.
+/// The flags of the first part, the second, and so on.
 fn flag_bits() -> impl Iterator<Item = u8> {
     (0..8).map(|bit| 1 << bit)
 }
@@ -129,7 +129,7 @@ fn len(commitment: &Commitment) -> usize {
     usize::try_from(commitment.len).unwrap_or(usize::MAX)
 }
 
-/// The kind's tag in format 1, which the commitment is over too.
+/// The kind's tag in format 1, which is also hashed into the commitment.
 const fn tag(kind: PartKind) -> u8 {
     match kind {
         PartKind::Description => 0,

@@ -18,7 +18,7 @@ use bincode::{
     encode_into_writer, error,
 };
 
-/// Spelled out, so that another default of another version cannot change the format.
+/// Spelled out, so that another version of bincode with other defaults cannot change the format.
 const CONFIG: Configuration<LittleEndian, Varint, Limit<EVENT_BYTES_MAX>> = config::standard()
     .with_little_endian()
     .with_variable_int_encoding()
@@ -43,7 +43,7 @@ pub(super) struct Event<'a> {
 #[derive(Encode, BorrowDecode)]
 pub(super) struct Epoch {
     pub(super) number: u64,
-    /// Little endian, of fixed length: a random number gains nothing from a varint.
+    /// Little endian, of fixed length: a varint does not make a random number shorter.
     pub(super) nonce: [u8; 8],
 }
 
@@ -178,22 +178,22 @@ pub(super) struct Commitment {
 /// Appends the bytes of `event` to `out`.
 pub(super) fn write(event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), TooLarge> {
     let before = out.len();
-    // A vector takes everything and no wire type refuses a value, so this cannot fail.
+    // A vector takes any bytes and no wire type refuses a value, so this cannot fail.
     let written = encode_into_writer(event, Append(out), CONFIG);
     debug_assert!(written.is_ok());
     TooLarge::check("event", out.len() - before, EVENT_BYTES_MAX)
 }
 
-/// Reads an event that takes all of `bytes`, written in the one way that [`write`] does. The frame
-/// has held their length against [`EVENT_BYTES_MAX`].
+/// Reads an event that takes all of `bytes`, in the one form that [`write`] gives. The caller has
+/// checked the length against [`EVENT_BYTES_MAX`].
 pub(super) fn read(bytes: &[u8]) -> Result<Event<'_>, DecodeError> {
     let (event, used) =
         borrow_decode_from_slice::<Event<'_>, _>(bytes, CONFIG).map_err(|e| refuse(&e))?;
     if used < bytes.len() {
         return Err(DecodeError::Leftover { what: "event", bytes: bytes.len() - used });
     }
-    // bincode takes `fb 05 00` for 5. Two encodings of one event would be two leaves, so the
-    // event is written again and compared on the way, without a buffer.
+    // bincode reads `fb 05 00` as 5. Two encodings of one event would be two leaves, so the event
+    // is written again and compared on the way, without a buffer.
     let mut same = Same(bytes);
     match encode_into_writer(&event, &mut same, CONFIG) {
         Ok(()) if same.0.is_empty() => Ok(event),
@@ -210,7 +210,7 @@ impl Writer for Append<'_> {
     }
 }
 
-/// Takes only the bytes that it expects.
+/// Accepts only the bytes that it expects.
 struct Same<'a>(&'a [u8]);
 
 impl Writer for Same<'_> {
@@ -220,7 +220,7 @@ impl Writer for Same<'_> {
     }
 }
 
-/// Says in our words why bincode stopped, without its type in our errors.
+/// Turns an error of bincode into one of ours, so that its type does not show.
 fn refuse(error: &error::DecodeError) -> DecodeError {
     if let error::DecodeError::UnexpectedVariant { type_name, allowed, found } = error
         && let error::AllowedEnumVariants::Range { max, .. } = allowed
@@ -242,7 +242,8 @@ fn refuse(error: &error::DecodeError) -> DecodeError {
     DecodeError::Malformed { why }
 }
 
-/// The name of a tag in an error. What is not listed is no enum of ours: the byte of an option.
+/// The name of a tag, for an error. A type that is not listed is no enum of ours: the byte of an
+/// option.
 fn tag_name(type_name: &str) -> Option<&'static str> {
     Some(match type_name {
         "Action" => "action",

@@ -96,7 +96,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -224,7 +224,7 @@ pub enum AppendError {
 }
 
 impl AppendError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -337,7 +337,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

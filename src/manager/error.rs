@@ -22,7 +22,7 @@ pub enum BindError {
 }
 
 impl BindError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -83,7 +83,7 @@ pub enum SpawnError {
 }
 
 impl SpawnError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -166,7 +166,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -200,7 +200,7 @@ pub enum WaitError {
 }
 
 impl WaitError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -258,7 +258,7 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

@@ -58,7 +58,7 @@ pub enum ProofError<E: Error + 'static> {
 }
 
 impl<E: Error + 'static> ProofError<E> {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics. `of_source` tells that
+    /// The kind of the error, as a word for exit codes, HTTP and metrics. `of_source` tells that
     /// of the log, if it was the log that could not be read.
     pub fn code(&self, of_source: impl FnOnce(&E) -> Code) -> Code {
         match self {

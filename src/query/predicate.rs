@@ -124,7 +124,7 @@ pub enum PredicateError {
 }
 
 impl PredicateError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

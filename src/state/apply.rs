@@ -1,8 +1,9 @@
 //! The fold: a state and one more event make the next state.
 //!
-//! Pure, total and deterministic: it reads no clock and no random number, refuses nothing, and
-//! lets no unordered iteration reach a result. It may be handed any ascending part of a log (one
-//! thread, or what had happened by some moment), so it never asks for the event before. An event
+//! Pure, total and deterministic: it reads no clock and no random number, refuses nothing, and lets
+//! no unordered iteration reach a result. It takes any ascending part of a log (one thread, or the
+//! events up to some moment), so it never asks for the event before. An event about a task that the
+//! state does not hold moves the head and nothing else.
 //! about a task that the state does not hold moves the head and nothing else.
 
 use super::{
@@ -27,10 +28,10 @@ impl LedgerState {
         self.apply_at(place, entry);
     }
 
-    /// Folds one more event in, whose [place](Self::locate) in this state was found already.
+    /// Folds one more event in, with its [place](Self::locate) in this state.
     ///
     /// # Panics
-    /// If another event came since.
+    /// If another event came after the place was found.
     pub(crate) fn apply_at(&mut self, place: Place, entry: &Entry) {
         assert_eq!(place.size, self.size, "a place is found again after each event");
         let event = &entry.event;
@@ -64,7 +65,7 @@ impl LedgerState {
         }
     }
 
-    /// Counts an event about a task of this state, and lets `change` have the task.
+    /// Counts an event about a task of this state, and gives the task to `change`.
     fn about_task(&mut self, place: Place, event: &Event, change: impl FnOnce(&mut Task, &Event)) {
         if let Subject::Held(row) = Subject::of(place, event)
             && let Some(task) = self.tasks.row_mut(row)
@@ -120,7 +121,7 @@ impl LedgerState {
         self.enter(slot, task);
     }
 
-    /// Enters a new task in every index but that of its parent's children.
+    /// Enters a new task in every index except that of its parent's children.
     pub(super) fn enter(&mut self, slot: Slot, task: Task) {
         let task = Arc::new(task);
         let row = self.tasks.push(slot, Arc::clone(&task));
@@ -141,7 +142,7 @@ impl LedgerState {
         }
     }
 
-    /// The place of a parent, if it is here.
+    /// The place of a parent, if this state holds it.
     fn local(&self, parent: Option<&Parent>) -> Option<usize> {
         match parent {
             Some(Parent::Local(id)) => self.tasks.find(id.as_str()),
@@ -283,13 +284,13 @@ impl LedgerState {
     }
 }
 
-/// Which task of a state an event is about.
+/// The task of a state that an event is about.
 enum Subject<'e> {
-    /// The one in this place.
+    /// The task in this place.
     Held(usize),
-    /// One that the state does not hold.
+    /// A task that the state does not hold.
     New(New<'e>),
-    /// None, or one of another thread.
+    /// No task, or one of another thread.
     Nothing,
 }
 
@@ -307,12 +308,12 @@ impl<'e> Subject<'e> {
     }
 }
 
-/// A task that the state does not hold, and where it is to go.
+/// A task that the state does not hold, and its future place.
 #[derive(Clone, Copy)]
 struct New<'e> {
     slot: Slot,
     task: &'e TaskId,
-    /// The place of its thread, or where that goes.
+    /// The place of its thread, or the free place for it.
     home: Result<usize, Slot>,
     thread: &'e ThreadId,
 }

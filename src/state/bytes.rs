@@ -1,8 +1,8 @@
-//! Numbers and texts as bytes, each value in exactly one way.
+//! Numbers and texts as bytes, with exactly one form for each value.
 //!
-//! A number takes as few bytes as it can: seven bits a byte, lowest first, the top bit on all but
-//! the last. A text is its length and its UTF-8. Nothing is allocated before the bytes for it
-//! have been seen.
+//! A number takes as few bytes as possible: seven bits a byte, lowest first, with the top bit set
+//! on all but the last. A text is its length and its UTF-8. Memory is allocated only after the
+//! bytes for it have been seen.
 
 use crate::{
     code::Code,
@@ -11,51 +11,51 @@ use crate::{
 use imbl::HashMap;
 use std::{borrow::Borrow, hash::Hash};
 
-/// Why bytes are not an encoded state.
+/// The reason that bytes are not an encoded state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// They were written by another version of the fold.
+    /// Another version of the fold wrote the bytes.
     #[error("fold version {found}; this version folds {known}")]
     OtherFold {
         /// The version that wrote them.
         found: u64,
-        /// The version that this is.
+        /// The version of this fold.
         known: u64,
     },
-    /// They end too early.
+    /// The bytes end too early.
     #[error("the bytes end at byte {at}, within a value")]
     Truncated {
-        /// How many bytes could be read.
+        /// The number of bytes that could be read.
         at: usize,
     },
-    /// A value cannot be.
+    /// A value is not valid.
     #[error("invalid {what} before byte {at}")]
     Invalid {
-        /// Which value.
+        /// The value.
         what: &'static str,
-        /// Where the reading stood.
+        /// The number of bytes before it.
         at: usize,
     },
     /// An identifier breaks the rules of identifiers.
     #[error("invalid identifier before byte {at}")]
     BadId {
-        /// Where the reading stood.
+        /// The number of bytes before it.
         at: usize,
         /// The rule that it breaks.
         #[source]
         source: IdError,
     },
-    /// There are bytes behind the last value.
+    /// Bytes follow the last value.
     #[error("{count} bytes are left over")]
     LeftOver {
-        /// How many.
+        /// The number of these bytes.
         count: usize,
     },
 }
 
 impl DecodeError {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -100,7 +100,7 @@ impl Writer {
         self.number(seq.get());
     }
 
-    /// A seq or none, which is 0.
+    /// A seq, or 0 for none.
     pub(super) fn optional_seq(&mut self, seq: Option<Seq>) {
         self.number(seq.map_or(0, Seq::get));
     }
@@ -139,7 +139,7 @@ impl<'b> Reader<'b> {
         Self { rest: bytes, len: bytes.len() }
     }
 
-    /// How many bytes have been read.
+    /// The number of bytes that have been read.
     fn at(&self) -> usize {
         self.len - self.rest.len()
     }
@@ -148,7 +148,7 @@ impl<'b> Reader<'b> {
         DecodeError::Invalid { what, at: self.at() }
     }
 
-    /// Ends the reading: nothing may be left.
+    /// Ends the reading, and checks that no byte is left.
     pub(super) fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
             return Ok(());
@@ -187,7 +187,7 @@ impl<'b> Reader<'b> {
         Err(self.invalid("number"))
     }
 
-    /// How many values follow, each of at least one byte.
+    /// Reads the number of values that follow, each of at least one byte.
     pub(super) fn count(&mut self) -> Result<usize, DecodeError> {
         let count = usize::try_from(self.number()?).unwrap_or(usize::MAX);
         if count > self.rest.len() {
@@ -213,7 +213,7 @@ impl<'b> Reader<'b> {
         std::str::from_utf8(taken).map_err(|_| self.invalid("text"))
     }
 
-    /// An identifier, by the type's own rules.
+    /// Reads an identifier, by the rules of its type.
     pub(super) fn id<T>(
         &mut self,
         check: impl FnOnce(&'b str) -> Result<T, IdError>,
@@ -234,9 +234,8 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// Texts that come again and again: written out the first time, then by number.
-///
-/// What is read shares one allocation for each.
+/// Texts that repeat: written out the first time, then by number. The reader shares one allocation
+/// for each.
 pub(super) struct Words<T: Hash + Eq> {
     numbers: HashMap<T, u64>,
     known: Vec<T>,

@@ -1,7 +1,8 @@
-//! Every rule: whether a command may become the next event, and what that event says.
+//! Every rule: may a command become the next event, and with what content?
 //!
-//! Asked under the one writer, against the state that the event would follow, so nothing can
-//! change between the check and the append. Pure: the clock is handed in. What `decide` accepts,
+//! Runs under the one writer, against the state that the event would follow, so nothing can change
+//! between the check and the append. Pure: the clock is an argument. `apply` folds every event that
+//! `decide` accepts; an event that it refuses is never written.
 //! `apply` folds; what it refuses is never written.
 
 use super::{
@@ -30,40 +31,40 @@ pub use words::{DESCRIPTION_BYTES_MAX, PART_BYTES_MAX, RESERVED_NAMES};
 use tree::{check_move, check_not_cancelled, placed, resolved};
 use words::{check_label, check_managed_name, check_name, check_text};
 
-/// What the writer adds to a command.
+/// The values that the writer adds to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The clock; not earlier than that of the event before.
+    /// The time of the clock; not earlier than that of the event before.
     pub now: Millis,
-    /// Assigned ids have at least this number.
+    /// The smallest number for an assigned id.
     pub number_floor: u64,
 }
 
-/// An event to be: what the writer completes with its number, links and commitments.
+/// An event before the writer adds its number, links and commitments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// The thread that it belongs to.
     pub thread: Option<ThreadId>,
     /// The task that it is about.
     pub task: Option<TaskId>,
-    /// When it happened.
+    /// The time at which it happened.
     pub occurred: Millis,
-    /// What it says.
+    /// The action that it records.
     pub action: Action,
     /// The texts beside it, at most one of a kind.
     pub texts: Vec<(PartKind, Arc<str>)>,
-    /// Who did it.
+    /// The cause of the event.
     pub cause: Cause,
     /// Its idempotency key.
     pub key: Option<Key>,
 }
 
-/// Decides whether `proposal` may follow `state`, and what event it becomes.
+/// Decides whether `proposal` may follow `state`, and returns the event that it becomes.
 ///
-/// Costs O(depth) for what has a parent, O(subtree) for a change of parent, O(1) otherwise.
+/// Costs O(depth) for a command with a parent, O(subtree) for a change of parent, O(1) otherwise.
 ///
 /// # Errors
-/// The first rule that it breaks. A key that was used before is not looked at here: see
+/// The first rule that it breaks. Does not look for a key that was used before: see
 /// [`same_command`].
 pub fn decide(state: &LedgerState, proposal: &Proposal, stamp: Stamp) -> Result<Draft, Rejection> {
     check_expectation(state, proposal.expect.as_ref())?;
@@ -97,7 +98,7 @@ pub fn decide(state: &LedgerState, proposal: &Proposal, stamp: Stamp) -> Result<
     Ok(Draft { thread, task, occurred, action, texts, cause, key })
 }
 
-/// What a command comes to: a [`Draft`] without what every command has.
+/// The content of a command: a [`Draft`] without the fields that every command has.
 struct Said {
     thread: Option<ThreadId>,
     task: Option<TaskId>,
@@ -119,7 +120,7 @@ impl Said {
         self
     }
 
-    /// With the description, unless it is empty: a task starts with an empty one.
+    /// Adds the description, unless it is empty: a task starts with an empty one.
     fn described(self, description: &Arc<str>) -> Self {
         self.with(PartKind::Description, Some(description).filter(|text| !text.is_empty()))
     }

@@ -1,7 +1,7 @@
 //! A state as bytes, for snapshots and for comparing states: equal states, equal bytes.
 //!
-//! Only what cannot be worked out is written; the indexes are rebuilt. The bytes are no format to
-//! be kept: whoever cannot read them folds the log again.
+//! Writes only values that cannot be computed; the indexes are rebuilt. The bytes are no lasting
+//! format: a version that cannot read them folds the log again.
 
 use super::{
     Counts, DecodeError, LedgerState, Redaction, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread,
@@ -17,8 +17,8 @@ use imbl::Vector;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// Which fold this is. Raised whenever the same events come to make another state, or the same
-/// state other bytes; older snapshots are then no longer read.
+/// The version of the fold. It rises when the same events give another state, or the same state
+/// gives other bytes. Snapshots of other versions are not read.
 pub const FOLD_VERSION: u64 = 2;
 
 impl LedgerState {
@@ -65,7 +65,7 @@ impl LedgerState {
     /// The state that [`to_bytes`](Self::to_bytes) wrote. O(bytes), in time and memory.
     ///
     /// # Errors
-    /// The first value that it could not have written.
+    /// The first value that `to_bytes` could not have written.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Reader::new(bytes);
         let found = from.number()?;
@@ -261,7 +261,7 @@ struct Dictionary {
     labels: Words<Arc<str>>,
     runs: Words<RunId>,
     agents: Words<AgentId>,
-    /// Parents that were read by their id, since the state does not hold them.
+    /// Parents that are written by their id, since the state does not hold them.
     absent: Vec<TaskId>,
 }
 
@@ -373,7 +373,7 @@ fn read_text(from: &mut Reader<'_>) -> Result<Text, DecodeError> {
     Ok(Text { seq, len, body })
 }
 
-/// All but what its tasks tell.
+/// Writes a thread without the values that its tasks give.
 fn write_thread(to: &mut Writer, thread: &Thread) {
     to.text(thread.id.as_str());
     to.number(thread.events);

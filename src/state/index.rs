@@ -1,9 +1,9 @@
-//! Where each row of a roster is, by the hash of its id.
+//! The place of each row of a roster, by the hash of its id.
 //!
-//! Rows only ever come, so most places never change: they are in one flat table that all versions
-//! of a state share, where a search costs one look into memory. A persistent map, where it costs
-//! one for each level, holds only the rows that came since. When it is a quarter of the table, a
-//! new table takes both in. As long as nobody else holds the table, rows go into it at once.
+//! Rows are only added, so most places never change. They are in one flat table that all versions
+//! of a state share, where a search costs one memory access. A persistent map, where a search costs
+//! one access for each level, holds only the newer rows. When it is a quarter of the table, a new
+//! table takes both in. While the table has no other owner, rows go into it directly.
 
 use imbl::{GenericHashMap, shared_ptr::DefaultSharedPtr};
 use std::{
@@ -11,21 +11,21 @@ use std::{
     sync::Arc,
 };
 
-/// The fewest rows that a new table is made for.
+/// The smallest number of rows for which a new table is made.
 const RECENT_MIN: usize = 1_024;
-/// Slots of the smallest table.
+/// The number of slots of the smallest table.
 const SLOTS_MIN: usize = 16;
 
 /// Hashes of ids and the places of their rows.
 #[derive(Clone, Default)]
 pub(super) struct Index {
     settled: Arc<Table>,
-    /// The hash of an id, or the first free number after it, and the place of its row. Only ever
-    /// looked up: an unordered iteration could reach a result.
+    /// The hash of an id, or the first free number after it, and the place of its row. Only used
+    /// for lookups: an unordered iteration could reach a result.
     recent: GenericHashMap<u64, usize, BuildHasherDefault<Hashed>, DefaultSharedPtr>,
 }
 
-/// Where an id goes that is not there. Stale as soon as another is added.
+/// The free place for an id that is not there. Invalid as soon as another id is added.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     hash: u64,
@@ -34,8 +34,8 @@ pub(super) struct Slot {
 }
 
 impl Index {
-    /// The first place with this hash for which `row` has an answer, and the answer; or where the
-    /// id goes. Places are never removed, so the first free slot ends the search.
+    /// The first place with this hash for which `row` has an answer, and the answer; or the free
+    /// place for the id. Places are never removed, so the first free slot ends the search.
     pub(super) fn find<R>(
         &self,
         hash: u64,
@@ -55,14 +55,14 @@ impl Index {
         Err(Slot { hash, free })
     }
 
-    /// Makes room for so many places, unless others hold the table.
+    /// Makes room for so many places, unless the table has other owners.
     pub(super) fn reserve(&mut self, places: usize) {
         if let Some(table) = Arc::get_mut(&mut self.settled) {
             *table = table.with_room_for(places.max(table.len));
         }
     }
 
-    /// Adds the next place. `hash_of` gives the hashes of those before it, when it needs them.
+    /// Adds the next place. `hash_of` gives the hashes of earlier places when they are needed.
     pub(super) fn push(&mut self, slot: Slot, place: usize, hash_of: impl Fn(usize) -> u64) {
         if self.recent.is_empty()
             && let Some(table) = Arc::get_mut(&mut self.settled)
@@ -89,10 +89,10 @@ struct Table {
 
 #[derive(Clone, Copy, Default)]
 struct Entry {
-    /// The low half of a hash: where it belongs, and it tells most other ids apart without
-    /// looking at their rows.
+    /// The low half of the hash: it gives the slot, and tells most other ids apart without a look
+    /// at their rows.
     hash: u32,
-    /// The place plus one; 0 for a free slot. Four thousand million rows fit into no memory.
+    /// The place plus one; 0 for a free slot. No memory holds four thousand million rows.
     place: u32,
 }
 
@@ -132,7 +132,7 @@ impl Table {
         }
     }
 
-    /// The slot of a hash and those after it, around the end.
+    /// The slot of a hash and the slots after it, around the end.
     fn probe(&self, hash: u32) -> impl Iterator<Item = usize> + use<> {
         let mask = self.slots.len().wrapping_sub(1);
         let first = wide(hash);
@@ -148,7 +148,7 @@ fn wide(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Hands a number through: it is a hash already.
+/// A hasher for numbers that are hashes already: it returns them unchanged.
 #[derive(Default)]
 struct Hashed(u64);
 

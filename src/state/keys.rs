@@ -1,35 +1,36 @@
 //! The idempotency keys of the last events that had one.
 //!
-//! Every event with a key adds one and forgets one, at places of a map that have nothing to do
-//! with each other. In one persistent map a commit would copy a node for each of them. So only
-//! the newest keys are in a map; older ones are in blocks that never change and are forgotten
-//! whole, four small ones made one: most keys that are asked for are new, and are looked for in
-//! each of them.
+//! Every event with a key adds one and forgets one, at unrelated places of a map. In one persistent
+//! map a commit would copy a node for each of them. So only the newest keys are in a map. Older
+//! ones are in blocks that never change and are forgotten whole; four small blocks become one large
+//! one. Most keys in lookups are new, and are looked up in each of these.
 
 use crate::ids::{Key, Seq};
 use ahash::RandomState;
 use imbl::{GenericHashMap, Vector, shared_ptr::DefaultSharedPtr};
 use std::sync::Arc;
 
-/// How many idempotency keys are remembered; the oldest are forgotten first.
+/// The number of idempotency keys that are remembered; the oldest are forgotten first.
 pub const KEYS_MAX: usize = 65_536;
 
-/// How many keys are one block: few enough that the map of the newest stays small.
+/// The number of keys in a block: few, so that the map of the newest stays small.
 const BLOCK_KEYS: usize = 4_096;
-/// How many blocks become a large one, so that there are no more than 8 to look into.
+/// The number of blocks that become a large one, so that a lookup meets at most 8.
 const MERGED_BLOCKS: usize = 4;
 
-/// The last [`KEYS_MAX`] idempotency keys and the events that had them.
+/// The last [`KEYS_MAX`] idempotency keys and their events.
 #[derive(Clone, Default)]
 pub(super) struct Keys {
-    /// Oldest first. Of the first one, the first `forgotten` do not count any more.
+    /// The blocks, oldest first. In the first one, the first `forgotten` keys do not count any
+    /// more.
     blocks: Vector<Arc<Block>>,
-    /// How many keys are in blocks, with those that do not count.
+    /// The number of keys in blocks, including those that do not count.
     settled: usize,
     forgotten: usize,
     newest: Vector<(Key, Seq)>,
     newest_seqs: GenericHashMap<Key, Seq, RandomState, DefaultSharedPtr>,
-    /// Keys are chosen by callers: nobody may know which of them share a slot.
+    /// A random state, since callers choose the keys: no caller may know which of them share a
+    /// slot.
     hasher: RandomState,
 }
 
@@ -59,13 +60,13 @@ impl Keys {
         self.settled - self.forgotten + self.newest.len()
     }
 
-    /// Oldest first.
+    /// The keys, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, Seq)> {
         let blocks = self.blocks.iter().flat_map(|block| &block.keys).skip(self.forgotten);
         blocks.chain(&self.newest).copied()
     }
 
-    /// Remembers one more, and forgets the oldest if there are too many.
+    /// Adds one key, and forgets the oldest if there are too many.
     pub(super) fn push(&mut self, key: Key, seq: Seq) {
         self.newest.push_back((key, seq));
         self.newest_seqs.insert(key, seq);
@@ -82,7 +83,7 @@ impl Keys {
         }
     }
 
-    /// Makes a block of the newest keys, together with the small ones before if they are enough.
+    /// Makes a block of the newest keys, together with the small blocks before if there are enough.
     fn settle(&mut self) {
         let is_small = |block: &&Arc<Block>| block.keys.len() == BLOCK_KEYS;
         let small = self.blocks.iter().rev().take_while(is_small).count();
@@ -96,11 +97,11 @@ impl Keys {
     }
 }
 
-/// Keys in the order in which they came, and where to find each.
+/// Keys in the order of arrival, and their places.
 struct Block {
     keys: Vec<(Key, Seq)>,
-    /// Each in its slot or the first free one after it. Half of the slots stay empty, so that a
-    /// search ends soon.
+    /// Each key is in its slot or the first free one after it. Half of the slots stay empty, so
+    /// that a search is short.
     entries: Vec<Entry>,
 }
 
@@ -115,7 +116,7 @@ struct Entry {
 impl Block {
     fn new(keys: Vec<(Key, Seq)>, hasher: &RandomState) -> Self {
         let mut entries = vec![Entry::default(); 2 * keys.len()];
-        // Later keys first: of two that are the same, the newer one is found.
+        // Later keys first: of two equal keys, the search finds the newer one.
         for ((key, _), place) in keys.iter().zip(1..=u16::MAX).rev() {
             let (slot, tag) = slot_and_tag(hasher.hash_one(key), entries.len());
             let is_free = |at: &usize| entries.get(*at).is_some_and(|entry| entry.place == 0);
@@ -143,14 +144,13 @@ impl Block {
     }
 }
 
-/// Where a key with this hash belongs among the slots of a block, a power of two of them, and its
-/// tag there.
+/// The slot of a key with this hash in a block of `slots` slots, a power of two, and its tag there.
 fn slot_and_tag(hash: u64, slots: usize) -> (usize, u16) {
     let slot = usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & slots.wrapping_sub(1);
     (slot, u16::try_from(hash >> 48).unwrap_or(0))
 }
 
-/// A slot and those after it, around the end.
+/// A slot and the slots after it, around the end.
 fn probe(slot: usize, slots: usize) -> impl Iterator<Item = usize> {
     (slot..slots).chain(0..slot)
 }

@@ -1,8 +1,8 @@
-//! What is true after some events.
+//! The state after some events.
 //!
 //! [`LedgerState`] is a value: it knows no bytes, no disk, no clock and no running task.
-//! [`LedgerState::apply`] folds one more event into it, and [`decide`] answers whether a command
-//! may become the next event. Everything else here reads.
+//! [`LedgerState::apply`] folds one more event into it, and [`decide`] says whether a command may
+//! become the next event. Everything else here only reads.
 //!
 //! Start reading at [`LedgerState`], then `apply.rs`, then `decide.rs`.
 
@@ -43,10 +43,10 @@ use keys::Keys;
 use roster::{Children, Roster, Run};
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-/// What the log says, up to some event.
+/// The contents of the log up to some event.
 ///
-/// An immutable value for all who read it: the maps are persistent, so a clone costs a few
-/// pointers and shares everything. The default is the state before the first event.
+/// An immutable value for its readers: the maps are persistent, so a clone costs a few pointers and
+/// shares everything. The default is the state before the first event.
 ///
 /// Two states are equal exactly if their [`digest`](Self::digest)s are. Every iterator goes in
 /// the order of creation, which is the order of `first_seq`.
@@ -64,21 +64,21 @@ pub struct LedgerState {
     run_marks: OrdMap<RunId, Seq>,
     redactions: OrdMap<Seq, Redaction>,
     keys: Keys,
-    // What follows can be rebuilt from `tasks`; `encode` does.
+    // The fields below can be rebuilt from `tasks`; `encode` does so.
     children: Children,
     runs: Roster<Run>,
     managed: OrdSet<usize>,
     names: OrdSet<RunningName>,
 }
 
-/// What is erased of one event, and which task it was about.
+/// The erased texts of one event, and the task that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Redaction {
     parts: PartSet,
     task: Option<TaskId>,
 }
 
-/// The name of a running Managed task, by which it is found in its thread.
+/// The name of a running Managed task, and its thread.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct RunningName {
     thread: ThreadId,
@@ -93,19 +93,19 @@ impl LedgerState {
         self.size
     }
 
-    /// When the last event in it was recorded.
+    /// The time at which the last event in it was recorded.
     #[must_use]
     pub fn recorded(&self) -> Millis {
         self.recorded
     }
 
-    /// Which ledger this is, once a writer has said so.
+    /// The ledger's id; `None` before the first writer recorded it.
     #[must_use]
     pub fn ledger(&self) -> Option<LedgerId> {
         self.ledger
     }
 
-    /// The epoch in charge.
+    /// The current epoch.
     #[must_use]
     pub fn epoch(&self) -> Option<Epoch> {
         self.epochs.last().map(|(_, epoch)| *epoch)
@@ -116,7 +116,7 @@ impl LedgerState {
         self.epochs.iter().copied()
     }
 
-    /// The last writer's number: 1, 2, 3; 0 before the first.
+    /// The incarnation of the last writer: 1, 2, 3; 0 before the first.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.incarnation
@@ -133,7 +133,7 @@ impl LedgerState {
         self.tasks.iter()
     }
 
-    /// How many tasks there are. O(1).
+    /// The number of tasks. O(1).
     #[must_use]
     pub fn tasks_len(&self) -> usize {
         self.tasks.len()
@@ -145,7 +145,7 @@ impl LedgerState {
         self.threads.get(id.as_str())
     }
 
-    /// Every thread that has had a task.
+    /// Every thread that has or had a task.
     pub fn threads(&self) -> impl Iterator<Item = &Arc<Thread>> {
         self.threads.iter()
     }
@@ -156,14 +156,13 @@ impl LedgerState {
         rows.filter_map(|row| self.tasks.row(*row))
     }
 
-    /// The tasks that have this task of this ledger as their parent. O(result).
+    /// The tasks whose parent is this task of this ledger. O(result).
     pub fn children(&self, parent: &TaskId) -> impl Iterator<Item = &Arc<Task>> {
         let rows = self.tasks.find(parent.as_str()).into_iter();
         rows.flat_map(|row| self.children.of(row)).filter_map(|row| self.tasks.row(row))
     }
 
-    /// The tasks that this run spawned, nested ones too. Spaces around run ids do not count.
-    /// O(result).
+    /// The tasks that this run spawned, nested ones too. Ignores spaces around run ids. O(result).
     pub fn tasks_of_run(&self, run: &RunId) -> impl Iterator<Item = &Arc<Task>> {
         let rows = self.runs.get(trimmed(run)).into_iter().flat_map(|run| run.rows.iter());
         rows.filter_map(|row| self.tasks.row(*row))
@@ -183,7 +182,7 @@ impl LedgerState {
         self.managed.iter().filter_map(|row| self.tasks.row(*row))
     }
 
-    /// How many tasks have each status. O(1).
+    /// The number of tasks of each status. O(1).
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
@@ -196,8 +195,8 @@ impl LedgerState {
         if self.task(id).is_some() { 1 + self.ancestors(id).len() } else { 0 }
     }
 
-    /// The task's parent, the parent's parent and so on, as far as this ledger holds them.
-    /// A cycle, which only a forged log can have, ends it. O(result).
+    /// The task's parent, the parent's parent and so on, as far as this ledger holds them. Stops at
+    /// a cycle, which only a forged log can have. O(result).
     #[must_use]
     pub fn ancestors(&self, id: &TaskId) -> Vec<&Arc<Task>> {
         let mut found: Vec<&Arc<Task>> = Vec::new();
@@ -210,20 +209,20 @@ impl LedgerState {
         found
     }
 
-    /// The event that was appended with this key, if it is among the last [`KEYS_MAX`] that had
-    /// one. O(1).
+    /// The event that was appended with this key, if it is among the last [`KEYS_MAX`] events with
+    /// a key. O(1).
     #[must_use]
     pub fn key(&self, key: &Key) -> Option<Seq> {
         self.keys.get(key)
     }
 
-    /// Which texts of an event have been redacted. O(log redactions).
+    /// The texts of an event that have been redacted. O(log redactions).
     #[must_use]
     pub fn redacted(&self, seq: Seq) -> PartSet {
         self.redactions.get(&seq).map_or(PartSet::default(), |redaction| redaction.parts)
     }
 
-    /// Every event with redacted texts, and which.
+    /// Every event with redacted texts, and those texts.
     pub fn redactions(&self) -> impl Iterator<Item = (Seq, PartSet)> {
         self.redactions.iter().map(|(seq, redaction)| (*seq, redaction.parts))
     }
@@ -234,8 +233,8 @@ impl LedgerState {
         self.task(id)?.tree_cancel_seq
     }
 
-    /// The first request to cancel what this run started. Spaces around run ids do not count.
-    /// O(log marks).
+    /// The first request to cancel the tasks of this run. Ignores spaces around run ids. O(log
+    /// marks).
     #[must_use]
     pub fn run_mark(&self, run: &RunId) -> Option<Seq> {
         self.run_marks.get(trimmed(run)).copied()
@@ -247,7 +246,7 @@ impl LedgerState {
         self.next_number
     }
 
-    /// Takes away the texts that `later`, a later state of the same ledger, has redacted.
+    /// Removes the texts that `later`, a later state of the same ledger, has redacted.
     /// O(redactions).
     pub fn mask(&mut self, later: &Self) {
         let Some(end) = Seq::last_of(self.size) else { return };
@@ -271,7 +270,7 @@ impl fmt::Debug for LedgerState {
     }
 }
 
-/// The run id without spaces around it, unless nothing else is in it.
+/// The run id without spaces around it, unless it consists of spaces.
 pub(crate) fn trimmed(run: &RunId) -> &str {
     match run.as_str().trim() {
         "" => run.as_str(),

@@ -1,10 +1,10 @@
-//! Task ids with a number, `bg_0`, `bg_1`, ..: the ones that the writer gives out.
+//! Task ids with a number, `bg_0`, `bg_1`, ..: the ids that the writer assigns.
 
-/// The first number that no id can have: 2^53. Below it, every number is exact in JSON.
+/// The first number that no id can have: 2^53. All smaller numbers are exact in JSON.
 pub const NUMBER_END: u64 = 1 << 53;
 
-/// The number of an id `bg_n`; `Some(None)` if it looks like one but is not: with a leading
-/// zero, or not below [`NUMBER_END`]. `None` for every other id.
+/// The number of an id `bg_n`; `Some(None)` if it looks like one but has a leading zero or is not
+/// below [`NUMBER_END`]. `None` for every other id.
 #[must_use]
 pub fn number_of(id: &str) -> Option<Option<u64>> {
     let digits = id.strip_prefix("bg_")?;

@@ -1,22 +1,22 @@
-//! Where the task and the thread of an event stand: found once for everybody who asks.
+//! The places of the task and the thread of an event, found once for several uses.
 //!
-//! In a large state every search costs several looks into far memory. Whoever first checks an
-//! event and then folds it in would search for the same two rows again and again.
+//! In a large state every search costs several cache misses. Code that first checks an event and
+//! then folds it in would otherwise search for the same two rows several times.
 
 use super::{LedgerState, Task, Thread, index::Slot};
 use crate::event::Event;
 use std::sync::Arc;
 
-/// Where the task and the thread of an event stand in the state before it.
+/// The places of the task and the thread of an event in the state before it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     /// The size of that state.
     pub(super) size: u64,
-    /// The place of the task, or where it goes; `None` if the event names none.
+    /// The place of the task, or the free place for it; `None` if the event names none.
     pub(super) task: Option<Result<usize, Slot>>,
-    /// The same of the thread.
+    /// The same for the thread.
     pub(super) thread: Option<Result<usize, Slot>>,
-    /// Whether the task is here and belongs to the thread.
+    /// True if the state holds the task and it belongs to the thread.
     pub(super) is_own: bool,
 }
 
@@ -37,12 +37,12 @@ impl LedgerState {
         Place { size: self.size, task, thread, is_own: home.is_some() }
     }
 
-    /// The task of an event, whose [place](Self::locate) in this state this is.
+    /// The task of an event, by its [place](Self::locate) in this state.
     pub(crate) fn task_at(&self, place: &Place) -> Option<&Arc<Task>> {
         self.tasks.row(place.task?.ok()?)
     }
 
-    /// The thread of an event, whose [place](Self::locate) in this state this is.
+    /// The thread of an event, by its [place](Self::locate) in this state.
     pub(crate) fn thread_at(&self, place: &Place) -> Option<&Arc<Thread>> {
         self.threads.row(place.thread?.ok()?)
     }

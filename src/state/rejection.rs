@@ -1,4 +1,4 @@
-//! Why a command may not become an event.
+//! The reasons that a command may not become an event.
 
 use super::number::NUMBER_END;
 use crate::{
@@ -18,16 +18,16 @@ pub enum Rejection {
         /// The id.
         task: TaskId,
     },
-    /// The id looks like one that the ledger gives out, but is not spelled like one.
+    /// The id looks like one that the ledger assigns, but is not spelled like one.
     #[error("task id '{task}' is not a canonical number below {NUMBER_END}")]
     BadNumber {
         /// The id.
         task: TaskId,
     },
-    /// Every number has been given out.
+    /// Every number has been assigned.
     #[error("no task number below {NUMBER_END} is left")]
     NumbersExhausted,
-    /// The name means something else wherever tasks are named.
+    /// The name has a fixed meaning wherever tasks are named.
     #[error("'{name}' is a reserved name")]
     ReservedName {
         /// The name.
@@ -99,7 +99,7 @@ pub enum Rejection {
     AlreadyEnded {
         /// The task.
         task: TaskId,
-        /// How it ended.
+        /// The status with which it ended.
         status: TaskStatus,
     },
     /// An update that changes nothing.
@@ -123,18 +123,18 @@ pub enum Rejection {
         /// The task.
         task: TaskId,
     },
-    /// Only the ledger's own manager can be gone: others may still run the task.
+    /// The task is not Managed. Only a Managed task can lose its manager: others may still run.
     #[error("task '{task}' has no manager here, so it cannot be an orphan")]
     NotManaged {
         /// The task.
         task: TaskId,
     },
-    /// The request does not name what its scope is about, or names something else too.
+    /// The request does not name the target of its scope, or names another one too.
     #[error("a cancel request for a {scope} must name {wants}")]
     CancelTarget {
         /// `task`, `tree`, `thread` or `run`.
         scope: &'static str,
-        /// What it must name.
+        /// The target that it must name.
         wants: &'static str,
     },
     /// The event whose texts are to be erased is not in the log.
@@ -142,7 +142,7 @@ pub enum Rejection {
     RedactUnknown {
         /// The event.
         seq: Seq,
-        /// How many events there are.
+        /// The number of events in the log.
         size: u64,
     },
     /// No texts were named.
@@ -169,25 +169,25 @@ pub enum Rejection {
     /// A text is too long.
     #[error("{what} of {len} bytes; the limit is {max} bytes")]
     TooLarge {
-        /// Which text.
+        /// The text.
         what: &'static str,
         /// Its length in bytes.
         len: usize,
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
-    /// There are events that the caller had not seen.
+    /// The task or thread has events that the caller had not seen.
     #[error("expected the last event to be {}, but it is {}", or_none(*.expected), or_none(*.actual))]
     Conflict {
         /// The last event that the caller has seen.
         expected: Option<Seq>,
-        /// The last event that there is.
+        /// The last event in the log.
         actual: Option<Seq>,
     },
 }
 
 impl Rejection {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

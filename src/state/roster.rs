@@ -1,8 +1,8 @@
 //! Persistent maps in the shape that the fold needs.
 //!
-//! What a commit changes is copied once for the readers who hold the version before, in nodes of
-//! up to 32 entries. So the indexes hold plain numbers: to copy those is to move memory, while a
-//! pointer costs a reference count in memory that is far away.
+//! A commit copies each changed node once, for the readers of the version before; a node has up to
+//! 32 entries. So the indexes hold plain numbers, which are cheap to copy, while a pointer costs a
+//! reference count in distant memory.
 
 use super::index::{Index, Slot};
 use crate::ids::{RunId, TaskId};
@@ -10,19 +10,19 @@ use ahash::RandomState;
 use imbl::{OrdMap, OrdSet, Vector};
 use std::sync::Arc;
 
-/// Something that is found by its id.
+/// A value that is found by its id.
 pub(super) trait Row: Clone {
     fn id(&self) -> &str;
 }
 
-/// Rows in the order in which they came, found by id. Rows are never removed.
+/// Rows in the order of arrival, found by id. Rows are never removed.
 ///
-/// A row's place among the others is its number in every index.
+/// The place of a row in this order is its number in every index.
 #[derive(Clone)]
 pub(super) struct Roster<V> {
     rows: Vector<Arc<V>>,
     index: Index,
-    /// Ids are hostile text: nobody may know which of them share a hash.
+    /// A random state, since ids are hostile text: no caller may know which of them share a hash.
     hasher: RandomState,
 }
 
@@ -53,7 +53,7 @@ impl<V: Row> Roster<V> {
         self.probe(id).ok().map(|(place, _)| place)
     }
 
-    /// The place of an id and its row, or where they go if it is not there.
+    /// The place of an id and its row, or the free place for it.
     pub(super) fn probe(&self, id: &str) -> Result<(usize, &Arc<V>), Slot> {
         let row = |place| self.rows.get(place).filter(|row| row.id() == id);
         self.index.find(self.hasher.hash_one(id), row)
@@ -67,17 +67,17 @@ impl<V: Row> Roster<V> {
         self.rows.get(row)
     }
 
-    /// A row to change. Whoever holds an earlier version keeps it.
+    /// A row to change. Earlier versions keep the old one.
     pub(super) fn row_mut(&mut self, row: usize) -> Option<&mut V> {
         self.rows.get_mut(row).map(Arc::make_mut)
     }
 
-    /// Makes room for so many rows, so that the index need not be made larger on the way.
+    /// Makes room for so many rows, so that the index need not grow on the way.
     pub(super) fn reserve(&mut self, rows: usize) {
         self.index.reserve(rows);
     }
 
-    /// Adds a row whose id was just found to be free, and tells its place.
+    /// Adds a row whose id was just found to be free, and returns its place.
     pub(super) fn push(&mut self, slot: Slot, row: Arc<V>) -> usize {
         let place = self.rows.len();
         self.rows.push_back(row);
@@ -87,7 +87,7 @@ impl<V: Row> Roster<V> {
         place
     }
 
-    /// The place of the row with this id, which is made if there is none.
+    /// The place of the row with this id. Makes the row if there is none.
     pub(super) fn place(&mut self, id: &str, make: impl FnOnce() -> V) -> usize {
         match self.probe(id) {
             Ok((place, _)) => place,
@@ -99,7 +99,7 @@ impl<V: Row> Roster<V> {
 /// The tasks that a run spawned.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Run {
-    /// Without spaces around it.
+    /// The id without spaces around it.
     pub(super) id: RunId,
     pub(super) rows: Vector<usize>,
 }
@@ -110,12 +110,12 @@ impl Row for Run {
     }
 }
 
-/// Which tasks are children of which.
+/// The children of each task.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Children {
     /// The place of a parent, and that of its child.
     links: OrdSet<(usize, usize)>,
-    /// The children of parents that are not here, which only a part of a log has.
+    /// The children of parents that this state does not hold. Only a part of a log has them.
     absent: OrdMap<TaskId, OrdSet<usize>>,
 }
 
@@ -124,7 +124,7 @@ impl Children {
         self.links.range((parent, 0)..=(parent, usize::MAX)).map(|(_, child)| *child)
     }
 
-    /// Links a child to a parent in this place, or to one that is not here.
+    /// Links a child to the parent in this place, or to one that this state does not hold.
     pub(super) fn link(&mut self, parent: &TaskId, place: Option<usize>, child: usize) {
         if let Some(place) = place {
             self.links.insert((place, child));
@@ -133,7 +133,7 @@ impl Children {
         }
     }
 
-    /// Links children to parents, each by its place: quick, since they are put in order first.
+    /// Links children to parents, each by its place. Fast, since it sorts them first.
     pub(super) fn link_all(&mut self, mut links: Vec<(usize, usize)>) {
         links.sort_unstable();
         self.links.extend(links);
@@ -150,7 +150,7 @@ impl Children {
         }
     }
 
-    /// A parent is here now.
+    /// Moves the children of a parent that has just arrived.
     pub(super) fn arrived(&mut self, parent: &TaskId, place: usize) {
         if self.absent.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What is known of one task and of one thread.
+//! The facts about one task and about one thread.
 
 use super::roster::Row;
 use crate::{
@@ -12,39 +12,38 @@ use std::sync::Arc;
 /// The longest text that a state holds, in bytes. A longer one is read from its event.
 pub const TEXT_KEPT_BYTES_MAX: usize = 4 * 1024;
 
-/// A task, as its events so far tell it.
+/// A task, as its events so far describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
     /// The thread that owns it. Never changes.
     pub thread: ThreadId,
-    /// What it was spawned with; name and parent may have changed since.
+    /// The values from its spawn; name and parent may have changed since.
     pub record: TaskRecord,
-    /// Where it stands.
+    /// Its status.
     pub status: TaskStatus,
-    /// What it is for.
+    /// Its description.
     pub description: Text,
-    /// Why it failed or was cancelled.
+    /// The error with which it failed or was cancelled.
     pub error: Option<Text>,
-    /// What it returned: JSON text.
+    /// Its result, as JSON text.
     pub result: Option<Text>,
-    /// When it ended.
+    /// The time at which it ended.
     pub completed: Option<Millis>,
-    /// The event that brought it here.
+    /// The event that created it.
     pub first_seq: Seq,
-    /// Its newest event, of whatever kind.
+    /// Its newest event, of any kind.
     pub last_seq: Seq,
     /// The event that ended it.
     pub terminal_seq: Option<Seq>,
     /// The first request to stop it, or the tree below it.
     pub cancel_seq: Option<Seq>,
-    /// The first request to stop the tree below it: from then on nothing is spawned there.
+    /// The first request to stop the tree below it: nothing is spawned there afterwards.
     pub tree_cancel_seq: Option<Seq>,
-    /// When the newest of its own events happened; requests to stop it do not count, nor do
-    /// redactions.
+    /// The time of the newest of its own events. Requests to stop it and redactions do not count.
     pub last_activity: Millis,
-    /// How many events are about it.
+    /// The number of events about it.
     pub events: u64,
     /// The place of its thread among the threads.
     pub(super) home: usize,
@@ -63,14 +62,14 @@ impl Task {
         self.events += 1;
     }
 
-    /// Counts one more event that the task itself brought about.
+    /// Counts one more event that the task itself caused.
     pub(super) fn note_activity(&mut self, event: &Event) {
         self.note(event);
         self.last_activity = self.last_activity.max(event.occurred);
     }
 
-    /// Takes away the texts that came with event `seq`. In an empty one there is nothing to take:
-    /// it may be that of an event without such a part.
+    /// Removes the texts that came with event `seq`. Leaves an empty text, which may stand for an
+    /// event without such a part.
     pub(super) fn erase(&mut self, seq: Seq, parts: PartSet) {
         let Self { description, error, result, .. } = self;
         let texts = [
@@ -88,7 +87,7 @@ impl Task {
     }
 }
 
-/// A text of a task, and where it stands in the log.
+/// A text of a task, and its event in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     /// The event that it came with.
@@ -99,14 +98,14 @@ pub struct Text {
     pub body: TextBody,
 }
 
-/// What a state holds of a text.
+/// The body of a text, as far as a state holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextBody {
-    /// All of it.
+    /// The whole text.
     Kept(Arc<str>),
     /// Nothing, since it is longer than [`TEXT_KEPT_BYTES_MAX`]: read it from event `seq`.
     Stored,
-    /// Nothing, and nothing is to be found: it was redacted.
+    /// Nothing: the text was redacted and is gone.
     Erased,
 }
 
@@ -125,7 +124,7 @@ impl Text {
         Some(text)
     }
 
-    /// A text that is held here.
+    /// A text whose body the state holds.
     pub(super) fn keeping(seq: Seq, text: Arc<str>) -> Self {
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
         Self { seq, len, body: TextBody::Kept(text) }
@@ -136,7 +135,7 @@ impl Text {
         Self::keeping(seq, Arc::default())
     }
 
-    /// The text, unless it is too long to be held here or erased.
+    /// The text, unless it is erased or too long to be held here.
     #[must_use]
     pub fn kept(&self) -> Option<&Arc<str>> {
         match &self.body {
@@ -146,18 +145,18 @@ impl Text {
     }
 }
 
-/// A thread, as its events so far tell it.
+/// A thread, as its events so far describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thread {
     /// Its id.
     pub id: ThreadId,
-    /// How many of its tasks have each status.
+    /// The number of its tasks of each status.
     pub counts: Counts,
-    /// How many tasks it has.
+    /// The number of its tasks.
     pub tasks: u64,
-    /// How many events it has.
+    /// The number of its events.
     pub events: u64,
-    /// When its first event happened.
+    /// The time at which its first event happened.
     pub first: Millis,
     /// The latest time at which an event of it happened.
     pub last: Millis,
@@ -178,7 +177,7 @@ impl Row for Thread {
 }
 
 impl Thread {
-    /// A thread whose first event this is; not yet counted.
+    /// A new thread whose first event this is; does not count the event yet.
     pub(super) fn starting(id: ThreadId, event: &Event) -> Self {
         Self {
             id,
@@ -202,21 +201,21 @@ impl Thread {
     }
 }
 
-/// How many tasks have each status.
+/// The number of tasks of each status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Without a terminal event.
     pub running: u64,
-    /// Did what they were asked to do.
+    /// Completed.
     pub completed: u64,
-    /// Could not.
+    /// Failed.
     pub failed: u64,
-    /// Were stopped.
+    /// Cancelled.
     pub cancelled: u64,
 }
 
 impl Counts {
-    /// How many have this status.
+    /// The number of tasks with this status.
     #[must_use]
     pub fn of(&self, status: TaskStatus) -> u64 {
         match status {
@@ -227,18 +226,18 @@ impl Counts {
         }
     }
 
-    /// All of them.
+    /// The number of all tasks.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.running + self.completed + self.failed + self.cancelled
     }
 
-    /// One more task.
+    /// Counts one more task.
     pub(super) fn add(&mut self, status: TaskStatus) {
         *self.slot(status) += 1;
     }
 
-    /// A running task ended.
+    /// Counts the end of a running task.
     pub(super) fn end(&mut self, status: TaskStatus) {
         self.running = self.running.saturating_sub(1);
         self.add(status);

@@ -63,7 +63,7 @@ impl History {
         Asked { history: self, answer }
     }
 
-    /// What the writer does with a draft, but for hashing.
+    /// Completes a draft as the writer does, but without hashing.
     fn write(self, draft: Draft) -> Self {
         let Draft { thread, task, occurred, action, texts, cause, key } = draft;
         let of_task = task.as_ref().and_then(|task| self.state.task(task));
@@ -86,7 +86,7 @@ impl History {
         self.fold(Entry { event, parts, batch_goes_on: false })
     }
 
-    /// Folds an entry that nobody decided.
+    /// Folds an entry that `decide` did not make.
     pub(crate) fn fold(mut self, entry: Entry) -> Self {
         self.state.apply(&entry);
         self.entries.push(entry);

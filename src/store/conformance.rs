@@ -1,8 +1,8 @@
 //! The contract of [`FrameLog`] and [`SnapshotStore`] as running code.
 //!
-//! Each public function of the modules below is one claim that every store must meet, told by its
-//! name. [`conformance_tests!`](crate::conformance_tests) makes a test of each, for a [`Place`]
-//! that a store can be opened in. A new claim is listed there, or it is not checked.
+//! Each public function of the modules below is one claim that every store must meet; its name says
+//! it. [`conformance_tests!`](crate::conformance_tests) makes a test of each, for a [`Place`] that
+//! a store can be opened in. A new claim is checked only if that macro lists it.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,30 +22,30 @@ use super::{Error, FixedNode, FrameLog, Group, Identity, MemStore, Opened, Snaps
 use crate::ids::{Head, LedgerId, NodeId, Root, Seq, TreeHash};
 use std::sync::Arc;
 
-/// Where a store is kept, and can be opened again and again.
+/// A place that holds a store, which can be opened again and again.
 pub trait Place {
-    /// Opens what is there; the first time, a store without frames. Does not resume it.
+    /// Opens the store here; the first time, one without frames. Does not resume it.
     fn open(&mut self) -> Opened;
 
-    /// Ends the process that `opened` is in, without warning. What was written is still there.
+    /// Ends the process of `opened` without warning. Everything it wrote is still there.
     fn crash(&mut self, opened: Opened);
 
-    /// Cuts the power. What was not synced may be gone, torn or there. `false` if power cannot
-    /// be cut here: claims about it are then not made.
+    /// Cuts the power. Bytes that were not synced may be gone, torn or there. `false` if power
+    /// cannot be cut here: then no claim about it is tested.
     fn cut_power(&mut self, opened: Opened) -> bool {
         self.crash(opened);
         false
     }
 
-    /// Makes trouble for the store that is open. `false` if it cannot be made here: claims about
-    /// it are then not made.
+    /// Causes trouble for the open store. `false` if that is not possible here: then no claim about
+    /// it is tested.
     fn make(&mut self, trouble: Trouble) -> bool {
         let _ = trouble;
         false
     }
 }
 
-/// What can be wrong with a device.
+/// A fault of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// The next write fails.
@@ -148,7 +148,7 @@ macro_rules! conformance_tests {
     };
 }
 
-/// Opens the store and starts its sealing, with the tree hashes that it has yet to seal.
+/// Opens the store and starts its sealing, with the tree hashes that are not sealed yet.
 fn open(place: &mut impl Place) -> Opened {
     let opened = place.open();
     let after = opened.log.sealed().size + 1;
@@ -171,7 +171,7 @@ fn frame(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// The root that goes with this many frames. The store must take it as it comes.
+/// The root of this many frames. The store does not check it.
 fn root(size: u64) -> Root {
     let mut root = Root::EMPTY;
     root.0[..8].iter_mut().zip(size.to_le_bytes()).for_each(|(to, from)| *to ^= from);
@@ -183,7 +183,7 @@ fn head(size: u64) -> Head {
     Head { size, root: root(size) }
 }
 
-/// The tree hash that the frame with this number completes, if it does.
+/// The tree hash that the frame with this number completes, if there is one.
 fn tree_hash(number: u64) -> Option<TreeHash> {
     let hash = root(number).0;
     number.is_multiple_of(4).then(|| TreeHash { seq: seq(number), index: number * 3, hash })
@@ -202,7 +202,7 @@ fn append_at(log: &dyn FrameLog, first: u64, count: u64) -> Result<(), Error> {
     log.append(Group { first: seq(first), frames: &frames, root, tree_hashes: &tree_hashes })
 }
 
-/// Appends groups of these sizes behind the last frame, and says what size the log had after each.
+/// Appends groups of these sizes after the last frame, and returns the size of the log after each.
 fn fill(log: &dyn FrameLog, groups: &[u64]) -> Vec<u64> {
     let one = |count: &u64| {
         append_at(log, log.written().size + 1, *count).unwrap();
@@ -211,7 +211,7 @@ fn fill(log: &dyn FrameLog, groups: &[u64]) -> Vec<u64> {
     groups.iter().map(one).collect()
 }
 
-/// All frames from this number on, read in small bites.
+/// Reads all frames from this number on, a few bytes at a time.
 fn read_from(log: &dyn FrameLog, first: u64) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     loop {
@@ -224,7 +224,7 @@ fn read_from(log: &dyn FrameLog, first: u64) -> Vec<Vec<u8>> {
     }
 }
 
-/// The log holds the first `size` frames and nothing else.
+/// Asserts that the log holds the first `size` frames and nothing else.
 #[track_caller]
 fn assert_holds(log: &dyn FrameLog, size: u64) {
     assert_eq!(log.written(), head(size), "written");
@@ -235,7 +235,7 @@ fn assert_holds(log: &dyn FrameLog, size: u64) {
     assert!(differing.is_none(), "frame {:?} is not as written", differing.map(|(n, _)| n));
 }
 
-/// The log holds every tree hash of the first `size` frames.
+/// Asserts that the log holds every tree hash of the first `size` frames.
 #[track_caller]
 fn assert_marks(log: &dyn FrameLog, size: u64) {
     for tree_hash in (1..=size).filter_map(tree_hash) {

@@ -1,10 +1,9 @@
-//! A store on a device that fails, for tests of what stands on a store.
+//! A store on a device that fails, for tests of code above a store.
 //!
-//! [`FaultyDisk`] is the device: it keeps what is written apart from what is durable, and can lose
-//! power, fill up, fail a call, lie about a sync and rot, each time as its seed decides.
-//! [`FaultyStore`] is a simple [`FrameLog`] on it that keeps the contract as long as the device
-//! keeps its word. Knows no real file: `file` is the model of one, `record` what is written to it,
-//! `disk` what a call does.
+//! [`FaultyDisk`] is the device. It keeps written bytes apart from durable bytes, and can lose
+//! power, fill up, fail a call, lie about a sync and rot, as its seed decides. [`FaultyStore`] is a
+//! simple [`FrameLog`] on it that keeps the contract as long as the device keeps its word. Uses no
+//! real file: `file` is the model of one, `record` the bytes in it, `disk` the effect of a call.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -32,31 +31,31 @@ pub enum Call {
     Read,
     /// Writing a group, a snapshot or an erasure.
     Write,
-    /// Making something durable: syncs, reservations, checkpoints.
+    /// Making something durable: syncs, reservations, flushes.
     Sync,
     /// Any of these.
     Any,
 }
 
-/// What goes wrong.
+/// The effect of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// One call fails.
     FailsOnce,
-    /// It and every later one fails, until [`FaultyDisk::repair`].
+    /// This call and every later one fails, until [`FaultyDisk::repair`].
     FailsForGood,
-    /// A sync answers `Ok` and has done nothing, as do all later ones.
+    /// A sync returns `Ok` without doing anything, and so do all later ones.
     Lies,
 }
 
-/// A plan for a failure.
+/// A planned failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// Which calls count, and fail.
+    /// The kind of call that counts, and fails.
     pub call: Call,
-    /// How many of them still succeed.
+    /// The number of these calls that still succeed.
     pub after: u64,
-    /// What then happens.
+    /// The effect after that.
     pub effect: Effect,
 }
 
@@ -64,7 +63,7 @@ pub struct Fault {
 #[derive(Debug, Clone)]
 pub struct FaultyDisk(Arc<Mutex<Disk>>);
 
-/// A log on a [`FaultyDisk`]. Only the one opened last may do anything.
+/// A log on a [`FaultyDisk`]. Only the handle that was opened last works.
 #[derive(Debug)]
 pub struct FaultyStore {
     disk: FaultyDisk,
@@ -72,59 +71,58 @@ pub struct FaultyStore {
 }
 
 impl FaultyDisk {
-    /// A device without anything on it. The same seed fails in the same way.
+    /// An empty device. The same seed fails in the same way.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Disk::new(seed))))
     }
 
-    /// Opens the store on it, as a new process would. Earlier handles are halted.
+    /// Opens the store on it, as a new process would. Halts earlier handles.
     ///
     /// # Errors
     ///
-    /// - [`Error::LostTail`] if the log is shorter than it was known to be durable.
-    /// - [`Error::Damaged`] if something in it is not what was written.
+    /// - [`Error::LostTail`] if the log is shorter than its durable part was.
+    /// - [`Error::Damaged`] if its bytes were changed.
     /// - [`Error::Io`] if the device fails.
     pub fn open(&self) -> Result<FaultyStore, Error> {
         let opening = self.disk().open()?;
         Ok(FaultyStore { disk: self.clone(), opening })
     }
 
-    /// Cuts the power: of what was not synced, each sector is there, gone or torn. Handles are
-    /// halted.
+    /// Cuts the power: each sector that was not synced is there, gone or torn. Halts all handles.
     pub fn cut_power(&self) {
         let disk = &mut *self.disk();
         disk.journal.cut_power(&mut disk.random);
         disk.process = Process::new(disk.process.opening + 1);
     }
 
-    /// Plans a failure, in place of any planned before.
+    /// Plans a failure, and replaces an earlier plan.
     pub fn fail(&self, fault: Fault) {
         self.disk().fault = Some(fault);
     }
 
-    /// The device works from now on. A halted store stays halted.
+    /// Makes the device work from now on. A halted store stays halted.
     pub fn repair(&self) {
         self.disk().fault = None;
     }
 
-    /// Sets how many bytes the log may take; `None` for as many as it likes.
+    /// Sets the largest size of the log in bytes; `None` for no limit.
     pub fn set_bytes_max(&self, bytes_max: Option<usize>) {
         self.disk().bytes_max = bytes_max;
     }
 
-    /// The bytes that the log takes.
+    /// The size of the log in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.disk().journal.bytes().len()
     }
 
-    /// Flips the bits of `mask` in one byte of the log, durably, as rot does.
+    /// Flips the bits of `mask` in one byte of the log, durably, like a decaying disk.
     pub fn flip(&self, at: usize, mask: u8) {
         self.disk().journal.flip(at, mask);
     }
 
-    /// Cuts the log to `len` bytes, durably, as a careless copy does.
+    /// Cuts the log to `len` bytes, durably, like an incomplete copy.
     pub fn truncate(&self, len: usize) {
         self.disk().journal.truncate(len);
     }

@@ -1,4 +1,4 @@
-//! Bytes that nobody wrote, and entries that nobody may write.
+//! Bytes that no writer wrote, and entries that no writer may write.
 
 use super::{
     super::{
@@ -128,8 +128,8 @@ fn a_format_of_the_future_is_refused_and_named() {
     }
 }
 
-/// Each golden frame with one tag changed to the first that nobody has given yet. So this pins
-/// how many there are; the golden frames pin which is which.
+/// Each golden frame with one tag changed to the first that is not in use. So this pins the
+/// number of tags; the golden frames pin their meanings.
 #[test]
 fn an_unknown_tag_is_refused_and_named() {
     let cases: [(&str, &[u8], usize, &str, u32); 10] = [

@@ -1,4 +1,4 @@
-//! Whether a recorded event was the answer to a command that is asked again.
+//! Recognises a command that is repeated, by the event that it became the first time.
 
 use crate::{
     command::{Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
@@ -7,11 +7,11 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Whether `recorded` is what `proposal` became when it was asked the first time.
+/// Returns true if `recorded` is the event of the same command as `proposal`.
 ///
-/// Who asks, when it happened and what the caller had seen are not part of the command. What the
-/// caller left open (an id, a time) may be anything in the event. A text that was erased is
-/// compared by its length alone.
+/// The cause, the time of occurrence and the events that the caller had seen are not part of the
+/// command. A value that the caller left open (an id, a time) may be anything in the event. An
+/// erased text is compared by its length alone.
 #[must_use]
 pub fn same_command(proposal: &Proposal, recorded: &Entry) -> bool {
     let event = &recorded.event;
@@ -126,7 +126,7 @@ fn same_restore(restore: &Restore, recorded: &Entry, why: &Restored) -> bool {
         && same_text(recorded, PartKind::Result, restore.result.as_ref())
 }
 
-/// A parent as it was named against a parent as it was resolved.
+/// Compares a parent as the command names it with the parent in the event.
 fn same_parent(asked: Option<&ParentRef>, recorded: Option<&Parent>) -> bool {
     match (asked, recorded) {
         (None, None) => true,
@@ -138,7 +138,7 @@ fn same_parent(asked: Option<&ParentRef>, recorded: Option<&Parent>) -> bool {
     }
 }
 
-/// A time that, if it was left open, became that of the event.
+/// Compares a time. If the command left it open, it became that of the event.
 fn same_time(asked: Option<Millis>, event: &Event, recorded: Millis) -> bool {
     asked.unwrap_or(event.occurred) == recorded
 }

@@ -1,5 +1,5 @@
-//! Rules of the tree: which parent a task may have, how deep it may be, and that nothing starts
-//! below what was cancelled.
+//! Rules of the tree: the parents that a task may have, its greatest depth, and no start below a
+//! cancelled task.
 
 use super::{
     super::{LedgerState, Rejection, Task},
@@ -53,7 +53,7 @@ fn check_depth(depth: usize) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A task that moves, and all below it, must not come to be below itself, nor too deep.
+/// Checks that a task that moves, and all tasks below it, do not come below themselves or too deep.
 pub(super) fn check_move(
     state: &LedgerState,
     task: &Task,
@@ -75,7 +75,7 @@ pub(super) fn check_move(
     Ok(())
 }
 
-/// A Managed task cannot start in a tree that was cancelled, nor by a run that was.
+/// Checks that a Managed task does not start in a cancelled tree or by a cancelled run.
 pub(super) fn check_not_cancelled(
     state: &LedgerState,
     run: Option<&RunId>,

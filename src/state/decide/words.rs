@@ -1,4 +1,4 @@
-//! Rules of names and texts: what they may say, and how long they may be.
+//! Rules of names and texts: their contents and their lengths.
 
 use super::super::{LedgerState, Rejection, number::number_of};
 use crate::{
@@ -10,10 +10,10 @@ use std::sync::Arc;
 /// The longest description of a task, in bytes.
 pub const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 
-/// The longest text beside an event, in bytes. A ledger can be told to take less.
+/// The longest text beside an event, in bytes. An option of the ledger can set a lower limit.
 pub const PART_BYTES_MAX: usize = 1024 * 1024;
 
-/// Names that no Managed task can have, since they address others.
+/// Names that no Managed task can have, since they stand for other tasks.
 pub const RESERVED_NAMES: [&str; 4] = ["parent", "self", "all", "broadcast"];
 
 pub(super) fn check_name(name: Option<&Arc<str>>) -> Result<(), Rejection> {
@@ -39,7 +39,7 @@ pub(super) fn check_managed_name(
     Ok(())
 }
 
-/// A short text that others wrote: as an identifier, but it may be empty.
+/// Checks a short text that a caller wrote: as an identifier, but it may be empty.
 pub(super) fn check_label(what: &'static str, text: &str) -> Result<(), Rejection> {
     match check_id(text) {
         Ok(()) | Err(IdError::Empty) => Ok(()),

@@ -121,7 +121,7 @@ fn nothing_managed_is_started_by_a_cancelled_run() {
     history.clone().when(by(" r1 ").spawned()).then_rejected(&run_is_cancelled(" r1 "));
     history.clone().and(by("r2").spawned());
     history.clone().and(task("new").by_run("r1").spawned());
-    // What a cancelled run started stays cancelled, whatever run works there now.
+    // The tasks of a cancelled run stay cancelled, even if another run works there now.
     let below = by("r2").under("root").spawned();
     history.when(below).then_rejected(&run_is_cancelled("r1"));
 }

@@ -67,7 +67,7 @@ fn cut_bytes_are_refused() {
     assert_eq!(LedgerState::from_bytes(&longer), Err(DecodeError::LeftOver { count: 1 }));
 }
 
-/// Whatever is changed, it is refused, or it is the one encoding of another state.
+/// Changed bytes are refused, or are the one encoding of another state.
 #[test]
 fn changed_bytes_are_never_a_second_way_to_say_something() {
     let bytes = rich().state.to_bytes();

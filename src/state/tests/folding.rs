@@ -1,4 +1,4 @@
-//! What each event changes, and what it leaves alone.
+//! The changes that each event makes, and the values that it leaves alone.
 
 use super::*;
 use crate::state::{Counts, KEYS_MAX};

@@ -3,7 +3,7 @@
 use super::*;
 use crate::state::same_command;
 
-/// Whether `asked` is recognised in the event that `recorded` became.
+/// Says whether `asked` is recognised in the event that `recorded` became.
 #[track_caller]
 fn same(before: &[Command], recorded: &Command, asked: &Command) -> bool {
     let history = given(before.iter().cloned()).and(recorded.clone());
@@ -82,7 +82,7 @@ fn a_difference_in_any_field_is_another_command() {
     assert!(!same(&before(), &redacted(1, "t1", &[PartKind::Description]), &two));
 }
 
-/// What was recorded, and what differs from it in one thing that is told of it.
+/// Commands that differ from `recorded` in one thing.
 fn other_than(recorded: &Command) -> Vec<Command> {
     match recorded.clone() {
         Command::Finish(end) => vec![

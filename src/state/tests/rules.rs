@@ -1,4 +1,4 @@
-//! What may not be said of tasks: ids, names, parents, ends, restores, redactions, limits.
+//! Commands about tasks that the rules refuse: ids, names, parents, ends, restores, redactions, limits.
 
 use super::*;
 use crate::{

@@ -1,4 +1,4 @@
-//! Claims about what is left after the process, or the power, was gone.
+//! Claims about the state after the end of a process or a loss of power.
 
 use super::{Place, Trouble, assert_holds, assert_marks, fill, head, open, seq};
 
@@ -37,7 +37,7 @@ pub fn a_power_cut_keeps_every_synced_group(mut place: impl Place) {
     }
 }
 
-/// What was not synced is there or not, but group by group and from the front.
+/// Groups that were not synced may be there or not, but whole and from the front.
 pub fn a_power_cut_keeps_whole_groups_in_order(mut place: impl Place) {
     for round in 0..16 {
         let opened = open(&mut place);
@@ -69,9 +69,9 @@ pub fn what_an_opening_finds_is_durable(mut place: impl Place) {
     assert_holds(&*open(&mut place).log, 8);
 }
 
-/// After a failed sync the system may hold pages that it takes for written but are not: they can
-/// be read, a second sync succeeds, and the next power cut takes them away. Whoever opens the
-/// store must write such pages again before relying on them.
+/// After a failed sync the system may hold pages that it takes for written but are not: they can be
+/// read, a second sync succeeds, and the next power cut takes them away. So an opening must write
+/// such pages again before it relies on them.
 pub fn a_failed_sync_is_not_made_good_by_opening(mut place: impl Place) {
     for round in 0..12 {
         let opened = open(&mut place);
@@ -95,7 +95,7 @@ pub fn a_failed_sync_is_not_made_good_by_opening(mut place: impl Place) {
     }
 }
 
-/// What stands beside the frames survives with them.
+/// The values beside the frames survive with them.
 pub fn a_crash_keeps_marks_erasure_and_reservation(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[20]);

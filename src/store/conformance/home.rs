@@ -1,6 +1,6 @@
 //! Claims about a place that holds a store: creation, identity, inspection, rebuilding.
 //!
-//! Each is given a [`Home`] that holds nothing yet.
+//! Each claim gets an empty [`Home`].
 
 use super::{append_at, frame, head, read_from, root, seq, tree_hash};
 use crate::{
@@ -17,7 +17,7 @@ fn copying() -> Identity {
     Identity { role: Role::Copying, ..identity() }
 }
 
-/// Appends `count` frames durably, and lets go of the store.
+/// Appends `count` frames durably, and drops the store.
 fn fill(opened: Opened, count: u64) {
     let after = opened.log.sealed().size + 1;
     let missing = (after..=opened.log.written().size).filter_map(tree_hash).collect();
@@ -34,7 +34,7 @@ pub fn where_nothing_is_nothing_opens(home: impl Home) {
     assert!(matches!(home.open(), Err(Error::NotFound { .. })), "looking has made something");
 }
 
-/// What was created is there again, and says who it is.
+/// A created store can be opened again, with its identity.
 pub fn a_created_store_opens_again(home: impl Home) {
     let created = home.create(identity()).unwrap();
     assert_eq!(created.log.written(), head(0));
@@ -45,7 +45,7 @@ pub fn a_created_store_opens_again(home: impl Home) {
     assert_eq!(read_from(&*opened.log, 1), (1..=20).map(frame).collect::<Vec<_>>());
 }
 
-/// A creation takes nothing from what is there.
+/// A creation over a store changes nothing in it.
 pub fn creating_over_a_store_is_refused(home: impl Home) {
     fill(home.create(identity()).unwrap(), 20);
     assert!(matches!(home.create(identity()), Err(Error::Exists { .. })));
@@ -68,7 +68,7 @@ pub fn an_identity_is_what_it_was_set_to_last(home: impl Home) {
     }
 }
 
-/// Nobody was told of anything in it, so nobody may open it.
+/// An unfinished copy cannot be opened: none of it was acknowledged.
 pub fn a_copy_in_the_making_is_no_store(home: impl Home) {
     fill(home.create(copying()).unwrap(), 20);
     assert!(matches!(home.open(), Err(Error::Unfinished { .. })));
@@ -77,7 +77,7 @@ pub fn a_copy_in_the_making_is_no_store(home: impl Home) {
     assert_eq!(again.log.written(), head(0), "what was left is cleared away");
 }
 
-/// It is a store as soon as its role says so.
+/// A copy is a store as soon as its role says so.
 pub fn a_finished_copy_is_a_store(home: impl Home) {
     let copy = home.create(copying()).unwrap();
     copy.node.set_identity(identity()).unwrap();
@@ -85,14 +85,14 @@ pub fn a_finished_copy_is_a_store(home: impl Home) {
     assert_eq!(home.open().unwrap().log.written(), head(20));
 }
 
-/// Only a copy in the making may go.
+/// Only an unfinished copy can be removed.
 pub fn only_an_unfinished_copy_is_removed(home: impl Home) {
     fill(home.create(identity()).unwrap(), 20);
     assert!(matches!(home.remove_unfinished(), Err(Error::Exists { .. })));
     assert_eq!(home.open().unwrap().log.written(), head(20));
 }
 
-/// After its removal there is nothing.
+/// After the removal of a copy the place is empty.
 pub fn a_removed_copy_leaves_nothing(home: impl Home) {
     fill(home.create(copying()).unwrap(), 20);
     home.remove_unfinished().unwrap();
@@ -100,7 +100,7 @@ pub fn a_removed_copy_leaves_nothing(home: impl Home) {
     assert_eq!(home.create(identity()).unwrap().log.written(), head(0));
 }
 
-/// An inspection sees the whole log, and nothing that does not belong.
+/// An inspection shows the whole log, and no finding.
 pub fn an_inspection_sees_every_frame(home: impl Home) {
     fill(home.create(identity()).unwrap(), 40);
     let inspection = home.inspect().unwrap();
@@ -118,7 +118,7 @@ pub fn an_inspection_sees_every_frame(home: impl Home) {
     assert_eq!(seen, (1..=40).map(|number| (number, frame(number))).collect::<Vec<_>>());
 }
 
-/// The hash tree of the claims: its hashes follow from the numbers.
+/// The hash tree of the claims, with hashes made up from the numbers.
 struct MadeUp(u64);
 
 impl Replay for MadeUp {

@@ -4,7 +4,7 @@ use super::{Error, FrameLog, Group, Place, Trouble};
 use super::{append_at, assert_holds, fill, frame, head, open, read_from, root, seq};
 use crate::ids::Head;
 
-/// A new log is empty, and says so.
+/// A new log is empty, and gives the empty head.
 pub fn an_empty_log_has_the_empty_head(mut place: impl Place) {
     let opened = open(&mut place);
     assert_eq!(opened.log.written(), Head::EMPTY);
@@ -15,7 +15,7 @@ pub fn an_empty_log_has_the_empty_head(mut place: impl Place) {
     assert_eq!(opened.log.read(seq(1), 100).unwrap(), Vec::<Vec<u8>>::new());
 }
 
-/// Nobody has to wait for a sync to read.
+/// A read does not wait for a sync.
 pub fn a_group_is_readable_at_once(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[1]);
@@ -34,7 +34,7 @@ pub fn append_past_the_next_number_changes_nothing(mut place: impl Place) {
     assert_holds(&*opened.log, 3);
 }
 
-/// A number is given once.
+/// A number is used once.
 pub fn append_at_a_taken_number_changes_nothing(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[3]);
@@ -45,7 +45,7 @@ pub fn append_at_a_taken_number_changes_nothing(mut place: impl Place) {
     assert_holds(&*opened.log, 3);
 }
 
-/// A sync answers how far it reached, and that is everything.
+/// A sync returns the head that it reached, which is the whole log.
 pub fn a_sync_reaches_what_is_written(mut place: impl Place) {
     let opened = open(&mut place);
     assert_eq!(opened.log.sync().unwrap(), Head::EMPTY);
@@ -58,7 +58,7 @@ pub fn a_sync_reaches_what_is_written(mut place: impl Place) {
     assert_holds(&*opened.log, 6);
 }
 
-/// Where reading starts does not matter, nor whether a frame is sealed, synced or neither.
+/// A read may start at any frame, whether it is sealed, synced or neither.
 pub fn every_frame_reads_back_from_every_number(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[16, 1, 20]);
@@ -73,7 +73,7 @@ pub fn every_frame_reads_back_from_every_number(mut place: impl Place) {
     }
 }
 
-/// The limit of a read is in bytes, but a frame larger than it can still be read.
+/// The limit of a read is in bytes, but a frame larger than the limit can still be read.
 pub fn a_read_gives_what_fits_and_at_least_one_frame(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[60]);
@@ -86,7 +86,7 @@ pub fn a_read_gives_what_fits_and_at_least_one_frame(mut place: impl Place) {
     assert_eq!(opened.log.read(seq(58), usize::MAX).unwrap(), [frame(58), frame(59), frame(60)]);
 }
 
-/// The end is no error: whoever follows the log stands there most of the time.
+/// The end is no error: a follower stands there most of the time.
 pub fn a_read_past_the_end_gives_nothing(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[17]);
@@ -131,7 +131,7 @@ fn read_until(log: &dyn FrameLog, end: u64) {
     }
 }
 
-/// It is raised ahead of need, and set back when nothing of it can have been lost.
+/// A reserved number is raised ahead of need, and set back when none of it can have been lost.
 pub fn a_reserved_number_is_what_it_was_set_to_last(mut place: impl Place) {
     for numbers in [&[20, 500][..], &[70_000, 21]] {
         let opened = open(&mut place);
@@ -157,8 +157,8 @@ pub fn a_closed_log_is_halted(mut place: impl Place) {
     assert_holds(&*open(&mut place).log, 2);
 }
 
-/// After a failed write nothing is acknowledged until the store is opened again; what was written
-/// before can be read all the while, and the failed group is there whole or not at all.
+/// After a failed write nothing is acknowledged until the store is opened again. Earlier frames can
+/// still be read, and the failed group is there whole or not at all.
 pub fn a_failed_write_halts_the_log(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[2]);
@@ -195,7 +195,7 @@ fn assert_halted(log: &dyn FrameLog, size: u64) {
     assert_holds(log, size);
 }
 
-/// Opened again, the log has one of these sizes and takes more.
+/// Checks that the log, opened again, has one of these sizes and takes more.
 fn goes_on(mut place: impl Place, sizes: &[u64]) {
     let opened = open(&mut place);
     let size = opened.log.written().size;
@@ -205,7 +205,7 @@ fn goes_on(mut place: impl Place, sizes: &[u64]) {
     assert_holds(&*opened.log, size + 5);
 }
 
-/// A full disk is refused before anything is written, and is no failure.
+/// An append to a full disk is refused before anything is written, and is no failure.
 pub fn an_append_without_space_changes_nothing(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[2]);

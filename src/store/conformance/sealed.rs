@@ -1,11 +1,11 @@
-//! Claims about the sealed store: checkpoints, tree hashes and erasure.
+//! Claims about the sealed store: flushes, tree hashes and erasure.
 
 use super::{
     Error, FrameLog, Place, assert_holds, assert_marks, fill, frame, head, open, tree_hash,
 };
 use super::{read_from, seq};
 
-/// Sealing waits for the sync, never the other way round.
+/// Sealing waits for the sync, never the sync for sealing.
 pub fn a_checkpoint_seals_what_is_synced(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[20]);
@@ -20,7 +20,7 @@ pub fn a_checkpoint_seals_what_is_synced(mut place: impl Place) {
     assert_eq!(opened.log.sealed(), head(23));
 }
 
-/// Where a frame is kept cannot be told by reading it.
+/// A read does not show where a frame is kept.
 pub fn a_checkpoint_changes_no_frame_and_no_mark(mut place: impl Place) {
     let opened = open(&mut place);
     for groups in [[5, 11, 1], [15, 16, 17], [1, 1, 33]] {
@@ -32,7 +32,7 @@ pub fn a_checkpoint_changes_no_frame_and_no_mark(mut place: impl Place) {
     }
 }
 
-/// A tree hash is there as soon as its group is; one that nobody gave is not.
+/// A tree hash can be read as soon as its group can. A hash that was never given is not there.
 pub fn marks_read_back(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[4, 30]);
@@ -41,8 +41,8 @@ pub fn marks_read_back(mut place: impl Place) {
     assert_eq!(opened.log.tree_hash(u64::MAX).unwrap(), None);
 }
 
-/// With the tree hashes after the sealed head given again, all tree hashes are there as before a
-/// crash.
+/// After a crash the tree hashes after the sealed head are given again. Then all of them are there
+/// as before.
 pub fn marks_after_the_sealed_head_are_given_again(mut place: impl Place) {
     let opened = open(&mut place);
     fill(&*opened.log, &[10, 10]);
@@ -63,8 +63,8 @@ pub fn marks_after_the_sealed_head_are_given_again(mut place: impl Place) {
     assert_marks(&*opened.log, 48);
 }
 
-/// Frames up to a number are replaced by what they are told to be, the others stay; heads and
-/// tree hashes do not move.
+/// Frames up to a number are replaced as the caller says, the others stay. Heads and tree hashes do
+/// not move.
 pub fn erasing_replaces_what_it_is_told_to(mut place: impl Place) {
     let opened = open(&mut place);
     fill_and_seal_some(&*opened.log);
@@ -91,7 +91,7 @@ pub fn erased_frames_stay_erased(mut place: impl Place) {
     assert_erased(&*opened.log, 21, 45);
 }
 
-/// Stopped half way, an erasure is repeated: what is erased already does no harm.
+/// An erasure that was stopped half way is repeated. Frames that it erased already do no harm.
 pub fn erasing_twice_is_erasing_once(mut place: impl Place) {
     let opened = open(&mut place);
     fill_and_seal_some(&*opened.log);
@@ -141,7 +141,7 @@ fn fill_and_seal_some(log: &dyn FrameLog) {
     log.sync().unwrap();
 }
 
-/// Every third frame and the large ones lose what they say. Their number is in their first bytes.
+/// Every third frame and the large ones lose their text. Their number is in their first bytes.
 fn erased(at: crate::ids::Seq, frame: &[u8]) -> Result<Option<Vec<u8>>, String> {
     if frame[..8] != at.get().to_le_bytes() {
         return Err(format!("the frame does not go with its number {at}"));

@@ -2,12 +2,12 @@
 
 use super::{Error, Place, open, seq};
 
-/// Nothing is saved by itself.
+/// A store saves nothing by itself.
 pub fn a_new_store_has_no_snapshots(mut place: impl Place) {
     assert_eq!(open(&mut place).snapshots.list().unwrap(), []);
 }
 
-/// Any bytes, of any length.
+/// A snapshot may be any bytes, of any length.
 pub fn a_snapshot_loads_as_it_was_saved(mut place: impl Place) {
     let opened = open(&mut place);
     let large: Vec<u8> = (0..=255).cycle().take(300_000).collect();
@@ -17,7 +17,7 @@ pub fn a_snapshot_loads_as_it_was_saved(mut place: impl Place) {
     }
 }
 
-/// Whoever opens the ledger tries the newest first, and so the order counts.
+/// The order counts, since an opening tries the newest first.
 pub fn snapshots_are_listed_oldest_first(mut place: impl Place) {
     let opened = open(&mut place);
     for at in [200, 9, 1_000, 10] {
@@ -35,14 +35,14 @@ pub fn a_snapshot_saved_again_replaces_the_first(mut place: impl Place) {
     assert_eq!(opened.snapshots.load(seq(5)).unwrap(), b"second");
 }
 
-/// A missing one is told apart from an empty one.
+/// A missing snapshot is not the same as an empty one.
 pub fn loading_a_missing_snapshot_is_an_error(mut place: impl Place) {
     let opened = open(&mut place);
     opened.snapshots.save(seq(5), b"").unwrap();
     assert!(matches!(opened.snapshots.load(seq(4)), Err(Error::Io { .. })));
 }
 
-/// What is to be gone may be gone already.
+/// A snapshot to remove may be gone already.
 pub fn removing_a_snapshot_twice_is_no_error(mut place: impl Place) {
     let opened = open(&mut place);
     opened.snapshots.save(seq(5), b"state").unwrap();
@@ -52,7 +52,7 @@ pub fn removing_a_snapshot_twice_is_no_error(mut place: impl Place) {
     assert_eq!(opened.snapshots.list().unwrap(), [seq(6)]);
 }
 
-/// `Ok` means durable, and a removed one does not come back with a crash.
+/// `Ok` means durable, and a removed snapshot does not come back after a crash.
 pub fn snapshots_survive_loss_of_power(mut place: impl Place) {
     let opened = open(&mut place);
     opened.snapshots.save(seq(5), b"five").unwrap();

@@ -1,4 +1,5 @@
-//! What is on the device, what the process on it knows, and each call with its planned failure.
+//! The bytes on the device, the memory of the process that uses it, and each call with its planned
+//! failure.
 
 use super::{
     Call, Effect, Fault,
@@ -14,10 +15,10 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) journal: File,
-    /// Small files that are replaced whole, and durable when that is done.
+    /// Small files that are replaced whole, and are durable after that.
     pub(super) beside: Beside,
     pub(super) snapshots: BTreeMap<Seq, Vec<u8>>,
-    /// What the process that has the store open holds in memory.
+    /// The memory of the process that has the store open.
     pub(super) process: Process,
     pub(super) fault: Option<Fault>,
     pub(super) bytes_max: Option<usize>,
@@ -55,7 +56,7 @@ impl Process {
     }
 }
 
-/// What the device does about a call.
+/// The answer of the device to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Obeys,
@@ -82,7 +83,7 @@ impl Disk {
         }
     }
 
-    /// Recovers: groups up to the first that is not whole, all of it made durable.
+    /// Recovers the groups up to the first that is not whole, and makes all of it durable.
     pub(super) fn open(&mut self) -> Result<u64, Error> {
         self.process = Process::new(self.process.opening + 1);
         self.answer(Call::Read, "reading the log")?;
@@ -91,8 +92,8 @@ impl Disk {
         if found.head.size < durable {
             return Err(self.missing(&found, durable));
         }
-        // Also what was read from a whole group may be in memory only, and taken for written by
-        // the system if an earlier sync failed. So the tail is written again, then synced.
+        // A whole group that was just read may still be in memory only, and the system may take it
+        // for written if an earlier sync failed. So the tail is written again, then synced.
         let answer = self.answer(Call::Sync, "syncing the recovered log")?;
         self.journal.truncate_live(found.bytes);
         self.journal.touch();
@@ -113,7 +114,7 @@ impl Disk {
         }
     }
 
-    /// Counts a call; an error if it is one that is planned to fail.
+    /// Counts a call. Returns an error if its failure is planned.
     pub(super) fn answer(&mut self, call: Call, during: &'static str) -> Result<Answer, Error> {
         let Some(fault) = self.fault.as_mut().filter(|f| f.call == call || f.call == Call::Any)
         else {
@@ -132,7 +133,7 @@ impl Disk {
         Err(Error::Io { during, path: None, source: io::Error::other("injected fault") })
     }
 
-    /// Makes everything up to `head` durable, or only says so.
+    /// Makes everything up to `head` durable, or only claims to.
     fn sync(&mut self, answer: Answer, head: Head) {
         match answer {
             Answer::Obeys => {
@@ -197,7 +198,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Writes the log anew as one group, synced, and puts it in place of the old one.
+    /// Writes the log again as one group, syncs it, and puts it in place of the old one.
     pub(super) fn erase(&mut self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error> {
         self.answer(Call::Write, "writing the erased log")?;
         let frames = rewritten(&self.process.frames, upto, rewrite)?;

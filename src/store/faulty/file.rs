@@ -1,19 +1,20 @@
-//! A file as a device and a system keep it: what can be read, what is durable, and which sectors
-//! the system knows to be in the one but not yet in the other.
+//! A file as a device and a system keep it: the bytes that can be read, the bytes that are durable,
+//! and the sectors that the system knows to differ.
 
 use std::collections::BTreeSet;
 
-/// What a device writes at once. Smaller than any real one, so that small groups are torn too.
+/// The bytes that a device writes at once. Fewer than on any real one, so that small groups are
+/// torn too.
 const SECTOR_BYTES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct File {
-    /// What a process reads.
+    /// The bytes that a process reads.
     live: Vec<u8>,
-    /// What survives loss of power.
+    /// The bytes that survive loss of power.
     durable: Vec<u8>,
-    /// Sectors that a sync will write. A failed sync empties it too: the system then takes them
-    /// for written, though they may not be.
+    /// Sectors that a sync will write. A failed sync empties this set too: the system then takes
+    /// them for written, though they may not be.
     dirty: BTreeSet<usize>,
 }
 
@@ -34,7 +35,7 @@ impl File {
         self.dirty.extend(sectors(0, self.live.len()));
     }
 
-    /// Cuts the end off, to be made durable by the next sync.
+    /// Cuts the end off. The next sync makes that durable.
     pub(super) fn truncate_live(&mut self, len: usize) {
         self.live.truncate(len);
         self.dirty.extend(sectors(len, len + 1));
@@ -47,7 +48,7 @@ impl File {
         self.durable.truncate(self.live.len());
     }
 
-    /// Some sectors reach the device, and the system forgets that the others did not.
+    /// Writes some sectors to the device, and forgets the others, as the system does.
     pub(super) fn fail_sync(&mut self, random: &mut Random) {
         for sector in std::mem::take(&mut self.dirty) {
             if random.below(2) == 0 {
@@ -56,8 +57,8 @@ impl File {
         }
     }
 
-    /// Leaves what is durable, and of the rest what a device could have written by now: nothing,
-    /// nearly all, or for each sector by itself nothing, all or a part.
+    /// Keeps the durable bytes, and of the rest the part that a device could have written by now:
+    /// nothing, nearly all, or for each sector by itself nothing, all or a part.
     pub(super) fn cut_power(&mut self, random: &mut Random) {
         let mood = random.below(3);
         for sector in std::mem::take(&mut self.dirty) {
@@ -71,7 +72,7 @@ impl File {
         self.live = self.durable.clone();
     }
 
-    /// Puts other contents in place of these, durably: written beside, synced, renamed.
+    /// Replaces the contents durably: written beside, synced, renamed.
     pub(super) fn replace(&mut self, bytes: Vec<u8>) {
         self.durable.clone_from(&bytes);
         self.live = bytes;
@@ -89,8 +90,8 @@ impl File {
         self.durable.truncate(len);
     }
 
-    /// The first `len` bytes of a sector become durable; what lies before them and never was,
-    /// reads as zeros.
+    /// Makes the first `len` bytes of a sector durable. Bytes before it that never were durable
+    /// read as zeros.
     fn store(&mut self, sector: usize, len: usize) {
         let start = sector * SECTOR_BYTES;
         let from = self.live.get(start..).unwrap_or_default();
@@ -112,7 +113,7 @@ fn sectors(start: usize, end: usize) -> std::ops::Range<usize> {
     start / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES)
 }
 
-/// Choices that a seed decides (`SplitMix64`).
+/// Choices that depend on a seed (`SplitMix64`).
 #[derive(Debug)]
 pub(super) struct Random(u64);
 

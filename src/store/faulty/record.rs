@@ -6,12 +6,12 @@ use crate::{
     store::Group,
 };
 
-/// What is left of a log.
+/// The recovered part of a log.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) frames: Vec<Vec<u8>>,
     pub(super) head: Head,
-    /// Where the last whole group ends.
+    /// The end of the last whole group.
     pub(super) bytes: usize,
 }
 
@@ -32,7 +32,7 @@ fn length(bytes: &[u8]) -> [u8; 4] {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-/// The groups from the front up to the first that is not whole, or not the next one.
+/// Recovers the groups from the front up to the first that is not whole or not the next one.
 pub(super) fn recover(bytes: &[u8]) -> Found {
     let mut found = Found { frames: Vec::new(), head: Head::EMPTY, bytes: 0 };
     let mut rest = bytes;
