@@ -5,7 +5,9 @@
 
 use crate::{
     error::ReadError,
-    recording::{Input, Phase, Progress, ReadOptions, Tally},
+    input::Input,
+    options::{Phase, Progress, ReadOptions},
+    tally::Tally,
 };
 use std::{
     fs::File,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     lines::{Record, Span, not_json},
     plan::{description, name},
-    recording::{Tally, bad_id},
+    tally::{Tally, bad_id},
     when,
 };
 use std::{
@@ -103,7 +103,7 @@ pub(super) struct End {
 
 /// What tells of an end, and of which task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(super) enum Source {
     /// The result of the call that started it.
     Result { call: String },
     /// The answer to a poll.
