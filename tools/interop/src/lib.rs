@@ -42,6 +42,7 @@ pub mod jsonl;
 mod lax;
 mod ledger_sink;
 mod lines;
+mod mend;
 mod options;
 mod plan;
 mod recording;

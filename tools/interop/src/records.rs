@@ -1,6 +1,6 @@
 //! The second pass: records of a recording's files, read again from where the first pass found them.
 
-use crate::{error::ReadError, input::Input, lines::Span};
+use crate::{error::ReadError, input::Input, lines::Span, mend};
 use std::{
     fs::File,
     io::{self, BufReader, Read},
@@ -41,7 +41,7 @@ impl<'a> Records<'a> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(changed()),
             Err(source) => return Err(ReadError::Io { path: input.path.clone(), source }),
         }
-        std::str::from_utf8(&self.buffer).ok().and_then(take).ok_or_else(changed)
+        take(&mend::record(&self.buffer)).ok_or_else(changed)
     }
 
     fn fill(&mut self, span: Span, input: &Input) -> io::Result<()> {

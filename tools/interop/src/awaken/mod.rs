@@ -9,7 +9,7 @@ use crate::{
     importer::Importer,
     input::Input,
     lax::{Num, Obj, Str},
-    lines::{Record, Walk, not_json},
+    lines::{Bad, Record, Walk, not_json},
     options::{Progress, ReadOptions},
     plan::{EndFacts, Plan, TaskFacts, Told, description, name},
     recording::Recording,
@@ -166,15 +166,18 @@ struct Message {
 }
 
 impl States {
-    fn revision(&mut self, record: Record<'_>) -> Result<(), String> {
-        let line: Line<'_> = serde_json::from_str(record.text).map_err(|e| not_json(&e))?;
+    fn revision(&mut self, record: Record<'_>) -> Result<(), Bad> {
+        let line: Line<'_> = serde_json::from_str(record.text)?;
         let tasks = line.value.0.and_then(|value| value.tasks.0).or(line.tasks.0);
+        if record.behind && tasks.is_none() {
+            return Err(Bad::Json("a part of a record".to_owned()));
+        }
         // One bad task does not take the others of its revision with it.
         let mut worst = Ok(());
         for (key, meta) in tasks.unwrap_or_default() {
             let Some(meta) = meta.0 else { continue };
             if let Err(why) = self.meta(&key, &meta) {
-                worst = Err(why);
+                worst = Err(why.into());
             }
         }
         worst
@@ -227,8 +230,8 @@ impl States {
         tally: &mut Tally,
         record: Record<'_>,
         told: &mut Vec<Message>,
-    ) -> Result<(), String> {
-        let message: Inbox<'_> = serde_json::from_str(record.text).map_err(|e| not_json(&e))?;
+    ) -> Result<(), Bad> {
+        let message: Inbox<'_> = serde_json::from_str(record.text)?;
         let known = message.task_id.get().and_then(|native| self.natives.get(native));
         let Some([id]) = known.map(Vec::as_slice) else {
             tally.skipped += 1; // of no task, or of one of several

@@ -8,7 +8,7 @@ use crate::{
     importer::Importer,
     input::Input,
     lax::{Content, Obj, Str},
-    lines::{Record, Span, Walk, not_json},
+    lines::{Bad, Record, Span, Walk},
     options::{Progress, ReadOptions},
     plan::{EndFacts, Plan, TaskFacts, Texts, description, name},
     recording::Recording,
@@ -160,11 +160,14 @@ struct Called {
 }
 
 impl Scan {
-    fn record(&mut self, tally: &mut Tally, record: Record<'_>) -> Result<(), String> {
-        let line: Line<'_> = serde_json::from_str(record.text).map_err(|e| not_json(&e))?;
+    fn record(&mut self, tally: &mut Tally, record: Record<'_>) -> Result<(), Bad> {
+        let line: Line<'_> = serde_json::from_str(record.text)?;
         let at = line.timestamp.get().and_then(when::parse);
         self.last = at.map_or(self.last, |at| at.0);
         let kind = line.kind.get().unwrap_or_default();
+        if record.behind && (kind.is_empty() || line.data.0.is_none()) {
+            return Err(Bad::Json("a part of a record".to_owned()));
+        }
         let Some(data) = &line.data.0 else { return Ok(()) };
         match kind {
             "session.start" => {

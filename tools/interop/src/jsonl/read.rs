@@ -8,7 +8,7 @@ use super::shape::{EventLine, RecordLine, bytes16, delivery, id, outcome, status
 use crate::{
     error::ReadError,
     input::Input,
-    lines::{Span, Walk, not_json},
+    lines::{Bad, Span, Walk},
     options::{Progress, ReadOptions},
     plan::{key, name},
     recording::Recording,
@@ -37,6 +37,9 @@ pub(super) fn read(
     for (number, input) in inputs.iter().enumerate() {
         walk.file(number, input, |tally, record| {
             let line = parse(record.text)?;
+            if record.behind && line.action.is_empty() {
+                return Err(Bad::Json("a part of a record".to_owned()));
+            }
             if let Some(thread) = id::<ThreadId>("thread_id", line.thread_id.as_ref())? {
                 events.threads.insert(options.thread.clone().unwrap_or(thread));
             }
@@ -176,8 +179,8 @@ impl Events {
     }
 }
 
-fn parse(text: &str) -> Result<EventLine, String> {
-    serde_json::from_str(text).map_err(|error| not_json(&error))
+fn parse(text: &str) -> Result<EventLine, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 /// What a line proposes; nothing if it only concerns the ledger that wrote it.
@@ -186,7 +189,7 @@ fn convert(
     first: bool,
     options: &ReadOptions,
 ) -> Result<Option<Proposal>, String> {
-    if !line.schema.starts_with("taskledger.event/") && !line.schema.is_empty() {
+    if line.schema != super::SCHEMA && !line.schema.is_empty() {
         return Err(format!("schema {:?} is not {:?}", line.schema, super::SCHEMA));
     }
     let Some(command) = command(line, first, options)? else { return Ok(None) };
