@@ -7,14 +7,14 @@ use taskledger::{
     audit::verify_reader,
     time::{ManualClock, Millis, SeededEntropy},
 };
-use taskledger_interop::{Format, LedgerSink, ReadOptions, Spooled, import, read};
+use taskledger_interop::{LedgerSink, ReadOptions, Spooled, import, read};
 
 /// Events of a ledger as lines of JSON.
 ///
 /// # Panics
 /// If a claim about imports does not hold.
 pub fn jsonl(bytes: &[u8]) {
-    brought_in(Format::Jsonl, bytes);
+    brought_in("jsonl", bytes);
 }
 
 /// Revisions of a background task manager's state.
@@ -22,7 +22,7 @@ pub fn jsonl(bytes: &[u8]) {
 /// # Panics
 /// If a claim about imports does not hold.
 pub fn awaken(bytes: &[u8]) {
-    brought_in(Format::Awaken, bytes);
+    brought_in("awaken", bytes);
 }
 
 /// Session transcripts.
@@ -30,7 +30,7 @@ pub fn awaken(bytes: &[u8]) {
 /// # Panics
 /// If a claim about imports does not hold.
 pub fn claude_code(bytes: &[u8]) {
-    brought_in(Format::ClaudeCode, bytes);
+    brought_in("claude-code", bytes);
 }
 
 /// Session events.
@@ -38,14 +38,14 @@ pub fn claude_code(bytes: &[u8]) {
 /// # Panics
 /// If a claim about imports does not hold.
 pub fn copilot(bytes: &[u8]) {
-    brought_in(Format::CopilotCli, bytes);
+    brought_in("copilot-cli", bytes);
 }
 
 /// The file is read twice with the same outcome, what it tells is taken or refused one by one, and
 /// importing it again adds nothing.
-fn brought_in(format: Format, bytes: &[u8]) {
+fn brought_in(format: &str, bytes: &[u8]) {
     let Ok(spooled) = Spooled::new(bytes) else { return };
-    let Ok(dataset) = spooled.dataset(Some(format)) else { panic!("the format is given") };
+    let Ok(dataset) = spooled.dataset(format.parse().ok()) else { panic!("the format is given") };
     let _ = spooled.dataset(None);
     let options = ReadOptions { line_bytes_max: 1 << 16, ..ReadOptions::default() };
     let Ok(recording) = read(&dataset, &options, &mut |_| {}) else {

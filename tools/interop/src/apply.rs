@@ -8,7 +8,8 @@
 
 use crate::{
     error::ImportError,
-    recording::{Format, Phase, Progress, Recording},
+    options::{Phase, Progress},
+    recording::Recording,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,7 +122,7 @@ pub fn import(
     let mut import = Import {
         sink,
         dry_run,
-        spawns_grow: recording.format != Format::Jsonl,
+        spawns_grow: recording.spawns_grow,
         batch: Vec::new(),
         bytes: 0,
         pending: BTreeMap::new(),

@@ -25,9 +25,9 @@
 //! where a text is needed. So a file of any size is read in memory that grows with its tasks, not
 //! with its bytes.
 //!
-//! One file per format: `jsonl`, `awaken`, `claude_code`, `copilot`. Every one gives the same
-//! facts for the same bytes, and the same keys, so that importing again adds nothing. A broken
-//! line is counted, reported with its number, and skipped.
+//! One folder per format, and one line in [`IMPORTERS`] or [`EXPORTERS`]: a new format changes
+//! nothing else. Every one gives the same facts for the same bytes, and the same keys, so that
+//! importing again adds nothing. A broken line is counted, reported with its number, and skipped.
 
 mod apply;
 mod awaken;
@@ -36,14 +36,19 @@ mod copilot;
 mod demo;
 mod detect;
 mod error;
-mod fetch;
+mod importer;
+mod input;
 pub mod jsonl;
 mod lax;
 mod ledger_sink;
 mod lines;
+mod mend;
+mod options;
 mod plan;
 mod recording;
+mod records;
 mod sort;
+mod tally;
 mod text;
 mod when;
 
@@ -51,14 +56,41 @@ pub use apply::{
     BATCH_MAX, Known, Owner, REFUSED_KEPT_MAX, Refused, Report, Sink, SinkError, import,
 };
 pub use demo::demo_recording_files;
-pub use detect::{Dataset, Spooled, find, recognise};
+pub use detect::{Importers, Spooled, find_among};
 pub use error::{ImportError, ReadError};
-pub use fetch::Proposals;
+pub use importer::{Dataset, Export, Exporter, Format, Importer};
+pub use input::Input;
 pub use ledger_sink::LedgerSink;
-pub use recording::{
-    BAD_LINES_KEPT_MAX, BadLine, Format, Grain, Input, Phase, Progress, ReadOptions, Recording,
-    Tally, UnknownFormat,
-};
+pub use options::{Grain, Phase, Progress, ReadOptions};
+pub use recording::{Proposals, Recording};
+pub use tally::{BAD_LINES_KEPT_MAX, BadLine, Tally};
+
+use std::{path::PathBuf, str::FromStr};
+
+/// Every format that can be read, in the order in which they are tried.
+pub static IMPORTERS: [&dyn Importer; 4] =
+    [&jsonl::Jsonl, &awaken::Awaken, &claude_code::ClaudeCode, &copilot::CopilotCli];
+
+/// Every format that can be written.
+pub static EXPORTERS: [&dyn Exporter; 1] = [&jsonl::Jsonl];
+
+/// Finds the recordings in `paths`, in any of [`IMPORTERS`]: see [`find_among`].
+///
+/// # Errors
+/// As [`find_among`].
+pub fn find(paths: &[PathBuf], format: Option<Format>) -> Result<Vec<Dataset>, ReadError> {
+    find_among(&IMPORTERS, paths, format)
+}
+
+impl Spooled {
+    /// The recording, called `-` in reports, in one of [`IMPORTERS`]' formats.
+    ///
+    /// # Errors
+    /// As [`Spooled::dataset_among`].
+    pub fn dataset(&self, format: Option<Format>) -> Result<Dataset, ReadError> {
+        self.dataset_among(&IMPORTERS, format)
+    }
+}
 
 /// Reads one recording in full and puts what it tells in order. O(bytes) time.
 ///
@@ -70,10 +102,50 @@ pub fn read(
     options: &ReadOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, ReadError> {
-    match dataset.format {
-        Format::Jsonl => jsonl::read(dataset, options, progress),
-        Format::Awaken => awaken::read(dataset, options, progress),
-        Format::ClaudeCode => claude_code::read(dataset, options, progress),
-        Format::CopilotCli => copilot::read(dataset, options, progress),
+    dataset.format.0.read(&dataset.inputs, options, progress)
+}
+
+/// The name is not that of one of [`IMPORTERS`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown format {found:?}: {} are known", names())]
+pub struct UnknownFormat {
+    /// What was asked for.
+    pub found: String,
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        let known = IMPORTERS.into_iter().find(|importer| importer.id() == text);
+        known.map(Format).ok_or_else(|| UnknownFormat { found: text.to_owned() })
+    }
+}
+
+/// The ids of [`IMPORTERS`], separated by commas.
+fn names() -> String {
+    IMPORTERS.map(Importer::id).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_is_known_by_what_its_records_hold() {
+        let cases = [
+            (r#"{"schema":"taskledger.event/v1","action":"began"}"#, Some("jsonl")),
+            (r#"{"key":"background_task_state","value":{}}"#, Some("awaken")),
+            (r#"{"tasks":{}}"#, Some("awaken")),
+            (r#"{"type":"session.start","data":{}}"#, Some("copilot-cli")),
+            (r#"{"type":"user","sessionId":"s"}"#, Some("claude-code")),
+            (r#"{"type":"file-history-snapshot"}"#, Some("claude-code")),
+            (r#"{"type":"session_meta","payload":{}}"#, None),
+            (r#"{"type":"response_item"}"#, None),
+            ("{", None),
+        ];
+        for (record, format) in cases {
+            let found = IMPORTERS.iter().find(|importer| importer.detect(record.as_bytes()));
+            assert_eq!(found.map(|importer| importer.id()), format, "{record}");
+        }
     }
 }

@@ -5,11 +5,15 @@
 
 use crate::{
     error::ReadError,
-    recording::{Input, Phase, Progress, ReadOptions, Tally},
+    input::Input,
+    mend,
+    options::{Phase, Progress, ReadOptions},
+    tally::Tally,
 };
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
+    ops::Range,
 };
 
 const READ_BYTES: usize = 256 << 10;
@@ -17,6 +21,12 @@ const READ_BYTES: usize = 256 << 10;
 const TELL_BYTES: u64 = 1 << 20;
 /// A buffer that one long line has grown is given back above this.
 const KEEP_BYTES_MAX: usize = 4 << 20;
+/// Lines that are joined to one record, at most.
+const JOINED_LINES_MAX: usize = 10_000;
+/// Bytes that are parsed in looking for a record in damaged lines, at most.
+const TRIED_BYTES_MAX: usize = 64 << 20;
+/// Blank lines that are kept, in bytes, for a record that goes on after them.
+const BLANK_BYTES_MAX: usize = 64 << 10;
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// Where a record stands, so that it can be read again.
@@ -35,6 +45,10 @@ pub(crate) struct Span {
 pub(crate) struct Record<'a> {
     pub(crate) span: Span,
     pub(crate) text: &'a str,
+    /// Its line, from 1.
+    pub(crate) line: u64,
+    /// Whether damage stands in front of it on its line: what was found may be a part of a record.
+    pub(crate) behind: bool,
 }
 
 /// Where the reading of a recording stands.
@@ -57,37 +71,144 @@ impl<'a> Walk<'a> {
         Self { tally: Tally::default(), options, progress, total, told: 0 }
     }
 
-    /// Hands every line of `input` to `visit`, which says what it is or why it cannot be used.
+    /// Hands every record of `input` to `visit`, which says what it is or why it cannot be used.
     ///
-    /// O(bytes), and at most `line_bytes_max` bytes of memory.
+    /// A record is a line. Where a line is none, a whole record is looked for behind the damage on
+    /// it, and in it together with the lines that follow. `visit` must do nothing with a record
+    /// of which it says [`Bad::Json`]. O(bytes), and a few times `line_bytes_max` bytes of memory.
     pub(crate) fn file(
         &mut self,
         number: usize,
         input: &Input,
-        mut visit: impl FnMut(&mut Tally, Record<'_>) -> Result<(), String>,
+        mut visit: impl FnMut(&mut Tally, Record<'_>) -> Result<(), Bad>,
     ) -> Result<(), ReadError> {
         let file = File::open(&input.path).map_err(ReadError::io(&input.path))?;
         let mut lines =
             Lines::new(BufReader::with_capacity(READ_BYTES, file), self.options.line_bytes_max);
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let file = u32::try_from(number).unwrap_or(u32::MAX);
         let before = self.tally.bytes;
+        let mut held: Option<Held> = None;
         while let Some(line) = lines.next().map_err(ReadError::io(&input.path))? {
             self.tally.bytes = before + line.end;
-            let visited = line.text.and_then(|text| {
-                let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
-                let span = Span { file: number, len, offset: line.start };
-                if !text.starts_with('{') {
-                    return Err("not a JSON object".to_owned());
+            let at = Place { file, number: line.number, start: line.start, behind: false };
+            // In the order of the file: what was torn is settled before the next record.
+            if held.is_some() && line.bytes.as_ref().is_ok_and(|bytes| is_json(bytes)) {
+                self.give_up(&mut held, &input.shown, &mut visit);
+            }
+            let visited = match line.bytes {
+                Ok(bytes) => self.visit(at, bytes, &mut visit),
+                Err(ref why) => Err(Bad::Record(why.clone())),
+            };
+            if let Err(Bad::Json(why)) = visited {
+                if !self.join(&mut held, &line, &input.shown, &mut visit) {
+                    self.give_up(&mut held, &input.shown, &mut visit);
+                    let torn = breaks_off(&why);
+                    held = Some(Held::new(at, &line, why));
+                    if !torn {
+                        self.give_up(&mut held, &input.shown, &mut visit);
+                    }
                 }
-                visit(&mut self.tally, Record { span, text })
-            });
-            match visited {
-                Ok(()) => self.tally.records += 1,
-                Err(why) => self.tally.bad(&input.shown, line.number, why),
+            } else {
+                self.give_up(&mut held, &input.shown, &mut visit);
+                self.took(at, visited, line.bytes.as_deref().unwrap_or_default(), &input.shown);
             }
             self.tell();
         }
+        self.give_up(&mut held, &input.shown, &mut visit);
         Ok(())
+    }
+
+    /// Tries a line that is no record as the continuation of those before it; says whether it is.
+    fn join(
+        &mut self,
+        held: &mut Option<Held>,
+        line: &Line<'_>,
+        shown: &str,
+        visit: &mut impl FnMut(&mut Tally, Record<'_>) -> Result<(), Bad>,
+    ) -> bool {
+        let Some(mut joined) = held.take_if(|held| held.joins(line, self.options)) else {
+            return false;
+        };
+        joined.add(line);
+        match self.visit(joined.at, joined.bytes.trim_ascii_end(), visit) {
+            Err(Bad::Json(why)) if !breaks_off(&why) => {
+                joined.take_back();
+                *held = Some(joined);
+                false
+            }
+            Err(Bad::Json(_)) => {
+                *held = Some(joined);
+                true
+            }
+            visited => {
+                self.took(joined.at, visited, &joined.bytes, shown);
+                true
+            }
+        }
+    }
+
+    fn visit(
+        &mut self,
+        at: Place,
+        bytes: &[u8],
+        visit: &mut impl FnMut(&mut Tally, Record<'_>) -> Result<(), Bad>,
+    ) -> Result<(), Bad> {
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let span = Span { file: at.file, len, offset: at.start };
+        let text = mend::record(bytes);
+        if !text.starts_with('{') {
+            return Err(Bad::Json("not a JSON object".to_owned()));
+        }
+        let record = Record { span, text: &text, line: at.number, behind: at.behind };
+        visit(&mut self.tally, record)
+    }
+
+    /// Counts a line that is a record; bytes that are no text were replaced, which is said.
+    fn took(&mut self, at: Place, visited: Result<(), Bad>, bytes: &[u8], shown: &str) {
+        match visited {
+            Err(Bad::Record(why) | Bad::Json(why)) => self.tally.bad(shown, at.number, why),
+            Ok(()) => {
+                self.tally.records += 1;
+                if let Err(error) = std::str::from_utf8(bytes) {
+                    let valid = error.valid_up_to();
+                    let why = format!("not UTF-8 after {valid} bytes: read with U+FFFD");
+                    self.tally.bad(shown, at.number, why);
+                }
+            }
+        }
+    }
+
+    /// Reports lines that are no record, one by one, and takes the whole records behind the
+    /// damage on them.
+    fn give_up(
+        &mut self,
+        held: &mut Option<Held>,
+        shown: &str,
+        visit: &mut impl FnMut(&mut Tally, Record<'_>) -> Result<(), Bad>,
+    ) {
+        let Some(held) = held.take() else { return };
+        for (place, (number, start, range)) in held.lines.iter().enumerate() {
+            let bytes = held.bytes.get(range.clone()).unwrap_or_default().trim_ascii_end();
+            let why = if place == 0 { &held.why } else { "not a JSON object" };
+            let behind = behind_damage(bytes).find_map(|skip| {
+                let start = start + u64::try_from(skip).unwrap_or(0);
+                let at = Place { number: *number, start, behind: true, ..held.at };
+                match self.visit(at, bytes.get(skip..).unwrap_or_default(), visit) {
+                    Ok(()) => Some((skip, None)),
+                    Err(Bad::Record(why)) => Some((skip, Some(why))),
+                    Err(Bad::Json(_)) => None,
+                }
+            });
+            self.tally.records += u64::from(matches!(behind, Some((_, None))));
+            let why = match behind {
+                // NULs are what a crash leaves in front of the next record: nothing is missing.
+                Some((skip, None)) if bytes.iter().take(skip).all(|byte| *byte == 0) => continue,
+                Some((skip, None)) => format!("{skip} bytes in front of a whole record: {why}"),
+                Some((_, Some(why))) => why,
+                None => why.to_owned(),
+            };
+            self.tally.bad(shown, *number, why);
+        }
     }
 
     /// Says that all is read, and gives the account.
@@ -105,23 +226,135 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Says why a line that holds no JSON cannot be used.
-pub(crate) fn not_json(error: &serde_json::Error) -> String {
-    format!("not JSON: {error}")
+/// Why a line cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// It is no JSON: a record may still be found in it.
+    Json(String),
+    /// It is a record that breaks a rule.
+    Record(String),
 }
 
+impl From<String> for Bad {
+    fn from(why: String) -> Self {
+        Self::Record(why)
+    }
+}
+
+impl From<&str> for Bad {
+    fn from(why: &str) -> Self {
+        Self::Record(why.to_owned())
+    }
+}
+
+impl From<serde_json::Error> for Bad {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(not_json(&error))
+    }
+}
+
+/// Says why a line that holds no JSON cannot be used. The parser counts lines too, from its own
+/// start: only the column means anything to the reader of a report.
+pub(crate) fn not_json(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let what = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+    match error.column() {
+        0 => format!("not JSON: {what}"),
+        column => format!("not JSON: {what} at column {column}"),
+    }
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(&mend::record(bytes)).is_ok()
+}
+
+/// Whether text ends inside of a string.
+fn breaks_off(why: &str) -> bool {
+    why.contains("EOF while parsing a string")
+}
+
+/// The places in a damaged line at which a whole record may begin, the first ones first.
+fn behind_damage(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let starts = bytes.windows(2).enumerate().filter(|(_, pair)| *pair == b"{\"");
+    let mut left = TRIED_BYTES_MAX;
+    starts.map(|(at, _)| at).filter(|at| *at > 0).take_while(move |at| {
+        left = left.saturating_sub(bytes.len() - at);
+        left > 0
+    })
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    file: u32,
+    number: u64,
+    start: u64,
+    behind: bool,
+}
+
+/// Lines that are no record yet: the first one broke off inside of a string.
+#[derive(Debug)]
+struct Held {
+    at: Place,
+    bytes: Vec<u8>,
+    /// The number of each line, where it starts in the file, and where it is in `bytes`.
+    lines: Vec<(u64, u64, Range<usize>)>,
+    why: String,
+    /// Bytes that were parsed in vain.
+    tried: usize,
+}
+
+impl Held {
+    fn new(at: Place, line: &Line<'_>, why: String) -> Self {
+        let bytes = line.raw.trim_ascii_start().to_owned();
+        let lines = vec![(at.number, at.start, 0..bytes.len())];
+        Self { at, bytes, lines, why, tried: 0 }
+    }
+
+    /// Whether the next line may go on where these break off.
+    fn joins(&self, line: &Line<'_>, options: &ReadOptions) -> bool {
+        let whole = self.bytes.len() + line.raw.len() + line.blank.len();
+        self.bytes.starts_with(b"{\"")
+            && line.blank.len() < BLANK_BYTES_MAX
+            && whole <= options.line_bytes_max
+            && self.lines.len() < JOINED_LINES_MAX
+            && self.tried.saturating_add(whole) <= TRIED_BYTES_MAX
+    }
+
+    /// As it stands in the file, so that it can be read again.
+    fn add(&mut self, line: &Line<'_>) {
+        self.bytes.extend_from_slice(line.blank);
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(line.raw);
+        self.lines.push((line.number, line.start, from..self.bytes.len()));
+        self.tried = self.tried.saturating_add(self.bytes.len());
+    }
+
+    fn take_back(&mut self) {
+        self.lines.pop();
+        let end = self.lines.last().map_or(0, |(_, _, range)| range.end);
+        self.bytes.truncate(end);
+    }
+}
+
+#[derive(Debug)]
 struct Line<'a> {
     number: u64,
-    /// Where the text starts.
+    /// Where the bytes start.
     start: u64,
     /// Where the next line starts.
     end: u64,
-    text: Result<&'a str, String>,
+    bytes: Result<&'a [u8], String>,
+    /// All of it, with its newline.
+    raw: &'a [u8],
+    /// The blank lines before it.
+    blank: &'a [u8],
 }
 
 struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
+    blank: Vec<u8>,
     bytes_max: usize,
     number: u64,
     offset: u64,
@@ -129,12 +362,13 @@ struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     fn new(reader: R, bytes_max: usize) -> Self {
-        Self { reader, buffer: Vec::new(), bytes_max, number: 0, offset: 0 }
+        Self { reader, buffer: Vec::new(), blank: Vec::new(), bytes_max, number: 0, offset: 0 }
     }
 
     /// The next line that is not blank.
     fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         let (mut start, mut too_long);
+        self.blank.clear();
         loop {
             start = self.offset;
             too_long = self.fill()?;
@@ -145,22 +379,25 @@ impl<R: BufRead> Lines<R> {
             if too_long || !self.buffer.trim_ascii().is_empty() && self.buffer != BOM {
                 break;
             }
+            if self.blank.len() < BLANK_BYTES_MAX {
+                self.blank.extend_from_slice(&self.buffer);
+            }
         }
         let (number, end) = (self.number, self.offset);
         if too_long {
             let why =
                 format!("line of {} bytes; the limit is {} bytes", end - start, self.bytes_max);
-            return Ok(Some(Line { number, start, end, text: Err(why) }));
+            let (raw, blank) = (&[][..], &[][..]);
+            return Ok(Some(Line { number, start, end, bytes: Err(why), raw, blank }));
         }
-        let mut text = self.buffer.as_slice();
+        let mut raw = self.buffer.as_slice();
         if start == 0 {
-            text = text.strip_prefix(BOM).unwrap_or(text);
+            raw = raw.strip_prefix(BOM).unwrap_or(raw);
         }
-        text = text.trim_ascii_start();
+        let text = raw.trim_ascii_start();
         start += u64::try_from(self.buffer.len() - text.len()).unwrap_or(0);
-        let text = std::str::from_utf8(text.trim_ascii_end())
-            .map_err(|error| format!("not UTF-8 after {} bytes", error.valid_up_to()));
-        Ok(Some(Line { number, start, end, text }))
+        let (bytes, blank) = (Ok(text.trim_ascii_end()), self.blank.as_slice());
+        Ok(Some(Line { number, start, end, bytes, raw, blank }))
     }
 
     /// Reads one line, and says whether it was longer than the limit and so left out.
@@ -195,7 +432,8 @@ mod tests {
         let mut lines = Lines::new(bytes, bytes_max);
         let mut out = Vec::new();
         while let Some(line) = lines.next().unwrap() {
-            out.push((line.number, line.start, line.text.map(str::to_owned)));
+            let text = line.bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            out.push((line.number, line.start, text));
         }
         out
     }
@@ -222,10 +460,57 @@ mod tests {
         assert_eq!(lines[3], (4, 33, Ok("12345".to_owned())));
     }
 
+    /// What a walk takes of a file, and what it says of the others.
+    fn walked(bytes: &[u8]) -> (Vec<serde_json::Value>, Vec<String>, u64) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let input = Input { shown: "f".to_owned(), ..Input::file(file.path()) };
+        let options = ReadOptions::default();
+        let mut progress = |_| {};
+        let inputs = [input];
+        let mut walk = Walk::new(&inputs, &options, &mut progress);
+        let (mut taken, mut spans) = (Vec::new(), Vec::new());
+        walk.file(0, &inputs[0], |_, record| {
+            taken.push(serde_json::from_str(record.text)?);
+            spans.push((record.span, record.text.to_owned()));
+            Ok(())
+        })
+        .unwrap();
+        let mut records = crate::records::Records::new(&inputs);
+        for (span, text) in spans {
+            records.read(span, |again| (again == text).then_some(())).unwrap();
+        }
+        let tally = walk.finish();
+        let bad = tally.bad_lines.iter().map(|bad| format!("{}: {}", bad.line, bad.why)).collect();
+        (taken, bad, tally.records)
+    }
+
     #[test]
-    fn bytes_that_are_no_text_are_a_bad_line_and_no_more() {
-        let lines = all(b"{\"a\":\"\xff\"}\n{}\n", 100);
-        assert_eq!(lines[0].2, Err("not UTF-8 after 6 bytes".to_owned()));
-        assert_eq!(lines[1].2, Ok("{}".to_owned()));
+    fn bytes_that_are_no_text_are_replaced_and_said() {
+        let (taken, bad, records) = walked(b"{\"a\":\"\xff\"}\n{}\n");
+        assert_eq!(taken[0]["a"], "\u{fffd}");
+        assert_eq!(bad, ["1: not UTF-8 after 6 bytes: read with U+FFFD"]);
+        assert_eq!(records, 2);
+    }
+
+    #[test]
+    fn a_whole_record_behind_damage_on_its_line_is_taken() {
+        let (taken, bad, records) =
+            walked(b"\0\0\0{\"a\":1}\n{\"b\": {\"c\":{\"d\":2}}\n{\"e\":3}\n");
+        assert_eq!(taken.len(), 3);
+        assert_eq!((&taken[0]["a"], &taken[1]["c"]["d"]), (&1.into(), &2.into()));
+        assert_eq!(bad.len(), 1);
+        assert!(bad[0].starts_with("2: 6 bytes in front of a whole record: not JSON: "), "{bad:?}");
+        assert_eq!(records, 3);
+    }
+
+    #[test]
+    fn a_record_over_several_lines_is_joined_and_a_torn_one_is_not() {
+        let (taken, bad, _) =
+            walked(b"{\"a\":\"one\r\n\r\n two\nthree\"}\n{\"b\":\"to\n{\"c\":1}\n");
+        assert_eq!(taken.len(), 2);
+        assert_eq!(taken[0]["a"], "one\r\n\r\n two\nthree");
+        assert_eq!(taken[1]["c"], 1);
+        assert_eq!(bad, ["5: not JSON: EOF while parsing a string at column 8"]);
     }
 }

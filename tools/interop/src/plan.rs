@@ -2,12 +2,13 @@
 
 use crate::{
     lines::Span,
-    recording::{Format, bad_id},
-    sort::{Class, Fill, Sorter, Step, Unfilled},
+    options::ReadOptions,
+    sort::{Class, Fill, Sorter, Step},
+    tally::bad_id,
     text,
 };
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 use taskledger::{
     command::{Command, Finish, ParentRef, Proposal, Spawn},
     event::{Cause, Delivery, Host, Outcome},
@@ -41,18 +42,41 @@ pub(crate) struct EndFacts {
     pub(crate) error: Option<Arc<str>>,
     pub(crate) result: Option<Arc<str>>,
     /// Where the texts are, if they are not here.
-    pub(crate) fill: Option<(Span, Fill)>,
+    pub(crate) fill: Option<(Span, Box<dyn Texts>)>,
+}
+
+/// How a format reads the texts of an end out of a record.
+pub(crate) trait Texts: fmt::Debug + Send + Sync {
+    /// Adds them to `finish`; none if the record is not what it was.
+    fn read(&self, record: &str, finish: &mut Finish) -> Option<()>;
+}
+
+/// An end without its texts, and how to read them.
+#[derive(Debug)]
+struct Untold {
+    proposal: Proposal,
+    texts: Box<dyn Texts>,
+}
+
+impl Fill for Untold {
+    fn proposal(&self, record: &str, _: &ReadOptions) -> Option<Proposal> {
+        let mut proposal = self.proposal.clone();
+        if let Command::Finish(finish) = &mut proposal.command {
+            self.texts.read(record, finish)?;
+        }
+        Some(proposal)
+    }
 }
 
 /// Collects the facts of one recording.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    format: Format,
+    format: &'static str,
     sorter: Sorter,
 }
 
 impl Plan {
-    pub(crate) fn new(format: Format) -> Self {
+    pub(crate) fn new(format: &'static str) -> Self {
         Self { format, sorter: Sorter::default() }
     }
 
@@ -123,16 +147,14 @@ impl Plan {
         });
         let proposal = Proposal { key, occurred: end.at, ..Proposal::new(command) };
         let step = match end.fill {
-            Some((span, how)) => Step::Fill(Box::new(Unfilled { proposal, span, how })),
+            Some((span, texts)) => Step::Read { span, fill: Box::new(Untold { proposal, texts }) },
             None => Step::Ready(Box::new(proposal)),
         };
         self.sorter.about(Some(&facts.id), Class::End, end.order, step);
     }
 
     fn key(&self, thread: &ThreadId, task: &TaskId, what: &[&str]) -> Key {
-        key([self.format.as_str(), thread.as_str(), task.as_str()]
-            .into_iter()
-            .chain(what.iter().copied()))
+        key([self.format, thread.as_str(), task.as_str()].into_iter().chain(what.iter().copied()))
     }
 }
 

@@ -4,8 +4,8 @@
 //! goes by the time at which it happened, but never before the spawn of its task, nor a spawn
 //! before the spawn of its parent: the ledger decides once whether it holds a parent.
 
-use crate::{claude_code, copilot, lines::Span};
-use std::collections::BTreeMap;
+use crate::{lines::Span, options::ReadOptions};
+use std::{collections::BTreeMap, fmt};
 use taskledger::{command::Proposal, ids::TaskId};
 
 /// One proposal, or where to read it.
@@ -13,25 +13,14 @@ use taskledger::{command::Proposal, ids::TaskId};
 pub(crate) enum Step {
     /// It is all there.
     Ready(Box<Proposal>),
-    /// Its texts are read from a record when they are needed.
-    Fill(Box<Unfilled>),
-    /// It is an event of the native format; `first` of its task.
-    Native { span: Span, first: bool },
+    /// Its texts, or all of it, are read from a record when they are needed.
+    Read { span: Span, fill: Box<dyn Fill> },
 }
 
-/// A proposal without its texts, and the record that has them.
-#[derive(Debug)]
-pub(crate) struct Unfilled {
-    pub(crate) proposal: Proposal,
-    pub(crate) span: Span,
-    pub(crate) how: Fill,
-}
-
-/// How to read the texts of an end out of a record.
-#[derive(Debug)]
-pub(crate) enum Fill {
-    ClaudeCode(claude_code::Source),
-    Copilot(copilot::Source),
+/// What a format keeps of a proposal until its record is read again.
+pub(crate) trait Fill: fmt::Debug + Send + Sync {
+    /// The proposal, with the texts of `record`; none if the record is not what it was.
+    fn proposal(&self, record: &str, options: &ReadOptions) -> Option<Proposal>;
 }
 
 /// Where a step stands among those of the same time.
@@ -191,7 +180,7 @@ mod tests {
                 Command::Orphan { task, .. } => task.to_string(),
                 other => panic!("{other:?}"),
             },
-            other => panic!("{other:?}"),
+            other @ Step::Read { .. } => panic!("{other:?}"),
         };
         sorter.sort().into_iter().map(name).collect()
     }

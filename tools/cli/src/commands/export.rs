@@ -5,10 +5,12 @@ use crate::{
     app::App,
     command::{Command, Moment},
     exit::Exit,
+    interrupt,
+    output::Out,
     progress::Unit,
 };
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
@@ -18,7 +20,7 @@ use taskledger::{
     ids::ThreadId,
     query::{History, Scope},
 };
-use taskledger_interop::jsonl;
+use taskledger_interop::{self as interop, Exporter};
 
 /// Write events, one JSON document on each line, up to the moment that --at names.
 ///
@@ -30,6 +32,7 @@ use taskledger_interop::jsonl;
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The format
+    #[arg(value_parser = FormatArg::parser())]
     format: FormatArg,
     /// Of this thread only
     #[arg(long)]
@@ -39,10 +42,20 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    /// Events of a ledger
-    Jsonl,
+/// The format to write.
+#[derive(Debug, Clone, Copy)]
+struct FormatArg(&'static dyn Exporter);
+
+impl FormatArg {
+    /// Every format of the table.
+    fn parser() -> impl TypedValueParser<Value = Self> {
+        let named = interop::EXPORTERS
+            .map(|exporter| PossibleValue::new(exporter.id()).help(exporter.about()));
+        PossibleValuesParser::new(named).try_map(|name| {
+            let known = interop::EXPORTERS.into_iter().find(|exporter| exporter.id() == name);
+            known.map(Self).ok_or("not a format that can be written")
+        })
+    }
 }
 
 /// A new file that nobody else can read: it holds what the ledger holds.
@@ -54,13 +67,26 @@ fn private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Standard output, as a document writes to it.
+struct Stdout<'a>(&'a mut Out);
+
+impl io::Write for Stdout<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.raw(bytes).map(|()| bytes.len());
+        written.map_err(|error| error.downcast().unwrap_or_else(io::Error::other))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Command for Args {
     fn moment(&self) -> Moment {
         Moment::Taken
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let FormatArg::Jsonl = self.format;
         let opened = app.open()?;
         let wanted = History {
             scope: self.thread.as_ref().map_or(Scope::All, Scope::Thread),
@@ -68,32 +94,35 @@ impl Command for Args {
             ..History::default()
         };
         let Some(path) = &self.out else {
-            let out = &mut app.out;
+            let mut out = Stdout(&mut app.out);
+            let mut document = self.format.0.write(&mut out);
             each(
                 &opened.reader,
                 &wanted,
                 |_| true,
                 |entry| {
-                    let mut line = Vec::new();
-                    jsonl::write_event(&mut line, &entry)?;
-                    out.raw(&line)
+                    interrupt::check()?;
+                    Ok(document.event(&entry)?)
                 },
             )?;
+            document.finish()?;
             return Ok(Exit::Ok);
         };
         let context = || format!("cannot write {}", path.display());
         let mut file = BufWriter::new(private(path).with_context(context)?);
         let total = opened.reader.head().size;
         let shown = app.progress.start("exporting", Unit::Events);
+        let mut document = self.format.0.write(&mut file);
         each(
             &opened.reader,
             &wanted,
             |_| true,
             |entry| {
                 shown.set(entry.event.seq.get(), total);
-                jsonl::write_event(&mut file, &entry).with_context(context)
+                document.event(&entry).with_context(context)
             },
         )?;
+        document.finish().with_context(context)?;
         file.flush().and_then(|()| file.get_ref().sync_all()).with_context(context)?;
         Ok(Exit::Ok)
     }

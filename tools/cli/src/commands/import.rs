@@ -11,7 +11,10 @@ use crate::{
     term::Look,
 };
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
+use clap::{
+    ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use std::{collections::BTreeSet, fs, io, path::PathBuf};
 use taskledger::{Ledger, Options, ids::ThreadId, ledger::OpenError};
 use taskledger_contract::answers::{At, BadLineItem, ImportItem, RefusalItem, count};
@@ -35,6 +38,7 @@ use taskledger_interop::{
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The recordings' format
+    #[arg(value_parser = FormatArg::parser())]
     format: FormatArg,
     /// Files or folders; - for standard input
     #[arg(required = true, value_name = "PATH")]
@@ -53,29 +57,18 @@ pub struct Args {
     on_error: OnError,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    /// Whatever each file looks like
-    Auto,
-    /// Events of a ledger, as `taskledger export jsonl` writes them
-    Jsonl,
-    /// Revisions of a background task manager's persisted state
-    Awaken,
-    /// Session transcripts of Claude Code
-    ClaudeCode,
-    /// Session events of GitHub Copilot CLI
-    CopilotCli,
-}
+/// The format to read as; none for whatever each file looks like.
+#[derive(Debug, Clone, Copy)]
+struct FormatArg(Option<interop::Format>);
 
 impl FormatArg {
-    fn named(self) -> Option<interop::Format> {
-        match self {
-            Self::Auto => None,
-            Self::Jsonl => Some(interop::Format::Jsonl),
-            Self::Awaken => Some(interop::Format::Awaken),
-            Self::ClaudeCode => Some(interop::Format::ClaudeCode),
-            Self::CopilotCli => Some(interop::Format::CopilotCli),
-        }
+    /// `auto`, and every format of the table.
+    fn parser() -> impl TypedValueParser<Value = Self> {
+        let auto = PossibleValue::new("auto").help("Whatever each file looks like");
+        let named = interop::IMPORTERS
+            .map(|importer| PossibleValue::new(importer.id()).help(importer.about()));
+        PossibleValuesParser::new(std::iter::once(auto).chain(named))
+            .map(|name| Self(name.parse().ok()))
     }
 }
 
@@ -143,7 +136,7 @@ fn nothing_recognised(app: &App, path: &str, recording: &Recording) -> bool {
 
 /// The recordings, and whether a path was left out because it holds none.
 fn datasets(args: &Args, app: &App, spooled: Option<&Spooled>) -> Result<(Vec<Dataset>, bool)> {
-    let format = args.format.named();
+    let format = args.format.0;
     let paths = args.paths.iter().filter(|path| path.as_os_str() != "-");
     let (mut datasets, mut failures, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for path in paths {

@@ -241,7 +241,7 @@ fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
             (Exit::NotFound, None)
         }
         interop::ReadError::Unrecognised { .. } => {
-            let formats = interop::Format::ALL.map(interop::Format::as_str).join(", ");
+            let formats = interop::IMPORTERS.map(interop::Importer::id).join(", ");
             (Exit::Usage, Some(format!("name the format instead of `auto`: {formats}")))
         }
         interop::ReadError::Nothing { .. } => (Exit::NotFound, None),

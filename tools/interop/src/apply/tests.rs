@@ -1,10 +1,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "tests want one kind and no other")]
 
 use super::*;
-use crate::{
-    recording::{Format, ReadOptions, Tally},
-    sort::Step,
-};
+use crate::tally::Tally;
 use std::fmt;
 use taskledger::{command::Spawn, event::Outcome, time::Millis};
 
@@ -107,15 +104,7 @@ fn ended(task: &str) -> Proposal {
 }
 
 fn recording(proposals: Vec<Proposal>) -> Recording {
-    let steps = proposals.into_iter().map(|proposal| Step::Ready(Box::new(proposal)));
-    Recording {
-        format: Format::ClaudeCode,
-        threads: Vec::new(),
-        tally: Tally::default(),
-        inputs: Vec::new(),
-        steps: steps.collect(),
-        options: ReadOptions::default(),
-    }
+    Recording::new("claude-code", Vec::new(), Tally::default(), proposals)
 }
 
 fn family() -> Vec<Proposal> {

@@ -5,97 +5,159 @@
 //! every line once and keeps small facts; [`resolve`] joins them; [`fill`] reads the texts of ends
 //! from their records when a proposal is made.
 
+mod files;
 mod notice;
 mod resolve;
 mod scan;
 mod shape;
 
-pub(crate) use scan::Source;
-
 use crate::{
-    detect::Dataset,
     error::ReadError,
-    fetch::Records,
+    importer::Importer,
+    input::Input,
+    lax::Str,
     lines::Walk,
-    plan::Plan,
-    recording::{Format, Input, Progress, ReadOptions, Recording},
+    options::{Progress, ReadOptions},
+    plan::{Plan, Texts},
+    recording::Recording,
+    records::Records,
     text,
 };
-use scan::{Context, Scan};
+use scan::{Context, Scan, Source};
+use serde::Deserialize;
 use shape::{Line, Meta};
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
 use taskledger::{command::Finish, event::Outcome, ids::ThreadId};
 
+const ID: &str = "claude-code";
 /// A meta file larger than this is not one.
 const META_BYTES_MAX: u64 = 1 << 20;
 
+/// The format of session transcripts.
+#[derive(Debug)]
+pub(crate) struct ClaudeCode;
+
+impl Importer for ClaudeCode {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn about(&self) -> &'static str {
+        "Session transcripts of Claude Code"
+    }
+
+    fn detect(&self, line: &[u8]) -> bool {
+        let Ok(look) = serde_json::from_slice::<Look<'_>>(line) else { return false };
+        let kind = look.kind.get().unwrap_or_default();
+        let silent =
+            kind == "file-history-snapshot" || kind == "summary" && look.leaf.get().is_some();
+        look.session.get().is_some() && !kind.is_empty() || silent
+    }
+
+    fn files(&self, file: &Path) -> Result<Vec<PathBuf>, ReadError> {
+        files::of(file)
+    }
+
+    fn main_of(&self, folder: &Path) -> Option<PathBuf> {
+        files::main_of(folder)
+    }
+
+    fn read(
+        &self,
+        inputs: &[Input],
+        options: &ReadOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Recording, ReadError> {
+        read(inputs, options, progress)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Look<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Str<'a>,
+    #[serde(borrow, rename = "sessionId")]
+    session: Str<'a>,
+    #[serde(borrow, rename = "leafUuid")]
+    leaf: Str<'a>,
+}
+
 /// Reads a session and the sub-agents below it.
-pub(crate) fn read(
-    dataset: &Dataset,
+fn read(
+    inputs: &[Input],
     options: &ReadOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, ReadError> {
-    let mut walk = Walk::new(&dataset.inputs, options, progress);
+    let mut walk = Walk::new(inputs, options, progress);
     let mut scan = Scan::default();
-    let contexts: Vec<Context> =
-        dataset.inputs.iter().map(|input| context(dataset, input)).collect();
-    for (number, (input, context)) in dataset.inputs.iter().zip(&contexts).enumerate() {
+    let contexts: Vec<Context> = inputs.iter().map(|input| context(inputs, input)).collect();
+    for (number, (input, context)) in inputs.iter().zip(&contexts).enumerate() {
         scan.start_file();
         walk.file(number, input, |tally, record| scan.record(context, tally, record))?;
         read_meta(&mut scan, context, &input.path);
     }
     let mut tally = walk.finish();
-    let mut plan = Plan::new(Format::ClaudeCode);
-    let mut records = Records::new(&dataset.inputs);
+    let mut plan = Plan::new(ID);
+    let mut records = Records::new(inputs);
     let mut threads: Vec<ThreadId> = scan.threads.iter().cloned().collect();
     if let Some(thread) = &options.thread {
         threads = vec![thread.clone()];
     }
     tally.skipped += resolve::resolve(scan, &contexts, options, &mut records, &mut plan)?;
     Ok(Recording {
-        format: Format::ClaudeCode,
+        format: ID,
         threads,
         tally,
-        inputs: dataset.inputs.clone(),
+        spawns_grow: true,
+        inputs: inputs.to_vec(),
         steps: plan.steps(),
         options: options.clone(),
     })
 }
 
-/// Reads the texts of an end from the record that told of it.
-pub(crate) fn fill(record: &str, source: &Source, finish: &mut Finish) -> Option<()> {
-    let line: Line<'_> = serde_json::from_str(record).ok()?;
-    let completed = finish.outcome == Outcome::Completed;
-    let (error, result) = match source {
-        Source::Result { call } => {
-            let block = line.blocks().iter().find(|block| block.call.is(call))?;
-            let text = block.result_text();
-            (Some(text.clone()), Some(text))
+impl Texts for Source {
+    fn read(&self, record: &str, finish: &mut Finish) -> Option<()> {
+        let line: Line<'_> = serde_json::from_str(record).ok()?;
+        let completed = finish.outcome == Outcome::Completed;
+        let (error, result) = match self {
+            Self::Result { call } => {
+                let block = line.blocks().iter().find(|block| block.call.is(call))?;
+                let text = block.result_text();
+                (Some(text.clone()), Some(text))
+            }
+            Self::Polled { .. } => {
+                let polled = line.told()?.task.0.as_ref()?;
+                let exit = polled.exit_code.0.map(|code| format!("exit code {code}"));
+                (
+                    polled.error.owned().or(exit),
+                    polled.result.owned().or_else(|| polled.output.owned()),
+                )
+            }
+            Self::Notice { call, native } => {
+                let notice = notice::notices(&line).find(|notice| {
+                    notice.call() == call.as_deref() && notice.native() == native.as_deref()
+                })?;
+                (notice.summary().map(str::to_owned), notice.result().map(str::to_owned))
+            }
+        };
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        if completed {
+            finish.result = some(result).map(|text| text::json_string(&text));
+        } else {
+            finish.error = some(error).map(|text| text::part(&text));
         }
-        Source::Polled { .. } => {
-            let polled = line.told()?.task.0.as_ref()?;
-            let exit = polled.exit_code.0.map(|code| format!("exit code {code}"));
-            (polled.error.owned().or(exit), polled.result.owned().or_else(|| polled.output.owned()))
-        }
-        Source::Notice { call, native } => {
-            let notice = notice::notices(&line).find(|notice| {
-                notice.call() == call.as_deref() && notice.native() == native.as_deref()
-            })?;
-            (notice.summary().map(str::to_owned), notice.result().map(str::to_owned))
-        }
-    };
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    if completed {
-        finish.result = some(result).map(|text| text::json_string(&text));
-    } else {
-        finish.error = some(error).map(|text| text::part(&text));
+        Some(())
     }
-    Some(())
 }
 
-fn context(dataset: &Dataset, input: &Input) -> Context {
+fn context(inputs: &[Input], input: &Input) -> Context {
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let above = dataset.inputs.first().and_then(|first| stem(&first.path));
+    let above = inputs.first().and_then(|first| stem(&first.path));
     let own = stem(&input.path);
     let agent = own.as_deref().and_then(|stem| stem.strip_prefix("agent-")).map(str::to_owned);
     let names = input.path.parent().into_iter().flat_map(Path::components);

@@ -4,10 +4,9 @@ use super::scan::{self, Call, Context, End, Launch, Place, Scan, Source, Tool};
 use super::shape::Line;
 use crate::{
     error::ReadError,
-    fetch::Records,
+    options::ReadOptions,
     plan::{EndFacts, Plan, TaskFacts, description},
-    recording::ReadOptions,
-    sort::Fill,
+    records::Records,
     when,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -211,6 +210,6 @@ fn end_facts(end: End) -> EndFacts {
         order: end.order,
         error: None,
         result: None,
-        fill: Some((end.span, Fill::ClaudeCode(end.source))),
+        fill: Some((end.span, Box::new(end.source))),
     }
 }

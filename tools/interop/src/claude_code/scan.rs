@@ -7,9 +7,9 @@ use super::{
     shape::{Block, Line, SILENT_TYPES},
 };
 use crate::{
-    lines::{Record, Span, not_json},
+    lines::{Bad, Record, Span},
     plan::{description, name},
-    recording::{Tally, bad_id},
+    tally::{Tally, bad_id},
     when,
 };
 use std::{
@@ -103,7 +103,7 @@ pub(super) struct End {
 
 /// What tells of an end, and of which task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(super) enum Source {
     /// The result of the call that started it.
     Result { call: String },
     /// The answer to a poll.
@@ -127,8 +127,8 @@ impl Scan {
         context: &Context,
         tally: &mut Tally,
         record: Record<'_>,
-    ) -> Result<(), String> {
-        let line: Line<'_> = serde_json::from_str(record.text).map_err(|e| not_json(&e))?;
+    ) -> Result<(), Bad> {
+        let line: Line<'_> = serde_json::from_str(record.text)?;
         let place = self.place(context, &line, record.span)?;
         match line.kind.get().unwrap_or_default() {
             "assistant" => self.uses(context, &line, &place)?,

@@ -6,12 +6,13 @@
 
 use super::shape::{EventLine, RecordLine, bytes16, delivery, id, outcome, status};
 use crate::{
-    detect::Dataset,
     error::ReadError,
-    lines::{Span, Walk, not_json},
+    input::Input,
+    lines::{Bad, Span, Walk},
+    options::{Progress, ReadOptions},
     plan::{key, name},
-    recording::{Format, Progress, ReadOptions, Recording},
-    sort::{Class, Sorter, Step},
+    recording::Recording,
+    sort::{Class, Fill, Sorter, Step},
     text,
 };
 use std::{
@@ -26,16 +27,19 @@ use taskledger::{
 };
 
 /// Reads exported events. The first pass checks every line; nothing of it is kept but its place.
-pub(crate) fn read(
-    dataset: &Dataset,
+pub(super) fn read(
+    inputs: &[Input],
     options: &ReadOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, ReadError> {
-    let mut walk = Walk::new(&dataset.inputs, options, progress);
+    let mut walk = Walk::new(inputs, options, progress);
     let mut events = Events::default();
-    for (number, input) in dataset.inputs.iter().enumerate() {
+    for (number, input) in inputs.iter().enumerate() {
         walk.file(number, input, |tally, record| {
             let line = parse(record.text)?;
+            if record.behind && line.action.is_empty() {
+                return Err(Bad::Json("a part of a record".to_owned()));
+            }
             if let Some(thread) = id::<ThreadId>("thread_id", line.thread_id.as_ref())? {
                 events.threads.insert(options.thread.clone().unwrap_or(thread));
             }
@@ -48,18 +52,34 @@ pub(crate) fn read(
         })?;
     }
     Ok(Recording {
-        format: Format::Jsonl,
+        format: super::ID,
         tally: walk.finish(),
-        inputs: dataset.inputs.clone(),
+        spawns_grow: false,
+        inputs: inputs.to_vec(),
         options: options.clone(),
         threads: events.threads.iter().cloned().collect(),
         steps: events.steps(),
     })
 }
 
-/// The proposal of a line that the first pass took.
-pub(crate) fn proposal(text: &str, first: bool, options: &ReadOptions) -> Option<Proposal> {
-    convert(&parse(text).ok()?, first, options).ok().flatten()
+/// A line that the first pass took, but the second or later `upserted` of its task.
+#[derive(Debug)]
+struct Once;
+
+/// The second or later `upserted` of a task.
+#[derive(Debug)]
+struct Again;
+
+impl Fill for Once {
+    fn proposal(&self, record: &str, options: &ReadOptions) -> Option<Proposal> {
+        convert(&parse(record).ok()?, true, options).ok().flatten()
+    }
+}
+
+impl Fill for Again {
+    fn proposal(&self, record: &str, options: &ReadOptions) -> Option<Proposal> {
+        convert(&parse(record).ok()?, false, options).ok().flatten()
+    }
 }
 
 /// The lines of a recording, in order of their numbers if those are an order, else of occurrence.
@@ -143,15 +163,15 @@ impl Events {
                 // The first record of a task, in the order that counts, is its spawn.
                 (Class::Spawn, Some(task), Some(seen)) if !*seen => {
                     *seen = true;
-                    let step = Step::Native { span, first: true };
+                    let step = Step::Read { span, fill: Box::new(Once) };
                     sorter.spawn(task, id(event.parent), order, step);
                 }
                 (Class::Spawn, task, _) => {
-                    let step = Step::Native { span, first: false };
+                    let step = Step::Read { span, fill: Box::new(Again) };
                     sorter.about(task, Class::Middle, order, step);
                 }
                 (class, task, _) => {
-                    sorter.about(task, class, order, Step::Native { span, first: true });
+                    sorter.about(task, class, order, Step::Read { span, fill: Box::new(Once) });
                 }
             }
         }
@@ -159,8 +179,8 @@ impl Events {
     }
 }
 
-fn parse(text: &str) -> Result<EventLine, String> {
-    serde_json::from_str(text).map_err(|error| not_json(&error))
+fn parse(text: &str) -> Result<EventLine, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 /// What a line proposes; nothing if it only concerns the ledger that wrote it.
@@ -169,7 +189,7 @@ fn convert(
     first: bool,
     options: &ReadOptions,
 ) -> Result<Option<Proposal>, String> {
-    if !line.schema.starts_with("taskledger.event/") && !line.schema.is_empty() {
+    if line.schema != super::SCHEMA && !line.schema.is_empty() {
         return Err(format!("schema {:?} is not {:?}", line.schema, super::SCHEMA));
     }
     let Some(command) = command(line, first, options)? else { return Ok(None) };

@@ -86,7 +86,7 @@ pub(crate) fn read_one(path: &Path, format: &str) -> Recording {
 /// Holds a recording against a facts file: every field that the file gives.
 #[track_caller]
 pub(crate) fn check(recording: &Recording, facts: &Value) {
-    assert_eq!(recording.format.as_str(), facts["format"]);
+    assert_eq!(recording.format, facts["format"]);
     assert_eq!(recording.tally.records, facts["records"].as_u64().unwrap(), "records");
     let bad = &recording.tally.bad_lines;
     assert_eq!(recording.tally.malformed, facts["malformed_lines"].as_u64().unwrap(), "{bad:?}");

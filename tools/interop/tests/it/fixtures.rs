@@ -13,8 +13,8 @@ use taskledger::{
     ids::{Seq, ThreadId},
 };
 use taskledger_interop::{
-    Dataset, Format, LedgerSink, ReadError, ReadOptions, Recording, Report, Spooled,
-    demo_recording_files, find, import, read,
+    Dataset, LedgerSink, ReadError, ReadOptions, Recording, Report, Spooled, demo_recording_files,
+    find, import, read,
 };
 
 pub(crate) fn folder() -> PathBuf {
@@ -204,7 +204,7 @@ fn the_files_of_a_folder_of_states_are_one_recording_however_they_are_named() {
 
 #[test]
 fn a_folder_of_recordings_is_all_of_them() {
-    let found = find(&[folder().join("claude-code")], Some(Format::ClaudeCode)).unwrap();
+    let found = find(&[folder().join("claude-code")], "claude-code".parse().ok()).unwrap();
     assert_eq!(found.len(), 3);
     let nothing = tempfile::tempdir().unwrap();
     let found = find(&[nothing.path().to_owned()], None);

@@ -12,3 +12,4 @@ mod facts;
 mod fixtures;
 mod native;
 mod shared;
+mod toy;

@@ -9,7 +9,7 @@ use taskledger::{
     ids::{RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
-use taskledger_interop::{Format, ReadOptions, Recording, Spooled, jsonl, read};
+use taskledger_interop::{ReadOptions, Recording, Spooled, jsonl, read};
 
 /// The recording lives as long as the temporary file that it reads.
 struct Exported {
@@ -28,7 +28,7 @@ fn export(ledger: &Ledger) -> Exported {
 fn exported(bytes: &[u8]) -> Exported {
     let file = Spooled::new(bytes).unwrap();
     let dataset = file.dataset(None).unwrap();
-    assert_eq!(dataset.format, Format::Jsonl);
+    assert_eq!(dataset.format.as_str(), "jsonl");
     let recording = read(&dataset, &ReadOptions::default(), &mut |_| {}).unwrap();
     Exported { _file: file, recording }
 }

@@ -1,66 +1,10 @@
-//! The second pass: proposals one at a time, with texts read from where the first pass found them.
+//! The second pass: records of a recording's files, read again from where the first pass found them.
 
-use crate::{
-    claude_code, copilot,
-    error::ReadError,
-    jsonl,
-    lines::Span,
-    recording::{Input, Recording},
-    sort::{Fill, Step},
-};
+use crate::{error::ReadError, input::Input, lines::Span, mend};
 use std::{
     fs::File,
     io::{self, BufReader, Read},
 };
-use taskledger::command::{Command, Proposal};
-
-/// The proposals of a [`Recording`], in order.
-#[derive(Debug)]
-pub struct Proposals<'a> {
-    recording: &'a Recording,
-    steps: std::slice::Iter<'a, Step>,
-    records: Records<'a>,
-}
-
-impl<'a> Proposals<'a> {
-    pub(crate) fn new(recording: &'a Recording) -> Self {
-        let records = Records::new(&recording.inputs);
-        Self { recording, steps: recording.steps.iter(), records }
-    }
-
-    fn proposal(&mut self, step: &Step) -> Result<Proposal, ReadError> {
-        match step {
-            Step::Ready(proposal) => Ok(Proposal::clone(proposal)),
-            Step::Fill(unfilled) => {
-                let mut proposal = unfilled.proposal.clone();
-                if let Command::Finish(finish) = &mut proposal.command {
-                    self.records.read(unfilled.span, |text| match &unfilled.how {
-                        Fill::ClaudeCode(source) => claude_code::fill(text, source, finish),
-                        Fill::Copilot(source) => copilot::fill(text, *source, finish),
-                    })?;
-                }
-                Ok(proposal)
-            }
-            Step::Native { span, first } => {
-                let options = &self.recording.options;
-                self.records.read(*span, |text| jsonl::proposal(text, *first, options))
-            }
-        }
-    }
-}
-
-impl Iterator for Proposals<'_> {
-    type Item = Result<Proposal, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let step = self.steps.next()?;
-        Some(self.proposal(step))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.steps.size_hint()
-    }
-}
 
 /// Records of a recording's files, read again.
 #[derive(Debug)]
@@ -97,7 +41,7 @@ impl<'a> Records<'a> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(changed()),
             Err(source) => return Err(ReadError::Io { path: input.path.clone(), source }),
         }
-        std::str::from_utf8(&self.buffer).ok().and_then(take).ok_or_else(changed)
+        take(&mend::record(&self.buffer)).ok_or_else(changed)
     }
 
     fn fill(&mut self, span: Span, input: &Input) -> io::Result<()> {

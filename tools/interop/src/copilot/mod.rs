@@ -4,13 +4,15 @@
 //! is for and, through `parentToolCallId`, which sub-agent made it.
 
 use crate::{
-    detect::Dataset,
     error::ReadError,
+    importer::Importer,
+    input::Input,
     lax::{Content, Obj, Str},
-    lines::{Record, Span, Walk, not_json},
-    plan::{EndFacts, Plan, TaskFacts, description, name},
-    recording::{Format, Progress, ReadOptions, Recording, Tally, bad_id},
-    sort::Fill,
+    lines::{Bad, Record, Span, Walk},
+    options::{Progress, ReadOptions},
+    plan::{EndFacts, Plan, TaskFacts, Texts, description, name},
+    recording::Recording,
+    tally::{Tally, bad_id},
     text, when,
 };
 use serde::Deserialize;
@@ -26,9 +28,43 @@ use taskledger::{
     time::Millis,
 };
 
+const ID: &str = "copilot-cli";
+
+/// The format of a terminal agent's session events.
+#[derive(Debug)]
+pub(crate) struct CopilotCli;
+
+impl Importer for CopilotCli {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn about(&self) -> &'static str {
+        "Session events of GitHub Copilot CLI"
+    }
+
+    fn detect(&self, line: &[u8]) -> bool {
+        let families = ["session.", "subagent.", "tool.", "assistant.", "user.", "system."];
+        let look: Option<Line<'_>> = serde_json::from_slice(line).ok();
+        look.is_some_and(|look| {
+            let kind = look.kind.get().unwrap_or_default();
+            look.data.0.is_some() && families.iter().any(|start| kind.starts_with(start))
+        })
+    }
+
+    fn read(
+        &self,
+        inputs: &[Input],
+        options: &ReadOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Recording, ReadError> {
+        read(inputs, options, progress)
+    }
+}
+
 /// Where the texts of an end are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+enum Source {
     /// `subagent.failed`.
     Failed,
     /// `tool.execution_complete` of the call.
@@ -36,54 +72,56 @@ pub(crate) enum Source {
 }
 
 /// Reads one session.
-pub(crate) fn read(
-    dataset: &Dataset,
+fn read(
+    inputs: &[Input],
     options: &ReadOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, ReadError> {
-    let mut walk = Walk::new(&dataset.inputs, options, progress);
+    let mut walk = Walk::new(inputs, options, progress);
     let mut scan = Scan::default();
-    for (number, input) in dataset.inputs.iter().enumerate() {
+    for (number, input) in inputs.iter().enumerate() {
         let stem = input.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         scan.fallback = stem.and_then(|stem| ThreadId::new(stem).ok());
         walk.file(number, input, |tally, record| scan.record(tally, record))?;
     }
     let mut tally = walk.finish();
     let thread = options.thread.clone().or(scan.thread.take()).or(scan.fallback.take());
-    let mut plan = Plan::new(Format::CopilotCli);
+    let mut plan = Plan::new(ID);
     if let Some(thread) = &thread {
         scan.plan(thread, &mut plan);
     }
     let ended = scan.ends.keys().filter(|id| !scan.started.contains_key(*id)).count();
     tally.skipped += u64::try_from(ended).unwrap_or(u64::MAX);
     Ok(Recording {
-        format: Format::CopilotCli,
+        format: ID,
         threads: thread.into_iter().collect(),
         tally,
-        inputs: dataset.inputs.clone(),
+        spawns_grow: true,
+        inputs: inputs.to_vec(),
         steps: plan.steps(),
         options: options.clone(),
     })
 }
 
-/// Reads the texts of an end from the record that told of it.
-pub(crate) fn fill(record: &str, source: Source, finish: &mut Finish) -> Option<()> {
-    let line: Line<'_> = serde_json::from_str(record).ok()?;
-    let data = line.data.0?;
-    match source {
-        Source::Failed => {
-            let raw = data.error.map_or("null", RawValue::get);
-            let words: Str<'_> = serde_json::from_str(raw).ok()?;
-            let object: Obj<Error<'_>> = serde_json::from_str(raw).ok()?;
-            let told = words.get().or_else(|| object.0.as_ref()?.message.get());
-            finish.error = told.map(text::part);
+impl Texts for Source {
+    fn read(&self, record: &str, finish: &mut Finish) -> Option<()> {
+        let line: Line<'_> = serde_json::from_str(record).ok()?;
+        let data = line.data.0?;
+        match self {
+            Self::Failed => {
+                let raw = data.error.map_or("null", RawValue::get);
+                let words: Str<'_> = serde_json::from_str(raw).ok()?;
+                let object: Obj<Error<'_>> = serde_json::from_str(raw).ok()?;
+                let told = words.get().or_else(|| object.0.as_ref()?.message.get());
+                finish.error = told.map(text::part);
+            }
+            Self::Returned => {
+                let result = data.result.0.as_ref().and_then(|result| result.content.get());
+                finish.result = result.map(text::json_string);
+            }
         }
-        Source::Returned => {
-            let result = data.result.0.as_ref().and_then(|result| result.content.get());
-            finish.result = result.map(text::json_string);
-        }
+        Some(())
     }
-    Some(())
 }
 
 #[derive(Debug, Default)]
@@ -122,11 +160,14 @@ struct Called {
 }
 
 impl Scan {
-    fn record(&mut self, tally: &mut Tally, record: Record<'_>) -> Result<(), String> {
-        let line: Line<'_> = serde_json::from_str(record.text).map_err(|e| not_json(&e))?;
+    fn record(&mut self, tally: &mut Tally, record: Record<'_>) -> Result<(), Bad> {
+        let line: Line<'_> = serde_json::from_str(record.text)?;
         let at = line.timestamp.get().and_then(when::parse);
         self.last = at.map_or(self.last, |at| at.0);
         let kind = line.kind.get().unwrap_or_default();
+        if record.behind && (kind.is_empty() || line.data.0.is_none()) {
+            return Err(Bad::Json("a part of a record".to_owned()));
+        }
         let Some(data) = &line.data.0 else { return Ok(()) };
         match kind {
             "session.start" => {
@@ -240,10 +281,11 @@ impl Scan {
 }
 
 fn end_facts(ended: &Ended, returned: Option<Span>) -> EndFacts {
-    let fill = match ended.outcome {
-        Outcome::Completed => returned.map(|span| (span, Fill::Copilot(Source::Returned))),
-        Outcome::Failed | Outcome::Cancelled => Some((ended.span, Fill::Copilot(Source::Failed))),
+    let place = match ended.outcome {
+        Outcome::Completed => returned.map(|span| (span, Source::Returned)),
+        Outcome::Failed | Outcome::Cancelled => Some((ended.span, Source::Failed)),
     };
+    let fill = place.map(|(span, source)| -> (Span, Box<dyn Texts>) { (span, Box::new(source)) });
     let Ended { outcome, at, order, .. } = *ended;
     EndFacts { outcome, at, order, error: None, result: None, fill }
 }

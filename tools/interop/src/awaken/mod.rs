@@ -5,12 +5,15 @@
 //! `owner_thread_id/task_id`, since `bg_0` is given anew by every manager.
 
 use crate::{
-    detect::{AWAKEN_INBOX, AWAKEN_STATES, AWAKEN_SUMMARIES, Dataset},
     error::ReadError,
+    importer::Importer,
+    input::Input,
     lax::{Num, Obj, Str},
-    lines::{Record, Walk, not_json},
+    lines::{Bad, Record, Walk, not_json},
+    options::{Progress, ReadOptions},
     plan::{EndFacts, Plan, TaskFacts, Told, description, name},
-    recording::{Format, Input, Progress, ReadOptions, Recording, Tally, bad_id},
+    recording::Recording,
+    tally::{Tally, bad_id},
     text,
 };
 use serde::Deserialize;
@@ -19,6 +22,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use taskledger::{
@@ -27,24 +31,86 @@ use taskledger::{
     time::Millis,
 };
 
+const ID: &str = "awaken";
+/// The state revisions in a folder of this format.
+const STATES: &str = "background_task_state.snapshots.jsonl";
+/// Messages to inboxes, beside them.
+const INBOX: &str = "inbox_events.jsonl";
+/// Summaries, beside them.
+const SUMMARIES: &str = "task_summaries.json";
+
 /// Summaries are one JSON text; a larger file is not read.
 const SUMMARIES_BYTES_MAX: u64 = 64 << 20;
 
+/// The format of a background task manager's persisted state.
+#[derive(Debug)]
+pub(crate) struct Awaken;
+
+impl Importer for Awaken {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn about(&self) -> &'static str {
+        "Revisions of a background task manager's persisted state"
+    }
+
+    fn detect(&self, line: &[u8]) -> bool {
+        let look: Option<Look<'_>> = serde_json::from_slice(line).ok();
+        look.is_some_and(|look| look.key.is("background_task_state") || look.tasks.0.is_some())
+    }
+
+    /// None of the three means much without the others.
+    fn files(&self, file: &Path) -> Result<Vec<PathBuf>, ReadError> {
+        let known = file
+            .file_name()
+            .is_some_and(|name| [STATES, INBOX, SUMMARIES].iter().any(|known| name == *known));
+        let folder = file.parent().filter(|folder| known && folder.join(STATES).is_file());
+        let Some(folder) = folder else { return Ok(vec![file.to_owned()]) };
+        let all = [STATES, INBOX, SUMMARIES].map(|name| folder.join(name));
+        Ok(all.into_iter().filter(|file| file.is_file()).collect())
+    }
+
+    fn main_of(&self, folder: &Path) -> Option<PathBuf> {
+        Some(folder.join(STATES)).filter(|states| states.is_file())
+    }
+
+    fn read(
+        &self,
+        inputs: &[Input],
+        options: &ReadOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Recording, ReadError> {
+        read(inputs, options, progress)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Look<'a> {
+    #[serde(borrow)]
+    key: Str<'a>,
+    tasks: Obj<Nothing>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Nothing {}
+
 /// Reads a folder of revisions, messages and summaries, or a file of revisions alone.
-pub(crate) fn read(
-    dataset: &Dataset,
+fn read(
+    inputs: &[Input],
     options: &ReadOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, ReadError> {
-    let mut walk = Walk::new(&dataset.inputs, options, progress);
+    let mut walk = Walk::new(inputs, options, progress);
     let mut states = States { options: Some(options.clone()), ..States::default() };
-    for (number, input) in dataset.inputs.iter().enumerate().filter(|(_, i)| !beside(i)) {
+    for (number, input) in inputs.iter().enumerate().filter(|(_, i)| !beside(i)) {
         states.fallback = fallback(input);
         walk.file(number, input, |_, record| states.revision(record))?;
     }
     let mut told = Vec::new();
-    for (number, input) in dataset.inputs.iter().enumerate() {
-        if named(input, AWAKEN_INBOX) {
+    for (number, input) in inputs.iter().enumerate() {
+        if named(input, INBOX) {
             // Records are revisions; messages only stand beside them.
             let revisions = walk.tally.records;
             walk.file(number, input, |tally, record| states.message(tally, record, &mut told))?;
@@ -52,18 +118,19 @@ pub(crate) fn read(
         }
     }
     let mut tally = walk.finish();
-    for input in dataset.inputs.iter().filter(|input| named(input, AWAKEN_SUMMARIES)) {
+    for input in inputs.iter().filter(|input| named(input, SUMMARIES)) {
         states.check_summaries(&mut tally, input)?;
     }
-    let mut plan = Plan::new(Format::Awaken);
+    let mut plan = Plan::new(ID);
     let threads: BTreeSet<ThreadId> =
         states.tasks.values().map(|t| t.facts.thread.clone()).collect();
     states.plan(told, &mut plan);
     Ok(Recording {
-        format: Format::Awaken,
+        format: ID,
         threads: threads.into_iter().collect(),
         tally,
-        inputs: dataset.inputs.clone(),
+        spawns_grow: true,
+        inputs: inputs.to_vec(),
         steps: plan.steps(),
         options: options.clone(),
     })
@@ -99,15 +166,18 @@ struct Message {
 }
 
 impl States {
-    fn revision(&mut self, record: Record<'_>) -> Result<(), String> {
-        let line: Line<'_> = serde_json::from_str(record.text).map_err(|e| not_json(&e))?;
+    fn revision(&mut self, record: Record<'_>) -> Result<(), Bad> {
+        let line: Line<'_> = serde_json::from_str(record.text)?;
         let tasks = line.value.0.and_then(|value| value.tasks.0).or(line.tasks.0);
+        if record.behind && tasks.is_none() {
+            return Err(Bad::Json("a part of a record".to_owned()));
+        }
         // One bad task does not take the others of its revision with it.
         let mut worst = Ok(());
         for (key, meta) in tasks.unwrap_or_default() {
             let Some(meta) = meta.0 else { continue };
             if let Err(why) = self.meta(&key, &meta) {
-                worst = Err(why);
+                worst = Err(why.into());
             }
         }
         worst
@@ -160,8 +230,8 @@ impl States {
         tally: &mut Tally,
         record: Record<'_>,
         told: &mut Vec<Message>,
-    ) -> Result<(), String> {
-        let message: Inbox<'_> = serde_json::from_str(record.text).map_err(|e| not_json(&e))?;
+    ) -> Result<(), Bad> {
+        let message: Inbox<'_> = serde_json::from_str(record.text)?;
         let known = message.task_id.get().and_then(|native| self.natives.get(native));
         let Some([id]) = known.map(Vec::as_slice) else {
             tally.skipped += 1; // of no task, or of one of several
@@ -301,7 +371,7 @@ fn word(outcome: Outcome) -> &'static str {
 
 /// The thread of a task without an owner: the folder's name, or the file's.
 fn fallback(input: &Input) -> Option<ThreadId> {
-    let named_by = if named(input, AWAKEN_STATES) { input.path.parent()? } else { &input.path };
+    let named_by = if named(input, STATES) { input.path.parent()? } else { &input.path };
     ThreadId::new(named_by.file_stem()?.to_string_lossy()).ok()
 }
 
@@ -310,7 +380,7 @@ fn named(input: &Input, name: &str) -> bool {
 }
 
 fn beside(input: &Input) -> bool {
-    named(input, AWAKEN_INBOX) || named(input, AWAKEN_SUMMARIES)
+    named(input, INBOX) || named(input, SUMMARIES)
 }
 
 /// A revision, as the store holds it or bare.
