@@ -168,6 +168,8 @@ codes! {
     DiscontinuityFrame => "discontinuity-frame",
     /// The frames do not lead to the root that was promised.
     DiscontinuityRoot => "discontinuity-root",
+    /// The frames end within a batch. Send the whole batch.
+    DiscontinuityBatch => "discontinuity-batch",
     /// The frames are of an epoch that has been superseded.
     DiscontinuityEpoch => "discontinuity-epoch",
 

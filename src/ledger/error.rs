@@ -7,9 +7,17 @@ use crate::{
     state::Rejection,
     store,
 };
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf, sync::Arc};
 
-/// Why a ledger could not be created or opened. Nothing was written, except by `Io` and `Full`.
+mod damage;
+mod discontinuity;
+#[cfg(test)]
+mod tests;
+
+pub use damage::Damage;
+pub use discontinuity::{Discontinuity, Fork};
+
+/// Why a ledger could not be created or opened. Nothing was written, except by `Io`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -65,12 +73,18 @@ pub enum OpenError {
         found: u64,
     },
     /// Bytes are not those that were written.
-    #[error("the ledger is damaged{}: {detail}", .seq.map(|s| format!(" at {s}")).unwrap_or_default())]
+    #[error(
+        "the ledger is damaged{}: {}{detail}",
+        .seq.map(|s| format!(" at {s}")).unwrap_or_default(),
+        damage::within(.file.as_ref())
+    )]
     Damaged {
         /// The first event that is affected, if it can be told.
         seq: Option<Seq>,
-        /// Which file, and what does not hold.
-        detail: String,
+        /// The file, if it can be told and the store has files.
+        file: Option<PathBuf>,
+        /// What does not hold.
+        detail: Damage,
     },
     /// The events are readable, but are not those that the roots were made of.
     #[error("the history up to {at} does not hash to its root: expected {expected}, found {found}")]
@@ -127,14 +141,16 @@ impl From<store::Error> for OpenError {
                 Self::UnsupportedFormat { found, max }
             }
             store::Error::Damaged { seq, file, detail } => {
-                Self::Damaged { seq, detail: format!("{}: {detail}", file.display()) }
+                Self::Damaged { seq, file, detail: Damage::Store(detail) }
             }
             store::Error::LostTail { expected, found } => Self::LostTail { expected, found },
             store::Error::Engine { during, detail } => Self::Engine { during, detail },
             error @ (store::Error::NotNext { .. }
             | store::Error::TooLarge { .. }
             | store::Error::Full { .. }
-            | store::Error::Busy { .. }
+            | store::Error::SealingBehind { .. }
+            | store::Error::SealingStopped { .. }
+            | store::Error::Backend { .. }
             | store::Error::Io { .. }
             | store::Error::Halted) => Self::Io(error),
         }
@@ -144,11 +160,16 @@ impl From<store::Error> for OpenError {
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Damaged { seq, detail } => Self::Damaged { seq: Some(seq), detail },
+            ReadError::Damaged { seq, file, detail } => {
+                Self::Damaged { seq: Some(seq), file, detail }
+            }
             ReadError::UnsupportedFormat { found, max } => Self::UnsupportedFormat { found, max },
             ReadError::Store(error) => error.into(),
-            error @ (ReadError::NoSuchEvent { .. } | ReadError::OtherHistory { .. }) => {
-                Self::Damaged { seq: None, detail: error.to_string() }
+            ReadError::NoSuchEvent { seq, head } => {
+                Self::LostTail { expected: seq.get(), found: head.size }
+            }
+            ReadError::OtherHistory { expected, found } => {
+                Self::Tampered { at: expected.size, expected: expected.root, found }
             }
         }
     }
@@ -162,26 +183,56 @@ pub enum AppendError {
     #[error(transparent)]
     Rejected(Rejection),
     /// Something is larger than its limit.
-    #[error("{what} of {len}; the limit is {max}")]
+    #[error("{what} of {len} {unit}; the limit is {max} {unit}")]
     TooLarge {
-        /// What, and its unit.
+        /// What is too large.
         what: &'static str,
         /// Its size.
         len: usize,
         /// The limit.
         max: usize,
+        /// What both are counted in.
+        unit: Unit,
     },
-    /// It cannot be recorded as it stands.
-    #[error("{why}")]
-    Invalid {
-        /// What is wrong with it.
-        why: String,
+    /// An event that the append depends on could not be read: the one with its idempotency key, or
+    /// the one that it redacts.
+    #[error("event {seq}, which it depends on, could not be read")]
+    Unreadable {
+        /// The event.
+        seq: Seq,
+        /// Why not.
+        #[source]
+        source: Arc<ReadError>,
     },
     /// Too many requests wait. Try again.
     #[error("{max} appends are waiting already")]
     Busy {
         /// How many may.
         max: usize,
+    },
+    /// Too many bytes wait to be sealed. Try again when the sealer has caught up.
+    #[error("{waiting} bytes wait to be sealed; the limit is {max} bytes")]
+    SealingBehind {
+        /// Bytes that wait.
+        waiting: usize,
+        /// How many may.
+        max: usize,
+    },
+    /// Sealing has stopped after a failure, which the log of the process names, and no more bytes
+    /// may wait for it. Reads go on; appends do once the ledger is opened again.
+    #[error("sealing has stopped, and {waiting} bytes wait for it; the limit is {max} bytes")]
+    SealingStopped {
+        /// Bytes that wait.
+        waiting: usize,
+        /// How many may.
+        max: usize,
+    },
+    /// The engine below the store cannot be reached now. Try again.
+    #[error("storage cannot be reached")]
+    StorageUnavailable {
+        /// What it said.
+        #[source]
+        source: Arc<store::Error>,
     },
     /// There is no space on the disk. Reads go on; try again when there is.
     #[error("no space left on the ledger's disk")]
@@ -209,7 +260,7 @@ pub enum AppendError {
         /// The event.
         at: Seq,
         /// What does not fit.
-        why: String,
+        why: Discontinuity,
     },
     /// Storage failed while this append was in flight. It may or may not be there after the
     /// ledger is opened again; with a key, appending it again is safe.
@@ -230,13 +281,16 @@ impl AppendError {
         match self {
             Self::Rejected(rejection) => rejection.code(),
             Self::TooLarge { .. } => Code::TooLarge,
-            Self::Invalid { .. } => Code::Invalid,
+            Self::Unreadable { source, .. } => source.code(),
             Self::Busy { .. } => Code::Busy,
+            Self::SealingBehind { .. } => Code::SealingBehind,
+            Self::SealingStopped { .. } => Code::SealingStopped,
+            Self::StorageUnavailable { source } => source.code(),
             Self::DiskFull => Code::DiskFull,
             Self::Conflict { .. } => Code::Conflict,
             Self::KeyReused { .. } => Code::KeyReused,
             Self::NotPrimary => Code::NotPrimary,
-            Self::NotContinuation { .. } => Code::DiscontinuityFrame,
+            Self::NotContinuation { why, .. } => why.code(),
             Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
             Self::Halted => Code::Halted,
         }
@@ -249,7 +303,7 @@ impl From<Rejection> for AppendError {
             return Self::Conflict { expected, actual };
         }
         if let Rejection::TooLarge { what, len, max } = rejection {
-            return Self::TooLarge { what, len, max };
+            return Self::TooLarge { what, len, max, unit: Unit::Bytes };
         }
         Self::Rejected(rejection)
     }
@@ -264,10 +318,14 @@ impl AppendError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::DiskFull => true,
+            Self::Busy { .. }
+            | Self::SealingBehind { .. }
+            | Self::StorageUnavailable { .. }
+            | Self::DiskFull => true,
             Self::Rejected(_)
             | Self::TooLarge { .. }
-            | Self::Invalid { .. }
+            | Self::Unreadable { .. }
+            | Self::SealingStopped { .. }
             | Self::Conflict { .. }
             | Self::KeyReused { .. }
             | Self::NotPrimary
@@ -277,13 +335,51 @@ impl AppendError {
         }
     }
 
+    /// The answer to an append that the store refused, so that nothing was written.
+    ///
+    /// # Errors
+    /// The error again, if the store failed: what was written is unknown.
+    pub(crate) fn of_refusal(error: store::Error) -> Result<Self, store::Error> {
+        match error {
+            store::Error::Full { .. } => Ok(Self::DiskFull),
+            store::Error::TooLarge { what, len, max } => {
+                Ok(Self::TooLarge { what, len, max, unit: Unit::Bytes })
+            }
+            store::Error::SealingBehind { waiting, max } => {
+                Ok(Self::SealingBehind { waiting, max })
+            }
+            store::Error::SealingStopped { waiting, max } => {
+                Ok(Self::SealingStopped { waiting, max })
+            }
+            error @ store::Error::Backend { retryable: true, .. } => {
+                Ok(Self::StorageUnavailable { source: Arc::new(error) })
+            }
+            error @ (store::Error::Backend { retryable: false, .. }
+            | store::Error::NotFound { .. }
+            | store::Error::Exists { .. }
+            | store::Error::Unfinished { .. }
+            | store::Error::InUse { .. }
+            | store::Error::UnsafeDir { .. }
+            | store::Error::UnsupportedFormat { .. }
+            | store::Error::NotNext { .. }
+            | store::Error::Io { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::LostTail { .. }
+            | store::Error::Engine { .. }
+            | store::Error::Halted) => Err(error),
+        }
+    }
+
     /// A name for each kind, for metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Rejected(_) => "rejected",
             Self::TooLarge { .. } => "too_large",
-            Self::Invalid { .. } => "invalid",
+            Self::Unreadable { .. } => "unreadable",
             Self::Busy { .. } => "busy",
+            Self::SealingBehind { .. } => "sealing_behind",
+            Self::SealingStopped { .. } => "sealing_stopped",
+            Self::StorageUnavailable { .. } => "storage_unavailable",
             Self::DiskFull => "disk_full",
             Self::Conflict { .. } => "conflict",
             Self::KeyReused { .. } => "key_reused",
@@ -292,6 +388,24 @@ impl AppendError {
             Self::OutcomeUnknown { .. } => "outcome_unknown",
             Self::Halted => "halted",
         }
+    }
+}
+
+/// What a size is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Events.
+    Events,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Events => "events",
+        })
     }
 }
 
@@ -308,12 +422,14 @@ pub enum ReadError {
         head: Head,
     },
     /// What is stored is not what was written.
-    #[error("event {seq} is damaged: {detail}")]
+    #[error("event {seq} is damaged: {}{detail}", damage::within(.file.as_ref()))]
     Damaged {
         /// The event.
         seq: Seq,
+        /// The file, if it can be told and the store has files.
+        file: Option<PathBuf>,
         /// What does not hold.
-        detail: String,
+        detail: Damage,
     },
     /// It was written by a newer version.
     #[error("an event has format {found}; this version reads up to {max}")]
@@ -353,22 +469,34 @@ impl ReadError {
 impl From<store::Error> for ReadError {
     fn from(error: store::Error) -> Self {
         if let store::Error::Damaged { seq: Some(seq), file, detail } = error {
-            return Self::Damaged { seq, detail: format!("{}: {detail}", file.display()) };
+            return Self::Damaged { seq, file, detail: Damage::Store(detail) };
         }
         Self::Store(error)
     }
 }
 
+impl ReadError {
+    /// What is stored of event `seq` is not what was written.
+    pub(crate) fn damaged(seq: Seq, detail: impl Into<Damage>) -> Self {
+        Self::Damaged { seq, file: None, detail: detail.into() }
+    }
+}
+
 impl From<ProofError<Self>> for ReadError {
     fn from(error: ProofError<Self>) -> Self {
-        let detail = error.to_string();
-        let seq = match error {
+        let (seq, fault) = match error {
             ProofError::Source(error) => return error,
-            ProofError::MissingLeaves { first, .. } => first,
-            ProofError::OutOfRange { size } => Seq::last_of(size).unwrap_or(Seq::FIRST),
-            ProofError::MissingTreeHash { .. } => Seq::FIRST,
+            ProofError::MissingLeaves { first, expected, found } => {
+                (first, ProofError::MissingLeaves { first, expected, found })
+            }
+            ProofError::OutOfRange { size } => {
+                (Seq::last_of(size).unwrap_or(Seq::FIRST), ProofError::OutOfRange { size })
+            }
+            ProofError::MissingTreeHash { index } => {
+                (Seq::FIRST, ProofError::MissingTreeHash { index })
+            }
         };
-        Self::Damaged { seq, detail }
+        Self::damaged(seq, Damage::Tree(fault))
     }
 }
 

@@ -16,7 +16,7 @@ pub use self::{
     care::salvage::Shortfall,
     commit::seats::Seat,
     copy::{
-        backup::{BackupInfo, verify_backup},
+        backup::{BackupDamage, BackupInfo, verify_backup},
         fork::CopyError,
     },
     read::{
@@ -25,7 +25,7 @@ pub use self::{
     },
 };
 pub use self::{
-    error::{AppendError, OpenError, ReadError},
+    error::{AppendError, Damage, Discontinuity, Fork, OpenError, ReadError, Unit},
     options::{Durability, Options},
 };
 pub use crate::store::Rebuilt;
@@ -248,8 +248,11 @@ impl Ledger {
     /// # Errors
     /// - [`AppendError::Rejected`] if a rule forbids one of them.
     /// - [`AppendError::Conflict`], [`AppendError::KeyReused`]: somebody else was first.
-    /// - [`AppendError::TooLarge`], [`AppendError::Invalid`]: it can never be recorded.
-    /// - [`AppendError::Busy`], [`AppendError::DiskFull`]: try again later.
+    /// - [`AppendError::TooLarge`]: it can never be recorded.
+    /// - [`AppendError::Unreadable`] if an event that it depends on is damaged.
+    /// - [`AppendError::Busy`], [`AppendError::SealingBehind`], [`AppendError::DiskFull`],
+    ///   [`AppendError::StorageUnavailable`]: try again later.
+    /// - [`AppendError::SealingStopped`]: open the ledger again.
     /// - [`AppendError::OutcomeUnknown`], then [`AppendError::Halted`], after a storage failure.
     /// - [`AppendError::NotPrimary`] if the ledger takes no appends.
     ///

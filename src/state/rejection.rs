@@ -151,6 +151,12 @@ pub enum Rejection {
         /// The event.
         seq: Seq,
     },
+    /// The event never had such a text.
+    #[error("event {seq} has no such text")]
+    RedactNoSuchText {
+        /// The event.
+        seq: Seq,
+    },
     /// The texts have been redacted before.
     #[error("event {seq} is already redacted")]
     AlreadyRedacted {
@@ -192,9 +198,10 @@ impl Rejection {
     pub fn code(&self) -> Code {
         match self {
             Self::TaskExists { .. } => Code::TaskExists,
-            Self::BadNumber { .. } | Self::InvalidName { .. } | Self::InvalidLabel { .. } => {
-                Code::Invalid
-            }
+            Self::BadNumber { .. }
+            | Self::InvalidName { .. }
+            | Self::InvalidLabel { .. }
+            | Self::RedactNoSuchText { .. } => Code::Invalid,
             Self::NumbersExhausted => Code::NumbersExhausted,
             Self::ReservedName { .. } | Self::NameLooksLikeId { .. } => Code::ReservedName,
             Self::NameTaken { .. } => Code::NameTaken,

@@ -1,5 +1,6 @@
 //! What can go wrong below the ledger.
 
+use super::{Damage, RewriteError};
 use crate::{code::Code, ids::Seq};
 use std::{
     io,
@@ -81,9 +82,18 @@ pub enum Error {
         #[source]
         source: Option<io::Error>,
     },
-    /// Too many frames wait to be sealed. Nothing was written; try again later.
+    /// Too many bytes wait to be sealed. Nothing was written; try again later.
     #[error("{waiting} bytes wait to be sealed; the limit is {max} bytes")]
-    Busy {
+    SealingBehind {
+        /// Bytes that wait.
+        waiting: usize,
+        /// How many may.
+        max: usize,
+    },
+    /// Sealing has stopped after a failure, and no more bytes may wait for it. Nothing was
+    /// written; reads go on. Open the store again.
+    #[error("sealing has stopped, and {waiting} bytes wait for it; the limit is {max} bytes")]
+    SealingStopped {
         /// Bytes that wait.
         waiting: usize,
         /// How many may.
@@ -101,14 +111,14 @@ pub enum Error {
         source: io::Error,
     },
     /// Stored bytes are not those that were written.
-    #[error("{} is damaged{}: {detail}", .file.display(), .seq.map(|s| format!(" at {s}")).unwrap_or_default())]
+    #[error("{} is damaged{}: {detail}", or_store(.file.as_ref()), at(*.seq))]
     Damaged {
         /// The first event that is affected, if it can be told.
         seq: Option<Seq>,
-        /// The file.
-        file: PathBuf,
+        /// The file, if it can be told and the store has files.
+        file: Option<PathBuf>,
         /// What does not hold.
-        detail: String,
+        detail: Damage,
     },
     /// The log is shorter than it is known to have been.
     #[error("the log ends at event {found} but held {expected}")]
@@ -125,6 +135,18 @@ pub enum Error {
         during: &'static str,
         /// What it said.
         detail: String,
+    },
+    /// A store on another engine failed. If it can be tried again, nothing was written; otherwise
+    /// what was written is unknown, and the store must be opened again.
+    #[error("storage failed during {during}")]
+    Backend {
+        /// What was being done.
+        during: &'static str,
+        /// Whether the same call can succeed later on this value.
+        retryable: bool,
+        /// What the engine said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An earlier failure stopped this store. Open it again to learn what was kept.
     #[error("the store stopped after an earlier failure")]
@@ -145,7 +167,10 @@ impl Error {
             Self::NotNext { .. } => Code::DiscontinuityGap,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Full { .. } => Code::DiskFull,
-            Self::Busy { .. } => Code::SealingBehind,
+            Self::SealingBehind { .. } => Code::SealingBehind,
+            Self::SealingStopped { .. } => Code::SealingStopped,
+            Self::Backend { retryable: true, .. } => Code::StorageUnavailable,
+            Self::Backend { retryable: false, .. } => Code::StorageFailed,
             // No directory to make one in, or a file where one should be.
             Self::Io { source, .. } if names_nothing(source) => Code::NotFound,
             Self::Io { .. } => Code::StorageFailed,
@@ -158,18 +183,28 @@ impl Error {
 }
 
 impl Error {
+    /// Stored bytes that are not those that were written.
+    pub(crate) fn damaged(
+        seq: impl Into<Option<Seq>>,
+        file: impl Into<PathBuf>,
+        detail: Damage,
+    ) -> Self {
+        Self::Damaged { seq: seq.into(), file: Some(file.into()), detail }
+    }
+
     /// The answer when a frame cannot be rewritten, `why` being what
     /// [`Rewrite`](super::Rewrite) said.
-    pub(super) fn not_rewritten(seq: Seq, file: &Path, why: &str) -> Self {
-        let detail = format!("it cannot be rewritten: {why}");
-        Self::Damaged { seq: Some(seq), file: file.to_owned(), detail }
+    pub(super) fn not_rewritten(seq: Seq, file: Option<&Path>, why: RewriteError) -> Self {
+        let detail = Damage::NotRewritten { why: why.into() };
+        Self::Damaged { seq: Some(seq), file: file.map(Path::to_owned), detail }
     }
 
     /// Whether the same call can succeed later on this value.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Full { .. } | Self::Busy { .. } => true,
+            Self::Full { .. } | Self::SealingBehind { .. } => true,
+            Self::Backend { retryable, .. } => *retryable,
             Self::NotFound { .. }
             | Self::Exists { .. }
             | Self::Unfinished { .. }
@@ -182,6 +217,7 @@ impl Error {
             | Self::Damaged { .. }
             | Self::LostTail { .. }
             | Self::Engine { .. }
+            | Self::SealingStopped { .. }
             | Self::Halted => false,
         }
     }
@@ -190,4 +226,13 @@ impl Error {
 /// Whether it was the path that was wrong.
 fn names_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// ` at #7`, or nothing.
+fn at(seq: Option<Seq>) -> String {
+    seq.map(|seq| format!(" at {seq}")).unwrap_or_default()
+}
+
+fn or_store(file: Option<&PathBuf>) -> String {
+    file.map_or_else(|| "the store".to_owned(), |file| file.display().to_string())
 }

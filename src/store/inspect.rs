@@ -152,7 +152,9 @@ impl StoreFinding {
     /// The finding that an error of the store amounts to.
     pub(crate) fn of(kind: &'static str, place: &Path, error: &Error) -> Self {
         match error {
-            Error::Damaged { seq, file, detail } => Self::new(kind, file, *seq, detail.as_str()),
+            Error::Damaged { seq, file, detail } => {
+                Self::new(kind, file.as_deref().unwrap_or(place), *seq, detail.to_string())
+            }
             Error::LostTail { found, .. } => {
                 let seq = Seq::FIRST.plus(*found);
                 Self::new(kind::LOST_TAIL, place, seq, error.to_string())
@@ -167,7 +169,9 @@ impl StoreFinding {
             | Error::NotNext { .. }
             | Error::TooLarge { .. }
             | Error::Full { .. }
-            | Error::Busy { .. }
+            | Error::SealingBehind { .. }
+            | Error::SealingStopped { .. }
+            | Error::Backend { .. }
             | Error::Engine { .. }
             | Error::Halted => Self::new(kind, place, None, error.to_string()),
         }

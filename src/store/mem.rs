@@ -12,7 +12,6 @@ use std::{
     collections::BTreeMap,
     io,
     ops::ControlFlow,
-    path::Path,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
@@ -359,9 +358,7 @@ pub(super) fn rewritten(
     let mut all = frames.to_vec();
     for (seq, frame) in (1..=upto.get()).filter_map(Seq::new).zip(&mut all) {
         let instead = rewrite(seq, frame);
-        if let Some(new) =
-            instead.map_err(|why| Error::not_rewritten(seq, Path::new("memory"), &why))?
-        {
+        if let Some(new) = instead.map_err(|why| Error::not_rewritten(seq, None, why))? {
             *frame = new;
         }
     }

@@ -11,6 +11,7 @@ use crate::ids::{Head, Root, Seq, TreeHash};
 use std::fmt;
 
 mod block;
+mod damage;
 pub(crate) mod disk;
 mod error;
 mod frames;
@@ -24,6 +25,7 @@ pub mod conformance;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
 
+pub use damage::Damage;
 pub use disk::DiskOptions;
 #[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
@@ -55,7 +57,10 @@ pub struct Group<'a> {
 }
 
 /// What a frame is to be replaced by; `None` if it stays as it is; or why that cannot be told.
-pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Result<Option<Vec<u8>>, String> + Sync);
+pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Result<Option<Vec<u8>>, RewriteError> + Sync);
+
+/// Why a frame cannot be rewritten: an error of the caller, opaque to the store.
+pub type RewriteError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An append-only run of frames, numbered from [`Seq::FIRST`] without a gap.
 ///
@@ -69,8 +74,8 @@ pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Result<Option<Vec<u8>>, String
 /// - Once [`sync`](Self::sync) returns `Ok`, every earlier group survives loss of power.
 /// - A frame, once readable, changes only by [`erase`](Self::erase).
 /// - After an append or a sync that failed other than with [`Error::NotNext`],
-///   [`Error::TooLarge`], [`Error::Full`] or [`Error::Busy`], every later one is
-///   [`Error::Halted`].
+///   [`Error::TooLarge`], [`Error::SealingStopped`] or one that
+///   [can be tried again](Error::is_retryable), every later one is [`Error::Halted`].
 pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// How far frames are written and readable. O(1).
     fn written(&self) -> Head;
@@ -90,7 +95,10 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     ///   written.
     /// - [`Error::Full`] if there is no space for it: nothing is written, and it may be tried
     ///   again.
-    /// - [`Error::Busy`] if too many frames wait to be sealed: nothing is written, try again.
+    /// - [`Error::SealingBehind`] if too many bytes wait to be sealed: nothing is written, try
+    ///   again.
+    /// - [`Error::SealingStopped`] if they wait for a sealer that has stopped: nothing is written,
+    ///   and only opening the store again helps.
     /// - [`Error::Io`] if storage failed: drop this value and open the store again.
     fn append(&self, group: Group<'_>) -> Result<(), Error>;
 

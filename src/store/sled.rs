@@ -22,7 +22,7 @@ pub(super) use preflight::preflight;
 
 use crate::{
     ids::{Seq, TreeHash},
-    store::{Error, Frames, block},
+    store::{Damage, Error, Frames, block},
 };
 use sled::{Config, Db};
 use std::{
@@ -262,11 +262,11 @@ impl Sled {
     }
 
     fn damaged(&self, first: Seq) -> Error {
-        Error::Damaged {
-            seq: Some(first),
-            file: self.path.join("db"),
-            detail: "the block does not hold; a rebuild makes it anew".to_owned(),
-        }
+        Error::damaged(first, self.path.join("db"), Damage::MalformedBlock)
+    }
+
+    fn malformed_tree_hash(&self, len: usize) -> Error {
+        Error::damaged(None, self.path.join("db"), Damage::MalformedTreeHash { len })
     }
 
     /// The first frame of the last block; `None` if there is no block.
@@ -281,11 +281,7 @@ impl Sled {
         let Some(hash) = hash else { return Ok(None) };
         match <[u8; 32]>::try_from(&*hash) {
             Ok(hash) => Ok(Some(hash)),
-            Err(_) => Err(Error::Damaged {
-                seq: None,
-                file: self.path.join("db"),
-                detail: format!("tree_hash {index} has {} bytes instead of 32", hash.len()),
-            }),
+            Err(_) => Err(self.malformed_tree_hash(hash.len())),
         }
     }
 
@@ -297,13 +293,10 @@ impl Sled {
         let mut tree_hashes = self.db.range([MARK]..[MARK + 1]);
         while let Some((key, hash)) = guarded("read", || tree_hashes.next().transpose())? {
             let index = key.get(1..).and_then(|key| <[u8; 8]>::try_from(key).ok());
+            let len = hash.len();
             let hash = <[u8; 32]>::try_from(&*hash).ok();
             let (Some(index), Some(hash)) = (index, hash) else {
-                return Err(Error::Damaged {
-                    seq: None,
-                    file: self.path.join("db"),
-                    detail: "a tree_hash has not 32 bytes; a rebuild makes it anew".to_owned(),
-                });
+                return Err(self.malformed_tree_hash(len));
             };
             visit(u64::from_be_bytes(index), hash)?;
         }

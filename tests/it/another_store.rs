@@ -15,9 +15,9 @@ use taskledger::{
     command::{Command, Spawn},
     ids::{Head, LedgerId, NodeId, Seq, ThreadId, TreeHash},
     store::{
-        Error, Evidence, FixedNode, FrameLog, Group, Home, Identity, Inspect, MemStore, NodeStore,
-        Opened, Rebuilt, Replay, Rewrite, Role, SealedItems, SnapshotStore, StoreFinding, Witness,
-        conformance::Place,
+        Damage, Error, Evidence, FixedNode, FrameLog, Group, Home, Identity, Inspect, MemStore,
+        NodeStore, Opened, Rebuilt, Replay, Rewrite, RewriteError, Role, SealedItems,
+        SnapshotStore, StoreFinding, Witness, conformance::Place,
     },
 };
 
@@ -186,8 +186,10 @@ impl FrameLog for Handle {
         self.kept(|kept| {
             let mut frames = kept.frames.clone();
             for (seq, frame) in (1..=upto.get()).filter_map(Seq::new).zip(&mut frames) {
-                let damaged =
-                    |detail| Error::Damaged { seq: Some(seq), file: "shelf".into(), detail };
+                let damaged = |why: RewriteError| {
+                    let detail = Damage::NotRewritten { why: why.into() };
+                    Error::Damaged { seq: Some(seq), file: None, detail }
+                };
                 if let Some(new) = rewrite(seq, frame).map_err(damaged)? {
                     *frame = new;
                 }

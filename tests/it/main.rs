@@ -18,6 +18,7 @@ mod concurrency;
 mod copies;
 mod disk;
 mod follow;
+mod ingest;
 mod invariants;
 mod manager;
 mod power;

@@ -3,7 +3,7 @@
 use crate::place::{Place, options};
 use std::{ops::ControlFlow, sync::Arc};
 use taskledger::{
-    Ledger, Options,
+    Code, Ledger, Options,
     audit::{VerifyOptions, verify, verify_reader},
     codec,
     event::{Action, Began, Entry, PartBody},
@@ -351,8 +351,9 @@ impl Real {
                 assert_eq!(head, self.ledger().reader().head());
                 self.learn(reference);
             }
-            (Some(_), Err(AppendError::NotContinuation { at: found, .. })) => {
+            (Some(twist), Err(AppendError::NotContinuation { at: found, why })) => {
                 assert_eq!(found, at, "what does not fit");
+                assert!(codes_of(twist).contains(&why.code()), "{twist:?}: {why}");
                 assert_eq!(self.ledger().reader().head(), before, "all or nothing");
             }
             (twist, answer) => panic!("{twist:?}: {answer:?}"),
@@ -495,6 +496,21 @@ fn bind(entry: &mut Entry) {
 }
 
 /// Makes an event one that does not continue its log.
+/// What kind of refusal a twist may meet. Nothing is earlier than the start of time, so that twist
+/// is of the epoch there.
+fn codes_of(twist: Twist) -> &'static [Code] {
+    match twist {
+        Twist::NumberBefore | Twist::NumberAfter => &[Code::DiscontinuityGap],
+        Twist::Earlier => &[Code::DiscontinuityFork, Code::DiscontinuityEpoch],
+        Twist::TaskUnlinked | Twist::ThreadLinkedElsewhere | Twist::Incarnation => {
+            &[Code::DiscontinuityFork]
+        }
+        Twist::EpochNumber | Twist::EpochNonce => &[Code::DiscontinuityEpoch],
+        Twist::Text => &[Code::DiscontinuityFrame],
+        Twist::Expectation => &[Code::DiscontinuityRoot],
+    }
+}
+
 fn twisted(entry: &mut Entry, twist: Twist, state: &LedgerState) {
     let event = &mut entry.event;
     match twist {

@@ -84,7 +84,7 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, 
         span,
         |seq| lost(span.1, seq),
         |seq, frame| {
-            let leaf = codec::leaf(&frame).map_err(|error| unreadable(seq, &error))?;
+            let leaf = codec::leaf(&frame).map_err(|error| unreadable(seq, error))?;
             let completed = tree.push(leaf).into_iter();
             tree_hashes.extend(completed);
             if saved.contains(&seq) {

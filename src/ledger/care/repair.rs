@@ -5,8 +5,9 @@ use crate::{
     ids::{Root, Seq, TreeHash},
     ledger::{Ledger, OpenError},
     proof::Tree,
-    store::{Error, Home, Rebuilt, Replay},
+    store::{Damage, Error, Home, Rebuilt, Replay},
 };
+use std::sync::Arc;
 
 impl Ledger {
     /// Makes the sealed store of the ledger in `home` anew; see [`rebuild`](Self::rebuild). Blocks.
@@ -32,8 +33,8 @@ impl Replay for TreeReplay<'_> {
     fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, Error> {
         let damaged = |error: codec::DecodeError| Error::Damaged {
             seq: Some(seq),
-            file: "archive or journal".into(),
-            detail: error.to_string(),
+            file: None,
+            detail: Damage::Frame { why: Arc::new(error) },
         };
         // The leaf alone does not bind the texts, and what is pushed is stored as it is.
         codec::check_parts(&codec::decode(frame).map_err(damaged)?).map_err(damaged)?;

@@ -9,9 +9,9 @@ use crate::{
     codec,
     command::{Command, Proposal},
     event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody},
-    ids::{Epoch, LedgerId, NodeId, Seq},
-    ledger::{AppendError, Options, Receipt, read::links},
-    state::{self, Draft, LedgerState, Stamp},
+    ids::{Epoch, LedgerId, NodeId},
+    ledger::{AppendError, Discontinuity, Options, Receipt, Unit, read::links},
+    state::{self, Draft, LedgerState, Rejection, Stamp},
     time::{Entropy, Millis},
 };
 use std::sync::Arc;
@@ -105,11 +105,12 @@ impl Core {
             receipts.push(self.add_one(staging, proposal, left > 0, around)?);
             let len = staging.bytes() - before;
             if len > max {
-                return Err(AppendError::TooLarge { what: "batch, in bytes,", len, max });
+                let (what, unit) = ("batch", Unit::Bytes);
+                return Err(AppendError::TooLarge { what, len, max, unit });
             }
         }
         // What was proposed last may have been in the log already.
-        staging.end_batch()?;
+        staging.end_batch();
         Ok(receipts)
     }
 
@@ -117,14 +118,17 @@ impl Core {
     /// batches.
     pub(crate) fn add_frames(staging: &mut Staging, frames: &[Vec<u8>]) -> Result<(), AppendError> {
         for frame in frames {
-            let at = staging.next_seq()?;
-            let entry = codec::decode(frame).map_err(|e| refuse(at, &e))?;
-            codec::check_parts(&entry).map_err(|e| refuse(at, &e))?;
-            links::check_continues(&staging.state, &entry.event).map_err(|e| refuse(at, &e))?;
-            staging.push(&entry, frame.clone())?;
+            let at = staging.next_seq();
+            let refuse = |why| AppendError::NotContinuation { at, why };
+            let damaged = |error: codec::DecodeError| refuse(error.into());
+            let entry = codec::decode(frame).map_err(damaged)?;
+            codec::check_parts(&entry).map_err(damaged)?;
+            links::check_continues(&staging.state, &entry.event).map_err(refuse)?;
+            staging.push(&entry, frame.clone()).map_err(damaged)?;
         }
-        if let Some(at) = staging.next_seq().ok().filter(|_| staging.is_within_batch()) {
-            return Err(refuse(at, &"the frames end before their batch does"));
+        if staging.is_within_batch() {
+            let at = staging.next_seq();
+            return Err(AppendError::NotContinuation { at, why: Discontinuity::Batch });
         }
         Ok(())
     }
@@ -207,7 +211,7 @@ impl Core {
         batch_goes_on: bool,
         around: &Surroundings<'_>,
     ) -> Result<Receipt, AppendError> {
-        let seq = staging.next_seq()?;
+        let seq = staging.next_seq();
         let state = &staging.state;
         let (commitments, parts): (Vec<Commitment>, Vec<Part>) = draft
             .texts
@@ -236,7 +240,9 @@ impl Core {
         let entry = Entry { event, parts, batch_goes_on };
         let limits = codec::Limits { part_bytes_max: around.options.part_bytes_max };
         let frame = codec::encode_within(&entry, limits).map_err(too_large)?;
-        staging.push(&entry, frame)?;
+        if let Err(error) = staging.push(&entry, frame) {
+            unreachable!("what was encoded can be read: {error}");
+        }
         Ok(Receipt { seq, task, repeated: false, durable: false })
     }
 }
@@ -244,7 +250,7 @@ impl Core {
 fn check_batch(batch: &[Proposal], options: &Options) -> Result<(), AppendError> {
     let (len, max) = (batch.len(), options.batch_events_max);
     if len > max {
-        return Err(AppendError::TooLarge { what: "batch, in events,", len, max });
+        return Err(AppendError::TooLarge { what: "batch", len, max, unit: Unit::Events });
     }
     Ok(())
 }
@@ -279,7 +285,7 @@ fn locate_redaction(
     }
     let entry = staging.entry(*seq, around.lookup)?;
     if !entry.parts.iter().any(|part| parts.contains(part.kind)) {
-        return Err(AppendError::Invalid { why: format!("event {seq} has no such text") });
+        return Err(Rejection::RedactNoSuchText { seq: *seq }.into());
     }
     let about = (entry.event.thread, entry.event.task);
     let command = Command::Redact { seq: *seq, about, parts: *parts, reason: reason.clone() };
@@ -288,11 +294,9 @@ fn locate_redaction(
 
 fn too_large(error: codec::EncodeError) -> AppendError {
     match error {
-        codec::EncodeError::TooLarge { what, len, max } => AppendError::TooLarge { what, len, max },
-        codec::EncodeError::Parts(parts) => AppendError::Invalid { why: parts.to_string() },
+        codec::EncodeError::TooLarge { what, len, max } => {
+            AppendError::TooLarge { what, len, max, unit: Unit::Bytes }
+        }
+        codec::EncodeError::Parts(fault) => unreachable!("a draft has its parts in order: {fault}"),
     }
-}
-
-fn refuse(at: Seq, why: &dyn std::fmt::Display) -> AppendError {
-    AppendError::NotContinuation { at, why: why.to_string() }
 }

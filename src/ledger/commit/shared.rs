@@ -8,7 +8,7 @@ use crate::{
     codec,
     event::{Entry, PartSet},
     ids::{Head, Seq},
-    ledger::{AppendError, ReadError},
+    ledger::{AppendError, Damage, ReadError},
     snapshot::{self, Rung},
     store::{self, FrameLog, SnapshotStore},
     sync::ArcSwap,
@@ -252,20 +252,19 @@ impl Shared {
 
 /// Decodes the frame of event `seq`.
 pub(crate) fn decode(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
-    let entry = codec::decode(frame).map_err(|error| unreadable(seq, &error))?;
+    let entry = codec::decode(frame).map_err(|error| unreadable(seq, error))?;
     if entry.event.seq != seq {
-        let detail = format!("its frame says that it is event {}", entry.event.seq);
-        return Err(ReadError::Damaged { seq, detail });
+        return Err(ReadError::damaged(seq, Damage::OtherEvent { found: entry.event.seq }));
     }
     Ok(entry)
 }
 
 /// Why event `seq` cannot be read: a newer version is told from damage.
-pub(crate) fn unreadable(seq: Seq, error: &codec::DecodeError) -> ReadError {
-    if let codec::DecodeError::UnsupportedFormat { found, max, .. } = *error {
+pub(crate) fn unreadable(seq: Seq, error: codec::DecodeError) -> ReadError {
+    if let codec::DecodeError::UnsupportedFormat { found, max, .. } = error {
         return ReadError::UnsupportedFormat { found, max };
     }
-    ReadError::Damaged { seq, detail: error.to_string() }
+    ReadError::damaged(seq, error)
 }
 
 #[cfg(test)]

@@ -83,17 +83,17 @@ impl Staging {
         })
     }
 
-    pub(crate) fn next_seq(&self) -> Result<Seq, AppendError> {
-        let exhausted = || AppendError::Invalid { why: "no event numbers are left".to_owned() };
-        self.tree.size().checked_add(1).and_then(Seq::new).ok_or_else(exhausted)
+    pub(crate) fn next_seq(&self) -> Seq {
+        let next = Seq::FIRST.plus(self.tree.size());
+        next.unwrap_or_else(|| unreachable!("a tree has fewer leaves than there are numbers"))
     }
 
-    pub(crate) fn push(&mut self, entry: &Entry, frame: Vec<u8>) -> Result<(), AppendError> {
-        let seq = self.next_seq()?;
+    /// Adds the next event and its frame, which must be a sound one.
+    pub(crate) fn push(&mut self, entry: &Entry, frame: Vec<u8>) -> Result<(), codec::DecodeError> {
+        let seq = self.next_seq();
         assert_eq!(entry.event.seq, seq, "numbers are dense");
         assert!(entry.event.recorded >= self.state.recorded(), "time never runs backwards");
-        let invalid = |e: codec::DecodeError| AppendError::Invalid { why: e.to_string() };
-        let leaf = codec::leaf(&frame).map_err(invalid)?;
+        let leaf = codec::leaf(&frame)?;
         let completed = self.tree.push(leaf).into_iter();
         self.tree_hashes.extend(completed);
         self.state.apply(entry);
@@ -108,14 +108,12 @@ impl Staging {
     }
 
     /// Makes the last frame the last of its batch, if it does not say so yet.
-    pub(crate) fn end_batch(&mut self) -> Result<(), AppendError> {
+    pub(crate) fn end_batch(&mut self) {
         if self.is_within_batch()
             && let Some(last) = self.frames.last_mut()
         {
-            let invalid = |e: codec::DecodeError| AppendError::Invalid { why: e.to_string() };
-            *last = codec::end_batch(last).map_err(invalid)?;
+            *last = codec::end_batch(last).unwrap_or_else(|_| unreachable!("it was encoded here"));
         }
-        Ok(())
     }
 
     /// The entry of an event that this staging would write.

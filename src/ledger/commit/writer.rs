@@ -15,7 +15,7 @@ use crate::{
     codec,
     command::Proposal,
     ids::{Head, Seq},
-    ledger::{AppendError, Durability, Options, Receipt, count_refused},
+    ledger::{AppendError, Discontinuity, Durability, Options, Receipt, Unit, count_refused},
     metrics, store,
 };
 use std::{ops::ControlFlow, sync::Arc, time::Instant};
@@ -108,8 +108,11 @@ impl Writer {
             return Err(AppendError::Halted);
         }
         let shared = &self.shared;
-        let lookup =
-            |seq: Seq| shared.entry(seq).map_err(|e| AppendError::Invalid { why: e.to_string() });
+        let lookup = |seq: Seq| {
+            shared
+                .entry(seq)
+                .map_err(|error| AppendError::Unreadable { seq, source: Arc::new(error) })
+        };
         let around = Surroundings {
             now: self.options.clock.now(),
             entropy: &*self.options.entropy,
@@ -145,17 +148,9 @@ impl Writer {
     fn append(&mut self, staging: &Staging) -> Result<(), AppendError> {
         self.reserve_numbers(staging)?;
         let Some(group) = staging.group() else { return Ok(()) };
-        match self.shared.log.append(group) {
-            Ok(()) => Ok(()),
-            Err(store::Error::Full { .. }) => Err(AppendError::DiskFull),
-            Err(store::Error::TooLarge { what, len, max }) => {
-                Err(AppendError::TooLarge { what, len, max })
-            }
-            Err(store::Error::Busy { .. }) => {
-                Err(AppendError::Busy { max: self.options.queue_requests_max })
-            }
-            Err(error) => Err(self.shared.halt(&error)),
-        }
+        self.shared.log.append(group).map_err(|error| {
+            AppendError::of_refusal(error).unwrap_or_else(|failure| self.shared.halt(&failure))
+        })
     }
 
     /// Under `Interval`, an id could be acknowledged, lost with the power and given again. So
@@ -200,7 +195,7 @@ impl Writer {
         }
         let (len, max) = (frames.iter().map(Vec::len).sum::<usize>(), self.options.batch_bytes_max);
         if len > max {
-            return Err(AppendError::TooLarge { what: "frames, in bytes,", len, max });
+            return Err(AppendError::TooLarge { what: "frames", len, max, unit: Unit::Bytes });
         }
         let mut staging = self.core.stage();
         Core::add_frames(&mut staging, frames)?;
@@ -208,8 +203,8 @@ impl Writer {
         if let Some(expected) = expect
             && expected != head
         {
-            let why = format!("the root is {}, expected {}", head.root, expected.root);
             let at = head.seq().unwrap_or(Seq::FIRST);
+            let why = Discontinuity::Root { expected, found: head };
             return Err(AppendError::NotContinuation { at, why });
         }
         if !staging.is_empty() {
@@ -234,7 +229,7 @@ impl Writer {
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);
             let erased = (!parts.is_empty()).then(|| codec::erase(frame, parts));
-            erased.transpose().map_err(|error| error.to_string())
+            Ok(erased.transpose()?)
         })?;
         self.shared.replace_snapshots(&held)
     }

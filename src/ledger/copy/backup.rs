@@ -10,7 +10,7 @@ use crate::{
         OpenError, Reader,
         copy::fork::{CopyError, without_redacted},
     },
-    proof::{Checkpoint, Tree},
+    proof::{Checkpoint, CheckpointError, Tree},
 };
 use std::{
     fs::{self, File, OpenOptions},
@@ -36,6 +36,61 @@ pub struct BackupInfo {
     pub checkpoint: Checkpoint,
     /// Bytes of frames before compression.
     pub bytes: u64,
+}
+
+/// What does not hold of a backup file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupDamage {
+    /// It is shorter than any backup.
+    #[error("it is too short")]
+    TooShort,
+    /// It is some other file.
+    #[error("it does not start with TLBACKUP")]
+    NotABackup,
+    /// Its checkpoint is longer than any.
+    #[error("its checkpoint has {len} bytes; the limit is {max} bytes")]
+    CheckpointTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// It ends within its checkpoint.
+    #[error("it ends within its checkpoint")]
+    CheckpointCutOff,
+    /// Its checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(CheckpointError),
+    /// Its frames cannot be decompressed.
+    #[error(transparent)]
+    Compression(io::Error),
+    /// A frame does not hold.
+    #[error(transparent)]
+    Frame(#[from] codec::DecodeError),
+    /// Bytes that are no frame follow the last frame.
+    #[error("{bytes} bytes follow the last frame")]
+    Leftover {
+        /// How many.
+        bytes: usize,
+    },
+    /// It ends within a batch.
+    #[error("it ends within the batch of event {last}")]
+    WithinBatch {
+        /// Its last event.
+        last: u64,
+    },
+    /// The frames do not lead to the head that its checkpoint names.
+    #[error(
+        "it holds {} events with root {}; its checkpoint says {} with root {}",
+        .found.size, .found.root, .expected.size, .expected.root
+    )]
+    OtherHead {
+        /// What the checkpoint names.
+        expected: Head,
+        /// What the frames lead to.
+        found: Head,
+    },
 }
 
 impl Reader {
@@ -148,22 +203,19 @@ pub fn verify_backup(
     let mut tree = Tree::new();
     let (mut bytes, mut goes_on) = (0, false);
     while let Some(frame) = frames.next_frame()? {
-        let entry = codec::decode(&frame).map_err(|e| bad(&e))?;
-        codec::check_parts(&entry).map_err(|e| bad(&e))?;
-        tree.push(codec::leaf(&frame).map_err(|e| bad(&e))?);
+        let entry = codec::decode(&frame).map_err(bad)?;
+        codec::check_parts(&entry).map_err(bad)?;
+        tree.push(codec::leaf(&frame).map_err(bad)?);
         tell(tree.size(), checkpoint.size, progress);
         goes_on = entry.batch_goes_on;
         bytes += u64::try_from(frame.len()).unwrap_or(0);
     }
     let (expected, found) = (checkpoint.head(), tree.head());
     if expected != found {
-        return Err(bad(&format!(
-            "it holds {} events with root {}; its checkpoint says {} with root {}",
-            found.size, found.root, expected.size, expected.root
-        )));
+        return Err(bad(BackupDamage::OtherHead { expected, found }));
     }
     if goes_on {
-        return Err(bad(&format!("it ends within the batch of event {}", found.size)));
+        return Err(bad(BackupDamage::WithinBatch { last: found.size }));
     }
     Ok(BackupInfo { checkpoint, bytes })
 }
@@ -180,11 +232,11 @@ fn header(checkpoint: &str) -> io::Result<Vec<u8>> {
 pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError> {
     let mut file = File::open(path).map_err(read)?;
     let mut head = [0; 16];
-    file.read_exact(&mut head).map_err(|_| bad(&"it is too short"))?;
+    file.read_exact(&mut head).map_err(|_| bad(BackupDamage::TooShort))?;
     let (magic, rest) = head.split_at(MAGIC.len());
     let (format, len) = rest.split_at(4);
     if magic != MAGIC {
-        return Err(bad(&"it does not start with TLBACKUP"));
+        return Err(bad(BackupDamage::NotABackup));
     }
     let number = |bytes: &[u8]| bytes.try_into().map_or(u32::MAX, u32::from_le_bytes);
     let (found, max) = (number(format), FORMAT);
@@ -193,11 +245,12 @@ pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError
     }
     let len = usize::try_from(number(len)).unwrap_or(usize::MAX);
     if len > CHECKPOINT_BYTES_MAX {
-        return Err(bad(&format!("its checkpoint has {len} bytes")));
+        return Err(bad(BackupDamage::CheckpointTooLong { len, max: CHECKPOINT_BYTES_MAX }));
     }
     let mut text = vec![0; len];
-    file.read_exact(&mut text).map_err(|_| bad(&"it ends within its checkpoint"))?;
-    let checkpoint = Checkpoint::parse(&String::from_utf8_lossy(&text)).map_err(|e| bad(&e))?;
+    file.read_exact(&mut text).map_err(|_| bad(BackupDamage::CheckpointCutOff))?;
+    let checkpoint = Checkpoint::parse(&String::from_utf8_lossy(&text));
+    let checkpoint = checkpoint.map_err(|error| bad(BackupDamage::Checkpoint(error)))?;
     let zstd = zstd::Decoder::new(BufReader::new(file)).map_err(read)?;
     Ok((checkpoint, Frames { zstd, buffer: Vec::new(), taken: 0 }))
 }
@@ -225,15 +278,14 @@ impl Frames {
                     self.buffer.drain(..self.taken);
                     self.taken = 0;
                     let more = self.zstd.by_ref().take(Self::STEP).read_to_end(&mut self.buffer);
-                    match (more.map_err(|e| bad(&e))?, self.buffer.len()) {
+                    let more = more.map_err(|error| bad(BackupDamage::Compression(error)))?;
+                    match (more, self.buffer.len()) {
                         (0, 0) => return Ok(None),
-                        (0, left) => {
-                            return Err(bad(&format!("{left} bytes follow the last frame")));
-                        }
+                        (0, bytes) => return Err(bad(BackupDamage::Leftover { bytes })),
                         _ => {}
                     }
                 }
-                Err(error) => return Err(bad(&error)),
+                Err(error) => return Err(bad(error)),
             }
         }
     }
@@ -247,6 +299,6 @@ fn read(source: io::Error) -> CopyError {
     CopyError::Io { during: "read", source }
 }
 
-fn bad(detail: &dyn std::fmt::Display) -> CopyError {
-    CopyError::BadBackup { detail: detail.to_string() }
+fn bad(detail: impl Into<BackupDamage>) -> CopyError {
+    CopyError::BadBackup { detail: detail.into() }
 }

@@ -8,7 +8,7 @@
 //! opening accepts it, and making it again clears it away ([`Draft`]).
 
 use super::{
-    backup::{open_backup, verify_backup},
+    backup::{BackupDamage, open_backup, verify_backup},
     origin::OriginNote,
 };
 use crate::{
@@ -58,8 +58,8 @@ pub enum CopyError {
     /// The file is not a whole, unchanged backup. Nothing was created.
     #[error("not a sound backup: {detail}")]
     BadBackup {
-        /// What does not hold.
-        detail: String,
+        /// The first thing that does not hold.
+        detail: BackupDamage,
     },
     /// The history ends within a batch, as one can that was read in spite of damage. Nothing was
     /// written; a fork of it ends the batch.
@@ -172,7 +172,7 @@ impl<'a> Draft<'a> {
             from.scan_frames(Seq::FIRST, last, |seq, frame| {
                 let mut frame = without_redacted(seq, frame, &now)?;
                 if seq == last && codec::batch_goes_on(&frame) {
-                    frame = codec::end_batch(&frame).map_err(|error| unreadable(seq, &error))?;
+                    frame = codec::end_batch(&frame).map_err(|error| unreadable(seq, error))?;
                 }
                 let taken = intake.take(frame);
                 Ok(match taken {
@@ -258,7 +258,7 @@ pub(crate) fn without_redacted(
     if parts.is_empty() {
         return Ok(frame);
     }
-    codec::erase(&frame, parts).map_err(|error| unreadable(seq, &error))
+    codec::erase(&frame, parts).map_err(|error| unreadable(seq, error))
 }
 
 /// Hands frames to a ledger, some hundred at a time, and whole batches only.

@@ -4,7 +4,7 @@ use crate::{
     event::Entry,
     ids::{Head, Seq},
     ledger::{
-        ReadError, Reader,
+        Damage, ReadError, Reader,
         commit::shared::{Progress, decode},
     },
 };
@@ -126,8 +126,7 @@ impl Follow {
             next = next.next().unwrap_or(next);
         }
         if read.is_empty() {
-            let detail = "the store does not hold it".to_owned();
-            return Err(ReadError::Damaged { seq: next, detail });
+            return Err(ReadError::damaged(next, Damage::Missing));
         }
         self.ahead = read;
         self.next = next;

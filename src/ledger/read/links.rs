@@ -3,63 +3,16 @@
 use crate::{
     event::{Action, Began, Event},
     ids::Seq,
+    ledger::{Discontinuity, Fork},
     state::{LedgerState, Place},
 };
-
-/// Why an event does not follow what is there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum LinkError {
-    /// Its number is not the next one.
-    #[error("its number is {found}, not {expected}")]
-    Number {
-        /// The next number.
-        expected: u64,
-        /// Its number.
-        found: u64,
-    },
-    /// It was recorded before the event before it.
-    #[error("it was recorded at {found} ms, before {previous} ms")]
-    Time {
-        /// When the event before it was recorded.
-        previous: u64,
-        /// When it says that it was.
-        found: u64,
-    },
-    /// It names another event as the one before it of its task or thread.
-    #[error("its link to the event before it {whose} is {found}, not {expected}")]
-    Link {
-        /// `of its task` or `in its thread`.
-        whose: &'static str,
-        /// The event before it; 0 for none.
-        expected: u64,
-        /// What it names; 0 for none.
-        found: u64,
-    },
-    /// Its epoch is older than that of the event before it, or changes without a reason.
-    #[error("its epoch {found} does not follow {previous}")]
-    Epoch {
-        /// The epoch before.
-        previous: String,
-        /// Its epoch.
-        found: String,
-    },
-    /// A writer began that is not the one after the last.
-    #[error("incarnation {found} follows {previous}")]
-    Incarnation {
-        /// The last writer's number; 0 before the first.
-        previous: u64,
-        /// Its number.
-        found: u64,
-    },
-}
 
 /// Holds the number, links, times, epoch and incarnation of `event` against the state before it.
 /// O(1).
 ///
 /// # Errors
 /// The first that does not fit.
-pub(crate) fn check_continues(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+pub(crate) fn check_continues(state: &LedgerState, event: &Event) -> Result<(), Discontinuity> {
     check_continues_at(state, &state.locate(event), event)
 }
 
@@ -68,14 +21,15 @@ pub(crate) fn check_continues_at(
     state: &LedgerState,
     place: &Place,
     event: &Event,
-) -> Result<(), LinkError> {
-    let (expected, found) = (state.size() + 1, event.seq.get());
-    if expected != found {
-        return Err(LinkError::Number { expected, found });
+) -> Result<(), Discontinuity> {
+    let (expected, found) = (Seq::FIRST.plus(state.size()), event.seq);
+    if expected != Some(found) {
+        // No event follows the last number: whatever it is, it is not the next.
+        return Err(Discontinuity::Gap { expected: expected.unwrap_or(found), found });
     }
-    let (previous, found) = (state.recorded().0, event.recorded.0);
+    let (previous, found) = (state.recorded(), event.recorded);
     if found < previous {
-        return Err(LinkError::Time { previous, found });
+        return Err(Discontinuity::Fork(Fork::Time { previous, found }));
     }
     check_epoch(state, event)?;
     check_incarnation(state, event)?;
@@ -89,16 +43,15 @@ fn check_link(
     whose: &'static str,
     expected: Option<Seq>,
     found: Option<Seq>,
-) -> Result<(), LinkError> {
+) -> Result<(), Discontinuity> {
     if expected == found {
         return Ok(());
     }
-    let number = |seq: Option<Seq>| seq.map_or(0, Seq::get);
-    Err(LinkError::Link { whose, expected: number(expected), found: number(found) })
+    Err(Discontinuity::Fork(Fork::Link { whose, expected, found }))
 }
 
 /// The epoch changes with a Began that is not a mere opening, and only upwards.
-fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), Discontinuity> {
     let Some(previous) = state.epoch() else { return Ok(()) };
     let takes_over = matches!(
         &event.action,
@@ -112,17 +65,17 @@ fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
     if follows {
         return Ok(());
     }
-    Err(LinkError::Epoch { previous: previous.to_string(), found: event.epoch.to_string() })
+    Err(Discontinuity::Epoch { previous, found: event.epoch })
 }
 
 /// Writers are numbered without a gap. After the last number there is none.
-fn check_incarnation(state: &LedgerState, event: &Event) -> Result<(), LinkError> {
+fn check_incarnation(state: &LedgerState, event: &Event) -> Result<(), Discontinuity> {
     let Action::Began { incarnation: found, .. } = event.action else { return Ok(()) };
     let previous = state.incarnation();
     if previous.checked_add(1) == Some(found) {
         return Ok(());
     }
-    Err(LinkError::Incarnation { previous, found })
+    Err(Discontinuity::Fork(Fork::Incarnation { previous, found }))
 }
 
 #[cfg(test)]
@@ -155,7 +108,7 @@ mod tests {
     }
 
     /// What is said of writer `found` after writer `previous`.
-    fn after(previous: u64, found: u64) -> Result<(), LinkError> {
+    fn after(previous: u64, found: u64) -> Result<(), Discontinuity> {
         let mut state = LedgerState::default();
         state.apply(&began(Seq::FIRST, previous));
         check_continues(&state, &began(Seq::new(2).unwrap(), found).event)
@@ -165,7 +118,10 @@ mod tests {
     fn writers_are_numbered_without_a_gap() {
         assert_eq!(after(1, 2), Ok(()));
         for found in [0, 1, 3] {
-            assert_eq!(after(1, found), Err(LinkError::Incarnation { previous: 1, found }));
+            assert_eq!(
+                after(1, found),
+                Err(Discontinuity::Fork(Fork::Incarnation { previous: 1, found }))
+            );
         }
         let none = LedgerState::default();
         assert_eq!(check_continues(&none, &began(Seq::FIRST, 1).event), Ok(()));
@@ -176,7 +132,10 @@ mod tests {
     fn no_writer_follows_the_last_number() {
         let previous = u64::MAX;
         for found in [0, previous] {
-            assert_eq!(after(previous, found), Err(LinkError::Incarnation { previous, found }));
+            assert_eq!(
+                after(previous, found),
+                Err(Discontinuity::Fork(Fork::Incarnation { previous, found }))
+            );
         }
     }
 }

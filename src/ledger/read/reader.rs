@@ -10,7 +10,7 @@ use crate::{
     event::Entry,
     ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq},
     ledger::{
-        ReadError,
+        Damage, ReadError,
         commit::{
             shared::{Shared, decode, unreadable},
             staging::Published,
@@ -213,7 +213,7 @@ impl Reader {
 }
 
 fn missing(seq: Seq) -> ReadError {
-    ReadError::Damaged { seq, detail: "the store does not hold it".to_owned() }
+    ReadError::damaged(seq, Damage::Missing)
 }
 
 /// What was true when it was asked for. Let go of it soon: while it is there, so is the version of
@@ -300,13 +300,12 @@ impl HashSource for LogHashes<'_> {
         while u64::try_from(hashes.len()).unwrap_or(u64::MAX) < count {
             let frames = self.0.read(next, BLOCK_BYTES)?;
             if frames.is_empty() {
-                let detail = "the store does not hold it".to_owned();
-                return Err(ReadError::Damaged { seq: next, detail });
+                return Err(missing(next));
             }
             for frame in
                 frames.iter().take(usize::try_from(count).unwrap_or(usize::MAX) - hashes.len())
             {
-                let leaf = codec::leaf(frame).map_err(|error| unreadable(next, &error))?;
+                let leaf = codec::leaf(frame).map_err(|error| unreadable(next, error))?;
                 hashes.push(proof::leaf_hash(leaf));
                 next = next.next().unwrap_or(next);
             }

@@ -4,6 +4,7 @@ use super::{
     Error, FrameLog, Place, assert_holds, assert_marks, fill, frame, head, open, tree_hash,
 };
 use super::{read_from, seq};
+use crate::store::RewriteError;
 
 /// Sealing waits for the sync, never the sync for sealing.
 pub fn a_checkpoint_seals_what_is_synced(mut place: impl Place) {
@@ -108,12 +109,12 @@ pub fn a_frame_that_cannot_be_rewritten_stops_the_erasure(mut place: impl Place)
     let opened = open(&mut place);
     fill_and_seal_some(&*opened.log);
     let stops = |at: crate::ids::Seq, frame: &[u8]| match at.get() {
-        30 => Err("its checksum does not hold".to_owned()),
+        30 => Err("its checksum does not hold".into()),
         _ => erased(at, frame),
     };
     let error = opened.log.erase(seq(45), &stops).unwrap_err();
     let Error::Damaged { seq: Some(at), detail, .. } = &error else { panic!("{error}") };
-    assert!(*at == seq(30) && detail.contains("its checksum does not hold"), "{error}");
+    assert!(*at == seq(30) && detail.to_string().contains("its checksum does not hold"), "{error}");
     assert_eq!(opened.log.erased_upto(), None);
     assert_eq!(opened.log.read(seq(30), 1).unwrap(), [frame(30)]);
     opened.log.erase(seq(45), &erased).unwrap();
@@ -142,9 +143,9 @@ fn fill_and_seal_some(log: &dyn FrameLog) {
 }
 
 /// Every third frame and the large ones lose their text. Their number is in their first bytes.
-fn erased(at: crate::ids::Seq, frame: &[u8]) -> Result<Option<Vec<u8>>, String> {
+fn erased(at: crate::ids::Seq, frame: &[u8]) -> Result<Option<Vec<u8>>, RewriteError> {
     if frame[..8] != at.get().to_le_bytes() {
-        return Err(format!("the frame does not go with its number {at}"));
+        return Err(format!("the frame does not go with its number {at}").into());
     }
     let goes = at.get().is_multiple_of(3) && frame.len() > 8;
     Ok(goes.then(|| frame[..8].to_vec()))

@@ -9,9 +9,10 @@ pub struct DiskOptions {
     /// group that is larger gets a file of its own size, and 1 GiB is the most there is. 32 MiB: a
     /// rotation every 60,000 events.
     pub journal_bytes: u64,
-    /// Bytes of frames that may wait in memory to be sealed before an append is `Busy`.
+    /// Bytes of frames that may wait in memory to be sealed before an append is
+    /// `SealingBehind`.
     pub tail_bytes_max: usize,
-    /// Bytes written since the last flush before an append is `Busy`: what the next
+    /// Bytes written since the last flush before an append is `SealingBehind`: what the next
     /// opening has to read from journals and keep in memory.
     pub unsealed_bytes_max: u64,
     /// Bytes of synced frames that wake the sealing thread. Larger costs memory, smaller wakes
@@ -20,7 +21,8 @@ pub struct DiskOptions {
     /// How often what was sealed is made durable, when there is anything; `None`: only when asked,
     /// or when a journal is full. It bounds the work of the next opening, not what can be lost.
     pub flush_every: Option<Duration>,
-    /// How long an append waits for the sealing thread to make room before it is `Busy`.
+    /// How long an append waits for the sealing thread to make room before it is
+    /// [`SealingBehind`](crate::store::Error::SealingBehind).
     pub busy_wait: Duration,
     /// Size in bytes of the file that is given up when the disk is full, so that the ledger can
     /// still be opened. sled cannot open without space.

@@ -185,7 +185,7 @@ fn an_append_waits_for_room_and_is_busy_when_there_is_none() {
     append_upto(&store, 500);
     store.stop_thread();
     let refused = (501..1000).find_map(|n| append_group(&store, n, n).err());
-    assert!(matches!(refused, Some(Error::Busy { max: 20_000, .. })), "{refused:?}");
+    assert!(matches!(refused, Some(Error::SealingBehind { max: 20_000, .. })), "{refused:?}");
     assert!(append_group(&store, store.written().size + 1, store.written().size + 1).is_err());
     // Nobody halts: when there is room again, appends go on.
     store.flush().unwrap();

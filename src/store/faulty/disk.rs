@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     ids::{Head, Seq, TreeHash},
-    store::{Error, Group, Rewrite, mem::rewritten},
+    store::{Damage, Error, Group, Rewrite, mem::rewritten},
 };
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, io};
 
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -107,11 +107,8 @@ impl Disk {
         if found.bytes == self.journal.bytes().len() {
             return Error::LostTail { expected, found: found.head.size };
         }
-        Error::Damaged {
-            seq: Seq::new(found.head.size + 1),
-            file: PathBuf::from("faulty journal"),
-            detail: "a group that was durable is not as it was written".into(),
-        }
+        let detail = Damage::DurableGroup { at: found.bytes };
+        Error::damaged(Seq::new(found.head.size + 1), "faulty journal", detail)
     }
 
     /// Counts a call. Returns an error if its failure is planned.

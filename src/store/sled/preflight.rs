@@ -4,7 +4,7 @@
 //! Knows no more of sled than the head of a segment and the name of a snapshot, and calls nothing
 //! of it.
 
-use crate::store::Error;
+use crate::store::{Damage, Error};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -31,11 +31,11 @@ pub(super) const SEGMENT_BYTES: u64 = 512 << 10;
 pub(in crate::store) fn preflight(path: &Path) -> Result<usize, Error> {
     let db = path.join("db");
     let io = |source| Error::Io { during: "check", path: Some(db.clone()), source };
-    let damaged = |detail: String| Err(Error::Damaged { seq: None, file: db.clone(), detail });
+    let damaged = |detail| Err(Error::damaged(None, &db, detail));
     let file = match File::open(&db) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return damaged("it is missing; a rebuild makes it anew".to_owned());
+            return damaged(Damage::MissingEngine);
         }
         Err(error) => return Err(io(error)),
     };
@@ -55,10 +55,7 @@ pub(in crate::store) fn preflight(path: &Path) -> Result<usize, Error> {
     // What was replayed up to the very end of a segment needs none after it.
     let nothing_since = stable == replayed && needed == replayed && replayed > 0;
     if !headers.is_empty() && !headers.contains_key(&needed) && !nothing_since {
-        return damaged(format!(
-            "it was stable up to {stable}, but the segment of {needed} is not in it; \
-             a rebuild makes it anew"
-        ));
+        return damaged(Damage::CutShort { stable, needed });
     }
     Ok(headers.len())
 }

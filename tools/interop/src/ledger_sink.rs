@@ -80,7 +80,6 @@ impl Sink for LedgerSink<'_> {
             Err(
                 error @ (AppendError::Rejected(_)
                 | AppendError::TooLarge { .. }
-                | AppendError::Invalid { .. }
                 | AppendError::Conflict { .. }
                 | AppendError::KeyReused { .. }),
             ) => Err(SinkError::Refused(error.into())),

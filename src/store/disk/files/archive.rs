@@ -18,7 +18,7 @@ use super::{
 use crate::{
     ids::{Head, LedgerId, Seq},
     store::{
-        Error, FRAME_BYTES_MAX,
+        Damage, Error, FRAME_BYTES_MAX,
         disk::files::sector::next_after,
         frames::{self, Frames},
     },
@@ -97,8 +97,8 @@ pub(crate) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, H
     for path in list(root)? {
         let archive = Archive::open(&path)?;
         if archive.span.ledger != ledger || archive.span.before != reached {
-            let detail = format!("it does not follow event {} of this ledger", reached.size);
-            return Err(Error::Damaged { seq: Some(next_after(reached.size)), file: path, detail });
+            let detail = Damage::NotNext { after: reached.size };
+            return Err(Error::damaged(next_after(reached.size), path, detail));
         }
         reached = archive.span.after;
         archives.push(archive);
@@ -232,8 +232,8 @@ impl Writer {
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         let last = self.next - 1;
         if last != self.span.after.size {
-            let detail = format!("it was given events up to {last}");
-            return Err(Error::Damaged { seq: Some(next_after(last)), file: self.path, detail });
+            let detail = Damage::End { expected: self.span.after.size, found: last };
+            return Err(Error::damaged(next_after(last), self.path, detail));
         }
         if !self.raw.is_empty() {
             self.close_chunk()?;
@@ -276,10 +276,11 @@ impl Archive {
             Sector::Valid(body) => Span::decode(body),
             Sector::Blank | Sector::Bad => None,
         };
-        let span = span.ok_or_else(|| damaged(path, "its header does not hold"))?;
+        let span = span.ok_or_else(|| damaged(path, Damage::Malformed { part: "its header" }))?;
         let named = range_of(path).map(|(first, last)| (first.get(), last.get()));
         if named.is_some_and(|named| named != (span.before.size + 1, span.after.size)) {
-            return Err(damaged(path, "it holds other events than its name says"));
+            let (part, other) = ("its header", "its name");
+            return Err(damaged(path, Damage::Contradiction { part, other }));
         }
         let index = read_index(&file, path, length, &span)?;
         Ok(Self { span, path: path.to_owned(), file, index })
@@ -290,7 +291,7 @@ impl Archive {
         if archive.span == span {
             return Ok(archive);
         }
-        Err(damaged(path, "it holds other events than were written"))
+        Err(damaged(path, Damage::OtherEvents))
     }
 
     /// The frames of every chunk, in order; what is behind a damaged one follows its error.
@@ -310,27 +311,23 @@ impl Archive {
     ///
     /// [`Error::Damaged`] with the first event of the chunk.
     fn frames_at(&self, entry: &Chunk) -> Result<Frames, Error> {
-        let bad = |detail: &str| Error::Damaged {
-            seq: Seq::new(entry.first),
-            file: self.path.clone(),
-            detail: detail.to_owned(),
-        };
+        let bad = |detail| Error::damaged(Seq::new(entry.first), &self.path, detail);
         let mut packed = vec![0; narrow(u64::from(entry.packed))];
         self.file.read_exact_at(&mut packed, entry.offset).map_err(at("read", &self.path))?;
         if crc32c::crc32c(&packed) != entry.crc {
-            return Err(bad("the checksum of a chunk does not hold"));
+            return Err(bad(Damage::Malformed { part: "the checksum of a chunk" }));
         }
-        let first = Seq::new(entry.first).ok_or_else(|| bad("a chunk begins at no event"))?;
+        let first = Seq::new(entry.first)
+            .ok_or_else(|| bad(Damage::Malformed { part: "the first event of a chunk" }))?;
         let frames = Frames::unpack(first, &packed, narrow(u64::from(entry.raw)));
         frames
             .filter(|frames| wide(frames.len()) == u64::from(entry.frames))
-            .ok_or_else(|| bad("a chunk does not hold the frames that the index says"))
+            .ok_or_else(|| bad(Damage::Contradiction { part: "a chunk", other: "its index" }))
     }
 }
 
-fn damaged(path: &Path, detail: &str) -> Error {
-    let seq = range_of(path).map(|(first, _)| first);
-    Error::Damaged { seq, file: path.to_owned(), detail: detail.to_owned() }
+fn damaged(path: &Path, detail: Damage) -> Error {
+    Error::damaged(range_of(path).map(|(first, _)| first), path, detail)
 }
 
 fn read_sector(file: &File, path: &Path, place: u64) -> Result<[u8; SECTOR], Error> {
@@ -338,37 +335,38 @@ fn read_sector(file: &File, path: &Path, place: u64) -> Result<[u8; SECTOR], Err
     match file.read_exact_at(&mut bytes, place) {
         Ok(()) => Ok(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(damaged(path, "it is cut off"))
+            Err(damaged(path, Damage::CutOff))
         }
         Err(error) => Err(at("read", path)(error)),
     }
 }
 
 fn read_index(file: &File, path: &Path, length: u64, span: &Span) -> Result<Vec<Chunk>, Error> {
-    let short = || damaged(path, "it is cut off");
+    let short = || damaged(path, Damage::CutOff);
     let trailer_at = length.checked_sub(wide(SECTOR)).ok_or_else(short)?;
     let trailer = read_sector(file, path, trailer_at)?;
     let Sector::Valid(mut trailer) = sector::decode(TRAILER, &trailer) else {
-        return Err(damaged(path, "its trailer does not hold"));
+        return Err(damaged(path, Damage::Malformed { part: "its trailer" }));
     };
     let (Some(offset), Some(chunks), Some(crc)) = (trailer.u64(), trailer.u64(), trailer.u32())
     else {
-        return Err(damaged(path, "its trailer does not hold"));
+        return Err(damaged(path, Damage::Malformed { part: "its trailer" }));
     };
     let bytes = chunks.saturating_mul(wide(ENTRY));
     if chunks > CHUNKS_MAX || offset.checked_add(bytes) != Some(trailer_at) {
-        return Err(damaged(path, "its index is not where the trailer says"));
+        let (part, other) = ("the place of its index", "its trailer");
+        return Err(damaged(path, Damage::Contradiction { part, other }));
     }
     let mut index = vec![0; narrow(bytes)];
     file.read_exact_at(&mut index, offset).map_err(at("read", path))?;
     if crc32c::crc32c(&index) != crc {
-        return Err(damaged(path, "the checksum of its index does not hold"));
+        return Err(damaged(path, Damage::Malformed { part: "the checksum of its index" }));
     }
     let index: Vec<_> = index.chunks(ENTRY).filter_map(Chunk::decode).collect();
     if adds_up(&index, offset, span) {
         return Ok(index);
     }
-    Err(damaged(path, "the chunks in its index do not add up"))
+    Err(damaged(path, Damage::Contradiction { part: "its index", other: "its header" }))
 }
 
 /// Whether the chunks follow each other without a gap and are of sizes that were ever written.

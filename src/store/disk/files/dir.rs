@@ -4,7 +4,7 @@
 //! file that must be whole appears by a rename after it was synced.
 
 use super::sector::wide;
-use crate::store::Error;
+use crate::store::{Damage, Error};
 use rustix::fs::{FallocateFlags, OFlags};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -244,7 +244,7 @@ pub(crate) fn open_to_write(path: &Path) -> Result<File, Error> {
 
 /// The answer when a file that every ledger has is not there.
 pub(crate) fn missing(path: &Path) -> Error {
-    Error::Damaged { seq: None, file: path.to_owned(), detail: "it is missing".to_owned() }
+    Error::damaged(None, path, Damage::Missing)
 }
 
 /// The bytes of a small file, never more than 64 KiB; `None` if it is not there.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ids::{Head, Root},
-    store::Error,
+    store::{Damage, Error},
 };
 use std::{
     fs::File,
@@ -165,8 +165,7 @@ impl HeadFile {
             })
             .max_by_key(|(record, _)| record.generation);
         let Some((record, index)) = newest else {
-            let detail = "neither of its two slots is valid".to_owned();
-            return Err(Error::Damaged { seq: None, file: path, detail });
+            return Err(Error::damaged(None, path, Damage::NoValidSlot));
         };
         Ok((Self { file, path, generation: record.generation, slot: 1 - index }, record))
     }

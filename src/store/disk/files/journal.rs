@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::{Head, LedgerId, Root, Seq},
-    store::{Error, Group},
+    store::{Damage, Error, Group},
 };
 use std::{
     fs::File,
@@ -76,11 +76,8 @@ impl Header {
             Sector::Valid(body) => Self::decode_body(body),
             Sector::Blank | Sector::Bad => None,
         };
-        header.ok_or_else(|| Error::Damaged {
-            seq: first_of(path),
-            file: path.to_owned(),
-            detail: "the header of the journal does not hold".to_owned(),
-        })
+        let detail = Damage::Malformed { part: "the header of the journal" };
+        header.ok_or_else(|| Error::damaged(first_of(path), path, detail))
     }
 
     fn decode_body(mut body: Bytes<'_>) -> Option<Self> {

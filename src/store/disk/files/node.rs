@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ids::{Epoch, LedgerId, NodeId},
-    store::{Error, Identity, Role},
+    store::{Damage, Error, Identity, Role},
 };
 use std::path::Path;
 
@@ -87,8 +87,7 @@ pub(crate) fn read(root: &Path) -> Result<Identity, Error> {
     let Some(bytes) = dir::read_small(&path)? else {
         let begun = root.join(unfinished::NODE).exists();
         if (root.join("HEAD").exists() && !begun) || unfinished::may_hold_events(root)? {
-            let detail = "it is missing, though the other files of a ledger are here".to_owned();
-            return Err(Error::Damaged { seq: None, file: path, detail });
+            return Err(Error::damaged(None, path, Damage::MissingBeside));
         }
         return Err(Error::NotFound { path: root.to_owned() });
     };
@@ -109,11 +108,8 @@ pub(crate) fn of_bytes(bytes: &[u8], path: &Path) -> Result<Identity, Error> {
         Sector::Valid(body) if bytes.len() == sector::SECTOR => decode(body),
         Sector::Valid(_) | Sector::Blank | Sector::Bad => None,
     };
-    identity.ok_or_else(|| Error::Damaged {
-        seq: None,
-        file: path.to_owned(),
-        detail: "its checksum does not hold".to_owned(),
-    })
+    let detail = Damage::Malformed { part: "its checksum" };
+    identity.ok_or_else(|| Error::damaged(None, path, detail))
 }
 
 #[cfg(test)]

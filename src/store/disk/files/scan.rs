@@ -15,7 +15,7 @@ use super::{
 use crate::{
     ids::{Head, Seq},
     store::{
-        Error, GROUP_BYTES_MAX,
+        Damage, Error, GROUP_BYTES_MAX,
         disk::files::sector::next_after,
         frames::{Split, numbers_from},
     },
@@ -75,19 +75,16 @@ pub(crate) fn check_length(length: u64, path: &Path) -> Result<(), Error> {
     if length <= FILE_BYTES_MAX {
         return Ok(());
     }
-    let detail = format!("{length} bytes; no journal has over {FILE_BYTES_MAX} bytes");
-    Err(Error::Damaged { seq: first_of(path), file: path.to_owned(), detail })
+    let detail = Damage::TooLong { len: length, max: FILE_BYTES_MAX };
+    Err(Error::damaged(first_of(path), path, detail))
 }
 
 fn check_name(header: Header, path: &Path) -> Result<Header, Error> {
     if first_of(path).map(Seq::get) == header.before.size.checked_add(1) {
         return Ok(header);
     }
-    Err(Error::Damaged {
-        seq: first_of(path),
-        file: path.to_owned(),
-        detail: format!("its header says that it follows event {}", header.before.size),
-    })
+    let detail = Damage::Contradiction { part: "its header", other: "its name" };
+    Err(Error::damaged(first_of(path), path, detail))
 }
 
 impl Scan {
@@ -190,15 +187,8 @@ impl Scan {
         if after == next {
             return Ok(());
         }
-        Err(Error::Damaged {
-            seq: Some(next_after(self.header.before.size)),
-            file: self.path.clone(),
-            detail: format!(
-                "it ends at event {} with root {}, but what follows begins after event {} with \
-                 root {}",
-                after.size, after.root, next.size, next.root
-            ),
-        })
+        let seq = next_after(self.header.before.size);
+        Err(Error::damaged(seq, &self.path, Damage::Seam { found: after, next }))
     }
 
     /// Whether `head` is what this journal says of the log at that size; `None` if it says
@@ -231,11 +221,8 @@ impl Scan {
         if nothing {
             return Err(Error::LostTail { expected, found });
         }
-        Err(Error::Damaged {
-            seq: Seq::new(found + 1),
-            file: self.path.clone(),
-            detail: format!("a group that was durable does not hold, at byte {}", self.end),
-        })
+        let detail = Damage::DurableGroup { at: self.end };
+        Err(Error::damaged(Seq::new(found + 1), &self.path, detail))
     }
 
     /// Every frame with its number, in order.

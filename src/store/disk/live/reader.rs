@@ -8,7 +8,7 @@ use super::{
 use crate::{
     ids::Seq,
     store::{
-        Error, Frames,
+        Damage, Error, Frames,
         disk::files::sector::{narrow, next_after, wide},
     },
 };
@@ -44,11 +44,10 @@ impl Shared {
         let whole = |frames: &Frames| wide(frames.len()) == BLOCK;
         let failure = match self.engine()?.block(first) {
             Ok(Some(frames)) if whole(&frames) => return Ok(frames),
-            Ok(_) => Error::Damaged {
-                seq: Some(first),
-                file: self.engine_path(self.progress().record.engine),
-                detail: "the block of this event is not in it; a rebuild makes it anew".to_owned(),
-            },
+            Ok(_) => {
+                let engine = self.engine_path(self.progress().record.engine);
+                Error::damaged(first, engine, Damage::MissingBlock)
+            }
             Err(error) => error,
         };
         let ledger = self.root.display();

@@ -2,7 +2,8 @@
 //! next journal ahead of need.
 //!
 //! Only synced frames are sealed, so sled never holds what the journal could lose. An error or a
-//! panic of sled stops sealing and nothing else: the tail then grows until appends are `Busy`.
+//! panic of sled stops sealing and nothing else: the tail then grows until appends are
+//! `SealingStopped`.
 
 use super::{
     shared::{Retired, Sealing, Shared, lock},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     ids::Head,
     store::{
-        Error,
+        Damage, Error,
         disk::files::{
             archive, dir,
             scan::Scan,
@@ -238,11 +239,9 @@ impl Shared {
         full.judge(journal.after.size)?;
         // Its path was read when the ledger was opened; what is there now is what is archived.
         if full.header.before != journal.before {
-            return Err(Error::Damaged {
-                seq: Some(next_after(journal.before.size)),
-                file: journal.path.clone(),
-                detail: format!("it follows event {} of another log", full.header.before.size),
-            });
+            let after = journal.before.size;
+            let detail = Damage::NotNext { after };
+            return Err(Error::damaged(next_after(after), &journal.path, detail));
         }
         full.check_ends(journal.after)?;
         let mut writer = archive::Writer::create(&self.root, span)?;

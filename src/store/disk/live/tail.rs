@@ -148,7 +148,7 @@ impl Tail {
         for (frame, number) in self.frames.iter_mut().zip(self.start + 1..) {
             let Some(seq) = Seq::new(number) else { continue };
             let new = rewrite(seq, frame);
-            if let Some(new) = new.map_err(|why| Error::not_rewritten(seq, place, &why))? {
+            if let Some(new) = new.map_err(|why| Error::not_rewritten(seq, Some(place), why))? {
                 self.bytes = self.bytes - frame.len() + new.len();
                 *frame = new.into();
             }
@@ -257,6 +257,6 @@ mod tests {
         assert_eq!(tail.bytes(), 193);
         let frames = tail.read(Seq::new(33).unwrap(), 1_000).unwrap();
         assert_eq!((&*frames[0], &*frames[1]), (&[0; 10][..], &[1; 3][..]));
-        assert!(tail.rewrite(&|_, _| Err("no".to_owned()), place).is_err());
+        assert!(tail.rewrite(&|_, _| Err("no".into()), place).is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::{
             files::{
                 dir,
                 journal::{self, Header, Journal, JournalFile, Spare},
-                sector::{next_after, wide},
+                sector::{narrow, next_after, wide},
             },
             options::DiskOptions,
         },
@@ -75,9 +75,10 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] if sealing pauses for want of space, [`Error::Busy`] if it takes too long.
+    /// [`Error::Full`] if sealing pauses for want of space, [`Error::SealingBehind`] if it takes too
+    /// long, [`Error::SealingStopped`] if it has ended.
     fn wait_for_room(&self, bytes: usize) -> Result<(), Error> {
-        if self.has_room(bytes) {
+        if self.over_limit(bytes).is_none() {
             return Ok(());
         }
         // Only what is synced is sealed: without this, an append could wait for itself.
@@ -88,24 +89,29 @@ impl Shared {
             let tail = lock(&self.tail);
             let tail = self.room.wait_timeout(tail, WAIT_SLICE);
             drop(tail.unwrap_or_else(PoisonError::into_inner));
-            if self.has_room(bytes) {
-                return Ok(());
-            }
+            let Some((waiting, max)) = self.over_limit(bytes) else { return Ok(()) };
             self.check_sealing_space()?;
-            if !self.seals.load(Ordering::SeqCst) || began.elapsed() >= self.options.busy_wait {
-                let waiting = lock(&self.tail).bytes();
-                return Err(Error::Busy { waiting, max: self.options.tail_bytes_max });
+            if !self.seals.load(Ordering::SeqCst) {
+                return Err(Error::SealingStopped { waiting, max });
+            }
+            if began.elapsed() >= self.options.busy_wait {
+                return Err(Error::SealingBehind { waiting, max });
             }
         }
     }
 
-    fn has_room(&self, bytes: usize) -> bool {
+    /// The bytes that wait to be sealed, and the limit that `bytes` more would be over: that of
+    /// the tail in memory, or that of the journals on disk. `None` if there is room.
+    fn over_limit(&self, bytes: usize) -> Option<(usize, usize)> {
         let progress = self.progress();
         let tail = lock(&self.tail);
-        let in_memory = tail.is_short() || tail.bytes() + bytes <= self.options.tail_bytes_max;
-        let unsealed = progress.unsealed_bytes();
-        let on_disk = unsealed == 0 || unsealed + wide(bytes) <= self.options.unsealed_bytes_max;
-        in_memory && on_disk
+        let (in_memory, memory_max) = (tail.bytes(), self.options.tail_bytes_max);
+        if !tail.is_short() && in_memory + bytes > memory_max {
+            return Some((in_memory, memory_max));
+        }
+        let (on_disk, disk_max) = (progress.unsealed_bytes(), self.options.unsealed_bytes_max);
+        let fits = on_disk == 0 || on_disk + wide(bytes) <= disk_max;
+        (!fits).then(|| (narrow(on_disk), narrow(disk_max)))
     }
 
     /// See [`crate::store::FrameLog::append_may_wait`].
@@ -114,7 +120,7 @@ impl Shared {
             Ok(journal) => journal.fits(AT_EASE_BYTES),
             Err(_) => false, // somebody is about to change it
         };
-        !fits || !self.has_room(AT_EASE_BYTES)
+        !fits || self.over_limit(AT_EASE_BYTES).is_some()
     }
 
     /// See [`crate::store::FrameLog::sync`].

@@ -159,6 +159,34 @@ fn when_sled_fails_commits_and_reads_go_on_and_sealing_does_not() {
     assert_eq!(store.sealed(), head_at(400));
 }
 
+// It said "busy" for ever, though nothing would ever make room.
+#[test]
+fn once_sealing_has_stopped_an_append_without_room_is_not_told_to_try_again() {
+    let dir = TempDir::new().unwrap();
+    let busy_wait = Duration::from_secs(600);
+    let store =
+        created_with(dir.path(), &DiskOptions { tail_bytes_max: 20_000, busy_wait, ..lazy() });
+    let mut sealing = lock(&store.shared.sealing);
+    store.shared.stopping::<()>(&mut sealing, Err(Error::Halted)).unwrap_err();
+    drop(sealing);
+    let refused = (1..1000).find_map(|n| append_group(&store, n, n).err()).unwrap();
+    assert!(matches!(refused, Error::SealingStopped { waiting, max: 20_000 } if waiting <= 20_000));
+    assert!(!refused.is_retryable());
+    // Nothing was written, and the log is whole.
+    assert_holds(&store, store.written().size);
+}
+
+// What waits on disk has a limit of its own; the text named the one of what waits in memory.
+#[test]
+fn the_limit_that_is_reached_is_the_one_that_is_named() {
+    let dir = TempDir::new().unwrap();
+    let options = DiskOptions { unsealed_bytes_max: 9_000, busy_wait: Duration::ZERO, ..lazy() };
+    let store = created_with(dir.path(), &options);
+    store.stop_thread();
+    let refused = (1..1000).find_map(|n| append_group(&store, n, n).err()).unwrap();
+    assert!(matches!(refused, Error::SealingBehind { max: 9_000, .. }), "{refused}");
+}
+
 #[test]
 fn modes_that_sled_chose_are_no_reason_to_refuse() {
     use std::os::unix::fs::PermissionsExt;

@@ -8,7 +8,7 @@ use super::rebuild::Builder;
 use crate::{
     ids::Seq,
     store::{
-        Error, Rewrite,
+        Damage, Error, Rewrite,
         disk::{
             files::{
                 archive::{self, Archive},
@@ -83,21 +83,15 @@ impl Shared {
         if reached == sealed {
             return Ok(sealed.size);
         }
-        Err(Error::Damaged {
-            seq: Some(next_after(reached.size)),
-            file: self.root.join(dir::ARCHIVE),
-            detail: format!(
-                "it ends at event {}, not with the log at {}",
-                reached.size, sealed.size
-            ),
-        })
+        let detail = Damage::End { expected: sealed.size, found: reached.size };
+        Err(Error::damaged(next_after(reached.size), self.root.join(dir::ARCHIVE), detail))
     }
 
     /// Replaces an archive, if any of its frames changes.
     fn rewrite_archive(&self, path: &Path, rewrite: Rewrite<'_>) -> Result<(), Error> {
         let archive = Archive::open(path)?;
         let rewritten = |seq: Seq, frame: &[u8]| {
-            rewrite(seq, frame).map_err(|why| Error::not_rewritten(seq, path, &why))
+            rewrite(seq, frame).map_err(|why| Error::not_rewritten(seq, Some(path), why))
         };
         let mut changes = false;
         for frames in archive.all_frames() {

@@ -6,7 +6,7 @@
 use crate::{
     ids::Head,
     store::{
-        Error, Frames, Identity,
+        Damage, Error, Frames, Identity,
         disk::{
             files::{
                 dir::{self, Lock, engine_path},
@@ -83,14 +83,8 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     }
     // What was checked before makes this so.
     if tail.size() != journals.after().size {
-        return Err(Error::Damaged {
-            seq: Some(next_after(tail.size())),
-            file: root.join(dir::JOURNAL),
-            detail: format!(
-                "it ends at event {}, sled and it together do not",
-                journals.after().size
-            ),
-        });
+        let detail = Damage::End { expected: tail.size(), found: journals.after().size };
+        return Err(Error::damaged(next_after(tail.size()), root.join(dir::JOURNAL), detail));
     }
     Ok(Found { identity, record, head_file, journals, tail, sled })
 }
@@ -141,14 +135,12 @@ impl FoundJournals {
         elsewhere: Head,
     ) -> Result<Self, Error> {
         let mut found = Self::read_after(root, identity, elsewhere.size)?;
-        let place = || root.join(dir::JOURNAL);
         found.judge(root, record, elsewhere.size)?;
         for head in [elsewhere, record.sealed, record.synced] {
             let said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
             if said.clone().count() > 0 && !said.into_iter().all(|agrees| agrees) {
-                let size = head.size;
-                let detail = format!("the roots after event {size} are not the same everywhere");
-                return Err(Error::Damaged { seq: head.seq(), file: place(), detail });
+                let detail = Damage::Roots { size: head.size };
+                return Err(Error::damaged(head.seq(), root.join(dir::JOURNAL), detail));
             }
         }
         found.retired.retain(|retired| retired.before != retired.after);
@@ -162,8 +154,8 @@ impl FoundJournals {
         for path in &paths {
             let header = scan::read_header(path)?;
             if header.ledger != identity.ledger {
-                let detail = format!("it belongs to ledger {}", header.ledger);
-                return Err(Error::Damaged { seq: None, file: path.clone(), detail });
+                let detail = Damage::OtherLedger { found: header.ledger };
+                return Err(Error::damaged(None, path, detail));
             }
             headers.push(header);
         }
@@ -188,11 +180,8 @@ impl FoundJournals {
             return Err(no_journal(root, durable, elsewhere));
         };
         if first.header.before.size > elsewhere {
-            return Err(Error::Damaged {
-                seq: Some(next_after(elsewhere)),
-                file: first.path.clone(),
-                detail: format!("it is the oldest journal, and nothing follows event {elsewhere}"),
-            });
+            let detail = Damage::Gap { after: elsewhere };
+            return Err(Error::damaged(next_after(elsewhere), &first.path, detail));
         }
         let nexts = self.scans.iter().skip(1).map(|scan| scan.header.before.size);
         for (scan, durable) in self.scans.iter().zip(nexts.chain([durable])) {
@@ -224,13 +213,7 @@ pub(crate) fn no_journal(root: &Path, durable: u64, elsewhere: u64) -> Error {
     if durable > elsewhere {
         return Error::LostTail { expected: durable, found: elsewhere };
     }
-    Error::Damaged {
-        seq: None,
-        file: root.join(dir::JOURNAL),
-        detail: format!(
-            "there is no journal in it; sled and archive hold events up to {elsewhere}"
-        ),
-    }
+    Error::damaged(None, root.join(dir::JOURNAL), Damage::MissingJournal { elsewhere })
 }
 
 /// Opens sled if it may be opened, finds its last block, and begins the tail with it if it is not

@@ -9,7 +9,7 @@ use super::open::FoundJournals;
 use crate::{
     ids::{Head, Root, Seq, TreeHash},
     store::{
-        Error, Identity, Rebuilt, Replay,
+        Damage, Error, Identity, Rebuilt, Replay,
         disk::{
             files::{
                 archive::{self, Archive},
@@ -137,11 +137,8 @@ fn agree(computed: Head, named: Head, file: &Path) -> Result<(), Error> {
     if computed == named {
         return Ok(());
     }
-    Err(Error::Damaged {
-        seq: named.seq(),
-        file: file.to_owned(),
-        detail: format!("it names root {}, but its frames give {}", named.root, computed.root),
-    })
+    let detail = Damage::OtherRoot { named: named.root, computed: computed.root };
+    Err(Error::damaged(named.seq(), file, detail))
 }
 
 /// A sled that is being built; in use only once `HEAD` names it.
@@ -197,11 +194,8 @@ impl Builder {
         }
         self.sled.put(std::mem::take(&mut self.batch))?;
         if self.size != size {
-            return Err(Error::Damaged {
-                seq: Some(next_after(self.size.min(size))),
-                file: self.path,
-                detail: format!("it was given {} events instead of {size}", self.size),
-            });
+            let detail = Damage::End { expected: size, found: self.size };
+            return Err(Error::damaged(next_after(self.size.min(size)), self.path, detail));
         }
         self.sled.sync()?;
         engines::finish(&self.path)?;

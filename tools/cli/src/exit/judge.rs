@@ -3,7 +3,11 @@
 use super::{Exit, Problem};
 use crate::interrupt::Interrupted;
 use anyhow::Error;
-use std::{ffi::OsStr, io, path::Path};
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+};
 use taskledger::{
     ledger::{AppendError, CopyError, OpenError, ReadError},
     proof::CheckpointError,
@@ -91,13 +95,9 @@ const LOST: &str = "nothing was written: `taskledger --read-only backup FILE` ta
 const UNFINISHED: &str = "make it again in the same place, with `taskledger fork` or `taskledger \
                           restore`: that clears away what is there";
 
-/// What helps, by the file that an error's text begins with.
-fn of_detail(detail: &str) -> String {
-    of_file(Path::new(detail.split(": ").next().unwrap_or_default()))
-}
-
 /// What helps when this file is damaged.
-fn of_file(file: &Path) -> String {
+fn of_file(file: Option<&PathBuf>) -> String {
+    let file = file.map(PathBuf::as_path).unwrap_or(Path::new(""));
     let name = |path: Option<&OsStr>| path.and_then(OsStr::to_str).unwrap_or_default().to_owned();
     // Nothing in a ledger lies deeper; above it, folders are called as anybody likes.
     let names: Vec<String> = file.ancestors().take(3).map(|at| name(at.file_name())).collect();
@@ -128,7 +128,7 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
         OpenError::UnsupportedFormat { .. } => {
             (Exit::Format, "nothing was written: read it with a newer taskledger")
         }
-        OpenError::Damaged { detail, .. } => return (Exit::Finding, Some(of_detail(detail))),
+        OpenError::Damaged { file, .. } => return (Exit::Finding, Some(of_file(file.as_ref()))),
         OpenError::LostTail { .. } => (Exit::Finding, LOST),
         OpenError::Tampered { .. } => (Exit::Finding, VERIFY),
         OpenError::Engine { .. } => (Exit::Finding, SEALED),
@@ -141,15 +141,19 @@ fn of_open(error: &OpenError) -> (Exit, Option<String>) {
 
 fn of_append(error: &AppendError) -> (Exit, Option<String>) {
     let (exit, hint) = match error {
-        AppendError::TooLarge { .. } | AppendError::Invalid { .. } => (Exit::Usage, None),
+        AppendError::TooLarge { .. } => (Exit::Usage, None),
+        AppendError::Unreadable { source, .. } => return of_read(source),
         AppendError::Rejected(rejection) => (of_rejection(rejection), None),
         AppendError::DiskFull => (Exit::Unavailable, Some("nothing was written: make space")),
         AppendError::NotPrimary => (Exit::Refused, None),
         AppendError::OutcomeUnknown { .. } => {
             (Exit::Unavailable, Some("with the same --key, recording it again is safe"))
         }
-        AppendError::Halted => (Exit::Unavailable, None),
+        AppendError::Halted
+        | AppendError::SealingStopped { .. }
+        | AppendError::StorageUnavailable { .. } => (Exit::Unavailable, None),
         AppendError::Busy { .. }
+        | AppendError::SealingBehind { .. }
         | AppendError::Conflict { .. }
         | AppendError::KeyReused { .. }
         | AppendError::NotContinuation { .. }
@@ -167,6 +171,7 @@ fn of_rejection(rejection: &Rejection) -> Exit {
             | Rejection::BadNumber { .. }
             | Rejection::InvalidName { .. }
             | Rejection::InvalidLabel { .. }
+            | Rejection::RedactNoSuchText { .. }
     );
     let unknown = matches!(
         rejection,
@@ -184,7 +189,7 @@ fn of_rejection(rejection: &Rejection) -> Exit {
 fn of_read(error: &ReadError) -> (Exit, Option<String>) {
     match error {
         ReadError::NoSuchEvent { .. } => (Exit::NotFound, None),
-        ReadError::Damaged { detail, .. } => (Exit::Finding, Some(of_detail(detail))),
+        ReadError::Damaged { file, .. } => (Exit::Finding, Some(of_file(file.as_ref()))),
         ReadError::OtherHistory { .. } => (Exit::Finding, Some(VERIFY.to_owned())),
         ReadError::UnsupportedFormat { .. } => (Exit::Format, None),
         ReadError::Store(error) => of_store(error),
@@ -257,7 +262,7 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
         store::Error::Exists { .. } => (Exit::Usage, None),
         store::Error::UnsafeDir { .. } => (Exit::Unsafe, None),
         store::Error::UnsupportedFormat { .. } => (Exit::Format, None),
-        store::Error::Damaged { file, .. } => (Exit::Finding, Some(of_file(file))),
+        store::Error::Damaged { file, .. } => (Exit::Finding, Some(of_file(file.as_ref()))),
         store::Error::Engine { .. } => (Exit::Finding, Some(SEALED.to_owned())),
         store::Error::Unfinished { .. } => (Exit::Finding, Some(UNFINISHED.to_owned())),
         store::Error::LostTail { .. } => (Exit::Finding, Some(LOST.to_owned())),
@@ -268,7 +273,7 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
         store::Error::InUse { .. }
         | store::Error::NotNext { .. }
         | store::Error::Full { .. }
-        | store::Error::Busy { .. }
+        | store::Error::SealingBehind { .. }
         | store::Error::Io { .. }
         | store::Error::Halted
         | _ => (Exit::Unavailable, None),
@@ -279,8 +284,10 @@ fn of_store(error: &store::Error) -> (Exit, Option<String>) {
 mod tests {
     use super::*;
     use anyhow::Context as _;
-    use std::path::PathBuf;
-    use taskledger::ids::{Seq, TaskId};
+    use taskledger::{
+        ids::{Seq, TaskId},
+        ledger::{Damage, Unit},
+    };
 
     #[track_caller]
     fn ends_with(error: impl Into<Error>, exit: Exit) {
@@ -305,7 +312,8 @@ mod tests {
         ends_with(AppendError::Rejected(Rejection::NumbersExhausted), Exit::Failure);
         let deep = Rejection::TooDeep { depth: 9, max: 8 };
         ends_with(AppendError::Rejected(deep), Exit::Usage);
-        ends_with(AppendError::TooLarge { what: "bytes", len: 2, max: 1 }, Exit::Usage);
+        let unit = Unit::Bytes;
+        ends_with(AppendError::TooLarge { what: "batch", len: 2, max: 1, unit }, Exit::Usage);
         ends_with(Problem::usage("no"), Exit::Usage);
         ends_with(Problem::timed_out("no"), Exit::TimedOut);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);
@@ -314,8 +322,8 @@ mod tests {
     #[test]
     fn a_hint_helps_against_the_damage_that_there_is() {
         let hint = |file: &str| {
-            let detail = format!("{file}: bytes changed");
-            judge(&OpenError::Damaged { seq: None, detail }.into()).1.unwrap()
+            let (file, detail) = (Some(PathBuf::from(file)), Damage::Missing);
+            judge(&OpenError::Damaged { seq: None, file, detail }.into()).1.unwrap()
         };
         assert!(hint("/x/archive/0.tla").contains("`taskledger backup`"));
         assert!(hint("/x/HEAD").contains("--read-only backup"));

@@ -82,9 +82,12 @@ fn judge(error: &anyhow::Error, again: Option<&anyhow::Error>, unchanged: bool) 
     let halted =
         again.is_some_and(|error| matches!(error.downcast_ref(), Some(AppendError::Halted)));
     match error.downcast_ref::<AppendError>() {
-        Some(AppendError::DiskFull | AppendError::Busy { .. }) if unchanged && !halted => {
-            ends::REFUSED
-        }
+        Some(
+            AppendError::DiskFull
+            | AppendError::Busy { .. }
+            | AppendError::SealingBehind { .. }
+            | AppendError::SealingStopped { .. },
+        ) if unchanged && !halted => ends::REFUSED,
         Some(AppendError::OutcomeUnknown { .. }) if halted => ends::HALTED,
         _ => 1,
     }

@@ -1,0 +1,118 @@
+//! What does not continue a log, as facts.
+
+use crate::{
+    code::Code,
+    codec,
+    ids::{Epoch, Head, Seq},
+    time::Millis,
+};
+
+/// Why an event, or the bytes of one, does not continue a log. One variant for each thing that the
+/// one who sent it can do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Discontinuity {
+    /// Its number is not the next one. Events between the two are missing, or it is there already.
+    #[error("its number is {}, not {}", .found.get(), .expected.get())]
+    Gap {
+        /// The next number.
+        expected: Seq,
+        /// Its number.
+        found: Seq,
+    },
+    /// It continues another history than this one.
+    #[error(transparent)]
+    Fork(Fork),
+    /// Its bytes are not a sound frame.
+    #[error(transparent)]
+    Frame(codec::DecodeError),
+    /// The events do not lead to the head that they must lead to.
+    #[error("the root is {}, expected {}", .found.root, .expected.root)]
+    Root {
+        /// Where they must lead.
+        expected: Head,
+        /// Where they lead.
+        found: Head,
+    },
+    /// Its epoch is older than that of the event before it, or changes without a reason.
+    #[error("its epoch {found} does not follow {previous}")]
+    Epoch {
+        /// The epoch before.
+        previous: Epoch,
+        /// Its epoch.
+        found: Epoch,
+    },
+    /// The frames end within a batch, which is copied whole or not at all.
+    #[error("the frames end before their batch does")]
+    Batch,
+    /// It was written by a newer version.
+    #[error("unknown {what} {found}; this version reads up to {max}")]
+    Format {
+        /// What is unknown: the format itself, or a tag in it.
+        what: &'static str,
+        /// Its number.
+        found: u32,
+        /// The highest number known here.
+        max: u32,
+    },
+}
+
+/// What shows that an event continues another history.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fork {
+    /// It was recorded before the event before it.
+    #[error("it was recorded at {} ms, before {} ms", .found.0, .previous.0)]
+    Time {
+        /// When the event before it was recorded.
+        previous: Millis,
+        /// When it says that it was.
+        found: Millis,
+    },
+    /// It names another event as the one before it of its task or thread.
+    #[error(
+        "its link to the event before it {whose} is {}, not {}",
+        .found.map_or(0, Seq::get), .expected.map_or(0, Seq::get)
+    )]
+    Link {
+        /// `of its task` or `in its thread`.
+        whose: &'static str,
+        /// The event before it.
+        expected: Option<Seq>,
+        /// What it names.
+        found: Option<Seq>,
+    },
+    /// A writer began that is not the one after the last.
+    #[error("incarnation {found} follows {previous}")]
+    Incarnation {
+        /// The last writer's number; 0 before the first.
+        previous: u64,
+        /// Its number.
+        found: u64,
+    },
+}
+
+impl Discontinuity {
+    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Gap { .. } => Code::DiscontinuityGap,
+            Self::Fork(_) => Code::DiscontinuityFork,
+            Self::Frame(_) => Code::DiscontinuityFrame,
+            Self::Root { .. } => Code::DiscontinuityRoot,
+            Self::Batch => Code::DiscontinuityBatch,
+            Self::Epoch { .. } => Code::DiscontinuityEpoch,
+            Self::Format { .. } => Code::UnsupportedFormat,
+        }
+    }
+}
+
+impl From<codec::DecodeError> for Discontinuity {
+    fn from(error: codec::DecodeError) -> Self {
+        if let codec::DecodeError::UnsupportedFormat { what, found, max } = error {
+            return Self::Format { what, found, max };
+        }
+        Self::Frame(error)
+    }
+}
