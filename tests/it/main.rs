@@ -22,5 +22,6 @@ mod invariants;
 mod manager;
 mod power;
 mod redaction;
+mod stored;
 mod support;
 mod turns;
