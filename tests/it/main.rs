@@ -23,5 +23,6 @@ mod invariants;
 mod manager;
 mod power;
 mod redaction;
+mod stored;
 mod support;
 mod turns;

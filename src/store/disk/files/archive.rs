@@ -204,7 +204,8 @@ impl Writer {
         if self.raw.len() >= CHUNK_BYTES { self.close_chunk() } else { Ok(()) }
     }
 
-    fn close_chunk(&mut self) -> Result<(), Error> {
+    /// Ends the chunk that is being filled.
+    pub(crate) fn close_chunk(&mut self) -> Result<(), Error> {
         let packed = self.packer.compress(&self.raw).map_err(at("compress", &self.tmp))?;
         let chunk = Chunk {
             offset: self.offset,
