@@ -10,11 +10,15 @@ use std::{
     future::poll_fn,
     io,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::yield_now,
 };
+
+/// How long to wait for a signal that is on its way; it never takes as long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A signal.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,10 +50,9 @@ impl Kind {
         u8::try_from(self.signal.as_raw()).unwrap_or(u8::MAX)
     }
 
-    /// Whether it is among these signals, one bit for each.
-    fn is_in(&self, mask: u64) -> bool {
-        let bit = 1_u64.checked_shl(u32::from(self.number().saturating_sub(1)));
-        bit.is_some_and(|bit| mask & bit != 0)
+    /// Its bit in a set of signals.
+    fn bit(&self) -> u64 {
+        1_u64.checked_shl(u32::from(self.number().saturating_sub(1))).unwrap_or(0)
     }
 }
 
@@ -63,7 +66,7 @@ impl Signals {
     /// Catches those of `kinds` that are not ignored, from now on and for good. Needs a runtime.
     pub fn catch(kinds: &[&'static Kind]) -> io::Result<Self> {
         let ignored = ignored();
-        let heeded = kinds.iter().filter(|kind| !kind.is_in(ignored));
+        let heeded = kinds.iter().filter(|kind| ignored & kind.bit() == 0);
         let caught =
             heeded.map(|kind| Ok((*kind, signal(SignalKind::from_raw(kind.signal.as_raw()))?)));
         Ok(Self { caught: caught.collect::<io::Result<_>>()? })
@@ -86,8 +89,15 @@ impl Signals {
 
     /// One that has come already, if there is one.
     pub async fn come(&mut self) -> Option<&'static Kind> {
-        // Lets the runtime look at what the system has told.
-        yield_now().await;
+        let mask = self.caught.iter().fold(0, |mask, (kind, _)| mask | kind.bit());
+        let began = Instant::now();
+        loop {
+            // Lets the runtime look at what its handlers were told.
+            yield_now().await;
+            if are_handled(mask) || began.elapsed() > PATIENCE {
+                break;
+            }
+        }
         poll_fn(|context| {
             Poll::Ready(match self.poll(context) {
                 Poll::Ready(signal) => Some(signal),
@@ -107,10 +117,28 @@ impl Signals {
     }
 }
 
-/// The signals that this process was told to ignore, one bit for each; none where that cannot be
-/// told.
+/// The signals that this process was told to ignore; none where that cannot be told.
 fn ignored() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    set(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "SigIgn:")
+}
+
+/// Whether every signal of `mask` that was sent to this process has met its handler; also where
+/// that cannot be told.
+///
+/// The system gives a signal to any thread. It is pending first; then its thread runs, whatever
+/// it waited for, and calls the handler. So it is on its way as long as it is pending, or another
+/// thread than this one runs.
+fn are_handled(mask: u64) -> bool {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let told = threads.map(|thread| fs::read_to_string(thread.path().join("status")));
+    let told: Vec<String> = told.map(Result::unwrap_or_default).collect();
+    let runs = |told: &&String| told.contains("\nState:\tR");
+    let pending = told.iter().any(|told| (set(told, "SigPnd:") | set(told, "ShdPnd:")) & mask != 0);
+    !pending && told.iter().filter(runs).count() <= 1
+}
+
+/// A set of signals in what the system tells of a thread, one bit for each.
+fn set(status: &str, name: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix(name));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

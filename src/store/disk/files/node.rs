@@ -83,17 +83,26 @@ pub(crate) fn replace(root: &Path, identity: &Identity) -> Result<(), Error> {
 /// this file is missing or bad, [`Error::Unfinished`] if it is being made as a copy,
 /// [`Error::UnsupportedFormat`].
 pub(crate) fn read(root: &Path) -> Result<Identity, Error> {
-    let path = root.join(FILE);
-    let Some(bytes) = dir::read_small(&path)? else {
-        let begun = root.join(unfinished::NODE).exists();
-        if (root.join("HEAD").exists() && !begun) || unfinished::may_hold_events(root)? {
-            return Err(Error::damaged(None, path, Damage::MissingBeside));
-        }
-        return Err(Error::NotFound { path: root.to_owned() });
-    };
-    match of_bytes(&bytes, &path)? {
+    let bytes = named(root)?;
+    match of_bytes(&bytes, &root.join(FILE))? {
         Identity { role: Role::Copying, .. } => Err(Error::Unfinished { path: root.to_owned() }),
         identity => Ok(identity),
+    }
+}
+
+/// The bytes of `NODE`.
+fn named(root: &Path) -> Result<Vec<u8>, Error> {
+    let path = root.join(FILE);
+    if let Some(bytes) = dir::read_small(&path)? {
+        return Ok(bytes);
+    }
+    let begun = root.join(unfinished::NODE).exists();
+    let lost = (root.join("HEAD").exists() && !begun) || unfinished::may_hold_events(root)?;
+    // Looked for again: another process may have finished making the ledger between the two looks.
+    match dir::read_small(&path)? {
+        Some(bytes) => Ok(bytes),
+        None if lost => Err(Error::damaged(None, path, Damage::MissingBeside)),
+        None => Err(Error::NotFound { path: root.to_owned() }),
     }
 }
 

@@ -36,20 +36,20 @@ mod tail;
 /// Run a command as a task: its start, its end and the end of its output are recorded.
 ///
 /// Output is passed through as it comes. The task is Completed if the command ends with 0, else
-/// Failed with `exit status N` or `killed by signal N`. SIGINT, SIGTERM and SIGHUP are recorded as
-/// a request to stop and passed on to the command's process group; if it then ends with anything
-/// but 0, the task is Cancelled. Its result holds the exit status and the last 64 KiB of its
-/// output.
+/// Failed with `exit status N` or `killed by signal N`. SIGINT, SIGQUIT, SIGTERM and SIGHUP are
+/// recorded as a request to stop and passed on to the command's process group; if it then ends with
+/// anything but 0, the task is Cancelled. SIGUSR1 and SIGUSR2 are passed on. Its result holds the
+/// exit status and the last 64 KiB of its output.
 ///
 /// This ends with the exit code of the command, with 128 + N if signal N killed it, and with 127 or
 /// 126 if it was not found or could not be started. If nothing was started: 124 when the ledger was
 /// not to be had in time, else as any command here. If the end could not be recorded, it says so,
 /// and ends with 124 or 5.
 ///
-/// The ledger is not kept open meanwhile: commands can run and record more. They find
-/// TASKLEDGER_DB, TASKLEDGER_THREAD, TASKLEDGER_TASK, TASKLEDGER_RUN, TASKLEDGER_CALL and
-/// TASKLEDGER_AGENT in their environment, and a `taskledger run` among them takes thread and parent
-/// from there, so that they form a tree.
+/// The ledger is made if there is none, and is not kept open meanwhile: commands can run and record
+/// more. They find TASKLEDGER_DB, TASKLEDGER_THREAD, TASKLEDGER_TASK, TASKLEDGER_RUN,
+/// TASKLEDGER_CALL and TASKLEDGER_AGENT in their environment, and a `taskledger run` among them
+/// takes thread and parent from there, so that they form a tree.
 ///
 /// Example:
 ///   taskledger run --thread build-7 --name all -- make all

@@ -24,4 +24,5 @@ mod proofs;
 mod record;
 mod repairs;
 mod run;
+mod run_signals;
 mod support;

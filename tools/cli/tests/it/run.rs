@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::fs::DirBuilderExt as _,
     process::{Child, Command, Stdio},
 };
 use taskledger::{BackgroundTaskManager, Ledger, Options};
@@ -15,23 +16,34 @@ const RUN: [&str; 4] = ["run", "--thread", "t", "--"];
 
 impl Place {
     /// `run --thread t -- sh -c SCRIPT`.
-    fn sh(&self, script: &str) -> Ran {
+    pub(crate) fn sh(&self, script: &str) -> Ran {
         ran(self.with_tools(&[&RUN[..], &["sh", "-c", script]].concat()))
     }
 
-    fn with_tools(&self, args: &[&str]) -> &mut assert_cmd::Command {
+    pub(crate) fn with_tools(&self, args: &[&str]) -> &mut assert_cmd::Command {
         Box::leak(Box::new(self.command(args)))
             .env("PATH", "/usr/bin:/bin")
             .env("TL", env!("CARGO_BIN_EXE_taskledger"))
     }
 
     /// The same, while it runs.
-    fn start(&self, options: &[&str], script: &str) -> Started {
+    pub(crate) fn start(&self, options: &[&str], script: &str) -> Started {
         self.start_as(Command::new(env!("CARGO_BIN_EXE_taskledger")), options, script)
     }
 
     /// The same, by another program.
-    fn start_as(&self, mut command: Command, options: &[&str], script: &str) -> Started {
+    pub(crate) fn start_as(&self, command: Command, options: &[&str], script: &str) -> Started {
+        self.start_at(Stdio::null(), command, options, script)
+    }
+
+    /// The same, with this standard input.
+    pub(crate) fn start_at(
+        &self,
+        input: Stdio,
+        mut command: Command,
+        options: &[&str],
+        script: &str,
+    ) -> Started {
         command
             .current_dir(self.path("."))
             .env_clear()
@@ -41,7 +53,7 @@ impl Place {
             .arg("run")
             .args(options)
             .args(["--thread", "t", "--", "sh", "-c", script])
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -50,55 +62,55 @@ impl Place {
         Started { child, out, err }
     }
 
-    fn fifo(&self, name: &str) {
+    pub(crate) fn fifo(&self, name: &str) {
         assert!(Command::new("mkfifo").arg(self.path(name)).status().unwrap().success());
     }
 
     /// Lets those who read a line from a fifo go on, now or later while the answer is held.
-    fn release(&self, name: &str) -> File {
+    pub(crate) fn release(&self, name: &str) -> File {
         let mut fifo = File::options().read(true).write(true).open(self.path(name)).unwrap();
         fifo.write_all(b"\n\n\n\n").unwrap();
         fifo
     }
 
     /// All that is known of a task.
-    fn task(&self, id: &str) -> Value {
+    pub(crate) fn task(&self, id: &str) -> Value {
         self.run(&["show", id, "--json"]).json()["task"].clone()
     }
 
-    fn hold(&self) -> Ledger {
+    pub(crate) fn hold(&self) -> Ledger {
         Ledger::open(self.path("ledger"), Options::default()).unwrap()
     }
 }
 
 /// `taskledger run` while it runs.
-struct Started {
-    child: Child,
-    out: BufReader<std::process::ChildStdout>,
-    err: BufReader<std::process::ChildStderr>,
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    pub(crate) out: BufReader<std::process::ChildStdout>,
+    pub(crate) err: BufReader<std::process::ChildStderr>,
 }
 
 impl Started {
     #[track_caller]
-    fn says(&mut self, line: &str) {
+    pub(crate) fn says(&mut self, line: &str) {
         let mut found = String::new();
         self.out.read_line(&mut found).unwrap();
         assert_eq!(found.trim_end(), line);
     }
 
     #[track_caller]
-    fn remarks(&mut self, start: &str) {
+    pub(crate) fn remarks(&mut self, start: &str) {
         let mut found = String::new();
         self.err.read_line(&mut found).unwrap();
         assert!(found.starts_with(start), "{found}");
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
-    fn end(mut self) -> Ran {
+    pub(crate) fn end(mut self) -> Ran {
         let (mut out, mut err) = (String::new(), String::new());
         self.out.read_to_string(&mut out).unwrap();
         self.err.read_to_string(&mut err).unwrap();
@@ -213,89 +225,6 @@ fn runs_beside_each_other_are_all_recorded() {
     let failed = place.run(&["tasks", "--status", "failed", "-o", "name"]).ok();
     assert_eq!(failed.lines().count(), 4);
     place.run(&["verify"]).ok();
-}
-
-#[track_caller]
-fn signalled(signal: &str, code: i32, number: u8) {
-    let place = Place::new();
-    place.fifo("hang");
-    place.fifo("held");
-    let script = "exec 9> held; sh -c 'echo ready; read x < hang'; exit 1";
-    let mut run = place.start(&[], script);
-    let mut held = File::open(place.path("held")).unwrap();
-    run.says("ready");
-    run.signal(signal);
-    // Ends when nobody of the whole group holds the other end any more.
-    held.read_to_end(&mut Vec::new()).unwrap();
-    run.end().fails(code);
-    let task = place.task("bg_0");
-    assert_eq!(task["status"], "cancelled");
-    assert_eq!(task["error"], format!("killed by signal {number}"));
-    let events = place.run(&["log", "--task", "bg_0", "-o", "jsonl"]).ok();
-    let events: Vec<Value> =
-        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["upserted", "cancel_requested", "terminated"]);
-    assert_eq!(events[1]["texts"]["reason"], format!("received SIG{signal}"));
-}
-
-#[test]
-fn sigterm_reaches_the_whole_group_and_cancels() {
-    signalled("TERM", 143, 15);
-}
-
-#[test]
-fn sigint_reaches_the_whole_group_and_cancels() {
-    signalled("INT", 130, 2);
-}
-
-#[test]
-fn a_command_that_ends_well_after_a_signal_is_completed_and_the_request_stays() {
-    let place = Place::new();
-    place.fifo("hang");
-    let mut run =
-        place.start(&[], "trap 'echo bye; exit 0' TERM; cat hang & echo ready; wait; wait");
-    run.says("ready");
-    run.signal("TERM");
-    assert_eq!(run.end().ok(), "bye\n");
-    assert_eq!(place.task("bg_0")["status"], "completed");
-    let asked = place.run(&["log", "--action", "cancel_requested", "-o", "name"]).ok();
-    assert_eq!(asked.lines().count(), 1);
-}
-
-#[test]
-fn a_request_to_stop_is_on_the_record_while_the_command_still_runs() {
-    let place = Place::new();
-    place.fifo("go");
-    let deaf =
-        "(trap '' TERM; exec head -n 1 go) & trap 'echo heard' TERM; echo ready; wait; wait; wait";
-    let mut run = place.start(&[], deaf);
-    run.says("ready");
-    run.signal("TERM");
-    run.says("heard");
-    run.signal("TERM"); // once more is as good as once
-    run.says("heard");
-    let asked = ["log", "--task", "bg_0", "--action", "cancel_requested", "-o", "name"];
-    while place.run(&asked).out.is_empty() {}
-    assert_eq!(place.run(&["tasks", "--status", "running", "-o", "name"]).ok(), "bg_0\n");
-    let _go = place.release("go");
-    run.end();
-    assert_eq!(place.run(&asked).ok().lines().count(), 1);
-}
-
-#[test]
-fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
-    let place = Place::new();
-    place.fifo("go");
-    let mut deaf = Command::new("/bin/sh");
-    let program = env!("CARGO_BIN_EXE_taskledger");
-    deaf.args(["-c", "trap '' INT; exec \"$0\" \"$@\"", program]);
-    let mut run = place.start_as(deaf, &[], "echo ready; read x < go; exit 3");
-    run.says("ready");
-    run.signal("INT");
-    let _go = place.release("go");
-    run.end().fails(3);
-    assert_eq!(place.task("bg_0")["status"], "failed");
 }
 
 #[test]
@@ -423,7 +352,7 @@ fn a_run_that_is_killed_stays_running_until_somebody_ends_it() {
 }
 
 #[test]
-fn a_run_without_a_thread_or_a_ledger_starts_nothing() {
+fn a_run_without_a_thread_starts_nothing() {
     let place = Place::new();
     let told = place.run(&["run", "--", "touch", "began"]).fails(2);
     assert!(told.contains("TASKLEDGER_THREAD"), "{told}");
@@ -431,8 +360,42 @@ fn a_run_without_a_thread_or_a_ledger_starts_nothing() {
     assert!(told.fails(2).contains("TASKLEDGER_THREAD"));
     ran(place.command(&["run", "--thread", "t", "touch", "began"]).env("TASKLEDGER_TASK", "")).ok();
     fs::remove_file(place.path("began")).unwrap();
-    place.run(&["--db", "none", "run", "--thread", "t", "touch", "began"]).fails(3);
     place.run(&["--read-only", "run", "--thread", "t", "touch", "began"]).fails(6);
     place.run(&["run", "--thread", "t"]).fails(2);
     assert!(!place.path("began").exists());
+}
+
+/// Finding 11: the README's `taskledger run --thread build -- make all` in a new directory said
+/// that there is no ledger.
+#[test]
+fn a_run_makes_the_ledger_if_there_is_none() {
+    let place = Place::empty();
+    let run = place.sh("echo said");
+    assert_eq!((run.code, &*run.out), (0, "said\n"), "{run:?}");
+    assert!(run.err.contains("made a new ledger at"), "{run:?}");
+    assert_eq!(place.task("bg_0")["status"], "completed");
+    assert_eq!(place.sh("exit 3").err, "");
+    place.run(&["verify"]).ok();
+    // What is something else is left alone, and nothing is started.
+    fs::DirBuilder::new().mode(0o700).create(place.path("other")).unwrap();
+    fs::write(place.path("other/file"), "").unwrap();
+    let touch = ["--db", "other", "run", "--thread", "t", "touch", "began"];
+    let told = place.run(&touch).fails(2);
+    assert!(told.contains("the command was not started"), "{told}");
+    assert!(!place.path("began").exists());
+}
+
+/// Finding 11: each of them may be the one that makes it.
+#[test]
+fn runs_that_begin_together_without_a_ledger_share_one() {
+    let place = Place::empty();
+    let runs: Vec<_> = (0..4).map(|_| place.start(&["--wait", "2m"], "exit 0")).collect();
+    for run in runs {
+        let run = run.end();
+        assert!(run.err.is_empty() || run.err.starts_with("made a new ledger"), "{run:?}");
+        run.ok();
+    }
+    let done = place.run(&["tasks", "--status", "completed", "-o", "name"]).ok();
+    assert_eq!(done.lines().count(), 4);
+    place.run(&["verify"]).ok();
 }

@@ -124,24 +124,26 @@ impl Recorder {
 
 /// The ledger, and whether it was made just now.
 fn opened(db: &Path, creates: bool) -> Result<(Ledger, bool), OpenError> {
-    match Ledger::open(db, Options::default()) {
-        Err(OpenError::NotFound { .. }) if creates => {
-            Ok((Ledger::create(db, Options::default())?, true))
-        }
-        opened => Ok((opened?, false)),
+    let open = || Ledger::open(db, Options::default());
+    match open() {
+        Err(OpenError::NotFound { .. }) if creates => {}
+        opened => return Ok((opened?, false)),
+    }
+    match Ledger::create(db, Options::default()) {
+        // Either another process has made it meanwhile, or something else is there.
+        Err(exists @ OpenError::Exists { .. }) => match open() {
+            Err(OpenError::NotFound { .. }) => Err(exists),
+            opened => Ok((opened?, false)),
+        },
+        made => Ok((made?, true)),
     }
 }
 
-/// Whether the same append may succeed in a while. What is there already was made by another
-/// process meanwhile.
+/// Whether the same append may succeed in a while.
 fn is_passing(error: &Error) -> bool {
     let open = matches!(
         error.downcast_ref(),
-        Some(
-            OpenError::InUse { .. }
-                | OpenError::Exists { .. }
-                | OpenError::Io(store::Error::Full { .. })
-        )
+        Some(OpenError::InUse { .. } | OpenError::Io(store::Error::Full { .. }))
     );
     let append = error.downcast_ref().is_some_and(|error: &AppendError| {
         error.is_retryable() || matches!(error, AppendError::OutcomeUnknown { .. })
