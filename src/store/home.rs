@@ -1,9 +1,9 @@
-//! Where a store lives, from before it exists until it is rebuilt: the seam that another engine
+//! The place of a store, from before it exists until it is rebuilt: the seam that another engine
 //! implements.
 //!
-//! A [`Home`] is a place: a directory, a memory, a database. Opening it gives a log, its snapshots
-//! and its node. Knows no file and no engine. Start reading at [`Home`]; `conformance::home` is the
-//! same contract as running code.
+//! A [`Home`] is a directory, a memory or a database. Opening it gives a log, its snapshots and its
+//! node. Knows no file and no engine. Start reading at [`Home`]; `conformance::home` is the same
+//! contract as running code.
 
 use super::{Error, FrameLog, Inspect, SnapshotStore};
 use crate::ids::{Epoch, Head, LedgerId, NodeId, Root, Seq, TreeHash};
@@ -15,42 +15,42 @@ use std::{fmt, path::PathBuf, sync::Arc};
 ///
 /// # Contract
 ///
-/// - At most one opened store of a place may write. A place says [`Error::InUse`] to a second
+/// - At most one opened store of a place may write. A place returns [`Error::InUse`] to a second
 ///   opening, or halts the first.
-/// - [`create`](Self::create) is all or nothing: stopped half way, it leaves what the next one
-///   clears away and what [`open`](Self::open) does not accept.
+/// - [`create`](Self::create) is all or nothing: stopped half way, it leaves a state that the next
+///   `create` clears and that [`open`](Self::open) does not accept.
 /// - An identity with [`Role::Copying`] is not a ledger yet: only `create` and
 ///   [`remove_unfinished`](Self::remove_unfinished) take such a place.
 pub trait Home: fmt::Debug + Send + Sync {
-    /// Makes a store without frames, durable when it returns.
+    /// Makes a store without frames. Durable when it returns.
     ///
     /// # Errors
     ///
-    /// - [`Error::Exists`] if something is here already.
+    /// - [`Error::Exists`] if the place is not empty.
     /// - [`Error::UnsafeDir`], [`Error::InUse`], [`Error::Full`], [`Error::Io`],
     ///   [`Error::Engine`].
     fn create(&self, identity: Identity) -> Result<Opened, Error>;
 
-    /// Opens the store that is here, and holds its parts against each other. Drops what a crash
-    /// left of a group that was never acknowledged.
+    /// Opens the store, and checks its parts against each other. Drops the rest of a group that a
+    /// crash left unfinished and that was never acknowledged.
     ///
     /// # Errors
     ///
-    /// - [`Error::NotFound`] if there is none, [`Error::Unfinished`] if it is a copy in the making.
+    /// - [`Error::NotFound`] if there is none, [`Error::Unfinished`] if it is an unfinished copy.
     /// - [`Error::InUse`], [`Error::UnsafeDir`], [`Error::UnsupportedFormat`], [`Error::Io`].
     /// - The findings [`Error::Damaged`], [`Error::LostTail`] and [`Error::Engine`], after which
     ///   nothing was changed.
     fn open(&self) -> Result<Opened, Error>;
 
-    /// Looks at everything that is here without changing it, in spite of damage.
+    /// Inspects everything here without changing it, even if it is damaged.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open), without the findings: those are [`Inspect::findings`].
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error>;
 
-    /// Makes anew what the log can be read from fastest, from where commits were synced to. Nobody
-    /// may have the store open. Destroys nothing. O(all bytes).
+    /// Rebuilds the sealed store from the log that commits were synced to. The store must not be
+    /// open. Destroys nothing. O(all bytes).
     ///
     /// # Errors
     ///
@@ -58,8 +58,9 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// - Otherwise as [`open`](Self::open).
     fn rebuild(&self, replay: &mut dyn Replay) -> Result<Rebuilt, Error>;
 
-    /// Up to which event the sealed store was durable at the last flush, if events were written
-    /// after it: loss of power may have cut it short there. `None` if nothing can be.
+    /// The last event that the sealed store held durably at the last flush, if events were written
+    /// after it: loss of power may have cut the sealed store short there. `None` if nothing can be
+    /// lost.
     ///
     /// # Errors
     ///
@@ -68,11 +69,11 @@ pub trait Home: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Removes a copy whose making was cut short, and nothing else.
+    /// Removes an unfinished copy, and nothing else.
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] if this is anything else; [`Error::InUse`], [`Error::Io`].
+    /// [`Error::Exists`] if this is no unfinished copy; [`Error::InUse`], [`Error::Io`].
     fn remove_unfinished(&self) -> Result<(), Error>;
 }
 
@@ -83,24 +84,24 @@ pub struct Opened {
     pub log: Arc<dyn FrameLog>,
     /// Its saved states.
     pub snapshots: Arc<dyn SnapshotStore>,
-    /// Who it is.
+    /// Its identity.
     pub node: Arc<dyn NodeStore>,
 }
 
 impl Opened {
-    /// The three faces of one store.
+    /// Takes one store for all three parts.
     pub fn of<S: FrameLog + SnapshotStore + NodeStore>(store: S) -> Self {
         let store = Arc::new(store);
         Self { log: store.clone(), snapshots: store.clone(), node: store }
     }
 }
 
-/// Keeps who an open store is.
+/// The identity of an open store.
 pub trait NodeStore: fmt::Debug + Send + Sync {
-    /// Who this copy of the ledger is. O(1).
+    /// The identity of this copy of the ledger. O(1).
     fn identity(&self) -> Identity;
 
-    /// Changes who this copy is, durably before it returns.
+    /// Changes the identity of this copy, durably before it returns.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ pub trait NodeStore: fmt::Debug + Send + Sync {
     fn set_identity(&self, identity: Identity) -> Result<(), Error>;
 }
 
-/// The node of a store that cannot change who it is: one that is only read.
+/// The node of a store whose identity cannot change, since it is only read.
 #[derive(Debug, Clone, Copy)]
 pub struct FixedNode(pub Identity);
 
@@ -122,36 +123,36 @@ impl NodeStore for FixedNode {
     }
 }
 
-/// The part that a node plays.
+/// The role of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It may append.
     Primary,
     /// It follows a primary.
     Standby,
-    /// It is being made as a copy of another ledger and is not one yet: nobody was told of anything
-    /// in it. No opening accepts it, and a creation in its place clears it away.
+    /// An unfinished copy of another ledger: none of it was acknowledged. No opening accepts it,
+    /// and a creation in its place clears it.
     Copying,
 }
 
-/// Who a copy of a ledger is.
+/// The identity of one copy of a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The ledger.
     pub ledger: LedgerId,
     /// This copy of it.
     pub node: NodeId,
-    /// The part that it plays.
+    /// The role of this copy.
     pub role: Role,
-    /// The epoch that ended its being a primary, if one did.
+    /// The epoch that fenced it, if one did: it was a primary, and another one took over.
     pub fenced: Option<Epoch>,
-    /// The epoch below which it promised to acknowledge nothing.
+    /// The epoch below which it has promised to acknowledge nothing.
     pub promised: Option<Epoch>,
-    /// Bytes of the ledger's own beside its name; zeros at first.
+    /// Bytes that the ledger keeps here for itself; zeros at first.
     pub note: [u8; NOTE_BYTES],
 }
 
-/// Bytes that a ledger may keep in [`Identity::note`].
+/// The number of bytes that a ledger may keep in [`Identity::note`].
 pub const NOTE_BYTES: usize = 64;
 
 impl Identity {
@@ -162,36 +163,37 @@ impl Identity {
         Self { ledger, node, role, fenced: None, promised: None, note: [0; NOTE_BYTES] }
     }
 
-    /// Whether this copy may append: a primary that no other one has taken over from. The store
-    /// does as it is told; the ledger asks this before it lets anybody append.
+    /// Says whether this copy may append: it is a primary and is not fenced. The store does not
+    /// check this; the ledger does before each append.
     #[must_use]
     pub fn may_append(&self) -> bool {
         self.role == Role::Primary && self.fenced.is_none()
     }
 }
 
-/// The hash tree, which a store does not know, for a [`Home::rebuild`].
+/// The hash tree for a [`Home::rebuild`], since a store does not know it.
 pub trait Replay {
-    /// Takes the next frame, and answers the tree hashes that it completes.
+    /// Takes the next frame, and returns the tree hashes that it completes.
     ///
     /// # Errors
     ///
-    /// Anything that keeps the frame from being one of this log; the rebuild then ends with it.
+    /// Any reason that the frame is not one of this log; the rebuild then ends with it.
     fn push(&mut self, seq: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, Error>;
 
     /// The root over the frames so far.
     fn root(&self) -> Root;
 
-    /// Is told now and then how many frames of how many there are.
+    /// Reports progress now and then: `_done` frames of `_total`.
     fn progress(&mut self, _done: u64, _total: u64) {}
 }
 
-/// The answer of [`Home::rebuild`].
+/// The result of [`Home::rebuild`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// How far the new sealed store reaches.
+    /// The head that the new sealed store reaches.
     pub head: Head,
-    /// Where the old sealed store is now, and saved states of events that the log does not have.
+    /// The new paths of the old sealed store, and of saved states of events that the log does not
+    /// have.
     pub set_aside: Vec<PathBuf>,
 }
 

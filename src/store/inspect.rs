@@ -1,5 +1,5 @@
-//! A look at a store for an audit or a rescue: every frame from where it was synced to, every frame
-//! as the sealed store holds it, and all that does not belong or does not hold.
+//! A look at a store for an audit or a rescue: every frame of the log, every frame of the sealed
+//! store, and every fault.
 //!
 //! Knows no file and no engine. Start reading at [`Inspect`].
 
@@ -13,77 +13,79 @@ use std::{
     time::Duration,
 };
 
-/// A store under inspection. Nobody writes to it meanwhile, and looking changes nothing.
+/// A store under inspection. No process writes to it meanwhile, and the inspection changes nothing.
 pub trait Inspect: fmt::Debug + Send + Sync {
-    /// Who this copy of the ledger is; `None` if that cannot be read.
+    /// The identity of this copy of the ledger; `None` if it cannot be read.
     fn identity(&self) -> Option<Identity>;
 
-    /// How far the log is known to have been, apart from the log; `None` if nothing tells.
+    /// The size that the log is known to have reached, from a source other than the log; `None` if
+    /// there is none.
     fn witness(&self) -> Option<Witness>;
 
     /// Findings that need no reading of the log.
     fn findings(&self) -> &[StoreFinding];
 
-    /// The first event that the files hold which commits go to, if there are such files.
+    /// The first event in the files that commits go to, if there are such files.
     fn commits_from(&self) -> Option<Seq>;
 
-    /// Gives every frame of the log to `visit`, in order and each once, and the roots that files
-    /// name as it comes to them. O(all bytes).
+    /// Gives every frame of the log to `visit`, in order and each once, and the roots in the files
+    /// as it meets them. O(all bytes).
     ///
-    /// Answers what does not hold. Frames behind it are still given: `visit` sees a number that
+    /// Returns the faults. Frames behind a fault are still given: `visit` then gets a number that
     /// does not follow the one before.
     fn log(&self, visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>) -> Vec<StoreFinding>;
 
-    /// Everything that the sealed store holds: blocks in order, then tree hashes.
+    /// All items of the sealed store: blocks in order, then tree hashes.
     ///
-    /// An answer that takes longer than `deadline` is a finding and the end; the time between two
-    /// questions does not count.
+    /// An answer that takes longer than `deadline` is a finding and the end. The time between two
+    /// calls does not count.
     fn sealed(&self, deadline: Duration) -> SealedItems;
 
     /// The saved states.
     fn snapshots(&self) -> Arc<dyn SnapshotStore>;
 }
 
-/// What the sealed store holds, item by item, and findings in the place of what does not hold.
+/// The items of the sealed store, with a finding in place of each damaged one.
 pub type SealedItems = Box<dyn Iterator<Item = Result<SealedItem, StoreFinding>> + Send>;
 
-/// How far a log was, told by something apart from it.
+/// The size that a log had, from a source other than the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Witness {
-    /// How far frames were written.
+    /// The log up to the last written frame.
     pub written: Head,
-    /// How far they survive loss of power. If the log is shorter, something was lost.
+    /// The log up to the last frame that survives loss of power. If the log is shorter, events were
+    /// lost.
     pub synced: Head,
-    /// How far the sealed store holds them durably.
+    /// The log up to the last frame that the sealed store holds durably.
     pub sealed: Head,
 }
 
-/// One thing that archive and journals say, in the order of the log.
+/// One item of archive and journals, in the order of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence<'a> {
-    /// A frame, whose checksum in the store holds.
+    /// A frame whose checksum in the store is right.
     Frame {
         /// Its number. It grows; after a finding there may be a gap.
         seq: Seq,
         /// Its bytes.
         bytes: &'a [u8],
     },
-    /// The log at this size, by the word of a file.
+    /// The size and root of the log, as a file records them.
     Root {
-        /// Size and root.
+        /// The size and the root.
         head: Head,
         /// The file.
         file: &'a Path,
     },
 }
 
-/// One thing that the sealed store holds.
+/// One item of the sealed store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealedItem {
-    /// The frames of a block. The first number grows; a block that does not hold is a finding
-    /// instead.
+    /// The frames of a block. The first number grows from block to block. A damaged block is a
+    /// finding instead.
     Block(Frames),
-    /// A hash of the tree. They come after the blocks.
+    /// A tree hash. These come after the blocks.
     TreeHash {
         /// Its number among the stored hashes.
         index: u64,
@@ -92,30 +94,30 @@ pub enum SealedItem {
     },
 }
 
-/// One thing in a store that does not belong or does not hold.
+/// One fault of a store, or one thing that does not belong in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFinding {
-    /// The first event that is affected, if it can be told.
+    /// The first event that is affected, if it is known.
     pub seq: Option<Seq>,
     /// The file.
     pub file: PathBuf,
     /// One of the names in [`kind`].
     pub kind: &'static str,
-    /// What does not hold.
+    /// The fault in words.
     pub detail: String,
 }
 
-/// What a [`StoreFinding`] can be about.
+/// The kinds of a [`StoreFinding`].
 pub mod kind {
-    /// A slot of `HEAD` does not hold; the other one counts.
+    /// One slot of `HEAD` is damaged; the other one counts.
     pub const HEAD_SLOT: &str = "head-slot";
-    /// `HEAD` does not hold, or is not there.
+    /// `HEAD` is damaged or missing.
     pub const HEAD: &str = "head";
-    /// `NODE` does not hold, or is not there.
+    /// `NODE` is damaged or missing.
     pub const NODE: &str = "node";
-    /// A journal does not hold.
+    /// A journal is damaged.
     pub const JOURNAL: &str = "journal";
-    /// An archive does not hold.
+    /// An archive is damaged.
     pub const ARCHIVE: &str = "archive";
     /// Events are in no file.
     pub const GAP: &str = "gap";
@@ -126,14 +128,14 @@ pub mod kind {
     /// Bytes behind the last whole group that were never acknowledged. Harmless: the next opening
     /// removes them.
     pub const TORN_END: &str = "torn-end";
-    /// Bytes where there should be zeros. Harmless: nobody reads them.
+    /// Bytes in a place for zeros. Harmless: they are never read.
     pub const STRAY_BYTES: &str = "stray-bytes";
-    /// A file that no ledger has. Harmless.
+    /// A file that does not belong to a ledger. Harmless.
     pub const UNKNOWN_FILE: &str = "unknown-file";
 }
 
 impl StoreFinding {
-    /// Whether it changes no answer and loses nothing.
+    /// Says whether the fault changes no answer and loses nothing.
     #[must_use]
     pub fn is_harmless(&self) -> bool {
         let harmless = [kind::HEAD_SLOT, kind::TORN_END, kind::STRAY_BYTES, kind::UNKNOWN_FILE];
@@ -149,7 +151,7 @@ impl StoreFinding {
         Self { seq, file: file.to_owned(), kind, detail: detail.into() }
     }
 
-    /// The finding that an error of the store amounts to.
+    /// Makes a finding of an error of the store.
     pub(crate) fn of(kind: &'static str, place: &Path, error: &Error) -> Self {
         match error {
             Error::Damaged { seq, file, detail } => {

@@ -108,7 +108,6 @@ const RIDDLES_STAY: &[&str] = &[
     "src/manager/",
     "src/metrics.rs",
     "src/store/block.rs",
-    "src/store/disk/",
     "src/store/error.rs",
     "src/store/frames.rs",
     "src/store/mem.rs",

@@ -8,7 +8,7 @@ use super::{
 use crate::store::{Error, Home, Identity, Inspect, NodeStore, Opened, Rebuilt, Replay};
 use std::{path::PathBuf, sync::Arc};
 
-/// A directory that holds a store, or is to hold one. Nothing is touched before it is asked for.
+/// A directory that holds a store, or will hold one. Touches nothing before a call asks for it.
 #[derive(Debug, Clone)]
 pub struct DiskHome {
     root: PathBuf,

@@ -1,8 +1,8 @@
-//! What is in the directory of a ledger, for an audit: every frame from where it was synced to,
-//! every frame as sled holds it, and whatever does not belong or does not hold.
+//! The directory of a ledger, for an audit: every frame of archive and journals, every frame of
+//! sled, and every fault.
 //!
-//! Changes nothing, and no bytes make it panic or wait: sled is opened on a copy, on a thread that
-//! is given a deadline. Start reading at [`Inspection`].
+//! Changes nothing, and no bytes make it panic or wait: sled is opened on a copy, on a thread with
+//! a deadline. Start reading at [`Inspection`].
 
 mod log;
 mod sealed;
@@ -42,7 +42,7 @@ pub(super) struct LogFile {
     pub last: Option<Seq>,
 }
 
-/// A ledger under inspection. Its lock is held, so nobody writes meanwhile.
+/// A ledger under inspection. Its lock is held, so no process writes meanwhile.
 #[derive(Debug)]
 pub(super) struct Inspection {
     root: PathBuf,
@@ -55,13 +55,13 @@ pub(super) struct Inspection {
 }
 
 impl Inspection {
-    /// Looks at the ledger in `path`. O(files).
+    /// Inspects the ledger in `path`. O(files).
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::InUse`], [`Error::UnsafeDir`],
-    /// [`Error::UnsupportedFormat`], or [`Error::Io`] if a directory cannot be listed. Whatever
-    /// else is wrong is a finding.
+    /// [`Error::UnsupportedFormat`], or [`Error::Io`] if a directory cannot be listed. Every other
+    /// fault is a finding.
     pub(super) fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let root = path.as_ref().to_owned();
         dir::check_safe(&root)?;
@@ -86,7 +86,7 @@ impl Inspection {
         Ok(Self { root, _lock: lock, identity, slots, archives, journals, findings })
     }
 
-    /// What the newer valid slot of `HEAD` says; `None` if neither is valid.
+    /// The newer valid slot of `HEAD`; `None` if neither is valid.
     pub(super) fn head(&self) -> Option<HeadRecord> {
         let valid = self.slots.iter().filter_map(|slot| match slot {
             Slot::Valid(record) => Some(*record),
@@ -129,7 +129,7 @@ impl Inspect for Inspection {
     }
 }
 
-/// The value, or a finding instead of damage.
+/// The value, or a finding if there is damage.
 fn finding_or<T>(
     answer: Result<T, Error>,
     kind: &'static str,
@@ -169,7 +169,8 @@ fn read_head(root: &Path, findings: &mut Vec<StoreFinding>) -> Result<[Slot; 2],
     Ok(slots)
 }
 
-/// Names every file in `place` that no ledger has. sled's directories hold what sled likes.
+/// Reports every file in `place` that does not belong to a ledger. Skips the directories of sled,
+/// which may hold any file.
 fn find_unknown(place: &Path, within: &str, findings: &mut Vec<StoreFinding>) -> Result<(), Error> {
     for path in dir::entries(place)? {
         let name = dir::name(&path);
@@ -192,14 +193,14 @@ fn find_unknown(place: &Path, within: &str, findings: &mut Vec<StoreFinding>) ->
     Ok(())
 }
 
-/// Copies a directory and what is in it, for eyes only ours.
+/// Copies a directory and its contents, readable only for the user of this process.
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        // Links were refused; whatever else is neither is none of ours.
+        // Links were refused before; other special files do not belong here, and are skipped.
         if entry.file_type()?.is_dir() {
             copy_tree(&entry.path(), &target)?;
         } else if entry.file_type()?.is_file() {

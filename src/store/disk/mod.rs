@@ -1,4 +1,4 @@
-//! The real store: a journal that commits are synced to, a tail in memory, blocks in sled.
+//! The store on disk: a journal that commits are synced to, a tail in memory, blocks in sled.
 //!
 //! ```text
 //! append, sync --> journal/   one write and one fdatasync a commit   (journal, scan)
@@ -9,9 +9,9 @@
 //!                  archive/   full journals, compressed              (archive)
 //! ```
 //!
-//! **What sled holds is always elsewhere too**: archive and journals together hold every frame,
-//! so sled can be built anew ([`rebuild`]). What was lost is told by `HEAD` and by the groups of
-//! the journal. Start reading at [`DiskStore`], then `writer`, `sealer`, `open`.
+//! **Every frame in sled is in another file too**: archive and journals together hold every frame,
+//! so sled can be rebuilt ([`rebuild`]). `HEAD` and the groups of the journal show a loss. Start
+//! reading at [`DiskStore`], then `writer`, `sealer`, `open`.
 
 mod files;
 mod home;
@@ -47,10 +47,10 @@ pub(crate) use files::snapshots::DiskSnapshots;
 pub use home::DiskHome;
 pub use options::DiskOptions;
 
-/// A log in a directory. See the module for its files, [`FrameLog`] for its promises.
+/// A log in a directory. The module describes its files, [`FrameLog`] its promises.
 ///
-/// Dropping it without [`close`](FrameLog::close) loses nothing that was written; the next
-/// opening then takes longer.
+/// Dropping it without [`close`](FrameLog::close) loses no written frame, but the next opening
+/// takes longer.
 #[derive(Debug)]
 pub(crate) struct DiskStore {
     shared: Arc<Shared>,
@@ -58,10 +58,10 @@ pub(crate) struct DiskStore {
 }
 
 impl DiskStore {
-    /// Makes a ledger in `path`, which must not exist or be empty. Durable when it returns; stopped
-    /// half way, it leaves what the next `create` clears away and what no `open` accepts. With
-    /// [`Role::Copying`] it is such a thing until [`set_identity`](Self::set_identity) gives it
-    /// another role.
+    /// Makes a ledger in `path`, which must be empty or not exist. Durable when it returns. Stopped
+    /// half way, it leaves a state that the next `create` clears and that no `open` accepts. With
+    /// [`Role::Copying`] the ledger is in such a state until [`set_identity`](Self::set_identity)
+    /// gives it another role.
     ///
     /// # Errors
     ///
@@ -77,8 +77,8 @@ impl DiskStore {
         Ok(store)
     }
 
-    /// Opens the ledger in `path`: reads the journals, drops what was torn by a crash, and holds
-    /// journals, `HEAD` and sled against each other. Nothing is sealed before
+    /// Opens the ledger in `path`: reads the journals, drops the group that a crash tore, and
+    /// checks journals, `HEAD` and sled against each other. Seals nothing before
     /// [`resume`](FrameLog::resume).
     ///
     /// # Errors
@@ -95,13 +95,13 @@ impl DiskStore {
         Self { shared: Arc::new(shared), thread: Mutex::new(None) }
     }
 
-    /// Who this copy of the ledger is.
+    /// The identity of this copy of the ledger.
     #[must_use]
     pub(crate) fn identity(&self) -> Identity {
         *lock(&self.shared.identity)
     }
 
-    /// Changes who this copy is, durably before it returns.
+    /// Changes the identity of this copy, durably before it returns.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl DiskStore {
         lock(&self.shared.call).stop = true;
         self.shared.called.notify_all();
         if let Some(thread) = lock(&self.thread).take() {
-            // It catches what sled throws; if it panicked all the same, sealing has stopped.
+            // The thread catches panics of sled; if it panicked all the same, sealing has stopped.
             let _ = thread.join();
         }
     }
@@ -214,7 +214,7 @@ impl FrameLog for DiskStore {
         self.stop_thread();
         let spare = lock(&self.shared.journals).spare.take();
         spare.into_iter().for_each(journal::Spare::discard);
-        // sled lets go of its lock when the last handle is gone; then ours may be taken.
+        // sled releases its lock with its last handle; then the lock of the ledger can be released.
         drop(lock(&self.shared.engine).take());
         drop(lock(&self.shared.lock).take());
         synced.and(sealed)

@@ -1,35 +1,34 @@
-//! Every limit of the real store, with its unit and its reason.
+//! The limits of the store on disk, each with its unit and its reason.
 
 use std::{fmt, time::Duration};
 
-/// How the real store behaves. The defaults are for a machine that does other work too.
+/// Options of the store on disk. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
 pub struct DiskOptions {
-    /// Size of a journal file in bytes. Zeroed ahead of need, so twice this is on disk at times; a
-    /// group that is larger gets a file of its own size, and 1 GiB is the most there is. 32 MiB: a
-    /// rotation every 60,000 events.
+    /// The size of a journal file in bytes. 32 MiB: a rotation every 60,000 events. Files are
+    /// zeroed ahead of need, so at times there are two. A larger group gets a file of its own size,
+    /// up to 1 GiB.
     pub journal_bytes: u64,
     /// Bytes of frames that may wait in memory to be sealed before an append is
     /// `SealingBehind`.
     pub tail_bytes_max: usize,
-    /// Bytes written since the last flush before an append is `SealingBehind`: what the next
-    /// opening has to read from journals and keep in memory.
+    /// Bytes written since the last flush before an append is `SealingBehind`: the next opening has
+    /// to read them from journals and keep them in memory.
     pub unsealed_bytes_max: u64,
-    /// Bytes of synced frames that wake the sealing thread. Larger costs memory, smaller wakes
-    /// it for a few blocks at a time.
+    /// Bytes of synced frames that wake the sealing thread. A larger number costs memory, a smaller
+    /// one wakes the thread for a few blocks at a time.
     pub seal_bytes: usize,
-    /// How often what was sealed is made durable, when there is anything; `None`: only when asked,
-    /// or when a journal is full. It bounds the work of the next opening, not what can be lost.
+    /// The interval of flushes, if anything was sealed; `None`: only on request, or when a journal
+    /// is full. It bounds the work of the next opening, not the events that can be lost.
     pub flush_every: Option<Duration>,
-    /// How long an append waits for the sealing thread to make room before it is
-    /// [`SealingBehind`](crate::store::Error::SealingBehind).
+    /// The longest wait of an append for the sealing thread before the append is `SealingBehind`.
     pub busy_wait: Duration,
-    /// Size in bytes of the file that is given up when the disk is full, so that the ledger can
-    /// still be opened. sled cannot open without space.
+    /// The size in bytes of a reserve file. It is removed when the disk is full, so that the ledger
+    /// can still be opened: sled cannot open without space.
     pub reserve_bytes: u64,
     /// Memory in bytes that sled may use to cache its pages.
     pub cache_bytes: u64,
-    /// Random, another one at each opening: tells the groups of one journal from bytes that an
+    /// Random, different at each opening: distinguishes the groups of a journal from bytes that an
     /// older file left in the same place on the disk.
     pub nonce_seed: u64,
     #[doc(hidden)]
@@ -53,7 +52,7 @@ impl Default for DiskOptions {
     }
 }
 
-/// Where a crash would be interesting. In tests a hook is called there; otherwise nothing happens.
+/// Steps at which a crash is worth a test. In tests each calls a hook; otherwise it does nothing.
 #[derive(Clone, Default)]
 pub struct Steps {
     #[cfg(test)]

@@ -1,7 +1,6 @@
-//! The parsers of the store's own files, over bytes in memory: a door for fuzzers, and for nothing
-//! else.
+//! The parsers of the store's own files, over bytes in memory, for fuzzers only.
 //!
-//! Bytes that are no such file are `None`, whatever is wrong with them.
+//! Bytes that are no such file give `None`, for any fault.
 
 use crate::{
     ids::Seq,
@@ -27,7 +26,7 @@ pub fn journal(bytes: &[u8]) -> Option<Vec<(Seq, Vec<u8>)>> {
     Some(scan.frames().map(|(seq, frame)| (seq, frame.to_vec())).collect())
 }
 
-/// What a slot of `HEAD` says, and the bytes that say so.
+/// The record in a slot of `HEAD`, and its bytes.
 #[must_use]
 pub fn head_slot(bytes: &[u8]) -> Option<(HeadRecord, Vec<u8>)> {
     match head::read_slot(bytes, Path::new("HEAD")).ok()? {
@@ -36,7 +35,7 @@ pub fn head_slot(bytes: &[u8]) -> Option<(HeadRecord, Vec<u8>)> {
     }
 }
 
-/// What `NODE` says, and the bytes that say so.
+/// The identity in `NODE`, and its bytes.
 #[must_use]
 pub fn node(bytes: &[u8]) -> Option<(Identity, Vec<u8>)> {
     let identity = node::of_bytes(bytes, Path::new("NODE")).ok()?;
@@ -54,7 +53,7 @@ pub fn archive(path: &Path) -> Option<Vec<Vec<u8>>> {
     Some(frames)
 }
 
-/// The frames of a block as sled holds it, and the block that they are packed into.
+/// The frames of a block in the form that sled holds, and the block that they are packed into.
 #[must_use]
 pub fn block(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
     let frames = block::unpack(Seq::FIRST, bytes)?;

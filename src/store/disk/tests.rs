@@ -183,13 +183,13 @@ fn an_append_waits_for_room_and_is_busy_when_there_is_none() {
         ..lazy()
     };
     let store = created_with(dir.path(), &options);
-    // The sealing thread makes room, though nobody synced.
+    // The sealing thread makes room, though no caller synced.
     append_upto(&store, 500);
     store.stop_thread();
     let refused = (501..1000).find_map(|n| append_group(&store, n, n).err());
     assert!(matches!(refused, Some(Error::SealingBehind { max: 20_000, .. })), "{refused:?}");
     assert!(append_group(&store, store.written().size + 1, store.written().size + 1).is_err());
-    // Nobody halts: when there is room again, appends go on.
+    // Nothing halts: when there is room again, appends go on.
     store.flush().unwrap();
     let written = store.written().size;
     append_upto(&store, written + 3);
@@ -287,7 +287,7 @@ fn a_directory_that_others_could_change_is_refused() {
     assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
 }
 
-// Between looking and making the directory somebody else may have made it, open to all.
+// Between the check and the creation another user may have made the directory, open to all.
 #[test]
 fn a_directory_that_somebody_else_makes_meanwhile_is_refused() {
     use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,8 +1,8 @@
 //! Retired journals: frames alone, compressed, in files that are never changed in place.
 //!
-//! Header sector, chunks that are compressed each by itself, an index of them, and a trailer
-//! sector that says where the index is. A chunk can be read without the ones before it. With the
-//! live journals, the archive holds every frame of the log: sled can be built from it.
+//! A header sector, chunks that are compressed separately, an index of them, and a trailer sector
+//! that says where the index is. A chunk can be read without the ones before it. Together with the
+//! live journals, the archive holds every frame of the log: sled can be rebuilt from them.
 //!
 //! ```text
 //! file     sector: "TLARCH\r\n", format u32, ledger 16, size and root before, size and root after
@@ -32,16 +32,15 @@ use std::{
 const MAGIC: [u8; 8] = *b"TLARCH\r\n";
 const TRAILER: [u8; 8] = *b"TLINDX\r\n";
 const COMPRESSION: i32 = 3;
-/// A chunk is closed when it has as many bytes: small enough to read one event, large enough to
-/// compress.
+/// The bytes after which a chunk is closed: few enough to read one event, enough to compress well.
 const CHUNK_BYTES: usize = 256 << 10;
 const CHUNK_BYTES_MAX: usize = CHUNK_BYTES + FRAME_BYTES_MAX + 4;
 /// Offset, first frame, number of frames, bytes before and after compression, checksum.
 const ENTRY: usize = 32;
-/// Far more chunks than a journal fills.
+/// The most chunks in a file. Far more than a journal fills.
 const CHUNKS_MAX: u64 = 1 << 20;
 
-/// Which events an archive holds, and the log before and after them.
+/// The events of an archive, and the log before and after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) ledger: LedgerId,
@@ -84,11 +83,10 @@ pub(crate) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// The archives of a ledger, each opened, and the log up to which they reach.
-///
+/// The archives of a ledger, each opened, and the head that they reach.
 /// # Errors
 ///
-/// [`Error::Damaged`] with the first event that is in none of them, if they do not begin with the
+/// [`Error::Damaged`] with the first event that none of them holds, if they do not begin with the
 /// first event or do not follow each other, or if one is of another ledger; and as
 /// [`Archive::open`].
 pub(crate) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, Head), Error> {
@@ -106,7 +104,7 @@ pub(crate) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, H
     Ok((archives, reached))
 }
 
-/// Whether the archive of these events is there and whole.
+/// Says whether the archive of these events is there and whole.
 pub(crate) fn holds(root: &Path, span: Span) -> bool {
     let whole = |path: &Path| {
         let archive = Archive::open_as(path, span)?;
@@ -223,13 +221,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Closes the file, syncs it and reads it again; it has its final name, durably, only after
-    /// everything in it was found to hold.
+    /// Closes the file, syncs it and reads it again. It gets its final name, durably, only after
+    /// all of it was checked.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] if it was not given exactly the events of its name, or does not read
-    /// back; [`Error::Full`], [`Error::Io`].
+    /// [`Error::Damaged`] if it did not get exactly the events of its name, or does not read back;
+    /// [`Error::Full`], [`Error::Io`].
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         let last = self.next - 1;
         if last != self.span.after.size {
@@ -263,7 +261,7 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Opens an archive and checks all of it but the chunks.
+    /// Opens an archive and checks all of it except the chunks.
     ///
     /// # Errors
     ///
@@ -295,7 +293,8 @@ impl Archive {
         Err(damaged(path, Damage::OtherEvents))
     }
 
-    /// The frames of every chunk, in order; what is behind a damaged one follows its error.
+    /// The frames of every chunk, in order. After the error of a damaged chunk, the frames behind
+    /// it follow.
     pub(crate) fn all_frames(&self) -> impl Iterator<Item = Result<Frames, Error>> {
         self.index.iter().map(|entry| self.frames_at(entry))
     }
@@ -370,7 +369,8 @@ fn read_index(file: &File, path: &Path, length: u64, span: &Span) -> Result<Vec<
     Err(damaged(path, Damage::Contradiction { part: "its index", other: "its header" }))
 }
 
-/// Whether the chunks follow each other without a gap and are of sizes that were ever written.
+/// Says whether the chunks follow each other without a gap and have sizes that a writer can give
+/// them.
 fn adds_up(index: &[Chunk], end: u64, span: &Span) -> bool {
     let (mut offset, mut first) = (wide(SECTOR), span.before.size + 1);
     for chunk in index {

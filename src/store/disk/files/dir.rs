@@ -1,7 +1,7 @@
-//! The directory of a ledger: who may touch it, who has it open, and how files appear in it.
+//! The directory of a ledger: its access, its lock, and the creation of files in it.
 //!
-//! Everything is private to its owner (directories 0700, files 0600), no link is followed, and a
-//! file that must be whole appears by a rename after it was synced.
+//! All files are private to their owner (directories 0700, files 0600), no link is followed, and a
+//! file that must be whole appears by a rename after a sync.
 
 use super::sector::wide;
 use crate::store::{Damage, Error};
@@ -23,16 +23,18 @@ pub(crate) const RESERVE: &str = "RESERVE";
 const LOCK: &str = "LOCK";
 /// Directories below the ledger are never deeper than `sled/1/blobs`.
 const DEPTH_MAX: usize = 4;
-/// More than any file that is read whole and is not a journal, an archive or a snapshot.
+/// The largest small file, in bytes: larger than any file that is read whole, except journals,
+/// archives and snapshots.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
 
-/// Says what was done to which file when storage failed.
+/// Makes an I/O error that names the action and the file.
 pub(crate) fn at(during: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { during, path: Some(path), source }
 }
 
-/// Like [`at`], but a full disk is its own answer: for files that are written whole or not at all.
+/// Like [`at`], but with an error of its own for a full disk: for files that are written whole or
+/// not at all.
 pub(crate) fn at_or_full(
     what: &'static str,
     during: &'static str,
@@ -47,27 +49,27 @@ pub(crate) fn at_or_full(
     }
 }
 
-/// Whether there was no space, for whatever reason.
+/// Says whether there was no space, for any reason.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// The answer to a file of a later format.
+/// The error for a file of a later format.
 pub(crate) fn newer(path: &Path, found: u32) -> Error {
     Error::UnsupportedFormat { path: path.to_owned(), found, max: super::sector::FORMAT }
 }
 
-/// The lock on a ledger, held as long as this value lives. Also by this process: a second handle
-/// is refused.
+/// The lock on a ledger, held as long as this value lives. A second handle of this process is
+/// refused too.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
 }
 
 impl Drop for Lock {
-    /// Closing the file is not enough: a child that another thread is just starting holds a copy
-    /// of it until it runs its own program, and with it the lock.
+    /// Unlocks, since closing the file is not enough: a child that another thread is just starting
+    /// holds a copy of the file until it runs its own program, and with it the lock.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
@@ -87,13 +89,14 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error)),
         }
-        // Only a hint for whoever is refused: failing to write it is no reason not to open.
+        // Only a hint for the process that is refused, so a failure to write it does not stop the
+        // opening.
         let pid = std::process::id().to_string();
         let _ = file.set_len(0).and_then(|()| file.write_all_at(pid.as_bytes(), 0));
         Ok(Self { file })
     }
 
-    /// Takes the lock without writing anything, if there is a lock file at all.
+    /// Takes the lock without writing anything, if there is a lock file.
     pub(crate) fn take_to_read(root: &Path) -> Result<Option<Self>, Error> {
         let path = root.join(LOCK);
         let file = match private().read(true).open(&path) {
@@ -117,7 +120,7 @@ fn holder(file: &File) -> u32 {
     read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Refuses a directory that somebody else could have changed, or that leads elsewhere.
+/// Refuses a directory that another user could have changed, or that is a link.
 ///
 /// # Errors
 ///
@@ -132,19 +135,20 @@ pub(crate) fn check_safe(root: &Path) -> Result<(), Error> {
     }
 }
 
-/// Who chose the modes of a file.
+/// The origin of a file's mode.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Modes {
-    /// We did.
+    /// This module set it.
     Ours,
-    /// sled did, by the umask. Nobody else comes past the directory above, which is ours.
+    /// sled set it, by the umask. Other users do not get past the directory above, which is
+    /// private.
     Anyones,
 }
 
 fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
     let refuse = |why| Err(Error::UnsafeDir { path: path.to_owned(), why });
     let meta = match fs::symlink_metadata(path) {
-        // sled's threads may still be removing a file of theirs.
+        // The threads of sled may still be removing a file.
         Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotFound => return Ok(()),
         meta => meta.map_err(at("inspect", path))?,
     };
@@ -172,13 +176,13 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
     entries(path)?.iter().try_for_each(|entry| check_entry(entry, depth + 1, below))
 }
 
-/// Answers whether `bytes` more fit the file system, before a part of them is written.
+/// Checks that `bytes` more fit the file system, before a part of them is written.
 ///
 /// # Errors
 ///
 /// [`Error::Full`].
 pub(crate) fn check_space(what: &'static str, place: &Path, bytes: u64) -> Result<(), Error> {
-    // Where this cannot be told, the write itself will.
+    // If the system cannot tell, the write itself will.
     let Ok(now) = rustix::fs::statvfs(place) else { return Ok(()) };
     if now.f_bavail.saturating_mul(now.f_frsize) >= bytes {
         return Ok(());
@@ -186,7 +190,7 @@ pub(crate) fn check_space(what: &'static str, place: &Path, bytes: u64) -> Resul
     Err(Error::Full { what, source: None })
 }
 
-/// What is in a directory, in order of name; empty if the directory is not there.
+/// The contents of a directory, in order of name; empty if there is no directory.
 pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let listing = match fs::read_dir(path) {
         Ok(listing) => listing,
@@ -201,13 +205,12 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// The name of a file, empty if it has none that is text.
+/// The name of a file; empty if it has none or it is not text.
 pub(crate) fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// Makes a directory for nobody but us; fine if it is there. Not durable before its parent is
-/// synced.
+/// Makes a private directory, if it is not there yet. Durable only after a sync of its parent.
 pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(()),
@@ -242,12 +245,12 @@ pub(crate) fn open_to_write(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// The answer when a file that every ledger has is not there.
+/// The error for a missing file that every ledger has.
 pub(crate) fn missing(path: &Path) -> Error {
     Error::damaged(None, path, Damage::Missing)
 }
 
-/// The bytes of a small file, never more than 64 KiB; `None` if it is not there.
+/// The bytes of a small file, at most 64 KiB; `None` if it is not there.
 pub(crate) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     let file = match private().read(true).open(path) {
         Ok(file) => file,
@@ -259,7 +262,7 @@ pub(crate) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(bytes))
 }
 
-/// Makes `path` hold `bytes`, whole or not at all, durably. Until then they are in `tmp`.
+/// Writes `bytes` to `path`, whole or not at all, durably. They go to `tmp` first.
 pub(crate) fn write_atomically(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let file = create_file(tmp)?;
     let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
@@ -270,14 +273,14 @@ pub(crate) fn write_atomically(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<
     publish(tmp, path)
 }
 
-/// The name under which a file is written before it is whole.
+/// The name of a file until it is whole.
 pub(crate) fn tmp_of(path: &Path) -> PathBuf {
     let mut tmp = path.as_os_str().to_owned();
     tmp.push(".tmp");
     tmp.into()
 }
 
-/// Whether a file was being written when the process ended.
+/// Says whether a file was still being written when the process ended.
 pub(crate) fn is_tmp(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "tmp")
 }
@@ -288,26 +291,26 @@ pub(crate) fn publish(tmp: &Path, path: &Path) -> Result<(), Error> {
     sync_parent(path)
 }
 
-/// Makes what appeared or vanished beside `path` durable.
+/// Makes the creation or removal of `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), Error> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
 #[cfg(test)]
 thread_local! {
-    /// The directories that were synced on this thread: the disk of a test keeps everything.
+    /// The directories that were synced on this thread, for tests: their disk keeps everything.
     pub(crate) static SYNCED: std::cell::RefCell<Vec<PathBuf>> =
         const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// Makes what appeared or vanished in a directory durable.
+/// Makes all creations and removals in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), Error> {
     #[cfg(test)]
     SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
     File::open(path).and_then(|dir| dir.sync_all()).map_err(at("sync", path))
 }
 
-/// Removes a file durably; fine if it is not there.
+/// Removes a file durably, if it is there.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Ok(()) => sync_parent(path),
@@ -316,7 +319,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes a directory with all that is in it; fine if it is not there.
+/// Removes a directory and its contents, if it is there.
 pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Ok(()) => sync_parent(path),
@@ -325,7 +328,7 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes what was being written when the process ended.
+/// Removes files that were still being written when the process ended.
 pub(crate) fn remove_leftovers(root: &Path) -> Result<(), Error> {
     for place in [root.to_owned(), root.join(JOURNAL), root.join(ARCHIVE), root.join(SNAPSHOTS)] {
         for entry in entries(&place)? {
@@ -337,7 +340,7 @@ pub(crate) fn remove_leftovers(root: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets aside the space that makes opening possible when the disk is full.
+/// Reserves the space that makes opening possible when the disk is full.
 pub(crate) fn ensure_reserve(root: &Path, bytes: u64) -> Result<(), Error> {
     let path = root.join(RESERVE);
     if fs::metadata(&path).is_ok_and(|meta| meta.len() >= bytes) {
@@ -369,7 +372,7 @@ pub(crate) fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the engine with this number has its files.
+/// The directory of the engine with this number.
 pub(crate) fn engine_path(root: &Path, engine: u64) -> PathBuf {
     root.join(SLED).join(engine.to_string())
 }

@@ -1,9 +1,10 @@
-//! The numbered directories of sled: which one is being built, and where one goes that is no
-//! longer in use.
+//! The numbered directories of sled: the one that is being built, and those that are no longer
+//! used.
 //!
-//! What `HEAD` does not name may still be the only place where an event is: if journal and `HEAD`
-//! were put back from an older copy, sled knows of more than they do. So nothing is removed here
-//! but what says of itself that it was never whole; the rest is moved to `quarantine/`, from where
+//! A directory that `HEAD` does not name may still hold the only copy of an event: if journal and
+//! `HEAD` were put back from an older copy, sled knows of more events than they do. So this module
+//! removes only a directory that is marked as never finished. Others are moved to `quarantine/`,
+//! from where only a person, or a purge, removes them.
 //! only a person, or a purge, removes it.
 
 use super::{dir, snapshots::DiskSnapshots};
@@ -13,12 +14,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is added to the number of a directory while it is being built.
+/// The suffix of a directory while it is being built.
 const BUILDING: &str = ".building";
-/// More than anybody has patience to make.
+/// The most names that are tried in `quarantine/`.
 const KEPT_MAX: u32 = 10_000;
 
-/// Makes the empty directory number `engine`, marked as not yet whole.
+/// Makes the empty directory number `engine`, marked as unfinished.
 pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
     let place = root.join(dir::SLED);
     dir::create_dir(&place)?;
@@ -31,13 +32,13 @@ pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// Says durably that what was begun is whole. Its files must be synced.
+/// Marks the directory as finished, durably. Its files must be synced.
 pub(crate) fn finish(path: &Path) -> Result<(), Error> {
     dir::remove(&marker_of(path))
 }
 
-/// Moves every directory but number `engine` to `quarantine/`, and answers where to. One that was
-/// never whole is removed.
+/// Moves every directory except number `engine` to `quarantine/`, and returns the new paths.
+/// Removes one that was never finished.
 pub(crate) fn set_others_aside(root: &Path, engine: u64) -> Result<Vec<PathBuf>, Error> {
     let keep = engine_path(root, engine);
     let mut kept = Vec::new();
@@ -51,8 +52,8 @@ pub(crate) fn set_others_aside(root: &Path, engine: u64) -> Result<Vec<PathBuf>,
     Ok(kept)
 }
 
-/// Removes every directory but number `engine`: for who has just built that one of all they held,
-/// and must leave no copy.
+/// Removes every directory except number `engine`. For a caller that has just rebuilt that one from
+/// all events, and must leave no copy.
 pub(crate) fn remove_others(root: &Path, engine: u64) -> Result<(), Error> {
     let keep = engine_path(root, engine);
     for path in dir::entries(&root.join(dir::SLED))? {
@@ -63,14 +64,14 @@ pub(crate) fn remove_others(root: &Path, engine: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Moves saved states of more than `size` events to `quarantine/`, and answers where to.
+/// Moves saved states of more than `size` events to `quarantine/`, and returns the new paths.
 pub(crate) fn set_snapshots_aside(root: &Path, size: u64) -> Result<Vec<PathBuf>, Error> {
     let snapshots = DiskSnapshots::of(root);
     let beyond = snapshots.list()?.into_iter().filter(|at| at.get() > size);
     beyond.map(|at| move_aside(root, &snapshots.path(at), "")).collect()
 }
 
-/// Removes an unfinished or empty directory, moves any other; answers where to.
+/// Removes an unfinished or empty directory, moves any other and returns its new path.
 fn put_away(root: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
     let marker = marker_of(path);
     if marker.exists() || dir::entries(path)?.is_empty() {

@@ -32,22 +32,23 @@ const PAGE: usize = 4096;
 /// How the root of [`Head::EMPTY`] is written as [`HeadRecord::confirmed`]: what older files have.
 const NOTHING: Root = Root([0; 32]);
 
-/// What a slot says.
+/// The contents of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadRecord {
     /// Grows by one with each write of a slot.
     pub generation: u64,
-    /// How far frames were written.
+    /// The log up to the last written frame.
     pub written: Head,
-    /// How far they survive loss of power. If the log is shorter, something was lost.
+    /// The log up to the last frame that survives loss of power. If the log is shorter, events were
+    /// lost.
     pub synced: Head,
-    /// How far sled holds them durably.
+    /// The log up to the last frame that sled holds durably.
     pub sealed: Head,
-    /// How far erasing is done; 0: nothing was erased.
+    /// The last event that an erasure has covered; 0 if nothing was erased.
     pub erased_upto: u64,
     /// The number kept for the ledger.
     pub reserved: u64,
-    /// Which directory below `sled/` is in use.
+    /// The number of the directory below `sled/` that is in use.
     pub engine: u64,
     /// How far standbys are known to hold the log durably; empty: nothing is known of any.
     pub confirmed: Head,
@@ -57,7 +58,7 @@ pub struct HeadRecord {
 }
 
 impl HeadRecord {
-    /// Of a log without events.
+    /// The record of a log without events.
     pub(crate) const NEW: Self = Self {
         generation: 0,
         written: Head::EMPTY,
@@ -117,14 +118,14 @@ fn parse_boot_id(text: &str) -> Option<[u8; 16]> {
     Some(number.to_be_bytes())
 }
 
-/// What is in one of the two slots.
+/// The state of one of the two slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// A record.
     Valid(HeadRecord),
     /// Never written.
     Blank,
-    /// Something else.
+    /// Damaged: neither blank nor a record.
     Bad,
 }
 
@@ -138,7 +139,7 @@ pub(crate) struct HeadFile {
 }
 
 impl HeadFile {
-    /// A new file that says `record`, twice, durably.
+    /// Makes a new file with `record` in both slots, durably.
     pub(crate) fn create(root: &Path, record: &HeadRecord) -> Result<Self, Error> {
         let path = root.join("HEAD");
         let file = dir::create_file(&path)?;
@@ -151,7 +152,7 @@ impl HeadFile {
         Ok(head)
     }
 
-    /// The file and what the newer of its valid slots says.
+    /// Opens the file, and reads the newer of its valid slots.
     pub(crate) fn open(root: &Path) -> Result<(Self, HeadRecord), Error> {
         let path = root.join("HEAD");
         let file = dir::open_to_write(&path)?;
@@ -170,7 +171,7 @@ impl HeadFile {
         Ok((Self { file, path, generation: record.generation, slot: 1 - index }, record))
     }
 
-    /// Writes the slot that is not the newest. Not durable before [`Self::sync`].
+    /// Writes the older slot. Durable only after [`Self::sync`].
     pub(crate) fn write(&mut self, record: &HeadRecord) -> Result<(), Error> {
         let record = HeadRecord { generation: self.generation + 1, ..*record };
         self.file
@@ -181,7 +182,7 @@ impl HeadFile {
         Ok(())
     }
 
-    /// Makes what was written survive loss of power.
+    /// Makes the written slot survive loss of power.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.file.sync_data().map_err(at("sync", &self.path))
     }
@@ -192,7 +193,7 @@ impl HeadFile {
     }
 }
 
-/// The two slots of the file, whatever they hold.
+/// Reads both slots of the file, valid or not.
 ///
 /// # Errors
 ///
@@ -211,7 +212,7 @@ pub(crate) fn read_slots(file: &File, path: &Path) -> Result<[Slot; 2], Error> {
     Ok(slots)
 }
 
-/// What a slot holds.
+/// Reads a slot.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! The journal: what a commit is synced to.
+//! The journal: the file that a commit is synced to.
 //!
-//! A file is zeroed and synced before it is used, so that a commit changes no metadata: one write
-//! and one fdatasync. A header sector in its own page, then group records back to back, each on a
-//! multiple of 8 bytes; then zeros. How a file is read again is in `scan`.
+//! A file is zeroed and synced before use, so that a commit changes no metadata: one write and one
+//! fdatasync. First a header sector in its own page, then group records, each on a multiple of 8
+//! bytes, then zeros. `scan` reads a file again.
 //!
 //! ```text
 //! file    sector: "TLJRNL\r\n", format u32, ledger 16, nonce u64, size before u64, root 32,
@@ -12,7 +12,7 @@
 //!         for each frame: length u32, bytes; CRC-32C of all this; zeros to a multiple of 8
 //! ```
 //!
-//! All numbers are little endian, here and in every file of the store but for sled's keys.
+//! All numbers are little endian, here and in every file of the store except sled's keys.
 
 use super::{
     dir::{self, at, at_or_full},
@@ -31,23 +31,23 @@ use std::{
 };
 
 const MAGIC: [u8; 8] = *b"TLJRNL\r\n";
-/// No journal is larger, whatever the options or its header say: it is read whole, and zeroed as
-/// far as its header says.
+/// The largest journal, whatever the options or its header say: a journal is read whole, and zeroed
+/// as far as its header says.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
-/// Where the first group begins: the header has a page for itself.
+/// The place of the first group: the header has a page for itself.
 pub(crate) const DATA_AT: usize = 4096;
-/// What begins every group record, before the nonce of its journal.
+/// The first bytes of every group record, before the nonce of its journal.
 pub(crate) const GROUP_MAGIC: [u8; 4] = *b"TLG1";
 /// Bytes of a group record before its frames.
 pub(crate) const GROUP_HEAD: usize = 72;
 /// Group records begin on multiples of this.
 pub(crate) const ALIGN: usize = 8;
 
-/// What the first sector of a journal says.
+/// The contents of the first sector of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) ledger: LedgerId,
-    /// Tells the groups of this file from those of any other.
+    /// Distinguishes the groups of this file from those of any other.
     pub(crate) nonce: u64,
     /// The log before the first group of this file.
     pub(crate) before: Head,
@@ -90,7 +90,7 @@ impl Header {
         (header.bytes <= FILE_BYTES_MAX).then_some(header)
     }
 
-    /// What the first group names as the checksum of the group before it.
+    /// The checksum that the first group names as that of the group before it.
     pub(crate) fn crc(&self) -> u32 {
         sector::checksum(&self.encode())
     }
@@ -122,7 +122,7 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// Makes one under a temporary name that nobody else uses. Takes a write and a sync of `bytes`.
+    /// Makes one under a temporary name that is not in use. Takes a write and a sync of `bytes`.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Spare {
         Ok(Self { file, path, bytes })
     }
 
-    /// Writes the header, durably. A crash leaves a file that the next opening deletes.
+    /// Writes the header, durably. After a crash, the next opening deletes the file.
     pub(crate) fn write_header(self, header: Header) -> Result<Named, Error> {
         let header = Header { bytes: self.bytes, ..header };
         self.file
@@ -148,13 +148,13 @@ impl Spare {
         Ok(Named { file: self.file, path: self.path, header })
     }
 
-    /// Gives the space back.
+    /// Removes the file.
     pub(crate) fn discard(self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// A spare with a header, not yet under its name.
+/// A spare with a header, before it gets its name.
 #[derive(Debug)]
 pub(crate) struct Named {
     file: File,
@@ -163,7 +163,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// Gives the file its name, durably: from here on it is a journal.
+    /// Gives the file its name, durably: now it is a journal.
     pub(crate) fn publish(self) -> Result<Journal, Error> {
         let path = self.path.with_file_name(file_name(self.header.before.size));
         dir::publish(&self.path, &path)?;
@@ -189,28 +189,28 @@ impl Journal {
         Self { file: Arc::new(file), path, header, end, crc_before: crc, buffer: Vec::new() }
     }
 
-    /// From here on, a test writes to another file.
+    /// Makes later writes go to another file, for tests.
     #[cfg(test)]
     pub(crate) fn redirect(&mut self, file: File) {
         self.file = Arc::new(file);
     }
 
-    /// Whether a group of this size still fits.
+    /// Says whether a group of this size still fits.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
         wide(self.end + bytes) <= self.header.bytes
     }
 
-    /// Whether it is time to prepare the next one.
+    /// Says whether it is time to prepare the next journal.
     pub(crate) fn is_half_full(&self) -> bool {
         wide(self.end) * 2 > self.header.bytes
     }
 
-    /// Whether nothing was written to it.
+    /// Says whether no group was written to it.
     pub(crate) fn is_empty(&self) -> bool {
         self.end == DATA_AT
     }
 
-    /// Writes a group, all in one write. Not durable before [`Self::sync`].
+    /// Writes a group, all in one write. Durable only after [`Self::sync`].
     pub(crate) fn write(&mut self, group: &Group<'_>, synced_upto: u64) -> io::Result<()> {
         let mut record = std::mem::take(&mut self.buffer);
         record.clear();
@@ -239,7 +239,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The file as it is now, to be synced while more is written.
+    /// A handle to the file, to sync it while more is written.
     pub(crate) fn file(&self) -> JournalFile {
         JournalFile { file: Arc::clone(&self.file), path: self.path.clone() }
     }
@@ -259,17 +259,17 @@ impl JournalFile {
     }
 }
 
-/// What stands before the frames of a group.
+/// The bytes before the frames of a group.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupHead {
     pub(crate) nonce: u64,
     pub(crate) first: u64,
     pub(crate) count: u32,
-    /// How far the log was durable when this was written.
+    /// The size up to which the log was durable when this was written.
     pub(crate) synced_upto: u64,
-    /// Of the frames with their lengths.
+    /// The number of bytes of the frames with their lengths.
     pub(crate) bytes: u32,
-    /// Of the group before in this file, or of the header.
+    /// The checksum of the group before in this file, or of the header.
     pub(crate) crc_before: u32,
     /// The root after the last frame.
     pub(crate) root: Root,

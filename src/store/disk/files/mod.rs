@@ -1,6 +1,6 @@
-//! The files of a ledger, one module each: how it is laid out, read and written.
+//! The files of a ledger, one module each: layout, reading and writing.
 //!
-//! Nothing here runs by itself. Start reading at [`sector`], which most files begin with.
+//! Nothing here runs by itself. Start reading at [`sector`], the beginning of most files.
 
 pub(super) mod archive;
 pub(super) mod dir;

@@ -1,6 +1,6 @@
-//! `NODE`: which ledger this is a copy of, which copy it is, and what it may do.
+//! `NODE`: the ledger of this copy, the id of this copy, and its role.
 //!
-//! Written rarely and always durably. Its presence is what makes a directory a ledger.
+//! Written rarely and always durably. A directory is a ledger if it has this file.
 
 use super::{
     dir,
@@ -53,7 +53,7 @@ fn decode(mut body: Bytes<'_>) -> Option<Identity> {
     })
 }
 
-/// An epoch, if there is one; the error is that the bytes are no such thing.
+/// Reads an epoch, if there is one. An error means that the bytes are neither.
 fn epoch(body: &mut Bytes<'_>) -> Result<Option<Epoch>, ()> {
     let (there, number, nonce) = (body.u8(), body.u64().ok_or(())?, body.u64().ok_or(())?);
     match there {
@@ -63,14 +63,14 @@ fn epoch(body: &mut Bytes<'_>) -> Result<Option<Epoch>, ()> {
     }
 }
 
-/// Makes `NODE` say who this copy is now, durably.
+/// Writes a new identity to `NODE`, durably.
 ///
-/// Not under the name that `NODE` has while a ledger is made: left behind by a crash, that one
-/// would speak for a creation that was cut short.
+/// Its temporary name is not the one that `NODE` has while a ledger is created: after a crash, that
+/// name would look like an unfinished creation.
 ///
 /// # Errors
 ///
-/// [`Error::Full`], [`Error::Io`]: the old one stays.
+/// [`Error::Full`], [`Error::Io`]: the old identity stays.
 pub(crate) fn replace(root: &Path, identity: &Identity) -> Result<(), Error> {
     dir::write_atomically(&root.join(NEXT), &root.join(FILE), &encode(identity))
 }
@@ -79,8 +79,8 @@ pub(crate) fn replace(root: &Path, identity: &Identity) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] if there is no ledger here, [`Error::Damaged`] if there is one and only
-/// this file is missing or bad, [`Error::Unfinished`] if it is being made as a copy,
+/// [`Error::NotFound`] if there is no ledger here, [`Error::Damaged`] if there is one and only this
+/// file is missing or bad, [`Error::Unfinished`] if it is an unfinished copy,
 /// [`Error::UnsupportedFormat`].
 pub(crate) fn read(root: &Path) -> Result<Identity, Error> {
     let bytes = named(root)?;

@@ -1,8 +1,8 @@
-//! Reading a journal: which groups are there, and what the end of the file proves.
+//! Reading a journal: the groups in it, and the proof that the end of the file gives.
 //!
-//! A crash may leave the last groups half written; a fault of the disk may hit any of them. The
-//! two look alike, so the difference is who vouches: a group that was durable, by the word of
-//! `HEAD` or of a later group, is damaged if it is bad; any other is torn and is dropped.
+//! A crash may leave the last groups half written, and a fault of the disk may hit any group. The
+//! two look alike, so the proof decides: a bad group is damaged if `HEAD` or a later group says
+//! that it was durable; any other bad group is torn, and is dropped.
 
 use super::{
     dir::{self, at},
@@ -37,20 +37,20 @@ pub(crate) struct ScannedGroup {
     frames: Range<usize>,
 }
 
-/// What follows the last whole group.
+/// The bytes after the last whole group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Zeros up to the end of the file, or nothing.
     Zero,
-    /// Bytes that are no group. `witness` is how far a whole group behind them says that the log
-    /// was durable, if there is one.
+    /// Bytes that are no group. `witness` is the size up to which the log was durable, as a whole
+    /// group behind them says.
     Bad {
-        /// 0 if there is none.
+        /// 0 if there is no such group.
         witness: u64,
     },
 }
 
-/// A journal as it was found. Holds all its bytes.
+/// The contents of a journal. Holds all its bytes.
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) path: PathBuf,
@@ -70,7 +70,7 @@ pub(crate) fn read_header(path: &Path) -> Result<Header, Error> {
     check_name(Header::decode(&bytes, path)?, path)
 }
 
-/// Refuses a file that no journal can be, before memory is asked for.
+/// Refuses a file with a length that no journal has, before memory is allocated.
 pub(crate) fn check_length(length: u64, path: &Path) -> Result<(), Error> {
     if length <= FILE_BYTES_MAX {
         return Ok(());
@@ -98,7 +98,7 @@ impl Scan {
         Self::of(path, bytes)
     }
 
-    /// Takes the bytes of a journal apart. O(bytes).
+    /// Splits the bytes of a journal into groups. O(bytes).
     pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
         let header = check_name(Header::decode(&bytes, path)?, path)?;
         let mut scan = Self {
@@ -133,7 +133,7 @@ impl Scan {
         }
     }
 
-    /// The whole group that begins at `at`, with its checksum and where the next one begins.
+    /// The whole group that begins at `at`, with its checksum and the place of the next one.
     fn group_at(&self, at: usize) -> Option<((GroupHead, Range<usize>), u32, usize)> {
         let record = self.bytes.get(at..)?;
         let mut reader = Bytes(record);
@@ -154,7 +154,7 @@ impl Scan {
         is_zero(padding).then_some(((head, start..start + bytes), crc, end))
     }
 
-    /// How far the whole groups behind the first bad one say that the log was durable.
+    /// The size up to which the log was durable, as the whole groups behind the first bad one say.
     fn witness(&self) -> u64 {
         let mut witness = 0;
         let mut at = self.end + ALIGN;
@@ -176,12 +176,12 @@ impl Scan {
         self.groups.last().map_or(self.header.before, |group| group.after)
     }
 
-    /// Refuses a journal that does not end where the next one begins: one of the two is of another
-    /// history, or of another time.
+    /// Refuses a journal that does not end where the next one begins: one of them belongs to
+    /// another history, or to another time.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] at the first event that they may not agree on.
+    /// [`Error::Damaged`] at the first event on which they may differ.
     pub(crate) fn check_ends(&self, next: Head) -> Result<(), Error> {
         let after = self.after();
         if after == next {
@@ -191,8 +191,7 @@ impl Scan {
         Err(Error::damaged(seq, &self.path, Damage::Seam { found: after, next }))
     }
 
-    /// Whether `head` is what this journal says of the log at that size; `None` if it says
-    /// nothing of it.
+    /// Says whether a group of this journal ends in `head`; `None` if the size is not in its range.
     pub(crate) fn agrees_with(&self, head: Head) -> Option<bool> {
         if head.size < self.header.before.size || head.size > self.after().size {
             return None;
@@ -202,13 +201,13 @@ impl Scan {
         Some(here.filter(at).any(|after| after.root == head.root))
     }
 
-    /// Decides whether what is missing at the end was durable: up to `durable` by the word of
-    /// `HEAD` or of the next journal.
+    /// Decides whether missing events at the end were durable: up to `durable`, as `HEAD` or the
+    /// next journal says.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] at the first bad group, or [`Error::LostTail`] if there is nothing
-    /// where it should be.
+    /// [`Error::Damaged`] at the first bad group, or [`Error::LostTail`] if there are only zeros in
+    /// its place.
     pub(crate) fn judge(&self, durable: u64) -> Result<(), Error> {
         let found = self.after().size;
         let (expected, nothing) = match self.rest {
@@ -236,21 +235,21 @@ impl Scan {
         numbers_from(group.first).zip(Split(bytes))
     }
 
-    /// Where the bytes after the last whole group begin.
+    /// The place of the bytes after the last whole group.
     pub(crate) fn end(&self) -> usize {
         self.end
     }
 
-    /// Whether the file is as long as its header says.
+    /// Says whether the file is as long as its header says.
     pub(crate) fn is_whole(&self) -> bool {
         wide(self.bytes.len()) >= self.header.bytes
     }
 
-    /// Makes the groups after event `synced`, which a process wrote that has ended since, survive
-    /// loss of power.
+    /// Makes the groups after event `synced` survive loss of power. A process that has ended wrote
+    /// them.
     ///
-    /// They are written once more first: after a sync that failed, the system takes pages for
-    /// written that are in memory only, and the next sync would succeed without them.
+    /// Writes them again first: after a failed sync, the system takes pages for written that are in
+    /// memory only, and the next sync would succeed without them.
     pub(crate) fn make_durable(&self, synced: u64) -> Result<(), Error> {
         self.write_again(&dir::open_to_write(&self.path)?, synced)
     }
@@ -264,8 +263,8 @@ impl Scan {
             .map_err(at("sync", &self.path))
     }
 
-    /// Makes the file one that can be appended to: everything after the last whole group is
-    /// zeroed, and all of it synced, as by [`Self::make_durable`].
+    /// Makes the file ready for appends: zeroes all bytes after the last whole group, and syncs all
+    /// of it as [`Self::make_durable`] does.
     pub(crate) fn into_journal(self, synced: u64) -> Result<Journal, Error> {
         let file = dir::open_to_write(&self.path)?;
         if self.rest != Rest::Zero || !self.is_whole() {

@@ -1,20 +1,20 @@
-//! How the store writes small records: one 512-byte sector, which a disk writes whole or not at
-//! all, with magic, format and checksum at places that no later format will move.
+//! Small records of the store: one 512-byte sector, which a disk writes whole or not at all, with
+//! magic, format and checksum at places that stay the same in all later formats.
 //!
-//! Also the reading of numbers out of bytes that may be anything.
+//! Also reads numbers from untrusted bytes.
 
 use crate::ids::{Head, Root, Seq};
 
-/// What a disk writes as one.
+/// The bytes that a disk writes as one.
 pub(crate) const SECTOR: usize = 512;
 /// The format of every file of the store.
 pub(crate) const FORMAT: u32 = 1;
-/// The highest number that any file may name: no log, and no count of anything, gets there. What
-/// is read is refused above it, so that adding to it never overflows.
+/// The highest number that any file may name: no log, and no count of anything, gets there. A
+/// higher number in a file is refused, so that adding to it never overflows.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 const CRC_AT: usize = SECTOR - 4;
 
-/// What a sector turned out to be.
+/// The state of a sector.
 #[derive(Debug)]
 pub(crate) enum Sector<'a> {
     /// Zeros: never written.
@@ -39,12 +39,13 @@ pub(crate) fn encode(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
     sector
 }
 
-/// The checksum that a sector ends with. That of all its bytes would be the same for every sector.
+/// The checksum at the end of a sector. It does not cover itself: the checksum of all bytes would
+/// be the same for every sector.
 pub(crate) fn checksum(sector: &[u8]) -> u32 {
     crc32c::crc32c(sector.get(..CRC_AT).unwrap_or_default())
 }
 
-/// What the first sector of `bytes` holds.
+/// Reads the first sector of `bytes`.
 pub(crate) fn decode(magic: [u8; 8], bytes: &[u8]) -> Sector<'_> {
     let Some(sector) = bytes.get(..SECTOR) else { return Sector::Bad };
     if is_zero(sector) {
@@ -62,14 +63,14 @@ pub(crate) fn decode(magic: [u8; 8], bytes: &[u8]) -> Sector<'_> {
     }
 }
 
-/// Whether there is nothing but zeros.
+/// Says whether all bytes are zero.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    // Words first: this runs over whole journals.
+    // Compares words first, since this runs over whole journals.
     let (words, rest) = bytes.as_chunks::<64>();
     words.iter().all(|word| *word == [0; 64]) && rest.iter().all(|byte| *byte == 0)
 }
 
-/// Bytes that are read from the front; `None` when there are not enough.
+/// Bytes that are read from the front. A read gives `None` when there are too few.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
@@ -100,7 +101,7 @@ impl<'a> Bytes<'a> {
         self.array().map(Root)
     }
 
-    /// A number that can be counted on from: at most [`NUMBER_MAX`].
+    /// Reads a number of at most [`NUMBER_MAX`], so that adding to it does not overflow.
     pub(crate) fn number(&mut self) -> Option<u64> {
         self.u64().filter(|number| *number <= NUMBER_MAX)
     }
@@ -110,27 +111,27 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// `size` and root, as they are read by [`Bytes::head`].
+/// Writes `size` and root, as [`Bytes::head`] reads them.
 pub(crate) fn put_head(to: &mut Vec<u8>, head: Head) {
     to.extend_from_slice(&head.size.to_le_bytes());
     to.extend_from_slice(&head.root.0);
 }
 
-/// A length in memory as the number that is written to disk.
+/// A length in memory as a number on disk.
 pub(crate) fn wide(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// A number from disk as a length in memory; far too long if it does not fit.
+/// A number on disk as a length in memory; far too long if it does not fit.
 pub(crate) fn narrow(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// A length below 4 GiB as it is written to disk.
+/// A length below 4 GiB as a number on disk.
 ///
 /// # Panics
 ///
-/// If it is not: whoever writes has checked a far lower limit.
+/// If it is longer: callers have checked a far lower limit.
 pub(crate) fn short(length: usize) -> u32 {
     let Ok(short) = u32::try_from(length) else { panic!("{length} bytes are over every limit") };
     short

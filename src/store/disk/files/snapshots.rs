@@ -1,4 +1,4 @@
-//! Saved states as files of our own, each whole or not there.
+//! Saved states as files, each whole or absent.
 
 use super::dir::{self, at};
 use crate::{
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// No saved state is larger.
+/// The largest saved state, in bytes.
 const BYTES_MAX: u64 = 8 << 30;
 
 /// The saved states beside a log. Cheap to clone.

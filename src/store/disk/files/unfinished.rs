@@ -1,8 +1,8 @@
-//! Telling a ledger whose creation was cut short, which may be cleared, from one that has lost its
-//! `NODE`, which may hold events that nobody has elsewhere.
+//! Distinguishes an unfinished creation, which may be cleared, from a ledger that has lost its
+//! `NODE`, which may hold the only copy of its events.
 //!
-//! A name proves nothing: whoever renames or loses `NODE` must not lose the log with it. So what
-//! counts is whether anything here could ever have been acknowledged.
+//! A name proves nothing: renaming or losing `NODE` must not lose the log with it. So the test is
+//! whether anything here could have been acknowledged.
 
 use super::{
     dir,
@@ -12,17 +12,17 @@ use super::{
 use crate::store::{Error, disk::files::journal::list_journals};
 use std::path::Path;
 
-/// What `NODE` is called until everything else is there. No other write uses this name.
+/// The name of `NODE` until all other files are there. No other write uses this name.
 pub(crate) const NODE: &str = "NODE.tmp";
 
-/// How often a creation writes `HEAD`.
+/// The number of times that a creation writes `HEAD`.
 const HEAD_WRITES: u64 = 2;
 
-/// Whether anything in `root` could have been acknowledged. What cannot be told is taken for it.
+/// Says whether anything in `root` could have been acknowledged. Says yes in case of doubt.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if something could not be read.
+/// [`Error::Io`] if a file could not be read.
 pub(crate) fn may_hold_events(root: &Path) -> Result<bool, Error> {
     for place in [dir::ARCHIVE, dir::SNAPSHOTS] {
         if !dir::entries(&root.join(place))?.is_empty() {
@@ -37,12 +37,13 @@ pub(crate) fn may_hold_events(root: &Path) -> Result<bool, Error> {
     Ok(journal || unless_unreadable(head_was_moved(root))?)
 }
 
-/// Whether nothing was ever appended to a journal. A torn group counts: it was on its way.
+/// Says whether no group was ever appended to a journal. A torn group counts: it was being
+/// appended.
 fn is_new(scan: &Scan) -> bool {
     scan.groups.is_empty() && scan.rest == Rest::Zero
 }
 
-/// Whether `HEAD` was written by anything but a creation.
+/// Says whether anything but a creation has written `HEAD`.
 fn head_was_moved(root: &Path) -> Result<bool, Error> {
     let path = root.join("HEAD");
     if dir::read_small(&path)?.is_none() {
@@ -55,7 +56,7 @@ fn head_was_moved(root: &Path) -> Result<bool, Error> {
     }))
 }
 
-/// A file that is damaged, or of a later format, is not what a creation writes.
+/// Takes an unreadable file for one that a creation does not write: damaged, or of a later format.
 fn unless_unreadable(answer: Result<bool, Error>) -> Result<bool, Error> {
     match answer {
         Err(error @ Error::Io { .. }) => Err(error),

@@ -1,4 +1,4 @@
-//! Archive and journals from the first event to the last, past whatever does not hold.
+//! Archive and journals from the first event to the last, also behind damage.
 
 use super::{Inspection, LogFile};
 use crate::{
@@ -24,11 +24,11 @@ use std::{io::Read, ops::ControlFlow, path::Path};
 type Visit<'a> = &'a mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>;
 
 impl Inspection {
-    /// Gives every frame in archive and journals to `visit`, in order and each once, and the
-    /// roots that the files name as it comes to them. O(all bytes).
+    /// Gives every frame in archive and journals to `visit`, in order and each once, and the roots
+    /// in the files as it meets them. O(all bytes).
     ///
-    /// Answers what does not hold. What comes behind it is still given; `visit` sees a number
-    /// that does not follow the one before.
+    /// Returns the faults. Frames behind a fault are still given: `visit` then gets a number that
+    /// does not follow the one before.
     pub(super) fn walk_log(
         &self,
         visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>,
@@ -43,7 +43,7 @@ impl Inspection {
 }
 
 struct Walk<'a> {
-    /// The number that should come.
+    /// The number that should come next.
     next: u64,
     findings: Vec<StoreFinding>,
     stopped: bool,
@@ -64,7 +64,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Not of events that an archive has given: a kill may come before their journal is removed.
+    /// Skips events that an archive has given: a crash may come before their journal is removed.
     fn root(&mut self, head: Head, file: &Path) {
         if head.size + 1 >= self.next {
             self.give(Evidence::Root { head, file });
@@ -100,7 +100,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes that events before `first` are in no file.
+    /// Reports that no file has the events before `first`.
     fn expect(&mut self, first: Seq, file: &Path) {
         if first.get() > self.next {
             let detail = format!("events {} to {} are in no file", self.next, first.get() - 1);
@@ -170,7 +170,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the rest of the page of a journal's header is anything but zeros.
+/// Says whether the page of a journal's header has bytes other than zeros after the header.
 fn has_stray_bytes(path: &Path) -> bool {
     let mut page = vec![0; DATA_AT];
     let read = dir::open_to_read(path).map(|mut file| file.read_exact(&mut page));

@@ -1,4 +1,4 @@
-//! What sled holds, read from a copy on a thread of its own.
+//! The contents of sled, read from a copy on a thread of its own.
 //!
 //! sled writes when it opens, may panic over damage, and could wait for ever. None of that reaches
 //! the ledger or the caller.
@@ -20,21 +20,20 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Batches that may wait to be taken.
+/// The most batches that may wait for the caller.
 const WAITING_MAX: usize = 16;
-/// Blocks and hashes of a batch: to hand one over may cost as much as to unpack a block.
+/// The most blocks and hashes in a batch: to hand one over may cost as much as to unpack a block.
 const BATCH_ITEMS: usize = 64;
-/// Or so many bytes.
+/// The most bytes in a batch.
 const BATCH_BYTES: usize = 1 << 20;
 const CACHE_BYTES: u64 = 32 << 20;
 
 impl Inspection {
-    /// Everything that sled holds: blocks in order, then tree hashes. Reads ahead on another
-    /// thread.
+    /// All items of sled: blocks in order, then tree hashes. Reads ahead on another thread.
     ///
     /// Takes as much space in the system's directory for temporary files as sled takes in the
-    /// ledger, until it is dropped. If sled does not answer a question within `deadline`, that is a
-    /// finding and the end; the time between two questions does not count.
+    /// ledger, until it is dropped. If sled does not answer within `deadline`, that is a finding
+    /// and the end. The time between two calls does not count.
     #[must_use]
     pub(super) fn read_sealed(&self, deadline: Duration) -> Sealed {
         let path = self
@@ -59,7 +58,7 @@ impl Inspection {
     }
 }
 
-/// Without `HEAD`, the directory with the highest number.
+/// The directory with the highest number, for a ledger without `HEAD`.
 fn newest_engine(root: &Path) -> PathBuf {
     let found = dir::entries(&root.join(dir::SLED)).unwrap_or_default();
     let numbers = found.iter().filter_map(|path| dir::name(path).parse().ok());
@@ -71,7 +70,7 @@ fn newest_engine(root: &Path) -> PathBuf {
 pub(super) struct Sealed {
     path: PathBuf,
     deadline: Duration,
-    /// When it was last asked.
+    /// The time of the last call.
     asked: Instant,
     receiver: Option<Receiver<Message>>,
     thread: Option<JoinHandle<()>>,
@@ -96,7 +95,7 @@ impl Iterator for Sealed {
                 Ok(Message::Batch(items)) => self.ready = items.into(),
                 Ok(Message::End) => self.receiver = None,
                 Err(RecvTimeoutError::Timeout) => {
-                    // Whatever it waits for, it may go on waiting alone.
+                    // The thread may wait for ever, so it is not joined.
                     self.thread = None;
                     self.fail(format!("no answer within {:?}", self.deadline));
                 }
@@ -117,7 +116,7 @@ impl Sealed {
 
 impl Drop for Sealed {
     fn drop(&mut self) {
-        // Nobody listens any more, so the thread ends at its next message, and removes the copy.
+        // The receiver is gone, so the thread ends at its next message, and removes the copy.
         self.receiver = None;
         if let Some(thread) = self.thread.take()
             && self.asked.elapsed() < self.deadline
@@ -127,7 +126,7 @@ impl Drop for Sealed {
     }
 }
 
-/// The other side.
+/// The thread that reads.
 struct Reader {
     path: PathBuf,
     sender: SyncSender<Message>,
@@ -145,7 +144,7 @@ impl Reader {
         let _ = self.sender.send(Message::End);
     }
 
-    /// Gives the batch to whoever listens; `false` if nobody does.
+    /// Sends the batch; `false` if the receiver is gone.
     fn hand_over(&mut self) -> bool {
         self.bytes = 0;
         self.sender.send(Message::Batch(std::mem::take(&mut self.batch))).is_ok()
@@ -181,7 +180,7 @@ impl Reader {
             listening
         })?;
         if listening {
-            // An error that nobody hears ends the walk.
+            // An error that cannot be sent ends the walk.
             sled.each_mark(|index, hash| {
                 let listening = self.add(Ok(SealedItem::TreeHash { index, hash }), hash.len());
                 if listening { Ok(()) } else { Err(Error::Halted) }

@@ -1,6 +1,6 @@
 //! Reading without sled: a block from the archive, or from a journal that is not archived yet.
 //!
-//! Slow, and used only when sled has failed: reads go on until the ledger is opened again or
+//! Slow, and used only after sled has failed: reads work until the ledger is opened again or
 //! rebuilt.
 
 use super::tail::BLOCK;

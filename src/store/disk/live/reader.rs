@@ -37,8 +37,8 @@ impl Shared {
         Ok(taken.frames)
     }
 
-    /// The frames of the whole block after `before` events: from sled, or, if that has failed,
-    /// from where they were before.
+    /// The frames of the whole block after `before` events: from sled or, if sled has failed, from
+    /// archive and journals.
     fn sealed_block(&self, before: u64) -> Result<Frames, Error> {
         let first = next_after(before);
         let whole = |frames: &Frames| wide(frames.len()) == BLOCK;
@@ -68,7 +68,7 @@ impl Shared {
         }
     }
 
-    /// Refuses after closing: a store that failed can still be read.
+    /// Refuses after closing. A store that failed can still be read.
     fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::SeqCst) { Err(Error::Halted) } else { Ok(()) }
     }

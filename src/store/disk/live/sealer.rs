@@ -1,5 +1,5 @@
-//! Behind the commits: blocks to sled, flushes, full journals to the archive, and the
-//! next journal ahead of need.
+//! The sealing thread. It works behind the commits: it moves blocks to sled, flushes, moves full
+//! journals to the archive, and prepares the next journal.
 //!
 //! Only synced frames are sealed, so sled never holds what the journal could lose. An error or a
 //! panic of sled stops sealing and nothing else: the tail then grows until appends are
@@ -27,22 +27,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Space in bytes that must be left for sled to be let write: some of its segments, and more than
-/// it takes to write a leaf again and again.
+/// The free space in bytes without which sled may not write: some of its segments, and more than it
+/// takes to write a leaf again and again.
 const SEALING_MARGIN: u64 = 16 << 20;
 /// Bytes of frames that go to sled in one batch: some twenty blocks.
 const SEALED_AT_ONCE: usize = 128 << 10;
-/// How long the thread sleeps when it is told to make no flushes by itself.
+/// The sleep of a thread that makes no flushes by itself.
 const IDLE: Duration = Duration::from_hours(1);
-/// How long it lets blocks gather once there is something to seal: a batch of many costs sled
-/// little more than a batch of one, and a thread that is not called need not be woken.
+/// The time that blocks may gather once there is something to seal: a batch of many costs sled
+/// little more than a batch of one, and commits need not wake the thread.
 const GATHERS: Duration = Duration::from_millis(5);
 
 impl Shared {
-    /// The life of the sealing thread.
+    /// The loop of the sealing thread.
     pub(crate) fn seal_until_stopped(&self) {
         let mut last_flush = Instant::now();
-        // After a failure only the timer tries again: a full disk is not asked at every commit.
+        // After a failure only the timer tries again: a full disk is not tried at every commit.
         let mut failed = false;
         loop {
             let every = self.options.flush_every;
@@ -69,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// Waits until called or until `due`; whether to stop.
+    /// Waits for a call or until `due`. Returns true if the thread must stop.
     fn wait_for_call(&self, due: Duration) -> bool {
         let call = lock(&self.call);
         let waited = self.called.wait_timeout_while(call, due, |call| !call.stop && !call.work);
@@ -82,7 +82,7 @@ impl Shared {
         call.stop
     }
 
-    /// Nobody waits for the answer, so it is logged here.
+    /// Logs an error here, since no caller waits for the answer.
     fn told(&self, answer: Result<(), Error>) {
         if let Err(error) = answer {
             let ledger = self.root.display();
@@ -90,7 +90,7 @@ impl Shared {
         }
     }
 
-    /// Whether a crash now would make the next opening slow, or a full journal waits.
+    /// Says whether a crash now would make the next opening slow, or a full journal waits.
     fn much_is_unsealed(&self) -> bool {
         let waits = !lock(&self.journals).retired.is_empty();
         waits || self.progress().unsealed_bytes() > self.options.unsealed_bytes_max / 4
@@ -101,7 +101,7 @@ impl Shared {
         self.flush_holding(lock(&self.sealing))
     }
 
-    /// A flush, if the tree hashes that it needs were given.
+    /// Flushes, if the tree hashes that it needs were given.
     pub(crate) fn flush_if_resumed(&self) -> Result<(), Error> {
         let sealing = lock(&self.sealing);
         match *sealing {
@@ -126,10 +126,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Moves everything that is synced to sled, durably, and says so in `HEAD`.
+    /// Moves all synced frames to sled, durably, and records that in `HEAD`.
     pub(crate) fn seal_everything(&self, sealing: &mut Sealing) -> Result<(), Error> {
         let during = "flush";
-        // Also when nothing is left to seal: what follows trusts that `HEAD` says so durably.
+        // This also runs when nothing is left to seal: later steps rely on a durable `HEAD`.
         if let Sealing::Stopped(detail) = sealing {
             return Err(Error::Engine { during, detail: detail.clone() });
         }
@@ -163,8 +163,8 @@ impl Shared {
         Ok(())
     }
 
-    /// sled does not recover from a full disk before it is opened again, so sealing pauses ahead
-    /// of that.
+    /// Checks the free space. sled does not recover from a full disk before it is opened again, so
+    /// sealing pauses before that.
     pub(crate) fn check_sealing_space(&self) -> Result<(), Error> {
         self.check_space("sealed blocks", SEALING_MARGIN)
     }
@@ -193,13 +193,14 @@ impl Shared {
         }
     }
 
-    /// An error ends sealing until the ledger is opened again.
+    /// Stops sealing after an error, until the ledger is opened again.
     pub(crate) fn stopping<T>(
         &self,
         sealing: &mut Sealing,
         answer: Result<T, Error>,
     ) -> Result<T, Error> {
-        // Without a source it is our own look at the free space: sled has not failed.
+        // An error without a source comes from our own check of the free space: sled has not
+        // failed.
         let paused = matches!(&answer, Err(Error::Full { source: None, .. }));
         if let Err(error) = &answer
             && !paused
@@ -237,7 +238,7 @@ impl Shared {
         }
         let full = Scan::read(&journal.path)?;
         full.judge(journal.after.size)?;
-        // Its path was read when the ledger was opened; what is there now is what is archived.
+        // The path was read when the ledger was opened; the file there may be another one now.
         if full.header.before != journal.before {
             let after = journal.before.size;
             let detail = Damage::NotNext { after };
@@ -260,7 +261,7 @@ impl Shared {
         }
         let spare = self.prepare_journal(file_bytes(&self.options, 0))?;
         lock(&self.journals).spare = Some(spare);
-        // Given up when the disk was full at an opening; there is space again.
+        // The reserve was removed when the disk was full at an opening; now there is space again.
         dir::ensure_reserve(&self.root, self.options.reserve_bytes)
     }
 }

@@ -1,9 +1,9 @@
-//! What the writing, the sealing and the reading threads share, and how each of them takes it.
+//! The parts of an open store that the writing, sealing and reading threads share, and their locks.
 //!
-//! Every lock here is held for memory accesses, or for one small write to the page cache; none
-//! while a device is synced, sled is called or a file is read. The exceptions are `sealing`, which
-//! only those take who seal, `syncing`, which those take who sync, and `journal` while its
-//! successor takes over: nobody who reads takes any of them.
+//! A lock here is held for memory accesses, or for one small write to the page cache; none while a
+//! device is synced, sled is called or a file is read. There are three exceptions: `sealing`, which
+//! only sealing code takes, `syncing`, which only syncing code takes, and `journal` during the
+//! change to the next one. Reads take none of these three.
 
 use super::tail::Tail;
 use crate::{
@@ -39,11 +39,11 @@ pub(crate) struct Retired {
     pub(crate) after: Head,
 }
 
-/// How far everything is.
+/// The progress of every step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     pub(crate) record: HeadRecord,
-    /// Bytes of frames appended since opening, and those of them that were not in memory before.
+    /// Bytes of frames that the opening found unsealed, or that were appended since.
     pub(crate) written_bytes: u64,
     pub(crate) synced_bytes: u64,
     pub(crate) sealed_bytes: u64,
@@ -56,32 +56,32 @@ impl Progress {
     }
 }
 
-/// The journals but the current one.
+/// The journals other than the current one.
 #[derive(Debug, Default)]
 pub(crate) struct Journals {
     pub(crate) retired: VecDeque<Retired>,
     pub(crate) spare: Option<Spare>,
 }
 
-/// What the sealing thread is told.
+/// Requests to the sealing thread.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) stop: bool,
     pub(crate) work: bool,
 }
 
-/// Whether blocks are moved to sled.
+/// The state of sealing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sealing {
-    /// The tree hashes of the tail were not given yet.
+    /// Waits: the tree hashes of the tail were not given yet.
     Waiting,
-    /// They are.
+    /// Blocks are moved to sled.
     Running,
-    /// An error ended it; a new opening may mend it.
+    /// An error stopped it; a new opening may repair it.
     Stopped(String),
 }
 
-/// Everything that an open store is made of.
+/// All parts of an open store.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) root: PathBuf,
@@ -97,11 +97,11 @@ pub(crate) struct Shared {
     pub(crate) journal: Mutex<Journal>,
     pub(crate) journals: Mutex<Journals>,
     pub(crate) tail: Mutex<Tail>,
-    /// Told when the tail became shorter. Goes with `tail`.
+    /// Signalled when the tail becomes shorter. Goes with `tail`.
     pub(crate) room: Condvar,
     pub(crate) engine: Mutex<Option<Arc<Sled>>>,
     pub(crate) sealing: Mutex<Sealing>,
-    /// So that an append need not take `sealing`.
+    /// Set while sealing runs, so that an append need not take `sealing`.
     pub(crate) seals: AtomicBool,
     pub(crate) halted: AtomicBool,
     pub(crate) closed: AtomicBool,
@@ -117,12 +117,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    /// How far everything is, now.
+    /// The progress so far.
     pub(crate) fn progress(&self) -> Progress {
         *lock(&self.progress)
     }
 
-    /// sled, to be used without a lock.
+    /// Returns sled, for use without a lock.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Shared {
         if halted { Err(Error::Halted) } else { Ok(()) }
     }
 
-    /// After this error nothing is written any more, unless it says that nothing was.
+    /// Halts the store after an error, unless the error says that nothing was written.
     pub(crate) fn halting<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &answer
             && !error.is_retryable()
@@ -147,9 +147,9 @@ impl Shared {
         answer
     }
 
-    /// Writes what `progress` says to `HEAD`. Survives a crash of the process.
+    /// Writes `progress` to `HEAD`. Survives a crash of the process.
     pub(crate) fn write_head(&self) -> Result<(), Error> {
-        // The file first: whoever comes later writes what is newer.
+        // The file is locked first, so that a later writer writes newer values.
         let mut file = lock(&self.head_file);
         let record = self.progress().record;
         file.write(&record)
@@ -168,7 +168,7 @@ impl Shared {
         self.head_sync.sync_data().map_err(dir::at("sync", &self.root.join("HEAD")))
     }
 
-    /// Tells the sealing thread that there is something to do.
+    /// Wakes the sealing thread for work.
     pub(crate) fn wake(&self) {
         let mut call = lock(&self.call);
         if !call.work {
@@ -177,7 +177,7 @@ impl Shared {
         }
     }
 
-    /// A number that no spare of this opening had.
+    /// A number that no spare of this opening has had.
     pub(crate) fn spare_number(&self) -> u64 {
         self.spares.fetch_add(1, Ordering::Relaxed)
     }
@@ -193,7 +193,7 @@ impl Shared {
     }
 }
 
-/// Mixes what tells one journal from another (`SplitMix64`).
+/// Mixes the values that distinguish journals (`SplitMix64`).
 pub(crate) fn nonce(seed: u64, identity: &Identity, size: u64, number: u64) -> u64 {
     let (low, high) = identity.node.0.split_at(8);
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);

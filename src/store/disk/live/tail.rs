@@ -1,6 +1,6 @@
 //! The frames and tree hashes that are not yet in sled, in memory. Reads look here first.
 //!
-//! Always begins with the first frame of a block, so that a block that is sealed half full can be
+//! Always begins with the first frame of a block, so that a block that was sealed half full can be
 //! sealed again when it is whole.
 
 use crate::{
@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-/// How many frames are one stored value.
+/// The number of frames in one stored value.
 pub(crate) const BLOCK: u64 = BLOCK_EVENTS;
 
 /// The frame before the block of the frame after `size`: a multiple of 16.
@@ -24,7 +24,7 @@ pub(crate) fn block_start(size: u64) -> u64 {
 /// A frame that is shared instead of copied.
 pub(crate) type SharedFrame = Arc<[u8]>;
 
-/// Blocks one after the other, the last one perhaps not whole, to be sealed.
+/// Blocks to seal, one after the other; the last one may not be whole.
 #[derive(Debug)]
 pub(crate) struct Unsealed {
     pub(crate) first: Seq,
@@ -32,7 +32,7 @@ pub(crate) struct Unsealed {
     pub(crate) tree_hashes: Vec<TreeHash>,
 }
 
-/// What waits to be sealed.
+/// The frames that wait to be sealed.
 #[derive(Debug)]
 pub(crate) struct Tail {
     /// The size of the log before the first frame here; a multiple of 16.
@@ -67,7 +67,7 @@ impl Tail {
         self.bytes
     }
 
-    /// Whether there is less than a block, which nothing can make shorter.
+    /// Says whether it is shorter than a block: then sealing cannot make it shorter.
     pub(crate) fn is_short(&self) -> bool {
         self.size() - self.start < BLOCK
     }
@@ -92,7 +92,7 @@ impl Tail {
         self.tree_hashes.get(&index).map(|tree_hash| tree_hash.hash)
     }
 
-    /// Frames from `from` on; `None` if it was sealed and let go.
+    /// The frames from `from` on; `None` if that frame was sealed and removed.
     pub(crate) fn read(&self, from: Seq, bytes_max: usize) -> Option<Vec<SharedFrame>> {
         let skip = sector::narrow(from.get().checked_sub(self.start + 1)?);
         let mut bytes = 0;
@@ -104,8 +104,8 @@ impl Tail {
     }
 
     /// The frames to seal next and the tree hashes that they complete, from the first frame here
-    /// on: some blocks, as many as there are in about `bytes_max` and at least one, not reaching
-    /// beyond `upto`. Whole ones only, unless `partial`.
+    /// on. Gives about `bytes_max` of blocks, at least one, not beyond `upto`. Gives only whole
+    /// blocks unless `partial`.
     pub(crate) fn unsealed(&self, upto: u64, partial: bool, bytes_max: usize) -> Option<Unsealed> {
         let end = upto.min(self.size());
         let end = if partial { end } else { block_start(end) };
@@ -130,7 +130,7 @@ impl Tail {
         Some(Unsealed { first: Seq::new(self.start + 1)?, frames, tree_hashes })
     }
 
-    /// Lets go of what is in sled: the frames of whole blocks up to `size`, and these tree hashes.
+    /// Removes the frames of whole blocks up to `size`, which are in sled, and these tree hashes.
     pub(crate) fn sealed(&mut self, size: u64, tree_hashes: &[TreeHash]) {
         while self.start < block_start(size) {
             let Some(frame) = self.frames.pop_front() else { break };
@@ -143,7 +143,7 @@ impl Tail {
         }
     }
 
-    /// Replaces frames by what `rewrite` makes of them. Errors name `place`.
+    /// Replaces each frame by the result of `rewrite`. Errors name `place`.
     pub(crate) fn rewrite(&mut self, rewrite: Rewrite<'_>, place: &Path) -> Result<(), Error> {
         for (frame, number) in self.frames.iter_mut().zip(self.start + 1..) {
             let Some(seq) = Seq::new(number) else { continue };

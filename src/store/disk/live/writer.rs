@@ -1,8 +1,8 @@
 //! The commit path: append, sync, and the change to the next journal.
 //!
-//! One thread at a time appends, and one syncs; neither waits for the other but to change to the
-//! next journal. An append waits for the sealing thread when too much waits to be sealed; for
-//! nothing else.
+//! One thread at a time appends, and one syncs; they wait for each other only during the change to
+//! the next journal. An append waits for the sealing thread when too much waits to be sealed, and
+//! for nothing else.
 
 use super::shared::{Progress, Retired, Shared, lock};
 use crate::{
@@ -24,10 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An append of so many bytes finds room, or it is said that it may wait.
+/// The bytes that an append can take without a wait; with less room, `append_may_wait` is true.
 const AT_EASE_BYTES: usize = 1 << 20;
 
-/// How often a waiting append looks whether sealing has stopped.
+/// The interval at which a waiting append checks that sealing has not stopped.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
 
 impl Shared {
@@ -71,7 +71,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits until `bytes` more may wait to be sealed.
+    /// Waits until there is room for `bytes` more to be sealed.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Shared {
         if self.over_limit(bytes).is_none() {
             return Ok(());
         }
-        // Only what is synced is sealed: without this, an append could wait for itself.
+        // Only synced frames are sealed: without this sync, an append could wait for itself.
         self.sync()?;
         let began = Instant::now();
         loop {
@@ -118,7 +118,7 @@ impl Shared {
     pub(crate) fn append_may_wait(&self) -> bool {
         let fits = match self.journal.try_lock() {
             Ok(journal) => journal.fits(AT_EASE_BYTES),
-            Err(_) => false, // somebody is about to change it
+            Err(_) => false, // another thread is changing it
         };
         !fits || self.over_limit(AT_EASE_BYTES).is_some()
     }
@@ -134,10 +134,9 @@ impl Shared {
         self.sync_file(&syncing, &file, progress)
     }
 
-    /// Syncs the file that holds all of `progress` that is not synced.
+    /// Syncs the file that holds all frames of `progress` that are not synced.
     ///
-    /// One thread at a time does: of two that sync one file at once, only one is told that it
-    /// failed.
+    /// One thread at a time does this: of two that sync one file at once, only one gets the error.
     fn sync_file(
         &self,
         _syncing: &MutexGuard<'_, ()>,
@@ -168,7 +167,7 @@ impl Shared {
         self.halting(self.write_head().and_then(|()| self.sync_head()))
     }
 
-    /// The journal, with room for a group of `record` bytes: the next one if it has to be.
+    /// The journal, with room for a group of `record` bytes. Changes to the next one if needed.
     fn next_journal(&self, record: usize) -> Result<MutexGuard<'_, Journal>, Error> {
         let syncing = lock(&self.syncing);
         let mut journal = lock(&self.journal);
@@ -178,12 +177,12 @@ impl Shared {
         Ok(journal)
     }
 
-    /// Moves over to the next journal, which has room for a group of `record` bytes.
+    /// Changes to the next journal, which has room for a group of `record` bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] if there is no space for it: nothing has changed, and it may be tried
-    /// again. Any other halts.
+    /// [`Error::Full`] if there is no space for it: nothing has changed, and the caller may try
+    /// again. Any other error halts.
     pub(crate) fn rotate(
         &self,
         syncing: &MutexGuard<'_, ()>,
@@ -219,7 +218,7 @@ impl Shared {
         Spare::prepare(&self.root.join(dir::JOURNAL), self.spare_number(), bytes)
     }
 
-    /// Whether `bytes` more fit the file system; in tests, whatever the test says.
+    /// Checks that the file system has room for `bytes` more; in tests, as the test says.
     pub(crate) fn check_space(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
         if self.options.steps.no_space() {
             return Err(Error::Full { what, source: None });
@@ -247,13 +246,14 @@ fn check_size(what: &'static str, len: usize, max: usize) -> Result<(), Error> {
     if len <= max { Ok(()) } else { Err(Error::TooLarge { what, len, max }) }
 }
 
-/// How large a journal is that has room for a group of `record` bytes.
+/// The size of a journal with room for a group of `record` bytes.
 pub(crate) fn file_bytes(options: &DiskOptions, record: usize) -> u64 {
     let needed = wide(journal::DATA_AT + record).next_multiple_of(4096);
     options.journal_bytes.min(journal::FILE_BYTES_MAX).max(needed)
 }
 
-/// Whether a file has its name may be unknown: what says that nothing was written is not true.
+/// Replaces an error that says that nothing was written. That may be untrue here: it is unknown
+/// whether the file has its name.
 fn not_retryable(error: Error) -> Error {
     if let Error::Full { source: Some(source), .. } = error {
         return Error::Io { during: "start a journal", path: None, source };

@@ -1,8 +1,8 @@
-//! What is not in use any more is kept, unless it says itself that it was never whole.
+//! Files that are no longer in use are kept, unless they are marked as never finished.
 
 use super::*;
 
-/// What is in `quarantine/`, by name.
+/// The names in `quarantine/`.
 fn kept(dir: &Path) -> Vec<String> {
     let entries = dir::entries(&ledger(dir).join("quarantine")).unwrap();
     entries.iter().map(|path| dir::name(path).to_owned()).collect()

@@ -247,7 +247,7 @@ fn a_rebuild_writes_again_what_it_has_read_and_nobody_has_synced() {
     assert_holds(&reopened_with(dir.path(), &lazy()), 100);
 }
 
-/// What loss of power may leave of a file: the old bytes, with any of the new sectors.
+/// The bytes of a file after a loss of power: the old ones, with any of the new sectors.
 fn torn(old: &[u8], new: &[u8], seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut left = old.to_vec();

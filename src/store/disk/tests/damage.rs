@@ -1,4 +1,4 @@
-//! What is found wrong at an opening, and that nothing is written when something is.
+//! The faults that an opening finds; it writes nothing if there is one.
 
 mod forged;
 mod sealed;
@@ -117,7 +117,7 @@ fn a_cut_journal_is_a_lost_tail() {
     assert!(matches!(error, Error::LostTail { expected: 50, found: 0 }), "{error}");
 }
 
-// Everything was sealed, so nothing is lost: "ends at event 700 but held 700" told nobody what was.
+// All was sealed, so nothing is lost: "ends at event 700 but held 700" did not say what was wrong.
 #[test]
 fn without_any_journal_that_is_what_is_said() {
     let (dir, _) = sealed();

@@ -9,7 +9,7 @@ pub(super) fn assert_gone(dir: &Path, frame: &[u8]) {
     let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     for (path, bytes) in files(&ledger(dir)) {
         assert!(!holds(&bytes), "{} holds it", path.display());
-        // Every zstd frame in the file, wherever it begins.
+        // Every zstd frame in the file, at any place.
         for place in 0..bytes.len() {
             if bytes[place..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
                 let unpacked = zstd::bulk::decompress(&bytes[place..], 4 << 20);

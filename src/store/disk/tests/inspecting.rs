@@ -1,4 +1,4 @@
-//! What an audit is shown of a ledger, whole or not.
+//! The view that an audit gets of a ledger, whole or damaged.
 
 use super::*;
 use crate::store::{Evidence, SealedItem, StoreFinding, kind};

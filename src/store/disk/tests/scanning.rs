@@ -7,7 +7,7 @@ use scan::{Rest, Scan};
 use sector::narrow;
 
 const BYTES: u64 = 16 << 10;
-/// Where in a group record its numbers are.
+/// The places of the numbers in a group record.
 const COUNT: usize = 4;
 const NONCE: usize = 8;
 const FIRST: usize = 16;
@@ -47,7 +47,7 @@ impl Written {
         fs::read(&self.path).unwrap()
     }
 
-    /// How many groups there are when one has been changed, and what is said of the rest.
+    /// Changes one group, and returns the number of whole groups and the rest.
     fn changed(&self, group: usize, change: impl FnOnce(&mut [u8])) -> (usize, Rest) {
         let mut bytes = self.bytes();
         let record = &mut bytes[self.starts[group]..self.starts[group + 1]];

@@ -168,7 +168,7 @@ pub(super) fn archives(dir: &Path) -> Vec<PathBuf> {
     archive::list(&ledger(dir)).unwrap()
 }
 
-/// What the caller of a rebuild brings: the roots and tree hashes of the made-up log.
+/// The caller's part of a rebuild: the roots and tree hashes of the made-up log.
 pub(super) struct Tree(pub(super) u64);
 
 impl Replay for Tree {

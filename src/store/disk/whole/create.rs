@@ -1,8 +1,8 @@
 //! Making a new ledger.
 //!
-//! `NODE` appears last, and under its temporary name first: a directory that has `NODE.tmp`, no
-//! `NODE`, and nothing that could have been acknowledged was never finished, and may be cleared. So
-//! may one whose `NODE` says that it is a copy in the making.
+//! `NODE` appears last, first under its temporary name. A directory with `NODE.tmp`, without
+//! `NODE`, and with no file that could have been acknowledged is unfinished, and may be cleared. So
+//! may one whose `NODE` says that it is an unfinished copy.
 
 use super::open::Parts;
 use crate::{
@@ -74,8 +74,8 @@ pub(crate) fn create(
         .into_shared(root, options)
 }
 
-/// Makes the directory, or makes an empty one ours alone. Whoever is quicker than we are cannot
-/// make it theirs: in the end it is looked at.
+/// Makes the directory, or makes an empty one private. A faster process cannot make it its own: in
+/// the end the directory is checked.
 fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
     match fs::symlink_metadata(root) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -98,7 +98,7 @@ fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
     dir::check_safe(root)
 }
 
-/// Refuses a directory that holds anything but a ledger whose creation, or copy, was cut short.
+/// Refuses a directory that holds anything except an unfinished ledger or copy.
 fn refuse_content(root: &Path) -> Result<(), Error> {
     let entries = dir::entries(root)?;
     let has = |wanted: &str| entries.iter().any(|entry| dir::name(entry) == wanted);
@@ -111,11 +111,11 @@ fn refuse_content(root: &Path) -> Result<(), Error> {
     Err(Error::Exists { path: root.to_owned() })
 }
 
-/// Removes a copy whose making was cut short, and its directory.
+/// Removes an unfinished copy, and its directory.
 ///
 /// # Errors
 ///
-/// [`Error::Exists`] if `path` is anything else; [`Error::InUse`], [`Error::Io`].
+/// [`Error::Exists`] if `path` is no unfinished copy; [`Error::InUse`], [`Error::Io`].
 pub(crate) fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
     let root = path.as_ref();
     dir::check_safe(root)?;
@@ -128,7 +128,7 @@ pub(crate) fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
     fs::remove_dir(root).map_err(dir::at("remove", root))
 }
 
-/// Removes what an unfinished creation or copy left; what tells that it is one goes last.
+/// Removes the files of an unfinished creation or copy; last the file that shows that it is one.
 fn clear(root: &Path) -> Result<(), Error> {
     for name in dir::SUBDIRS {
         dir::remove_tree(&root.join(name))?;

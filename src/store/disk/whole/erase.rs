@@ -1,8 +1,9 @@
-//! Taking texts out of every file.
+//! Erasing texts from every file.
 //!
-//! Nothing is changed in place. All frames are first brought into the archive, whose files are
-//! then replaced one by one; sled keeps what it once stored, so a new one is built and the old one
-//! removed. Every step can be repeated, and `HEAD` says that it is done only after the last.
+//! Nothing is changed in place. First all frames move into the archive, whose files are then
+//! replaced one by one. sled keeps all bytes that it ever stored, so a new one is built and the old
+//! one removed. Every step can be repeated, and only after the last does `HEAD` say that it is
+//! done.
 
 use super::rebuild::Builder;
 use crate::{
@@ -26,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a reader may hold on to the old sled before erasing gives up on removing it.
+/// The longest wait for a reader of the old sled before erasing fails to remove it.
 const READERS_WAIT: Duration = Duration::from_secs(30);
 
 impl Shared {
@@ -59,7 +60,7 @@ impl Shared {
         self.halting(self.write_head_durably())
     }
 
-    /// Seals and archives all there is, so that no journal holds an event.
+    /// Seals and archives all frames, so that no journal holds an event.
     fn move_all_to_archive(&self, sealing: &mut Sealing) -> Result<(), Error> {
         self.seal_everything(sealing)?;
         let syncing = lock(&self.syncing);
@@ -72,10 +73,10 @@ impl Shared {
         self.archive_retired()
     }
 
-    /// Answers how far sled reaches, if the archives hold all of it.
+    /// Returns the size that sled reaches, if the archives hold all of it.
     ///
-    /// The old sled goes away in the end, and may be the only one that still has what an archive
-    /// has lost: so nothing is rewritten unless everything is there.
+    /// The old sled is removed in the end, and may be the only place of an event that an archive
+    /// has lost. So nothing is rewritten unless the archives are complete.
     fn check_archives(&self) -> Result<u64, Error> {
         let ledger = lock(&self.identity).ledger;
         let (_, reached) = archive::open_all(&self.root, ledger)?;
@@ -114,8 +115,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Builds sled from the archive, up to event `sealed`. The tree hashes are hashes over what
-    /// erasing leaves alone.
+    /// Builds sled from the archive, up to event `sealed`. The tree hashes stay: erasing leaves the
+    /// hashed bytes alone.
     fn build_again(&self, old: &Sled, sealed: u64) -> Result<Sled, Error> {
         let engine = self.progress().record.engine + 1;
         let mut builder = Builder::create(&self.root, engine, &self.options)?;
@@ -129,7 +130,7 @@ impl Shared {
         builder.finish(sealed)
     }
 
-    /// Puts the new sled in the place of the old one, which is removed when no reader uses it.
+    /// Puts the new sled in place of the old one, which is removed when no reader uses it.
     fn replace_engine(&self, old: Arc<Sled>, new: Sled) -> Result<(), Error> {
         lock(&self.progress).record.engine += 1;
         self.halting(self.write_head_durably())?;
@@ -151,8 +152,8 @@ impl Shared {
         engines::remove_others(&self.root, self.progress().record.engine)
     }
 
-    /// Removes what can be made again and may hold a text: snapshots, files moved out of sled's
-    /// way, and what an earlier attempt left half written.
+    /// Removes files that can be made again and may hold a text: snapshots, files in `quarantine/`,
+    /// and files that an earlier attempt left half written.
     fn remove_copies(&self) -> Result<(), Error> {
         for place in [dir::SNAPSHOTS, dir::QUARANTINE] {
             for path in dir::entries(&self.root.join(place))? {

@@ -1,4 +1,4 @@
-//! What is done to a whole directory: create, open, rebuild, erase.
+//! Work on a whole directory: create, open, rebuild, erase.
 //!
 //! Start reading at [`open`].
 

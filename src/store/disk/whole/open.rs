@@ -1,7 +1,7 @@
-//! Opening: what is there is first read and judged; only when nothing is wrong is anything written.
+//! Opening: first everything is read and checked; anything is written only if all checks pass.
 //!
-//! Journals, `HEAD` and sled are three witnesses of one log. Each step here holds one of them
-//! against the others; the roots across them are checked by the ledger, which can compute them.
+//! Journals, `HEAD` and sled are three witnesses of one log. Each step here checks one of them
+//! against the others. The ledger checks the roots across them, since it can compute them.
 
 use crate::{
     ids::Head,
@@ -37,11 +37,11 @@ use std::{
 
 /// Opens a ledger; see [`super::DiskStore::open`].
 ///
-/// If the disk is full, the reserve is given up: sled cannot open without space.
+/// If the disk is full, the reserve is removed: sled cannot open without space.
 pub(crate) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> {
     dir::check_safe(root)?;
     if !root.join(node::FILE).exists() {
-        // Says what is wrong without leaving a lock file in a directory that is no ledger.
+        // This gives the error without leaving a lock file in a directory that is no ledger.
         node::read(root)?;
     }
     let lock = Lock::take(root)?;
@@ -60,7 +60,7 @@ fn is_full(error: &Error) -> bool {
     io || matches!(error, Error::Full { .. })
 }
 
-/// What was found; nothing is written yet, except by sled to its own files.
+/// The checked parts; nothing is written yet, except by sled to its own files.
 struct Found {
     identity: Identity,
     record: HeadRecord,
@@ -81,7 +81,7 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
             tail.push(frame);
         }
     }
-    // What was checked before makes this so.
+    // The checks before ensure this.
     if tail.size() != journals.after().size {
         let detail = Damage::End { expected: tail.size(), found: journals.after().size };
         return Err(Error::damaged(next_after(tail.size()), root.join(dir::JOURNAL), detail));
@@ -90,7 +90,7 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
 }
 
 impl Found {
-    /// Makes the directory one that can be appended to.
+    /// Makes the directory ready for appends.
     fn into_parts(self, lock: Lock, root: &Path, options: &DiskOptions) -> Result<Parts, Error> {
         let Self { identity, mut record, mut head_file, journals, tail, sled } = self;
         dir::remove_leftovers(root)?;
@@ -107,8 +107,8 @@ impl Found {
         record.written = after;
         record.synced = after;
         record.boot_id = head::boot_id();
-        // Synced, because what it says of sled may have been in memory only: a journal is removed
-        // on the word of `sealed`.
+        // Synced, because the sizes of sled in it may have been in memory only: a journal is
+        // removed when `sealed` covers it.
         head_file.write(&record)?;
         head_file.sync()?;
         if let Err(error) = dir::ensure_reserve(root, options.reserve_bytes) {
@@ -118,7 +118,7 @@ impl Found {
     }
 }
 
-/// The journals of a ledger that still matter, each read whole, but those that sled holds all of.
+/// The journals that still matter, each read whole; without those that sled holds completely.
 #[derive(Debug)]
 pub(crate) struct FoundJournals {
     retired: Vec<Retired>,
@@ -126,8 +126,8 @@ pub(crate) struct FoundJournals {
 }
 
 impl FoundJournals {
-    /// Reads the journals that hold events after `elsewhere`, which is in sled or in the archive,
-    /// and holds them against it and against `HEAD`.
+    /// Reads the journals that hold events after `elsewhere`, which sled or the archive holds, and
+    /// checks them against it and against `HEAD`.
     pub(crate) fn read(
         root: &Path,
         identity: &Identity,
@@ -173,7 +173,7 @@ impl FoundJournals {
         Ok(found)
     }
 
-    /// Finds out whether anything that was durable is missing.
+    /// Checks that no durable event is missing.
     fn judge(&self, root: &Path, record: &HeadRecord, elsewhere: u64) -> Result<(), Error> {
         let durable = record.synced.size.max(record.sealed.size);
         let Some(first) = self.scans.first() else {
@@ -196,8 +196,8 @@ impl FoundJournals {
         self.scans.last().map_or(Head::EMPTY, Scan::after)
     }
 
-    /// The journal that appends go on in, all of it durable, and where the log ends. What was
-    /// durable up to event `synced` already is not written again; what is in the others was synced
+    /// The journal to append to, all of it durable, and the end of the log. Events up to `synced`
+    /// were durable already and are not written again; those of the other journals were synced
     /// before the next one was begun.
     fn into_journal(mut self, synced: u64) -> Result<(Journal, Vec<Retired>, Head), Error> {
         let after = self.after();
@@ -208,7 +208,7 @@ impl FoundJournals {
     }
 }
 
-/// The answer when there is no journal at all, though every ledger has one.
+/// The error for a directory without any journal, since every ledger has one.
 pub(crate) fn no_journal(root: &Path, durable: u64, elsewhere: u64) -> Error {
     if durable > elsewhere {
         return Error::LostTail { expected: durable, found: elsewhere };
@@ -216,8 +216,8 @@ pub(crate) fn no_journal(root: &Path, durable: u64, elsewhere: u64) -> Error {
     Error::damaged(None, root.join(dir::JOURNAL), Damage::MissingJournal { elsewhere })
 }
 
-/// Opens sled if it may be opened, finds its last block, and begins the tail with it if it is not
-/// whole.
+/// Opens sled if it is safe to open, and finds its last block. If that block is not whole, the tail
+/// begins with it.
 fn open_sled(
     root: &Path,
     options: &DiskOptions,
@@ -256,8 +256,8 @@ fn open_sled(
     Ok((sled, tail))
 }
 
-/// Only synced frames are sealed, so whatever sled holds was durable: if the log ends before it,
-/// log and `HEAD` are older than they were, or the log has lost its end.
+/// Only synced frames are sealed, so every frame in sled was durable. If the log ends before it,
+/// log and `HEAD` are older copies, or the log has lost its end.
 fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
     let Some(last) = sled.last_block()? else { return Ok(()) };
     let before = last.leaf_index();
@@ -266,7 +266,7 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
     }
     let frames = match sled.block(last) {
         Ok(frames) => frames.map_or(0, |frames| wide(frames.len())),
-        // Its number alone says enough.
+        // Its number alone is enough.
         Err(Error::Damaged { .. }) if before >= found => 1,
         Err(error) => return Err(error),
     };
@@ -274,13 +274,13 @@ fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
     if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
 }
 
-/// How much of the log in `root` sled was synced with, if the log goes on after that: sled may then
-/// hold more, or may have lost it with the power. Reads everything but sled, and holds it against
-/// `HEAD`.
+/// The size of the log in `root` that sled was synced with, if the log goes on after that: sled may
+/// hold more, or a loss of power may have cut it. Reads everything except sled, and checks it
+/// against `HEAD`.
 ///
 /// # Errors
 ///
-/// As an opening, but for what concerns sled.
+/// As an opening, except those about sled.
 pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
     let root = root.as_ref();
     let identity = node::read(root)?;
@@ -290,7 +290,7 @@ pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Erro
     Ok((journals.after().size > sealed).then_some(sealed))
 }
 
-/// Everything that an open store is made of, before its threads can see it.
+/// All parts of an open store, before its threads can see it.
 pub(crate) struct Parts {
     pub(crate) identity: Identity,
     pub(crate) lock: Lock,

@@ -1,9 +1,9 @@
 //! Building sled anew from archive and journals, in a directory of its own.
 //!
-//! Nothing depends on sled being whole: what is here reads every frame from where it was synced
-//! to, and the old directory is not even looked at. `HEAD` says which directory counts, so the
-//! change from one to the other is one write. The old one is kept in `quarantine/`: it can know of
-//! events that archive and journals have lost (`docs/adr/0006`).
+//! Works in any state of sled: it reads every frame from archive and journals, and does not even
+//! look at the old directory. `HEAD` names the directory that counts, so the change from one to the
+//! other is one write. The old one is kept in `quarantine/`: it can know of events that archive and
+//! journals have lost (`docs/adr/0006`).
 
 use super::open::FoundJournals;
 use crate::{
@@ -30,15 +30,15 @@ use std::path::{Path, PathBuf};
 /// Replaces the sled of the ledger in `path` by one built from archive and journals. The ledger
 /// must not be open. O(all bytes).
 ///
-/// The roots that `replay` computes are held against those that archives, journals and `HEAD`
-/// name. Stopped half way, the old sled is still in use, and the rebuild is done again. Nothing is
-/// destroyed: the old sled is moved to `quarantine/`.
+/// Compares the roots that `replay` computes with those that archives, journals and `HEAD` name. If
+/// it is stopped half way, the old sled is still in use, and the rebuild can be repeated. Destroys
+/// nothing: the old sled is moved to `quarantine/`.
 ///
 /// # Errors
 ///
 /// - [`Error::Damaged`], [`Error::LostTail`] if archive and journals do not hold the whole log:
 ///   nothing is changed.
-/// - As [`super::DiskStore::open`], but for what concerns sled.
+/// - As [`super::DiskStore::open`], except those about sled.
 pub(crate) fn rebuild(
     path: impl AsRef<Path>,
     options: &DiskOptions,
@@ -80,28 +80,28 @@ pub(crate) fn rebuild(
     Ok(Rebuilt { head, set_aside })
 }
 
-/// Frames between two calls of [`Replay::progress`].
+/// The number of frames between two calls of [`Replay::progress`].
 const STRIDE: u64 = 1_024;
 
-/// Takes the next frame and answers the root after it.
+/// Takes the next frame and returns the root after it.
 type Push<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<Root, Error>;
 
-/// Every frame of a log, where it was synced to.
+/// Every frame of a log, from archives and journals.
 struct Source {
     archives: Vec<Archive>,
     journals: FoundJournals,
 }
 
 impl Source {
-    /// Opens archives and journals and finds out whether they hold the whole log.
+    /// Opens archives and journals and checks that they hold the whole log.
     fn open(root: &Path, identity: &Identity, record: &HeadRecord) -> Result<Self, Error> {
         let (archives, behind) = archive::open_all(root, identity.ledger)?;
         let journals = FoundJournals::read(root, identity, record, behind)?;
         Ok(Self { archives, journals })
     }
 
-    /// Gives every frame to `push`, which answers the root after it, and holds that against the
-    /// roots that the files name. Answers the end of the log.
+    /// Gives every frame to `push`, which returns the root after it, and compares that with the
+    /// roots in the files. Returns the end of the log.
     fn replay(&self, push: Push<'_>) -> Result<Head, Error> {
         let mut after = Head::EMPTY;
         let mut add = |seq: Seq, frame: &[u8]| -> Result<Head, Error> {
@@ -132,7 +132,7 @@ impl Source {
     }
 }
 
-/// Refuses a root that is not the one that a file names.
+/// Refuses a root that differs from the one in a file.
 fn agree(computed: Head, named: Head, file: &Path) -> Result<(), Error> {
     if computed == named {
         return Ok(());
@@ -182,8 +182,8 @@ impl Builder {
         self.sled.put(batch)
     }
 
-    /// Stores what is left and makes all of it durable. Whoever puts it in the place of another
-    /// one says how far that reached: a shorter one never replaces it.
+    /// Stores the rest and makes all of it durable. A caller that replaces another sled passes that
+    /// one's size: a shorter sled never replaces it.
     ///
     /// # Errors
     ///

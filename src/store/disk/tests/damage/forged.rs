@@ -112,7 +112,7 @@ fn no_journal_is_made_that_could_not_be_read_again() {
     );
 }
 
-// Checksums can be made to fit any number; adding to the highest ones made whoever read them panic.
+// A forged checksum can fit any number; adding to the highest numbers made the reader panic.
 #[test]
 fn numbers_at_the_end_of_the_range_are_damage_and_no_panic() {
     let (dir, journal) = unsealed(0);

@@ -1,4 +1,4 @@
-//! What is found wrong with sled, and that a rebuild mends it or changes nothing.
+//! The faults of sled that an opening finds; a rebuild mends them or changes nothing.
 
 use super::*;
 use crate::store::sled::Sled;
