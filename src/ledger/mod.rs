@@ -35,7 +35,14 @@ use crate::{
     event::{Origin, PartSet},
     ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
     ledger::{
-        commit::{desk::Desk, request::Request, seats::Seats, shared::Shared, writer::Writer},
+        commit::{
+            desk::Desk,
+            request::Request,
+            seats::Seats,
+            shared::Shared,
+            witness::{Answer, Door, Witness},
+            writer::Writer,
+        },
         copy::origin::OriginNote,
     },
     metrics,
@@ -258,15 +265,30 @@ impl Ledger {
         &self,
         proposals: impl Into<Vec<Proposal>>,
     ) -> Result<Vec<Receipt>, AppendError> {
+        self.append_before(proposals, None).await
+    }
+
+    /// [`append`](Self::append), before the eyes of a witness.
+    pub(crate) async fn append_before(
+        &self,
+        proposals: impl Into<Vec<Proposal>>,
+        witness: Option<Arc<dyn Witness>>,
+    ) -> Result<Vec<Receipt>, AppendError> {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
+        let reply = Answer::new(reply, witness);
         let sent = match self.desk() {
             Ok(desk) => desk.append_later(Request::Append { batch, reply }).await,
             Err(error) => Err(error),
         };
         sent.inspect_err(count_refused)?;
         answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
+    }
+
+    /// Where a [`Witness`] hands in more; `None` if no appends are taken.
+    pub(crate) fn door(&self) -> Option<Door> {
+        self.inner.desk.clone().map(Door::new)
     }
 
     /// [`append`](Self::append) for callers outside of async code. Writes and syncs on the calling
@@ -284,6 +306,7 @@ impl Ledger {
         let batch = proposals.into();
         let key = batch.first().and_then(|proposal| proposal.key);
         let (reply, answer) = oneshot::channel();
+        let reply = Answer::new(reply, None);
         let sent = self.desk().and_then(|desk| desk.append(Request::Append { batch, reply }));
         sent.inspect_err(count_refused)?;
         wait_for(answer).unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
@@ -405,14 +428,26 @@ impl Ledger {
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
     pub fn close_blocking(&self) -> Result<(), store::Error> {
-        let (reply, answer) = oneshot::channel();
-        if self.ask(Request::Close { reply }).is_err() {
-            self.inner.stop(); // it was closed before
-            return Ok(());
-        }
-        let closed = wait_for(answer).unwrap_or(Err(store::Error::Halted));
+        let closed = self.ask_to_close().map(|answer| wait_for(answer).unwrap_or(DIED));
+        self.inner.stop();
+        closed.unwrap_or(Ok(())) // it was closed before
+    }
+
+    /// [`close_blocking`](Self::close_blocking) for async code, on whatever runtime or none.
+    pub(crate) async fn close(&self) -> Result<(), store::Error> {
+        let closed = match self.ask_to_close() {
+            Some(answer) => answer.await.unwrap_or(DIED),
+            None => Ok(()),
+        };
+        // Whoever was answered last has nothing left to do: its threads end at once.
         self.inner.stop();
         closed
+    }
+
+    /// Queues the end; `None` if that has come already.
+    fn ask_to_close(&self) -> Option<oneshot::Receiver<Result<(), store::Error>>> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Close { reply }).ok().map(|()| answer)
     }
 
     /// Where appends are handed in, if any are taken.
@@ -440,6 +475,9 @@ fn count_refused(refusal: &AppendError) {
 /// The writer died with the request in its hands.
 const UNKNOWN: Result<Vec<Receipt>, AppendError> = Err(AppendError::OutcomeUnknown { key: None });
 
+/// The writer died before it could close the ledger.
+const DIED: Result<(), store::Error> = Err(store::Error::Halted);
+
 /// An unknown outcome names the key with which the append can be repeated.
 fn name_key(error: AppendError, key: Option<Key>) -> AppendError {
     let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
@@ -456,6 +494,11 @@ impl Inner {
             desk.drain();
         }
         let threads = std::mem::take(&mut *self.threads());
+        // One of them may have held the last handle for a moment: both end without being waited for.
+        let here = thread::current().id();
+        if threads.iter().any(|thread| thread.thread().id() == here) {
+            return;
+        }
         for thread in threads {
             let _ = thread.join();
         }

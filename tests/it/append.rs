@@ -211,3 +211,18 @@ async fn appends_from_async_code_are_grouped_and_each_is_answered() {
     numbers.sort_unstable();
     assert_eq!(numbers, (2..=101).collect::<Vec<_>>());
 }
+
+/// F7: a ledger that is closed from several threads at once is closed, for each of them.
+#[test]
+fn a_ledger_may_be_closed_several_times_at_once() {
+    for round in 0..100 {
+        let ledger = ledger();
+        ledger.append_blocking([spawn("a")]).unwrap();
+        let closes = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| ledger.close_blocking())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(closes.iter().all(Result::is_ok), "round {round}: {closes:?}");
+        ledger.close_blocking().unwrap();
+    }
+}

@@ -16,14 +16,17 @@ use self::queue::{Gathering, Queue, Ready, Service};
 use super::{
     request::{Reply, Request},
     shared::Shared,
-    writer::{Group, Writer},
+    writer::{Closed, Group, Writer},
 };
 use crate::{
     ids::Head,
     ledger::{AppendError, Durability},
     sync::{Condvar, Mutex, MutexGuard},
 };
-use std::sync::{Arc, PoisonError};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, PoisonError},
+};
 
 /// Threads that take turns: one at the device, one that gathers.
 pub(crate) const THREADS: usize = 2;
@@ -121,15 +124,15 @@ impl Desk {
                     hold.give_back();
                 }
                 Job::Alone(mut hold, request) => {
-                    if hold.writer().serve(request).is_break() {
-                        self.end();
+                    if let ControlFlow::Break(Closed { whole }) = hold.writer().serve(request) {
+                        self.end(whole);
                     }
                     hold.give_back();
                 }
                 Job::Leave(mut hold) => {
                     // Nobody is left to be told how it went.
-                    let _ = hold.writer().close();
-                    self.end();
+                    let whole = hold.writer().close().is_ok();
+                    self.end(whole);
                     hold.give_back();
                 }
             }
@@ -244,10 +247,11 @@ impl Desk {
         }
     }
 
-    /// Nothing is done from here on; what waits was not written.
-    fn end(&self) {
+    /// Nothing is done from here on; what waits was not written. `closed` as for
+    /// [`Request::refuse`].
+    fn end(&self, closed: bool) {
         let left = self.queue().end();
-        left.into_iter().for_each(Request::refuse);
+        left.into_iter().for_each(|request| request.refuse(closed));
         self.idle.notify_all();
         self.gatherer.notify_all();
     }
@@ -303,7 +307,7 @@ impl Drop for Hold<'_> {
         if self.writer.is_some() || self.may_sync {
             self.desk.shared.set_halted();
             self.desk.queue().sync_taken = false;
-            self.desk.end();
+            self.desk.end(false);
             let _ = self.desk.shared.log.close();
         }
     }

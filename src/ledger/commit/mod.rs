@@ -9,4 +9,5 @@ pub(super) mod request;
 pub(super) mod seats;
 pub(super) mod shared;
 pub(super) mod staging;
+pub(crate) mod witness;
 pub(super) mod writer;

@@ -1,9 +1,10 @@
 //! What is asked of the one writer, and where the answer goes.
 
+use super::witness::Answer;
 use crate::{
     command::{Command, Proposal},
     ids::Head,
-    ledger::{AppendError, Receipt},
+    ledger::AppendError,
     store,
 };
 use tokio::sync::oneshot;
@@ -14,7 +15,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Decide and write a batch.
-    Append { batch: Vec<Proposal>, reply: Reply<Vec<Receipt>> },
+    Append { batch: Vec<Proposal>, reply: Answer },
     /// Write frames of another ledger; `expect` is the head that they must lead to.
     Ingest { frames: Vec<Vec<u8>>, expect: Option<Head>, reply: Reply<Head> },
     /// Make everything written so far durable.
@@ -44,10 +45,20 @@ impl Request {
         batch.iter().any(|proposal| asks(&proposal.command))
     }
 
-    /// It came too late: nothing of it was done.
-    pub(crate) fn refuse(self) {
-        if let Self::Append { reply, .. } = self {
-            let _ = reply.send(Err(AppendError::Halted));
+    /// It came too late: nothing of it was done. `closed` says whether the ledger was closed, and
+    /// everything in it is durable: then to close it once more is done, too.
+    pub(crate) fn refuse(self, closed: bool) {
+        match self {
+            Self::Append { reply, .. } => reply.send(Err(AppendError::Halted)),
+            Self::Ingest { reply, .. } | Self::Sync { reply } => {
+                let _ = reply.send(Err(AppendError::Halted));
+            }
+            Self::Erase { reply } => {
+                let _ = reply.send(Err(store::Error::Halted));
+            }
+            Self::Close { reply } => {
+                let _ = reply.send(if closed { Ok(()) } else { Err(store::Error::Halted) });
+            }
         }
     }
 }

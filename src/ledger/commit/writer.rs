@@ -6,9 +6,10 @@
 
 use super::{
     core::{Core, Staging, Surroundings},
-    request::{Reply, Request},
+    request::Request,
     shared::Shared,
     staging::Published,
+    witness::Answer,
 };
 use crate::{
     codec,
@@ -36,7 +37,13 @@ pub(crate) struct Group {
 }
 
 /// Appends that were decided and wait for the commit.
-type Answers = Vec<(Vec<Receipt>, Reply<Vec<Receipt>>)>;
+type Answers = Vec<(Vec<Receipt>, Answer)>;
+
+/// The ledger is closed.
+pub(crate) struct Closed {
+    /// Whether everything that was acknowledged is durable.
+    pub(crate) whole: bool,
+}
 
 /// A group that was written, or was not, and has yet to be answered.
 pub(crate) struct Written {
@@ -91,7 +98,7 @@ impl Writer {
             Ok(receipts) => group.answers.push((receipts, reply)),
             Err(refusal) => {
                 count_refused(&refusal);
-                drop(reply.send(Err(refusal)));
+                reply.send(Err(refusal));
             }
         }
     }
@@ -168,7 +175,7 @@ impl Writer {
 
     /// Does what is no append, with the device at hand, and answers; whoever no longer waits for
     /// the answer is not missed.
-    pub(crate) fn serve(&mut self, request: Request) -> ControlFlow<()> {
+    pub(crate) fn serve(&mut self, request: Request) -> ControlFlow<Closed> {
         match request {
             Request::Append { .. } | Request::Sync { .. } => {} // neither needs this
             Request::Ingest { frames, expect, reply } => {
@@ -178,8 +185,10 @@ impl Writer {
                 let _ = reply.send(self.erase());
             }
             Request::Close { reply } => {
-                let _ = reply.send(self.close());
-                return ControlFlow::Break(());
+                let closed = self.close();
+                let whole = closed.is_ok();
+                let _ = reply.send(closed);
+                return ControlFlow::Break(Closed { whole });
             }
         }
         ControlFlow::Continue(())
@@ -267,7 +276,9 @@ impl Written {
         if let Ok(published) = &mut self.outcome
             && let Some(published) = published.take()
         {
+            self.answers.iter().for_each(|(receipts, answer)| answer.recorded(receipts));
             shared.publish(published);
+            self.answers.iter().for_each(|(receipts, answer)| answer.shown(receipts));
             metrics::observe(metrics::COMMIT, self.began.elapsed());
             metrics::count_many(metrics::APPENDED_EVENTS, self.events);
         }
@@ -282,7 +293,7 @@ impl Written {
             }
             let outcome = self.outcome.as_ref().map(drop).map_err(Clone::clone);
             let answer = outcome.inspect_err(count_refused).map(|()| receipts);
-            let _ = reply.send(answer);
+            reply.send(answer);
         }
     }
 }
