@@ -75,6 +75,8 @@ pub mod time;
 pub use code::Code;
 pub use ledger::{Durability, Ledger, Options};
 pub use manager::BackgroundTaskManager;
+#[cfg(all(feature = "test-util", not(shuttle)))]
+pub use sync::locks_held;
 
 /// The examples of the README compile.
 #[cfg(doctest)]
