@@ -24,6 +24,14 @@ pub enum Damage {
     /// The log goes on behind the event, but the store does not hold it.
     #[error("the store does not hold it")]
     Missing,
+    /// A result has more levels than can be read.
+    #[error("a result of {levels} levels; the limit is {max} levels")]
+    TooDeep {
+        /// Its levels.
+        levels: usize,
+        /// The limit.
+        max: usize,
+    },
     /// The hash tree is not whole.
     #[error(transparent)]
     Tree(ProofError<Infallible>),
