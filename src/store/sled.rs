@@ -157,6 +157,8 @@ impl Sled {
         let began = Instant::now();
         let db = loop {
             match guarded("open", || config.open()) {
+                // sled lets go of its lock a moment after its last handle is dropped, and has no
+                // error of its own for it: its text is all that tells.
                 Err(Error::Engine { detail, .. })
                     if detail.contains("could not acquire lock") && began.elapsed() < LOCK_WAIT =>
                 {

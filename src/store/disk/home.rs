@@ -6,10 +6,10 @@ use super::{
     whole::{create, open, rebuild},
 };
 use crate::store::{Error, Home, Identity, Inspect, NodeStore, Opened, Rebuilt, Replay};
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 /// A directory that holds a store, or will hold one. Touches nothing before a call asks for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DiskHome {
     root: PathBuf,
     options: DiskOptions,
@@ -20,6 +20,13 @@ impl DiskHome {
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, options: DiskOptions) -> Self {
         Self { root: root.into(), options }
+    }
+}
+
+/// The directory alone, as log lines name it.
+impl fmt::Debug for DiskHome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root.display().fmt(f)
     }
 }
 

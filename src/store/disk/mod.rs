@@ -13,7 +13,9 @@
 //! so sled can be rebuilt ([`rebuild`]). `HEAD` and the groups of the journal show a loss. Start
 //! reading at [`DiskStore`], then `writer`, `sealer`, `open`.
 
+#[allow(unreachable_pub, reason = "tests see some of it, by the feature test-util")]
 mod files;
+#[allow(unreachable_pub, reason = "tests see it, by the feature test-util")]
 mod home;
 mod inspect;
 mod live;
@@ -40,10 +42,6 @@ use std::{
 };
 
 pub(crate) use files::snapshots::DiskSnapshots;
-#[cfg_attr(
-    not(any(test, feature = "test-util")),
-    allow(unreachable_pub, reason = "a door of tests")
-)]
 pub use home::DiskHome;
 pub use options::DiskOptions;
 

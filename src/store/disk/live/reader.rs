@@ -24,12 +24,13 @@ impl Shared {
         while let Some(seq) = Seq::new(next).filter(|seq| seq.get() <= written) {
             let found = lock(&self.tail).read(seq, taken.left());
             if let Some(frames) = found {
-                frames.iter().all(|frame| taken.add(frame));
+                taken.fill(frames.iter().map(AsRef::as_ref));
                 break;
             }
             let before = block_start(next - 1);
             let block = self.sealed_block(before)?;
-            if !block.iter().skip(narrow(next - 1 - before)).all(|(_, frame)| taken.add(frame)) {
+            let wanted = block.iter().skip(narrow(next - 1 - before));
+            if taken.fill(wanted.map(|(_, frame)| frame)) == Room::None {
                 break;
             }
             next = before + BLOCK + 1;
@@ -86,13 +87,22 @@ impl Taken {
         self.bytes_max.saturating_sub(self.bytes)
     }
 
-    /// Takes a frame; `false` if it does not fit.
-    fn add(&mut self, frame: &[u8]) -> bool {
-        let fits = self.frames.is_empty() || frame.len() <= self.left();
-        if fits {
+    /// Takes frames until one does not fit.
+    fn fill<'a>(&mut self, frames: impl Iterator<Item = &'a [u8]>) -> Room {
+        for frame in frames {
+            if !self.frames.is_empty() && frame.len() > self.left() {
+                return Room::None;
+            }
             self.bytes += frame.len();
             self.frames.push(frame.to_vec());
         }
-        fits
+        Room::Left
     }
+}
+
+/// Whether a read may take more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Left,
+    None,
 }

@@ -137,8 +137,8 @@ impl FoundJournals {
         let mut found = Self::read_after(root, identity, elsewhere.size)?;
         found.judge(root, record, elsewhere.size)?;
         for head in [elsewhere, record.sealed, record.synced] {
-            let said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
-            if said.clone().count() > 0 && !said.into_iter().all(|agrees| agrees) {
+            let mut said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
+            if said.any(|agrees| !agrees) {
                 let detail = Damage::Roots { size: head.size };
                 return Err(Error::damaged(head.seq(), root.join(dir::JOURNAL), detail));
             }
