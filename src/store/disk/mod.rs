@@ -42,6 +42,7 @@ use std::{
 };
 
 pub(crate) use files::snapshots::DiskSnapshots;
+#[allow(unreachable_pub, reason = "tests see it, by the feature test-util")]
 pub use home::DiskHome;
 pub use options::DiskOptions;
 
