@@ -3,6 +3,7 @@
 //! [`judge()`] knows which error leads to which exit code and which hint helps; [`explain`] says it.
 //! The error itself comes from the library; hints are the command line's own.
 
+mod hints;
 mod judge;
 
 pub use judge::judge;

@@ -8,6 +8,7 @@
 //! | [`shapes`] | the shape of a status, with UTF-8 and without |
 //! | [`escape`] | hostile text, made safe to show |
 //! | [`safe_json`] | JSON that means the same and holds nothing hostile |
+//! | [`errors`] | the error table: from the code of an error to exit code and HTTP status |
 //! | [`exit`] | how a program ends |
 //!
 //! Knows no terminal, no arguments and no sockets. Start at [`answers`].
@@ -24,6 +25,7 @@
 //! ```
 
 pub mod answers;
+pub mod errors;
 pub mod escape;
 pub mod exit;
 pub mod safe_json;

@@ -36,7 +36,7 @@ fn task() -> TaskItem {
         thread_id: "t".into(),
         task_type: "shell".into(),
         name: Some("n\u{202e}\"\u{0}".into()),
-        description: Some("".into()),
+        description: Some(String::new()),
         status: Status::Failed,
         error: Some("exit status 3".into()),
         result: json!({ "output": "x", "list": [1, null, -2, 0.5], "big": u64::MAX }),

@@ -107,7 +107,7 @@ impl Recorder {
     ) -> Result<Recorded, Error> {
         let Self { db, creates, .. } = self.clone();
         let recorded = tokio::task::spawn_blocking(move || {
-            let (ledger, made) = opened(&db, creates)?;
+            let (ledger, is_new) = opened(&db, creates)?;
             let reader = ledger.reader();
             let receipts = ledger.append_blocking(make(reader.ledger_id()));
             let closed = ledger.close_blocking();
@@ -116,7 +116,12 @@ impl Recorder {
                 // What was acknowledged is durable all the same.
                 note(&format!("taskledger: the ledger could not be closed: {error}"));
             }
-            Ok(Recorded { ledger: reader.ledger_id(), made, state: reader.state(), receipts })
+            Ok(Recorded {
+                ledger: reader.ledger_id(),
+                made: is_new,
+                state: reader.state(),
+                receipts,
+            })
         });
         recorded.await?
     }

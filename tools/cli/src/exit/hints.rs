@@ -1,0 +1,157 @@
+//! Which hint helps against an error.
+
+use std::{ffi::OsStr, path::Path};
+use taskledger::{
+    Code,
+    ledger::{AppendError, CopyError, OpenError, ReadError},
+    query::QueryError,
+    store,
+};
+
+/// One link of a chain of causes.
+pub type Link = dyn std::error::Error + 'static;
+
+const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where; \
+                      --read-only shows what can be read all the same";
+const SEALED: &str = "nothing was written: `taskledger rebuild` makes the sealed blocks anew from \
+                      archive and journal, and --read-only reads without them";
+const ARCHIVE: &str = "`taskledger backup` reads such events from the sealed blocks; restore it \
+                       elsewhere";
+const RECORD: &str =
+    "`taskledger --read-only backup FILE`, then `taskledger restore FILE NEW-PATH`";
+const RESTORE: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can \
+                       be read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of \
+                       the newest backup if it has more";
+const LOST: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can be \
+                    read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of the newest \
+                    backup if it has more; if `taskledger verify` finds nothing but sealed blocks \
+                    missing, `taskledger rebuild` is enough";
+const UNFINISHED: &str = "make it again in the same place, with `taskledger fork` or `taskledger \
+                          restore`: that clears away what is there";
+
+/// Whether an error is of this type.
+fn is<T: std::error::Error + 'static>(error: &Link) -> bool {
+    error.is::<T>()
+}
+
+/// Whether there is no ledger; a directory above it may be missing instead.
+fn is_no_ledger(error: &Link) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::NotFound { .. }))
+}
+
+/// A hint: the code of the errors that it may help against, which of them, and what to do.
+type Hint = (Code, fn(&Link) -> bool, &'static str);
+
+/// Every hint that does not depend on more than that.
+const HINTS: [Hint; 17] = [
+    (
+        Code::NotFound,
+        is_no_ledger,
+        "make one with `taskledger init`, or name another with --db PATH",
+    ),
+    (Code::Exists, is::<OpenError>, "name a directory that does not exist yet"),
+    (Code::Exists, is::<CopyError>, "name a file that does not exist yet"),
+    (Code::UnfinishedCopy, |_| true, UNFINISHED),
+    (
+        Code::InUse,
+        is::<OpenError>,
+        "one process at a time has a ledger: end that one, or wait for it",
+    ),
+    (
+        Code::UnsafeDirectory,
+        is::<OpenError>,
+        "the directory must be yours alone: chown it, chmod 700, no symlinks",
+    ),
+    (
+        Code::UnsupportedFormat,
+        is::<OpenError>,
+        "nothing was written: read it with a newer taskledger",
+    ),
+    (Code::LostTail, |_| true, LOST),
+    (Code::Tampered, |_| true, VERIFY),
+    (Code::OtherHistory, |_| true, VERIFY),
+    (Code::EngineFailed, |_| true, SEALED),
+    (Code::BadBackup, |_| true, "nothing was created"),
+    (Code::DiskFull, is::<AppendError>, "nothing was written: make space"),
+    (Code::OutcomeUnknown, |_| true, "with the same --key, recording it again is safe"),
+    (Code::UnknownTask, is::<QueryError>, "`taskledger tasks` lists them"),
+    (Code::UnknownThread, is::<QueryError>, "`taskledger threads` lists them"),
+    (Code::NotLogPosition, |_| true, "name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME"),
+];
+
+/// What helps against an error of this code.
+pub fn hint(code: Code, error: &Link) -> Option<String> {
+    if code == Code::Damaged {
+        return Some(of_damage(error));
+    }
+    let mut fitting = HINTS.iter().filter(|(of, fits, _)| *of == code && fits(error));
+    fitting.next().map(|(_, _, hint)| (*hint).to_owned())
+}
+
+/// What helps against damage: it depends on the file that is damaged.
+fn of_damage(error: &Link) -> String {
+    if let Some(CopyError::WithinBatch { last }) = error.downcast_ref() {
+        return format!("`taskledger fork --at '#{last}' NEW-PATH` keeps what can be read");
+    }
+    damaged_file(error).map_or(VERIFY, of_file).to_owned()
+}
+
+/// The file that is damaged, if the error names one.
+fn damaged_file(error: &Link) -> Option<&Path> {
+    if let Some(OpenError::Damaged { file, .. }) = error.downcast_ref() {
+        return file.as_deref();
+    }
+    if let Some(AppendError::Unreadable { source, .. }) = error.downcast_ref() {
+        return damaged_file(source);
+    }
+    if let Some(QueryError::Read(source)) = error.downcast_ref() {
+        return damaged_file(source);
+    }
+    match error.downcast_ref() {
+        Some(ReadError::Damaged { file, .. }) => return file.as_deref(),
+        Some(ReadError::Store(source)) => return damaged_file(source),
+        Some(_) | None => {}
+    }
+    match error.downcast_ref() {
+        Some(store::Error::Damaged { file, .. }) => file.as_deref(),
+        Some(_) | None => None,
+    }
+}
+
+/// What helps when this file is damaged.
+fn of_file(file: &Path) -> &'static str {
+    let name = |path: Option<&OsStr>| path.and_then(OsStr::to_str).unwrap_or_default().to_owned();
+    // Nothing in a ledger lies deeper; above it, folders are called as anybody likes.
+    let names: Vec<String> = file.ancestors().take(3).map(|at| name(at.file_name())).collect();
+    let any = |wanted: &str| names.iter().any(|name| name == wanted);
+    match names.first().map(String::as_str) {
+        Some("HEAD" | "NODE") => RECORD,
+        _ if any("sled") => SEALED,
+        _ if any("archive") => ARCHIVE,
+        _ if any("journal") => RESTORE,
+        _ => VERIFY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use taskledger::ledger::Damage;
+
+    #[test]
+    fn a_hint_helps_against_the_damage_that_there_is() {
+        let hint = |file: &str| {
+            let (file, detail) = (Some(PathBuf::from(file)), Damage::Missing);
+            super::hint(Code::Damaged, &OpenError::Damaged { seq: None, file, detail }).unwrap()
+        };
+        assert!(hint("/x/archive/0.tla").contains("`taskledger backup`"));
+        assert!(hint("/x/HEAD").contains("--read-only backup"));
+        assert!(hint("/x/NODE").contains("--read-only backup"));
+        assert!(hint("/x/sled/1/db").contains("rebuild"));
+        assert!(hint("/x/journal/1").contains("restore"));
+        for other in ["/x/archive/0.tla", "/x/HEAD", "/x/NODE", "/x/journal/1"] {
+            assert!(!hint(other).contains("rebuild"), "{other}");
+        }
+    }
+}
