@@ -137,15 +137,15 @@ pub enum Error {
         /// The message of the engine.
         detail: String,
     },
-    /// A store on another engine failed. If it can be tried again, nothing was written; otherwise
-    /// what was written is unknown, and the store must be opened again.
+    /// A store on another engine failed. If it is retryable, nothing was written. Otherwise it is
+    /// unknown which bytes were written, and the store must be opened again.
     #[error("storage failed during {during}")]
     Backend {
         /// The action that failed.
         during: &'static str,
         /// Says whether the same call on this value can succeed later.
         retryable: bool,
-        /// What the engine said.
+        /// The error of the engine.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

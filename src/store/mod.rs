@@ -85,7 +85,7 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// [`written`](Self::written).
     fn synced(&self) -> Head;
 
-    /// Writes a group behind the last one. O(bytes).
+    /// Writes a group after the last one. O(bytes).
     ///
     /// It is readable at once, survives a crash of the process, and is durable after the next
     /// [`sync`](Self::sync).
@@ -95,7 +95,7 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// - [`Error::NotNext`] if `group.first` does not follow the last frame: nothing is written.
     /// - [`Error::TooLarge`] if it, or a frame in it, is over a limit of the store: nothing is
     ///   written.
-    /// - [`Error::Full`] if there is no space for it: nothing is written, and it may be tried
+    /// - [`Error::Full`] if there is no space for it: nothing is written, and the caller may try
     ///   again.
     /// - [`Error::SealingBehind`] if too many bytes wait to be sealed: nothing is written, try
     ///   again.
