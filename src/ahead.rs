@@ -1,8 +1,8 @@
 //! Work that needs no state, done ahead on another thread.
 //!
-//! Who replays a log or audits it must fold event after event, on one thread. Reading, unpacking,
-//! decoding and hashing need nothing of the fold: another thread does them, batch by batch.
-//! Start reading at [`ahead`].
+//! A replay or an audit must fold event after event, on one thread. Reading, unpacking, decoding
+//! and hashing do not need the fold: another thread does them, batch by batch. Start reading at
+//! [`ahead`].
 
 use std::{
     io,
@@ -13,15 +13,15 @@ use std::{
     thread,
 };
 
-/// Batches that may wait to be taken.
+/// The most batches that may wait for the fold.
 const WAITING_MAX: usize = 8;
-/// Events of a batch: enough to make the handing over cheap.
+/// The events of a batch: enough to make the handover cheap.
 pub(crate) const BATCH_EVENTS: usize = 256;
-/// Or so many bytes of their frames, which bound the memory that waiting batches take.
+/// The most bytes of frames in a batch, which bounds the memory of waiting batches.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
-/// Runs `make` on a thread of its own and gives each batch that it hands over to `take`, in order,
-/// until that breaks. Answers what `make` answers.
+/// Runs `make` on a thread of its own and gives each batch from it to `take`, in order, until
+/// `take` breaks. Returns the result of `make`.
 ///
 /// # Errors
 /// If no thread can be started.
@@ -35,20 +35,20 @@ pub(crate) fn ahead<B: Default + Send, T: Send>(
     thread::scope(|scope| {
         let maker = thread::Builder::new().name("taskledger-ahead".to_owned());
         let maker = maker.spawn_scoped(scope, move || make(&Handover { sender, used, waiting }))?;
-        // Taken by value: if `take` breaks or panics, the other thread must not wait to be heard.
+        // Taken by value: if `take` breaks or panics, the other thread must not wait for ever.
         for mut batch in receiver {
             waiting.fetch_sub(1, Ordering::Relaxed);
             if take(&mut batch).is_break() {
                 break;
             }
-            // Freed where it was allocated: two threads at one heap wait for each other.
+            // Freed on the thread that allocated it: two threads at one heap wait for each other.
             let _ = give_back.send(batch);
         }
         maker.join().or_else(|panic| resume_unwind(panic))
     })
 }
 
-/// Where the other thread puts its batches.
+/// The place where the other thread puts its batches.
 pub(crate) struct Handover<'a, B> {
     sender: SyncSender<B>,
     used: Receiver<B>,
@@ -56,13 +56,13 @@ pub(crate) struct Handover<'a, B> {
 }
 
 impl<B: Default> Handover<'_, B> {
-    /// Whether nothing waits to be taken: whoever takes could do more of the work.
+    /// Says whether no batch waits: then the taking side could do more of the work.
     pub(crate) fn is_behind(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) == 0
     }
 
-    /// Hands a full batch over and leaves one in its place that is new or was used before, with
-    /// all that was in it. `Break` if nobody wants more.
+    /// Hands over a full batch, and leaves in its place a new or used one, with its old contents.
+    /// `Break` if no more batches are wanted.
     pub(crate) fn pass(&self, batch: &mut B) -> ControlFlow<()> {
         let next = self.used.try_recv().unwrap_or_default();
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl<B: Default> Handover<'_, B> {
 mod tests {
     use super::*;
 
-    /// Numbers one by one, until nobody wants more.
+    /// Numbers one by one, until no more are wanted.
     fn numbers(handover: &Handover<'_, Vec<u64>>) -> u64 {
         let mut batch = Vec::new();
         for number in 0.. {

@@ -1,7 +1,7 @@
-//! What can be said about a task.
+//! The facts about tasks that a ledger can record.
 //!
-//! An [`Event`] is a fact, never changed; an [`Entry`] is an event with the texts that stand beside
-//! it and can be erased. Knows no bytes, no I/O and no rules: those are in `codec`, `store` and
+//! An [`Event`] is a fact that never changes. An [`Entry`] is an event with the texts beside it,
+//! which can be erased. Knows no bytes, no I/O and no rules: those are in `codec`, `store` and
 //! `state`. A new kind of fact is a new variant of [`Action`], which stops the build wherever
 //! actions are matched.
 
@@ -14,16 +14,17 @@ use std::sync::Arc;
 /// The most parts that one event can have.
 pub const PARTS_MAX: usize = 4;
 
-/// One fact, as it stands in the log for ever.
+/// One fact, in the form that stays in the log for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Its number: 1, 2, 3, without a gap.
     pub seq: Seq,
-    /// Which primary wrote it.
+    /// The epoch of the primary that wrote it.
     pub epoch: Epoch,
-    /// The clock when it was appended; never less than that of the event before.
+    /// The time of the clock when it was appended; never less than that of the event before.
     pub recorded: Millis,
-    /// When it happened: the clock, or the time in an imported recording. Not in order.
+    /// The time at which it happened: the clock, or the time in an imported recording. Not in
+    /// order.
     pub occurred: Millis,
     /// The thread that it belongs to.
     pub thread: Option<ThreadId>,
@@ -33,17 +34,17 @@ pub struct Event {
     pub prev_in_thread: Option<Seq>,
     /// The event before this one of its task.
     pub prev_in_task: Option<Seq>,
-    /// Who did this.
+    /// The cause: the task, run, call and agent that did this.
     pub cause: Cause,
     /// The caller's idempotency key.
     pub key: Option<Key>,
-    /// What is said.
+    /// The fact itself.
     pub action: Action,
-    /// What the texts beside the event must hash to, in the order of the texts.
+    /// The commitments to the texts beside the event, in the order of the texts.
     pub parts: Vec<Commitment>,
 }
 
-/// Who did something: any of the four may be unknown.
+/// The cause of an event. Each of the four may be unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cause {
     /// The task whose code did it.
@@ -56,46 +57,46 @@ pub struct Cause {
     pub agent: Option<AgentId>,
 }
 
-/// What an event says. The order of variants is not the format; `codec` gives each its tag.
+/// The content of an event. The order of variants is not the format; `codec` gives each its tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// A task was spawned, or its name, parent or description changed.
     ///
-    /// The first one of a task inserts it. Later ones change `name` and `parent` to what the
-    /// record says, and the description if the event has that part; nothing else.
+    /// The first one of a task inserts it. A later one changes `name` and `parent` to those of the
+    /// record, and the description if the event has that part; nothing else.
     Upserted {
         /// The task as it is from now on.
         record: TaskRecord,
     },
     /// The task ended. The first one wins; `decide` refuses a second.
     Terminated {
-        /// How it ended.
+        /// The way in which it ended.
         outcome: Outcome,
-        /// When it ended.
+        /// The time at which it ended.
         completed: Millis,
     },
-    /// The task was brought back by a restore.
+    /// A restore brought the task back.
     Restored {
-        /// In which way.
+        /// The kind of restore.
         why: Restored,
     },
-    /// Somebody asked for a stop; `cause` and the part `reason` say who and why.
+    /// A caller asked for a stop. `cause` says which, and the part `reason` why.
     CancelRequested {
-        /// What is to stop.
+        /// The scope that is to stop.
         scope: CancelScope,
-        /// When to stop waiting for it.
+        /// The time after which nothing waits for it.
         deadline: Option<Millis>,
     },
     /// A message went to the task's inbox; part `content`.
     Messaged {
-        /// Who sent it, as the sender calls itself.
+        /// The sender, in its own words.
         from: Arc<str>,
-        /// What became of it.
+        /// The result of the delivery.
         delivery: Delivery,
     },
-    /// The task told of its progress; part `content`.
+    /// The task reported progress; part `content`.
     Emitted {
-        /// What kind of progress, as the task calls it.
+        /// The kind of progress, in the task's own words.
         event_type: Arc<str>,
     },
     /// Texts of an earlier event are erased; part `reason`. `thread` and `task` are those of the
@@ -103,25 +104,25 @@ pub enum Action {
     Redacted {
         /// The event whose texts are erased.
         seq: Seq,
-        /// Which of them.
+        /// The kinds of these texts.
         parts: PartSet,
     },
     /// A writer took charge: the first event of the first group after an opening.
     Began {
-        /// Which ledger.
+        /// The ledger.
         ledger: LedgerId,
-        /// Which copy of it.
+        /// The copy of the ledger.
         node: NodeId,
         /// The version of this crate that wrote it.
         version: Arc<str>,
         /// 1, 2, 3 for each writer of this log.
         incarnation: u64,
-        /// Why it began.
+        /// The reason.
         why: Began,
     },
 }
 
-/// Why a writer took charge.
+/// The reason that a writer took charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Began {
     /// The ledger is new.
@@ -136,7 +137,7 @@ pub enum Began {
     RestoredFrom(Origin),
 }
 
-/// Where a copied history comes from.
+/// The origin of a copied history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     /// The ledger that was copied.
@@ -147,10 +148,10 @@ pub struct Origin {
     pub root: Root,
 }
 
-/// What is known of a task when it starts, and stays known.
+/// The facts about a task that are known when it starts, and stay known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRecord {
-    /// What kind of task: `sub_agent`, `background_command`, .. as its runtime calls it.
+    /// The type of the task, in the words of its runtime: `sub_agent`, `background_command`, ..
     pub task_type: Arc<str>,
     /// Its name, unique among the running Managed tasks of its thread.
     pub name: Option<Arc<str>>,
@@ -162,14 +163,14 @@ pub struct TaskRecord {
     pub call: Option<CallId>,
     /// The agent that spawned it.
     pub agent: Option<AgentId>,
-    /// When it was created.
+    /// The time at which it was created.
     pub created: Millis,
-    /// Who runs it.
+    /// The host that runs it.
     pub host: Host,
 }
 
 impl TaskRecord {
-    /// Whether no task of this ledger spawned it, so that it is the root of a tree here.
+    /// Says whether it is the root of a tree here: no task of this ledger spawned it.
     #[must_use]
     pub fn is_root(&self) -> bool {
         !matches!(self.parent, Some(Parent::Local(_)))
@@ -191,7 +192,7 @@ pub enum Parent {
 }
 
 impl Parent {
-    /// The parent's id, wherever it is.
+    /// The parent's id, in this ledger or another.
     #[must_use]
     pub fn id(&self) -> &TaskId {
         match self {
@@ -200,14 +201,14 @@ impl Parent {
     }
 }
 
-/// Who runs a task, and so who can say that it is gone.
+/// The host of a task, which can say that the task is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// A manager in the process that writes this ledger.
     Managed {
         /// The writer's incarnation.
         incarnation: u64,
-        /// Which manager of that process.
+        /// The number of the manager in that process.
         manager: u32,
     },
     /// A runtime elsewhere reports it.
@@ -216,27 +217,27 @@ pub enum Host {
     Imported,
 }
 
-/// How a task ended.
+/// The way in which a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It did what it was asked to do.
+    /// The task did its work.
     Completed,
-    /// It could not.
+    /// The task could not do its work.
     Failed,
-    /// It was stopped.
+    /// The task was stopped.
     Cancelled,
 }
 
-/// Where a task stands.
+/// The status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TaskStatus {
     /// It has no terminal event.
     Running,
-    /// It did what it was asked to do.
+    /// The task did its work.
     Completed,
-    /// It could not.
+    /// The task could not do its work.
     Failed,
-    /// It was stopped.
+    /// The task was stopped.
     Cancelled,
 }
 
@@ -255,7 +256,7 @@ impl TaskStatus {
         }
     }
 
-    /// Whether nothing can follow it.
+    /// Says whether the status is final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         !matches!(self, Self::Running)
@@ -272,26 +273,26 @@ impl From<Outcome> for TaskStatus {
     }
 }
 
-/// In which way a restore brought a task back.
+/// The way in which a restore brought a task back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restored {
-    /// From a snapshot, as it stood there.
+    /// From a snapshot, in the status that it had there.
     Snapshot {
         /// The task.
         record: TaskRecord,
-        /// Where it stood.
+        /// Its status.
         status: TaskStatus,
-        /// When it ended, if it had and the snapshot knows.
+        /// The time at which it ended, if it had ended and the snapshot knows.
         completed: Option<Millis>,
     },
     /// Its manager is gone: it ends as Failed.
     Orphaned {
-        /// When that was found.
+        /// The time at which that was found.
         completed: Millis,
     },
 }
 
-/// What a cancel request asks to stop.
+/// The scope of a cancel request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CancelScope {
     /// The event's task.
@@ -304,29 +305,29 @@ pub enum CancelScope {
     Run(RunId),
 }
 
-/// What became of a message.
+/// The result of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// Its slot in the inbox was taken before it was recorded.
+    /// A slot in the inbox was taken before the message was recorded.
     Delivered,
     /// The inbox was full.
     InboxFull,
-    /// Nobody reads the inbox any more.
+    /// The receiver of the inbox is gone.
     InboxClosed,
 }
 
-/// Which text of an event a part is.
+/// The kind of a text beside an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PartKind {
-    /// What a task is for.
+    /// The description of a task.
     Description,
-    /// Why it failed.
+    /// The error of a task.
     Error,
-    /// What it returned: JSON text.
+    /// The result of a task, as JSON text.
     Result,
-    /// What a message or a progress event holds.
+    /// The content of a message or a progress event.
     Content,
-    /// Why somebody asked for something.
+    /// The reason for a request.
     Reason,
 }
 
@@ -375,19 +376,19 @@ impl PartSet {
         Self(self.0 | Self::bit(kind))
     }
 
-    /// Whether `kind` is in it.
+    /// Says whether `kind` is in it.
     #[must_use]
     pub const fn contains(self, kind: PartKind) -> bool {
         self.0 & Self::bit(kind) != 0
     }
 
-    /// What is in it and not in `other`.
+    /// The kinds in this set and not in `other`.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether nothing is in it.
+    /// Says whether it is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -410,10 +411,10 @@ impl FromIterator<PartKind> for PartSet {
     }
 }
 
-/// What a text must hash to. It stands in the event; the text stands beside it.
+/// A commitment to a text: its length and hash. It stands in the event; the text stands beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commitment {
-    /// Which text.
+    /// The kind of the text.
     pub kind: PartKind,
     /// Its length in bytes.
     pub len: u32,
@@ -424,13 +425,13 @@ pub struct Commitment {
 /// A text beside an event: erasable, and proven by its [`Commitment`] while it is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Which text.
+    /// The kind of the text.
     pub kind: PartKind,
     /// The text; `None` once it is erased.
     pub body: Option<PartBody>,
 }
 
-/// A text and the salt that keeps its hash from telling what it was.
+/// A text, and the salt that keeps its hash from revealing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartBody {
     /// Random.
@@ -439,15 +440,15 @@ pub struct PartBody {
     pub text: Arc<str>,
 }
 
-/// An event and the texts beside it: what one frame holds.
+/// An event and the texts beside it: the contents of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The event.
     pub event: Event,
     /// Its texts, one for each of `event.parts`, in the same order.
     pub parts: Vec<Part>,
-    /// Whether the next event is of the same batch. No hash covers it: it says where a log may be
-    /// cut, and changes nothing that the events say.
+    /// True if the next event is of the same batch. No hash covers it: it says where a log may be
+    /// cut, and changes no meaning of the events.
     pub batch_goes_on: bool,
 }
 
@@ -458,14 +459,14 @@ impl Entry {
         self.parts.iter().find(|p| p.kind == kind)?.body.as_ref().map(|body| &body.text)
     }
 
-    /// Takes the texts of these kinds away, as if they had been erased.
+    /// Removes the texts of these kinds, as if they had been erased.
     pub fn erase(&mut self, kinds: PartSet) {
         self.parts.iter_mut().filter(|p| kinds.contains(p.kind)).for_each(|p| p.body = None);
     }
 }
 
 impl Action {
-    /// The action's name as it is shown and filtered by.
+    /// The name of the action, for output and filters.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! The words that every other module speaks: newtypes for whatever could be confused.
+//! Identifiers and numbers that every module uses: a newtype for each that could be confused.
 //!
-//! Knows nothing else of the crate. Text identifiers are hostile text with two rules, checked
-//! once at the door by [`IdError`]: 1 to [`ID_BYTES_MAX`] bytes, no control characters.
+//! Knows nothing else of the crate. Text identifiers are hostile text with two rules, which are
+//! checked when one is made ([`IdError`]): 1 to [`ID_BYTES_MAX`] bytes, no control characters.
 
 use crate::code::Code;
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc};
@@ -62,7 +62,7 @@ impl Seq {
         }
     }
 
-    /// Where the event stands among the leaves of the hash tree, from 0.
+    /// The place of the event among the leaves of the hash tree, from 0.
     #[must_use]
     pub const fn leaf_index(self) -> u64 {
         self.0.get() - 1
@@ -81,20 +81,20 @@ impl fmt::Debug for Seq {
     }
 }
 
-/// Why a text cannot be an identifier.
+/// The reason that a text cannot be an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdError {
-    /// It has no characters.
+    /// The text is empty.
     #[error("an identifier cannot be empty")]
     Empty,
-    /// It is longer than [`ID_BYTES_MAX`].
+    /// The text is longer than [`ID_BYTES_MAX`].
     #[error("identifier of {len} bytes; the limit is {ID_BYTES_MAX} bytes")]
     TooLong {
         /// Its length in bytes.
         len: usize,
     },
-    /// It holds a control character, which no identifier may.
+    /// The text holds a control character, which no identifier may.
     #[error("control character U+{:04X} in an identifier", u32::from(*.found))]
     Control {
         /// The first such character.
@@ -123,7 +123,7 @@ pub fn check_id(text: &str) -> Result<(), IdError> {
     if text.len() > ID_BYTES_MAX {
         return Err(IdError::TooLong { len: text.len() });
     }
-    // Nearly every id is printable ASCII, which is a loop without a branch.
+    // Nearly every id is printable ASCII, which this loop checks without a branch.
     if text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~')) {
         return Ok(());
     }
@@ -140,7 +140,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes a text that obeys the rules of identifiers.
+            /// Takes a text that follows the rules of identifiers.
             ///
             /// # Errors
             /// The rule that it breaks; see [`check_id`].
@@ -149,7 +149,7 @@ macro_rules! text_id {
                 Ok(Self(text.as_ref().into()))
             }
 
-            /// The text as it was given.
+            /// The text, unchanged.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -183,7 +183,7 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// A task: `bg_0`, or whatever a recording calls it. Unique in a ledger.
+    /// A task: `bg_0`, or the name that a recording gives it. Unique in a ledger.
     TaskId
 }
 text_id! {
@@ -224,11 +224,11 @@ macro_rules! bytes_id {
 }
 
 bytes_id! {
-    /// Which ledger this is: random, given when it is created, forked or restored.
+    /// The id of a ledger: random, made at creation, fork and restore.
     LedgerId
 }
 bytes_id! {
-    /// Which copy of a ledger this is: random, given to each directory.
+    /// The id of a copy of a ledger: random, made for each directory.
     NodeId
 }
 bytes_id! {
@@ -236,7 +236,7 @@ bytes_id! {
     Key
 }
 
-/// Which primary is in charge. The number grows; the nonce tells two that claim the same number.
+/// The primary in charge. The number grows; the nonce distinguishes two that claim the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
     /// 1 for a new ledger; one more at each promotion, fork and restore.
@@ -276,10 +276,10 @@ impl fmt::Debug for Root {
     }
 }
 
-/// The head of a log at some moment: how many events it holds and the root over them.
+/// The head of a log at some moment: the number of its events and the root over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Events in the log.
+    /// The number of events.
     pub size: u64,
     /// The root over them.
     pub root: Root,
@@ -296,8 +296,9 @@ impl Head {
     }
 }
 
-/// Events whose hashes, and whose stored bytes, are handled together: a block. The hash tree keeps
-/// one hash for each, the sealed store one value, and a reader fetches one at a time.
+/// The number of events in a block, whose hashes and stored bytes are handled together. The hash
+/// tree keeps one hash for each block, the sealed store one value, and a reader fetches one at a
+/// time.
 pub const BLOCK_EVENTS: u64 = 16;
 
 /// A kept hash of the tree over the events. Hashes over whole blocks are kept; the others are
@@ -306,8 +307,8 @@ pub const BLOCK_EVENTS: u64 = 16;
 pub struct TreeHash {
     /// The event that completes it.
     pub seq: Seq,
-    /// Its number among all hashes of the tree, those that are not kept too, in the order of
-    /// RFC 6962 tiles (`tlog_tiles::stored_hash_index`).
+    /// Its number among all hashes of the tree, kept or not, in the order of RFC 6962 tiles
+    /// (`tlog_tiles::stored_hash_index`).
     pub index: u64,
     /// The hash.
     pub hash: [u8; 32],

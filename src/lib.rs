@@ -1,8 +1,8 @@
 //! The flight recorder of agent runtimes: an event-sourced ledger of tasks.
 //!
 //! Every state action of a task (spawn, update, end, cancel request, message, restore) is an
-//! immutable event in a log that is durable before it is acknowledged. What is true is the fold of
-//! that log, so restore, audit and time travel are one thing: replay.
+//! immutable event in a log that is durable before it is acknowledged. The state is the fold of that
+//! log, so restore, audit and time travel are one operation: replay.
 //!
 //! ```
 //! use taskledger::{
@@ -45,14 +45,16 @@
 //! # Where things are
 //!
 //! - [`Ledger`] appends, [`Reader`](ledger::Reader) reads, [`Follow`](ledger::Follow) follows.
-//! - [`state`] holds what is true after some events, and every rule.
-//! - [`manager`] runs tasks and sub-agents on tokio, every state action on the record.
+//! - [`state`] holds the state after some events, and every rule.
+//! - [`manager`] runs tasks and sub-agents on tokio, and records every state action.
 //! - [`query`] answers questions about the past; [`audit`] checks all of it, from bytes.
-//! - Every error has a [`Code`], for who maps it to an exit code or an HTTP status.
-//! - [`event`] and [`command`] are the words for what happened and for what is asked.
+//! - Every error has a [`Code`], which a program maps to an exit code or an HTTP status.
+//! - [`event`] and [`command`] are the types of recorded facts and of requests.
+//! - [`proof`] makes and checks proofs; [`store`] is for a store of one's own.
+//! - [`codec`] and [`snapshot`] are public for tools and tests, and are not part of the API.
 //!
-//! Programs that embed it are in `docs/examples`, one for each thing that a host does with it.
-//! Layers and invariants are drawn in `docs/architecture.md`, bytes in `docs/format.md`.
+//! Programs that embed it are in `docs/examples`, one for each use by a host. `docs/architecture.md`
+//! has layers, entry points and invariants, `docs/format.md` the bytes.
 
 mod ahead;
 pub mod audit;

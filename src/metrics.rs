@@ -6,7 +6,7 @@
 pub(crate) const APPENDED_EVENTS: &str = "taskledger_appended_events_total";
 /// Appends that were refused; label `reason`.
 pub(crate) const APPENDS_REFUSED: &str = "taskledger_append_refused_total";
-/// How long a commit took, from its first byte to its acknowledgement, in seconds.
+/// The time of a commit, from its first byte to its acknowledgement, in seconds.
 pub(crate) const COMMIT: &str = "taskledger_commit_seconds";
 /// Tasks whose spawn was acknowledged.
 pub(crate) const TASKS_SPAWNED: &str = "taskledger_tasks_spawned_total";
@@ -31,7 +31,7 @@ pub(crate) const ORPHANS: &str = "taskledger_orphans_total";
 
 #[cfg(feature = "metrics")]
 mod facade {
-    //! Hands numbers to whatever recorder the host has installed.
+    //! Passes numbers to the recorder that the host has installed.
 
     use std::time::Duration;
 

@@ -1,9 +1,10 @@
-//! How threads and tasks meet: locks, queues, the published pointer, the runtime and its timers.
+//! The meeting points of threads and tasks: locks, queues, the published pointer, the runtime and
+//! its timers.
 //!
 //! Normally these are those of the standard library, `arc-swap` and tokio, under one name. In
 //! `tools/models` the same sources are compiled with `cfg(shuttle)`: then a scheduler decides at
-//! each of them who goes on, so that a test can try thousands of interleavings of the real ledger
-//! and the real manager. Knows nothing of either.
+//! each meeting point which thread goes on, so that a test can try thousands of interleavings of
+//! the real ledger and the real manager. Knows nothing of either.
 
 #[cfg(not(shuttle))]
 mod held;

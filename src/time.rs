@@ -1,7 +1,7 @@
 //! Time and chance: the only readers of the real clock and of the system's random numbers.
 //!
-//! Everything else is handed a [`Clock`] and an [`Entropy`], so that a test can move the one by
-//! hand and seed the other.
+//! Other code gets a [`Clock`] and an [`Entropy`] as arguments, so that a test can move the clock
+//! by hand and seed the random numbers.
 
 use std::{
     cell::RefCell,
@@ -19,7 +19,7 @@ impl fmt::Display for Millis {
     }
 }
 
-/// What time it is. The log never trusts it further than to stamp events.
+/// A source of the time. The log uses it only to stamp events.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The wall clock now. It may jump in either direction.
     fn now(&self) -> Millis;
@@ -60,9 +60,9 @@ impl Clock for ManualClock {
     }
 }
 
-/// Where random numbers come from: salts, nonces, ledger and node ids.
+/// A source of random numbers for salts, nonces, ledger and node ids.
 pub trait Entropy: fmt::Debug + Send + Sync + 'static {
-    /// Fills `bytes` with numbers that nobody can guess.
+    /// Fills `bytes` with numbers that cannot be guessed.
     fn fill(&self, bytes: &mut [u8]);
 
     /// 16 random bytes.
@@ -83,14 +83,15 @@ pub trait Entropy: fmt::Debug + Send + Sync + 'static {
 /// The operating system's generator. Small requests share a call: each thread draws 1 KiB ahead,
 /// and keeps no number that it has given away.
 ///
-/// A process that forks without `exec` must not go on using it in both: they would draw the same.
+/// After a `fork` without `exec`, only one of the two processes may use it: both would draw the
+/// same numbers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsEntropy;
 
-/// Numbers that were drawn and not given away yet.
+/// Random numbers that were drawn and not given away yet.
 struct Drawn {
     bytes: [u8; 1_024],
-    /// How many of them, at the end, are left.
+    /// The number of bytes left, at the end.
     left: usize,
 }
 
@@ -100,8 +101,8 @@ thread_local! {
 
 impl Entropy for OsEntropy {
     /// # Panics
-    /// If the operating system has no random numbers to give. Salts that could be guessed would
-    /// undo erasure, so there is nothing to go on with.
+    /// If the operating system has no random numbers to give. There is no safe way to go on: salts
+    /// that can be guessed would undo erasure.
     fn fill(&self, bytes: &mut [u8]) {
         const SMALL: usize = 64;
         if bytes.len() > SMALL || DRAWN.try_with(|drawn| drawn.borrow_mut().give(bytes)).is_err() {
@@ -111,7 +112,7 @@ impl Entropy for OsEntropy {
 }
 
 impl Drawn {
-    /// Fills `bytes`, which are fewer than are drawn at once.
+    /// Fills `bytes`, of which there are fewer than one draw gives.
     fn give(&mut self, bytes: &mut [u8]) {
         if self.left < bytes.len() {
             draw(&mut self.bytes);

@@ -1,7 +1,7 @@
 //! A block: up to 16 frames as one compressed value, cut into pieces.
 //!
-//! What the sealed store keeps under its keys, whichever engine that is. Knows neither keys nor
-//! engine; bytes that are no block are `None`, never a panic.
+//! The form of a value in the sealed store, for any engine. Knows neither keys nor engine. Bytes
+//! that are no block give `None`, never a panic.
 //!
 //! ```text
 //! block   format 1, frames u8, pieces u16, bytes u32, zstd bytes u32, CRC-32C of these and of the
@@ -13,21 +13,21 @@ use super::frames::{self, Frames};
 use crate::ids::Seq;
 use std::{cell::RefCell, io};
 
-/// The longest piece, in bytes: a leaf of the engine holds up to 17 and must stay below a quarter
+/// The longest piece, in bytes: up to 17 fit a leaf of the engine, which must stay below a quarter
 /// of a segment of 512 KiB.
 const PIECE_BYTES_MAX: usize = 7 << 10;
 const COMPRESSION: i32 = 1;
 const FORMAT: u8 = 1;
 /// Format, frames, pieces, bytes before and after compression, checksum of these and the bytes.
 const HEAD_BYTES: usize = 16;
-/// 16 frames of the largest size.
+/// The largest block before compression: 16 frames of the largest size.
 const RAW_BYTES_MAX: usize = 257 << 20;
 
 /// Packs frames into a block. O(bytes).
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::FileTooLarge`] over 4 GiB or 255 frames, or whatever compressing answers.
+/// [`io::ErrorKind::FileTooLarge`] over 4 GiB or 255 frames, or an error of the compressor.
 pub(super) fn pack(frames: &[impl AsRef<[u8]>]) -> io::Result<Vec<u8>> {
     let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
     let mut raw = Vec::new();
@@ -51,15 +51,15 @@ pub(super) fn pieces(block: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     (0..=u16::MAX).zip(block.chunks(PIECE_BYTES_MAX))
 }
 
-/// How many pieces the block has that begins with this one.
+/// The number of pieces of the block that begins with this one.
 pub(super) fn piece_count(first_piece: &[u8]) -> Option<u16> {
     Head::decode(first_piece).map(|head| head.pieces)
 }
 
-/// The frames of the block that begins with `first` and whose pieces were put together. O(bytes).
+/// The frames of a block, put together from its pieces; its first frame is `first`. O(bytes).
 ///
-/// A block that was longer when it was stored before may have left pieces behind the last one:
-/// they are not looked at.
+/// If an earlier form of the block was longer, pieces of it may be left behind the last one: they
+/// are ignored.
 pub(super) fn unpack(first: Seq, block: &[u8]) -> Option<Frames> {
     let head = Head::decode(block)?;
     let packed = block.get(HEAD_BYTES..HEAD_BYTES.checked_add(head.packed)?)?;
@@ -71,7 +71,7 @@ pub(super) fn unpack(first: Seq, block: &[u8]) -> Option<Frames> {
     (frames.len() == usize::from(head.frames)).then_some(frames)
 }
 
-/// What a block begins with.
+/// The first bytes of a block.
 #[derive(Debug)]
 struct Head {
     frames: u8,
@@ -99,7 +99,7 @@ impl Head {
     }
 }
 
-/// A context of zstd is large and slow to make: each thread keeps one.
+/// Compresses with a context that each thread keeps: it is large and slow to make.
 fn compress(raw: &[u8]) -> io::Result<Vec<u8>> {
     thread_local! {
         static PACKER: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
@@ -199,7 +199,7 @@ mod tests {
             assert!(listed(&block[..place]).is_none(), "cut at {place}");
             let mut changed = block.clone();
             changed[place] ^= 0x20;
-            // The number of pieces is for whoever puts them together.
+            // The number of pieces is for the caller that puts them together.
             assert!(listed(&changed).is_none(), "byte {place}");
         }
     }

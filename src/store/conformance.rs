@@ -58,7 +58,7 @@ pub enum Trouble {
     Space,
 }
 
-/// The faces of one store that nobody has a name for.
+/// One store as its traits, without an identity of its own.
 pub fn opened<S: FrameLog + SnapshotStore>(store: S) -> Opened {
     let snapshots = Arc::new(store);
     let log = Arc::<S>::clone(&snapshots);

@@ -1,4 +1,4 @@
-//! What can go wrong below the ledger.
+//! Errors of storage.
 
 use super::{Damage, RewriteError};
 use crate::{code::Code, ids::Seq};
@@ -7,26 +7,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why storage did not do as asked. One variant for each thing a caller can do next.
+/// The reason that storage did not do as asked. One variant for each thing that a caller can do
+/// next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no ledger here. Opening never creates one.
     #[error("no ledger at {}", .path.display())]
     NotFound {
-        /// Where one was looked for.
+        /// The path.
         path: PathBuf,
     },
-    /// There is a ledger, or something else, here already.
+    /// The place is not empty: it holds a ledger or other files.
     #[error("{} is not empty", .path.display())]
     Exists {
-        /// Where one was to be created.
+        /// The path.
         path: PathBuf,
     },
-    /// It is a copy whose making was cut short, and no ledger. Make it again: that clears it away.
+    /// It is an unfinished copy, and no ledger. Make the copy again: that clears this one.
     #[error("{} is an unfinished copy", .path.display())]
     Unfinished {
-        /// Where it is.
+        /// The path.
         path: PathBuf,
     },
     /// Another process, or another handle of this one, has it open.
@@ -34,15 +35,15 @@ pub enum Error {
     InUse {
         /// The ledger.
         path: PathBuf,
-        /// The process that holds its lock; 0 if it could not be told.
+        /// The process that holds its lock; 0 if unknown.
         pid: u32,
     },
-    /// The directory could be changed by somebody else, so nothing in it can be trusted.
+    /// Another user could change the directory, so nothing in it can be trusted.
     #[error("unsafe directory {}: {why}", .path.display())]
     UnsafeDir {
         /// The directory or file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
     /// A file has a format that this version does not know. Nothing was written.
@@ -52,21 +53,21 @@ pub enum Error {
         path: PathBuf,
         /// Its format.
         found: u32,
-        /// The newest format known here.
+        /// The newest format that this version knows.
         max: u32,
     },
     /// The append was not at the next number. Nothing was written.
     #[error("cannot append at {at}: the next number is {next}")]
     NotNext {
-        /// Where it was to go.
+        /// The number of the append.
         at: Seq,
-        /// Where it could have gone.
+        /// The next number of the log.
         next: Seq,
     },
     /// The group, or a frame in it, is larger than the store takes. Nothing was written.
     #[error("{what} of {len} bytes; the limit is {max} bytes")]
     TooLarge {
-        /// What is too large.
+        /// The thing that is too large.
         what: &'static str,
         /// Its size in bytes.
         len: usize,
@@ -76,9 +77,9 @@ pub enum Error {
     /// The disk is full. Nothing was written; reads go on.
     #[error("no space left for {what}")]
     Full {
-        /// What was to be written.
+        /// The thing that was to be written.
         what: &'static str,
-        /// What the system said, if it was asked.
+        /// The error of the system, if it gave one.
         #[source]
         source: Option<io::Error>,
     },
@@ -87,7 +88,7 @@ pub enum Error {
     SealingBehind {
         /// Bytes that wait.
         waiting: usize,
-        /// How many may.
+        /// The limit of these bytes.
         max: usize,
     },
     /// Sealing has stopped after a failure, and no more bytes may wait for it. Nothing was
@@ -96,59 +97,59 @@ pub enum Error {
     SealingStopped {
         /// Bytes that wait.
         waiting: usize,
-        /// How many may.
+        /// The limit of these bytes.
         max: usize,
     },
-    /// The device or file system failed. What reached the disk is unknown.
+    /// The device or file system failed. It is unknown which bytes reached the disk.
     #[error("storage failed during {during}{}", .path.as_ref().map(|p| format!(" of {}", p.display())).unwrap_or_default())]
     Io {
-        /// What was being done.
+        /// The action that failed.
         during: &'static str,
-        /// To which file, if to one.
+        /// The file, if the action was on one.
         path: Option<PathBuf>,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// Stored bytes are not those that were written.
+    /// Stored bytes were changed.
     #[error("{} is damaged{}: {detail}", or_store(.file.as_ref()), at(*.seq))]
     Damaged {
-        /// The first event that is affected, if it can be told.
+        /// The first event that is affected, if it is known.
         seq: Option<Seq>,
         /// The file, if it can be told and the store has files.
         file: Option<PathBuf>,
-        /// What does not hold.
+        /// The fault in words.
         detail: Damage,
     },
     /// The log is shorter than it is known to have been.
     #[error("the log ends at event {found} but held {expected}")]
     LostTail {
-        /// Events that it held durably.
+        /// The number of events that it held durably.
         expected: u64,
-        /// Events that are there.
+        /// The number of events in it now.
         found: u64,
     },
-    /// The engine below the sealed store answered with an error or a panic.
+    /// The engine below the sealed store returned an error or panicked.
     #[error("the engine failed during {during}: {detail}")]
     Engine {
-        /// What was being done.
+        /// The action that failed.
         during: &'static str,
-        /// What it said.
+        /// The message of the engine.
         detail: String,
     },
-    /// A store on another engine failed. If it can be tried again, nothing was written; otherwise
-    /// what was written is unknown, and the store must be opened again.
+    /// A store on another engine failed. If it is retryable, nothing was written. Otherwise it is
+    /// unknown which bytes were written, and the store must be opened again.
     #[error("storage failed during {during}")]
     Backend {
-        /// What was being done.
+        /// The action that failed.
         during: &'static str,
-        /// Whether the same call can succeed later on this value.
+        /// Says whether the same call on this value can succeed later.
         retryable: bool,
-        /// What the engine said.
+        /// The error of the engine.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// An earlier failure stopped this store. Open it again to learn what was kept.
+    /// An earlier failure stopped this store. Open it again to learn which events it kept.
     #[error("the store stopped after an earlier failure")]
     Halted,
 }
@@ -171,7 +172,7 @@ impl Error {
             Self::SealingStopped { .. } => Code::SealingStopped,
             Self::Backend { retryable: true, .. } => Code::StorageUnavailable,
             Self::Backend { retryable: false, .. } => Code::StorageFailed,
-            // No directory to make one in, or a file where one should be.
+            // There is no directory to make one in, or a file is in its place.
             Self::Io { source, .. } if names_nothing(source) => Code::NotFound,
             Self::Io { .. } => Code::StorageFailed,
             Self::Damaged { .. } => Code::Damaged,
@@ -192,14 +193,14 @@ impl Error {
         Self::Damaged { seq: seq.into(), file: Some(file.into()), detail }
     }
 
-    /// The answer when a frame cannot be rewritten, `why` being what
-    /// [`Rewrite`](super::Rewrite) said.
+    /// The error for a frame that cannot be rewritten; `why` comes from
+    /// [`Rewrite`](super::Rewrite).
     pub(super) fn not_rewritten(seq: Seq, file: Option<&Path>, why: RewriteError) -> Self {
         let detail = Damage::NotRewritten { why: why.into() };
         Self::Damaged { seq: Some(seq), file: file.map(Path::to_owned), detail }
     }
 
-    /// Whether the same call can succeed later on this value.
+    /// Says whether the same call on this value can succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -223,7 +224,7 @@ impl Error {
     }
 }
 
-/// Whether it was the path that was wrong.
+/// Says whether the path itself was wrong.
 fn names_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -1,11 +1,11 @@
-//! Frames back to back, each behind its length: so blocks, archives and journals hold them.
+//! Frames back to back, each after its length: the form in blocks, archives and journals.
 //!
-//! Knows nothing of what is around them. Bytes that are no frames are `None`, never a panic.
+//! Knows nothing of the bytes around them. Bytes that are no frames give `None`, never a panic.
 
 use crate::ids::Seq;
 use std::{cell::RefCell, io};
 
-/// A run of frames in one piece of memory, each with its number.
+/// Consecutive frames in one piece of memory, each with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frames {
     first: Seq,
@@ -14,7 +14,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A run of these frames; `None` if one of them is over 4 GiB. O(bytes).
+    /// Copies these frames; `None` if one of them is over 4 GiB. O(bytes).
     pub fn collect<'a>(first: Seq, frames: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
         let (mut bytes, mut len) = (Vec::new(), 0);
         for frame in frames {
@@ -24,8 +24,8 @@ impl Frames {
         Some(Self { first, bytes, len })
     }
 
-    /// The frames that `bytes` hold, of which `first` is the first; `None` if the last one ends
-    /// before the bytes do or after them. O(frames).
+    /// The frames in `bytes`, of which `first` is the first; `None` if the last one does not end
+    /// where the bytes end. O(frames).
     pub(crate) fn of(first: Seq, bytes: Vec<u8>) -> Option<Self> {
         let mut split = Split(&bytes);
         let len = split.by_ref().count();
@@ -33,57 +33,57 @@ impl Frames {
         ends.then_some(Self { first, bytes, len })
     }
 
-    /// The frames that were compressed to `packed` from `bytes` bytes. O(bytes).
+    /// Decompresses frames of `bytes` bytes from `packed`. O(bytes).
     pub(super) fn unpack(first: Seq, packed: &[u8], bytes: usize) -> Option<Self> {
         let raw = decompress(packed, bytes).ok()?;
         if raw.len() == bytes { Self::of(first, raw) } else { None }
     }
 
-    /// The number of the first one, if there is one.
+    /// The number of the first frame, also if there is none.
     #[must_use]
     pub fn first(&self) -> Seq {
         self.first
     }
 
-    /// How many there are.
+    /// The number of frames.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Says whether there is no frame.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes in memory. O(1).
+    /// The number of bytes in memory. O(1).
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The size of a log that ends with the last one.
+    /// The size of a log that ends with the last frame.
     #[must_use]
     pub fn end(&self) -> u64 {
         let len = u64::try_from(self.len).unwrap_or(u64::MAX);
         self.first.leaf_index().saturating_add(len)
     }
 
-    /// One of them. O(their number).
+    /// The frame with this number. O(number of frames).
     #[must_use]
     pub fn get(&self, seq: Seq) -> Option<&[u8]> {
         let before = seq.get().checked_sub(self.first.get())?;
         Split(&self.bytes).nth(usize::try_from(before).ok()?)
     }
 
-    /// Each with its number, in order.
+    /// Each frame with its number, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Seq, &[u8])> {
         numbers_from(self.first).zip(Split(&self.bytes))
     }
 }
 
-/// Takes frames off the front of bytes, until they end or hold no whole one.
+/// Takes frames off the front of bytes, up to the end or to bytes that are no whole frame.
 #[derive(Debug, Clone)]
 pub(super) struct Split<'a>(pub(super) &'a [u8]);
 
@@ -105,7 +105,7 @@ pub(super) fn numbers_from(first: Seq) -> impl Iterator<Item = Seq> {
     std::iter::successors(Some(first), |seq| seq.next())
 }
 
-/// Appends a frame behind its length.
+/// Appends a frame after its length.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ pub(super) fn put(to: &mut Vec<u8>, frame: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A context of zstd is large and slow to make: each thread keeps one.
+/// Decompresses with a context that each thread keeps: it is large and slow to make.
 fn decompress(packed: &[u8], bytes: usize) -> io::Result<Vec<u8>> {
     thread_local! {
         static UNPACKER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };

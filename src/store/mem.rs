@@ -1,7 +1,7 @@
-//! A store in memory: the same promises, kept for as long as the memory is.
+//! A store in memory: the same promises, as long as the memory exists.
 //!
-//! For ledgers that nobody wants to keep, and for tests, which "open it again" with
-//! [`MemStore::reopen`]. Nothing survives the process, so every sync is immediate.
+//! For temporary ledgers and for tests, which "open it again" with [`MemStore::reopen`]. Nothing
+//! survives the process, so every sync is immediate.
 
 use super::{
     Error, Evidence, FrameLog, Frames, Group, Home, Identity, Inspect, NodeStore, Opened, Rebuilt,
@@ -16,18 +16,18 @@ use std::{
     time::Duration,
 };
 
-/// What a memory is called where a directory would have a path.
+/// The name of a memory in errors, in place of a path.
 const PLACE: &str = "memory";
 
 /// Frames, tree hashes and snapshots in memory. A clone is the same handle.
 #[derive(Debug, Clone, Default)]
 pub struct MemStore {
     memory: Arc<RwLock<Memory>>,
-    /// Which opening this handle is of. Only that of the newest opening may do anything.
+    /// The opening that this handle belongs to. Only handles of the newest opening work.
     opening: u64,
 }
 
-/// What a directory would hold.
+/// The contents of the memory, as a directory would hold them.
 #[derive(Debug)]
 struct Memory {
     opening: u64,
@@ -67,9 +67,9 @@ impl MemStore {
         Self::default()
     }
 
-    /// The same memory, opened again as after a crash of the process: all that was written is
-    /// there, and durable, but for the tree hashes that are not sealed, as the contract has it. The
-    /// handles of earlier openings are halted.
+    /// Opens the same memory again, as after a crash of the process: everything written is there
+    /// and durable, except the tree hashes that are not sealed, as the contract says. Halts the
+    /// handles of earlier openings.
     #[must_use]
     pub fn reopen(&self) -> Self {
         let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +80,7 @@ impl MemStore {
         Self { memory: Arc::clone(&self.memory), opening: memory.opening }
     }
 
-    /// There is a ledger here, and it is no copy in the making.
+    /// Checks that there is a ledger here, and that it is no unfinished copy.
     fn whole(&self) -> Result<(), Error> {
         match self.look().identity {
             None => Err(Error::NotFound { path: PLACE.into() }),
@@ -247,7 +247,7 @@ impl NodeStore for MemStore {
     }
 }
 
-/// A memory is a home for as long as a clone of it is there. Opening it again halts the handles of
+/// A memory is a home as long as a clone of it exists. Opening it again halts the handles of
 /// earlier openings.
 impl Home for MemStore {
     fn create(&self, identity: Identity) -> Result<Opened, Error> {
@@ -274,7 +274,7 @@ impl Home for MemStore {
         Ok(Box::new(self.clone()))
     }
 
-    /// There is nothing behind the frames, and so nothing to make anew.
+    /// There is no sealed store, so there is nothing to rebuild.
     fn rebuild(&self, _: &mut dyn Replay) -> Result<Rebuilt, Error> {
         self.whole()?;
         Ok(Rebuilt { head: self.written(), set_aside: Vec::new() })
@@ -349,7 +349,7 @@ pub(super) fn as_many_as_fit(frames: &[Vec<u8>], bytes_max: usize) -> Vec<Vec<u8
     frames.iter().take(fitting).cloned().collect()
 }
 
-/// The frames with those up to `upto` rewritten.
+/// The frames, with those up to `upto` rewritten.
 pub(super) fn rewritten(
     frames: &[Vec<u8>],
     upto: Seq,

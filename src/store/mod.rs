@@ -1,11 +1,11 @@
 //! Frames on stable storage.
 //!
 //! The only module that knows how frames reach a disk. It moves opaque bytes: it cannot tell one
-//! event from another, knows neither the codec nor the hash tree (roots and tree hashes reach it as
+//! event from another, knows neither the codec nor the hash tree (it gets roots and tree hashes as
 //! bytes), reads no clock that can reach a result, and retries nothing.
 //!
-//! Start reading at [`FrameLog`]; `conformance` is the same contract as running code. The real
-//! store is `disk`: a journal that commits are synced to, a tail in memory, blocks in sled.
+//! Start reading at [`FrameLog`]; `conformance` is the same contract as running code. The store for
+//! production is `disk`: a journal that commits are synced to, a tail in memory, blocks in sled.
 
 use crate::ids::{Head, Root, Seq, TreeHash};
 use std::fmt;
@@ -43,7 +43,7 @@ pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// room to spare.
 pub const GROUP_BYTES_MAX: usize = 64 << 20;
 
-/// What one commit writes: frames that become durable together or not at all.
+/// The frames of one commit, which become durable together or not at all.
 #[derive(Debug, Clone, Copy)]
 pub struct Group<'a> {
     /// The number of the first frame.
@@ -52,11 +52,12 @@ pub struct Group<'a> {
     pub frames: &'a [Vec<u8>],
     /// The root of the hash tree after the last of them.
     pub root: Root,
-    /// The tree's hashes that these frames complete.
+    /// The tree hashes that these frames complete.
     pub tree_hashes: &'a [TreeHash],
 }
 
-/// What a frame is to be replaced by; `None` if it stays as it is; or why that cannot be told.
+/// Gives the new bytes of a frame; `None` if it stays as it is; or the reason that they cannot be
+/// made.
 pub type Rewrite<'a> = &'a (dyn Fn(Seq, &[u8]) -> Result<Option<Vec<u8>>, RewriteError> + Sync);
 
 /// Why a frame cannot be rewritten: an error of the caller, opaque to the store.
@@ -77,13 +78,14 @@ pub type RewriteError = Box<dyn std::error::Error + Send + Sync>;
 ///   [`Error::TooLarge`], [`Error::SealingStopped`] or one that
 ///   [can be tried again](Error::is_retryable), every later one is [`Error::Halted`].
 pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
-    /// How far frames are written and readable. O(1).
+    /// The log up to the last frame that is written and readable. O(1).
     fn written(&self) -> Head;
 
-    /// How far frames survive loss of power. O(1); never ahead of [`written`](Self::written).
+    /// The log up to the last frame that survives loss of power. O(1); never ahead of
+    /// [`written`](Self::written).
     fn synced(&self) -> Head;
 
-    /// Writes a group behind the last one. O(bytes).
+    /// Writes a group after the last one. O(bytes).
     ///
     /// It is readable at once, survives a crash of the process, and is durable after the next
     /// [`sync`](Self::sync).
@@ -93,7 +95,7 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// - [`Error::NotNext`] if `group.first` does not follow the last frame: nothing is written.
     /// - [`Error::TooLarge`] if it, or a frame in it, is over a limit of the store: nothing is
     ///   written.
-    /// - [`Error::Full`] if there is no space for it: nothing is written, and it may be tried
+    /// - [`Error::Full`] if there is no space for it: nothing is written, and the caller may try
     ///   again.
     /// - [`Error::SealingBehind`] if too many bytes wait to be sealed: nothing is written, try
     ///   again.
@@ -105,7 +107,7 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// Says whether [`append`](Self::append) may block now, on the device or on sealing, rather than
     /// only copy memory. A hint for async callers. O(1).
     ///
-    /// A store that cannot tell leaves this at `true`.
+    /// A store that cannot know this keeps the default, `true`.
     fn append_may_wait(&self) -> bool {
         true
     }
@@ -115,17 +117,17 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if storage failed. What reached the disk is unknown; a sync is never tried
-    /// twice, since the second could succeed without the data (see `docs/adr/0001`).
+    /// [`Error::Io`] if storage failed. It is unknown which bytes reached the disk. A sync is never
+    /// repeated, since the second could succeed without the data (see `docs/adr/0001`).
     fn sync(&self) -> Result<Head, Error>;
 
-    /// The frames from `from` on, in order: as many as fit `bytes_max`, but at least one if there
+    /// Reads frames from `from` on, in order: as many as fit `bytes_max`, but at least one if there
     /// is one. Empty past the end. O(bytes), plus about 50 us for the first block.
     ///
     /// # Errors
     ///
-    /// - [`Error::Damaged`] if what is stored is not what was written.
-    /// - [`Error::Io`], [`Error::Engine`] if it could not be read.
+    /// - [`Error::Damaged`] if the stored bytes were changed.
+    /// - [`Error::Io`], [`Error::Engine`] if they could not be read.
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error>;
 
     /// The tree hash with this index, if it was ever given. O(log size).
@@ -135,65 +137,65 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// As [`read`](Self::read).
     fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error>;
 
-    /// How far frames and tree hashes are in the sealed store: from the frame after it on, the tree
-    /// hashes are asked for again by [`resume`](Self::resume). O(1).
+    /// The log up to the last frame in the sealed store. The tree hashes of later frames are given
+    /// again by [`resume`](Self::resume). O(1).
     ///
-    /// A store without a second tier keeps tree hashes with their frames and leaves this as it is.
+    /// A store without a second tier keeps tree hashes with their frames, and uses the default.
     fn sealed(&self) -> Head {
         self.synced()
     }
 
-    /// Gives the tree hashes of the frames after [`sealed`](Self::sealed) once more, and starts
+    /// Gives the tree hashes of the frames after [`sealed`](Self::sealed) again, and starts
     /// sealing. Called once after opening, before the first append.
     ///
     /// # Errors
     ///
     /// [`Error::Halted`] if the store has failed.
     ///
-    /// A store without a second tier has nothing to take.
+    /// A store without a second tier ignores them.
     fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
         let _ = tree_hashes;
         Ok(())
     }
 
-    /// Moves everything that is synced into the sealed store, durably. Seconds at worst.
+    /// Moves all synced frames into the sealed store, durably. Seconds at worst.
     ///
     /// # Errors
     ///
-    /// [`Error::Engine`], [`Error::Io`] or [`Error::Full`] if it could not be; commits go on.
+    /// [`Error::Engine`], [`Error::Io`] or [`Error::Full`] if this failed; commits go on.
     ///
-    /// A store without a second tier has nothing but a sync to do.
+    /// In a store without a second tier this is a sync.
     fn flush(&self) -> Result<(), Error> {
         self.sync().map(|_| ())
     }
 
-    /// Replaces frames up to and including `upto` by what `rewrite` makes of them, in every file.
-    /// `rewrite` may be asked more than once about a frame, also about what it answered before.
-    /// O(all bytes).
+    /// Replaces frames up to and including `upto` by the result of `rewrite`, in every file.
+    /// `rewrite` may be called more than once for a frame, also for its own result. O(all bytes).
     ///
-    /// When it returns `Ok`, no file of the store holds what was replaced, and
-    /// [`erased_upto`](Self::erased_upto) is `upto`. Stopped half way, it is repeated.
+    /// After `Ok`, no file of the store holds the replaced bytes, and
+    /// [`erased_upto`](Self::erased_upto) is `upto`. If it is stopped half way, call it again.
     ///
     /// # Errors
     ///
-    /// - [`Error::Damaged`] at a frame that `rewrite` could not rewrite, or that is not there.
+    /// - [`Error::Damaged`] at a frame that `rewrite` could not rewrite, or that is missing.
     /// - As [`flush`](Self::flush).
     ///
-    /// What was not reached still holds the old frames, and
-    /// [`erased_upto`](Self::erased_upto) does not move.
+    /// After an error the remaining frames are unchanged, and [`erased_upto`](Self::erased_upto)
+    /// does not move.
     fn erase(&self, upto: Seq, rewrite: Rewrite<'_>) -> Result<(), Error>;
 
-    /// How far [`erase`](Self::erase) has been done. O(1).
+    /// The last event that [`erase`](Self::erase) has covered. O(1).
     fn erased_upto(&self) -> Option<Seq>;
 
     /// A number kept durably beside the log; 0 at first. O(1).
     ///
-    /// The ledger keeps here below which task numbers it may have given out, synced or not.
+    /// The ledger keeps an upper bound of its task numbers here: numbers below it may be in use,
+    /// synced or not.
     fn reserved(&self) -> u64;
 
-    /// Makes [`reserved`](Self::reserved) be `number`, durably before it returns. One sync.
+    /// Sets [`reserved`](Self::reserved) to `number`, durably before it returns. One sync.
     ///
-    /// The ledger raises it ahead of need, and sets it back to what was given out when it closes
+    /// The ledger raises it ahead of need, and sets it back to the numbers in use when it closes
     /// cleanly, after a sync.
     ///
     /// # Errors
@@ -201,16 +203,15 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Io`] if storage failed; the store halts.
     fn reserve(&self, number: u64) -> Result<(), Error>;
 
-    /// Syncs, flushes, stops its threads and lets go of its files. Later calls are
-    /// [`Error::Halted`].
+    /// Syncs, flushes, stops its threads and closes its files. Later calls are [`Error::Halted`].
     ///
     /// # Errors
     ///
-    /// As [`sync`](Self::sync) and [`flush`](Self::flush); it is closed all the same.
+    /// As [`sync`](Self::sync) and [`flush`](Self::flush); the store is closed even then.
     fn close(&self) -> Result<(), Error>;
 }
 
-/// Saved states, each named by the last event in it. Losing one costs time, never an answer.
+/// Saved states, each named by the last event in it. Losing one costs time, but changes no answer.
 pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
     /// The saved states, oldest first.
     ///
@@ -219,28 +220,28 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Io`] if they could not be listed.
     fn list(&self) -> Result<Vec<Seq>, Error>;
 
-    /// How many bytes one takes.
+    /// The size of a saved state in bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it could not be looked at, or is not there.
+    /// [`Error::Io`] if it could not be read, or is not there.
     fn bytes(&self, at: Seq) -> Result<u64, Error>;
 
-    /// The bytes of one.
+    /// The bytes of a saved state.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if it could not be read, or is not there.
     fn load(&self, at: Seq) -> Result<Vec<u8>, Error>;
 
-    /// Saves one, durably, or leaves nothing.
+    /// Saves a state, durably, or leaves nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] or [`Error::Full`].
     fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error>;
 
-    /// Removes one; `Ok` if it is not there.
+    /// Removes a saved state; `Ok` if it is not there.
     ///
     /// # Errors
     ///

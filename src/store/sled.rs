@@ -1,18 +1,18 @@
-//! The sealed store: blocks of 16 frames and the tree's hashes, in sled. The only file that names
-//! it.
+//! The sealed store: blocks of 16 frames and the tree hashes, in sled. The only file that names
+//! that crate.
 //!
-//! sled 0.34.7 is not trusted with anything that is not elsewhere too. Its `flush` does not sync,
-//! so [`Sled::sync`] does; a damaged file may make it panic or, worse, answer with an empty log
-//! and overwrite the file, so [`preflight()`] looks before it may; values over a quarter of a
-//! segment would go to files that are never synced, so blocks are cut into pieces. An error or a
-//! panic is [`Error::Engine`]; whoever sees one stops sealing, and commits go on.
+//! sled 0.34.7 is trusted with no bytes that are not in another file too. Its `flush` does not
+//! sync, so [`Sled::sync`] does. A damaged file may make it panic or, worse, return an empty log
+//! and overwrite the file, so [`preflight()`] checks the files before sled opens them. Values over
+//! a quarter of a segment would go to files that are never synced, so blocks are cut into pieces.
+//! An error or a panic is [`Error::Engine`]; its caller stops sealing, and commits go on.
 //!
 //! ```text
 //! 'B', first seq u64 BE, piece u16 BE   a piece of a block, up to 7 KiB (store::block)
 //! 'M', index u64 BE                     32 bytes
 //! ```
 //!
-//! Knows nothing of journals, tails or what a frame is.
+//! Knows nothing of journals, tails or the contents of a frame.
 
 mod preflight;
 #[cfg(test)]
@@ -35,16 +35,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// sled writes on a pool of seven threads. When it lengthens a file that it is cutting short, it
-/// holds a lock until the pool has cut it, and every write of the pool waits for that lock: with
-/// seven writes in hand, for ever (seen; it starts no more threads then). What is given to it
-/// before it must have written all is therefore less than fills seven buffers of a segment each,
-/// though it writes every leaf several times.
+/// The most bytes that sled may hold unwritten. sled writes on a pool of seven threads. When it
+/// extends a file that it is truncating, it holds a lock until the pool has truncated it, and every
+/// write of the pool waits for that lock: with seven writes at once, for ever (seen in practice; it
+/// starts no more threads then). So it never gets enough bytes to fill seven buffers of a segment
+/// each, though it writes every leaf several times.
 const UNWRITTEN_BYTES_MAX: usize = 256 << 10;
-/// Bytes after which a batch is full. For each batch sled wakes every thread of its pool twice:
-/// with one block a batch that took more time than writing. Well below what must be written out.
+/// Bytes after which a batch is full. For each batch sled wakes every thread of its pool twice;
+/// with one block a batch that took more time than writing. Well below the limit above.
 const BATCH_BYTES: usize = 64 << 10;
-/// sled's own lock outlives the handle that took it, for as long as its threads need.
+/// The longest wait for sled's lock, which outlives its handle for as long as sled's threads need.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const BLOCK: u8 = b'B';
 const MARK: u8 = b'M';
@@ -55,18 +55,18 @@ pub(super) struct Sled {
     path: PathBuf,
     /// Opened before anything is written, so that it sees every failed write-back.
     file: File,
-    /// Bytes given to sled since it last had to write all that it held.
+    /// Bytes given to sled since it last wrote all that it held.
     unwritten: AtomicUsize,
-    /// Let go of after `db`, so that what sled does when the last handle goes is done here.
+    /// Dropped after `db`, so that sled's work at its last handle happens here.
     _last: Last<Db>,
 }
 
-/// Something whose last handle this is, and whose end does not get out as a panic: sled writes and
-/// syncs when it is let go of, and panics if the device fails to.
+/// Holds the last handle of a value, and catches a panic of its drop: sled writes and syncs when it
+/// is dropped, and panics if the device fails.
 struct Last<T>(Option<T>);
 
 impl<T: Clone> Last<T> {
-    /// The last handle and another one. In a pattern, what comes last is let go of first.
+    /// Makes the last handle and another one. In a pattern, the last binding is dropped first.
     fn of(handle: T) -> (Self, T) {
         let other = handle.clone();
         (Self(Some(handle)), other)
@@ -84,7 +84,7 @@ impl<T> Drop for Last<T> {
 }
 
 impl std::fmt::Debug for Sled {
-    // sled's own would print the whole tree.
+    // sled's own implementation would print the whole tree.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sled").field("path", &self.path).finish_non_exhaustive()
     }
@@ -127,7 +127,7 @@ impl Batch {
         self.bytes += size_of_val(tree_hashes);
     }
 
-    /// Whether another block should go into another batch.
+    /// Says whether the next block should go into another batch.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= BATCH_BYTES
     }
@@ -139,8 +139,8 @@ impl Sled {
         Self::start(path, cache_bytes)
     }
 
-    /// Opens what [`preflight()`] accepted. Leftovers of an opening that was killed go to
-    /// `quarantine` first: with them in place every opening fails.
+    /// Opens files that [`preflight()`] accepted. First moves leftovers of a killed opening to
+    /// `quarantine`: with them in place every opening fails.
     pub(super) fn open(path: &Path, cache_bytes: u64, quarantine: &Path) -> Result<Self, Error> {
         for name in leftovers(path)? {
             fs::rename(path.join(&name), quarantine.join(&name)).map_err(|source| Error::Io {
@@ -176,7 +176,7 @@ impl Sled {
         Ok(sled)
     }
 
-    /// Takes the rights of others off the files that sled made.
+    /// Removes the access of other users to the files that sled made.
     fn shut_off(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
@@ -190,7 +190,7 @@ impl Sled {
         Ok(())
     }
 
-    /// Stores what is in `batch`, all or none. It is not durable before [`Self::sync`].
+    /// Stores `batch`, all or nothing. Durable only after [`Self::sync`].
     pub(super) fn put(&self, batch: Batch) -> Result<(), Error> {
         if batch.bytes == 0 {
             return Ok(());
@@ -203,7 +203,7 @@ impl Sled {
         Ok(())
     }
 
-    /// Has sled write what it holds in memory: what it calls flushing. That is no sync.
+    /// Makes sled write its memory to its files, which it calls flushing. That is no sync.
     fn write_out(&self) -> Result<(), Error> {
         self.unwritten.store(0, Ordering::Relaxed);
         guarded("flush", || self.db.flush()).map(drop)
@@ -228,11 +228,11 @@ impl Sled {
         block::unpack(first, &stored).map(Some).ok_or_else(damaged)
     }
 
-    /// Gives every block to `visit`, in order, until it answers `false`.
+    /// Gives every block to `visit`, in order, until it returns `false`.
     ///
     /// # Errors
     ///
-    /// [`Error::Engine`]. A block that does not hold is an error for `visit`.
+    /// [`Error::Engine`]. A damaged block is an error for `visit`.
     pub(super) fn each_block(
         &self,
         mut visit: impl FnMut(Result<Frames, Error>) -> bool,
@@ -305,8 +305,8 @@ impl Sled {
         Ok(())
     }
 
-    /// Makes everything stored so far survive loss of power: what sled calls flushing, and then
-    /// our own sync of its files and directories.
+    /// Makes everything stored so far survive loss of power: a flush of sled, and then our own sync
+    /// of its files and directories.
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.write_out()?;
         self.shut_off().and_then(|()| self.sync_files()).map_err(|source| Error::Io {
@@ -329,7 +329,7 @@ impl Sled {
     }
 }
 
-/// The snapshots that an opening was killed over.
+/// The snapshots that a killed opening left.
 fn leftovers(path: &Path) -> Result<Vec<String>, Error> {
     let io = |source| Error::Io { during: "list", path: Some(path.to_owned()), source };
     let mut found = Vec::new();
@@ -342,7 +342,7 @@ fn leftovers(path: &Path) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// Calls sled, and makes an error of whatever comes out of it.
+/// Calls sled, and turns its errors and panics into our error.
 fn guarded<T>(during: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, Error> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(answer)) => Ok(answer),

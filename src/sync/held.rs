@@ -1,7 +1,8 @@
 //! The locks of the standard library. In tests, each thread knows how many it holds.
 //!
-//! Code that others wrote (a fallback of an inbox, a waker, what a task owns) may call back. It is
-//! therefore called with no lock held, which [`assert_no_lock_held`] says at each such place.
+//! Foreign code (the fallback of an inbox, a waker, the values of a task) may call back into this
+//! crate. So it is called with no lock held, which [`assert_no_lock_held`] checks at each such
+//! place.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -17,8 +18,8 @@ mod count {
         static HELD: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// How many locks of this crate's manager and ledger the calling thread holds: what code that
-    /// the crate calls asserts to be zero.
+    /// The number of locks of this crate's manager and ledger that the calling thread holds. Code
+    /// that the crate calls can assert that it is zero.
     #[must_use]
     pub fn locks_held() -> usize {
         HELD.get()
@@ -44,7 +45,7 @@ mod count {
 
 #[cfg(not(any(test, feature = "test-util")))]
 mod count {
-    /// Nothing is counted.
+    /// Counts nothing.
     #[derive(Debug)]
     pub(super) struct Counted(());
 
@@ -59,7 +60,7 @@ use count::Counted;
 #[cfg(any(test, feature = "test-util"))]
 pub use count::locks_held;
 
-/// Stands before each call of what others wrote.
+/// Checks that no lock is held, before a call of foreign code.
 ///
 /// # Panics
 /// In tests, if the calling thread holds a lock.
@@ -68,7 +69,7 @@ pub(crate) fn assert_no_lock_held() {
     assert_eq!(locks_held(), 0, "what others wrote is called with no lock held");
 }
 
-/// As that of the standard library.
+/// The mutex of the standard library.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
@@ -82,7 +83,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// As that of the standard library.
+/// The guard of the standard library.
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'a, T> {
     guard: std::sync::MutexGuard<'a, T>,
@@ -103,7 +104,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// As that of the standard library.
+/// The condition variable of the standard library.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(std::sync::Condvar);
 
@@ -136,7 +137,7 @@ impl Condvar {
     }
 }
 
-/// The same answer around another value.
+/// Puts another value into the same result.
 fn rewrap<A, B>(result: LockResult<A>, wrap: impl FnOnce(A) -> B) -> LockResult<B> {
     match result {
         Ok(inner) => Ok(wrap(inner)),

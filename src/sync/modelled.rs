@@ -1,4 +1,4 @@
-//! The same, where a scheduler decides who goes on.
+//! The same meeting points for `tools/models`, where a scheduler decides which thread goes on.
 
 pub(crate) use crate::shuttle_task_local as task_local;
 pub(crate) use shuttle::{
@@ -25,7 +25,7 @@ pub(crate) fn wait_for<T>(answer: oneshot::Receiver<T>) -> Option<T> {
     shuttle::future::block_on(answer).ok()
 }
 
-/// The scheduler's locks are its own affair.
+/// Does nothing: the scheduler has its own locks.
 pub(crate) fn assert_no_lock_held() {}
 
 #[allow(clippy::unused_async, reason = "as the real one")]
@@ -35,7 +35,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     Some(work())
 }
 
-/// A pointer that is swapped, and a choice of who goes on at each look and each swap.
+/// A pointer that is swapped. At each load and each swap the scheduler may switch threads.
 pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
 
 impl<T> ArcSwap<T> {
@@ -81,7 +81,7 @@ impl Runtime {
     }
 }
 
-/// Any time may pass until the scheduler comes back.
+/// Lets the scheduler choose any time to continue.
 pub(crate) async fn sleep(_: Duration) {
     yield_now().await;
 }
@@ -90,12 +90,12 @@ pub(crate) async fn sleep_until(_: Instant) {
     yield_now().await;
 }
 
-/// Patient: what never ends is a deadlock, which the scheduler finds.
+/// Never times out: a wait without end is a deadlock, which the scheduler finds.
 pub(crate) async fn timeout<F: Future>(_: Duration, future: F) -> Option<F::Output> {
     Some(future.await)
 }
 
-/// What a task carries with it, for one task or thread of the scheduler.
+/// A value that a task carries with it, for one task or thread of the scheduler.
 pub(crate) struct TaskLocal<T: 'static> {
     pub(crate) slot: &'static shuttle::thread::LocalKey<RefCell<Option<T>>>,
 }

@@ -1,4 +1,4 @@
-//! The real ones.
+//! The meeting points of the standard library, `arc-swap` and tokio.
 
 use super::timer;
 use std::{future::Future, time::Duration};
@@ -10,13 +10,13 @@ pub(crate) use arc_swap::ArcSwap;
 pub(crate) use std::thread;
 pub(crate) use tokio::{task::yield_now, task_local, time::Instant};
 
-/// Blocks this thread until there is an answer; `None` if nobody will give one.
+/// Blocks this thread until there is an answer; `None` if the sender is gone.
 pub(crate) fn wait_for<T>(answer: oneshot::Receiver<T>) -> Option<T> {
     answer.blocking_recv().ok()
 }
 
-/// Runs what blocks on a thread of its own, whatever runs the caller. `None` if it panicked, or
-/// there is no thread for it.
+/// Runs blocking code on a thread of its own, under any runtime. `None` if it panicked, or there is
+/// no thread for it.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
@@ -30,12 +30,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
     answer.await.ok()
 }
 
-/// What tasks run on.
+/// A runtime for tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime(Handle);
 
 impl Runtime {
-    /// The one that runs the caller.
+    /// The runtime of the caller.
     pub(crate) fn current() -> Option<Self> {
         Handle::try_current().ok().map(Self)
     }
@@ -50,10 +50,11 @@ impl Runtime {
     }
 }
 
-/// Waits, on whatever runtime or none.
+/// Waits, under any runtime or none.
 ///
-/// A runtime may have been built without timers, and the only way to find out is a panic. So the
-/// runtime is asked only if it has a clock of its own, which one without timers cannot have.
+/// A runtime may have been built without timers, and the only way to find out is a panic. So this
+/// uses the runtime's timer only if the runtime has a clock of its own, which one without timers
+/// cannot have.
 pub(crate) async fn sleep_until(until: Instant) {
     if clock_is_moved_by_hand() {
         time::sleep_until(until).await;
@@ -62,8 +63,8 @@ pub(crate) async fn sleep_until(until: Instant) {
     }
 }
 
-/// Whether the runtime of the caller tells another time than the machine does, as in tests with
-/// paused time.
+/// Says whether the clock of the caller's runtime differs from that of the machine, as in tests
+/// with paused time.
 fn clock_is_moved_by_hand() -> bool {
     let before = std::time::Instant::now();
     let told = Instant::now().into_std();
@@ -71,14 +72,14 @@ fn clock_is_moved_by_hand() -> bool {
 }
 
 pub(crate) async fn sleep(wait: Duration) {
-    // A wait past the end of all time ends with the process.
+    // A wait beyond the range of time ends with the process.
     match Instant::now().checked_add(wait) {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
     }
 }
 
-/// `None` if it took longer.
+/// Waits for a future; `None` after `wait`.
 pub(crate) async fn timeout<F: Future>(wait: Duration, future: F) -> Option<F::Output> {
     tokio::select! {
         biased;

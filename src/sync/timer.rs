@@ -1,4 +1,4 @@
-//! Waiting for a time without a runtime: one thread for all who wait, as long as anybody does.
+//! Waiting for a time without a runtime: one thread for all waits, as long as there is one.
 //!
 //! Knows no task. Start reading at [`sleep_until`].
 
@@ -28,18 +28,18 @@ struct Timer {
     changed: Condvar,
 }
 
-/// Who is to be woken when.
+/// The waits, by the time at which each is woken.
 struct Waits {
     due: BTreeMap<(Instant, u64), Waker>,
     next: u64,
-    /// Whether there is a thread that looks.
+    /// True while a thread looks at the clock.
     watched: bool,
 }
 
 impl Waits {
     const NONE: Self = Self { due: BTreeMap::new(), next: 0, watched: false };
 
-    /// Those whose time has come.
+    /// Takes the waits whose time has come.
     fn take_due(&mut self, now: Instant) -> Vec<Waker> {
         let mut due = Vec::new();
         while let Some(first) = self.due.first_entry().filter(|first| first.key().0 <= now) {
@@ -54,7 +54,7 @@ impl Timer {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that somebody looks at the clock.
+    /// Makes sure that a thread looks at the clock.
     fn watch(&'static self) {
         let mut waits = self.waits();
         if std::mem::replace(&mut waits.watched, true) {
@@ -70,7 +70,7 @@ impl Timer {
         }
     }
 
-    /// Wakes whose time has come, until nobody waits.
+    /// Wakes each wait whose time has come, until there are no more.
     fn run(&self) {
         let mut waits = self.waits();
         loop {
@@ -97,7 +97,7 @@ impl Timer {
 /// A wait.
 pub(super) struct Sleep {
     until: Instant,
-    /// Tells it from others that end at the same time, once it waits.
+    /// Distinguishes it from others that end at the same time, once it waits.
     number: Option<u64>,
 }
 

@@ -1,8 +1,7 @@
-//! Whether sled may be let at its own files: what it would take for an empty log and overwrite is
-//! found here first.
+//! Checks sled's files before sled opens them: it would take some damage for an empty log and
+//! overwrite it.
 //!
-//! Knows no more of sled than the head of a segment and the name of a snapshot, and calls nothing
-//! of it.
+//! Knows only the head of a segment and the name of a snapshot, and calls nothing of sled.
 
 use crate::store::{Damage, Error};
 use std::{
@@ -13,17 +12,16 @@ use std::{
     path::Path,
 };
 
-/// What sled reserves at once; each begins with a head.
+/// The bytes that sled reserves at once; each such segment begins with a head.
 pub(super) const SEGMENT_BYTES: u64 = 512 << 10;
 
-/// Checks, without writing, whether sled may be let at the files in `path`. Answers how many
-/// segments hold something.
+/// Checks, without writing, whether sled may open the files in `path`. Returns the number of
+/// segments in use. O(1 header per 512 KiB).
 ///
-/// Each segment header says up to where the log was stable, and sled's snapshot how far it was
-/// replayed. If the segment of the highest such place is not there, opening would take the whole
-/// log for torn and overwrite it. Segments before the snapshot do not count: sled zeroes those that
-/// hold nothing any more, also the one that a later header was stable up to. O(1 header per 512
-/// KiB).
+/// Each segment header says up to which place the log was stable, and sled's snapshot up to which
+/// place it was replayed. If the segment of the highest such place is missing, opening would take
+/// the whole log for torn and overwrite it. Segments before the snapshot do not count: sled zeroes
+/// unused ones, also the one that a later header was stable up to.
 ///
 /// # Errors
 ///
@@ -52,7 +50,7 @@ pub(in crate::store) fn preflight(path: &Path) -> Result<usize, Error> {
     let counting = headers.range(replayed / segment * segment..);
     let stable = counting.map(|(_, stable)| *stable).fold(replayed, i64::max);
     let needed = stable / segment * segment;
-    // What was replayed up to the very end of a segment needs none after it.
+    // A log that was replayed up to the very end of a segment needs no segment after it.
     let nothing_since = stable == replayed && needed == replayed && replayed > 0;
     if !headers.is_empty() && !headers.contains_key(&needed) && !nothing_since {
         return damaged(Damage::CutShort { stable, needed });
@@ -60,7 +58,7 @@ pub(in crate::store) fn preflight(path: &Path) -> Result<usize, Error> {
     Ok(headers.len())
 }
 
-/// How far the newest snapshot of sled's goes, by its name; 0 if there is none.
+/// The place that sled's newest snapshot reaches, by its name; 0 if there is none.
 fn replayed_upto(path: &Path) -> Result<i64, Error> {
     let io = |source| Error::Io { during: "list", path: Some(path.to_owned()), source };
     let mut replayed = 0;

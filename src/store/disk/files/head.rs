@@ -1,8 +1,9 @@
-//! `HEAD`: what the log is known to have held, kept apart from the journal and from sled.
+//! `HEAD`: the size that the log is known to have reached, kept apart from the journal and from
+//! sled.
 //!
-//! Two slots, each a sector at the start of its own 4 KiB page, written in turn; the valid one
-//! with the higher generation counts. A commit moves it with one small write that is not synced:
-//! it then may be behind the journal, never ahead, so it proves losses and nothing else.
+//! Two slots, each a sector at the start of its own 4 KiB page, written in turn; the valid one with
+//! the higher generation counts. A commit writes one slot and does not sync it. So `HEAD` may be
+//! behind the journal, never ahead: it can prove a loss, and nothing else.
 //!
 //! ```text
 //! slot  sector: "TLHEAD\r\n", format u32, generation u64, written, synced, sealed (each size u64,
@@ -10,8 +11,8 @@
 //!               boot id 16, zeros, CRC-32C at 508
 //! ```
 //!
-//! Whatever is added stands after the last field and means by zeros what older files mean, so that
-//! these are read as before and older versions read the newer ones.
+//! A new field goes after the last one, and zeros in it mean what older files mean. So older files
+//! are read as before, and older versions read the newer files.
 
 use super::{
     dir::{self, at},
@@ -29,7 +30,8 @@ use std::{
 
 const MAGIC: [u8; 8] = *b"TLHEAD\r\n";
 const PAGE: usize = 4096;
-/// How the root of [`Head::EMPTY`] is written as [`HeadRecord::confirmed`]: what older files have.
+/// The form of the root of [`Head::EMPTY`] in [`HeadRecord::confirmed`]: older files have zeros
+/// there.
 const NOTHING: Root = Root([0; 32]);
 
 /// The contents of a slot.
@@ -50,10 +52,11 @@ pub struct HeadRecord {
     pub reserved: u64,
     /// The number of the directory below `sled/` that is in use.
     pub engine: u64,
-    /// How far standbys are known to hold the log durably; empty: nothing is known of any.
+    /// The log up to the last frame that standbys are known to hold durably; empty if nothing is
+    /// known.
     pub confirmed: Head,
-    /// The running of the system in which this ledger was last opened to append, or zeros if that
-    /// is not known. If it is another one now, nothing that can be read waits for a sync.
+    /// The boot of the system in which this ledger was last opened to append, or zeros if unknown.
+    /// After another boot, no byte that can be read waits for a sync.
     pub boot_id: [u8; 16],
 }
 

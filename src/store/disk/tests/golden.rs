@@ -78,7 +78,7 @@ fn standby() -> Identity {
     }
 }
 
-/// What the two slots of `HEAD` say.
+/// The records in the two slots of `HEAD`.
 fn records() -> [HeadRecord; 2] {
     let older = HeadRecord {
         generation: 7,
@@ -120,7 +120,7 @@ fn a_golden_head_is_read_and_written() {
     assert_eq!(fs::read(root.path().join("HEAD")).unwrap(), bytes);
 }
 
-/// What was written before there was `confirmed`, and by builds that have been forgotten it since.
+/// A file from before there was `confirmed`, or from a build without it.
 #[test]
 fn a_golden_head_without_what_came_later_is_read() {
     let older = |record| HeadRecord { confirmed: Head::EMPTY, boot_id: [0; 16], ..record };
@@ -185,7 +185,7 @@ fn a_golden_archive_is_read_and_written() {
     assert_eq!(without_zstd(&written), without_zstd(file("archive")), "index and trailer");
 }
 
-/// What an archive says in index and trailer, but for what follows from what zstd has made.
+/// Index and trailer of an archive, without the values that depend on the output of zstd.
 fn without_zstd(archive: &[u8]) -> Vec<Vec<u8>> {
     let (rest, trailer) = archive.split_at(archive.len() - 512);
     let index = u64::from_le_bytes(trailer[12..20].try_into().unwrap());
