@@ -8,7 +8,9 @@
     reason = "tests"
 )]
 
+mod cases;
 mod facts;
+mod files;
 mod fixtures;
 mod native;
 mod shared;
