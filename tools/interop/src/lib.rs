@@ -142,6 +142,14 @@ pub fn read_all(
     read.into_iter().flatten().collect()
 }
 
+/// The key under which a call of a tool in a session transcript is recorded, and its end: for
+/// tests of what an earlier import left in a ledger.
+#[doc(hidden)]
+#[must_use]
+pub fn key_of_call(thread: &str, task: &str, what: &str) -> taskledger::ids::Key {
+    plan::key(["claude-code", thread, task, what])
+}
+
 /// The name is not that of one of [`IMPORTERS`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown format {found:?}: {} are known", names())]

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod again;
 mod cases;
 mod facts;
 mod files;
