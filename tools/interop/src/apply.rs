@@ -8,7 +8,10 @@
 
 use crate::{
     error::ImportError,
+    identity::{self, Form},
+    notes::{NOTE, Note},
     options::{Phase, Progress},
+    plan::key_of,
     recording::Recording,
 };
 use std::{
@@ -18,7 +21,9 @@ use std::{
 };
 use taskledger::{
     command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Update},
+    event::TaskStatus,
     ids::{Key, TaskId, ThreadId},
+    time::Millis,
 };
 
 /// Proposals that are appended together, at most.
@@ -35,8 +40,10 @@ pub struct Known {
     pub thread: ThreadId,
     /// The task that spawned it, wherever that is.
     pub parent: Option<TaskId>,
-    /// Whether it has ended.
-    pub terminal: bool,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// When it ended, if it has and that is known.
+    pub completed: Option<Millis>,
 }
 
 /// Whose events are asked for.
@@ -76,6 +83,13 @@ pub trait Sink {
     /// # Errors
     /// [`SinkError`].
     fn append(&mut self, batch: Vec<Proposal>) -> Result<(), SinkError>;
+
+    /// Does the same to what this sink answers, and leaves the ledger as it is. Once rehearsed, a
+    /// sink is good for nothing else.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    fn rehearse(&mut self, batch: Vec<Proposal>) -> Result<(), SinkError>;
 }
 
 /// A proposal that the ledger did not take.
@@ -102,12 +116,15 @@ pub struct Report {
     pub refused: u64,
     /// The first [`REFUSED_KEPT_MAX`] of them.
     pub refusals: Vec<Refused>,
+    /// Threads in which the ledger holds tasks that this recording has too.
+    pub copies: BTreeSet<ThreadId>,
 }
 
 /// Appends to `sink` what it does not have of `recording`, in batches of at most [`BATCH_MAX`].
 ///
 /// With `dry_run` nothing is appended, and the report says what would be. A proposal that the
-/// ledger refuses is reported, and the others go on.
+/// ledger refuses is reported, and the others go on. An end that the ledger holds stays: where the
+/// recording tells another one, or none, the task gets a note.
 ///
 /// # Errors
 /// - [`ImportError::Read`] if the recording cannot be read on.
@@ -122,11 +139,13 @@ pub fn import(
     let mut import = Import {
         sink,
         dry_run,
-        spawns_grow: recording.spawns_grow,
+        recording,
         batch: Vec::new(),
         bytes: 0,
         pending: BTreeMap::new(),
         elsewhere: BTreeSet::new(),
+        renamed: BTreeMap::new(),
+        unended: BTreeMap::new(),
         keys: BTreeMap::new(),
         report: Report::default(),
     };
@@ -138,6 +157,7 @@ pub fn import(
             progress(Progress { phase: Phase::Appending, done, total });
         }
     }
+    import.note_untold_ends()?;
     import.append()?;
     progress(Progress { phase: Phase::Appending, done: total, total });
     Ok(import.report)
@@ -146,9 +166,7 @@ pub fn import(
 struct Import<'a, S> {
     sink: &'a mut S,
     dry_run: bool,
-    /// Whether a longer recording may say more of a spawn. Exported events never change: what
-    /// became of a task's parent later is an event of its own.
-    spawns_grow: bool,
+    recording: &'a Recording,
     batch: Vec<Proposal>,
     /// Of its texts.
     bytes: usize,
@@ -156,6 +174,11 @@ struct Import<'a, S> {
     pending: BTreeMap<TaskId, Known>,
     /// Tasks that the ledger holds in another thread: nothing of them is taken.
     elsewhere: BTreeSet<TaskId>,
+    /// What the ledger calls tasks that the recording calls otherwise.
+    renamed: BTreeMap<TaskId, TaskId>,
+    /// Tasks that the ledger holds as ended, and the recording has not told to be, by the ledger's
+    /// id; and their id in the recording.
+    unended: BTreeMap<TaskId, (TaskId, Known)>,
     keys: BTreeMap<Owner, BTreeSet<Key>>,
     report: Report,
 }
@@ -164,26 +187,96 @@ struct Import<'a, S> {
 enum Verdict {
     Append,
     Present,
+    /// As above, and there is something to say of it.
+    Note(Box<Proposal>),
     Refuse(String),
 }
 
 impl<S: Sink> Import<'_, S> {
     fn take(&mut self, mut proposal: Proposal) -> Result<(), ImportError> {
         self.report.proposals += 1;
+        self.rename(&mut proposal);
         match self.judge(&mut proposal)? {
-            Verdict::Append => {
-                let spawns = matches!(proposal.command, Command::Spawn(_) | Command::Restore(_));
-                self.report.tasks += u64::from(spawns);
-                self.report.appended += 1;
-                if !self.dry_run {
-                    self.bytes += text_bytes(&proposal.command);
-                    self.batch.push(proposal);
-                }
-            }
+            Verdict::Append => self.add(proposal),
             Verdict::Present => self.report.present += 1,
+            Verdict::Note(note) => {
+                self.report.present += 1;
+                self.note(*note)?;
+            }
             Verdict::Refuse(why) => self.refuse(task_of(&proposal.command), why),
         }
         Ok(())
+    }
+
+    fn add(&mut self, proposal: Proposal) {
+        let spawns = matches!(proposal.command, Command::Spawn(_) | Command::Restore(_));
+        self.report.tasks += u64::from(spawns);
+        self.report.appended += 1;
+        self.bytes += text_bytes(&proposal.command);
+        self.batch.push(proposal);
+    }
+
+    /// Adds a note that does not come from the recording, unless the ledger has it.
+    fn note(&mut self, note: Proposal) -> Result<(), ImportError> {
+        let owner = task_of(&note.command).map(Owner::Task);
+        if matches!(self.by_key(owner, note.key)?, Verdict::Append) {
+            self.add(note);
+        }
+        Ok(())
+    }
+
+    /// Calls the tasks of a proposal what the ledger calls them.
+    fn rename(&mut self, proposal: &mut Proposal) {
+        if !self.recording.calls {
+            return;
+        }
+        if let Command::Spawn(spawn) = &proposal.command
+            && let Some(id) = &spawn.task
+            && let Some(name) = self.name_in_ledger(id, &spawn.thread)
+        {
+            self.renamed.insert(id.clone(), name);
+        }
+        if self.renamed.is_empty() {
+            return;
+        }
+        let renamed = &self.renamed;
+        let of = |id: &mut TaskId| {
+            if let Some(name) = renamed.get(id) {
+                *id = name.clone();
+            }
+        };
+        proposal.cause.task.iter_mut().for_each(of);
+        match &mut proposal.command {
+            Command::Spawn(spawn) => {
+                spawn.task.iter_mut().for_each(of);
+                spawn.parent.iter_mut().for_each(|parent| of(&mut parent.id));
+            }
+            Command::Finish(Finish { task, .. })
+            | Command::Message { task, .. }
+            | Command::Emit { task, .. } => of(task),
+            Command::Update(_)
+            | Command::Restore(_)
+            | Command::Orphan { .. }
+            | Command::Cancel(_)
+            | Command::Redact { .. } => {}
+        }
+    }
+
+    /// Another name of a task, if the ledger holds it by that, or holds another one by this.
+    fn name_in_ledger(&self, id: &TaskId, thread: &ThreadId) -> Option<TaskId> {
+        if identity::form(id.as_str()) == Form::Unique && !self.recording.aliases.contains_key(id) {
+            return None;
+        }
+        let held = self.known(id);
+        if held.as_ref().is_some_and(|held| held.thread == *thread) {
+            return None;
+        }
+        let other = self.recording.aliases.get(id)?;
+        match self.known(other) {
+            Some(known) if known.thread == *thread => Some(other.clone()),
+            None if held.is_some() => Some(other.clone()),
+            Some(_) | None => None,
+        }
     }
 
     fn judge(&mut self, proposal: &mut Proposal) -> Result<Verdict, ImportError> {
@@ -195,32 +288,66 @@ impl<S: Sink> Import<'_, S> {
                 let Some(id) = spawn.task.clone() else { return Ok(Verdict::Append) };
                 let parent = spawn.parent.as_ref().map(|parent| parent.id.clone());
                 let thread = spawn.thread.clone();
-                let terminal = matches!(&proposal.command,
-                    Command::Restore(restore) if restore.status.is_terminal());
+                let restored = if let Command::Restore(restore) = &proposal.command {
+                    Some((restore.status, restore.completed))
+                } else {
+                    None
+                };
+                let (status, completed) = restored.unwrap_or((TaskStatus::Running, None));
                 match self.known(&id) {
                     None => {
-                        self.pending.insert(id, Known { thread, parent, terminal });
+                        self.pending.insert(id, Known { thread, parent, status, completed });
                         Verdict::Append
                     }
-                    Some(known) if known.thread != thread => {
+                    // One id is one call: this recording has a copy of it.
+                    Some(known) if known.thread != thread && !self.is_call(&id) => {
                         let why = format!("the ledger holds the task in thread {}", known.thread);
                         self.elsewhere.insert(id);
                         Verdict::Refuse(why)
                     }
-                    Some(_) if !self.spawns_grow => Verdict::Present,
-                    Some(known) => self.late_parent(id, known, parent, proposal)?,
+                    Some(_) if !self.recording.spawns_grow => Verdict::Present,
+                    Some(known) => {
+                        if known.thread != thread {
+                            self.report.copies.insert(known.thread.clone());
+                        }
+                        if known.status.is_terminal() {
+                            let name = self.name_in_recording(&id);
+                            self.unended.insert(id.clone(), (name, known.clone()));
+                        }
+                        self.late_parent(id, known, parent, proposal)?
+                    }
                 }
             }
-            Command::Finish(Finish { task, .. }) | Command::Orphan { task, .. } => {
+            Command::Finish(Finish { task, outcome, completed, .. }) => {
+                let status = TaskStatus::from(*outcome);
                 match self.known(task) {
                     None => Verdict::Refuse("the task was never spawned".to_owned()),
-                    Some(known) if known.terminal => Verdict::Present,
+                    Some(known) if known.status.is_terminal() => {
+                        self.unended.remove(task);
+                        if known.status == status || !self.recording.spawns_grow {
+                            Verdict::Present
+                        } else {
+                            Verdict::Note(Box::new(
+                                self.other_end(task, &known, status, *completed),
+                            ))
+                        }
+                    }
                     Some(known) => {
-                        self.pending.insert(task.clone(), Known { terminal: true, ..known });
+                        let completed = completed.or(proposal.occurred);
+                        self.pending.insert(task.clone(), Known { status, completed, ..known });
                         Verdict::Append
                     }
                 }
             }
+            Command::Orphan { task, .. } => match self.known(task) {
+                None => Verdict::Refuse("the task was never spawned".to_owned()),
+                Some(known) if known.status.is_terminal() => Verdict::Present,
+                Some(known) => {
+                    let status = TaskStatus::Failed;
+                    self.pending.insert(task.clone(), Known { status, ..known });
+                    Verdict::Append
+                }
+            },
             Command::Update(Update { task, .. })
             | Command::Message { task, .. }
             | Command::Emit { task, .. } => {
@@ -245,7 +372,7 @@ impl<S: Sink> Import<'_, S> {
         proposal: &mut Proposal,
     ) -> Result<Verdict, ImportError> {
         let (None, Some(parent)) = (&known.parent, parent) else { return Ok(Verdict::Present) };
-        if known.terminal || parent == id {
+        if known.status.is_terminal() || parent == id {
             return Ok(Verdict::Present);
         }
         let key = proposal.key.map(|Key(spawn)| Key(spawn.map(|byte| !byte)));
@@ -257,6 +384,82 @@ impl<S: Sink> Import<'_, S> {
             *proposal = Proposal { key, ..Proposal::new(Command::Update(update)) };
         }
         Ok(verdict)
+    }
+
+    /// Whether the task is a call of a tool, and its id that of no other.
+    fn is_call(&self, id: &TaskId) -> bool {
+        self.recording.calls && identity::form(id.as_str()) == Form::Unique
+    }
+
+    fn name_in_recording(&self, id: &TaskId) -> TaskId {
+        let found = self.renamed.iter().find(|(_, name)| *name == id);
+        found.map_or_else(|| id.clone(), |(own, _)| own.clone())
+    }
+
+    /// What to note of a task that ended otherwise than the ledger holds.
+    fn other_end(
+        &self,
+        task: &TaskId,
+        known: &Known,
+        status: TaskStatus,
+        at: Option<Millis>,
+    ) -> Proposal {
+        let text = format!(
+            "the ledger holds that it ended as {}, and its recording tells that it ended as {}: \
+             the end that was recorded first stays",
+            known.status.as_str(),
+            status.as_str()
+        );
+        self.note_of(task, known, &Note::new("other-end", text, (at, 0)))
+    }
+
+    fn note_of(&self, task: &TaskId, known: &Known, note: &Note) -> Proposal {
+        let command =
+            Command::Emit { task: task.clone(), event_type: NOTE.into(), content: note.content() };
+        let key = key_of(self.recording.format, &known.thread, task, &["note", note.kind]);
+        Proposal { key: Some(key), occurred: note.at, ..Proposal::new(command) }
+    }
+
+    /// Notes the ends that an import made, and that the recording does not tell: an older version
+    /// took words of others for them. An end that came from elsewhere is not meant, nor one that
+    /// is newer than the recording.
+    fn note_untold_ends(&mut self) -> Result<(), ImportError> {
+        let unended = std::mem::take(&mut self.unended);
+        if self.recording.tally.malformed > 0 {
+            return Ok(());
+        }
+        for (task, (name, known)) in unended {
+            let covered = known.completed.is_some_and(|at| at.0 <= self.recording.covers);
+            if !covered || !self.ended_by_import(&task, &name, &known)? {
+                continue;
+            }
+            let text = format!(
+                "the ledger holds that it ended as {}, and its recording does not tell of an end: \
+                 the end that was recorded stays",
+                known.status.as_str()
+            );
+            let note = Note::new("untold-end", text, (known.completed, 0));
+            let note = self.note_of(&task, &known, &note);
+            self.note(note)?;
+        }
+        Ok(())
+    }
+
+    fn ended_by_import(
+        &mut self,
+        task: &TaskId,
+        name: &TaskId,
+        known: &Known,
+    ) -> Result<bool, ImportError> {
+        let format = self.recording.format;
+        let of = |id: &TaskId| key_of(format, &known.thread, id, &["finish"]);
+        let wanted = [of(task), of(name)];
+        if wanted.iter().any(|key| self.sink.remembers(key)) {
+            return Ok(true);
+        }
+        let keys =
+            self.sink.keys(&Owner::Task(task.clone())).map_err(|source| self.failed(source))?;
+        Ok(wanted.iter().any(|key| keys.contains(key)))
     }
 
     fn by_key(&mut self, owner: Option<Owner>, key: Option<Key>) -> Result<Verdict, ImportError> {
@@ -283,7 +486,7 @@ impl<S: Sink> Import<'_, S> {
         if batch.is_empty() {
             return Ok(());
         }
-        let result = self.sink.append(batch.clone());
+        let result = self.send(batch.clone());
         match result {
             Ok(()) => {}
             // Whole or not at all: find those that the ledger refuses, and append the others.
@@ -301,8 +504,12 @@ impl<S: Sink> Import<'_, S> {
         Ok(())
     }
 
+    fn send(&mut self, batch: Vec<Proposal>) -> Result<(), SinkError> {
+        if self.dry_run { self.sink.rehearse(batch) } else { self.sink.append(batch) }
+    }
+
     fn append_one(&mut self, proposal: &Proposal) -> Result<(), ImportError> {
-        match self.sink.append(vec![proposal.clone()]) {
+        match self.send(vec![proposal.clone()]) {
             Ok(()) => Ok(()),
             Err(SinkError::Refused(why)) => {
                 self.uncount(std::slice::from_ref(proposal));

@@ -1,17 +1,18 @@
 //! Which recordings a path holds, and in which format each is. Looks at content, not at names.
 //!
-//! Start at [`find_among`]; [`Spooled`] makes a recording on standard input one that can be read
+//! Start at [`look_among`]; [`Spooled`] makes a recording on standard input one that can be read
 //! twice.
 
 use crate::{
     error::ReadError,
     importer::{Dataset, Format, Importer},
-    input::Input,
+    input::{Input, has_lines},
+    likeness, mend, spool,
 };
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -19,13 +20,39 @@ use std::{
 const LOOK_LINES_MAX: usize = 200;
 const LOOK_BYTES_MAX: u64 = 8 << 20;
 /// How deep below a folder that was named recordings are looked for.
-const FOLDERS_DEPTH_MAX: usize = 3;
+const FOLDERS_DEPTH_MAX: usize = 5;
 
 /// The formats that are tried, in this order.
 pub type Importers<'a> = &'a [&'static dyn Importer];
 
-/// Finds the recordings in `paths`: a file, a file with the folder of the same stem beside it, or
-/// a folder of either. With `format` given, nothing is guessed.
+/// What was found, and what was not.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The recordings, in order of the paths and of names.
+    pub datasets: Vec<Dataset>,
+    /// Why a path that was named is left out, for each that is.
+    pub failed: Vec<ReadError>,
+    /// Why what stands in a folder that was named is passed over, for each that is.
+    pub passed: Vec<ReadError>,
+}
+
+/// Finds the recordings in `paths`: a file, a file with the folder of the same stem beside it, a
+/// folder of either, or a pipe, which is read to its end. With `format` given, nothing is guessed.
+///
+/// Links are followed, each folder once. A path that holds nothing stops no other.
+#[must_use]
+pub fn look_among(importers: Importers<'_>, paths: &[PathBuf], format: Option<Format>) -> Found {
+    let mut finder = Finder { importers, format, seen: BTreeSet::new(), found: Found::default() };
+    for path in paths {
+        if let Err(error) = finder.path(path) {
+            finder.found.failed.push(error);
+        }
+    }
+    finder.once();
+    finder.found
+}
+
+/// The same, where a path that holds nothing is an error.
 ///
 /// # Errors
 /// - [`ReadError::Io`] if a path cannot be read.
@@ -36,42 +63,25 @@ pub fn find_among(
     paths: &[PathBuf],
     format: Option<Format>,
 ) -> Result<Vec<Dataset>, ReadError> {
-    let finder = Finder { importers, format };
-    let mut found: Vec<Dataset> = Vec::new();
-    let mut seen = BTreeSet::new();
-    for path in paths {
-        let datasets = if fs::metadata(path).map_err(ReadError::io(path))?.is_dir() {
-            finder.in_folder(path)?
-        } else {
-            vec![finder.of_file(path)?]
-        };
-        for dataset in datasets {
-            // `session*` names a session and its folder: one recording.
-            let main = dataset.inputs.first().and_then(|input| fs::canonicalize(&input.path).ok());
-            if main.is_none_or(|main| seen.insert(main)) {
-                found.push(dataset);
-            }
-        }
-    }
-    Ok(found)
+    let mut found = look_among(importers, paths, format);
+    if found.failed.is_empty() { Ok(found.datasets) } else { Err(found.failed.remove(0)) }
 }
 
 /// A recording that came through a pipe, kept in a temporary file so that it can be read twice.
 #[derive(Debug)]
 pub struct Spooled {
-    file: tempfile::NamedTempFile,
+    input: Input,
 }
 
 impl Spooled {
-    /// Copies `from` to its end. The file goes when this value is dropped.
+    /// Copies `from` to its end, unpacked. The file goes when this value is dropped.
     ///
     /// # Errors
     /// What the pipe or the file system said.
-    pub fn new(mut from: impl Read) -> io::Result<Self> {
-        let mut file = tempfile::NamedTempFile::new()?;
-        io::copy(&mut from, &mut file)?;
-        file.flush()?;
-        Ok(Self { file })
+    pub fn new(from: impl Read) -> io::Result<Self> {
+        Ok(Self {
+            input: Input::piped(spool::copy(from, spool::UNPACKED_BYTES_MAX)?, "-".to_owned()),
+        })
     }
 
     /// The recording, called `-` in reports, in one of `importers`' formats.
@@ -83,119 +93,203 @@ impl Spooled {
         importers: Importers<'_>,
         format: Option<Format>,
     ) -> Result<Dataset, ReadError> {
-        let path = self.file.path().to_owned();
-        let unknown = || ReadError::Unrecognised { path: "-".into() };
-        let format = match format {
-            Some(format) => format,
-            None => recognise(importers, &path)?.ok_or_else(unknown)?,
-        };
-        Ok(Dataset { format, inputs: vec![Input { path, shown: "-".to_owned() }] })
+        let format = format.map_or_else(|| recognise(importers, &self.input), Ok)?;
+        Ok(Dataset { format, inputs: vec![self.input.clone()] })
     }
 }
 
-/// The format of a file, by what its first records hold; `None` if they fit none.
-fn recognise(importers: Importers<'_>, path: &Path) -> Result<Option<Format>, ReadError> {
-    let file = File::open(path).map_err(ReadError::io(path))?;
+/// The format of a file, by what its first records hold.
+fn recognise(importers: Importers<'_>, input: &Input) -> Result<Format, ReadError> {
+    let file = File::open(&input.path).map_err(ReadError::io(&input.at))?;
     let mut reader = BufReader::new(file.take(LOOK_BYTES_MAX));
     let mut line = Vec::new();
+    let mut like = None;
     for _ in 0..LOOK_LINES_MAX {
         line.clear();
-        if reader.read_until(b'\n', &mut line).map_err(ReadError::io(path))? == 0 {
+        if reader.read_until(b'\n', &mut line).map_err(ReadError::io(&input.at))? == 0 {
             break;
         }
-        let text = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&line);
-        if let Some(importer) = importers.iter().find(|importer| importer.detect(text)) {
-            return Ok(Some(Format(*importer)));
+        let bytes = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&line);
+        let start = bytes.iter().take_while(|byte| **byte == 0).count();
+        let text = mend::record(bytes.get(start..).unwrap_or_default().trim_ascii());
+        if let Some(importer) = importers.iter().find(|found| found.detect(text.as_bytes())) {
+            return Ok(Format(*importer));
         }
+        like = like.or_else(|| likeness::of(&text));
     }
-    Ok(None)
+    Err(ReadError::Unrecognised { path: PathBuf::from(&input.shown), like })
 }
 
-/// What is looked for.
-#[derive(Debug, Clone, Copy)]
+/// What is looked for, and what was found of it.
+#[derive(Debug)]
 struct Finder<'a> {
     importers: Importers<'a>,
     format: Option<Format>,
+    /// Folders that were looked into, by where they really are.
+    seen: BTreeSet<PathBuf>,
+    found: Found,
 }
 
 impl Finder<'_> {
-    fn of_file(self, path: &Path) -> Result<Dataset, ReadError> {
-        let unknown = || ReadError::Unrecognised { path: path.to_owned() };
-        let format = match self.format.or_else(|| self.beside(path)) {
-            Some(format) => format,
-            None => recognise(self.importers, path)?.ok_or_else(unknown)?,
-        };
-        let files = format.0.files(path)?;
-        Ok(Dataset { format, inputs: files.iter().map(|file| Input::file(file)).collect() })
-    }
-
-    /// The format of a file that means little without the main file beside it.
-    fn beside(self, path: &Path) -> Option<Format> {
-        let part = |importer: &&&'static dyn Importer| {
-            importer.files(path).is_ok_and(|files| files.first().is_some_and(|main| main != path))
-        };
-        self.importers.iter().find(part).map(|importer| Format(*importer))
-    }
-
-    fn in_folder(self, path: &Path) -> Result<Vec<Dataset>, ReadError> {
-        let mut found = Vec::new();
-        self.folders(path, FOLDERS_DEPTH_MAX, &mut found)?;
-        if found.is_empty() { Err(self.nothing(path)) } else { Ok(found) }
-    }
-
-    fn nothing(self, path: &Path) -> ReadError {
-        let format = self.format.map_or("known", Format::as_str);
-        ReadError::Nothing { path: path.to_owned(), format }
-    }
-
-    /// The recordings in a folder and in those below it. A session's own folder belongs to it, and
-    /// links are not followed.
-    fn folders(
-        self,
-        path: &Path,
-        levels: usize,
-        found: &mut Vec<Dataset>,
-    ) -> Result<(), ReadError> {
-        match self.directly_in(path) {
-            Ok(datasets) => found.extend(datasets),
-            Err(ReadError::Nothing { .. }) => {}
-            Err(error) => return Err(error),
+    fn path(&mut self, path: &Path) -> Result<(), ReadError> {
+        let kind = fs::metadata(path).map_err(ReadError::io(path))?.file_type();
+        if kind.is_dir() {
+            return self.in_folder(path);
         }
-        let is_session = |path: &Path| with_suffix(path, ".jsonl").is_file();
-        if levels == 0 || is_session(path) {
+        if !kind.is_file() {
+            let pipe = File::open(path).map_err(ReadError::io(path))?;
+            let copied =
+                spool::copy(pipe, spool::UNPACKED_BYTES_MAX).map_err(ReadError::io(path))?;
+            let input = Input::piped(copied, path.display().to_string());
+            let format = self.format.map_or_else(|| recognise(self.importers, &input), Ok)?;
+            self.found.datasets.push(Dataset { format, inputs: vec![input] });
             return Ok(());
         }
-        for below in entries(path)? {
-            let kind = fs::symlink_metadata(&below).map_err(ReadError::io(&below))?.file_type();
-            if kind.is_dir() && !is_session(&below) {
-                self.folders(&below, levels - 1, found)?;
+        let format = self.format_of(path)?;
+        let own = |files: &Vec<PathBuf>| files.iter().any(|file| file == path);
+        for files in format.0.gather(&[path.to_owned()])?.into_iter().filter(own) {
+            self.dataset(format, &files)?;
+        }
+        Ok(())
+    }
+
+    fn format_of(&self, path: &Path) -> Result<Format, ReadError> {
+        let named = || self.importers.iter().find(|importer| importer.knows(path));
+        match self.format.or_else(|| named().map(|importer| Format(*importer))) {
+            Some(format) => Ok(format),
+            None => recognise(self.importers, &Input::open_some(path, LOOK_BYTES_MAX)?),
+        }
+    }
+
+    fn dataset(&mut self, format: Format, files: &[PathBuf]) -> Result<(), ReadError> {
+        let mut inputs = Vec::new();
+        for (number, file) in files.iter().enumerate() {
+            match Input::open(file) {
+                Ok(input) => inputs.push(input),
+                Err(error) if number == 0 => return Err(error),
+                Err(error) => self.found.passed.push(error),
+            }
+        }
+        self.found.datasets.push(Dataset { format, inputs });
+        Ok(())
+    }
+
+    fn in_folder(&mut self, path: &Path) -> Result<(), ReadError> {
+        let real = fs::canonicalize(path).map_err(ReadError::io(path))?;
+        if self.seen.contains(&real) {
+            return Ok(());
+        }
+        let (before, passed) = (self.found.datasets.len(), self.found.passed.len());
+        self.folders(path, FOLDERS_DEPTH_MAX)?;
+        if self.found.datasets.len() > before {
+            return Ok(());
+        }
+        // Nothing but what looks like something else: that is what the folder holds.
+        let mut said = self.found.passed.split_off(passed.min(self.found.passed.len()));
+        let other = |error: &ReadError| matches!(error, ReadError::Unrecognised { .. });
+        let like = said.iter().position(other).map(|at| said.remove(at));
+        self.found.passed.extend(said);
+        let format = self.format.map_or("known", Format::as_str);
+        Err(like.unwrap_or(ReadError::Nothing { path: path.to_owned(), format }))
+    }
+
+    /// The recordings in a folder and in those below it. A session's own folder belongs to it.
+    fn folders(&mut self, path: &Path, levels: usize) -> Result<(), ReadError> {
+        let real = fs::canonicalize(path).map_err(ReadError::io(path))?;
+        if !self.seen.insert(real) {
+            return Ok(());
+        }
+        for importer in self.importers {
+            let wanted = self.format.is_none_or(|format| format == Format(*importer));
+            if let Some(main) = importer.main_of(path).filter(|_| wanted) {
+                let format = Format(*importer);
+                for files in importer.gather(&[main])? {
+                    self.dataset(format, &files)?;
+                }
+                return Ok(());
+            }
+        }
+        let mut below = Vec::new();
+        let mut files: Vec<(Format, Vec<PathBuf>)> = Vec::new();
+        for entry in entries(path)? {
+            if let Err(error) = self.entry(&entry, &mut below, &mut files) {
+                self.found.passed.push(error);
+            }
+        }
+        for (format, files) in files {
+            for files in format.0.gather(&files)? {
+                if let Err(error) = self.dataset(format, &files) {
+                    self.found.passed.push(error);
+                }
+            }
+        }
+        if is_own_folder(path) {
+            return Ok(());
+        }
+        for folder in below.iter().filter(|folder| !is_own_folder(folder)) {
+            let deeper = match levels.checked_sub(1) {
+                Some(levels) => self.folders(folder, levels),
+                None => Err(ReadError::TooDeep { path: folder.clone() }),
+            };
+            if let Err(error) = deeper {
+                self.found.passed.push(error);
             }
         }
         Ok(())
     }
 
-    fn directly_in(self, path: &Path) -> Result<Vec<Dataset>, ReadError> {
-        for importer in self.importers {
-            let wanted = self.format.is_none_or(|format| format == Format(*importer));
-            if let Some(main) = importer.main_of(path).filter(|_| wanted) {
-                let whole = Self { format: Some(Format(*importer)), ..self };
-                return Ok(vec![whole.of_file(&main)?]);
-            }
+    fn entry(
+        &mut self,
+        path: &Path,
+        below: &mut Vec<PathBuf>,
+        files: &mut Vec<(Format, Vec<PathBuf>)>,
+    ) -> Result<(), ReadError> {
+        let lines = has_lines(path);
+        let kind = match fs::metadata(path) {
+            Ok(meta) => meta.file_type(),
+            // What else stands in the folder, and is broken, is nobody's recording.
+            Err(source) if lines => return Err(ReadError::io(path)(source)),
+            Err(_) => return Ok(()),
+        };
+        if kind.is_dir() {
+            below.push(path.to_owned());
+            return Ok(());
         }
-        let mut found = Vec::new();
-        for file in entries(path)? {
-            let json = file.extension().is_some_and(|end| end == "jsonl" || end == "json");
-            if json && file.is_file() {
-                match self.of_file(&file) {
-                    Ok(dataset) => found.push(dataset),
-                    // Other files may stand among recordings.
-                    Err(ReadError::Unrecognised { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+        if !lines {
+            return Ok(());
         }
-        if found.is_empty() { Err(self.nothing(path)) } else { Ok(found) }
+        if !kind.is_file() {
+            return Err(ReadError::Pipe { path: path.to_owned() });
+        }
+        match self.format_of(path) {
+            Ok(format) => match files.iter_mut().find(|(of, _)| *of == format) {
+                Some((_, files)) => files.push(path.to_owned()),
+                None => files.push((format, vec![path.to_owned()])),
+            },
+            // Other files may stand among recordings.
+            Err(ReadError::Unrecognised { like: None, .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
+
+    /// Leaves each recording once: `session*` names a session and its folder, and a file of a
+    /// recording may have been named beside its main file.
+    fn once(&mut self) {
+        let real = |input: &Input| fs::canonicalize(&input.at).ok();
+        let parts = self.found.datasets.iter().flat_map(|dataset| dataset.inputs.iter().skip(1));
+        let parts: BTreeSet<PathBuf> = parts.filter_map(real).collect();
+        let mut seen = BTreeSet::new();
+        self.found.datasets.retain(|dataset| {
+            let main = dataset.inputs.first().and_then(real);
+            main.is_none_or(|main| !parts.contains(&main) && seen.insert(main))
+        });
+    }
+}
+
+/// Whether a folder belongs to the file of the same name beside it.
+fn is_own_folder(path: &Path) -> bool {
+    [".jsonl", ".jsonl.gz", ".jsonl.zst"].iter().any(|end| with_suffix(path, end).is_file())
 }
 
 /// What a folder holds, in order of names.

@@ -16,9 +16,23 @@ pub enum ReadError {
         source: io::Error,
     },
     /// Nothing in the file says which format it is in: name the format instead of `auto`.
-    #[error("{} is in none of the known formats", .path.display())]
+    #[error("{} is in none of the known formats{}", .path.display(), likeness(*.like))]
     Unrecognised {
         /// The file or directory.
+        path: PathBuf,
+        /// The tool whose recordings it looks like, if that is known.
+        like: Option<&'static str>,
+    },
+    /// A pipe in a folder: it is not waited for. Name it by itself.
+    #[error("{} is a pipe", .path.display())]
+    Pipe {
+        /// The pipe.
+        path: PathBuf,
+    },
+    /// A folder is too far below the one that was named. Name it by itself.
+    #[error("{} is too deep to be looked into", .path.display())]
+    TooDeep {
+        /// The folder.
         path: PathBuf,
     },
     /// A directory holds no recording of the format.
@@ -37,6 +51,10 @@ pub enum ReadError {
         /// Where the record was.
         offset: u64,
     },
+}
+
+fn likeness(like: Option<&str>) -> String {
+    like.map(|like| format!(": it looks like a recording of {like}")).unwrap_or_default()
 }
 
 impl ReadError {

@@ -33,12 +33,19 @@ pub trait Importer: fmt::Debug + Send + Sync {
     /// Whether one line of a file, without its newline, can only be a record of this format.
     fn detect(&self, line: &[u8]) -> bool;
 
-    /// The files of the recording that `file` is part of, the main one first.
+    /// Whether the name of a file alone says that it is part of a recording of this format.
+    fn knows(&self, file: &Path) -> bool {
+        let _ = file;
+        false
+    }
+
+    /// Sorts files of one folder into recordings, the main file of each first, and adds those that
+    /// belong to a recording too and stand beside or below.
     ///
     /// # Errors
-    /// [`ReadError::Io`] if what stands beside it cannot be listed.
-    fn files(&self, file: &Path) -> Result<Vec<PathBuf>, ReadError> {
-        Ok(vec![file.to_owned()])
+    /// [`ReadError::Io`] if what stands beside them cannot be listed.
+    fn gather(&self, files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, ReadError> {
+        Ok(files.iter().map(|file| vec![file.clone()]).collect())
     }
 
     /// The main file of the one recording that a folder is part of, if it is part of one. It may
@@ -58,6 +65,17 @@ pub trait Importer: fmt::Debug + Send + Sync {
         options: &ReadOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Recording, ReadError>;
+
+    /// Reads several recordings, in which one may tell of what another began: one answer for
+    /// each, in the same order.
+    fn read_together(
+        &self,
+        recordings: &[&[Input]],
+        options: &ReadOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Vec<Result<Recording, ReadError>> {
+        recordings.iter().map(|inputs| self.read(inputs, options, progress)).collect()
+    }
 }
 
 /// Writes a ledger's events in one format.

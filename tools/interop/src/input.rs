@@ -1,20 +1,89 @@
 //! The files of a recording.
 
-use std::path::{Path, PathBuf};
+use crate::{error::ReadError, spool};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A file of a recording and how to call it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Input {
-    /// Where it is.
+    /// Where its text is.
     pub path: PathBuf,
     /// How it is called in reports.
     pub shown: String,
+    /// Where it was found: another place than `path` for what came through a pipe, or packed.
+    pub at: PathBuf,
+    /// Why what could be unpacked of it is not all.
+    pub(crate) cut: Option<Arc<str>>,
+    /// The temporary file at `path`, which goes with the last of these.
+    kept: Option<Arc<tempfile::TempPath>>,
 }
+
+impl PartialEq for Input {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |input: &Self| (input.path.clone(), input.shown.clone(), input.kept.is_some());
+        of(self) == of(other) && self.at == other.at
+    }
+}
+
+impl Eq for Input {}
 
 impl Input {
     /// A file, called by its path.
     #[must_use]
     pub fn file(path: &Path) -> Self {
-        Self { path: path.to_owned(), shown: path.display().to_string() }
+        let (path, shown) = (path.to_owned(), path.display().to_string());
+        Self { at: path.clone(), path, shown, cut: None, kept: None }
     }
+
+    /// A file, unpacked into a temporary one if it is packed or in UTF-16.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] if it cannot be read or unpacked.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        Self::open_some(path, spool::UNPACKED_BYTES_MAX)
+    }
+
+    /// The same, of which only so many bytes are needed.
+    pub(crate) fn open_some(path: &Path, bytes_max: u64) -> Result<Self, ReadError> {
+        if !spool::is_packed(path).map_err(ReadError::io(path))? {
+            return Ok(Self::file(path));
+        }
+        let file = fs::File::open(path).map_err(ReadError::io(path))?;
+        let spooled = spool::copy(file, bytes_max).map_err(ReadError::io(path))?;
+        Ok(Self::spooled(spooled, path.to_owned(), path.display().to_string()))
+    }
+
+    /// What came through a pipe. It has no name of its own.
+    pub(crate) fn piped(spooled: spool::Copied, shown: String) -> Self {
+        Self::spooled(spooled, "stdin".into(), shown)
+    }
+
+    fn spooled(spooled: spool::Copied, at: PathBuf, shown: String) -> Self {
+        let spool::Copied { file, cut } = spooled;
+        let kept = file.into_temp_path();
+        Self { path: kept.to_path_buf(), shown, at, cut, kept: Some(Arc::new(kept)) }
+    }
+}
+
+/// The name of a file without what says how it is written: `a` for `a.jsonl` and `a.jsonl.gz`.
+pub(crate) fn stem(path: &Path) -> Option<String> {
+    bare(path).file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
+/// The path without what says how a file is written.
+pub(crate) fn bare(path: &Path) -> PathBuf {
+    let packed = path.extension().is_some_and(|end| end == "gz" || end == "zst");
+    let path = if packed { path.with_extension("") } else { path.to_owned() };
+    path.with_extension("")
+}
+
+/// Whether a name is that of a file of lines, packed or not.
+pub(crate) fn has_lines(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    name.ends_with(".jsonl") || name.ends_with(".json")
 }

@@ -55,6 +55,15 @@ pub(crate) enum Content<'a, T> {
     Other,
 }
 
+/// Text, or an object of a known shape; neither for anything else.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Either<'a, T> {
+    Text(Cow<'a, str>),
+    Object(T),
+    #[default]
+    Other,
+}
+
 /// The methods of a visitor that ignore what is not written out before them.
 macro_rules! ignore {
     ($else:expr; $($what:ident)*) => { $(ignore!(@ $what, $else);)* };
@@ -185,6 +194,29 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Content<'a, T> {
                 Ok(Content::Blocks(blocks))
             }
             ignore! { Content::Other; bool num other_num null map }
+        }
+        deserializer.deserialize_any(V(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Either<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V<'a, T>(PhantomData<(&'a (), T)>);
+        impl<'de: 'a, 'a, T: Deserialize<'de>> Visitor<'de> for V<'a, T> {
+            type Value = Either<'a, T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                any(f)
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Either::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Either::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map)).map(Either::Object)
+            }
+            ignore! { Either::Other; bool num other_num null seq }
         }
         deserializer.deserialize_any(V(PhantomData))
     }

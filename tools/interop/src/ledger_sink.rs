@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, error::Error};
 use taskledger::{
     Ledger,
     command::Proposal,
-    event::Event,
-    ids::{Key, Seq, TaskId},
+    event::{Entry, Event},
+    ids::{Epoch, Key, Seq, TaskId},
     ledger::{AppendError, ReadError},
-    state::LedgerState,
+    state::{LedgerState, Rejection, Stamp, decide},
 };
 
 /// An import's way into a [`Ledger`]. Asks its state, which it takes anew after each append.
@@ -16,13 +16,15 @@ use taskledger::{
 pub struct LedgerSink<'a> {
     ledger: &'a Ledger,
     state: LedgerState,
+    /// Events of a rehearsal, which follow the ledger's in `state` and nowhere else.
+    rehearsed: Vec<Event>,
 }
 
 impl<'a> LedgerSink<'a> {
     /// An import into `ledger`. Its appends block: use it outside of async code.
     #[must_use]
     pub fn new(ledger: &'a Ledger) -> Self {
-        Self { ledger, state: ledger.reader().state() }
+        Self { ledger, state: ledger.reader().state(), rehearsed: Vec::new() }
     }
 
     fn walk(
@@ -35,12 +37,45 @@ impl<'a> LedgerSink<'a> {
         let mut keys = BTreeSet::new();
         let mut next = last;
         while let Some(seq) = next {
-            let event = cursor.entry(seq)?.event;
+            let event = match self.rehearsed(seq) {
+                Some(event) => event.clone(),
+                None => cursor.entry(seq)?.event,
+            };
             keys.extend(event.key);
             // Links point back; one that does not would be walked for ever.
             next = before(&event).filter(|before| *before < seq);
         }
         Ok(keys)
+    }
+
+    fn rehearsed(&self, seq: Seq) -> Option<&Event> {
+        let first = self.rehearsed.first()?.seq.get();
+        self.rehearsed.get(usize::try_from(seq.get().checked_sub(first)?).ok()?)
+    }
+
+    /// The event that a proposal would be, folded into `state`.
+    fn fold(&self, state: &mut LedgerState, proposal: &Proposal) -> Result<Event, Rejection> {
+        let now = proposal.occurred.unwrap_or_default().max(state.recorded());
+        let draft = decide(state, proposal, Stamp { now, number_floor: 0 })?;
+        let last_of_thread = draft.thread.as_ref().and_then(|id| state.thread(id));
+        let last_of_task = draft.task.as_ref().and_then(|id| state.task(id));
+        let event = Event {
+            seq: Seq::last_of(state.size() + 1).unwrap_or(Seq::FIRST),
+            epoch: state.epoch().unwrap_or(Epoch { number: 1, nonce: 0 }),
+            recorded: now,
+            occurred: draft.occurred,
+            prev_in_thread: last_of_thread.map(|thread| thread.last_seq),
+            prev_in_task: last_of_task.map(|task| task.last_seq),
+            thread: draft.thread,
+            task: draft.task,
+            cause: draft.cause,
+            key: draft.key,
+            action: draft.action,
+            // Texts change nothing that an import asks for.
+            parts: Vec::new(),
+        };
+        state.apply(&Entry { event: event.clone(), parts: Vec::new(), batch_goes_on: false });
+        Ok(event)
     }
 }
 
@@ -50,7 +85,8 @@ impl Sink for LedgerSink<'_> {
         Some(Known {
             thread: task.thread.clone(),
             parent: task.record.parent.as_ref().map(|parent| parent.id().clone()),
-            terminal: task.status.is_terminal(),
+            status: task.status,
+            completed: task.completed,
         })
     }
 
@@ -85,5 +121,19 @@ impl Sink for LedgerSink<'_> {
             ) => Err(SinkError::Refused(error.into())),
             Err(error) => Err(SinkError::Failed(error.into())),
         }
+    }
+
+    fn rehearse(&mut self, batch: Vec<Proposal>) -> Result<(), SinkError> {
+        let mut state = self.state.clone();
+        let mut events = Vec::new();
+        for proposal in &batch {
+            match self.fold(&mut state, proposal) {
+                Ok(event) => events.push(event),
+                Err(rejection) => return Err(SinkError::Refused(rejection.into())),
+            }
+        }
+        self.state = state;
+        self.rehearsed.extend(events);
+        Ok(())
     }
 }

@@ -36,18 +36,22 @@ mod copilot;
 mod demo;
 mod detect;
 mod error;
+mod identity;
 mod importer;
 mod input;
 pub mod jsonl;
 mod lax;
 mod ledger_sink;
+mod likeness;
 mod lines;
 mod mend;
+mod notes;
 mod options;
 mod plan;
 mod recording;
 mod records;
 mod sort;
+mod spool;
 mod tally;
 mod text;
 mod when;
@@ -56,11 +60,12 @@ pub use apply::{
     BATCH_MAX, Known, Owner, REFUSED_KEPT_MAX, Refused, Report, Sink, SinkError, import,
 };
 pub use demo::demo_recording_files;
-pub use detect::{Importers, Spooled, find_among};
+pub use detect::{Found, Importers, Spooled, find_among, look_among};
 pub use error::{ImportError, ReadError};
 pub use importer::{Dataset, Export, Exporter, Format, Importer};
 pub use input::Input;
 pub use ledger_sink::LedgerSink;
+pub use notes::NOTE;
 pub use options::{Grain, Phase, Progress, ReadOptions};
 pub use recording::{Proposals, Recording};
 pub use tally::{BAD_LINES_KEPT_MAX, BadLine, Tally};
@@ -80,6 +85,12 @@ pub static EXPORTERS: [&dyn Exporter; 1] = [&jsonl::Jsonl];
 /// As [`find_among`].
 pub fn find(paths: &[PathBuf], format: Option<Format>) -> Result<Vec<Dataset>, ReadError> {
     find_among(&IMPORTERS, paths, format)
+}
+
+/// Finds the recordings in `paths`, in any of [`IMPORTERS`]: see [`look_among`].
+#[must_use]
+pub fn look(paths: &[PathBuf], format: Option<Format>) -> Found {
+    look_among(&IMPORTERS, paths, format)
 }
 
 impl Spooled {
@@ -103,6 +114,40 @@ pub fn read(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, ReadError> {
     dataset.format.0.read(&dataset.inputs, options, progress)
+}
+
+/// Reads recordings, those of a format together: one may tell of what another began, or be a copy
+/// of it. One answer for each, in the same order.
+pub fn read_all(
+    datasets: &[Dataset],
+    options: &ReadOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Vec<Result<Recording, ReadError>> {
+    let mut read: Vec<Option<Result<Recording, ReadError>>> =
+        datasets.iter().map(|_| None).collect();
+    let mut formats: Vec<Format> = datasets.iter().map(|dataset| dataset.format).collect();
+    formats.dedup();
+    formats.sort_by_key(|format| format.as_str());
+    formats.dedup();
+    for format in formats {
+        let of = |dataset: &Dataset| dataset.format == format;
+        let inputs: Vec<&[Input]> =
+            datasets.iter().filter(|d| of(d)).map(|d| d.inputs.as_slice()).collect();
+        let together = format.0.read_together(&inputs, options, progress);
+        let places = datasets.iter().zip(&mut read).filter(|(dataset, _)| of(dataset));
+        for ((_, place), recording) in places.zip(together) {
+            *place = Some(recording);
+        }
+    }
+    read.into_iter().flatten().collect()
+}
+
+/// The key under which a call of a tool in a session transcript is recorded, and its end: for
+/// tests of what an earlier import left in a ledger.
+#[doc(hidden)]
+#[must_use]
+pub fn key_of_call(thread: &str, task: &str, what: &str) -> taskledger::ids::Key {
+    plan::key(["claude-code", thread, task, what])
 }
 
 /// The name is not that of one of [`IMPORTERS`].

@@ -45,8 +45,6 @@ pub(crate) struct Span {
 pub(crate) struct Record<'a> {
     pub(crate) span: Span,
     pub(crate) text: &'a str,
-    /// Its line, from 1.
-    pub(crate) line: u64,
     /// Whether damage stands in front of it on its line: what was found may be a part of a record.
     pub(crate) behind: bool,
 }
@@ -115,6 +113,9 @@ impl<'a> Walk<'a> {
             self.tell();
         }
         self.give_up(&mut held, &input.shown, &mut visit);
+        if let Some(cut) = &input.cut {
+            self.tally.bad(&input.shown, lines.number + 1, &**cut);
+        }
         Ok(())
     }
 
@@ -159,7 +160,7 @@ impl<'a> Walk<'a> {
         if !text.starts_with('{') {
             return Err(Bad::Json("not a JSON object".to_owned()));
         }
-        let record = Record { span, text: &text, line: at.number, behind: at.behind };
+        let record = Record { span, text: &text, behind: at.behind };
         visit(&mut self.tally, record)
     }
 
@@ -464,7 +465,7 @@ mod tests {
     fn walked(bytes: &[u8]) -> (Vec<serde_json::Value>, Vec<String>, u64) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let input = Input { shown: "f".to_owned(), ..Input::file(file.path()) };
+        let input = Input::file(file.path());
         let options = ReadOptions::default();
         let mut progress = |_| {};
         let inputs = [input];

@@ -2,6 +2,7 @@
 
 use crate::{
     lines::Span,
+    notes::{NOTE, Note},
     options::ReadOptions,
     sort::{Class, Fill, Sorter, Step},
     tally::bad_id,
@@ -43,6 +44,8 @@ pub(crate) struct EndFacts {
     pub(crate) result: Option<Arc<str>>,
     /// Where the texts are, if they are not here.
     pub(crate) fill: Option<(Span, Box<dyn Texts>)>,
+    /// The thread of another session that told of it.
+    pub(crate) told_by: Option<ThreadId>,
 }
 
 /// How a format reads the texts of an end out of a record.
@@ -131,13 +134,25 @@ impl Plan {
         self.sorter.about(Some(&facts.id), Class::Middle, order, step);
     }
 
+    /// Adds what is in doubt about a task.
+    pub(crate) fn note(&mut self, facts: &TaskFacts, note: &Note) {
+        let (task, event_type) = (facts.id.clone(), NOTE.into());
+        let command = Command::Emit { task, event_type, content: note.content() };
+        let key = Some(self.key(&facts.thread, &facts.id, &["note", note.kind]));
+        let proposal = Proposal { key, occurred: note.at, ..Proposal::new(command) };
+        let step = Step::Ready(Box::new(proposal));
+        self.sorter.about(Some(&facts.id), Class::Middle, note.order, step);
+    }
+
     /// The steps in order.
     pub(crate) fn steps(self) -> Vec<Step> {
         self.sorter.sort()
     }
 
     fn finish(&mut self, facts: &TaskFacts, end: EndFacts) {
-        let key = Some(self.key(&facts.thread, &facts.id, &["finish"]));
+        let by = end.told_by.as_ref().map(ThreadId::as_str);
+        let words: Vec<&str> = std::iter::once("finish").chain(by).collect();
+        let key = Some(self.key(&facts.thread, &facts.id, &words));
         let command = Command::Finish(Finish {
             task: facts.id.clone(),
             outcome: end.outcome,
@@ -154,7 +169,7 @@ impl Plan {
     }
 
     fn key(&self, thread: &ThreadId, task: &TaskId, what: &[&str]) -> Key {
-        key([self.format, thread.as_str(), task.as_str()].into_iter().chain(what.iter().copied()))
+        key_of(self.format, thread, task, what)
     }
 }
 
@@ -163,6 +178,11 @@ impl Plan {
 pub(crate) enum Told {
     Progress { event_type: Arc<str>, content: Arc<str> },
     Message { from: Arc<str>, content: Arc<str> },
+}
+
+/// The key of what a recording of this format says of a task.
+pub(crate) fn key_of(format: &str, thread: &ThreadId, task: &TaskId, what: &[&str]) -> Key {
+    key([format, thread.as_str(), task.as_str()].into_iter().chain(what.iter().copied()))
 }
 
 /// 16 bytes that are the same for the same words, and for no others.

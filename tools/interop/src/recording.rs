@@ -7,7 +7,11 @@ use crate::{
     error::ReadError, input::Input, options::ReadOptions, records::Records, sort::Step,
     tally::Tally,
 };
-use taskledger::{command::Proposal, ids::ThreadId};
+use std::{collections::BTreeMap, sync::Arc};
+use taskledger::{
+    command::Proposal,
+    ids::{TaskId, ThreadId},
+};
 
 /// One recording, read and put in order.
 #[derive(Debug)]
@@ -21,7 +25,18 @@ pub struct Recording {
     /// Whether a longer recording may say more of a spawn. Exported events never change: what
     /// became of a task's parent later is an event of its own.
     pub(crate) spawns_grow: bool,
-    pub(crate) inputs: Vec<Input>,
+    /// The threads of which it is a copy, in part or as a whole: what it has of them is theirs.
+    pub copies: Vec<ThreadId>,
+    /// What it holds of others goes in after theirs: recordings of a lower rank come first.
+    pub rank: u32,
+    /// Whether its tasks are calls of tools, with ids that providers made.
+    pub(crate) calls: bool,
+    /// Other spellings of the ids of its tasks, which a ledger may hold already.
+    pub(crate) aliases: BTreeMap<TaskId, TaskId>,
+    /// The newest time that it tells of, in milliseconds: what it does not tell of before then
+    /// did not happen.
+    pub(crate) covers: u64,
+    pub(crate) inputs: Arc<[Input]>,
     pub(crate) steps: Vec<Step>,
     pub(crate) options: ReadOptions,
 }
@@ -37,8 +52,25 @@ impl Recording {
         proposals: Vec<Proposal>,
     ) -> Self {
         let steps = proposals.into_iter().map(|proposal| Step::Ready(Box::new(proposal)));
-        let (inputs, options) = (Vec::new(), ReadOptions::default());
-        Self { format, threads, tally, spawns_grow: true, inputs, steps: steps.collect(), options }
+        Self { threads, tally, steps: steps.collect(), ..Self::empty(format) }
+    }
+
+    /// One without anything in it.
+    pub(crate) fn empty(format: &'static str) -> Self {
+        Self {
+            format,
+            threads: Vec::new(),
+            tally: Tally::default(),
+            spawns_grow: true,
+            copies: Vec::new(),
+            rank: 0,
+            calls: false,
+            aliases: BTreeMap::new(),
+            covers: 0,
+            inputs: Arc::from(Vec::new()),
+            steps: Vec::new(),
+            options: ReadOptions::default(),
+        }
     }
 
     /// How many proposals there are.

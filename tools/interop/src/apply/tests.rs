@@ -56,12 +56,14 @@ impl Sink for Double {
             match &proposal.command {
                 Command::Spawn(spawn) => {
                     let parent = spawn.parent.as_ref().map(|parent| parent.id.clone());
-                    let known = Known { thread: spawn.thread.clone(), parent, terminal: false };
+                    let (status, completed) = (TaskStatus::Running, None);
+                    let known = Known { thread: spawn.thread.clone(), parent, status, completed };
                     assert!(self.tasks.insert(spawn.task.clone().unwrap(), known).is_none());
                 }
                 Command::Finish(finish) => {
                     let task = self.tasks.get_mut(&finish.task).unwrap();
-                    assert!(!std::mem::replace(&mut task.terminal, true), "ended once");
+                    assert!(!task.status.is_terminal(), "ended once");
+                    task.status = finish.outcome.into();
                 }
                 Command::Update(update) => {
                     let task = self.tasks.get_mut(&update.task).unwrap();
@@ -73,6 +75,14 @@ impl Sink for Double {
             self.log.push(proposal);
         }
         Ok(())
+    }
+
+    fn rehearse(&mut self, batch: Vec<Proposal>) -> Result<(), SinkError> {
+        let (log, batches) = (self.log.len(), self.batches.len());
+        let done = self.append(batch);
+        self.log.truncate(log);
+        self.batches.truncate(batches);
+        done
     }
 }
 
@@ -192,7 +202,7 @@ fn nothing_is_taken_of_a_task_that_another_thread_owns() {
     let report = run(&mut sink, family());
     assert_eq!(report.refused, 2, "its spawn and its end");
     assert!(report.refusals[0].why.contains("thread other"));
-    assert!(!sink.tasks[&id("a")].terminal);
+    assert!(!sink.tasks[&id("a")].status.is_terminal());
 }
 
 #[test]

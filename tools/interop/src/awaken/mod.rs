@@ -60,15 +60,25 @@ impl Importer for Awaken {
         look.is_some_and(|look| look.key.is("background_task_state") || look.tasks.0.is_some())
     }
 
+    fn knows(&self, file: &Path) -> bool {
+        is_part(file) && file.with_file_name(STATES).is_file()
+    }
+
     /// None of the three means much without the others.
-    fn files(&self, file: &Path) -> Result<Vec<PathBuf>, ReadError> {
-        let known = file
-            .file_name()
-            .is_some_and(|name| [STATES, INBOX, SUMMARIES].iter().any(|known| name == *known));
-        let folder = file.parent().filter(|folder| known && folder.join(STATES).is_file());
-        let Some(folder) = folder else { return Ok(vec![file.to_owned()]) };
-        let all = [STATES, INBOX, SUMMARIES].map(|name| folder.join(name));
-        Ok(all.into_iter().filter(|file| file.is_file()).collect())
+    fn gather(&self, files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, ReadError> {
+        let mut found: Vec<Vec<PathBuf>> = Vec::new();
+        for file in files {
+            if found.iter().flatten().any(|other| other == file) {
+                continue;
+            }
+            if !self.knows(file) {
+                found.push(vec![file.clone()]);
+                continue;
+            }
+            let all = [STATES, INBOX, SUMMARIES].map(|name| file.with_file_name(name));
+            found.push(all.into_iter().filter(|file| file.is_file()).collect());
+        }
+        Ok(found)
     }
 
     fn main_of(&self, folder: &Path) -> Option<PathBuf> {
@@ -83,6 +93,10 @@ impl Importer for Awaken {
     ) -> Result<Recording, ReadError> {
         read(inputs, options, progress)
     }
+}
+
+fn is_part(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| [STATES, INBOX, SUMMARIES].iter().any(|part| name == *part))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,10 +143,10 @@ fn read(
         format: ID,
         threads: threads.into_iter().collect(),
         tally,
-        spawns_grow: true,
-        inputs: inputs.to_vec(),
+        inputs: inputs.into(),
         steps: plan.steps(),
         options: options.clone(),
+        ..Recording::empty(ID)
     })
 }
 
@@ -333,7 +347,7 @@ impl End {
     fn facts(self, order: u64) -> EndFacts {
         let Self { outcome, at, error, result } = self;
         let order = at.unwrap_or(order);
-        EndFacts { outcome, at: at.map(Millis), order, error, result, fill: None }
+        EndFacts { outcome, at: at.map(Millis), order, error, result, fill: None, told_by: None }
     }
 }
 
@@ -371,12 +385,12 @@ fn word(outcome: Outcome) -> &'static str {
 
 /// The thread of a task without an owner: the folder's name, or the file's.
 fn fallback(input: &Input) -> Option<ThreadId> {
-    let named_by = if named(input, STATES) { input.path.parent()? } else { &input.path };
+    let named_by = if named(input, STATES) { input.at.parent()? } else { &input.at };
     ThreadId::new(named_by.file_stem()?.to_string_lossy()).ok()
 }
 
 fn named(input: &Input, name: &str) -> bool {
-    input.path.file_name().is_some_and(|file| file == name)
+    input.at.file_name().is_some_and(|file| file == name)
 }
 
 fn beside(input: &Input) -> bool {

@@ -1,215 +1,318 @@
 //! Joins what the first pass found: which calls are tasks, whose they are, and how they ended.
+//!
+//! All sessions that are read together are joined together: copies of a session hold the same
+//! calls, and a later session of a project tells of the ends of an earlier one's tasks.
 
-use super::scan::{self, Call, Context, End, Launch, Place, Scan, Source, Tool};
-use super::shape::Line;
+use super::{
+    Session,
+    calls::{Call, Tool},
+    group::{Group, Groups},
+    scan::{Claim, Doubt, End, Scan, Source, hash},
+};
 use crate::{
-    error::ReadError,
+    notes::{Note, word},
     options::ReadOptions,
     plan::{EndFacts, Plan, TaskFacts, description},
-    records::Records,
-    when,
 };
-use std::collections::{BTreeMap, BTreeSet};
-use taskledger::ids::{AgentId, CallId, TaskId};
+use std::collections::BTreeMap;
+use taskledger::{
+    ids::{AgentId, CallId, TaskId, ThreadId},
+    time::Millis,
+};
 
-/// Puts every task into `plan`; answers how many records told of something that is no task.
-pub(super) fn resolve(
-    mut scan: Scan,
-    contexts: &[Context],
-    options: &ReadOptions,
-    records: &mut Records<'_>,
-    plan: &mut Plan,
-) -> Result<u64, ReadError> {
-    recall_others(&mut scan, contexts, records)?;
-    let ends = std::mem::take(&mut scan.ends);
-    let tasks = Tasks::new(&scan);
-    let (mut ends, skipped) = tasks.first_ends(ends);
-    for (id, call) in &tasks.calls {
-        let kind = match call.tool {
-            Tool::Agent => "sub_agent",
-            Tool::Workflow => "workflow",
-            Tool::Monitor => "monitor",
-            Tool::Other => "background_command",
-        };
-        let launch = scan.launches.get(id.as_str());
-        let summary = launch.and_then(|launch| launch.summary.as_deref());
-        let told = if call.description.is_empty() {
-            description(summary)
-        } else {
-            call.description.clone()
-        };
-        let facts = TaskFacts {
-            id: TaskId::clone(id),
-            thread: options.thread.clone().unwrap_or_else(|| call.thread.clone()),
-            kind: kind.into(),
-            name: call.name.clone(),
-            description: told,
-            parent: tasks.parent(id, call, &scan),
-            run: None,
-            call: CallId::new(id.as_str()).ok(),
-            agent: call.caller.as_ref().and_then(|caller| AgentId::new(caller).ok()),
-            created: call.at,
-            order: call.order,
-        };
-        plan.task(facts, ends.remove(*id).map(end_facts));
+/// How much earlier than its time a monitor may say that the time is over, in milliseconds.
+const EARLY_MS: u64 = 1_000;
+/// How long after a stop its notification comes, in milliseconds.
+const STOPPING_MS: u64 = 5_000;
+
+/// Puts every task into the plan of its session.
+pub(super) fn resolve(sessions: &mut [Session], options: &ReadOptions, plans: &mut [Plan]) {
+    let mut groups = Groups::new(sessions);
+    let ends = Ends::of(sessions, &groups);
+    for (number, skipped) in ends.skipped {
+        if let Some(session) = sessions.get_mut(number) {
+            session.tally.skipped += skipped;
+        }
     }
-    Ok(skipped)
+    let ids = groups.name(sessions);
+    for (number, group) in groups.all.iter().enumerate() {
+        let Some(id) = ids.get(number) else { continue };
+        let parent = groups.parent(number, sessions);
+        let facts = facts(group, id.clone(), parent.found.and_then(|at| ids.get(at)), options);
+        let end = ends.best.get(&number);
+        let mut notes = group.notes.clone();
+        notes.extend(parent.missing.map(|agent| {
+            let text = format!(
+                "its parent is not in the recording: agent {agent} made the call, and nothing says \
+                 which call started that agent"
+            );
+            Note::new("parent", text, (group.call.at, group.call.order))
+        }));
+        notes.extend(doubts(group, end, ends.claims.get(&number), sessions));
+        if let Some(plan) = plans.get_mut(group.session) {
+            for note in &notes {
+                plan.note(&facts, note);
+            }
+            plan.task(facts, end.map(|found| found.facts(group, sessions)));
+        }
+    }
+    groups.tell(sessions, &ids);
 }
 
-/// Reads again the calls that turned out to have gone to the background.
-fn recall_others(
-    scan: &mut Scan,
-    contexts: &[Context],
-    records: &mut Records<'_>,
-) -> Result<(), ReadError> {
-    let mut others = std::mem::take(&mut scan.others);
-    others.sort_unstable();
-    let gone = scan.launches.iter().filter(|(_, launch)| launch.background.is_some());
-    for id in gone.filter_map(|(id, _)| TaskId::new(id).ok()) {
-        if scan.calls.contains_key(&id) {
-            continue;
-        }
-        let hash = scan::hash(id.as_str());
-        let from = others.partition_point(|(other, _)| *other < hash);
-        for (_, span) in others.iter().skip(from).take_while(|(other, _)| *other == hash) {
-            let context = usize::try_from(span.file).ok().and_then(|at| contexts.get(at));
-            let Some(context) = context else { continue };
-            let read = records.read(*span, |text| {
-                let line: Line<'_> = serde_json::from_str(text).ok()?;
-                let block = line.blocks().iter().find(|block| block.id.is(id.as_str()))?;
-                let at = line.timestamp.get().and_then(when::parse);
-                let named = line.session.get().map(taskledger::ids::ThreadId::new);
-                let thread = named.map_or_else(|| context.thread.clone(), Result::ok);
-                let order = at.map_or(0, |at| at.0);
-                let place = Place { at, order, span: *span, thread };
-                Some(scan::call(context, &line, block, &place).ok())
-            })?;
-            if let Some((_, call)) = read
-                && scan.calls.get(&id).is_none_or(|known| call.order < known.order)
-            {
-                scan.calls.insert(id.clone(), call);
-            }
-        }
+fn facts(group: &Group, id: TaskId, parent: Option<&TaskId>, options: &ReadOptions) -> TaskFacts {
+    let call = &group.call;
+    let kind = match call.tool {
+        Tool::Agent | Tool::Skill => "sub_agent",
+        Tool::Workflow => "workflow",
+        Tool::Monitor => "monitor",
+        Tool::Poll | Tool::Other => "background_command",
+    };
+    let told = if call.description.is_empty() {
+        description(group.launch.summary.as_deref())
+    } else {
+        call.description.clone()
+    };
+    let named = || group.launch.name.as_deref().map(super::calls::fit);
+    TaskFacts {
+        id,
+        thread: options.thread.clone().unwrap_or_else(|| group.thread.clone()),
+        kind: kind.into(),
+        name: call.name.clone().or_else(named),
+        description: told,
+        parent: parent.cloned(),
+        run: None,
+        call: CallId::new(call.id.as_str()).ok(),
+        agent: call
+            .caller
+            .as_ref()
+            .filter(|caller| named_agent(caller))
+            .and_then(|caller| AgentId::new(caller).ok()),
+        created: call.at,
+        order: call.order,
     }
-    Ok(())
 }
 
-struct Tasks<'a> {
-    calls: BTreeMap<&'a TaskId, &'a Call>,
-    /// Ids that the runtime gave: an agent that is resumed belongs to several calls.
-    natives: BTreeMap<&'a str, Vec<(u64, &'a TaskId)>>,
-    /// Workflow runs.
-    runs: BTreeMap<&'a str, &'a TaskId>,
+/// Whether an agent's id is one that the runtime gave.
+pub(super) fn named_agent(agent: &str) -> bool {
+    !agent.starts_with("chain:")
 }
 
-impl<'a> Tasks<'a> {
-    fn new(scan: &'a Scan) -> Self {
-        let mut tasks =
-            Self { calls: BTreeMap::new(), natives: BTreeMap::new(), runs: BTreeMap::new() };
-        for (id, call) in &scan.calls {
-            let launch = scan.launches.get(id.as_str());
-            let native = native(call.tool, launch);
-            if native.is_none() && call.tool != Tool::Agent {
-                continue; // it never started
+fn doubts(
+    group: &Group,
+    found: Option<&Found>,
+    claim: Option<&Claim>,
+    sessions: &[Session],
+) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let at = |at: Option<Millis>, order: u64| (at, order.max(group.call.order));
+    if let Some(Found { end, .. }) = found {
+        let text = match &end.doubt {
+            None => None,
+            Some(Doubt::NoStatus) => Some(
+                "its result has no status: taken as completed, since it is no error".to_owned(),
+            ),
+            Some(Doubt::Status(status)) => {
+                let status: String = status.escape_debug().take(64).collect();
+                Some(format!("its result has the unknown status {status}: taken as completed"))
             }
-            tasks.calls.insert(id, call);
-            let elsewhere = || scan.agents.get(id.as_str()).map(String::as_str);
-            if let Some(native) = native.or_else(elsewhere) {
-                tasks.natives.entry(native).or_default().push((call.order, id));
+            Some(Doubt::NoCall) => Some(
+                "its end stands in the answer to a call that is not in the recording".to_owned(),
+            ),
+            Some(Doubt::Agreed) => {
+                Some("it agreed to shut down, and nothing says that it did".to_owned())
             }
-            if let Some(run) = launch.and_then(|launch| launch.run.as_deref()) {
-                tasks.runs.insert(run, id);
-            }
-        }
-        tasks.match_prompts(scan);
-        tasks.natives.values_mut().for_each(|calls| calls.sort_unstable());
-        tasks
-    }
-
-    /// An agent of which nothing names the call was started by the one call that asked the same,
-    /// and of which nothing names the agent.
-    fn match_prompts(&mut self, scan: &'a Scan) {
-        let taken: BTreeSet<&TaskId> = self.natives.values().flatten().map(|(_, id)| *id).collect();
-        let mut asked: BTreeMap<u64, Vec<(u64, &'a TaskId)>> = BTreeMap::new();
-        for (id, call) in self.calls.iter().filter(|(id, _)| !taken.contains(*id)) {
-            if let (Tool::Agent, Some(prompt)) = (call.tool, call.prompt) {
-                asked.entry(prompt).or_default().push((call.order, id));
-            }
-        }
-        for (agent, prompt) in &scan.prompts {
-            if let Some([call]) = asked.get(prompt).map(Vec::as_slice)
-                && !self.natives.contains_key(agent.as_str())
-            {
-                self.natives.insert(agent, vec![*call]);
-            }
+        };
+        notes.extend(text.map(|text| Note::new("end", text, at(end.at, end.order))));
+    } else {
+        let torn = group.members.iter().filter_map(|(session, _)| sessions.get(*session));
+        if torn.clone().any(|session| session.tally.malformed > 0) {
+            let newest = torn.map(|session| session.scan.newest).max().unwrap_or_default();
+            let text = "a line of its recording cannot be read: its end may stand there";
+            let when = Some(Millis(newest)).filter(|at| at.0 > 0);
+            notes.push(Note::new("half", text, at(when, newest)));
         }
     }
+    let other = |claim: &&Claim| found.is_none_or(|found| found.end.outcome != claim.outcome);
+    notes.extend(claim.filter(other).map(|claim| {
+        let text = format!(
+            "a text that is not the runtime's says that it ended as {}: not believed",
+            word(claim.outcome)
+        );
+        Note::new("claim", text, at(claim.at, claim.order))
+    }));
+    notes
+}
 
-    fn parent(&self, id: &TaskId, call: &Call, scan: &Scan) -> Option<TaskId> {
-        let by_agent = |agent: &str| self.of_native(agent, call.order).filter(|task| *task != id);
-        let own = call.caller.as_deref().and_then(by_agent);
-        let meta = || scan.callers.get(id.as_str()).and_then(|agent| by_agent(agent));
-        let workflow = || self.runs.get(call.workflow.as_deref()?).copied();
-        own.or_else(meta).or_else(workflow).cloned()
+/// An end, and the session that tells of it.
+#[derive(Debug)]
+struct Found {
+    end: End,
+    session: usize,
+}
+
+impl Found {
+    fn facts(&self, group: &Group, sessions: &[Session]) -> EndFacts {
+        let End { outcome, at, order, span, .. } = self.end;
+        let teller = sessions.get(self.session).and_then(|session| session.own.clone());
+        let own = group.members.iter().any(|(session, _)| *session == self.session);
+        let told_by = teller
+            .filter(|teller| *teller != group.thread && !(own && self.session == group.session));
+        let mut facts =
+            EndFacts { outcome, at, order, error: None, result: None, fill: None, told_by };
+        match &self.end.source {
+            Source::Flow { error, result, .. } => {
+                facts.error = error.as_deref().map(crate::text::part);
+                facts.result = result.as_deref().map(crate::text::json);
+            }
+            Source::TimedOut { .. } => facts.error = Some("its time was over".into()),
+            Source::Teammate { .. } | Source::Status { .. } => {}
+            source => facts.fill = Some((span, Box::new(source.clone()))),
+        }
+        facts
+    }
+}
+
+/// The ends of tasks.
+#[derive(Debug, Default)]
+struct Ends {
+    best: BTreeMap<usize, Found>,
+    claims: BTreeMap<usize, Claim>,
+    /// Ends of no task, by session.
+    skipped: BTreeMap<usize, u64>,
+}
+
+impl Ends {
+    fn of(sessions: &mut [Session], groups: &Groups) -> Self {
+        let mut ends = Self::default();
+        for number in 0..sessions.len() {
+            let Some(session) = sessions.get_mut(number) else { continue };
+            let told = std::mem::take(&mut session.scan.ends);
+            let claims = std::mem::take(&mut session.scan.claims);
+            session.scan.others.sort_unstable();
+            session.scan.returns.sort_by_key(|(hash, _)| *hash);
+            for end in told {
+                ends.take(number, end, sessions, groups);
+            }
+            for claim in claims {
+                let (call, native) = (claim.call.as_deref(), claim.native.as_deref());
+                let of = groups.named(number, call, native, claim.order, sessions);
+                ends.claim(of, claim);
+            }
+        }
+        ends.returns(sessions, groups);
+        ends
     }
 
-    /// The task that had this id of the runtime at that time.
-    fn of_native(&self, native: &str, order: u64) -> Option<&'a TaskId> {
-        let calls = self.natives.get(native)?;
-        let last = calls.iter().rev().find(|(at, _)| *at <= order);
-        last.or_else(|| calls.first()).map(|(_, id)| *id)
-    }
-
-    /// The first end of every task; and how many ends were of no task.
-    fn first_ends(&self, ends: Vec<End>) -> (BTreeMap<TaskId, End>, u64) {
-        let mut first: BTreeMap<TaskId, End> = BTreeMap::new();
-        let mut skipped = 0;
-        for end in ends {
-            let Some(id) = self.task_of(&end) else {
-                // Results of other calls are the bulk of a transcript, and nobody misses them.
-                skipped += u64::from(!matches!(end.source, Source::Result { .. }));
+    /// Agents end when their calls return.
+    fn returns(&mut self, sessions: &[Session], groups: &Groups) {
+        for (number, group) in groups.all.iter().enumerate() {
+            if !matches!(group.call.tool, Tool::Agent | Tool::Skill) {
                 continue;
-            };
-            match first.get(id) {
-                Some(known) if (known.order, known.span) <= (end.order, end.span) => {}
-                Some(_) | None => drop(first.insert(id.clone(), end)),
+            }
+            let wanted = hash(group.call.id.as_str());
+            for (at, _) in &group.members {
+                let Some(session) = sessions.get(*at) else { continue };
+                let returns = &session.scan.returns;
+                let from = returns.partition_point(|(hash, _)| *hash < wanted);
+                for (_, back) in returns.iter().skip(from).take_while(|(hash, _)| *hash == wanted) {
+                    if groups.called(*at, group.call.id.as_str(), back.order) != Some(number) {
+                        continue;
+                    }
+                    let source = Source::Result { call: group.call.id.to_string() };
+                    let end = End {
+                        outcome: back.outcome,
+                        at: back.at,
+                        order: back.order,
+                        span: back.span,
+                        source,
+                        weak: false,
+                        by: None,
+                        queued: None,
+                        doubt: back.doubt.clone(),
+                        to: None,
+                    };
+                    self.keep(number, Found { end, session: *at });
+                }
             }
         }
-        (first, skipped)
     }
 
-    fn task_of(&self, end: &End) -> Option<&'a TaskId> {
-        let by_call = |call: &str| {
-            let (id, call) = self.calls.get_key_value(TaskId::new(call).ok().as_ref()?)?;
-            (!end.agents_only || call.tool == Tool::Agent).then_some(*id)
+    fn take(&mut self, number: usize, mut end: End, sessions: &[Session], groups: &Groups) {
+        let Some(session) = sessions.get(number) else { return };
+        let of = groups.of_end(number, &end, sessions);
+        let Some(of) = of else {
+            // Results of other calls are the bulk of a transcript, and nobody misses them.
+            let silent = matches!(end.source, Source::Result { .. });
+            *self.skipped.entry(number).or_default() += u64::from(!silent);
+            return;
         };
-        match &end.source {
-            Source::Result { call } => by_call(call),
-            Source::Polled { native } => self.of_native(native, end.order),
-            Source::Notice { call, native } => {
-                let own = call.as_deref().and_then(by_call);
-                own.or_else(|| self.of_native(native.as_deref()?, end.order))
+        let Some(group) = groups.all.get(of) else { return };
+        let believed = match &end.by {
+            Some(by) if session.scan.polls.contains_key(by) => true,
+            Some(by) if other_call(&session.scan, by) => false,
+            Some(_) => {
+                end.doubt = Some(Doubt::NoCall);
+                true
             }
+            None => true,
+        };
+        let denied = end.queued.is_some_and(|text| session.scan.denied.contains(&text));
+        // What an agent is told is about what that agent started.
+        let own = end.to.is_none() || end.to == group.call.caller;
+        let in_time = !matches!(end.source, Source::TimedOut { .. }) || over(group, &end);
+        if believed && !denied && own && in_time && groups.agree(number, &end, of, sessions) {
+            self.keep(of, Found { end, session: number });
+        } else {
+            let End { outcome, at, order, .. } = end;
+            self.claim(Some(of), Claim { call: None, native: None, outcome, at, order });
+        }
+    }
+
+    fn keep(&mut self, of: usize, found: Found) {
+        let rank = |found: &Found| (found.end.weak, found.end.order, found.end.span);
+        match self.best.get(&of) {
+            Some(best) if told_again(&found.end, &best.end) => {}
+            Some(best) if told_again(&best.end, &found.end) => drop(self.best.insert(of, found)),
+            Some(best) if rank(best) <= rank(&found) => {}
+            Some(_) | None => drop(self.best.insert(of, found)),
+        }
+    }
+
+    fn claim(&mut self, of: Option<usize>, claim: Claim) {
+        let Some(of) = of else { return };
+        let first = self.claims.get(&of).is_none_or(|first| claim.order < first.order);
+        if first {
+            self.claims.insert(of, claim);
         }
     }
 }
 
-fn native(tool: Tool, launch: Option<&Launch>) -> Option<&str> {
-    let launch = launch?;
-    match tool {
-        Tool::Agent => launch.agent.as_deref(),
-        Tool::Workflow | Tool::Monitor => launch.task.as_deref(),
-        Tool::Other => launch.background.as_deref(),
-    }
+/// Whether `notice` is the notification of what `stop` did: one end, of which it tells more.
+fn told_again(stop: &End, notice: &End) -> bool {
+    let kinds =
+        matches!((&stop.source, &notice.source), (Source::Stopped { .. }, Source::Notice { .. }));
+    let after = notice.order.checked_sub(stop.order);
+    kinds && stop.outcome == notice.outcome && after.is_some_and(|after| after <= STOPPING_MS)
 }
 
-fn end_facts(end: End) -> EndFacts {
-    EndFacts {
-        outcome: end.outcome,
-        at: end.at,
-        order: end.order,
-        error: None,
-        result: None,
-        fill: Some((end.span, Box::new(end.source))),
-    }
+/// Whether a monitor's time was over when it said so.
+fn over(group: &Group, end: &End) -> bool {
+    let timeout = group.launch.timeout_ms.or(group.call.timeout_ms);
+    let began = group.launch.order.max(group.call.order);
+    timeout
+        .is_some_and(|timeout| end.order.saturating_add(EARLY_MS) >= began.saturating_add(timeout))
+}
+
+/// Whether a call with this id is in the session, and is no poll.
+fn other_call(scan: &Scan, id: &str) -> bool {
+    let wanted = hash(id);
+    let other = scan.others.partition_point(|(hash, _)| *hash < wanted);
+    scan.others.get(other).is_some_and(|(hash, _)| *hash == wanted)
+        || scan.calls.iter().any(|call: &Call| call.id.as_str() == id)
+}
+
+/// The thread of which a session is a part, as its last record says.
+pub(super) fn own(scan: &Scan, stem: Option<&ThreadId>) -> Option<ThreadId> {
+    let named = stem.filter(|stem| scan.threads.contains(*stem));
+    named.or(scan.thread.as_ref()).cloned()
 }

@@ -1,47 +1,62 @@
 //! The first pass over a session: small facts about calls, launches and ends, and where they stand.
 //!
-//! Any of them may come first, so each is kept until all is read; texts of results are not.
+//! Any of them may come first, so each is kept until all is read; texts of results are not. What
+//! the runtime wrote is kept apart from what a model or a person wrote: only the former is an
+//! [`End`], the latter at most a [`Claim`].
 
 use super::{
-    notice::{self, notices},
-    shape::{Block, Line, SILENT_TYPES},
+    calls::{self, Call, Tool},
+    notice::{self, Notice},
+    shape::{Block, Line, Queued, SILENT_TYPES, Told},
+    team::{self, Said},
 };
 use crate::{
     lines::{Bad, Record, Span},
-    plan::{description, name},
     tally::{Tally, bad_id},
     when,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
 };
-use taskledger::{
-    event::Outcome,
-    ids::{TaskId, ThreadId},
-    time::Millis,
-};
+use taskledger::{event::Outcome, ids::ThreadId, time::Millis};
 
-/// What was found.
+/// What was found in one session.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// Calls of the tools that always start a task.
-    pub(super) calls: BTreeMap<TaskId, Call>,
+    /// Calls of the tools that start tasks.
+    pub(super) calls: Vec<Call>,
     /// Where other calls stand, by a hash of their ids: any of them may go to the background.
     pub(super) others: Vec<(u64, Span)>,
-    /// What became of a call, by its id.
-    pub(super) launches: BTreeMap<String, Launch>,
+    /// Calls that ask after something in the background, or stop it, and what they name.
+    pub(super) polls: BTreeMap<String, Option<String>>,
+    pub(super) launches: Vec<Launch>,
     pub(super) ends: Vec<End>,
+    /// Results that say nothing but that a call returned, by a hash of the call's id: the return
+    /// of an agent is its end.
+    pub(super) returns: Vec<(u64, Return)>,
+    /// Ends that a model or a person tells of.
+    pub(super) claims: Vec<Claim>,
     pub(super) threads: BTreeSet<ThreadId>,
     /// The agents that calls started, as told anywhere but in their results.
     pub(super) agents: BTreeMap<String, String>,
-    /// The first words to an agent, by the agent's id.
-    pub(super) prompts: BTreeMap<String, u64>,
+    /// Ids of agents that are teammates, and `name@team`.
+    pub(super) members: Vec<(String, String)>,
+    /// The first words to an agent and when, by the agent's id.
+    pub(super) prompts: BTreeMap<String, (u64, u64)>,
     /// The agent that made a call, as its meta file says.
     pub(super) callers: BTreeMap<String, String>,
+    /// Texts like notifications that a person or a model wrote, by a hash.
+    pub(super) denied: BTreeSet<u64>,
+    /// A hash and the time of every record, by which copies of a session are told apart.
+    pub(super) trail: Vec<(u64, u64)>,
+    /// The thread of the newest record.
+    pub(super) thread: Option<ThreadId>,
+    /// The newest time of a record.
+    pub(super) newest: u64,
+    /// Which chain of records beside the conversation a record belongs to, by hashes of ids.
+    chains: BTreeMap<u64, u64>,
     last: u64,
-    thread: Option<ThreadId>,
 }
 
 /// The file that is being read.
@@ -55,50 +70,54 @@ pub(super) struct Context {
     pub(super) workflow: Option<String>,
 }
 
-/// Which tool was called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tool {
-    Agent,
-    Workflow,
-    Monitor,
-    Other,
-}
-
-/// A call of a tool.
-#[derive(Debug, Clone)]
-pub(super) struct Call {
-    pub(super) tool: Tool,
-    pub(super) thread: ThreadId,
-    pub(super) at: Option<Millis>,
-    pub(super) order: u64,
-    pub(super) name: Option<Arc<str>>,
-    pub(super) description: Arc<str>,
-    /// The agent that made it; none for the main conversation.
-    pub(super) caller: Option<String>,
-    pub(super) workflow: Option<String>,
-    pub(super) prompt: Option<u64>,
-}
-
 /// What the runtime said when a call started something.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Launch {
-    pub(super) agent: Option<String>,
-    pub(super) background: Option<String>,
-    pub(super) task: Option<String>,
+    pub(super) call: String,
+    pub(super) order: u64,
+    /// Ids that the runtime gave, the most telling first.
+    pub(super) natives: Vec<String>,
+    pub(super) agent: bool,
+    pub(super) background: bool,
+    pub(super) task: bool,
     pub(super) run: Option<String>,
     pub(super) summary: Option<String>,
+    /// The name of what was called, if only the result has it.
+    pub(super) name: Option<String>,
+    /// Of a monitor that is not persistent.
+    pub(super) timeout_ms: Option<u64>,
 }
 
 /// A record that tells of the end of something, perhaps of a task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct End {
     pub(super) outcome: Outcome,
     pub(super) at: Option<Millis>,
     pub(super) order: u64,
     pub(super) span: Span,
     pub(super) source: Source,
-    /// It says so only in words that any tool could use: good for agents alone.
-    pub(super) agents_only: bool,
+    /// Something else is more exact, if it is there.
+    pub(super) weak: bool,
+    /// The call whose result it is: only a poll may tell of what another call started.
+    pub(super) by: Option<String>,
+    /// A hash of the text, for one that waited in the queue.
+    pub(super) queued: Option<u64>,
+    pub(super) doubt: Option<Doubt>,
+    /// The agent to which this was told: good for what that agent started.
+    pub(super) to: Option<String>,
+}
+
+/// Why an end is taken with a note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It says nothing of how the task ended.
+    NoStatus,
+    /// It says so in a word that is not known.
+    Status(String),
+    /// The call that it answers is not in the recording.
+    NoCall,
+    /// A teammate agreed to end, and nothing says that it did.
+    Agreed,
 }
 
 /// What tells of an end, and of which task.
@@ -108,8 +127,47 @@ pub(super) enum Source {
     Result { call: String },
     /// The answer to a poll.
     Polled { native: String },
+    /// The answer to an older poll of a command.
+    Output { native: String },
+    /// The answer to a poll that has words alone.
+    Words { call: String, native: Option<String> },
+    /// It was stopped.
+    Stopped { call: String, native: Option<String> },
     /// A notification, by the first of these that it names.
     Notice { call: Option<String>, native: Option<String> },
+    /// A monitor said that its time was over.
+    TimedOut { native: String },
+    /// A record of the runtime with a status in it.
+    Status { call: Option<String>, native: Option<String> },
+    /// What was said of a teammate, by its name.
+    Teammate { name: String },
+    /// The state file of a workflow; its texts are at hand.
+    Flow {
+        run: Option<String>,
+        native: Option<String>,
+        error: Option<String>,
+        result: Option<String>,
+    },
+}
+
+/// The return of a call.
+#[derive(Debug, Clone)]
+pub(super) struct Return {
+    pub(super) at: Option<Millis>,
+    pub(super) order: u64,
+    pub(super) span: Span,
+    pub(super) outcome: Outcome,
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// An end that is not believed.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) call: Option<String>,
+    pub(super) native: Option<String>,
+    pub(super) outcome: Outcome,
+    pub(super) at: Option<Millis>,
+    pub(super) order: u64,
 }
 
 impl Scan {
@@ -129,15 +187,21 @@ impl Scan {
         record: Record<'_>,
     ) -> Result<(), Bad> {
         let line: Line<'_> = serde_json::from_str(record.text)?;
+        let kind = line.kind.get().unwrap_or_default();
+        if record.behind && (kind.is_empty() || line.session.get().is_none()) {
+            return Err(Bad::Json("a part of a record".to_owned()));
+        }
         let place = self.place(context, &line, record.span)?;
-        match line.kind.get().unwrap_or_default() {
+        match kind {
             "assistant" => self.uses(context, &line, &place)?,
             "user" => {
-                self.first_words(context, &line);
+                self.first_words(context, &line, &place);
                 self.results(&line, &place);
-                self.notices(&line, &place);
+                self.told(context, &line, &place);
             }
-            "queue-operation" | "attachment" => self.notices(&line, &place),
+            "queue-operation" => self.queued(context, &line, &place),
+            "attachment" => self.attached(context, &line, &place),
+            "system" if line.subtype.is("task_notification") => self.status(&line, &place),
             "progress" => {
                 let agent = line.data.0.as_ref().and_then(|data| data.agent.get());
                 if let (Some(call), Some(agent)) = (line.parent_call.get(), agent) {
@@ -157,10 +221,11 @@ impl Scan {
         }
     }
 
-    fn place(&mut self, context: &Context, line: &Line<'_>, span: Span) -> Result<Place, String> {
+    fn place(&mut self, context: &Context, line: &Line<'_>, span: Span) -> Result<Place, Bad> {
         let at = line.timestamp.get().and_then(when::parse);
         // A record without a time stands where the one before it stands.
         self.last = at.map_or(self.last, |at| at.0);
+        self.newest = self.newest.max(self.last);
         if let Some(session) = line.session.get()
             && self.thread.as_ref().is_none_or(|thread| thread.as_str() != session)
         {
@@ -168,22 +233,56 @@ impl Scan {
             self.threads.insert(thread.clone());
             self.thread = Some(thread);
         }
-        let thread = if line.session.get().is_some() { &self.thread } else { &context.thread };
-        Ok(Place { at, order: self.last, span, thread: thread.clone() })
+        if context.agent.is_none() {
+            let id = line.uuid.get().map_or_else(|| hash(&(line.kind.get(), self.last)), hash);
+            self.trail.push((id, self.last));
+        }
+        let forked = line.forked.0.as_ref().and_then(|forked| forked.session.get());
+        let thread = match forked.and_then(|session| ThreadId::new(session).ok()) {
+            Some(origin) => Some(origin),
+            None if line.session.get().is_some() => self.thread.clone(),
+            None => context.thread.clone(),
+        };
+        let caller = self.caller(context, line);
+        Ok(Place { at, order: self.last, span, thread, caller })
     }
 
-    fn uses(&mut self, context: &Context, line: &Line<'_>, place: &Place) -> Result<(), String> {
+    /// The agent whose record this is; none for the main conversation. Older versions do not name
+    /// it: then it is the chain of records that begins with its prompt.
+    fn caller(&mut self, context: &Context, line: &Line<'_>) -> Option<String> {
+        if !line.sidechain.0 && context.agent.is_none() {
+            return None;
+        }
+        if let Some(agent) = line.agent.owned().or_else(|| context.agent.clone()) {
+            return Some(agent);
+        }
+        let own = hash(line.uuid.get()?);
+        let above = line.parent_uuid.get().map(hash).and_then(|above| self.chains.get(&above));
+        let chain = *above.unwrap_or(&own);
+        self.chains.insert(own, chain);
+        Some(format!("chain:{chain:016x}"))
+    }
+
+    /// The same, of a record that was read before.
+    pub(super) fn caller_again(&self, context: &Context, line: &Line<'_>) -> Option<String> {
+        if !line.sidechain.0 && context.agent.is_none() {
+            return None;
+        }
+        let named = line.agent.owned().or_else(|| context.agent.clone());
+        let chain = || self.chains.get(&hash(line.uuid.get()?));
+        named.or_else(|| chain().map(|chain| format!("chain:{chain:016x}")))
+    }
+
+    fn uses(&mut self, context: &Context, line: &Line<'_>, place: &Place) -> Result<(), Bad> {
         for block in line.blocks().iter().filter(|block| block.kind.is("tool_use")) {
             let Some(id) = block.id.get() else { continue };
-            if tool(block) == Tool::Other {
-                self.others.push((hash(id), place.span));
-                continue;
-            }
-            let (id, call) = call(context, line, block, place)?;
-            match self.calls.get(&id) {
-                // A transcript may repeat a record; the earliest is the one that happened.
-                Some(known) if known.order <= call.order => {}
-                Some(_) | None => drop(self.calls.insert(id, call)),
+            match calls::tool(block) {
+                Tool::Poll => {
+                    let target = block.input.0.as_ref().and_then(|input| input.target());
+                    self.polls.entry(id.to_owned()).or_insert(target);
+                }
+                Tool::Other => self.others.push((hash(id), place.span)),
+                _ => self.calls.push(calls::call(context, block, place)?),
             }
         }
         Ok(())
@@ -192,162 +291,306 @@ impl Scan {
     fn results(&mut self, line: &Line<'_>, place: &Place) {
         for block in line.blocks().iter().filter(|block| block.kind.is("tool_result")) {
             let Some(call) = block.call.get() else { continue };
-            let told = line.told();
-            if let Some(told) = told {
-                self.launch(call, told);
+            if let Some(told) = line.told() {
+                self.launch(call, told, place);
+                self.polled(call, told, block, place);
+            } else if self.polls.contains_key(call) && !block.is_error.0 {
+                self.polled_in_words(call, block, place);
             }
-            let text_only = line.told.is_none();
-            if text_only && let Some(agent) = block.agent_in_text() {
+            if line.told.is_none()
+                && let Some(agent) = block.agent_in_text()
+            {
                 self.agent(call, &agent);
             }
-            let Some(outcome) = result_outcome(block, told, text_only) else { continue };
-            self.ends.push(End {
-                agents_only: !block.is_error.0,
-                ..place.end(outcome, Source::Result { call: call.to_owned() })
-            });
-        }
-        let polled = line.told().and_then(|told| told.task.0.as_ref());
-        if let Some(polled) = polled
-            && let Some(native) = polled.task_id.owned()
-            && let Some(outcome) = polled.status.get().and_then(notice::outcome)
-        {
-            self.ends.push(place.end(outcome, Source::Polled { native }));
+            self.returned(call, line, block, place);
         }
     }
 
-    fn launch(&mut self, call: &str, told: &super::shape::Told<'_>) {
+    fn returned(&mut self, call: &str, line: &Line<'_>, block: &Block<'_>, place: &Place) {
+        if block.is_error.0 {
+            let words = line.told_words().unwrap_or_default();
+            let user = stopped_by_the_user(&block.result_text()) || stopped_by_the_user(words);
+            let outcome = if user { Outcome::Cancelled } else { Outcome::Failed };
+            self.ends.push(place.end(outcome, Source::Result { call: call.to_owned() }));
+            return;
+        }
+        let Some((outcome, doubt)) = return_of(line.told(), block) else { return };
+        let Place { at, order, span, .. } = *place;
+        self.returns.push((hash(call), Return { at, order, span, outcome, doubt }));
+    }
+
+    fn launch(&mut self, call: &str, told: &Told<'_>, place: &Place) {
+        let natives = [&told.agent, &told.background, &told.task, &told.teammate_id];
+        let natives = natives.into_iter().chain([&told.agent_id]).filter_map(|id| id.owned());
+        let mut natives: Vec<String> = natives.collect();
+        if told.teammate_id.get().is_some() {
+            natives.extend(told.name.owned());
+        }
         let launch = Launch {
-            agent: told.agent.owned(),
-            background: told.background.owned(),
-            task: told.task_id.owned(),
+            call: call.to_owned(),
+            order: place.order,
+            agent: told.agent.get().or_else(|| told.agent_id.get()).is_some(),
+            background: told.background.get().is_some(),
+            task: told.task.get().is_some(),
+            natives,
             run: told.run.owned(),
             summary: told.summary.owned(),
+            name: told.command_name.owned(),
+            timeout_ms: told.timeout_ms.0,
         };
-        if launch.agent.is_some() || launch.background.is_some() || launch.task.is_some() {
-            self.launches.entry(call.to_owned()).or_insert(launch);
+        if !launch.natives.is_empty() {
+            self.launches.push(launch);
         }
     }
 
-    fn notices(&mut self, line: &Line<'_>, place: &Place) {
-        for notice in notices(line) {
-            let Some(outcome) = notice.outcome() else { continue };
-            let owned = |text: Option<&str>| text.map(str::to_owned);
+    /// What a poll or a stop told of.
+    fn polled(&mut self, call: &str, told: &Told<'_>, block: &Block<'_>, place: &Place) {
+        let by = |end: End| End { by: Some(call.to_owned()), ..end };
+        let ended = |status: Option<&str>| status.and_then(notice::outcome);
+        for polled in told.polled() {
+            if let (Some(native), Some(outcome)) = (polled.native(), ended(polled.status.get())) {
+                let source = Source::Polled { native: native.to_owned() };
+                self.ends.push(by(place.end(outcome, source)));
+            }
+        }
+        if let (Some(native), Some(outcome)) = (told.shell.owned(), ended(told.status.get())) {
+            self.ends.push(by(place.end(outcome, Source::Output { native })));
+        }
+        let stopped = told.message.get().is_some_and(|message| message.starts_with(STOPPED));
+        if stopped && !block.is_error.0 {
+            let native = told.task_id.owned().or_else(|| told.shell_id.owned());
+            let source = Source::Stopped { call: call.to_owned(), native };
+            self.ends.push(by(place.end(Outcome::Cancelled, source)));
+        }
+    }
+
+    /// The same, where the result has words alone.
+    fn polled_in_words(&mut self, call: &str, block: &Block<'_>, place: &Place) {
+        let text = block.result_text();
+        let text = text.trim_start();
+        let end = if text.starts_with(STOPPED) || text.starts_with(STOPPED_JSON) {
+            let source = Source::Stopped { call: call.to_owned(), native: None };
+            place.end(Outcome::Cancelled, source)
+        } else {
+            let status = notice::told(text, "status");
+            let Some(outcome) = status.as_deref().and_then(notice::outcome) else { return };
+            let native = notice::told(text, "task_id");
+            place.end(outcome, Source::Words { call: call.to_owned(), native })
+        };
+        self.ends.push(End { by: Some(call.to_owned()), ..end });
+    }
+
+    /// What the texts of a `user` record tell.
+    fn told(&mut self, context: &Context, line: &Line<'_>, place: &Place) {
+        let known = known_by(line);
+        // What an agent is asked first, a model wrote.
+        let prompt = place.caller.is_some() && line.parent_uuid.get().is_none();
+        let trust = if prompt || line.compacted.0 { Trust::Nobody } else { known };
+        for text in line.texts() {
+            if context.agent.is_none() && !line.sidechain.0 && trust != Trust::Nobody {
+                for said in team::farewells(text) {
+                    self.farewell(&said, place);
+                }
+            }
+            self.notice(text, trust, None, place);
+        }
+    }
+
+    /// What waited in the queue: notifications, and what people typed meanwhile.
+    fn queued(&mut self, _: &Context, line: &Line<'_>, place: &Place) {
+        let Some(text) = line.content.get() else { return };
+        if text.starts_with('{') {
+            let queued: Queued<'_> = serde_json::from_str(text).unwrap_or_default();
+            if let (Some(call), Some(native), Some(_)) =
+                (queued.tool_use_id.get(), queued.task_id.get(), queued.task_type.get())
+            {
+                self.agent(call, native);
+            }
+            return;
+        }
+        self.notice(text, Trust::Beginning, Some(hash(text.trim())), place);
+    }
+
+    fn attached(&mut self, _: &Context, line: &Line<'_>, place: &Place) {
+        let Some(attachment) = &line.attachment.0 else { return };
+        if let Some(text) = attachment.prompt.get() {
+            let trust = match attachment.mode.get() {
+                Some("task-notification") => Trust::Runtime,
+                Some(_) => Trust::Nobody,
+                None => Trust::Beginning,
+            };
+            self.notice(text, trust, None, place);
+        }
+        let status = attachment.kind.get().is_some_and(|kind| kind.ends_with("_status"));
+        let ids = [&attachment.task, &attachment.agent, &attachment.shell];
+        let native = ids.into_iter().find_map(|id| id.owned());
+        if let (true, Some(native), Some(outcome)) =
+            (status, native, attachment.status.get().and_then(notice::outcome))
+        {
+            let source = Source::Status { call: None, native: Some(native) };
+            self.ends.push(place.end(outcome, source));
+        }
+    }
+
+    /// A `system` record that tells of an end.
+    fn status(&mut self, line: &Line<'_>, place: &Place) {
+        let Some(outcome) = line.status.get().and_then(notice::outcome) else { return };
+        let (call, native) = (line.tool_use_id.owned(), line.task_id.owned());
+        self.ends.push(place.end(outcome, Source::Status { call, native }));
+    }
+
+    fn notice(&mut self, text: &str, trust: Trust, queued: Option<u64>, place: &Place) {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let found = match trust {
+            Trust::Runtime => notice::notice_in(text),
+            Trust::Beginning | Trust::Peer | Trust::Nobody => notice::notice(text),
+        };
+        if let Some(found) = found {
+            let (call, native) = (owned(found.call()), owned(found.native()));
+            if matches!(trust, Trust::Nobody | Trust::Peer) {
+                self.denied.insert(hash(text.trim()));
+                self.claim(found, place);
+            } else if let Some(outcome) =
+                found.outcome().filter(|_| (&call, &native) != (&None, &None))
+            {
+                let weak = found.old && queued.is_some();
+                let end = place.end(outcome, Source::Notice { call, native });
+                self.ends.push(End { weak, queued, to: place.caller.clone(), ..end });
+            } else if let (true, Some(native)) = (found.timed_out(), native) {
+                let end = place.end(Outcome::Cancelled, Source::TimedOut { native });
+                self.ends.push(End { queued, ..end });
+            }
+        }
+        for quoted in notice::quoted(text) {
+            self.claim(quoted, place);
+        }
+    }
+
+    fn claim(&mut self, notice: Notice<'_>, place: &Place) {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        if let Some(outcome) = notice.outcome() {
             let (call, native) = (owned(notice.call()), owned(notice.native()));
-            if call.is_some() || native.is_some() {
-                self.ends.push(place.end(outcome, Source::Notice { call, native }));
+            let Place { at, order, .. } = *place;
+            self.claims.push(Claim { call, native, outcome, at, order });
+        }
+    }
+
+    fn farewell(&mut self, said: &team::Farewell, place: &Place) {
+        let name = said.name.clone();
+        let end = place.end(Outcome::Completed, Source::Teammate { name: name.clone() });
+        match said.what {
+            Said::Gone => self.ends.push(end),
+            Said::Agreed => {
+                self.ends.push(End { weak: true, doubt: Some(Doubt::Agreed), ..end });
+            }
+            Said::Claimed => {
+                let Place { at, order, .. } = *place;
+                let outcome = Outcome::Completed;
+                self.claims.push(Claim { call: None, native: Some(name), outcome, at, order });
             }
         }
     }
 
     /// Remembers what an agent was asked first: its call asked the same.
-    fn first_words(&mut self, context: &Context, line: &Line<'_>) {
-        let Some(agent) = caller(context, line) else { return };
-        if !self.prompts.contains_key(&agent)
+    fn first_words(&mut self, _: &Context, line: &Line<'_>, place: &Place) {
+        let Some(agent) = &place.caller else { return };
+        if !self.prompts.contains_key(agent)
             && let Some(text) = line.texts().next()
         {
-            self.prompts.insert(agent, hash(text));
+            self.prompts.insert(agent.clone(), (hash(text), place.order));
         }
     }
 }
 
+/// Who wrote a text that looks like a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// The record says that the runtime did.
+    Runtime,
+    /// The record says nothing: the runtime, if the text begins as its notifications do.
+    Beginning,
+    /// Another agent; what the runtime says of teammates comes this way too.
+    Peer,
+    /// A person or a model.
+    Nobody,
+}
+
+fn known_by(line: &Line<'_>) -> Trust {
+    let origin = line.origin.0.as_ref().and_then(|origin| origin.kind.get());
+    match (origin, line.prompt_source.get()) {
+        (Some("task-notification"), _) => Trust::Runtime,
+        (Some("human" | "user" | "channel"), _) => Trust::Nobody,
+        (Some(_), _) => Trust::Peer,
+        (None, Some(source)) if source != "system" => Trust::Nobody,
+        (None, _) => Trust::Beginning,
+    }
+}
+
 /// Where a record stands in time and place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) at: Option<Millis>,
     pub(super) order: u64,
     pub(super) span: Span,
     pub(super) thread: Option<ThreadId>,
+    /// The agent whose record it is.
+    pub(super) caller: Option<String>,
 }
 
 impl Place {
-    fn end(&self, outcome: Outcome, source: Source) -> End {
+    pub(super) fn end(&self, outcome: Outcome, source: Source) -> End {
         let Self { at, order, span, .. } = *self;
-        End { outcome, at, order, span, source, agents_only: false }
+        let (weak, by, queued, doubt, to) = (false, None, None, None, None);
+        End { outcome, at, order, span, source, weak, by, queued, doubt, to }
     }
 }
 
-/// The call that a block of an assistant's record makes.
-///
-/// # Errors
-/// Why the line cannot be used.
-pub(super) fn call(
-    context: &Context,
-    line: &Line<'_>,
-    block: &Block<'_>,
-    place: &Place,
-) -> Result<(TaskId, Call), String> {
-    let id = TaskId::new(block.id.get().unwrap_or_default()).map_err(bad_id("tool_use id"))?;
-    let thread = place.thread.clone().ok_or("no sessionId")?;
-    let tool = tool(block);
-    let input = block.input.0.as_ref();
-    let called = match tool {
-        Tool::Agent => input.and_then(|input| input.subagent_type.get()),
-        Tool::Workflow => input.and_then(|input| input.name.get()),
-        Tool::Monitor | Tool::Other => block.name.get(),
+/// How an agent's call that is no error returned; none if it only started something.
+fn return_of(told: Option<&Told<'_>>, block: &Block<'_>) -> Option<(Outcome, Option<Doubt>)> {
+    let Some(told) = told else {
+        // A sub-agent's transcript has the words alone.
+        return (!block.begins(&LAUNCHED)).then_some((Outcome::Completed, None));
     };
-    let told = input.and_then(|input| input.description.get());
-    let told =
-        told.or_else(|| input?.command.get()).or_else(|| input?.prompt.get()?.lines().next());
-    let call = Call {
-        tool,
-        thread,
-        at: place.at,
-        order: place.order,
-        name: name("name", called)?,
-        description: description(told),
-        caller: caller(context, line),
-        workflow: context.workflow.clone(),
-        prompt: input.and_then(|input| input.prompt.get()).map(hash),
-    };
-    Ok((id, call))
-}
-
-fn tool(block: &Block<'_>) -> Tool {
-    match block.name.get().unwrap_or_default() {
-        "Task" | "Agent" => Tool::Agent,
-        "Workflow" => Tool::Workflow,
-        "Monitor" => Tool::Monitor,
-        _ => Tool::Other,
-    }
-}
-
-/// The agent whose record this is; none for the main conversation.
-fn caller(context: &Context, line: &Line<'_>) -> Option<String> {
-    if !line.sidechain.0 && context.agent.is_none() {
+    let status = told.status.get().unwrap_or_default();
+    let goes_on = ["running", "pending", "queued", "in_progress", "started", "backgrounded"];
+    let launched = status.ends_with("_launched") || status.ends_with("_spawned");
+    if told.is_async.0 || launched || goes_on.contains(&status) {
         return None;
     }
-    line.agent.owned().or_else(|| context.agent.clone())
+    match (status, notice::outcome(status)) {
+        (_, Some(outcome)) => Some((outcome, None)),
+        ("forked", None) => Some((Outcome::Completed, None)),
+        ("", None) if told.interrupted.0 => Some((Outcome::Cancelled, None)),
+        ("", None) => Some((Outcome::Completed, Some(Doubt::NoStatus))),
+        (word, None) => Some((Outcome::Completed, Some(Doubt::Status(word.to_owned())))),
+    }
 }
 
-fn result_outcome(
-    block: &Block<'_>,
-    told: Option<&super::shape::Told<'_>>,
-    text_only: bool,
-) -> Option<Outcome> {
-    if block.is_error.0 {
-        let cancelled = stopped_by_the_user(&block.result_text());
-        return Some(if cancelled { Outcome::Cancelled } else { Outcome::Failed });
-    }
-    if text_only {
-        // A sub-agent's transcript has the words alone. An agent's return names its id.
-        let launched = block.content?.get().contains("Async agent launched");
-        return (!launched && block.agent_in_text().is_some()).then_some(Outcome::Completed);
-    }
-    told?.status.get().and_then(notice::outcome)
-}
+/// What the runtime says in place of an agent's words when it has only started it.
+const LAUNCHED: [&str; 5] = [
+    "Async agent launched",
+    "Remote agent launched",
+    "Spawned successfully",
+    "Agent launched in background",
+    "Task launched in background",
+];
+const STOPPED: &str = "Successfully ";
+const STOPPED_JSON: &str = "{\"message\":\"Successfully ";
 
+/// Whether a result is the runtime's word that the user stopped the call, which is what it begins
+/// with: anything behind may be what a tool or a server said.
 fn stopped_by_the_user(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["interrupted by user", "interrupted by the user", "rejected by user", "rejected by the user"]
+    let text = text.trim_start().trim_start_matches("Error: ").to_ascii_lowercase();
+    ["the user doesn't want to", "[request interrupted by user", "request interrupted by user"]
         .into_iter()
-        .chain(["user rejected", "tool use was rejected", "user doesn't want to"])
-        .any(|words| text.contains(words))
+        .chain(["user rejected", "the user rejected", "interrupted by user", "rejected by user"])
+        .any(|words| text.starts_with(words))
 }
 
 /// Only compared within one run.
-pub(super) fn hash(text: &str) -> u64 {
+pub(super) fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -359,7 +602,8 @@ mod tests {
     fn only_words_of_the_user_make_an_error_a_cancellation() {
         assert!(stopped_by_the_user("[Request interrupted by user for tool use]"));
         assert!(stopped_by_the_user("The user doesn't want to proceed with this tool use."));
+        assert!(stopped_by_the_user("User rejected tool use"));
         assert!(!stopped_by_the_user("connection interrupted"));
-        assert!(!stopped_by_the_user("the request was rejected: quota"));
+        assert!(!stopped_by_the_user("upstream: the write was rejected by the user agent policy"));
     }
 }

@@ -1,6 +1,6 @@
 //! The records of a session transcript: only the fields that tell of tasks.
 
-use crate::lax::{Content, Flag, Num, Obj, Str};
+use crate::lax::{Content, Either, Flag, Num, Obj, Str};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -38,10 +38,24 @@ pub(super) struct Line<'a> {
     #[serde(rename = "isSidechain")]
     pub(super) sidechain: Flag,
     #[serde(borrow)]
+    pub(super) uuid: Str<'a>,
+    #[serde(borrow, rename = "parentUuid")]
+    pub(super) parent_uuid: Str<'a>,
+    /// Where a copied record comes from.
+    #[serde(borrow, rename = "forkedFrom")]
+    pub(super) forked: Obj<Forked<'a>>,
+    /// Who wrote the text of a `user` record, in versions that say so.
+    #[serde(borrow)]
+    pub(super) origin: Obj<Origin<'a>>,
+    #[serde(borrow, rename = "promptSource")]
+    pub(super) prompt_source: Str<'a>,
+    #[serde(rename = "isCompactSummary")]
+    pub(super) compacted: Flag,
+    #[serde(borrow)]
     pub(super) message: Obj<Message<'a>>,
     /// What the tool told its runtime; older and sub-agents' transcripts have none.
     #[serde(borrow, rename = "toolUseResult")]
-    pub(super) told: Option<Obj<Told<'a>>>,
+    pub(super) told: Option<Either<'a, Told<'a>>>,
     /// Of a `queue-operation`.
     #[serde(borrow)]
     pub(super) content: Str<'a>,
@@ -52,6 +66,31 @@ pub(super) struct Line<'a> {
     pub(super) data: Obj<ProgressData<'a>>,
     #[serde(borrow, rename = "parentToolUseID")]
     pub(super) parent_call: Str<'a>,
+    // Of a `system` record that tells of the end of a task.
+    #[serde(borrow)]
+    pub(super) subtype: Str<'a>,
+    #[serde(borrow)]
+    pub(super) task_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) tool_use_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) status: Str<'a>,
+    #[serde(borrow)]
+    pub(super) summary: Str<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Forked<'a> {
+    #[serde(borrow, rename = "sessionId")]
+    pub(super) session: Str<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Origin<'a> {
+    #[serde(borrow)]
+    pub(super) kind: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -98,6 +137,22 @@ pub(super) struct Input<'a> {
     pub(super) prompt: Str<'a>,
     #[serde(borrow)]
     pub(super) command: Str<'a>,
+    #[serde(borrow)]
+    pub(super) skill: Str<'a>,
+    #[serde(borrow)]
+    pub(super) args: Str<'a>,
+    pub(super) timeout_ms: Num,
+    // What a poll or a stop names.
+    #[serde(borrow)]
+    pub(super) task_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) shell_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) bash_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) agent_id: Str<'a>,
+    #[serde(borrow, rename = "agentId")]
+    pub(super) agent: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,26 +160,63 @@ pub(super) struct Input<'a> {
 pub(super) struct Told<'a> {
     #[serde(borrow)]
     pub(super) status: Str<'a>,
+    #[serde(rename = "isAsync")]
+    pub(super) is_async: Flag,
+    #[serde(rename = "wasInterrupted")]
+    pub(super) interrupted: Flag,
     #[serde(borrow, rename = "agentId")]
     pub(super) agent: Str<'a>,
     #[serde(borrow, rename = "backgroundTaskId")]
     pub(super) background: Str<'a>,
     #[serde(borrow, rename = "taskId")]
-    pub(super) task_id: Str<'a>,
+    pub(super) task: Str<'a>,
     #[serde(borrow, rename = "runId")]
     pub(super) run: Str<'a>,
     #[serde(borrow)]
     pub(super) summary: Str<'a>,
+    /// Of a teammate: `name@team`.
     #[serde(borrow)]
-    pub(super) task: Obj<Polled<'a>>,
+    pub(super) teammate_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) agent_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) name: Str<'a>,
+    /// Of a skill that ran as an agent.
+    #[serde(borrow, rename = "commandName")]
+    pub(super) command_name: Str<'a>,
+    #[serde(borrow)]
+    pub(super) result: Str<'a>,
+    #[serde(rename = "timeoutMs")]
+    pub(super) timeout_ms: Num,
+    // What a poll or a stop tells.
+    #[serde(borrow, rename = "task")]
+    pub(super) polled: Obj<Polled<'a>>,
+    #[serde(borrow)]
+    pub(super) agents: Content<'a, Polled<'a>>,
+    #[serde(borrow)]
+    pub(super) tasks: Content<'a, Polled<'a>>,
+    #[serde(borrow, rename = "shellId")]
+    pub(super) shell: Str<'a>,
+    #[serde(rename = "exitCode")]
+    pub(super) exit_code: Num,
+    #[serde(borrow)]
+    pub(super) stdout: Str<'a>,
+    #[serde(borrow)]
+    pub(super) message: Str<'a>,
+    #[serde(borrow)]
+    pub(super) task_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) shell_id: Str<'a>,
 }
 
 /// What polling a background task told.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Polled<'a> {
     #[serde(borrow)]
     pub(super) task_id: Str<'a>,
+    #[serde(borrow, rename = "agentId")]
+    pub(super) agent: Str<'a>,
     #[serde(borrow)]
     pub(super) status: Str<'a>,
     #[serde(borrow)]
@@ -140,8 +232,21 @@ pub(super) struct Polled<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Attachment<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Str<'a>,
     #[serde(borrow)]
     pub(super) prompt: Str<'a>,
+    /// Who wrote the prompt, in versions that say so.
+    #[serde(borrow, rename = "commandMode")]
+    pub(super) mode: Str<'a>,
+    #[serde(borrow, rename = "taskId")]
+    pub(super) task: Str<'a>,
+    #[serde(borrow, rename = "agentId")]
+    pub(super) agent: Str<'a>,
+    #[serde(borrow, rename = "shellId")]
+    pub(super) shell: Str<'a>,
+    #[serde(borrow)]
+    pub(super) status: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,6 +254,18 @@ pub(super) struct Attachment<'a> {
 pub(super) struct ProgressData<'a> {
     #[serde(borrow, rename = "agentId")]
     pub(super) agent: Str<'a>,
+}
+
+/// What the queue says when something starts in the background.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Queued<'a> {
+    #[serde(borrow)]
+    pub(super) task_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) tool_use_id: Str<'a>,
+    #[serde(borrow)]
+    pub(super) task_type: Str<'a>,
 }
 
 /// The small file beside a sub-agent's transcript.
@@ -159,6 +276,37 @@ pub(super) struct Meta<'a> {
     pub(super) call: Str<'a>,
     #[serde(borrow, rename = "parentAgentId")]
     pub(super) parent_agent: Str<'a>,
+    /// Of a teammate.
+    #[serde(borrow)]
+    pub(super) name: Str<'a>,
+    #[serde(borrow, rename = "teamName")]
+    pub(super) team: Str<'a>,
+}
+
+/// The state file of a workflow.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Flow<'a> {
+    #[serde(borrow, rename = "runId")]
+    pub(super) run: Str<'a>,
+    #[serde(borrow, rename = "taskId")]
+    pub(super) task: Str<'a>,
+    #[serde(borrow)]
+    pub(super) status: Str<'a>,
+    #[serde(borrow, rename = "workflowName")]
+    pub(super) name: Str<'a>,
+    #[serde(borrow)]
+    pub(super) summary: Str<'a>,
+    #[serde(borrow)]
+    pub(super) timestamp: Str<'a>,
+    #[serde(rename = "startTime")]
+    pub(super) start: Num,
+    #[serde(rename = "durationMs")]
+    pub(super) duration: Num,
+    #[serde(borrow)]
+    pub(super) error: Str<'a>,
+    #[serde(borrow)]
+    pub(super) result: Option<&'a RawValue>,
 }
 
 impl<'a> Line<'a> {
@@ -170,7 +318,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The texts that people or the runtime wrote into the message.
+    /// The texts that stand in the message.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let whole = match self.message.0.as_ref().map(|message| &message.content) {
             Some(Content::Text(text)) => Some(text.as_ref()),
@@ -181,7 +329,44 @@ impl<'a> Line<'a> {
 
     /// What the tool told its runtime, if that is an object.
     pub(super) fn told(&self) -> Option<&Told<'a>> {
-        self.told.as_ref()?.0.as_ref()
+        match self.told.as_ref()? {
+            Either::Object(told) => Some(told),
+            Either::Text(_) | Either::Other => None,
+        }
+    }
+
+    /// The same, if it is words.
+    pub(super) fn told_words(&self) -> Option<&str> {
+        match self.told.as_ref()? {
+            Either::Text(words) => Some(words.as_ref()),
+            Either::Object(_) | Either::Other => None,
+        }
+    }
+}
+
+impl<'a> Told<'a> {
+    /// All that a poll told of.
+    pub(super) fn polled(&self) -> impl Iterator<Item = &Polled<'a>> {
+        let lists = [&self.agents, &self.tasks].into_iter().flat_map(|list| match list {
+            Content::Blocks(polled) => polled.as_slice(),
+            Content::Text(_) | Content::Other => &[],
+        });
+        self.polled.0.iter().chain(lists)
+    }
+}
+
+impl Polled<'_> {
+    /// The id that the runtime gave.
+    pub(super) fn native(&self) -> Option<&str> {
+        self.task_id.get().or_else(|| self.agent.get())
+    }
+}
+
+impl Input<'_> {
+    /// What a poll or a stop is about.
+    pub(super) fn target(&self) -> Option<String> {
+        let ids = [&self.task_id, &self.shell_id, &self.bash_id, &self.agent, &self.agent_id];
+        ids.into_iter().find_map(Str::owned)
     }
 }
 
@@ -204,12 +389,34 @@ impl Block<'_> {
         }
     }
 
-    /// The agent's id in a result that has it only as text.
+    /// The agent's id in a result that has it only as text. The runtime writes it behind the words
+    /// of the agent, at the beginning of a line: what stands before it is not looked at.
     pub(super) fn agent_in_text(&self) -> Option<String> {
-        let (_, after) = self.content?.get().split_once(AGENT_ID)?;
+        let raw = self.content?.get();
+        raw.contains(AGENT_ID).then_some(())?;
+        let last = match serde_json::from_str(raw).ok()? {
+            Content::Text(text) => text.into_owned(),
+            Content::Blocks(blocks) => {
+                let blocks: Vec<Block<'_>> = blocks;
+                blocks.iter().rev().find_map(|block| block.text.owned())?
+            }
+            Content::Other => return None,
+        };
+        let after = last.lines().rev().find_map(|line| line.strip_prefix(AGENT_ID))?;
         let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
         let id = after.get(..end.unwrap_or(after.len()))?;
         (!id.is_empty()).then(|| id.to_owned())
+    }
+
+    /// Whether the result begins with these words.
+    pub(super) fn begins(&self, words: &[&str]) -> bool {
+        // Quotes, brackets and the type of the first block stand before them.
+        let raw = self.content.map_or("", RawValue::get);
+        if !words.iter().any(|word| raw.contains(word)) {
+            return false;
+        }
+        let text = self.result_text();
+        words.iter().any(|word| text.trim_start().starts_with(word))
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::{
     error::ReadError,
     importer::Importer,
-    input::Input,
+    input::{Input, stem},
     lax::{Content, Obj, Str},
     lines::{Bad, Record, Span, Walk},
     options::{Progress, ReadOptions},
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 use taskledger::{
@@ -80,8 +81,7 @@ fn read(
     let mut walk = Walk::new(inputs, options, progress);
     let mut scan = Scan::default();
     for (number, input) in inputs.iter().enumerate() {
-        let stem = input.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        scan.fallback = stem.and_then(|stem| ThreadId::new(stem).ok());
+        scan.fallback = named_by(&input.at).and_then(|name| ThreadId::new(name).ok());
         walk.file(number, input, |tally, record| scan.record(tally, record))?;
     }
     let mut tally = walk.finish();
@@ -96,10 +96,10 @@ fn read(
         format: ID,
         threads: thread.into_iter().collect(),
         tally,
-        spawns_grow: true,
-        inputs: inputs.to_vec(),
+        inputs: inputs.into(),
         steps: plan.steps(),
         options: options.clone(),
+        ..Recording::empty(ID)
     })
 }
 
@@ -122,6 +122,13 @@ impl Texts for Source {
         }
         Some(())
     }
+}
+
+/// What a session is called whose head is missing: its file, or the folder that is named by it.
+fn named_by(file: &Path) -> Option<String> {
+    let own = stem(file)?;
+    let above = || file.parent()?.file_name().map(|name| name.to_string_lossy().into_owned());
+    if own == "events" { above().or(Some(own)) } else { Some(own) }
 }
 
 #[derive(Debug, Default)]
@@ -287,7 +294,7 @@ fn end_facts(ended: &Ended, returned: Option<Span>) -> EndFacts {
     };
     let fill = place.map(|(span, source)| -> (Span, Box<dyn Texts>) { (span, Box::new(source)) });
     let Ended { outcome, at, order, .. } = *ended;
-    EndFacts { outcome, at, order, error: None, result: None, fill }
+    EndFacts { outcome, at, order, error: None, result: None, fill, told_by: None }
 }
 
 fn task_id(data: &Data<'_>) -> Result<TaskId, String> {

@@ -55,10 +55,11 @@ pub(super) fn read(
         format: super::ID,
         tally: walk.finish(),
         spawns_grow: false,
-        inputs: inputs.to_vec(),
+        inputs: inputs.into(),
         options: options.clone(),
         threads: events.threads.iter().cloned().collect(),
         steps: events.steps(),
+        ..Recording::empty(super::ID)
     })
 }
 

@@ -8,7 +8,10 @@
     reason = "tests"
 )]
 
+mod again;
+mod cases;
 mod facts;
+mod files;
 mod fixtures;
 mod native;
 mod shared;
