@@ -446,7 +446,7 @@ pub struct Entry {
     pub event: Event,
     /// Its texts, one for each of `event.parts`, in the same order.
     pub parts: Vec<Part>,
-    /// Whether the next event is of the same batch. No hash covers it: it says where a log may be
+    /// Set if the next event is of the same batch. No hash covers it: it says where a log may be
     /// cut, and changes nothing that the events say.
     pub batch_goes_on: bool,
 }

@@ -34,7 +34,7 @@ pub(super) struct History {
     tree_hashes: BTreeMap<u64, TreeHash>,
     /// Missing texts that an event commits to.
     absent: Absent,
-    /// Whether the last event says that another one of its batch follows.
+    /// Set if the last event says that another one of its batch follows.
     batch_goes_on: bool,
     unreadable: bool,
 }

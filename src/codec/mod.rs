@@ -118,8 +118,8 @@ pub fn leaf(frame: &[u8]) -> Result<&[u8], DecodeError> {
     Ok(Layout::of(frame)?.leaf)
 }
 
-/// Whether a frame says that the next one is of the same batch: a copy must not end between the
-/// two. O(1): nothing else is looked at, and bytes that are no frame say no.
+/// Says whether the next frame is of the same batch: a copy must not end between the two. O(1):
+/// nothing but the flag is looked at, and bytes that are no frame say no.
 #[must_use]
 pub fn batch_goes_on(frame: &[u8]) -> bool {
     frame.get(HEADER_BYTES).is_some_and(|flags| flags & FLAG_BATCH_GOES_ON != 0)

@@ -178,7 +178,7 @@ fn a_flag_without_a_part_is_refused() {
     }
 }
 
-/// What a later version says by them is unknown here: it is refused politely, and nobody repairs it.
+/// A later version says something by them: it is refused politely, and nobody repairs it.
 #[test]
 fn a_reserved_flag_is_of_a_newer_version_and_no_damage() {
     let (event, texts) = opened("worked-in-hex");

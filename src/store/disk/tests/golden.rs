@@ -120,7 +120,7 @@ fn a_golden_head_is_read_and_written() {
     assert_eq!(fs::read(root.path().join("HEAD")).unwrap(), bytes);
 }
 
-/// What was written before there was `confirmed`, and by builds that have been forgotten it since.
+/// A file from before these fields says that nothing is known.
 #[test]
 fn a_golden_head_without_what_came_later_is_read() {
     let older = |record| HeadRecord { confirmed: Head::EMPTY, boot_id: [0; 16], ..record };
