@@ -29,7 +29,7 @@ use std::{
 
 const MAGIC: [u8; 8] = *b"TLHEAD\r\n";
 const PAGE: usize = 4096;
-/// How the root of [`Head::EMPTY`] is written as [`HeadRecord::confirmed`]: what older files have.
+/// Stands for the root of [`Head::EMPTY`] in [`HeadRecord::confirmed`]: zeros, as in older files.
 const NOTHING: Root = Root([0; 32]);
 
 /// The contents of a slot.
@@ -50,10 +50,10 @@ pub struct HeadRecord {
     pub reserved: u64,
     /// The number of the directory below `sled/` that is in use.
     pub engine: u64,
-    /// How far standbys are known to hold the log durably; empty: nothing is known of any.
+    /// The log up to the last frame that standbys are known to hold durably; empty if none is known.
     pub confirmed: Head,
-    /// The running of the system in which this ledger was last opened to append, or zeros if that
-    /// is not known. If it is another one now, nothing that can be read waits for a sync.
+    /// Boot id of the system that last opened this ledger to append; zeros if it is not known. If
+    /// the running system has another one, nothing that can be read waits for a sync.
     pub boot_id: [u8; 16],
 }
 
@@ -105,7 +105,7 @@ impl HeadRecord {
     }
 }
 
-/// The running of this system, from its start to its end; zeros if the system does not tell.
+/// Boot id of the running system, another one after each start; zeros if the system has none.
 pub(crate) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     parse_boot_id(&text).unwrap_or_default()
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_running_of_a_system_is_32_digits() {
+    fn a_boot_id_is_32_digits() {
         let text = "00010203-0405-0607-0809-0a0b0c0d0eff\n";
         let expected = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255];
         assert_eq!(parse_boot_id(text), Some(expected));

@@ -65,7 +65,7 @@ fn every_table_shows_what_the_golden_file_holds() {
     }
 }
 
-/// What is said as a word of its own stands there: magics and formats.
+/// Magics and formats stand in the golden files as the page has them.
 #[test]
 fn every_magic_and_every_format_is_the_one_that_is_told() {
     let mut magics = 0;

@@ -78,7 +78,7 @@ fn standby() -> Identity {
     }
 }
 
-/// What the two slots of `HEAD` say.
+/// The two slots of `HEAD`.
 fn records() -> [HeadRecord; 2] {
     let older = HeadRecord {
         generation: 7,
@@ -185,7 +185,7 @@ fn a_golden_archive_is_read_and_written() {
     assert_eq!(without_zstd(&written), without_zstd(file("archive")), "index and trailer");
 }
 
-/// What an archive says in index and trailer, but for what follows from what zstd has made.
+/// Index and trailer of an archive, but for what depends on the bytes that zstd has made.
 fn without_zstd(archive: &[u8]) -> Vec<Vec<u8>> {
     let (rest, trailer) = archive.split_at(archive.len() - 512);
     let index = u64::from_le_bytes(trailer[12..20].try_into().unwrap());
