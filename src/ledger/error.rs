@@ -57,11 +57,13 @@ pub enum OpenError {
         why: &'static str,
     },
     /// It was written by a newer version.
-    #[error("the ledger has format {found}; this version reads up to {max}")]
+    #[error("the ledger has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
-        /// The format that was found.
+        /// What is unknown: the format of a file or an event, or a tag or flag in it.
+        what: &'static str,
+        /// Its number.
         found: u32,
-        /// The newest format known here.
+        /// The highest number known here.
         max: u32,
     },
     /// It is shorter than it is known to have been.
@@ -138,7 +140,7 @@ impl From<store::Error> for OpenError {
             store::Error::InUse { path, pid } => Self::InUse { path, pid },
             store::Error::UnsafeDir { path, why } => Self::UnsafeDir { path, why },
             store::Error::UnsupportedFormat { found, max, .. } => {
-                Self::UnsupportedFormat { found, max }
+                Self::UnsupportedFormat { what: "format", found, max }
             }
             store::Error::Damaged { seq, file, detail } => {
                 Self::Damaged { seq, file, detail: Damage::Store(detail) }
@@ -163,7 +165,9 @@ impl From<ReadError> for OpenError {
             ReadError::Damaged { seq, file, detail } => {
                 Self::Damaged { seq: Some(seq), file, detail }
             }
-            ReadError::UnsupportedFormat { found, max } => Self::UnsupportedFormat { found, max },
+            ReadError::UnsupportedFormat { what, found, max } => {
+                Self::UnsupportedFormat { what, found, max }
+            }
             ReadError::Store(error) => error.into(),
             ReadError::NoSuchEvent { seq, head } => {
                 Self::LostTail { expected: seq.get(), found: head.size }
@@ -435,11 +439,13 @@ pub enum ReadError {
         detail: Damage,
     },
     /// It was written by a newer version.
-    #[error("an event has format {found}; this version reads up to {max}")]
+    #[error("an event has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
-        /// The format that was found.
+        /// What is unknown: the format, or a tag or flag in it.
+        what: &'static str,
+        /// Its number.
         found: u32,
-        /// The newest format known here.
+        /// The highest number known here.
         max: u32,
     },
     /// The head that was named is not of this history.

@@ -9,7 +9,7 @@ use taskledger::{
     codec,
     event::Entry,
     ids::{Head, LedgerId, Seq},
-    ledger::{AppendError, BackupDamage, CopyError, verify_backup},
+    ledger::{AppendError, BackupDamage, CopyError, OpenError, verify_backup},
     proof::Tree,
     store::{FrameLog, Group, MemStore},
 };
@@ -135,18 +135,44 @@ fn a_fork_that_is_cut_within_a_batch_ends_the_batch() {
 fn cut_short(size: usize) -> Ledger {
     let source = ledger();
     story(&source);
-    let frames = frames(&entries(&source)[..size]);
+    over(&frames(&entries(&source)[..size])).unwrap()
+}
+
+fn over(frames: &[Vec<u8>]) -> Result<Ledger, OpenError> {
     let mut tree = Tree::new();
     let mut tree_hashes = Vec::new();
-    for frame in &frames {
-        tree_hashes.extend(tree.push(codec::leaf(frame).unwrap()));
+    for frame in frames {
+        // Format byte and event, as `codec::leaf` has them of a frame that it can read.
+        let event = usize::from(u16::from_le_bytes([frame[9], frame[10]]));
+        tree_hashes.extend(tree.push(&frame[11..12 + event]));
     }
     let (store, root) = (MemStore::new(), tree.root());
-    let group = Group { first: Seq::FIRST, frames: &frames, root, tree_hashes: &tree_hashes };
+    let group = Group { first: Seq::FIRST, frames, root, tree_hashes: &tree_hashes };
     store.append(group).unwrap();
     store.sync().unwrap();
     let store = Arc::new(store);
-    Ledger::over_store(store.clone(), store, LedgerId([7; 16]), options()).unwrap()
+    Ledger::over_store(store.clone(), store, LedgerId([7; 16]), options())
+}
+
+/// Taken for damage, it would be repaired, though a newer version can read it.
+#[test]
+fn a_flag_of_a_newer_version_is_refused_by_an_opening_and_is_no_damage() {
+    let source = ledger();
+    story(&source);
+    for (at, bit) in [(0, 4), (3, 5), (5, 6)] {
+        let mut frames = frames(&entries(&source));
+        let frame = &mut frames[at];
+        frame[8] |= 1 << bit;
+        let crc = crc32c::crc32c(&frame[8..]).to_le_bytes();
+        frame[4..8].copy_from_slice(&crc);
+        let refused = over(&frames).unwrap_err();
+        let newer = OpenError::UnsupportedFormat { what: "frame flag", found: bit, max: 3 };
+        assert_eq!(format!("{refused:?}"), format!("{newer:?}"));
+
+        let refused = ledger().ingest_blocking(frames, None).unwrap_err();
+        assert!(refused.to_string().contains(&format!("{}", at + 1)), "{refused}");
+        assert_eq!(refused.code(), taskledger::Code::UnsupportedFormat, "{refused:?}");
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ use taskledger::{
 /// A ledger of one task, and what its sender would send next.
 fn sender() -> (Ledger, Vec<Entry>) {
     let sender = ledger();
-    append(&sender, [spawn("a"), finish("a")]);
+    append(&sender, [spawn("a")]);
+    append(&sender, [finish("a")]); // no batch, which could only be sent whole
     let sent = entries(&sender);
     (sender, sent)
 }

@@ -261,8 +261,8 @@ pub(crate) fn decode(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
 
 /// Why event `seq` cannot be read: a newer version is told from damage.
 pub(crate) fn unreadable(seq: Seq, error: codec::DecodeError) -> ReadError {
-    if let codec::DecodeError::UnsupportedFormat { found, max, .. } = error {
-        return ReadError::UnsupportedFormat { found, max };
+    if let codec::DecodeError::UnsupportedFormat { what, found, max } = error {
+        return ReadError::UnsupportedFormat { what, found, max };
     }
     ReadError::damaged(seq, error)
 }

@@ -241,7 +241,7 @@ pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError
     let number = |bytes: &[u8]| bytes.try_into().map_or(u32::MAX, u32::from_le_bytes);
     let (found, max) = (number(format), FORMAT);
     if found != FORMAT {
-        return Err(OpenError::UnsupportedFormat { found, max }.into());
+        return Err(OpenError::UnsupportedFormat { what: "format", found, max }.into());
     }
     let len = usize::try_from(number(len)).unwrap_or(usize::MAX);
     if len > CHECKPOINT_BYTES_MAX {

@@ -108,7 +108,7 @@ impl HeadRecord {
     }
 }
 
-/// The running of this system, from its start to its end; zeros if the system does not tell.
+/// Boot id of the running system, another one after each start; zeros if the system has none.
 pub(crate) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     parse_boot_id(&text).unwrap_or_default()
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_running_of_a_system_is_32_digits() {
+    fn a_boot_id_is_32_digits() {
         let text = "00010203-0405-0607-0809-0a0b0c0d0eff\n";
         let expected = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255];
         assert_eq!(parse_boot_id(text), Some(expected));

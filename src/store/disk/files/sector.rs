@@ -7,7 +7,9 @@ use crate::ids::{Head, Root, Seq};
 
 /// The bytes that a disk writes as one.
 pub(crate) const SECTOR: usize = 512;
-/// The format of every file of the store.
+/// The format of every file of the store. It moves whenever old files stop opening, or an older
+/// version would misread new ones. A field behind the last one of a sector moves nothing, if zeros
+/// mean what older files mean (`docs/format-store.md`).
 pub(crate) const FORMAT: u32 = 1;
 /// The highest number that any file may name: no log, and no count of anything, gets there. A
 /// higher number in a file is refused, so that adding to it never overflows.

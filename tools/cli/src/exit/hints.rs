@@ -91,7 +91,9 @@ pub fn hint(code: Code, error: &Link) -> Option<String> {
 /// What helps against damage: it depends on the file that is damaged.
 fn of_damage(error: &Link) -> String {
     if let Some(CopyError::WithinBatch { last }) = error.downcast_ref() {
-        return format!("`taskledger fork --at '#{last}' NEW-PATH` keeps what can be read");
+        return format!(
+            "`taskledger --read-only fork --at '#{last}' NEW-PATH` keeps all that can be read"
+        );
     }
     damaged_file(error).map_or(VERIFY, of_file).to_owned()
 }

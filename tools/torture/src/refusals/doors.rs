@@ -175,7 +175,7 @@ pub(super) fn newer_format(bench: &Bench) -> Result<Said> {
         make_newer(&file, sectors)?;
         let before = bytes_of(&path)?;
         match open(&path).err() {
-            Some(OpenError::UnsupportedFormat { found: 2, max: 1 }) => {}
+            Some(OpenError::UnsupportedFormat { found: 2, max: 1, .. }) => {}
             other => bail!("{}: {other:?}", file.display()),
         }
         for args in [&["tasks"][..], &RECORD] {
