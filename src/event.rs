@@ -466,18 +466,74 @@ impl Entry {
 }
 
 impl Action {
+    /// The kind of the action, without its content.
+    #[must_use]
+    pub const fn kind(&self) -> ActionKind {
+        match self {
+            Self::Upserted { .. } => ActionKind::Upserted,
+            Self::Terminated { .. } => ActionKind::Terminated,
+            Self::Restored { .. } => ActionKind::Restored,
+            Self::CancelRequested { .. } => ActionKind::CancelRequested,
+            Self::Messaged { .. } => ActionKind::Messaged,
+            Self::Emitted { .. } => ActionKind::Emitted,
+            Self::Redacted { .. } => ActionKind::Redacted,
+            Self::Began { .. } => ActionKind::Began,
+        }
+    }
+
     /// The name of the action, for output and filters.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
+        self.kind().as_str()
+    }
+}
+
+/// A kind of action, without its content. Events are filtered by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ActionKind {
+    /// [`Action::Upserted`].
+    Upserted,
+    /// [`Action::Terminated`].
+    Terminated,
+    /// [`Action::Restored`].
+    Restored,
+    /// [`Action::CancelRequested`].
+    CancelRequested,
+    /// [`Action::Messaged`].
+    Messaged,
+    /// [`Action::Emitted`].
+    Emitted,
+    /// [`Action::Redacted`].
+    Redacted,
+    /// [`Action::Began`].
+    Began,
+}
+
+impl ActionKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Upserted,
+        Self::Terminated,
+        Self::Restored,
+        Self::CancelRequested,
+        Self::Messaged,
+        Self::Emitted,
+        Self::Redacted,
+        Self::Began,
+    ];
+
+    /// The name of the action, for output and filters.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Upserted { .. } => "upserted",
-            Self::Terminated { .. } => "terminated",
-            Self::Restored { .. } => "restored",
-            Self::CancelRequested { .. } => "cancel_requested",
-            Self::Messaged { .. } => "messaged",
-            Self::Emitted { .. } => "emitted",
-            Self::Redacted { .. } => "redacted",
-            Self::Began { .. } => "began",
+            Self::Upserted => "upserted",
+            Self::Terminated => "terminated",
+            Self::Restored => "restored",
+            Self::CancelRequested => "cancel_requested",
+            Self::Messaged => "messaged",
+            Self::Emitted => "emitted",
+            Self::Redacted => "redacted",
+            Self::Began => "began",
         }
     }
 }

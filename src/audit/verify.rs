@@ -10,7 +10,7 @@ use crate::{
     ids::{Head, Seq},
     ledger::{OpenError, Options, copy::origin::OriginNote, directory::directory},
     snapshot::{self, SnapshotError},
-    store::{self, Home, Inspect, StoreFinding, kind},
+    store::{self, Home, Inspect, StoreFinding, StoreFindingKind},
 };
 use std::{path::Path, time::Duration};
 use tracing::field::Empty;
@@ -194,14 +194,17 @@ fn read_snapshot<T>(
 
 fn add_store(finding: &StoreFinding, findings: &mut Findings) {
     let kind = match finding.kind {
-        _ if finding.is_harmless() => FindingKind::Harmless,
-        kind::HEAD => FindingKind::Head,
-        kind::NODE => FindingKind::Node,
-        kind::ARCHIVE => FindingKind::Archive,
-        kind::GAP => FindingKind::Gap,
-        kind::LOST_TAIL => FindingKind::LostTail,
-        kind::SLED => FindingKind::Sealed,
-        _ => FindingKind::Journal,
+        StoreFindingKind::HeadSlot
+        | StoreFindingKind::TornEnd
+        | StoreFindingKind::StrayBytes
+        | StoreFindingKind::UnknownFile => FindingKind::Harmless,
+        StoreFindingKind::Head => FindingKind::Head,
+        StoreFindingKind::Node => FindingKind::Node,
+        StoreFindingKind::Journal => FindingKind::Journal,
+        StoreFindingKind::Archive => FindingKind::Archive,
+        StoreFindingKind::Gap => FindingKind::Gap,
+        StoreFindingKind::LostTail => FindingKind::LostTail,
+        StoreFindingKind::Sealed => FindingKind::Sealed,
     };
     let detail = format!("{}: {}", finding.file.display(), finding.detail);
     findings.add(finding.seq, kind, detail);

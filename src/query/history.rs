@@ -6,7 +6,7 @@ use super::{
     walk::{self, Pile, Visited},
 };
 use crate::{
-    event::{Entry, Event},
+    event::{ActionKind, Entry, Event},
     ids::{TaskId, ThreadId},
     state::LedgerState,
     time::Millis,
@@ -57,9 +57,8 @@ pub enum Order {
 pub struct EventFilter {
     /// The event is about this task.
     pub task: Option<TaskId>,
-    /// The event has one of these actions, by the names of
-    /// [`Action::as_str`](crate::event::Action::as_str). Empty for any.
-    pub actions: Vec<String>,
+    /// The event has one of these actions. Empty for any.
+    pub actions: Vec<ActionKind>,
     /// The event occurred then or later.
     pub since: Option<Millis>,
     /// The event occurred then or earlier.
@@ -71,7 +70,7 @@ impl EventFilter {
     #[must_use]
     pub fn passes(&self, event: &Event) -> bool {
         self.task.as_ref().is_none_or(|task| event.task.as_ref() == Some(task))
-            && (self.actions.is_empty() || self.actions.iter().any(|a| a == event.action.as_str()))
+            && (self.actions.is_empty() || self.actions.contains(&event.action.kind()))
             && self.since.is_none_or(|since| event.occurred >= since)
             && self.until.is_none_or(|until| event.occurred <= until)
     }

@@ -110,9 +110,9 @@ pub enum Damage {
     )]
     Seam {
         /// The head at which it ends.
-        found: Head,
+        found: Box<Head>,
         /// The head at which the next one begins.
-        next: Head,
+        next: Box<Head>,
     },
     /// Files name different roots for the same size.
     #[error("the roots after event {size} are not the same everywhere")]

@@ -171,10 +171,9 @@ impl Error {
             Self::SealingBehind { .. } => Code::SealingBehind,
             Self::SealingStopped { .. } => Code::SealingStopped,
             Self::Backend { retryable: true, .. } => Code::StorageUnavailable,
-            Self::Backend { retryable: false, .. } => Code::StorageFailed,
             // There is no directory to make one in, or a file is in its place.
             Self::Io { source, .. } if names_nothing(source) => Code::NotFound,
-            Self::Io { .. } => Code::StorageFailed,
+            Self::Io { .. } | Self::Backend { retryable: false, .. } => Code::StorageFailed,
             Self::Damaged { .. } => Code::Damaged,
             Self::LostTail { .. } => Code::LostTail,
             Self::Engine { .. } => Code::EngineFailed,

@@ -101,49 +101,66 @@ pub struct StoreFinding {
     pub seq: Option<Seq>,
     /// The file.
     pub file: PathBuf,
-    /// One of the names in [`kind`].
-    pub kind: &'static str,
+    /// The kind of the fault.
+    pub kind: StoreFindingKind,
     /// The fault in words.
     pub detail: String,
 }
 
-/// The kinds of a [`StoreFinding`].
-pub mod kind {
+/// The kind of a [`StoreFinding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFindingKind {
     /// One slot of `HEAD` is damaged; the other one counts.
-    pub const HEAD_SLOT: &str = "head-slot";
+    HeadSlot,
     /// `HEAD` is damaged or missing.
-    pub const HEAD: &str = "head";
+    Head,
     /// `NODE` is damaged or missing.
-    pub const NODE: &str = "node";
+    Node,
     /// A journal is damaged.
-    pub const JOURNAL: &str = "journal";
+    Journal,
     /// An archive is damaged.
-    pub const ARCHIVE: &str = "archive";
+    Archive,
     /// Events are in no file.
-    pub const GAP: &str = "gap";
+    Gap,
     /// The log is shorter than `HEAD` says.
-    pub const LOST_TAIL: &str = "lost-tail";
+    LostTail,
     /// sled cannot be read.
-    pub const SLED: &str = "sled";
+    Sealed,
     /// Bytes behind the last whole group that were never acknowledged. Harmless: the next opening
     /// removes them.
-    pub const TORN_END: &str = "torn-end";
+    TornEnd,
     /// Bytes in a place for zeros. Harmless: they are never read.
-    pub const STRAY_BYTES: &str = "stray-bytes";
+    StrayBytes,
     /// A file that does not belong to a ledger. Harmless.
-    pub const UNKNOWN_FILE: &str = "unknown-file";
+    UnknownFile,
+}
+
+impl StoreFindingKind {
+    /// Says whether a finding of this kind changes no answer and loses nothing.
+    #[must_use]
+    pub const fn is_harmless(self) -> bool {
+        match self {
+            Self::HeadSlot | Self::TornEnd | Self::StrayBytes | Self::UnknownFile => true,
+            Self::Head
+            | Self::Node
+            | Self::Journal
+            | Self::Archive
+            | Self::Gap
+            | Self::LostTail
+            | Self::Sealed => false,
+        }
+    }
 }
 
 impl StoreFinding {
     /// Says whether the fault changes no answer and loses nothing.
     #[must_use]
     pub fn is_harmless(&self) -> bool {
-        let harmless = [kind::HEAD_SLOT, kind::TORN_END, kind::STRAY_BYTES, kind::UNKNOWN_FILE];
-        harmless.contains(&self.kind)
+        self.kind.is_harmless()
     }
 
     pub(crate) fn new(
-        kind: &'static str,
+        kind: StoreFindingKind,
         file: &Path,
         seq: Option<Seq>,
         detail: impl Into<String>,
@@ -152,14 +169,14 @@ impl StoreFinding {
     }
 
     /// Makes a finding of an error of the store.
-    pub(crate) fn of(kind: &'static str, place: &Path, error: &Error) -> Self {
+    pub(crate) fn of(kind: StoreFindingKind, place: &Path, error: &Error) -> Self {
         match error {
             Error::Damaged { seq, file, detail } => {
                 Self::new(kind, file.as_deref().unwrap_or(place), *seq, detail.to_string())
             }
             Error::LostTail { found, .. } => {
                 let seq = Seq::FIRST.plus(*found);
-                Self::new(kind::LOST_TAIL, place, seq, error.to_string())
+                Self::new(StoreFindingKind::LostTail, place, seq, error.to_string())
             }
             Error::Io { source, .. } => Self::new(kind, place, None, format!("{error}: {source}")),
             Error::NotFound { .. }

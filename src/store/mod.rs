@@ -33,7 +33,9 @@ pub use disk::{DiskHome, parse};
 pub use error::Error;
 pub use frames::Frames;
 pub use home::{FixedNode, Home, Identity, NOTE_BYTES, NodeStore, Opened, Rebuilt, Replay, Role};
-pub use inspect::{Evidence, Inspect, SealedItem, SealedItems, StoreFinding, Witness, kind};
+pub use inspect::{
+    Evidence, Inspect, SealedItem, SealedItems, StoreFinding, StoreFindingKind, Witness,
+};
 pub use mem::MemStore;
 
 /// The largest frame that a store takes, in bytes: four parts of 1 MiB and an event, with room to

@@ -93,7 +93,7 @@ pub enum Fork {
 }
 
 impl Discontinuity {
-    /// What kind of error it is, as a word for exit codes, HTTP and metrics.
+    /// Names the kind of error, for exit codes, HTTP and metrics.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

@@ -1,5 +1,8 @@
 use super::*;
-use crate::query::testing::{Log, task, thread};
+use crate::{
+    event::ActionKind,
+    query::testing::{Log, task, thread},
+};
 
 /// `t`: 2 a, 4 message a, 5 b, 7 end a; `u`: 3 x, 6 end x. Events occur at ten times their number.
 fn log() -> Log {
@@ -64,7 +67,7 @@ fn a_filter_lets_through_what_it_names() {
     let elsewhere = EventFilter { task: Some(task("x")), ..EventFilter::default() };
     check(Scope::Thread(&t), &elsewhere, Position::Log(7), &[]);
     check(Scope::Task(&task("a")), &elsewhere, Position::Log(7), &[]);
-    let actions = vec!["upserted".to_owned(), "messaged".to_owned()];
+    let actions = vec![ActionKind::Upserted, ActionKind::Messaged];
     let named = EventFilter { actions, ..EventFilter::default() };
     check(Scope::All, &named, Position::Log(7), &[2, 3, 4, 5]);
     check(Scope::Thread(&t), &named, Position::Log(7), &[2, 4, 5]);

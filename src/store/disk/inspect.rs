@@ -10,7 +10,8 @@ mod sealed;
 use crate::{
     ids::Seq,
     store::{
-        Error, Evidence, Identity, Inspect, SealedItems, SnapshotStore, StoreFinding, Witness,
+        Error, Evidence, Identity, Inspect, SealedItems, SnapshotStore, StoreFinding,
+        StoreFindingKind, Witness,
         disk::files::{
             archive,
             dir::{self, Lock},
@@ -19,7 +20,6 @@ use crate::{
             sector::is_zero,
             snapshots::DiskSnapshots,
         },
-        kind,
     },
 };
 use std::{
@@ -66,7 +66,7 @@ impl Inspection {
         let root = path.as_ref().to_owned();
         dir::check_safe(&root)?;
         let mut findings = Vec::new();
-        let identity = finding_or(node::read(&root), kind::NODE, &root, &mut findings)?;
+        let identity = finding_or(node::read(&root), StoreFindingKind::Node, &root, &mut findings)?;
         let lock = Lock::take_to_read(&root)?;
         let slots = read_head(&root, &mut findings)?;
         let archives = archive::list(&root)?;
@@ -132,7 +132,7 @@ impl Inspect for Inspection {
 /// The value, or a finding if there is damage.
 fn finding_or<T>(
     answer: Result<T, Error>,
-    kind: &'static str,
+    kind: StoreFindingKind,
     root: &Path,
     findings: &mut Vec<StoreFinding>,
 ) -> Result<Option<T>, Error> {
@@ -155,14 +155,15 @@ fn read_head(root: &Path, findings: &mut Vec<StoreFinding>) -> Result<[Slot; 2],
         });
         if stray {
             let detail = "there are bytes beside its slots";
-            findings.push(StoreFinding::new(kind::STRAY_BYTES, &path, None, detail));
+            findings.push(StoreFinding::new(StoreFindingKind::StrayBytes, &path, None, detail));
         }
         read_slots(&file, &path)
     });
-    let slots = finding_or(slots, kind::HEAD, &path, findings)?.unwrap_or([Slot::Bad; 2]);
+    let slots =
+        finding_or(slots, StoreFindingKind::Head, &path, findings)?.unwrap_or([Slot::Bad; 2]);
     let bad = slots.iter().filter(|slot| !matches!(slot, Slot::Valid(_))).count();
     if bad > 0 {
-        let kind = if bad == 1 { kind::HEAD_SLOT } else { kind::HEAD };
+        let kind = if bad == 1 { StoreFindingKind::HeadSlot } else { StoreFindingKind::Head };
         let detail = format!("{bad} of its two slots do not hold");
         findings.push(StoreFinding::new(kind, &path, None, detail));
     }
@@ -187,7 +188,7 @@ fn find_unknown(place: &Path, within: &str, findings: &mut Vec<StoreFinding>) ->
         };
         if !known {
             let detail = "no ledger has such a file";
-            findings.push(StoreFinding::new(kind::UNKNOWN_FILE, &path, None, detail));
+            findings.push(StoreFinding::new(StoreFindingKind::UnknownFile, &path, None, detail));
         }
     }
     Ok(())

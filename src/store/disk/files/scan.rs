@@ -188,7 +188,8 @@ impl Scan {
             return Ok(());
         }
         let seq = next_after(self.header.before.size);
-        Err(Error::damaged(seq, &self.path, Damage::Seam { found: after, next }))
+        let detail = Damage::Seam { found: Box::new(after), next: Box::new(next) };
+        Err(Error::damaged(seq, &self.path, detail))
     }
 
     /// Says whether a group of this journal ends in `head`; `None` if the size is not in its range.

@@ -4,7 +4,7 @@ use super::{Inspection, LogFile};
 use crate::{
     ids::{Head, Seq},
     store::{
-        Evidence, StoreFinding,
+        Evidence, StoreFinding, StoreFindingKind,
         disk::{
             files::{
                 archive::Archive,
@@ -15,7 +15,6 @@ use crate::{
             },
             whole::open::no_journal,
         },
-        kind,
     },
 };
 use std::{io::Read, ops::ControlFlow, path::Path};
@@ -83,7 +82,9 @@ impl Walk<'_> {
                 self.chunks(&archive);
                 self.root(archive.span.after, &file.path);
             }
-            Err(error) => self.findings.push(StoreFinding::of(kind::ARCHIVE, &file.path, &error)),
+            Err(error) => {
+                self.findings.push(StoreFinding::of(StoreFindingKind::Archive, &file.path, &error))
+            }
         }
         let after = file.last.and_then(Seq::next).map_or(u64::MAX, Seq::get);
         self.next = self.next.max(after);
@@ -94,7 +95,11 @@ impl Walk<'_> {
             match chunk {
                 Ok(frames) => frames.iter().for_each(|(seq, frame)| self.frame(seq, frame)),
                 Err(error) => {
-                    self.findings.push(StoreFinding::of(kind::ARCHIVE, &archive.path, &error));
+                    self.findings.push(StoreFinding::of(
+                        StoreFindingKind::Archive,
+                        &archive.path,
+                        &error,
+                    ));
                 }
             }
         }
@@ -104,7 +109,12 @@ impl Walk<'_> {
     fn expect(&mut self, first: Seq, file: &Path) {
         if first.get() > self.next {
             let detail = format!("events {} to {} are in no file", self.next, first.get() - 1);
-            self.findings.push(StoreFinding::new(kind::GAP, file, Seq::new(self.next), detail));
+            self.findings.push(StoreFinding::new(
+                StoreFindingKind::Gap,
+                file,
+                Seq::new(self.next),
+                detail,
+            ));
             self.next = first.get();
         }
     }
@@ -112,7 +122,7 @@ impl Walk<'_> {
     fn check_ledger(&mut self, inspection: &Inspection, found: crate::ids::LedgerId, file: &Path) {
         if inspection.identity.is_some_and(|identity| identity.ledger != found) {
             let detail = format!("it belongs to ledger {found}");
-            self.findings.push(StoreFinding::new(kind::JOURNAL, file, None, detail));
+            self.findings.push(StoreFinding::new(StoreFindingKind::Journal, file, None, detail));
         }
     }
 
@@ -129,8 +139,8 @@ impl Walk<'_> {
         if inspection.journals.is_empty() && !self.stopped {
             let place = inspection.root.join(dir::JOURNAL);
             let error = no_journal(&inspection.root, durable, self.next - 1);
-            let found = StoreFinding::of(kind::JOURNAL, &place, &error);
-            let lost = found.kind == kind::LOST_TAIL;
+            let found = StoreFinding::of(StoreFindingKind::Journal, &place, &error);
+            let lost = found.kind == StoreFindingKind::LostTail;
             let why = if lost { "there is no journal; " } else { "" };
             let detail = format!("{why}{}", found.detail);
             self.findings.push(StoreFinding { detail, ..found });
@@ -142,7 +152,7 @@ impl Walk<'_> {
         let found = match Scan::read(&file.path) {
             Ok(found) => found,
             Err(error) => {
-                self.findings.push(StoreFinding::of(kind::JOURNAL, &file.path, &error));
+                self.findings.push(StoreFinding::of(StoreFindingKind::Journal, &file.path, &error));
                 return;
             }
         };
@@ -154,18 +164,28 @@ impl Walk<'_> {
         }
         match (found.judge(durable), found.rest) {
             (Err(error), _) => {
-                self.findings.push(StoreFinding::of(kind::JOURNAL, &file.path, &error));
+                self.findings.push(StoreFinding::of(StoreFindingKind::Journal, &file.path, &error));
             }
             (Ok(()), Rest::Bad { .. }) => {
                 let detail = format!("bytes that are no group begin at byte {}", found.end());
                 let seq = Seq::FIRST.plus(found.after().size);
-                self.findings.push(StoreFinding::new(kind::TORN_END, &file.path, seq, detail));
+                self.findings.push(StoreFinding::new(
+                    StoreFindingKind::TornEnd,
+                    &file.path,
+                    seq,
+                    detail,
+                ));
             }
             (Ok(()), Rest::Zero) => {}
         }
         if has_stray_bytes(&file.path) {
             let detail = "there are bytes between its header and its first group";
-            self.findings.push(StoreFinding::new(kind::STRAY_BYTES, &file.path, None, detail));
+            self.findings.push(StoreFinding::new(
+                StoreFindingKind::StrayBytes,
+                &file.path,
+                None,
+                detail,
+            ));
         }
     }
 }

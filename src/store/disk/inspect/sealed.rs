@@ -5,9 +5,8 @@
 
 use super::{Inspection, copy_tree};
 use crate::store::{
-    Error, Frames, SealedItem, StoreFinding,
+    Error, Frames, SealedItem, StoreFinding, StoreFindingKind,
     disk::files::dir::{self, engine_path},
-    kind,
     sled::{self, Sled},
 };
 use std::{
@@ -49,7 +48,12 @@ impl Inspection {
             Ok(thread) => Some(thread),
             Err(error) => {
                 let detail = format!("no thread to read it: {error}");
-                ready.push_back(Err(StoreFinding::new(kind::SLED, &path, None, detail)));
+                ready.push_back(Err(StoreFinding::new(
+                    StoreFindingKind::Sealed,
+                    &path,
+                    None,
+                    detail,
+                )));
                 None
             }
         };
@@ -109,7 +113,7 @@ impl Iterator for Sealed {
 impl Sealed {
     fn fail(&mut self, detail: String) {
         self.receiver = None;
-        let finding = StoreFinding::new(kind::SLED, &self.path, None, detail);
+        let finding = StoreFinding::new(StoreFindingKind::Sealed, &self.path, None, detail);
         self.ready.push_back(Err(finding));
     }
 }
@@ -137,7 +141,7 @@ struct Reader {
 impl Reader {
     fn run(mut self) {
         if let Err(error) = self.read() {
-            let finding = StoreFinding::of(kind::SLED, &self.path, &error);
+            let finding = StoreFinding::of(StoreFindingKind::Sealed, &self.path, &error);
             self.batch.push(Err(finding));
         }
         self.hand_over();
@@ -173,7 +177,7 @@ impl Reader {
         sled.each_block(|block| {
             let bytes = block.as_ref().map_or(0, Frames::bytes);
             let item = block.map(SealedItem::Block).map_err(|error| {
-                let finding = StoreFinding::of(kind::SLED, &self.path, &error);
+                let finding = StoreFinding::of(StoreFindingKind::Sealed, &self.path, &error);
                 StoreFinding { file: self.path.clone(), ..finding }
             });
             listening = self.add(item, bytes);

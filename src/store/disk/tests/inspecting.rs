@@ -1,7 +1,7 @@
 //! The view that an audit gets of a ledger, whole or damaged.
 
 use super::*;
-use crate::store::{Evidence, SealedItem, StoreFinding, kind};
+use crate::store::{Evidence, SealedItem, StoreFinding, StoreFindingKind};
 use inspect::Inspection;
 use std::{collections::BTreeMap, ops::ControlFlow};
 
@@ -96,13 +96,13 @@ fn a_damaged_archive_is_found_and_what_follows_is_still_shown() {
     flip(&archive, 600);
     let (frames, findings) = log_of(dir.path());
     assert_eq!(findings.len(), 1);
-    assert_eq!((findings[0].kind, findings[0].seq), (kind::ARCHIVE, Some(first)));
+    assert_eq!((findings[0].kind, findings[0].seq), (StoreFindingKind::Archive, Some(first)));
     let mut rest = all(700);
     rest.retain(|number, _| *number < first.get() || *number > last.get());
     assert_eq!(frames, rest);
     fs::remove_file(&archive).unwrap();
     let (frames, findings) = log_of(dir.path());
-    assert_eq!((findings[0].kind, findings[0].seq), (kind::GAP, Some(first)));
+    assert_eq!((findings[0].kind, findings[0].seq), (StoreFindingKind::Gap, Some(first)));
     assert_eq!(frames, rest);
 }
 
@@ -120,9 +120,9 @@ fn a_damaged_journal_is_found_at_its_event() {
     let (frames, findings) = log_of(dir.path());
     assert_eq!(findings.len(), 1);
     let next = *frames.keys().last().unwrap() + 1;
-    assert_eq!((findings[0].kind, findings[0].seq), (kind::JOURNAL, Some(seq(next))));
+    assert_eq!((findings[0].kind, findings[0].seq), (StoreFindingKind::Journal, Some(seq(next))));
     fs::remove_file(&journal).unwrap();
-    assert_eq!(log_of(dir.path()).1[0].kind, kind::LOST_TAIL);
+    assert_eq!(log_of(dir.path()).1[0].kind, StoreFindingKind::LostTail);
 }
 
 #[test]
@@ -142,7 +142,13 @@ fn harmless_oddities_are_named() {
     let kinds: Vec<_> = findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(
         kinds,
-        [kind::STRAY_BYTES, kind::HEAD_SLOT, kind::UNKNOWN_FILE, kind::TORN_END, kind::STRAY_BYTES]
+        [
+            StoreFindingKind::StrayBytes,
+            StoreFindingKind::HeadSlot,
+            StoreFindingKind::UnknownFile,
+            StoreFindingKind::TornEnd,
+            StoreFindingKind::StrayBytes
+        ]
     );
     assert_holds(&reopened(dir.path()), 700);
 }
@@ -162,7 +168,7 @@ fn no_damage_to_sled_gets_out_as_a_panic_or_as_a_wrong_frame() {
     fs::remove_file(&db).unwrap();
     let (frames, _, findings) = sealed_of(dir.path());
     assert!(frames.is_empty());
-    assert_eq!(findings[0].kind, kind::SLED);
+    assert_eq!(findings[0].kind, StoreFindingKind::Sealed);
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn a_deadline_that_has_passed_is_a_finding_and_the_end() {
     let dir = whole();
     let inspection = Inspection::open(ledger(dir.path())).unwrap();
     let items: Vec<_> = inspection.sealed(Duration::ZERO).collect();
-    assert!(matches!(items.last(), Some(Err(finding)) if finding.kind == kind::SLED));
+    assert!(matches!(items.last(), Some(Err(finding)) if finding.kind == StoreFindingKind::Sealed));
 }
 
 #[test]

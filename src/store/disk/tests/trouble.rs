@@ -163,7 +163,7 @@ fn when_sled_fails_commits_and_reads_go_on_and_sealing_does_not() {
 #[test]
 fn once_sealing_has_stopped_an_append_without_room_is_not_told_to_try_again() {
     let dir = TempDir::new().unwrap();
-    let busy_wait = Duration::from_secs(600);
+    let busy_wait = Duration::from_mins(10);
     let store =
         created_with(dir.path(), &DiskOptions { tail_bytes_max: 20_000, busy_wait, ..lazy() });
     let mut sealing = lock(&store.shared.sealing);

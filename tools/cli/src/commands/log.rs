@@ -10,6 +10,7 @@ use crate::{
 use anyhow::Result;
 use clap::ValueEnum;
 use taskledger::{
+    event::ActionKind,
     ids::{TaskId, ThreadId},
     query::{EventFilter, History, Order, Point, Position, Scope},
     time::Millis,
@@ -68,16 +69,16 @@ enum ActionArg {
 }
 
 impl ActionArg {
-    fn as_str(self) -> &'static str {
+    fn kind(self) -> ActionKind {
         match self {
-            Self::Upserted => "upserted",
-            Self::Terminated => "terminated",
-            Self::Restored => "restored",
-            Self::CancelRequested => "cancel_requested",
-            Self::Messaged => "messaged",
-            Self::Emitted => "emitted",
-            Self::Redacted => "redacted",
-            Self::Began => "began",
+            Self::Upserted => ActionKind::Upserted,
+            Self::Terminated => ActionKind::Terminated,
+            Self::Restored => ActionKind::Restored,
+            Self::CancelRequested => ActionKind::CancelRequested,
+            Self::Messaged => ActionKind::Messaged,
+            Self::Emitted => ActionKind::Emitted,
+            Self::Redacted => ActionKind::Redacted,
+            Self::Began => ActionKind::Began,
         }
     }
 }
@@ -98,7 +99,7 @@ impl Command for Args {
             upto: Some(upto),
             filter: EventFilter {
                 task: self.task.clone(),
-                actions: self.action.iter().map(|action| action.as_str().to_owned()).collect(),
+                actions: self.action.iter().map(|action| action.kind()).collect(),
                 since: between.since,
                 until,
             },
