@@ -41,7 +41,7 @@ impl Marks {
         view: &LedgerState,
         position: Position,
     ) -> Result<Self, QueryError> {
-        let then = Then { source, now, view, position };
+        let then = AtPosition { source, now, view, position };
         let mut trees = BTreeMap::new();
         let mut runs = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -71,7 +71,7 @@ impl Marks {
 }
 
 /// The part of the past ledger that has been asked about.
-struct Then<'a, S> {
+struct AtPosition<'a, S> {
     source: &'a S,
     now: &'a LedgerState,
     /// The part of it that is known already.
@@ -79,7 +79,7 @@ struct Then<'a, S> {
     position: Position,
 }
 
-impl<S: Source> Then<'_, S> {
+impl<S: Source> AtPosition<'_, S> {
     /// The task as it was at the position; `None` if it was not there yet.
     fn task(&self, id: &TaskId) -> Result<Option<Arc<Task>>, QueryError> {
         if let Some(task) = self.view.task(id) {

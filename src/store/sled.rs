@@ -58,14 +58,14 @@ pub(super) struct Sled {
     /// Bytes given to sled since it last wrote all that it held.
     unwritten: AtomicUsize,
     /// Dropped after `db`, so that sled's work at its last handle happens here.
-    _last: Last<Db>,
+    _last: LastHandle<Db>,
 }
 
 /// Holds the last handle of a value, and catches a panic of its drop: sled writes and syncs when it
 /// is dropped, and panics if the device fails.
-struct Last<T>(Option<T>);
+struct LastHandle<T>(Option<T>);
 
-impl<T: Clone> Last<T> {
+impl<T: Clone> LastHandle<T> {
     /// Makes the last handle and another one. In a pattern, the last binding is dropped first.
     fn of(handle: T) -> (Self, T) {
         let other = handle.clone();
@@ -73,7 +73,7 @@ impl<T: Clone> Last<T> {
     }
 }
 
-impl<T> Drop for Last<T> {
+impl<T> Drop for LastHandle<T> {
     fn drop(&mut self) {
         let last = self.0.take();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(last))) {
@@ -167,17 +167,17 @@ impl Sled {
                 answer => break answer?,
             }
         };
-        let (last, db) = Last::of(db);
+        let (last, db) = LastHandle::of(db);
         let io = |source| Error::Io { during: "open", path: Some(path.to_owned()), source };
         let file = File::open(path.join("db")).map_err(io)?;
         let (path, unwritten) = (path.to_owned(), AtomicUsize::new(0));
         let sled = Self { db, path, file, unwritten, _last: last };
-        sled.shut_off().map_err(io)?;
+        sled.make_private().map_err(io)?;
         Ok(sled)
     }
 
     /// Removes the access of other users to the files that sled made.
-    fn shut_off(&self) -> io::Result<()> {
+    fn make_private(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
             let mode = if path.is_dir() { 0o700 } else { 0o600 };
@@ -309,7 +309,7 @@ impl Sled {
     /// of its files and directories.
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.write_out()?;
-        self.shut_off().and_then(|()| self.sync_files()).map_err(|source| Error::Io {
+        self.make_private().and_then(|()| self.sync_files()).map_err(|source| Error::Io {
             during: "sync",
             path: Some(self.path.clone()),
             source,

@@ -62,13 +62,13 @@ impl Reader {
     }
 
     /// How far the log survives loss of power. Behind [`head`](Self::head) only under
-    /// [`Durability::Interval`](super::Durability::Interval).
+    /// [`Durability::Interval`](crate::Durability::Interval).
     pub fn synced(&self) -> Head {
         self.shared.log.synced()
     }
 
     /// How far erased texts are gone from every file; see
-    /// [`Ledger::purge_blocking`](super::Ledger::purge_blocking).
+    /// [`Ledger::purge_blocking`](crate::Ledger::purge_blocking).
     pub fn erased_upto(&self) -> Option<Seq> {
         self.shared.log.erased_upto()
     }
@@ -118,7 +118,7 @@ impl Reader {
     }
 
     /// What was true after the first `size` events: the nearest snapshot before them, and at most
-    /// [`snapshot_distance`](super::Options::snapshot_distance) events since, if it was taken.
+    /// [`snapshot_distance`](crate::Options::snapshot_distance) events since, if it was taken.
     /// Texts that have been redacted by now are erased in it.
     ///
     /// # Errors

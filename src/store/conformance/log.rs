@@ -169,7 +169,7 @@ pub fn a_failed_write_halts_the_log(mut place: impl Place) {
     assert!(matches!(append_at(&*opened.log, 3, 5), Err(Error::Io { .. })));
     assert_halted(&*opened.log, 2);
     place.crash(opened);
-    goes_on(place, &[2, 7]);
+    check_opens_again(place, &[2, 7]);
 }
 
 /// As after a failed write: a second sync could succeed without the data.
@@ -185,7 +185,7 @@ pub fn a_failed_sync_halts_the_log(mut place: impl Place) {
     assert_eq!(opened.log.synced(), head(2), "a failed sync has synced nothing");
     assert_halted(&*opened.log, 7);
     place.crash(opened);
-    goes_on(place, &[2, 7]);
+    check_opens_again(place, &[2, 7]);
 }
 
 fn assert_halted(log: &dyn FrameLog, size: u64) {
@@ -196,7 +196,7 @@ fn assert_halted(log: &dyn FrameLog, size: u64) {
 }
 
 /// Checks that the log, opened again, has one of these sizes and takes more.
-fn goes_on(mut place: impl Place, sizes: &[u64]) {
+fn check_opens_again(mut place: impl Place, sizes: &[u64]) {
     let opened = open(&mut place);
     let size = opened.log.written().size;
     assert!(sizes.contains(&size), "{size} frames, not one of {sizes:?}");

@@ -127,7 +127,7 @@ fn holder(file: &File) -> u32 {
 /// [`Error::NotFound`], [`Error::UnsafeDir`].
 pub(crate) fn check_safe(root: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(root) {
-        Ok(_) => check_entry(root, 0, Modes::Ours),
+        Ok(_) => check_entry(root, 0, Modes::Private),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Error::NotFound { path: root.to_owned() })
         }
@@ -139,10 +139,10 @@ pub(crate) fn check_safe(root: &Path) -> Result<(), Error> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Modes {
     /// This module set it.
-    Ours,
+    Private,
     /// sled set it, by the umask. Other users do not get past the directory above, which is
     /// private.
-    Anyones,
+    Umask,
 }
 
 fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
@@ -159,20 +159,20 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         return refuse("it belongs to another user");
     }
     if meta.is_file() {
-        let writable = modes == Modes::Ours && meta.mode() & 0o022 != 0;
+        let writable = modes == Modes::Private && meta.mode() & 0o022 != 0;
         return if writable { refuse("others may write to it (chmod go-w)") } else { Ok(()) };
     }
     if !meta.is_dir() {
         return refuse("it is neither a file nor a directory");
     }
-    if modes == Modes::Ours && meta.mode() & 0o077 != 0 {
+    if modes == Modes::Private && meta.mode() & 0o077 != 0 {
         return refuse("others may enter it (chmod 700)");
     }
     if depth > DEPTH_MAX {
         return refuse("it is nested too deep to belong to a ledger");
     }
     let by_sled = depth == 1 && [SLED, QUARANTINE].contains(&name(path));
-    let below = if by_sled { Modes::Anyones } else { modes };
+    let below = if by_sled { Modes::Umask } else { modes };
     entries(path)?.iter().try_for_each(|entry| check_entry(entry, depth + 1, below))
 }
 

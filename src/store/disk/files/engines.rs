@@ -25,7 +25,7 @@ pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
     dir::create_dir(&place)?;
     dir::sync_dir(root)?;
     let path = engine_path(root, engine);
-    put_away(root, &path)?;
+    remove_or_move(root, &path)?;
     dir::create_file(&marker_of(&path))?;
     dir::sync_dir(&place)?;
     dir::create_dir(&path)?;
@@ -44,7 +44,7 @@ pub(crate) fn set_others_aside(root: &Path, engine: u64) -> Result<Vec<PathBuf>,
     let mut kept = Vec::new();
     for path in dir::entries(&root.join(dir::SLED))? {
         if path.is_dir() && path != keep {
-            kept.extend(put_away(root, &path)?);
+            kept.extend(remove_or_move(root, &path)?);
         } else if dir::name(&path).ends_with(BUILDING) {
             dir::remove(&path)?;
         }
@@ -72,7 +72,7 @@ pub(crate) fn set_snapshots_aside(root: &Path, size: u64) -> Result<Vec<PathBuf>
 }
 
 /// Removes an unfinished or empty directory, moves any other and returns its new path.
-fn put_away(root: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
+fn remove_or_move(root: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
     let marker = marker_of(path);
     if marker.exists() || dir::entries(path)?.is_empty() {
         dir::remove_tree(path)?;

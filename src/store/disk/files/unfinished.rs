@@ -31,10 +31,10 @@ pub(crate) fn may_hold_events(root: &Path) -> Result<bool, Error> {
     }
     let journal = match list_journals(root)?.as_slice() {
         [] => false,
-        [only] => unless_unreadable(Scan::read(only).map(|scan| !is_new(&scan)))?,
+        [only] => true_if_unreadable(Scan::read(only).map(|scan| !is_new(&scan)))?,
         _ => true,
     };
-    Ok(journal || unless_unreadable(head_was_moved(root))?)
+    Ok(journal || true_if_unreadable(head_was_moved(root))?)
 }
 
 /// Says whether no group was ever appended to a journal. A torn group counts: it was being
@@ -57,7 +57,7 @@ fn head_was_moved(root: &Path) -> Result<bool, Error> {
 }
 
 /// Takes an unreadable file for one that a creation does not write: damaged, or of a later format.
-fn unless_unreadable(answer: Result<bool, Error>) -> Result<bool, Error> {
+fn true_if_unreadable(answer: Result<bool, Error>) -> Result<bool, Error> {
     match answer {
         Err(error @ Error::Io { .. }) => Err(error),
         answer => Ok(answer.unwrap_or(true)),
