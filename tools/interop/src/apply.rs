@@ -404,13 +404,7 @@ impl<S: Sink> Import<'_, S> {
         status: TaskStatus,
         at: Option<Millis>,
     ) -> Proposal {
-        let text = format!(
-            "the ledger holds that it ended as {}, and its recording tells that it ended as {}: \
-             the end that was recorded first stays",
-            known.status.as_str(),
-            status.as_str()
-        );
-        self.note_of(task, known, &Note::new("other-end", text, (at, 0)))
+        self.note_of(task, known, &Note::other_end(known.status, status, (at, 0)))
     }
 
     fn note_of(&self, task: &TaskId, known: &Known, note: &Note) -> Proposal {
@@ -433,12 +427,7 @@ impl<S: Sink> Import<'_, S> {
             if !covered || !self.ended_by_import(&task, &name, &known)? {
                 continue;
             }
-            let text = format!(
-                "the ledger holds that it ended as {}, and its recording does not tell of an end: \
-                 the end that was recorded stays",
-                known.status.as_str()
-            );
-            let note = Note::new("untold-end", text, (known.completed, 0));
+            let note = Note::untold_end(known.status, (known.completed, 0));
             let note = self.note_of(&task, &known, &note);
             self.note(note)?;
         }

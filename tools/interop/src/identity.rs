@@ -3,6 +3,9 @@
 //! Providers make ids in their own ways. Some draw them at random, so that one id is one call in
 //! all recordings; some count the calls of a session, or of one answer. Only the form tells.
 
+use crate::plan::key;
+use taskledger::ids::TaskId;
+
 /// What the form of an id says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -40,6 +43,15 @@ fn is_uuid(id: &str) -> bool {
     let hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
     let lens: Vec<usize> = groups.iter().map(|group| group.len()).collect();
     matches!(lens.as_slice(), [12, 4, 4, 4, 8]) && groups.iter().take(4).all(hex)
+}
+
+/// The id of a task by this name; one that is too long for a ledger is known by its digest.
+pub(crate) fn id(name: &str, call: &TaskId) -> TaskId {
+    let digest = || {
+        let bytes = key([name]).0;
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    TaskId::new(name).or_else(|_| TaskId::new(digest())).unwrap_or_else(|_| call.clone())
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ mod ledger_sink;
 mod likeness;
 mod lines;
 mod mend;
+mod names;
 mod notes;
 mod options;
 mod plan;

@@ -9,7 +9,6 @@ use super::{
 use crate::{
     identity::{self, Form},
     notes::Note,
-    plan::key,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use taskledger::ids::{TaskId, ThreadId};
@@ -90,9 +89,7 @@ impl Groups {
             let session = calls.iter().find(own).map_or(session, |(number, _)| *number);
             let mut notes = Vec::new();
             if call.misnamed {
-                let text = "its name broke the rules of names: control characters are escaped, and \
-                            what is over the limit is cut";
-                notes.push(Note::new("name", text, (call.at, call.order)));
+                notes.push(Note::renamed((call.at, call.order)));
             }
             self.all.push(Group {
                 call: call.clone(),
@@ -340,8 +337,9 @@ impl Groups {
                 let (name, other) = if apart { (with_thread, plain) } else { (plain, with_thread) };
                 let Some(group) = self.all.get_mut(number) else { continue };
                 if numbers.len() > 1 {
-                    let text = format!("the id {id} is used for several calls in this session");
-                    group.notes.push(Note::new("id", text, (group.call.at, group.call.order)));
+                    group
+                        .notes
+                        .push(Note::used_again(id.as_str(), (group.call.at, group.call.order)));
                 }
                 if let Some(session) = sessions.get_mut(group.session) {
                     session.aliases.insert(name.clone(), other);
@@ -383,14 +381,9 @@ impl Groups {
 /// Copies of copies, at most.
 const RANKS_MAX: u32 = 8;
 
-fn nth_of(id: &str, nth: usize, plain: &TaskId) -> TaskId {
+fn nth_of(id: &str, nth: usize, call: &TaskId) -> TaskId {
     let name = if nth == 0 { id.to_owned() } else { format!("{id}#{}", nth + 1) };
-    // An id that is too long for a ledger is known by its digest.
-    let digest = || {
-        let bytes = key([name.as_str()]).0;
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    TaskId::new(&name).or_else(|_| TaskId::new(digest())).unwrap_or_else(|_| plain.clone())
+    identity::id(&name, call)
 }
 
 /// The one of two copies of a call that stands where it was made: the session that goes on first

@@ -10,7 +10,7 @@ use super::{
     scan::{Claim, Doubt, End, Scan, Source, hash},
 };
 use crate::{
-    notes::{Note, word},
+    notes::Note,
     options::ReadOptions,
     plan::{EndFacts, Plan, TaskFacts, description},
 };
@@ -41,13 +41,9 @@ pub(super) fn resolve(sessions: &mut [Session], options: &ReadOptions, plans: &m
         let facts = facts(group, id.clone(), parent.found.and_then(|at| ids.get(at)), options);
         let end = ends.best.get(&number);
         let mut notes = group.notes.clone();
-        notes.extend(parent.missing.map(|agent| {
-            let text = format!(
-                "its parent is not in the recording: agent {agent} made the call, and nothing says \
-                 which call started that agent"
-            );
-            Note::new("parent", text, (group.call.at, group.call.order))
-        }));
+        notes.extend(
+            parent.missing.map(|agent| Note::no_parent(&agent, (group.call.at, group.call.order))),
+        );
         notes.extend(doubts(group, end, ends.claims.get(&number), sessions));
         if let Some(plan) = plans.get_mut(group.session) {
             for note in &notes {
@@ -72,7 +68,7 @@ fn facts(group: &Group, id: TaskId, parent: Option<&TaskId>, options: &ReadOptio
     } else {
         call.description.clone()
     };
-    let named = || group.launch.name.as_deref().map(super::calls::fit);
+    let named = || group.launch.name.as_deref().map(crate::names::fit);
     TaskFacts {
         id,
         thread: options.thread.clone().unwrap_or_else(|| group.thread.clone()),
@@ -106,40 +102,25 @@ fn doubts(
     let mut notes = Vec::new();
     let at = |at: Option<Millis>, order: u64| (at, order.max(group.call.order));
     if let Some(Found { end, .. }) = found {
-        let text = match &end.doubt {
-            None => None,
-            Some(Doubt::NoStatus) => Some(
-                "its result has no status: taken as completed, since it is no error".to_owned(),
-            ),
-            Some(Doubt::Status(status)) => {
-                let status: String = status.escape_debug().take(64).collect();
-                Some(format!("its result has the unknown status {status}: taken as completed"))
-            }
-            Some(Doubt::NoCall) => Some(
-                "its end stands in the answer to a call that is not in the recording".to_owned(),
-            ),
-            Some(Doubt::Agreed) => {
-                Some("it agreed to shut down, and nothing says that it did".to_owned())
-            }
-        };
-        notes.extend(text.map(|text| Note::new("end", text, at(end.at, end.order))));
+        let at = at(end.at, end.order);
+        notes.extend(end.doubt.as_ref().map(|doubt| match doubt {
+            Doubt::NoStatus => Note::no_status(at),
+            Doubt::Status(status) => Note::unknown_status(status, at),
+            Doubt::NoCall => Note::no_call(at),
+            Doubt::Agreed => Note::agreed(at),
+        }));
     } else {
         let torn = group.members.iter().filter_map(|(session, _)| sessions.get(*session));
         if torn.clone().any(|session| session.tally.malformed > 0) {
             let newest = torn.map(|session| session.scan.newest).max().unwrap_or_default();
-            let text = "a line of its recording cannot be read: its end may stand there";
             let when = Some(Millis(newest)).filter(|at| at.0 > 0);
-            notes.push(Note::new("half", text, at(when, newest)));
+            notes.push(Note::torn(at(when, newest)));
         }
     }
     let other = |claim: &&Claim| found.is_none_or(|found| found.end.outcome != claim.outcome);
-    notes.extend(claim.filter(other).map(|claim| {
-        let text = format!(
-            "a text that is not the runtime's says that it ended as {}: not believed",
-            word(claim.outcome)
-        );
-        Note::new("claim", text, at(claim.at, claim.order))
-    }));
+    notes.extend(
+        claim.filter(other).map(|claim| Note::claim(claim.outcome, at(claim.at, claim.order))),
+    );
     notes
 }
 

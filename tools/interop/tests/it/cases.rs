@@ -70,7 +70,7 @@ impl Case {
 fn an_agent_ends_when_its_call_returns_whatever_the_result_says() {
     let case = read_case("agent-return-without-status");
     assert_eq!(case.told("toolu_A"), "completed 10:00:09 -");
-    assert!(case.notes("toolu_A").contains("no status"), "{}", case.notes("toolu_A"));
+    assert!(case.notes("toolu_A").contains("nothing says how it ended"), "{}", case.notes("toolu_A"));
     // The sidechain begins with the prompt of its call.
     assert_eq!(case.told("toolu_B"), "completed 10:00:06 toolu_A");
 }
@@ -216,4 +216,42 @@ fn a_bad_name_costs_the_name_and_not_the_task() {
     assert_eq!(case.told("toolu_A"), "completed 10:00:05 -");
     assert_eq!(case.tasks["toolu_A"].spawn.name.as_deref(), Some("reviewer\\nfast"));
     assert!(case.notes("toolu_A").contains("name"));
+}
+
+#[test]
+fn a_sub_agent_is_found_by_its_instance() {
+    let case = read_case("copilot-nested-agent-id");
+    assert_eq!(case.told("call-outer"), "completed 10:00:06 -");
+    assert_eq!(case.told("call-inner"), "failed 10:00:05 call-outer");
+    assert_eq!(case.text("call-inner"), "model call failed");
+}
+
+#[test]
+fn a_sub_agent_that_was_torn_down_is_cancelled() {
+    assert_eq!(read_case("copilot-cancelled").told("call-a"), "cancelled 10:00:05 -");
+}
+
+#[test]
+fn several_agents_of_one_call_are_several_tasks() {
+    let case = read_case("copilot-one-call-many-agents");
+    assert_eq!(case.told("call-f"), "completed 10:00:04 -");
+    assert_eq!(case.told("call-f/south"), "failed 10:00:06 -");
+    assert_eq!(case.tasks["call-f/south"].spawn.call.as_ref().unwrap().as_str(), "call-f");
+}
+
+#[test]
+fn commands_in_the_background_and_refused_calls_are_tasks() {
+    let case = read_case("copilot-shells");
+    assert_eq!(case.told("call-build"), "failed 10:00:20 call-outer");
+    assert_eq!(case.text("call-build"), "exit code 3");
+    assert_eq!(case.told("call-serve"), "cancelled 10:00:22 -");
+    assert_eq!(case.told("call-watch"), "completed 10:00:25 -");
+    assert!(case.notes("call-watch").contains("nothing says how it ended"));
+    assert_eq!(case.told("call-slow"), "completed 10:00:30 -");
+    assert_eq!(case.told("call-refused"), "failed 10:00:33 -");
+    assert_eq!(case.text("call-refused"), "unknown agent type");
+    assert_eq!(case.told("call-denied"), "cancelled 10:00:35 -");
+    assert_eq!(case.tasks.len(), 7, "and no more: {:?}", case.tasks.keys());
+    // A session without its head is named by its folder.
+    assert_eq!(case.tasks["call-slow"].spawn.thread.as_str(), "copilot-shells");
 }
