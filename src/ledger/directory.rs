@@ -1,6 +1,6 @@
-//! Ledgers in a directory: the one place that joins the ledger to the disk store.
+//! Ledgers in a directory: the one file that joins the ledger to the store on disk.
 //!
-//! Everything else of the ledger knows a [`Home`](crate::store::Home) and no more. Start reading at
+//! Other code of the ledger knows only a [`Home`](crate::store::Home). Start reading at
 //! [`directory`].
 
 use super::{CopyError, Ledger, OpenError, Options, Rebuilt};
@@ -8,7 +8,7 @@ use crate::store::disk::{DiskHome, DiskOptions};
 use std::path::Path;
 
 /// The directory at `path` as a home. The store has no source of random numbers, so each opening
-/// hands it some.
+/// gives it some.
 pub(crate) fn directory(path: impl AsRef<Path>, options: &Options) -> DiskHome {
     let store = DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() };
     DiskHome::new(path.as_ref(), store)
@@ -21,20 +21,20 @@ impl Ledger {
     /// When it returns, the empty ledger survives loss of power.
     ///
     /// # Errors
-    /// [`OpenError::Exists`] if something is there; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
+    /// [`OpenError::Exists`] if the path is in use; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
     pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         Self::create_in(&directory(path, &options), options)
     }
 
-    /// Opens the ledger in `path`. Never creates one. Blocks. Mends nothing but the engine's files,
-    /// and those only where loss of power can have cut them short: they are then made anew, as by
-    /// [`rebuild`](Self::rebuild).
+    /// Opens the ledger in `path`. Never creates one. Blocks. Repairs only the engine's files, and
+    /// only where loss of power can have cut them short: it makes them again, as
+    /// [`rebuild`](Self::rebuild) does.
     ///
     /// # Errors
     /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
-    /// [`OpenError::Engine`]) leaves the history as it was: [`rebuild`](Self::rebuild) mends the
-    /// engine's files, [`open_read_only`](Self::open_read_only) shows what can still be read.
-    /// The others say why there is nothing to open here, or not now.
+    /// [`OpenError::Engine`]) leaves the history unchanged: [`rebuild`](Self::rebuild) repairs the
+    /// engine's files, and [`open_read_only`](Self::open_read_only) shows all that can still be
+    /// read. The other errors say why there is nothing to open, or not now.
     ///
     /// # Cost
     /// A snapshot, and the events since it; after loss of power it can be that of a rebuild.
@@ -56,13 +56,12 @@ impl Ledger {
         }
     }
 
-    /// Opens what can be read of the ledger in `path`, without changing any file, and in spite of
-    /// findings. Blocks. It takes no appends. [`shortfall`](Self::shortfall) says what it does not
-    /// show.
+    /// Opens all that can be read of the ledger in `path`, without changing any file, even if there
+    /// are findings. Blocks. It takes no appends. [`shortfall`](Self::shortfall) says which events
+    /// are missing.
     ///
-    /// Events come from archive and journal and, where those cannot be read or end before it does,
-    /// from the sealed store, up to the first one that is nowhere; they are held in memory, all of
-    /// them.
+    /// Events come from archive and journal and, where those are damaged or end too early, from the
+    /// sealed store, up to the first event that none of them has. All of them are held in memory.
     ///
     /// # Errors
     /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
@@ -71,9 +70,9 @@ impl Ledger {
         Self::open_read_only_in(&directory(path, &options), options)
     }
 
-    /// Makes the sealed store of the ledger in `path` anew from archive and journal, held against
-    /// every root they name. Blocks. The ledger must not be open. `progress` is told how many events
-    /// of how many are done.
+    /// Makes the sealed store of the ledger in `path` again from archive and journal, and checks it
+    /// against every root in them. Blocks. The ledger must not be open. `progress` gets the number
+    /// of events done and of all.
     ///
     /// Destroys nothing: the old sealed store, which may know of events that archive and journal
     /// have lost, is moved to the ledger's `quarantine/`, and so are snapshots of such events.
@@ -97,18 +96,19 @@ impl Ledger {
         Self::rebuild_in(&directory(path, options), progress)
     }
 
-    /// Makes a new ledger in `path` of the first `size` events of this one.
+    /// Makes a new ledger in `path` from the first `size` events of this one.
     ///
-    /// Its roots are the same up to there. Redactions after the cut are applied to it as well. A cut
-    /// within a batch makes the rest of the batch one that never was: the copy's last event ends it.
-    /// `progress` is told how many events of how many are copied.
+    /// Its roots are the same up to there. Redactions after the cut are applied to it as well. A
+    /// cut within a batch drops the rest of the batch: the copy's last event ends it. `progress`
+    /// gets the number of events copied and of all.
     ///
     /// # Durability
-    /// When it returns, the copy survives loss of power. Killed before that, it leaves what no
-    /// opening takes for a ledger ([`OpenError::Unfinished`]) and what making it again clears away.
+    /// When it returns, the copy survives loss of power. If it is killed before that, it leaves an
+    /// unfinished copy that no opening accepts ([`OpenError::Unfinished`]) and that making it again
+    /// clears.
     ///
     /// # Errors
-    /// [`CopyError`]; a copy that was begun is removed.
+    /// [`CopyError`]; an unfinished copy is removed.
     ///
     /// # Cost
     /// O(bytes copied).
@@ -122,18 +122,16 @@ impl Ledger {
         self.fork_in_blocking(size, &directory(path, &options), options, progress)
     }
 
-    /// Makes a new ledger in `path` of a backup file.
+    /// Makes a new ledger in `path` from a backup file.
     ///
-    /// The whole file is verified against its checkpoint before anything is created. `progress` is
-    /// told how much is done: each event counts twice, once when it is verified and once when it is
-    /// written.
+    /// The whole file is verified against its checkpoint before anything is created. `progress`
+    /// counts each event twice, once when it is verified and once when it is written.
     ///
     /// # Durability
     /// As [`fork_blocking`](Self::fork_blocking).
     ///
     /// # Errors
-    /// [`CopyError::BadBackup`] if the file is not what was written; a copy that was begun is
-    /// removed.
+    /// [`CopyError::BadBackup`] if the file was changed; an unfinished copy is removed.
     pub fn restore_blocking(
         file: impl AsRef<Path>,
         path: impl AsRef<Path>,

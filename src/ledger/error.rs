@@ -1,4 +1,4 @@
-//! What opening, appending and reading can answer. One variant for each thing a caller can do.
+//! Errors of opening, appending and reading. One variant for each thing that a caller can do.
 
 use crate::{
     code::Code,
@@ -17,27 +17,27 @@ mod tests;
 pub use damage::Damage;
 pub use discontinuity::{Discontinuity, Fork};
 
-/// Why a ledger could not be created or opened. Nothing was written, except by `Io`.
+/// The reason that a ledger could not be created or opened. Nothing was written, except by `Io`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// There is no ledger here. Opening never creates one.
     #[error("no ledger at {}", .path.display())]
     NotFound {
-        /// Where one was looked for.
+        /// The path.
         path: PathBuf,
     },
-    /// There is a ledger, or something else, here already.
+    /// The place is not empty: it holds a ledger or other files.
     #[error("{} is not empty", .path.display())]
     Exists {
-        /// Where one was to be created.
+        /// The path.
         path: PathBuf,
     },
-    /// It is a fork or a restored backup whose making was cut short, and no ledger. Make it again
-    /// in the same place: that clears away what is there.
+    /// It is an unfinished fork or restored backup, and no ledger. Make it again in the same place:
+    /// that clears this one.
     #[error("{} is an unfinished copy", .path.display())]
     Unfinished {
-        /// Where it is.
+        /// The path.
         path: PathBuf,
     },
     /// Another process, or another handle of this one, has it open.
@@ -48,15 +48,15 @@ pub enum OpenError {
         /// The process that holds it.
         pid: u32,
     },
-    /// Somebody else could change the directory, so nothing in it can be trusted.
+    /// Another user could change the directory, so nothing in it can be trusted.
     #[error("unsafe directory {}: {why}", .path.display())]
     UnsafeDir {
         /// The directory or file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// It was written by a newer version.
+    /// A newer version wrote it.
     #[error("the ledger has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
         /// What is unknown: the format of a file or an event, or a tag or flag in it.
@@ -69,29 +69,29 @@ pub enum OpenError {
     /// It is shorter than it is known to have been.
     #[error("the log ends at event {found} but held {expected}")]
     LostTail {
-        /// Events that it held durably.
+        /// The number of events that it held durably.
         expected: u64,
-        /// Events that are there.
+        /// The number of events in it now.
         found: u64,
     },
-    /// Bytes are not those that were written.
+    /// Stored bytes were changed.
     #[error(
         "the ledger is damaged{}: {}{detail}",
         .seq.map(|s| format!(" at {s}")).unwrap_or_default(),
         damage::within(.file.as_ref())
     )]
     Damaged {
-        /// The first event that is affected, if it can be told.
+        /// The first event that is affected, if it is known.
         seq: Option<Seq>,
-        /// The file, if it can be told and the store has files.
+        /// The file, if it is known and the store has files.
         file: Option<PathBuf>,
-        /// What does not hold.
+        /// The fault.
         detail: Damage,
     },
-    /// The events are readable, but are not those that the roots were made of.
+    /// The events can be read, but do not hash to the recorded roots.
     #[error("the history up to {at} does not hash to its root: expected {expected}, found {found}")]
     Tampered {
-        /// Up to where.
+        /// The number of events whose root differs.
         at: u64,
         /// The root that was recorded.
         expected: Root,
@@ -101,9 +101,9 @@ pub enum OpenError {
     /// The engine that holds the sealed blocks failed or panicked.
     #[error("the engine failed during {during}: {detail}")]
     Engine {
-        /// What was being done.
+        /// The action that failed.
         during: &'static str,
-        /// What it said.
+        /// The message of the engine.
         detail: String,
     },
     /// The device or file system failed, or is full.
@@ -179,23 +179,24 @@ impl From<ReadError> for OpenError {
     }
 }
 
-/// Why an append was not acknowledged. Unless said otherwise, nothing was written.
+/// The reason that an append was not acknowledged. Unless the variant says otherwise, nothing was
+/// written.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
     /// A rule forbids it.
     #[error(transparent)]
     Rejected(Rejection),
-    /// Something is larger than its limit.
+    /// A value is larger than its limit.
     #[error("{what} of {len} {unit}; the limit is {max} {unit}")]
     TooLarge {
-        /// What is too large.
+        /// The value.
         what: &'static str,
         /// Its size.
         len: usize,
         /// The limit.
         max: usize,
-        /// What both are counted in.
+        /// The unit of both.
         unit: Unit,
     },
     /// An event that the append depends on could not be read: the one with its idempotency key, or
@@ -204,49 +205,49 @@ pub enum AppendError {
     Unreadable {
         /// The event.
         seq: Seq,
-        /// Why not.
+        /// The error of that read.
         #[source]
         source: Arc<ReadError>,
     },
     /// Too many requests wait. Try again.
     #[error("{max} appends are waiting already")]
     Busy {
-        /// How many may.
+        /// The limit of these bytes.
         max: usize,
     },
     /// Too many bytes wait to be sealed. Try again when the sealer has caught up.
     #[error("{waiting} bytes wait to be sealed; the limit is {max} bytes")]
     SealingBehind {
-        /// Bytes that wait.
+        /// The number of bytes that wait.
         waiting: usize,
-        /// How many may.
+        /// The limit of these bytes.
         max: usize,
     },
     /// Sealing has stopped after a failure, which the log of the process names, and no more bytes
     /// may wait for it. Reads go on; appends do once the ledger is opened again.
     #[error("sealing has stopped, and {waiting} bytes wait for it; the limit is {max} bytes")]
     SealingStopped {
-        /// Bytes that wait.
+        /// The number of bytes that wait.
         waiting: usize,
-        /// How many may.
+        /// The limit of these bytes.
         max: usize,
     },
     /// The engine below the store cannot be reached now. Try again.
     #[error("storage cannot be reached")]
     StorageUnavailable {
-        /// What it said.
+        /// The error of the store.
         #[source]
         source: Arc<store::Error>,
     },
-    /// There is no space on the disk. Reads go on; try again when there is.
+    /// There is no space on the disk. Reads go on; try again when there is space.
     #[error("no space left on the ledger's disk")]
     DiskFull,
-    /// There are events that the caller has not seen. Read, and decide again.
+    /// The task or thread has events that the caller has not seen. Read, and decide again.
     #[error("the last event is {}, not {}", show(.actual.as_ref()), show(.expected.as_ref()))]
     Conflict {
         /// The last event that the caller has seen.
         expected: Option<Seq>,
-        /// The last event that there is.
+        /// The last event in the log.
         actual: Option<Seq>,
     },
     /// The idempotency key belongs to another command.
@@ -263,7 +264,7 @@ pub enum AppendError {
     NotContinuation {
         /// The event.
         at: Seq,
-        /// What does not fit.
+        /// The reason.
         why: Discontinuity,
     },
     /// Storage failed while this append was in flight. It may or may not be there after the
@@ -318,7 +319,7 @@ fn show(seq: Option<&Seq>) -> String {
 }
 
 impl AppendError {
-    /// Whether the same append can succeed later on this ledger.
+    /// Says whether the same append can succeed later on this ledger.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -395,7 +396,7 @@ impl AppendError {
     }
 }
 
-/// What a size is counted in.
+/// The unit of a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes.
@@ -428,17 +429,17 @@ pub enum ReadError {
         /// The end of the log.
         head: Head,
     },
-    /// What is stored is not what was written.
+    /// The stored bytes of the event were changed.
     #[error("event {seq} is damaged: {}{detail}", damage::within(.file.as_ref()))]
     Damaged {
         /// The event.
         seq: Seq,
-        /// The file, if it can be told and the store has files.
+        /// The file, if it is known and the store has files.
         file: Option<PathBuf>,
-        /// What does not hold.
+        /// The fault.
         detail: Damage,
     },
-    /// It was written by a newer version.
+    /// A newer version wrote it.
     #[error("an event has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
         /// What is unknown: the format, or a tag or flag in it.
@@ -448,10 +449,10 @@ pub enum ReadError {
         /// The highest number known here.
         max: u32,
     },
-    /// The head that was named is not of this history.
+    /// The caller's head does not belong to this history.
     #[error("the history at {} has another root: expected {}, found {found}", .expected.size, .expected.root)]
     OtherHistory {
-        /// What the caller has seen.
+        /// The head that the caller has seen.
         expected: Head,
         /// The root there in this ledger.
         found: Root,
@@ -485,7 +486,7 @@ impl From<store::Error> for ReadError {
 }
 
 impl ReadError {
-    /// What is stored of event `seq` is not what was written.
+    /// Makes the error for changed bytes of event `seq`.
     pub(crate) fn damaged(seq: Seq, detail: impl Into<Damage>) -> Self {
         Self::Damaged { seq, file: None, detail: detail.into() }
     }

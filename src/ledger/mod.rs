@@ -1,8 +1,8 @@
-//! The ledger: every state action an event, acknowledged when it is durable.
+//! The ledger: every state action is an event, acknowledged when it is durable.
 //!
-//! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]; the life of an
-//! append is `desk` (whose turn it is) around `writer` (group commit) around `core` (pure steps)
-//! around `state::decide`.
+//! Knows nothing of running tasks, peers or users. Start reading at [`Ledger`]. An append goes
+//! through `desk` (turns at the writer), `writer` (group commit), `core` (pure steps) and
+//! `state::decide`.
 
 pub(crate) mod care;
 pub(crate) mod commit;
@@ -63,9 +63,9 @@ pub struct Receipt {
     pub seq: Seq,
     /// The task that it is about; for a spawn without an id, the id that was assigned.
     pub task: Option<TaskId>,
-    /// Whether the event was there already, by the proposal's key.
+    /// True if the event was there already, by the proposal's key.
     pub repeated: bool,
-    /// Whether the event survives loss of power by now. Always, unless the ledger was opened with
+    /// True if the event survives loss of power. Always true, unless the ledger was opened with
     /// [`Durability::Interval`].
     pub durable: bool,
 }
@@ -111,18 +111,18 @@ struct Inner {
 }
 
 impl Ledger {
-    /// A ledger in memory: the same code, gone with the process.
+    /// Makes a ledger in memory: the same code, but nothing survives the process.
     ///
     /// # Errors
-    /// None that a fresh memory store gives; the type is that of its siblings.
+    /// None from a fresh memory store; the type is that of the other constructors.
     pub fn in_memory(options: Options) -> Result<Self, OpenError> {
         Self::create_in(&MemStore::new(), options)
     }
 
-    /// Creates a ledger in any [`Home`]: how another engine is used. Blocks.
+    /// Creates a ledger in any [`Home`], for another engine. Blocks.
     ///
     /// # Durability
-    /// When it returns, the empty ledger survives what the home promises.
+    /// When it returns, the empty ledger survives as the home promises.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -159,7 +159,8 @@ impl Ledger {
         }
     }
 
-    /// A copy that was not finished is not a ledger, however sound its events may be.
+    /// Checks that a copy is finished: an unfinished copy is no ledger, even if its events are
+    /// sound.
     fn check_whole_copy(&self, origin: Origin) -> Result<(), OpenError> {
         let (reader, expected) = (self.reader(), origin.at.map_or(0, Seq::get));
         let found = reader.head().size;
@@ -173,7 +174,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A ledger over any open log: how a test brings one that fails, or waits.
+    /// Makes a ledger over an open log, for tests with a log that fails or waits.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -196,7 +197,7 @@ impl Ledger {
         options.batch_bytes_max = options.batch_bytes_max.min(room);
         let (core, shared) = care::open::load(opened, &options)?;
         let incarnation = core.incarnation();
-        // A copy in the making takes events from the one that makes it; nobody else ever has one.
+        // An unfinished copy takes events from the code that makes it, which alone has its handle.
         if !identity.may_append() && identity.role != Role::Copying {
             return Ok(Self::of(shared, identity.ledger, options, incarnation, None));
         }
@@ -217,7 +218,7 @@ impl Ledger {
         Ok(started)
     }
 
-    /// A handle; without a desk it takes no appends.
+    /// Makes a handle; without a desk it takes no appends.
     fn of(
         shared: Arc<Shared>,
         ledger: LedgerId,
@@ -242,12 +243,12 @@ impl Ledger {
     /// Returns one receipt for each, in the same order.
     ///
     /// # Durability
-    /// With [`Durability::Synced`], `Ok` means the events survive loss of power. An error other
-    /// than [`AppendError::OutcomeUnknown`] means that nothing was written.
+    /// With [`Durability::Synced`], `Ok` means that the events survive loss of power. An error
+    /// other than [`AppendError::OutcomeUnknown`] means that nothing was written.
     ///
     /// # Errors
     /// - [`AppendError::Rejected`] if a rule forbids one of them.
-    /// - [`AppendError::Conflict`], [`AppendError::KeyReused`]: somebody else was first.
+    /// - [`AppendError::Conflict`], [`AppendError::KeyReused`]: another caller was first.
     /// - [`AppendError::TooLarge`]: it can never be recorded.
     /// - [`AppendError::Unreadable`] if an event that it depends on is damaged.
     /// - [`AppendError::Busy`], [`AppendError::SealingBehind`], [`AppendError::DiskFull`],
@@ -257,13 +258,14 @@ impl Ledger {
     /// - [`AppendError::NotPrimary`] if the ledger takes no appends.
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropped after its first poll, the events may still be written. Kept without
-    /// being polled again, they may not be yet.
+    /// Not cancel safe: if it is dropped after its first poll, the events may still be written. If
+    /// it is kept and not polled again, they may wait.
     ///
-    /// # Cost O(bytes), and a share of one sync for all appends that wait. With
-    /// [`Durability::Interval`] the calling thread may decide and write, its own events and those
-    /// of others who wait, some ten microseconds each; it never waits for a device. It lets other
-    /// tasks go first, once, so that appends that are under way together are one commit.
+    /// # Cost
+    /// O(bytes), and a share of one sync for all appends that wait. With [`Durability::Interval`]
+    /// the calling thread may decide and write, its own events and those of other waiting callers,
+    /// some ten microseconds each; it never waits for a device. It lets other tasks run first,
+    /// once, so that appends that are in progress together become one commit.
     pub async fn append(
         &self,
         proposals: impl Into<Vec<Proposal>>,
@@ -271,7 +273,7 @@ impl Ledger {
         self.append_before(proposals, None).await
     }
 
-    /// [`append`](Self::append), before the eyes of a witness.
+    /// Like [`append`](Self::append), with a witness.
     pub(crate) async fn append_before(
         &self,
         proposals: impl Into<Vec<Proposal>>,
@@ -289,13 +291,13 @@ impl Ledger {
         answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
-    /// Where a [`Witness`] hands in more; `None` if no appends are taken.
+    /// The door for appends of a [`Witness`]; `None` if no appends are taken.
     pub(crate) fn door(&self) -> Option<Door> {
         self.inner.desk.clone().map(Door::new)
     }
 
-    /// [`append`](Self::append) for callers outside of async code. Writes and syncs on the calling
-    /// thread if nobody else is at work.
+    /// Like [`append`](Self::append), for callers outside of async code. Writes and syncs on the
+    /// calling thread if no other thread is at work.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -315,16 +317,17 @@ impl Ledger {
         wait_for(answer).unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
     }
 
-    /// Writes frames of another ledger behind the last event, byte for byte.
+    /// Writes frames of another ledger after the last event, byte for byte.
     ///
     /// They must continue this log: numbers, links, epochs and times are checked before anything
     /// is written, and so is `expect`, the head that they must lead to.
     ///
     /// # Durability
-    /// `Ok` means that they survive loss of power, whatever [`Durability`] is set.
+    /// `Ok` means that they survive loss of power, with any [`Durability`].
     ///
     /// # Errors
-    /// [`AppendError::NotContinuation`] if they do not fit; otherwise as [`append`](Self::append).
+    /// [`AppendError::NotContinuation`] if they do not continue this log; otherwise as
+    /// [`append`](Self::append).
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
@@ -339,7 +342,7 @@ impl Ledger {
     }
 
     /// Erases texts of event `seq` from every view, for ever. Their bytes stay in the files until
-    /// [`purge_blocking`](Self::purge_blocking); proofs hold before and after.
+    /// [`purge_blocking`](Self::purge_blocking). Proofs stay valid.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -359,10 +362,10 @@ impl Ledger {
 
     /// Rewrites every file of the ledger without the texts that are redacted. Backups keep them.
     ///
-    /// Appends wait meanwhile. Stopped half way, it is to be repeated.
+    /// Appends wait meanwhile. If it is stopped half way, repeat it.
     ///
     /// # Errors
-    /// [`store::Error`]; what was not reached still holds the texts.
+    /// [`store::Error`]; files that were not reached still hold the texts.
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
@@ -375,7 +378,7 @@ impl Ledger {
         wait_for(answer).unwrap_or(Err(store::Error::Halted))
     }
 
-    /// Makes every acknowledged event durable, whatever [`Durability`] is set.
+    /// Makes every acknowledged event durable, with any [`Durability`].
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -388,22 +391,22 @@ impl Ledger {
         wait_for(answer).unwrap_or(Err(AppendError::Halted))
     }
 
-    /// Makes everything durable, saves a snapshot and moves all of it into the sealed store.
+    /// Makes all events durable, saves a snapshot and moves all events into the sealed store.
     ///
     /// # Errors
-    /// [`store::Error`]; appends go on, unless it is the sync that failed: that halts the ledger.
+    /// [`store::Error`]; appends go on, unless the sync failed, which halts the ledger.
     pub fn flush_blocking(&self) -> Result<(), store::Error> {
         let shared = self.inner.reader.shared();
         shared.take_snapshot(&shared.hold_snapshots())?;
         shared.log.flush()
     }
 
-    /// Reads of this ledger. Cheap.
+    /// A reader of this ledger. Cheap.
     pub fn reader(&self) -> Reader {
         self.inner.reader.clone()
     }
 
-    /// The events behind `after`, then what comes; [`Head::EMPTY`] for all.
+    /// Follows the events after `after`, then new ones; [`Head::EMPTY`] for all.
     ///
     /// # Errors
     /// [`ReadError::OtherHistory`] if `after` is not a head of this history.
@@ -411,7 +414,7 @@ impl Ledger {
         Follow::new(self.reader(), after)
     }
 
-    /// The number of this writer among all that wrote this log.
+    /// The number of this writer among all writers of this log.
     pub fn incarnation(&self) -> u64 {
         self.inner.reader.shared().incarnation()
     }
@@ -421,12 +424,12 @@ impl Ledger {
         &self.inner.options
     }
 
-    /// Syncs, seals and lets go of every file. Appends on clones are refused afterwards.
+    /// Syncs, seals and closes every file. Appends on clones are refused afterwards.
     ///
-    /// Dropping the last clone does the same, but cannot say what went wrong.
+    /// Dropping the last clone does the same, but cannot return an error.
     ///
     /// # Errors
-    /// [`store::Error`] if the last sync or flush failed; it is closed all the same.
+    /// [`store::Error`] if the last sync or flush failed; it is closed even then.
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
@@ -436,36 +439,36 @@ impl Ledger {
         closed.unwrap_or(Ok(())) // it was closed before
     }
 
-    /// [`close_blocking`](Self::close_blocking) for async code, on whatever runtime or none.
+    /// Like [`close_blocking`](Self::close_blocking), for async code on any runtime or none.
     pub(crate) async fn close(&self) -> Result<(), store::Error> {
         let closed = match self.ask_to_close() {
             Some(answer) => answer.await.unwrap_or(DIED),
             None => Ok(()),
         };
-        // Whoever was answered last has nothing left to do: its threads end at once.
+        // After the last answer there is no work left: its threads end at once.
         self.inner.stop();
         closed
     }
 
-    /// Queues the end; `None` if that has come already.
+    /// Queues the end; `None` if it was queued before.
     fn ask_to_close(&self) -> Option<oneshot::Receiver<Result<(), store::Error>>> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Close { reply }).ok().map(|()| answer)
     }
 
-    /// Where appends are handed in, if any are taken.
+    /// The desk, if appends are taken.
     fn desk(&self) -> Result<&Desk, AppendError> {
         let desk = self.inner.desk.as_ref().ok_or(AppendError::NotPrimary)?;
         if self.inner.reader.shared().is_halted() { Err(AppendError::Halted) } else { Ok(desk) }
     }
 
-    /// Has something done that is no append, behind all that waits.
+    /// Queues a request other than an append, after all waiting ones.
     fn ask(&self, request: Request) -> Result<(), AppendError> {
         self.inner.desk.as_ref().ok_or(AppendError::NotPrimary)?.ask(request)
     }
 }
 
-/// Who a new ledger is.
+/// The identity of a new ledger.
 pub(crate) fn new_identity(options: &Options) -> store::Identity {
     let ledger = LedgerId(options.entropy.bytes16());
     store::Identity::new(ledger, NodeId(options.entropy.bytes16()))
@@ -475,13 +478,13 @@ fn count_refused(refusal: &AppendError) {
     metrics::count_as(metrics::APPENDS_REFUSED, "reason", refusal.reason());
 }
 
-/// The writer died with the request in its hands.
+/// The writer thread died while it had the request.
 const UNKNOWN: Result<Vec<Receipt>, AppendError> = Err(AppendError::OutcomeUnknown { key: None });
 
 /// The writer died before it could close the ledger.
 const DIED: Result<(), store::Error> = Err(store::Error::Halted);
 
-/// An unknown outcome names the key with which the append can be repeated.
+/// Adds to an unknown outcome the key with which the append can be repeated.
 fn name_key(error: AppendError, key: Option<Key>) -> AppendError {
     let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
     if unknown { AppendError::OutcomeUnknown { key } } else { error }
@@ -497,7 +500,7 @@ impl Inner {
             desk.drain();
         }
         let threads = std::mem::take(&mut *self.threads());
-        // One of them may have held the last handle for a moment: both end without being waited for.
+        // One of these threads may have held the last handle for a moment: both end without a join.
         let here = thread::current().id();
         if threads.iter().any(|thread| thread.thread().id() == here) {
             return;

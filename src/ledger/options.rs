@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What an acknowledged append has survived.
+/// The failure that an acknowledged append survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// Loss of power: the device has synced it. One sync for all appends that wait.
@@ -17,10 +17,10 @@ pub enum Durability {
     Interval(Duration),
 }
 
-/// How a ledger behaves. `Options::default()` is right for most.
+/// Options of a ledger. `Options::default()` is right for most.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What an acknowledgement means. Default: [`Durability::Synced`].
+    /// The meaning of an acknowledgement. Default: [`Durability::Synced`].
     pub durability: Durability,
     /// Appends that may wait for the writer before [`AppendError::Busy`]. 4,096: some seconds of
     /// work on a slow disk, and a bound on memory.
@@ -39,18 +39,18 @@ pub struct Options {
     pub part_bytes_max: usize,
     /// The newest snapshots that are kept. 2: the newest, and one to fall back on.
     pub snapshots_kept: usize,
-    /// How far apart, in events, older snapshots may be that are kept: the whole map of a past
-    /// moment is one of them and at most so many events. 250,000: half a second. They are farther
-    /// apart where they would take more than [`BYTES_PER_EVENT`] for each event of the log. A
-    /// purge removes them, as they may hold what is to be erased.
+    /// The distance in events between older snapshots that are kept. The whole map of a past moment
+    /// costs one of them and at most so many events. 250,000: half a second. They are farther apart
+    /// where they would take more than [`BYTES_PER_EVENT`] for each event of the log. A purge
+    /// removes them, since they may hold texts that must be erased.
     ///
     /// [`BYTES_PER_EVENT`]: crate::snapshot::BYTES_PER_EVENT
     pub snapshot_distance: u64,
-    /// How the directory is kept.
+    /// Options of the store on disk.
     pub store: DiskOptions,
-    /// What time it is.
+    /// The source of the time.
     pub clock: Arc<dyn Clock>,
-    /// Where salts, nonces and ids come from.
+    /// The source of random numbers for salts, nonces and ids.
     pub entropy: Arc<dyn Entropy>,
 }
 

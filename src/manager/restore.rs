@@ -1,6 +1,7 @@
-//! Bringing in the records of a snapshot that another store kept.
+//! Bringing in the records of a snapshot from another store.
 //!
-//! The whole snapshot is checked before anything is written. What the ledger has is never changed.
+//! The whole snapshot is checked before anything is written. Records that the ledger has are never
+//! changed.
 
 use super::{
     BackgroundTaskManager, BackgroundTaskStateSnapshot, Bound, PersistedTaskMeta, RestoreError,
@@ -20,30 +21,31 @@ use std::{
     str::FromStr,
 };
 
-/// How a snapshot is restored.
+/// Options of a restore.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RestoreOptions {
-    /// A thread whose tasks are to belong to the restored thread from now on.
+    /// A thread whose tasks will belong to the restored thread from now on.
     pub adopt_from: Option<String>,
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RestoreReport {
     /// Records that were brought in.
     pub restored: usize,
-    /// How many of them were running, and are Failed now.
+    /// The number of these that were running, and are Failed now.
     pub orphaned: usize,
     /// Records whose id the ledger has: unchanged.
     pub skipped: usize,
 }
 
 impl BackgroundTaskManager {
-    /// Brings in the records of `snapshot`, all of which belong to `thread` or, of old, to nobody.
+    /// Brings in the records of `snapshot`. All of them belong to `thread` or, if they are old, to
+    /// no thread.
     ///
     /// An id that the ledger has is skipped. A running record becomes Failed with the text
-    /// [`ORPHANED`], since nobody runs it; a terminal one is kept as it is. New ids count on from
-    /// the highest that was restored.
+    /// [`ORPHANED`], since no manager runs it; a terminal one is kept unchanged. New ids count from
+    /// the highest restored one.
     ///
     /// # Durability
     /// As [`Ledger::append`](crate::Ledger::append); up to 4,096 records are brought in at once.
@@ -52,7 +54,8 @@ impl BackgroundTaskManager {
     /// [`RestoreError`]. Nothing was written, unless it is [`RestoreError::State`].
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropped, some records may be there. Restoring again adds the others.
+    /// Not cancel safe: if it is dropped, some records may be there. Restoring again adds the
+    /// others.
     ///
     /// # Cost
     /// O(snapshot).
@@ -64,7 +67,7 @@ impl BackgroundTaskManager {
         self.restore_for_thread_with(thread, snapshot, &RestoreOptions::default()).await
     }
 
-    /// As [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks:
+    /// Like [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks, if
     /// both threads are named.
     ///
     /// # Durability
@@ -101,7 +104,7 @@ impl BackgroundTaskManager {
             if !proposals.is_empty() {
                 match bound.ledger.append(proposals).await {
                     Ok(_) => {}
-                    // Somebody else brought it in since we looked: look again.
+                    // Other code brought it in since the check: check again.
                     Err(AppendError::Rejected(Rejection::TaskExists { .. })) => {
                         yield_now().await;
                         continue;
@@ -118,7 +121,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// Refuses a snapshot that is not what it says it is.
+/// Refuses a snapshot that contradicts itself.
 fn check(
     thread: &str,
     snapshot: &BackgroundTaskStateSnapshot,
@@ -187,7 +190,7 @@ fn spawn(bound: &Bound, thread: &str, meta: &PersistedTaskMeta) -> Result<Spawn,
     })
 }
 
-/// An id; an empty one of old is none.
+/// An id; an empty one in old records is none.
 fn optional<I: FromStr<Err = IdError>>(text: Option<&str>) -> Result<Option<I>, IdError> {
     text.filter(|text| !text.is_empty()).map(str::parse).transpose()
 }
@@ -219,7 +222,7 @@ fn parents_first(
     Ok(ordered)
 }
 
-/// Why a chain of parents has no end within the limit.
+/// The reason that a chain of parents does not end within the limit.
 fn unending(chain: &[&PersistedTaskMeta], last: &PersistedTaskMeta) -> Rejection {
     let repeated = chain.iter().any(|meta| meta.task_id == last.task_id);
     match (repeated, chain.last()) {
@@ -230,9 +233,9 @@ fn unending(chain: &[&PersistedTaskMeta], last: &PersistedTaskMeta) -> Rejection
     }
 }
 
-/// How many of these fit one batch with certainty.
+/// The number of these that certainly fit one batch.
 fn batch_len(bound: &Bound, restores: &[Restore]) -> usize {
-    /// What a frame takes besides its texts, generously.
+    /// The bytes of a frame besides its texts, more than enough.
     const FRAME_BYTES: usize = 4 * 1024;
     let options = bound.ledger.options();
     let mut bytes = 0_usize;

@@ -2,7 +2,7 @@
 //!
 //! The body runs inside the tokio task that supervises it: a panic is caught where it is polled,
 //! and an abort is a drop, after which nothing of the body runs. Only when the terminal event is
-//! acknowledged is anybody told. Start reading at [`Supervised::run`].
+//! acknowledged is it announced. Start reading at [`Supervised::run`].
 
 use super::{
     BackgroundTaskManager, CancelOptions, TaskContext, TaskEvent, TaskLineage, TaskResult,
@@ -45,21 +45,21 @@ use tracing::{Instrument, Span};
 /// The longest error of a panic, in bytes.
 const PANIC_BYTES_MAX: usize = 4 * 1024;
 
-/// The event type by which a second outcome is on the record.
+/// The event type under which a second outcome is recorded.
 const OUTCOME_REFUSED: &str = "outcome_refused";
 
-/// The error of a task that went with its runtime.
+/// The error of a task that was dropped with its runtime.
 const DROPPED: &str = "task dropped: its runtime was shut down";
 
-/// How a body came to its end.
+/// The way in which a body ended.
 pub(super) enum End {
     Returned(TaskResult),
     Panicked(String),
-    /// It was given so long to stop, and was dropped.
+    /// It did not stop within this time, and was dropped.
     Aborted(Duration),
 }
 
-/// A running task, and all that goes when it ends.
+/// A running task, and everything that is dropped when it ends.
 pub(super) struct Supervised {
     guard: Guard,
     body: Body,
@@ -95,7 +95,7 @@ impl Supervised {
         Self { body: start(context), guard, lineage, emits, caller }
     }
 
-    /// Runs the body, records how it ended, then tells.
+    /// Runs the body, records its end, then announces it.
     pub(super) async fn run(self) {
         let Self { mut guard, body, lineage, emits, caller } = self;
         let span = tracing::debug_span!(parent: &caller, "task.run", task = %guard.live.id);
@@ -111,7 +111,7 @@ pub(super) fn text_bytes_max(ledger: &Ledger) -> usize {
     ledger.options().part_bytes_max.min(PART_BYTES_MAX)
 }
 
-/// Runs a body until it ends, however it does.
+/// Runs a body until it ends, in any way.
 async fn run_body(
     guard: &Guard,
     body: Body,
@@ -134,7 +134,7 @@ async fn run_body(
         closing.cancel();
         end
     };
-    // What was emitted is on the record before the end is.
+    // Emits are recorded before the end is.
     tokio::join!(ended, told).0
 }
 
@@ -150,15 +150,15 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
     end
 }
 
-/// Takes the handle away when a task is over, and sees to it that a task which is dropped with
-/// its runtime does not stay running on the record.
+/// Removes the handle when a task is over, and makes sure that a task that is dropped with its
+/// runtime does not stay recorded as running.
 pub(super) struct Guard {
     pub(super) manager: Arc<BackgroundTaskManager>,
     pub(super) ledger: Ledger,
     pub(super) live: Arc<Live>,
-    /// Its place among those that run, until its news takes that over.
+    /// Its place among running tasks, until its news takes that over.
     slot: Option<Slot>,
-    /// Whether its end is still to be recorded.
+    /// True while its end is still to be recorded.
     pending: bool,
     /// Its end on the way, and the news of it.
     finish: Option<Finish>,
@@ -231,8 +231,8 @@ impl Guard {
         self.telling = None;
     }
 
-    /// Appends the end, and tries again as long as that can help. `None` if there is another end
-    /// on the record.
+    /// Appends the end, and tries again as long as that can help. `None` if another end is
+    /// recorded.
     async fn record(&self, finish: &Finish) -> Result<Option<Receipt>, AppendError> {
         let (manager, id) = (&self.manager, &self.live.id);
         let proposals = [proposal(finish.clone())];
@@ -253,7 +253,7 @@ impl Guard {
                     if has_ended(&self.ledger.reader().current(), id) {
                         return Ok(None);
                     }
-                    // The other end is in a group that is being written, and may be refused yet.
+                    // The other end is in a group that is being written, and may still be refused.
                     yield_now().await;
                 }
                 Err(error) => return Err(error),
@@ -268,7 +268,7 @@ impl Guard {
         tracing::debug!(task = %id, seq_last = %seq, status, elapsed_ms, "task ended");
     }
 
-    /// The end will not be recorded by this process.
+    /// Gives the end up: this process will not record it.
     fn lose(&mut self, error: AppendError) {
         let id = &self.live.id;
         metrics::count(metrics::OUTCOMES_LOST);
@@ -277,7 +277,7 @@ impl Guard {
         self.ended = Some(Err(error));
     }
 
-    /// Another end is on the record already. That one stays and is told; this one leaves a trace.
+    /// Another end is recorded already. That one stays and is announced; this one leaves a trace.
     async fn second_outcome(&self, finish: &Finish) {
         metrics::count(metrics::OUTCOMES_REFUSED);
         let (id, status) = (&self.live.id, TaskStatus::from(finish.outcome).as_str());
@@ -318,7 +318,7 @@ impl Drop for Guard {
     }
 }
 
-/// Hands in the end of a task that was dropped with its runtime. Waits for nothing.
+/// Queues the end of a task that was dropped with its runtime. Waits for nothing.
 pub(super) fn end_dropped(
     table: &Arc<Table>,
     door: Option<&Door>,
@@ -332,7 +332,7 @@ pub(super) fn end_dropped(
     end_as(table, door, live, finish, telling);
 }
 
-/// Hands in an end that nobody will wait for.
+/// Queues an end that no code will wait for.
 fn end_as(
     table: &Arc<Table>,
     door: Option<&Door>,
@@ -350,7 +350,7 @@ fn end_as(
     }
 }
 
-/// How a body ended, within the limits of the ledger, and the value of a success.
+/// The end of a body, within the limits of the ledger, and the value of a success.
 fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> (Finish, Value) {
     let ended = |as_: Outcome, error: Option<String>| {
         (outcome(id, as_, error.map(|error| cut(error, part_bytes_max)), None), Value::Null)
@@ -393,7 +393,7 @@ fn proposal(finish: Finish) -> Proposal {
     Proposal { cause, ..Proposal::new(Command::Finish(finish)) }
 }
 
-/// What is told of an end; its number comes with its record.
+/// The news of an end; its number comes with its record.
 fn event_of(finish: Finish, result: Value) -> TaskEvent {
     let Finish { task: task_id, outcome, error, .. } = finish;
     let seq = None;
@@ -407,7 +407,7 @@ fn event_of(finish: Finish, result: Value) -> TaskEvent {
     }
 }
 
-/// At most `bytes_max` bytes of a text, which ends with how long it was.
+/// At most `bytes_max` bytes of a text, with its original length at the end.
 pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         let note = format!(" ({} bytes in all)", text.len());
@@ -418,7 +418,7 @@ pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
     text
 }
 
-/// The code of a task, polled so that a panic is an answer.
+/// The code of a task, polled so that a panic becomes a result.
 pub(super) struct Body(Option<Pin<Box<dyn Future<Output = TaskResult> + Send>>>);
 
 impl Body {
@@ -460,7 +460,7 @@ fn message_of(panic: Box<dyn Any + Send>) -> String {
     message
 }
 
-/// Drops what others wrote: what they do when it is dropped must not end the supervision.
+/// Drops foreign values: a panic of their drop must not end the supervision.
 fn drop_quietly<T>(value: T) {
     assert_no_lock_held();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {

@@ -1,20 +1,20 @@
-//! Opening after loss of power, when the sealed store has not kept what it was given.
+//! Opening after a loss of power that has damaged the sealed store.
 //!
-//! The sealed store is synced by flushes, and by nothing else. What it is given in between may reach
-//! the disk in any order: sled reuses a segment, and that segment says that the log was stable up to
-//! one that never got there. Opening would then wipe sled's log, so it is refused, and no ledger
-//! should need an operator because its machine lost power. All of it is in archive and journal, so
-//! it is made anew from there, and the old one kept in the quarantine.
+//! Only flushes sync the sealed store. Bytes that it gets between two flushes may reach the disk in
+//! any order: sled reuses a segment, and that segment says that the log was stable up to another
+//! one that never got there. Opening would then wipe sled's log, so it is refused. But no ledger
+//! should need an operator because its machine lost power. Archive and journal hold all of its
+//! events, so it is made again from there, and the old one is kept in the quarantine.
 //!
-//! Knows no engine; the store tells whether it was given anything since it was synced.
+//! Knows no engine; the store says whether it got anything since it was synced.
 
 use crate::{
     ledger::{Ledger, OpenError},
     store::Home,
 };
 
-/// What `attempt` says of the ledger in `home`; the second time, if the sealed store had to be made
-/// anew.
+/// The result of `attempt` for the ledger in `home`; if the sealed store had to be made again, that
+/// of the second attempt.
 pub(crate) fn open<T>(
     home: &dyn Home,
     attempt: impl Fn() -> Result<T, OpenError>,
@@ -26,7 +26,8 @@ pub(crate) fn open<T>(
     tracing::warn!(ledger = ?home, %error, "sled was cut short: it is made anew from archive and journal");
     match Ledger::rebuild_in(home, &mut |_, _| {}) {
         Ok(_) => attempt(),
-        // It was more than that. The first error says what is wrong; a rebuild will say the other.
+        // There was another fault too. The first error names the first; a rebuild will name the
+        // other.
         Err(second) => {
             tracing::warn!(ledger = ?home, error = %second, "it could not be made anew");
             Err(error)
@@ -34,7 +35,8 @@ pub(crate) fn open<T>(
     }
 }
 
-/// Whether loss of power can have left what `error` is about: it is about the sealed store, since
+/// Says whether loss of power can have caused `error`: it is about the sealed store, since all
+/// other checks passed, and that store got events that it was never synced with.
 /// everything else holds, and that was given events that it was never synced with.
 fn may_be_cut_short(home: &dyn Home, error: &OpenError) -> bool {
     let found = match error {
@@ -48,7 +50,7 @@ fn may_be_cut_short(home: &dyn Home, error: &OpenError) -> bool {
         | OpenError::Unfinished { .. }
         | OpenError::Io(_) => return false,
     };
-    // A log that ends behind what is sealed has lost its own end, and the sealed store is the
-    // witness of it.
+    // A log that ends before the sealed events has lost its own end, and the sealed store is the
+    // witness of that.
     matches!(home.unsealed_since(), Ok(Some(sealed)) if found < sealed.max(1))
 }

@@ -1,4 +1,4 @@
-//! Opening, and what opening may find: mending, rebuilding, salvaging.
+//! Opening, and the repairs that it may need: mending, rebuilding, salvaging.
 //!
 //! Start reading at [`open`].
 

@@ -1,8 +1,8 @@
-//! From what is stored to what is true: hold store, heads and hash tree against each other, then
-//! replay.
+//! From stored bytes to a state: checks store, heads and hash tree against each other, then
+//! replays.
 //!
-//! Nothing is written here. A difference is an error that says what and where; nothing is mended
-//! in passing, and nothing is ever taken for an empty ledger.
+//! Nothing is written here. A difference is an error that names it and its place; nothing is
+//! repaired in passing, and nothing is ever taken for an empty ledger.
 
 use crate::{
     codec,
@@ -67,15 +67,15 @@ fn lost(expected: u64, first: Seq) -> OpenError {
     OpenError::LostTail { expected, found: first.leaf_index() }
 }
 
-/// What is not sealed yet, hashed.
+/// The hashes of the events that are not sealed yet.
 struct Tail {
     tree: Tree,
     tree_hashes: Vec<TreeHash>,
-    /// The roots where snapshots were taken.
+    /// The roots at the snapshots.
     roots: BTreeMap<u64, Root>,
 }
 
-/// Hashes what the sealed store does not hold, and holds it against the head.
+/// Hashes the events that the sealed store does not hold, and checks the result against the head.
 fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, OpenError> {
     let (mut tree_hashes, mut roots) = (Vec::new(), BTreeMap::new());
     let span = (tree.size(), log.written().size);
@@ -97,8 +97,8 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, 
     Ok(Tail { tree, tree_hashes, roots })
 }
 
-/// The newest snapshot that is of this history, and how many events it holds; none is as good,
-/// only slower.
+/// The newest snapshot of this history, and the number of its events; without one, opening is
+/// slower.
 fn newest_snapshot(
     log: &dyn FrameLog,
     snapshots: &dyn SnapshotStore,
@@ -121,7 +121,7 @@ fn newest_snapshot(
     Ok((LedgerState::default(), 0))
 }
 
-/// Why this writer begins.
+/// The reason that this writer begins.
 fn why(state: &LedgerState, identity: &Identity) -> Began {
     match OriginNote::of_note(&identity.note) {
         _ if state.ledger() == Some(identity.ledger) => Began::Opened,
@@ -174,8 +174,8 @@ mod tests {
         assert_eq!((expected, found), (other, log.written().root));
     }
 
-    /// Saves the state of another history of `size` events as that of this log: whoever begins with
-    /// it knows one task less than the log.
+    /// Saves the state of another history of `size` events as that of this log: an opening that begins
+    /// with it knows one task less than the log.
     fn plant(store: &MemStore, size: u64, root: Root) -> LedgerState {
         let mut state = LedgerState::default();
         let frames = store.read(Seq::FIRST, usize::MAX).unwrap();

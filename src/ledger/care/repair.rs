@@ -1,4 +1,4 @@
-//! Making the sealed store of a ledger anew.
+//! Making the sealed store of a ledger again.
 
 use crate::{
     codec,
@@ -10,7 +10,8 @@ use crate::{
 use std::sync::Arc;
 
 impl Ledger {
-    /// Makes the sealed store of the ledger in `home` anew; see [`rebuild`](Self::rebuild). Blocks.
+    /// Makes the sealed store of the ledger in `home` again; see [`rebuild`](Self::rebuild).
+    /// Blocks.
     ///
     /// # Errors
     /// As [`rebuild`](Self::rebuild).
@@ -36,7 +37,7 @@ impl Replay for TreeReplay<'_> {
             file: None,
             detail: Damage::Frame { why: Arc::new(error) },
         };
-        // The leaf alone does not bind the texts, and what is pushed is stored as it is.
+        // The leaf alone does not cover the texts, and a pushed frame is stored as it is.
         codec::check_parts(&codec::decode(frame).map_err(damaged)?).map_err(damaged)?;
         Ok(self.tree.push(codec::leaf(frame).map_err(damaged)?))
     }

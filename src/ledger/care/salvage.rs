@@ -1,4 +1,4 @@
-//! Reading what can be read of a ledger that does not open.
+//! Reading all that can be read of a ledger that does not open.
 
 use super::open;
 use crate::{
@@ -13,17 +13,17 @@ use crate::{
 };
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-/// How long the engine may take to answer; damage can make it wait for ever.
+/// The longest wait for an answer of the engine; damage can make it wait for ever.
 const SEALED_DEADLINE: Duration = Duration::from_mins(2);
-/// The same, where nothing is known to be missing.
+/// The longest wait where no event is known to be missing.
 const BEYOND_DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a ledger that was opened in spite of findings does not show.
+/// The events that are missing in a ledger that was opened in spite of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shortfall {
-    /// Events that can be read, from the first one on.
+    /// The number of events that can be read, from the first one on.
     pub readable: u64,
-    /// Events that the ledger is known to have held; `None` if nothing tells.
+    /// The number of events that the ledger is known to have held; `None` if unknown.
     pub held: Option<u64>,
 }
 
@@ -55,23 +55,23 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// What a ledger opened by [`open_read_only`](Self::open_read_only) does not show of what it
-    /// held; `None` if it shows everything, with the root that was recorded.
+    /// The events that a ledger opened by [`open_read_only`](Self::open_read_only) does not show;
+    /// `None` if it shows everything, with the recorded root.
     pub fn shortfall(&self) -> Option<Shortfall> {
         self.inner.shortfall
     }
 }
 
-/// Takes frames into a store in memory for as long as they make a log.
+/// Takes frames into a store in memory as long as they continue the log.
 struct Salvage<'a> {
     inspection: &'a dyn Inspect,
     store: &'a MemStore,
-    /// What sled holds, once it is asked.
+    /// The items of sled, once they were asked for.
     sealed: Option<SealedItems>,
-    /// The block of it that was taken from last.
+    /// The block that was taken from last.
     block: Option<Frames>,
     tree: Tree,
-    /// What `HEAD` says was there, and what was found to be there at that size.
+    /// The head that `HEAD` names, and the one that was found at that size.
     held: Option<Head>,
     then: Option<Head>,
     frames: Vec<Vec<u8>>,
@@ -88,7 +88,7 @@ impl<'a> Salvage<'a> {
         Self { inspection, store, sealed, block, tree, held, then, frames, bytes }
     }
 
-    /// Answers what can be read, and of that as much as was held.
+    /// Returns the head that can be read, and the one that is known to have been held.
     fn run(mut self) -> Result<(Head, Option<Head>), Error> {
         let inspection = self.inspection;
         let mut failure = None;
@@ -110,8 +110,8 @@ impl<'a> Salvage<'a> {
         failure.map_or(Ok(()), Err)?;
         let held = inspection.witness().map_or(0, |witness| witness.sealed.size);
         self.fill(held, SEALED_DEADLINE)?;
-        // Only what was durable is sealed: where journal and `HEAD` were put back from an older
-        // copy, the sealed store knows of more than both.
+        // Only durable events are sealed: if journal and `HEAD` were put back from an older copy,
+        // the sealed store knows of more events than both.
         if self.held.is_some() {
             self.fill(u64::MAX, BEYOND_DEADLINE)?;
         }
@@ -141,8 +141,8 @@ impl<'a> Salvage<'a> {
         Ok(())
     }
 
-    /// Takes events of a block, up to number `size`; `false` if the next one is not there or
-    /// cannot be read.
+    /// Takes events of a block, up to number `size`; `false` if the next one is not there or cannot
+    /// be read.
     fn take_from(&mut self, block: &Frames, size: u64) -> Result<bool, Error> {
         let missing = self.tree.size() + 1..=size;
         for (seq, frame) in block.iter().filter(|(seq, _)| missing.contains(&seq.get())) {
@@ -153,7 +153,7 @@ impl<'a> Salvage<'a> {
         Ok(self.tree.size() >= *missing.start())
     }
 
-    /// Takes the next event; `false` if this is not it, or cannot be read.
+    /// Takes the next event; `false` if the frame is another one, or cannot be read.
     fn take(&mut self, seq: Seq, frame: &[u8]) -> Result<bool, Error> {
         let follows = seq.get() == self.tree.size() + 1;
         let leaf = codec::leaf(frame).ok().filter(|_| follows && decode(seq, frame).is_ok());

@@ -1,8 +1,8 @@
 //! Group commit as a step function: no thread, clock, channel or disk in it.
 //!
-//! [`Core::stage`] opens a [`Staging`]; each batch is decided against the state that the batches
-//! before it would leave, then numbered, linked, encoded and hashed. The caller writes what was
-//! staged and hands it back to [`Core::commit`], or drops it: then nothing happened.
+//! [`Core::stage`] opens a [`Staging`]. Each batch is decided against the state that the batches
+//! before it would leave, then numbered, linked, encoded and hashed. The caller writes the staging
+//! and gives it to [`Core::commit`], or drops it: then nothing happened.
 
 use super::staging::{Lookup, Undo};
 use crate::{
@@ -18,21 +18,22 @@ use std::sync::Arc;
 
 pub(crate) use super::staging::{Published, Staging};
 
-/// What is true after the last commit, and who writes the next.
+/// The state after the last commit, and the writer of the next one.
 #[derive(Debug)]
 pub(crate) struct Core {
     last: Arc<Published>,
     ledger: LedgerId,
     node: NodeId,
-    /// Tells the epoch that this writer begins, if it begins one, from another of that number.
+    /// Distinguishes the epoch that this writer begins, if it begins one, from another of that
+    /// number.
     epoch_nonce: u64,
-    /// Why this writer began, until that is in the log.
+    /// The reason that this writer began, until the log has it.
     began: Option<Began>,
-    /// Task numbers below this may have been given out and lost with the power.
+    /// Task numbers below this may have been assigned and lost with the power.
     number_floor: u64,
 }
 
-/// Who writes, and from where on.
+/// The writer, and the numbers that it begins with.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) ledger: LedgerId,
@@ -42,7 +43,7 @@ pub(crate) struct Writer {
     pub(crate) number_floor: u64,
 }
 
-/// What a batch needs besides itself.
+/// The values that a batch needs besides itself.
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: Millis,
     pub(crate) entropy: &'a dyn Entropy,
@@ -58,7 +59,7 @@ impl Core {
         Self { last, ledger, node, epoch_nonce, began: Some(began), number_floor }
     }
 
-    /// What is true after the last commit.
+    /// The state after the last commit.
     pub(crate) fn state(&self) -> &LedgerState {
         &self.last.state
     }
@@ -85,8 +86,9 @@ impl Core {
             self.add_began(staging, why.clone(), around)?;
         }
         if let [proposal] = batch {
-            // Nothing is changed before the last step of `add_one`, so nothing is to be undone;
-            // keeping an old version would make the maps copy what they could change in place.
+            // Only the last step of `add_one` changes anything, so there is nothing to undo.
+            // Keeping an old version would make the maps copy entries that they could change in
+            // place.
             return Ok(vec![self.add_one(staging, proposal, false, around)?]);
         }
         let undo = Undo::before(staging);
@@ -109,7 +111,7 @@ impl Core {
                 return Err(AppendError::TooLarge { what, len, max, unit });
             }
         }
-        // What was proposed last may have been in the log already.
+        // The last proposal may have been in the log already.
         staging.end_batch();
         Ok(receipts)
     }
@@ -133,7 +135,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes over what was staged, once it is written, and answers what is true from then on.
+    /// Takes over a staging that was written, and returns the new state.
     pub(crate) fn commit(&mut self, staging: Staging) -> Arc<Published> {
         assert_eq!(staging.base, self.last.tree.size(), "a commit stands on the one before it");
         if staging.began {
@@ -143,7 +145,8 @@ impl Core {
         Arc::clone(&self.last)
     }
 
-    /// Says that this writer began: a batch of its own, since it is true whatever follows.
+    /// Records that this writer began: a batch of its own, since it is true with any events after
+    /// it.
     fn add_began(
         &self,
         staging: &mut Staging,
@@ -190,8 +193,8 @@ impl Core {
         self.write(staging, draft, batch_goes_on, around)
     }
 
-    /// The epoch in charge, or the next one if the event begins it. Asked when the event is
-    /// written: a copy learns which epochs there were only after it was created.
+    /// The current epoch, or the next one if the event begins it. Asked when the event is written:
+    /// a copy learns its earlier epochs only after it was created.
     fn epoch_of(&self, state: &LedgerState, action: &Action) -> Epoch {
         let nonce = self.epoch_nonce;
         match (state.epoch(), action) {
@@ -271,7 +274,7 @@ fn repeated(
     Ok(Some(Receipt { seq, task: entry.event.task, repeated: true, durable: false }))
 }
 
-/// A redaction belongs to the thread and task of the event that it erases.
+/// Gives a redaction the thread and task of the event that it erases.
 fn locate_redaction(
     staging: &Staging,
     proposal: &Proposal,

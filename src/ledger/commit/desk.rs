@@ -1,13 +1,13 @@
-//! Where appends wait, and whose turn it is.
+//! The desk: appends wait here, and threads take turns.
 //!
-//! There is one [`Writer`]: whoever holds it decides and writes. There is one device: whoever holds
-//! that syncs and answers. Two threads of the ledger take turns at both, so that the next group is
-//! decided and encoded while the last one is synced. There is no delay window: a group is what came
-//! until the device was free. A caller that finds nobody at work takes the turn itself where it
-//! may, and no thread has to be woken for it.
+//! There is one [`Writer`]: the thread that holds it decides and writes. There is one sync at a
+//! time: its thread syncs and answers. Two threads of the ledger take turns at both, so that the
+//! next group is decided and encoded while the last one is synced. There is no delay window: a
+//! group is all that came before the device was free. A caller that finds no thread at work takes
+//! the turn itself where it may, and no thread has to be woken for it.
 //!
-//! Knows neither rules nor files. Start reading at [`Desk::append`], then [`Desk::work`]. What
-//! async code asks for comes in by [`Desk::append_later`].
+//! Knows neither rules nor files. Start reading at [`Desk::append`], then [`Desk::work`]. Async
+//! code enters by [`Desk::append_later`].
 
 mod later;
 mod queue;
@@ -28,10 +28,11 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-/// Threads that take turns: one at the device, one that gathers.
+/// The number of threads that take turns: one syncs, one gathers.
 pub(crate) const THREADS: usize = 2;
 
-/// Groups that a caller writes for others behind its own, before it calls a thread for the rest.
+/// The number of groups that a caller writes for others after its own, before it wakes a thread for
+/// the rest.
 const GROUPS_FOR_OTHERS: usize = 2;
 
 /// The one place that every append passes.
@@ -40,21 +41,21 @@ pub(crate) struct Desk {
     queue: Mutex<Queue>,
     /// Idle threads sleep here.
     idle: Condvar,
-    /// Whoever holds the writer sleeps here until there is more to decide, or the device is free.
+    /// The thread with the writer sleeps here until there is more to decide, or the device is free.
     gatherer: Condvar,
     shared: Arc<Shared>,
     durability: Durability,
 }
 
-/// What a thread does next.
+/// The next job of a thread.
 enum Job<'a> {
-    /// Write what waits.
+    /// Write the waiting appends.
     Write(Hold<'a>),
-    /// Sync what is written, because the interval is over or somebody asks.
+    /// Sync the written groups, because the interval is over or a caller asks.
     Sync(Hold<'a>, Option<Reply<Head>>),
-    /// Something that is no append, with nobody else at work.
+    /// A request other than an append, with no other thread at work.
     Alone(Hold<'a>, Request),
-    /// Everybody has gone: sync, and let go of the files.
+    /// The last handle is gone: sync, and close the files.
     Leave(Hold<'a>),
 }
 
@@ -74,8 +75,8 @@ impl Desk {
         }
     }
 
-    /// Sees to an append whose thread would do nothing but wait: here and now if nobody is before
-    /// it, or by a thread. Either way its reply is answered.
+    /// Handles an append whose thread would only wait: here if no other is before it, or by a
+    /// thread of the ledger. Its reply is answered in both cases.
     pub(crate) fn append(&self, append: Request) -> Result<(), AppendError> {
         let mut queue = self.queue();
         queue.check_open()?;
@@ -91,7 +92,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Queues what is no append, behind all that waits.
+    /// Queues a request other than an append, after all waiting ones.
     pub(crate) fn ask(&self, request: Request) -> Result<(), AppendError> {
         let mut queue = self.queue();
         queue.check_open()?;
@@ -100,7 +101,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Nobody will ask any more: the threads end when all that waits is done.
+    /// Starts the end: no more requests come, and the threads end when the waiting ones are done.
     pub(crate) fn drain(&self) {
         let mut queue = self.queue();
         if queue.service == Service::Open {
@@ -110,7 +111,7 @@ impl Desk {
         self.idle.notify_all();
     }
 
-    /// What each thread of the ledger does until there is nothing left to do.
+    /// The loop of each thread of the ledger, until there is nothing left to do.
     pub(crate) fn work(&self) {
         while let Some(job) = self.next() {
             match job {
@@ -118,7 +119,7 @@ impl Desk {
                 Job::Sync(hold, reply) => {
                     let synced = self.shared.sync();
                     self.shared.announce_synced();
-                    // A failure halts the ledger: whoever appends next is told of it as well.
+                    // A failure halts the ledger, so the next append gets an error as well.
                     let answer = synced.map(|()| self.shared.log.synced());
                     let _ = reply.map(|reply| reply.send(answer));
                     hold.give_back();
@@ -130,7 +131,7 @@ impl Desk {
                     hold.give_back();
                 }
                 Job::Leave(mut hold) => {
-                    // Nobody is left to be told how it went.
+                    // No caller is left to get the result.
                     let whole = hold.writer().close().is_ok();
                     self.end(whole);
                     hold.give_back();
@@ -139,7 +140,7 @@ impl Desk {
         }
     }
 
-    /// Sleeps until there is something to do; `None` when there never will be.
+    /// Sleeps until there is a job; `None` when there will be no more.
     fn next(&self) -> Option<Job<'_>> {
         let mut queue = self.queue();
         while queue.service != Service::Ended {
@@ -176,7 +177,7 @@ impl Desk {
         }
     }
 
-    /// One group commit: `first`, and what waits behind it. Then so many more, if more waits.
+    /// Makes one group commit of `first` and the appends after it, then up to `others` more groups.
     fn write(&self, mut hold: Hold<'_>, first: Option<Request>, others: usize) {
         let mut group = hold.writer().begin();
         if let Some(append) = first {
@@ -188,8 +189,8 @@ impl Desk {
         if self.durability == Durability::Synced {
             hold.give_back_writer();
             written.sync_and_publish(&self.shared);
-            // Answered before the device is free: who is answered asks again, and is in the next
-            // group instead of the one after it.
+            // Answered before the device is free: a caller that gets its answer asks again, and is
+            // in the next group instead of the one after it.
             written.answer(&self.shared);
             return hold.give_back();
         }
@@ -198,12 +199,12 @@ impl Desk {
             written.answer(&self.shared);
             return self.write(hold, None, others - 1);
         }
-        // Who is answered finds the writer here when it asks again.
+        // A caller that gets its answer finds the writer here when it asks again.
         hold.give_back();
         written.answer(&self.shared);
     }
 
-    /// Decides what comes, until there is no more and, where each group is synced, the device is
+    /// Decides new appends until there are none and, where each group is synced, the device is
     /// free.
     fn gather(&self, hold: &mut Hold<'_>, group: &mut Group) {
         loop {
@@ -234,8 +235,8 @@ impl Desk {
         }
     }
 
-    /// Wakes whoever can do something about what has changed; with `clock`, also somebody to wait
-    /// for the end of an interval that has begun.
+    /// Wakes the threads that can act on a change; with `clock`, also one to wait for the end of an
+    /// interval that has begun.
     fn call(&self, mut queue: MutexGuard<'_, Queue>, clock: bool) {
         let wakeups = queue.wakeups(clock);
         drop(queue);
@@ -247,8 +248,7 @@ impl Desk {
         }
     }
 
-    /// Nothing is done from here on; what waits was not written. `closed` as for
-    /// [`Request::refuse`].
+    /// Ends all work. Waiting requests were not written. `closed` is as in [`Request::refuse`].
     fn end(&self, closed: bool) {
         let left = self.queue().end();
         left.into_iter().for_each(|request| request.refuse(closed));
@@ -256,7 +256,7 @@ impl Desk {
         self.gatherer.notify_all();
     }
 
-    /// Takes the writer, which must be there, and the device if that is asked for.
+    /// Takes the writer, which must be there, and the right to sync if `may_sync`.
     fn hold(&self, queue: &mut Queue, may_sync: bool) -> Hold<'_> {
         queue.sync_taken |= may_sync;
         Hold { desk: self, writer: queue.writer.take(), may_sync, wrote: false }
@@ -267,7 +267,7 @@ impl Desk {
     }
 }
 
-/// The writer, the device or both, until they are given back.
+/// The writer, the right to sync, or both, until they are given back.
 struct Hold<'a> {
     desk: &'a Desk,
     writer: Option<Box<Writer>>,
@@ -280,14 +280,14 @@ impl Hold<'_> {
         self.writer.as_deref_mut().unwrap_or_else(|| unreachable!("it was not given back"))
     }
 
-    /// Lets others decide, while this one is at the device.
+    /// Lets other threads decide while this one syncs.
     fn give_back_writer(&mut self) {
         let mut queue = self.desk.queue();
         queue.writer = self.writer.take();
         self.desk.call(queue, false);
     }
 
-    /// Gives back all that is held, and calls whoever waits for it.
+    /// Gives everything back, and wakes the threads that wait for it.
     fn give_back(mut self) {
         let mut queue = self.desk.queue();
         if let Some(writer) = self.writer.take() {

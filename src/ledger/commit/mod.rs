@@ -1,7 +1,7 @@
 //! From a request to a commit: the desk where appends wait, the writer, the pure core.
 //!
-//! The only way to the log. Start reading at [`desk`]: whose turn it is; then [`writer`]: group
-//! commit; then [`core`]: pure steps.
+//! The only way to the log. Start reading at [`desk`] (turns), then [`writer`] (group commit), then
+//! [`core`] (pure steps).
 
 pub(super) mod core;
 pub(super) mod desk;

@@ -1,4 +1,4 @@
-//! What is asked of the one writer, and where the answer goes.
+//! Requests to the one writer, and the place for each answer.
 
 use super::witness::Answer;
 use crate::{
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
-/// What the writer can be asked for.
+/// A request to the writer.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Decide and write a batch.
@@ -27,7 +27,7 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// How many events it may become; `None` for what is no append.
+    /// The number of events that it may become; `None` if it is no append.
     pub(crate) fn events(&self) -> Option<usize> {
         match self {
             Self::Append { batch, .. } => Some(batch.len()),
@@ -37,7 +37,7 @@ impl Request {
         }
     }
 
-    /// Whether it wants a task to be given the next number.
+    /// Says whether it asks for the next task number.
     pub(crate) fn asks_for_number(&self) -> bool {
         let Self::Append { batch, .. } = self else { return false };
         let asks =
@@ -45,8 +45,8 @@ impl Request {
         batch.iter().any(|proposal| asks(&proposal.command))
     }
 
-    /// It came too late: nothing of it was done. `closed` says whether the ledger was closed, and
-    /// everything in it is durable: then to close it once more is done, too.
+    /// Refuses a request that came too late: none of it was done. `closed` says that the ledger was
+    /// closed and all of it is durable; then closing it again succeeds.
     pub(crate) fn refuse(self, closed: bool) {
         match self {
             Self::Append { reply, .. } => reply.send(Err(AppendError::Halted)),

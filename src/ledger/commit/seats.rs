@@ -1,7 +1,7 @@
-//! Who may say that it runs tasks here: one seat for each manager of this process.
+//! Seats: the right to run tasks here, one for each manager of this process.
 //!
-//! Knows nothing of what a manager does. A task's [`Host::Managed`] names a seat; whether somebody
-//! still sits there decides if the task is an orphan, so that silence never does.
+//! Knows nothing of the work of a manager. A task's [`Host::Managed`] names a seat. The task is an
+//! orphan if that seat is empty, so that silence alone never makes one.
 
 use crate::{event::Host, ledger::Ledger};
 use std::{
@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The seats of one opening of a ledger. A number is given once.
+/// The seats of one opening of a ledger. A number is used once.
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
     next: u32,
@@ -25,7 +25,7 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// How the tasks of this manager name it.
+    /// The name of this manager in its tasks.
     pub fn host(&self) -> Host {
         self.host
     }
@@ -38,7 +38,7 @@ impl Drop for Seat {
 }
 
 impl Ledger {
-    /// Takes a seat that nobody has had since this ledger was opened.
+    /// Takes a seat with a number that is new since this ledger was opened.
     pub fn take_seat(&self) -> Seat {
         let seats = Arc::clone(&self.inner.seats);
         let number = {
@@ -52,8 +52,8 @@ impl Ledger {
         Seat { host, number, seats }
     }
 
-    /// Whether whoever runs tasks under this name can still be running them: a manager of this
-    /// process that was not dropped, or somebody of whom this ledger cannot tell.
+    /// Says whether the host of this name can still be running its tasks: a manager of this process
+    /// that was not dropped, or a host that this ledger knows nothing about.
     pub fn is_seated(&self, host: Host) -> bool {
         match host {
             Host::External | Host::Imported => true,

@@ -1,7 +1,7 @@
-//! What the writer and every reader share: the store, and the state as last published.
+//! The part that the writer and every reader share: the store, and the published state.
 //!
-//! Publishing is one pointer swap, reading it one load: a reader keeps its version for as long as
-//! it likes and never delays the writer.
+//! Publishing is one pointer swap, reading it one load: a reader keeps its version as long as it
+//! needs it, and never delays the writer.
 
 use super::staging::Published;
 use crate::{
@@ -22,11 +22,11 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What followers wait for.
+/// The news that followers wait for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     pub(crate) synced: Head,
-    /// Nothing more will come: the ledger is closed or halted.
+    /// True once nothing more will come: the ledger is closed or halted.
     pub(crate) ended: bool,
 }
 
@@ -37,15 +37,15 @@ pub(crate) struct Shared {
     published: ArcSwap<Published>,
     progress: watch::Sender<Progress>,
     halted: AtomicBool,
-    /// The number of this writer: fixed when it is opened, except for a copy, which learns from
-    /// what it is filled with how many writers there were.
+    /// The number of this writer. It is set at opening; an unfinished copy learns from its frames
+    /// how many writers there were.
     incarnation: AtomicU64,
     kept: KeptSnapshots,
     snapshot_job: Mutex<SnapshotJob>,
     saving: Mutex<()>,
 }
 
-/// Which snapshots are kept; see [`snapshot::surplus`].
+/// The snapshots that are kept; see [`snapshot::surplus`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeptSnapshots {
     pub(crate) newest: usize,
@@ -54,7 +54,7 @@ pub(crate) struct KeptSnapshots {
 
 #[derive(Debug)]
 struct SnapshotJob {
-    /// Events in the newest snapshot.
+    /// The number of events in the newest snapshot.
     last: u64,
     running: Option<JoinHandle<()>>,
 }
@@ -89,7 +89,7 @@ impl Shared {
         self.published.load().tree.head()
     }
 
-    /// How many events are shown. O(1).
+    /// The number of published events. O(1).
     pub(crate) fn size(&self) -> u64 {
         self.published.load().tree.size()
     }
@@ -115,7 +115,8 @@ impl Shared {
         self.progress.send_modify(|progress| progress.ended = true);
     }
 
-    /// Storage failed: nothing is written from here on, and what was in flight may be lost.
+    /// Halts after a storage failure: nothing is written from here on, and appends in flight may be
+    /// lost.
     pub(crate) fn halt(&self, error: &store::Error) -> AppendError {
         tracing::error!(%error, "storage failed: the ledger takes no more appends");
         self.set_halted();
@@ -136,8 +137,8 @@ impl Shared {
         self.snapshot_if_due();
     }
 
-    /// Tells followers how far events are durable, as far as they are published: what lies beyond
-    /// is announced when it is.
+    /// Announces to followers the durable events, as far as they are published; later ones are
+    /// announced when they are published.
     pub(crate) fn announce_synced(&self) {
         let synced = self.log.synced();
         if synced.size > self.size() {
@@ -152,7 +153,7 @@ impl Shared {
         });
     }
 
-    /// The event as it is stored, whatever has been redacted since.
+    /// The event as it is stored, with its redacted texts.
     pub(crate) fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
         let frames = self.log.read(seq, 1)?;
         match frames.first() {
@@ -199,7 +200,7 @@ impl Shared {
         }
     }
 
-    /// Keeps everybody else from saving a snapshot. A state that was captured before a purge must
+    /// Keeps other threads from saving a snapshot. A state that was captured before a purge must
     /// not be saved after it, so capturing and saving are one step under this.
     pub(crate) fn hold_snapshots(&self) -> MutexGuard<'_, ()> {
         self.saving.lock().unwrap_or_else(PoisonError::into_inner)
@@ -224,7 +225,7 @@ impl Shared {
         let span = tracing::info_span!("snapshot.take", seq_last = at.get());
         let _entered = span.enter();
         if self.log.synced().size < head.size {
-            // With an interval, what is published is ahead of what is durable nearly always.
+            // With an interval, the published state is nearly always ahead of the durable one.
             self.log.sync().inspect_err(|error| drop(self.halt(error)))?;
             self.announce_synced();
         }
@@ -234,8 +235,8 @@ impl Shared {
         self.remove_surplus_snapshots(at)
     }
 
-    /// Removes what is not worth its room. One beyond the log is of events that were lost, and
-    /// never counts.
+    /// Removes snapshots that are not worth their room. One beyond the log belongs to lost events,
+    /// and never counts.
     fn remove_surplus_snapshots(&self, newest: Seq) -> Result<(), store::Error> {
         let (mut sound, mut surplus) = (Vec::new(), Vec::new());
         for at in self.snapshots.list()? {
@@ -259,7 +260,7 @@ pub(crate) fn decode(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
     Ok(entry)
 }
 
-/// Why event `seq` cannot be read: a newer version is told from damage.
+/// Makes the error for event `seq` that cannot be read; a newer version is not damage.
 pub(crate) fn unreadable(seq: Seq, error: codec::DecodeError) -> ReadError {
     if let codec::DecodeError::UnsupportedFormat { what, found, max } = error {
         return ReadError::UnsupportedFormat { what, found, max };
@@ -276,14 +277,14 @@ mod tests {
         store::{Group, MemStore},
     };
 
-    /// What is published of a log of so many events.
+    /// The published state of a log of so many events.
     fn published(size: u64) -> Arc<Published> {
         let mut tree = Tree::default();
         (0..size).for_each(|_| drop(tree.push(b"an event")));
         Arc::new(Published { state: LedgerState::default(), tree })
     }
 
-    // Whoever follows reads up to what is announced, and the redactions of what is published.
+    // A follower reads up to the announced head, with the redactions of the published state.
     #[test]
     fn what_is_durable_is_announced_when_it_is_published() {
         let store = Arc::new(MemStore::new());

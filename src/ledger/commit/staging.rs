@@ -1,7 +1,7 @@
-//! A commit in the making: what is to be written, and what would then be true.
+//! An unfinished commit: the frames to write, and the state that they lead to.
 //!
-//! Numbers, hashes and folds what it is given, and can take back the last of it. Knows neither
-//! rules nor who writes; that is [`super::core`].
+//! Numbers, hashes and folds its events, and can take back the last batch. Knows neither rules nor
+//! the writer; those are in [`super::core`].
 
 use crate::{
     codec,
@@ -23,24 +23,24 @@ pub(crate) struct Published {
     pub(crate) tree: Tree,
 }
 
-/// A commit in the making.
+/// An unfinished commit.
 #[derive(Debug)]
 pub(crate) struct Staging {
     pub(crate) state: LedgerState,
     pub(crate) tree: Tree,
-    /// The events that it stands on.
+    /// The number of events that it stands on.
     pub(crate) base: u64,
     frames: Vec<Vec<u8>>,
     tree_hashes: Vec<TreeHash>,
     bytes: usize,
-    /// Whether it says why its writer began.
+    /// True if it records why its writer began.
     pub(crate) began: bool,
-    /// Frames that are not an answer to anybody: a Began alone is not worth a commit.
+    /// Frames that answer no request: a Began alone is not worth a commit.
     pub(crate) unasked: usize,
 }
 
 impl Staging {
-    /// Nothing yet, on top of what is true.
+    /// An empty commit on top of the published state.
     pub(crate) fn on(last: &Published) -> Self {
         let (state, tree) = (last.state.clone(), last.tree.clone());
         let base = tree.size();
@@ -48,7 +48,7 @@ impl Staging {
         Self { state, tree, base, frames, tree_hashes, bytes: 0, began: false, unasked: 0 }
     }
 
-    /// Whether there is anything that somebody asked for.
+    /// Says whether it has no event that a caller asked for.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.len() == self.unasked
     }
@@ -69,7 +69,7 @@ impl Staging {
         self.tree.head()
     }
 
-    /// What is to be written; `None` if there is nothing.
+    /// The group to write; `None` if there is nothing.
     pub(crate) fn group(&self) -> Option<Group<'_>> {
         let first = Seq::new(self.base + 1)?;
         if self.frames.is_empty() {
@@ -102,12 +102,12 @@ impl Staging {
         Ok(())
     }
 
-    /// Whether the last frame says that its batch goes on.
+    /// Says whether the last frame says that its batch goes on.
     pub(crate) fn is_within_batch(&self) -> bool {
         self.frames.last().is_some_and(|frame| codec::batch_goes_on(frame))
     }
 
-    /// Makes the last frame the last of its batch, if it does not say so yet.
+    /// Makes the last frame end its batch, if it does not yet.
     pub(crate) fn end_batch(&mut self) {
         if self.is_within_batch()
             && let Some(last) = self.frames.last_mut()
@@ -127,7 +127,7 @@ impl Staging {
     }
 }
 
-/// What a refused batch must leave as it was. Maps are persistent, so this is O(log size).
+/// The state to which a refused batch is undone. Maps are persistent, so this is O(log size).
 pub(crate) struct Undo {
     state: LedgerState,
     tree: Tree,

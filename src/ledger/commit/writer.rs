@@ -1,8 +1,8 @@
-//! The one writer: decides what is asked, writes it, and says how it went.
+//! The one writer: decides requests, writes them, and gives the results.
 //!
-//! It takes what waits, up to a group's limits, makes one commit of it, and only then answers.
-//! After a failed write or sync it answers [`AppendError::Halted`] until the ledger is opened
-//! again. Whose turn it is with the writer, and when, is up to [`super::desk`].
+//! It takes the waiting appends, up to a group's limits, makes one commit of them, and only then
+//! answers. After a failed write or sync it answers [`AppendError::Halted`] until the ledger is
+//! opened again. [`super::desk`] decides which thread has the writer, and when.
 
 use super::{
     core::{Core, Staging, Surroundings},
@@ -23,7 +23,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Instant};
 /// Task numbers that are reserved durably at once.
 const NUMBERS_AT_ONCE: u64 = 65_536;
 
-/// What decides and writes. There is one, and it is held by one thread at a time.
+/// The writer. There is one, and one thread at a time holds it.
 pub(crate) struct Writer {
     core: Core,
     shared: Arc<Shared>,
@@ -41,14 +41,14 @@ type Answers = Vec<(Vec<Receipt>, Answer)>;
 
 /// The ledger is closed.
 pub(crate) struct Closed {
-    /// Whether everything that was acknowledged is durable.
+    /// True if everything that was acknowledged is durable.
     pub(crate) whole: bool,
 }
 
-/// A group that was written, or was not, and has yet to be answered.
+/// A group that was written, or was not, and is not yet answered.
 pub(crate) struct Written {
     answers: Answers,
-    /// What is true with it; `None` if it holds no event.
+    /// The state with it; `None` if it holds no event.
     outcome: Result<Option<Arc<Published>>, AppendError>,
     began: Instant,
     events: usize,
@@ -64,15 +64,15 @@ impl Writer {
         &self.options
     }
 
-    /// Whether to write these may wait for a device: to sync what must be durable before them, to
-    /// begin the next file, or for room. Meant for `Interval`.
+    /// Says whether writing these may wait for a device: to sync events that must be durable before
+    /// them, to begin the next file, or for room. For `Interval`.
     pub(crate) fn may_wait<'a>(&self, mut appends: impl Iterator<Item = &'a Request>) -> bool {
         let reserves = self.runs_short(self.core.state().next_number())
             && appends.any(Request::asks_for_number);
         reserves || self.shared.log.append_may_wait()
     }
 
-    /// Whether numbers are to be reserved before `next` is given: half of them ahead, so that a
+    /// Says whether to reserve numbers before `next` is assigned: half of them ahead, so that a
     /// caller that must not wait finds them reserved.
     fn runs_short(&self, next: u64) -> bool {
         next.saturating_add(NUMBERS_AT_ONCE / 2) > self.shared.log.reserved()
@@ -83,7 +83,7 @@ impl Writer {
         Group { staging: self.core.stage(), answers: Vec::new() }
     }
 
-    /// How many more events a group takes; 0 if it is full in any way.
+    /// The number of events that a group still takes; 0 if it is full in any way.
     pub(crate) fn room(&self, group: &Group) -> usize {
         if group.staging.bytes() >= self.options.group_bytes_max {
             return 0;
@@ -122,7 +122,7 @@ impl Writer {
         self.core.add(staging, batch, &around)
     }
 
-    /// Writes a group. The next one may be decided on top of it at once: if it cannot be made
+    /// Writes a group. The next one may be decided on top of it at once: if this one cannot be made
     /// durable, nothing is ever written again.
     pub(crate) fn write(&mut self, group: Group) -> Written {
         let Group { staging, answers } = group;
@@ -153,8 +153,8 @@ impl Writer {
         })
     }
 
-    /// Under `Interval`, an id could be acknowledged, lost with the power and given again. So
-    /// numbers are reserved durably, many at a time, before the first of them is given.
+    /// Reserves numbers durably, many at a time, before the first of them is assigned. Under
+    /// `Interval`, an id could otherwise be acknowledged, lost with the power and assigned again.
     fn reserve_numbers(&mut self, staging: &Staging) -> Result<(), AppendError> {
         let next = staging.state().next_number();
         let needed = match self.options.durability {
@@ -168,8 +168,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Does what is no append, with the device at hand, and answers; whoever no longer waits for
-    /// the answer is not missed.
+    /// Does a request other than an append, with the right to sync, and answers it. A caller that
+    /// no longer waits misses the answer.
     pub(crate) fn serve(&mut self, request: Request) -> ControlFlow<Closed> {
         match request {
             Request::Append { .. } | Request::Sync { .. } => {} // neither needs this
@@ -234,8 +234,8 @@ impl Writer {
         self.shared.replace_snapshots(&held)
     }
 
-    /// Makes durable what is written, tells followers, and lets go. The order matters: a follower
-    /// that is told of the end has been told of every event before it.
+    /// Makes all written events durable, tells followers, and closes. The order matters: a follower
+    /// that learns of the end has learnt of every event before it.
     pub(crate) fn close(&mut self) -> Result<(), store::Error> {
         let synced = if self.shared.is_halted() { Ok(()) } else { self.sync_and_settle() };
         self.shared.announce_synced();
@@ -248,7 +248,7 @@ impl Writer {
         self.shared.log.sync()?;
         let next = self.core.state().next_number();
         if self.shared.log.reserved() > next {
-            // Everything is synced at a clean end, so no reserved number can have been lost.
+            // After a clean end everything is synced, so no reserved number can have been lost.
             self.shared.log.reserve(next)?;
         }
         Ok(())
@@ -256,7 +256,7 @@ impl Writer {
 }
 
 impl Written {
-    /// Makes the group durable, and then shows it.
+    /// Makes the group durable, and then publishes it.
     pub(crate) fn sync_and_publish(&mut self, shared: &Arc<Shared>) {
         if matches!(self.outcome, Ok(Some(_)))
             && let Err(error) = self.span.in_scope(|| shared.sync())
@@ -266,7 +266,7 @@ impl Written {
         self.publish(shared);
     }
 
-    /// Shows the group to everybody.
+    /// Publishes the group.
     pub(crate) fn publish(&mut self, shared: &Arc<Shared>) {
         if let Ok(published) = &mut self.outcome
             && let Some(published) = published.take()
@@ -279,7 +279,7 @@ impl Written {
         }
     }
 
-    /// Tells everybody who waits how it went.
+    /// Answers every caller that waits.
     pub(crate) fn answer(self, shared: &Shared) {
         let durable = shared.log.synced();
         for (mut receipts, reply) in self.answers {

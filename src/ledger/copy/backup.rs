@@ -22,30 +22,30 @@ use std::{
 
 const MAGIC: &[u8; 8] = b"TLBACKUP";
 const FORMAT: u32 = 1;
-/// Far more than any checkpoint needs; a bound for hostile files.
+/// The longest checkpoint in bytes. Far more than any needs; a bound for hostile files.
 const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
 /// Level 3 is the library's default: a third of the bytes at some hundred MB/s.
 const ZSTD_LEVEL: i32 = 3;
-/// Events between two calls of a `progress`.
+/// The number of events between two calls of `progress`.
 const STRIDE: u64 = 1_024;
 
-/// What a backup holds.
+/// The contents of a backup.
 #[derive(Debug, Clone)]
 pub struct BackupInfo {
     /// The head of the ledger that was backed up, and its id.
     pub checkpoint: Checkpoint,
-    /// Bytes of frames before compression.
+    /// The number of bytes of frames before compression.
     pub bytes: u64,
 }
 
-/// What does not hold of a backup file.
+/// A fault of a backup file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupDamage {
     /// It is shorter than any backup.
     #[error("it is too short")]
     TooShort,
-    /// It is some other file.
+    /// It is another kind of file.
     #[error("it does not start with TLBACKUP")]
     NotABackup,
     /// Its checkpoint is longer than any.
@@ -65,13 +65,13 @@ pub enum BackupDamage {
     /// Its frames cannot be decompressed.
     #[error(transparent)]
     Compression(io::Error),
-    /// A frame does not hold.
+    /// A frame is damaged.
     #[error(transparent)]
     Frame(#[from] codec::DecodeError),
     /// Bytes that are no frame follow the last frame.
     #[error("{bytes} bytes follow the last frame")]
     Leftover {
-        /// How many.
+        /// The number of these bytes.
         bytes: usize,
     },
     /// It ends within a batch.
@@ -86,16 +86,16 @@ pub enum BackupDamage {
         .found.size, .found.root, .expected.size, .expected.root
     )]
     OtherHead {
-        /// What the checkpoint names.
+        /// The head that the checkpoint names.
         expected: Head,
-        /// What the frames lead to.
+        /// The head that the frames lead to.
         found: Head,
     },
 }
 
 impl Reader {
     /// Writes the whole history and its checkpoint to a new file, without redacted texts.
-    /// `progress` is told how many events of how many are written.
+    /// `progress` gets the number of events written and of all.
     ///
     /// # Durability
     /// When it returns, the file survives loss of power.
@@ -160,7 +160,7 @@ impl Reader {
     }
 }
 
-/// A backup file that goes again unless it becomes whole, also if `progress` panics.
+/// A backup file that is removed unless it becomes whole, also if `progress` panics.
 struct Begun<'a> {
     path: &'a Path,
     whole: bool,
@@ -183,18 +183,18 @@ impl Drop for Begun<'_> {
     }
 }
 
-/// Tells `progress` of every so many events, and of the last.
+/// Calls `progress` for every so many events, and for the last.
 fn tell(done: u64, total: u64, progress: &mut dyn FnMut(u64, u64)) {
     if done.is_multiple_of(STRIDE) || done == total {
         progress(done, total.max(done));
     }
 }
 
-/// Reads a backup file to its end and holds it against its checkpoint. `progress` is told how many
-/// events of how many are read.
+/// Reads a backup file to its end and checks it against its checkpoint. `progress` gets the number
+/// of events read and of all.
 ///
 /// # Errors
-/// [`CopyError::BadBackup`] with the first thing that does not hold; [`CopyError::Io`].
+/// [`CopyError::BadBackup`] with the first fault; [`CopyError::Io`].
 pub fn verify_backup(
     file: impl AsRef<Path>,
     progress: &mut dyn FnMut(u64, u64),
@@ -259,12 +259,12 @@ pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError
 pub(crate) struct Frames {
     zstd: zstd::Decoder<'static, BufReader<BufReader<File>>>,
     buffer: Vec<u8>,
-    /// How much of `buffer` has been given out.
+    /// The number of bytes of `buffer` that were given out.
     taken: usize,
 }
 
 impl Frames {
-    /// Bytes that are read at once; a frame's length is known after its first few.
+    /// The bytes that are read at once; a frame's length is known after its first few.
     const STEP: u64 = 256 << 10;
 
     pub(crate) fn next_frame(&mut self) -> Result<Option<Vec<u8>>, CopyError> {

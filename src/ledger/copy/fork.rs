@@ -1,11 +1,11 @@
-//! Copies of a history: forks, and ledgers made of backup files.
+//! Copies of a history: forks, and ledgers made from backup files.
 //!
-//! They carry frames byte for byte, so a copy has the same roots as far as it goes. Texts that were
-//! redacted are left out of every copy; the hashes hold without them. Batches are carried whole. A
-//! fork alone may end within one, since its caller says where: its last event then ends the batch.
+//! They carry frames byte for byte, so a copy has the same roots as far as it goes. Redacted texts
+//! are left out of every copy; the hashes are valid without them. Batches are carried whole. Only a
+//! fork may end within one, since its caller gives the place: its last event then ends the batch.
 //!
-//! A copy is a ledger only once it is whole: until then its `NODE` says that it is being made, no
-//! opening accepts it, and making it again clears it away ([`Draft`]).
+//! A copy is a ledger only once it is whole. Until then its `NODE` marks it as unfinished, no
+//! opening accepts it, and making it again clears it ([`Draft`]).
 
 use super::{
     backup::{BackupDamage, open_backup, verify_backup},
@@ -26,11 +26,11 @@ use crate::{
 };
 use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
-/// Frames that are written in one commit of a copy.
+/// The number of frames in one commit of a copy.
 const COPY_FRAMES: usize = 512;
 const COPY_BYTES: usize = 4 << 20;
 
-/// Why a copy could not be made.
+/// The reason that a copy could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
@@ -51,21 +51,21 @@ pub enum CopyError {
     Io {
         /// `read` or `written`.
         during: &'static str,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
     /// The file is not a whole, unchanged backup. Nothing was created.
     #[error("not a sound backup: {detail}")]
     BadBackup {
-        /// The first thing that does not hold.
+        /// The first fault.
         detail: BackupDamage,
     },
-    /// The history ends within a batch, as one can that was read in spite of damage. Nothing was
-    /// written; a fork of it ends the batch.
+    /// The history ends within a batch, which is possible if it was read in spite of damage.
+    /// Nothing was written; a fork of it ends the batch.
     #[error("the history ends within the batch of event {last}; make a fork of it first")]
     WithinBatch {
-        /// The last event that there is.
+        /// The last event.
         last: Seq,
     },
 }
@@ -94,7 +94,8 @@ impl CopyError {
 }
 
 impl Ledger {
-    /// Makes a new ledger in `home` of the first `size` events of this one; see
+    /// Makes a new ledger in `home` from the first `size` events of this one; see
+    /// [`fork_blocking`](Self::fork_blocking).
     /// [`fork_blocking`](Self::fork_blocking).
     ///
     /// # Errors
@@ -114,7 +115,8 @@ impl Ledger {
         draft.finish()
     }
 
-    /// Makes a new ledger in `home` of a backup file; see
+    /// Makes a new ledger in `home` from a backup file; see
+    /// [`restore_blocking`](Self::restore_blocking).
     /// [`restore_blocking`](Self::restore_blocking).
     ///
     /// # Errors
@@ -141,7 +143,7 @@ impl Ledger {
 /// An unfinished copy. Dropping it removes its files.
 struct Draft<'a> {
     home: &'a dyn Home,
-    /// `None` once it is finished, or about to be removed.
+    /// `None` once it is finished, or is being removed.
     begun: Option<(Ledger, Arc<dyn NodeStore>)>,
 }
 
@@ -203,9 +205,9 @@ impl<'a> Draft<'a> {
         intake.finish()
     }
 
-    /// Makes it a ledger, durably: the last thing that is written says that all before it is there.
+    /// Makes it a ledger, durably. This is the last write, so all writes before it are there.
     fn finish(mut self) -> Result<Ledger, CopyError> {
-        // Also what was appended, with whatever durability it has by its options.
+        // Also syncs the appends, which may have any durability by its options.
         self.ledger().sync_blocking()?;
         let Some((ledger, node)) = self.begun.take() else { unreachable!("it is still begun") };
         let whole = Identity { role: Role::Primary, ..node.identity() };
@@ -220,7 +222,7 @@ impl<'a> Draft<'a> {
 impl Drop for Draft<'_> {
     fn drop(&mut self) {
         let Some((ledger, node)) = self.begun.take() else { return };
-        // They hold the files that are to go.
+        // They hold the files that must be removed.
         drop(ledger);
         drop(node);
         if let Err(left) = self.home.remove_unfinished() {
@@ -229,14 +231,14 @@ impl Drop for Draft<'_> {
     }
 }
 
-/// What was redacted after the cut is redacted in the fork as well.
+/// Repeats in the fork the redactions that came after the cut.
 fn repeat_redactions(fork: &Ledger, now: &LedgerState, size: u64) -> Result<(), CopyError> {
     let (reader, here) = (fork.reader(), fork.reader().state());
     let later = now.redactions().filter(|(seq, _)| seq.get() <= size);
     for (seq, parts) in later.collect::<Vec<_>>() {
         let missing = parts.minus(here.redacted(seq));
-        // A redaction may name texts that its event does not have, and what is missing may be
-        // nothing but these.
+        // A redaction may name texts that its event does not have, and the missing ones may be only
+        // these.
         let of_event = reader.entry(seq)?.parts;
         if of_event.iter().any(|part| missing.contains(part.kind)) {
             let reason = "redacted in the ledger that this one was forked from".into();
@@ -248,7 +250,7 @@ fn repeat_redactions(fork: &Ledger, now: &LedgerState, size: u64) -> Result<(), 
     Ok(())
 }
 
-/// The frame without the texts that are redacted by now.
+/// The frame without the texts that are redacted now.
 pub(crate) fn without_redacted(
     seq: Seq,
     frame: Vec<u8>,
@@ -261,14 +263,14 @@ pub(crate) fn without_redacted(
     codec::erase(&frame, parts).map_err(|error| unreadable(seq, error))
 }
 
-/// Hands frames to a ledger, some hundred at a time, and whole batches only.
+/// Gives frames to a ledger, some hundred at a time, and whole batches only.
 struct Intake<'a> {
     to: &'a Ledger,
-    /// Where they must lead.
+    /// The head that they must lead to.
     head: Head,
     frames: Vec<Vec<u8>>,
     bytes: usize,
-    /// How many of the frames end with a batch.
+    /// The number of frames up to the end of the last whole batch.
     whole: usize,
     progress: &'a mut dyn FnMut(u64, u64),
 }
@@ -287,7 +289,7 @@ impl<'a> Intake<'a> {
         }
         let full = self.frames.len() >= COPY_FRAMES || self.bytes >= COPY_BYTES;
         if full && self.whole > 0 {
-            // What came before a long batch goes alone, so that the batch has the whole limit.
+            // The frames before a long batch go alone, so that the batch has the whole limit.
             let begun = self.frames.split_off(self.whole);
             self.hand_over(None)?;
             self.bytes = begun.iter().map(Vec::len).sum();

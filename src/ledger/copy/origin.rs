@@ -1,4 +1,5 @@
-//! Where a copied ledger comes from, kept beside the log until its first own event says so.
+//! The origin of a copied ledger, kept beside the log until the ledger's first own event records
+//! it.
 
 use crate::{
     event::Origin,
@@ -6,7 +7,7 @@ use crate::{
     store::NOTE_BYTES,
 };
 
-/// How a copy was made.
+/// The kind of copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OriginNote {
     Forked(Origin),
@@ -24,7 +25,7 @@ impl OriginNote {
         note
     }
 
-    /// What [`note`](Self::note) was made of.
+    /// Reads a note that [`note`](Self::note) made.
     pub(crate) fn of_note(note: &[u8; NOTE_BYTES]) -> Option<Self> {
         let (kind, rest) = note.split_first()?;
         let (ledger, rest) = rest.split_first_chunk::<16>()?;

@@ -1,15 +1,15 @@
-//! What can be wrong with an event that was recorded, as facts.
+//! Faults of recorded events, as facts.
 
 use crate::{codec, ids::Seq, proof::ProofError, store};
 use std::{convert::Infallible, path::PathBuf};
 
-/// What does not hold of stored events. Which event and which file stand beside it, in
+/// A fault of stored events. The event and the file stand beside it, in
 /// [`OpenError::Damaged`](super::OpenError::Damaged) and
 /// [`ReadError::Damaged`](super::ReadError::Damaged).
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
-    /// A file of the store does not hold.
+    /// A fault in a file of the store.
     #[error(transparent)]
     Store(store::Damage),
     /// The bytes are not a frame of the log.
@@ -21,7 +21,7 @@ pub enum Damage {
         /// The event that the frame is of.
         found: Seq,
     },
-    /// The log goes on behind the event, but the store does not hold it.
+    /// The log continues after the event, but the store does not hold it.
     #[error("the store does not hold it")]
     Missing,
     /// A result has more levels than can be read.
@@ -32,12 +32,12 @@ pub enum Damage {
         /// The limit.
         max: usize,
     },
-    /// The hash tree is not whole.
+    /// The hash tree is incomplete.
     #[error(transparent)]
     Tree(ProofError<Infallible>),
 }
 
-/// `FILE: `, or nothing: how the file stands in the text of an error.
+/// `FILE: `, or nothing: the form of the file in the text of an error.
 pub(super) fn within(file: Option<&PathBuf>) -> String {
     file.map(|file| format!("{}: ", file.display())).unwrap_or_default()
 }

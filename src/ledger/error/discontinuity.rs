@@ -1,4 +1,4 @@
-//! What does not continue a log, as facts.
+//! Reasons that an event does not continue a log, as facts.
 
 use crate::{
     code::Code,
@@ -7,8 +7,8 @@ use crate::{
     time::Millis,
 };
 
-/// Why an event, or the bytes of one, does not continue a log. One variant for each thing that the
-/// one who sent it can do next.
+/// The reason that an event, or its bytes, does not continue a log. One variant for each thing that
+/// the sender can do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Discontinuity {
@@ -29,9 +29,9 @@ pub enum Discontinuity {
     /// The events do not lead to the head that they must lead to.
     #[error("the root is {}, expected {}", .found.root, .expected.root)]
     Root {
-        /// Where they must lead.
+        /// The head that they must lead to.
         expected: Head,
-        /// Where they lead.
+        /// The head that they lead to.
         found: Head,
     },
     /// Its epoch is older than that of the event before it, or changes without a reason.
@@ -45,10 +45,10 @@ pub enum Discontinuity {
     /// The frames end within a batch, which is copied whole or not at all.
     #[error("the frames end before their batch does")]
     Batch,
-    /// It was written by a newer version.
+    /// A newer version wrote it.
     #[error("unknown {what} {found}; this version reads up to {max}")]
     Format {
-        /// What is unknown: the format itself, or a tag in it.
+        /// The unknown thing: the format itself, or a tag in it.
         what: &'static str,
         /// Its number.
         found: u32,
@@ -57,16 +57,16 @@ pub enum Discontinuity {
     },
 }
 
-/// What shows that an event continues another history.
+/// The evidence that an event continues another history.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fork {
     /// It was recorded before the event before it.
     #[error("it was recorded at {} ms, before {} ms", .found.0, .previous.0)]
     Time {
-        /// When the event before it was recorded.
+        /// The time at which the event before it was recorded.
         previous: Millis,
-        /// When it says that it was.
+        /// The time at which it was recorded, as it says.
         found: Millis,
     },
     /// It names another event as the one before it of its task or thread.
@@ -79,10 +79,10 @@ pub enum Fork {
         whose: &'static str,
         /// The event before it.
         expected: Option<Seq>,
-        /// What it names.
+        /// The event that it names.
         found: Option<Seq>,
     },
-    /// A writer began that is not the one after the last.
+    /// The writer that began is not the next one after the last.
     #[error("incarnation {found} follows {previous}")]
     Incarnation {
         /// The last writer's number; 0 before the first.

@@ -1,4 +1,4 @@
-//! Following a ledger: everything so far, a sign that this was all, then what comes.
+//! Following a ledger: everything so far, a sign that this was all, then new events.
 
 use crate::{
     event::Entry,
@@ -11,21 +11,21 @@ use crate::{
 use std::collections::VecDeque;
 use tokio::sync::watch;
 
-/// Bytes that are read ahead at once.
+/// The number of bytes that are read ahead at once.
 const READ_AHEAD_BYTES: usize = 256 << 10;
 
-/// What a follower is given next.
+/// The next item of a follower.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Followed {
     /// An event: each exactly once, in order, and only when it survives loss of power.
     Event(Box<Entry>),
-    /// Every event up to this head has been given; what follows is new. Said once.
+    /// Every event up to this head has been given; later ones are new. Given once.
     CaughtUp(Head),
 }
 
-/// The events of a ledger from some point on, and then as they become durable.
+/// The events of a ledger from some point on, and then each as it becomes durable.
 ///
-/// A slow follower delays nobody: it reads from the log, not from a queue.
+/// A slow follower delays no other thread: it reads from the log, not from a queue.
 #[derive(Debug)]
 pub struct Follow {
     reader: Reader,
@@ -36,7 +36,7 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// Follows from behind `after`, which a former follower has seen.
+    /// Follows from after `after`, which an earlier follower has seen.
     ///
     /// # Errors
     /// [`ReadError::OtherHistory`] if `after` is not a head of this history;
@@ -51,13 +51,13 @@ impl Follow {
         Ok(Self { reader, progress, next, ahead: VecDeque::new(), caught_up: false })
     }
 
-    /// The next event, or the sign that there are no older ones; `None` once the ledger is closed
-    /// or halted, so that nothing more will come.
+    /// Returns the next event, or the sign that there are no older ones; `None` once the ledger is
+    /// closed or halted, so that nothing more will come.
     ///
     /// # Errors
-    /// As [`Reader::entry`]. The same event is tried again by the next call. A follower that still
-    /// has events to read when the ledger is closed is told so, by [`ReadError::Store`]: with its
-    /// [`resume_token`](Self::resume_token) it can go on when the ledger is open again.
+    /// As [`Reader::entry`]. The next call tries the same event again. A follower that still has
+    /// events to read when the ledger is closed gets [`ReadError::Store`]: with its
+    /// [`resume_token`](Self::resume_token) it can continue when the ledger is open again.
     ///
     /// # Cancel safety
     /// Cancel safe: an event that was not returned is returned by the next call.
@@ -66,7 +66,8 @@ impl Follow {
     /// Reads 256 KiB ahead, on the calling thread: about 1 ms once in some hundred events.
     pub async fn next(&mut self) -> Result<Option<Followed>, ReadError> {
         loop {
-            // Asked before the look, or what comes between the look and the end would be missed.
+            // Asked before the read: an event that comes between the read and the end would be
+            // missed otherwise.
             let ended = self.progress.borrow().ended;
             if let Some(given) = self.next_ready()? {
                 return Ok(Some(given));
@@ -77,7 +78,7 @@ impl Follow {
         }
     }
 
-    /// As [`next`](Self::next), but `None` where that would wait.
+    /// Like [`next`](Self::next), but `None` where that would wait.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -97,7 +98,7 @@ impl Follow {
         Ok(Some(Followed::CaughtUp(head)))
     }
 
-    /// Where a follower that has seen everything up to the last returned event can go on.
+    /// The head from which a later follower can continue after the last returned event.
     ///
     /// # Errors
     /// As [`Reader::root_at`].
@@ -107,7 +108,8 @@ impl Follow {
         Ok(Head { size, root: self.reader.root_at(size)? })
     }
 
-    /// Redactions count when an event is given, not when it was read.
+    /// Applies the redactions of the moment at which an event is given, not of that at which it was
+    /// read.
     fn pop_ahead(&mut self) -> Option<Followed> {
         let mut entry = self.ahead.pop_front()?;
         entry.erase(self.reader.shared().redacted(entry.event.seq));

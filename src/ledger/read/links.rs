@@ -1,4 +1,5 @@
-//! Whether an event continues a history: what the writer asserts and every reader checks again.
+//! Checks that an event continues a history: the writer asserts it, and every reader checks it
+//! again.
 
 use crate::{
     event::{Action, Began, Event},
@@ -7,16 +8,16 @@ use crate::{
     state::{LedgerState, Place},
 };
 
-/// Holds the number, links, times, epoch and incarnation of `event` against the state before it.
+/// Checks the number, links, times, epoch and incarnation of `event` against the state before it.
 /// O(1).
 ///
 /// # Errors
-/// The first that does not fit.
+/// The first one that does not continue it.
 pub(crate) fn check_continues(state: &LedgerState, event: &Event) -> Result<(), Discontinuity> {
     check_continues_at(state, &state.locate(event), event)
 }
 
-/// As [`check_continues`], where the place of `event` in `state` is known.
+/// Like [`check_continues`], for a known place of `event` in `state`.
 pub(crate) fn check_continues_at(
     state: &LedgerState,
     place: &Place,
@@ -24,7 +25,7 @@ pub(crate) fn check_continues_at(
 ) -> Result<(), Discontinuity> {
     let (expected, found) = (Seq::FIRST.plus(state.size()), event.seq);
     if expected != Some(found) {
-        // No event follows the last number: whatever it is, it is not the next.
+        // No event follows the last number, so any event is a wrong one.
         return Err(Discontinuity::Gap { expected: expected.unwrap_or(found), found });
     }
     let (previous, found) = (state.recorded(), event.recorded);
@@ -50,7 +51,7 @@ fn check_link(
     Err(Discontinuity::Fork(Fork::Link { whose, expected, found }))
 }
 
-/// The epoch changes with a Began that is not a mere opening, and only upwards.
+/// An epoch changes only with a Began other than a plain opening, and only upwards.
 fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), Discontinuity> {
     let Some(previous) = state.epoch() else { return Ok(()) };
     let takes_over = matches!(
@@ -107,7 +108,7 @@ mod tests {
         Entry { event, parts: Vec::new(), batch_goes_on: false }
     }
 
-    /// What is said of writer `found` after writer `previous`.
+    /// Checks writer `found` after writer `previous`.
     fn after(previous: u64, found: u64) -> Result<(), Discontinuity> {
         let mut state = LedgerState::default();
         state.apply(&began(Seq::FIRST, previous));

@@ -1,4 +1,4 @@
-//! Reads: of the head, of the past, and of what comes.
+//! Reads: of the head, of the past, and of new events.
 //!
 //! Nothing here writes. Start reading at [`reader`].
 

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-/// Bytes of a usual block. A larger one is read event by event.
+/// The bytes of a usual block. A larger one is read event by event.
 const BLOCK_BYTES: usize = 12 << 10;
 
 /// A read-only view of a ledger. Cheap to clone; outlives the ledger's handle.
@@ -46,12 +46,12 @@ impl Reader {
         self.ledger
     }
 
-    /// What is true now. O(1); the value never changes.
+    /// The current state. O(1); the value never changes.
     pub fn state(&self) -> LedgerState {
         self.shared.published().state.clone()
     }
 
-    /// As [`state`](Self::state), for one look: the same value, without a copy of its own.
+    /// Like [`state`](Self::state), for one look: the same value, without a copy of its own.
     pub fn current(&self) -> Current {
         Current(self.shared.published())
     }
@@ -61,29 +61,29 @@ impl Reader {
         self.shared.head()
     }
 
-    /// How far the log survives loss of power. Behind [`head`](Self::head) only under
-    /// [`Durability::Interval`](crate::Durability::Interval).
+    /// The log up to the last event that survives loss of power. Behind [`head`](Self::head) only
+    /// under [`Durability::Interval`](crate::Durability::Interval).
     pub fn synced(&self) -> Head {
         self.shared.log.synced()
     }
 
-    /// How far erased texts are gone from every file; see
+    /// The event up to which erased texts are gone from every file; see
     /// [`Ledger::purge_blocking`](crate::Ledger::purge_blocking).
     pub fn erased_upto(&self) -> Option<Seq> {
         self.shared.log.erased_upto()
     }
 
-    /// One event; texts that were redacted are erased in it. About 50 us if it is not cached.
+    /// Reads one event, without its redacted texts. About 50 us if it is not cached.
     ///
     /// # Errors
     /// - [`ReadError::NoSuchEvent`] past the head.
-    /// - [`ReadError::Damaged`] if what is stored is not what was written.
-    /// - [`ReadError::Store`] if it could not be read.
+    /// - [`ReadError::Damaged`] if the stored bytes were changed.
+    /// - [`ReadError::Store`] if they could not be read.
     pub fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
         self.cursor().entry(seq)
     }
 
-    /// A way to read single events that lie near each other without reading a block twice.
+    /// Makes a cursor, which reads single events near each other without reading a block twice.
     pub fn cursor(&self) -> Cursor<'_> {
         Cursor { reader: self, first: 0, frames: Vec::new(), block: None }
     }
@@ -106,7 +106,7 @@ impl Reader {
         })
     }
 
-    /// As [`scan`](Self::scan), with the bytes of each frame. Redacted texts are not taken out.
+    /// Like [`scan`](Self::scan), with the bytes of each frame. Keeps redacted texts.
     pub(crate) fn scan_frames(
         &self,
         from: Seq,
@@ -117,9 +117,9 @@ impl Reader {
         replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
     }
 
-    /// What was true after the first `size` events: the nearest snapshot before them, and at most
-    /// [`snapshot_distance`](crate::Options::snapshot_distance) events since, if it was taken.
-    /// Texts that have been redacted by now are erased in it.
+    /// The state after the first `size` events: the nearest snapshot before them, and at most
+    /// [`snapshot_distance`](crate::Options::snapshot_distance) events since, if that snapshot was
+    /// taken. Texts that are redacted now are erased in it.
     ///
     /// # Errors
     /// As [`entry`](Self::entry); [`ReadError::NoSuchEvent`] if the log is shorter.
@@ -216,8 +216,8 @@ fn missing(seq: Seq) -> ReadError {
     ReadError::damaged(seq, Damage::Missing)
 }
 
-/// What was true when it was asked for. Let go of it soon: while it is there, so is the version of
-/// every map that it holds.
+/// The state at the time of the call. Drop it soon: while it exists, so does its version of every
+/// map.
 #[derive(Debug)]
 pub struct Current(Arc<Published>);
 
@@ -240,12 +240,13 @@ pub struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// One event, as [`Reader::entry`].
+    /// Reads one event, like [`Reader::entry`].
     ///
     /// # Errors
     /// As [`Reader::entry`].
     pub fn entry(&mut self, seq: Seq) -> Result<Entry, ReadError> {
-        // The store holds events that are written and not yet acknowledged: they do not exist.
+        // The store also holds events that are written and not yet acknowledged: readers must not
+        // see them.
         self.reader.check_size(seq.get())?;
         if self.cached(seq).is_none() {
             self.load(seq)?;
@@ -263,9 +264,9 @@ impl Cursor<'_> {
         self.frames.get(usize::try_from(index).ok()?)
     }
 
-    /// Reads the event alone, or its block if it is the second one asked for there: a walk over
-    /// an interleaved thread then reads no block for one event, a walk over neighbours one for
-    /// sixteen.
+    /// Reads the event alone, or its block if it is the second event read from there. So a walk
+    /// over an interleaved thread does not read a block for one event, and a walk over neighbours
+    /// reads one block for sixteen.
     fn load(&mut self, seq: Seq) -> Result<(), ReadError> {
         let log = &self.reader.shared.log;
         let block = seq.leaf_index() / BLOCK_EVENTS;
@@ -283,7 +284,7 @@ impl Cursor<'_> {
     }
 }
 
-/// The hashes of the tree as the log holds them: stored ones as tree hashes, leaves from the
+/// The hashes of the tree as the log holds them: tree hashes from the store, leaves from the
 /// frames.
 pub(crate) struct LogHashes<'a>(pub(crate) &'a dyn FrameLog);
 

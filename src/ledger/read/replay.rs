@@ -1,7 +1,6 @@
-//! From frames to a state: the events of a log folded, in order.
+//! From frames to a state: folds the events of a log, in order.
 //!
-//! Knows no snapshots, and holds nothing against a root: whoever asks has done both. Start reading
-//! at [`fold`].
+//! Knows no snapshots, and checks no root: the caller does both. Start reading at [`fold`].
 
 use crate::{
     ahead::{BATCH_BYTES, BATCH_EVENTS, ahead},
@@ -13,12 +12,12 @@ use crate::{
 };
 use std::ops::ControlFlow;
 
-/// Bytes that are read at once: some dozen blocks. Ten times as many frames at once are in no
-/// cache any more when they are decoded, and scattered over the heap.
+/// The number of bytes that are read at once: some dozen blocks. Ten times as many frames at once
+/// are no longer in a cache when they are decoded, and are scattered over the heap.
 const READ_BYTES: usize = 256 << 10;
 
-/// Visits the frames of the first `to` events but the first `behind`, in order, until that breaks.
-/// `missing` is the error for an event that the store does not hold, though it should.
+/// Visits the frames of the first `to` events except the first `behind`, in order, until `visit`
+/// breaks. `missing` is the error for an event that the store should hold and does not.
 pub(crate) fn each_frame<E: From<Error>>(
     log: &dyn FrameLog,
     (behind, to): (u64, u64),
@@ -44,8 +43,8 @@ pub(crate) fn each_frame<E: From<Error>>(
 }
 
 /// Folds the events that `state` does not hold, up to the first `size` of the log, while another
-/// thread reads and decodes ahead. Decoding takes longer than folding, so a fold that has nothing
-/// to do decodes the next batch itself.
+/// thread reads and decodes ahead. Decoding takes longer than folding, so an idle fold decodes the
+/// next batch itself.
 pub(crate) fn fold<E: From<Error> + From<ReadError> + Send>(
     log: &dyn FrameLog,
     state: &mut LedgerState,
@@ -86,7 +85,7 @@ pub(crate) fn fold<E: From<Error> + From<ReadError> + Send>(
 #[derive(Default)]
 struct Batch {
     decoded: Vec<Entry>,
-    /// What the fold decodes itself.
+    /// The frames that the fold decodes itself.
     raw: Vec<(Seq, Vec<u8>)>,
     bytes: usize,
 }
@@ -106,7 +105,7 @@ impl Batch {
         self.decoded.len() + self.raw.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES
     }
 
-    /// What came back is freed on the thread that made it.
+    /// A returned batch is freed on the thread that made it.
     fn clear(&mut self) {
         self.decoded.clear();
         self.raw.clear();

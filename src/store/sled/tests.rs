@@ -14,7 +14,7 @@ fn what_sled_does_when_it_is_let_go_of_does_not_get_out_as_a_panic() {
         }
     }
     let opening = || -> Result<(), Error> {
-        let (_last, _sled) = Last::of(Arc::new(Fails));
+        let (_last, _sled) = LastHandle::of(Arc::new(Fails));
         Err(Error::Halted)
     };
     assert!(matches!(opening(), Err(Error::Halted)));

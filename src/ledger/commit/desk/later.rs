@@ -1,17 +1,17 @@
 //! Appends of async code with an interval: queued at once, written a moment later.
 //!
-//! Whoever has many appends under way polls one after the other. If each were written when it is
-//! first polled, each would be a commit of its own. So the first poll queues, lets other tasks go
+//! An async caller with many appends polls them one after the other. If each were written at its
+//! first poll, each would be a commit of its own. So the first poll queues and lets other tasks run
 //! first, and the next one writes all that is queued by then, on its thread: one commit. No clock
-//! is looked at and no thread woken. Start reading at [`Desk::append_later`].
+//! is read and no thread woken. Start reading at [`Desk::append_later`].
 
 use super::{AppendError, Desk, Durability, GROUPS_FOR_OTHERS, Request, queue::Queue};
 use std::{future::poll_fn, task::Poll};
 
 impl Desk {
-    /// Sees to an append whose thread has other tasks to run, and never waits for a device on it.
-    /// Once it has been polled the append is done when it is polled again or dropped, or somebody
-    /// else appends; whoever keeps it and does neither has it wait.
+    /// Handles an append whose thread has other tasks to run, and never waits for a device on it.
+    /// After its first poll the append is done when it is polled again or dropped, or when another
+    /// append is written. If none of that happens, it waits.
     pub(crate) async fn append_later(&self, append: Request) -> Result<(), AppendError> {
         if let Some(promise) = self.enqueue(append)? {
             give_way().await;
@@ -20,7 +20,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Queues an append; with a promise to come back, or else for whoever is at work or is woken.
+    /// Queues an append; returns a promise to come back, or leaves it to a thread that is at work
+    /// or is woken.
     fn enqueue(&self, append: Request) -> Result<Option<Promise<'_>>, AppendError> {
         let mut queue = self.queue();
         queue.check_open()?;
@@ -32,7 +33,7 @@ impl Desk {
         Ok(None)
     }
 
-    /// Whether what waits may be written by somebody who must not wait.
+    /// Says whether a caller that must not wait may write the waiting appends.
     fn may_write_here(&self, queue: &Queue) -> bool {
         let Some(writer) = queue.writer.as_ref().filter(|_| queue.next_is_append()) else {
             return false;
@@ -44,7 +45,7 @@ impl Desk {
     }
 }
 
-/// To come back and write what waits. Who drops it leaves that to a thread.
+/// A promise to come back and write the waiting appends. Dropping it leaves that to a thread.
 struct Promise<'a> {
     desk: Option<&'a Desk>,
 }
@@ -71,7 +72,7 @@ impl Drop for Promise<'_> {
     }
 }
 
-/// Lets other tasks of this thread go first, once: those that are ready now.
+/// Lets the other tasks of this thread that are ready now run first, once.
 async fn give_way() {
     let mut gave = false;
     poll_fn(|context| {

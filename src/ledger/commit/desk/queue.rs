@@ -1,6 +1,6 @@
-//! Who waits for what at the desk: the queue, the writer, the device, and who sleeps.
+//! The queue of the desk: waiting requests, the writer, the sync, and the sleeping threads.
 //!
-//! Plain data under the desk's lock: nothing here waits, and nobody is woken. Start reading at
+//! Plain data under the desk's lock: nothing here waits or wakes a thread. Start reading at
 //! [`Queue::ready`], which says what could be done now.
 
 use super::super::{
@@ -17,54 +17,54 @@ use std::{
 pub(super) struct Queue {
     waiting: VecDeque<Request>,
     requests_max: usize,
-    /// `None` while somebody decides and writes.
+    /// `None` while a thread decides and writes.
     pub(super) writer: Option<Box<Writer>>,
-    /// Somebody syncs, or answers what it has synced.
+    /// True while a thread syncs, or answers the appends that it has synced.
     pub(super) sync_taken: bool,
-    /// How often the device is synced; `None` if each group is, before it is answered.
+    /// The interval of syncs; `None` if each group is synced before it is answered.
     interval: Option<Duration>,
-    /// Since when something is written that no sync has covered, with an interval.
+    /// The time since which written groups are not synced, with an interval.
     unsynced_since: Option<Instant>,
     pub(super) gathering: Gathering,
-    /// Threads that sleep because there is nothing to do, and whether one of them was called.
+    /// The number of idle threads, and whether one of them was woken.
     idle: usize,
     called: bool,
     pub(super) service: Service,
 }
 
-/// What whoever holds the writer sleeps for.
+/// The reason that the thread with the writer sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gathering {
     /// It does not sleep.
     Awake,
-    /// For more, or for the device.
+    /// It waits for more appends, or for the device.
     Hungry,
-    /// For the device: the group has no room for more.
+    /// It waits for the device: the group has no room for more.
     Full,
 }
 
-/// Whether anything is done here.
+/// The state of the desk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     Open,
-    /// What waits is done; nobody is left to ask for more.
+    /// It does the waiting requests; no more will come.
     Draining,
-    /// Nothing is done any more.
+    /// It does nothing any more.
     Ended,
 }
 
-/// What a thread could do now.
+/// A job that a thread could do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ready {
-    /// Write what waits: the writer is there.
+    /// Write the waiting appends: the writer is there.
     Write,
-    /// Sync, because somebody asks or the interval is over: the device is free.
+    /// Sync, because a caller asks or the interval is over: the device is free.
     Sync,
-    /// What is no append, or to leave for good: both are there.
+    /// A request other than an append, or the end: writer and device are free.
     Alone,
 }
 
-/// Whom to wake.
+/// The threads to wake; each appears once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wakeups {
     pub(super) gatherer: bool,
@@ -104,7 +104,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues what is no append, and waits with patience.
+    /// Queues a request other than an append, without a limit.
     pub(super) fn push(&mut self, request: Request) {
         self.waiting.push_back(request);
     }
@@ -135,12 +135,12 @@ impl Queue {
         self.waiting.drain(..count).collect()
     }
 
-    /// Returns what was taken and found no room.
+    /// Returns the appends that were taken and found no room.
     pub(super) fn put_back(&mut self, requests: VecDeque<Request>) {
         requests.into_iter().rev().for_each(|request| self.waiting.push_front(request));
     }
 
-    /// What a thread could do now.
+    /// The job that a thread could do now.
     pub(super) fn ready(&self) -> Option<Ready> {
         let (writer, may_sync) = (self.writer.is_some(), !self.sync_taken);
         let asked = match self.waiting.front() {
@@ -158,14 +158,15 @@ impl Queue {
         asked.or_else(due)
     }
 
-    /// How long until the interval is over; `None` if there is nothing to sync, or somebody does.
+    /// The time until the interval is over; `None` if there is nothing to sync, or a sync is in
+    /// progress.
     pub(super) fn time_to_sync(&self) -> Option<Duration> {
         let since = self.unsynced_since.filter(|_| !self.sync_taken)?;
         Some(self.interval?.saturating_sub(since.elapsed()))
     }
 
-    /// Takes the device for a sync; what is written from here on is for the next one. Who asked
-    /// for it, if anybody did.
+    /// Takes the right to sync; groups written from here on belong to the next sync. Returns the
+    /// reply of the caller that asked for it, if one did.
     pub(super) fn begin_sync(&mut self) -> Option<Reply<Head>> {
         self.unsynced_since = None;
         self.sync_taken = true;
@@ -181,7 +182,7 @@ impl Queue {
         }
     }
 
-    /// Something was written. Whether an interval begins with it.
+    /// Notes that a group was written, and says whether an interval begins with it.
     pub(super) fn note_written(&mut self) -> bool {
         let begins = self.interval.is_some() && self.unsynced_since.is_none();
         if begins {
@@ -199,8 +200,8 @@ impl Queue {
         self.called = false;
     }
 
-    /// Who sleeps and could now do something; `clock` if somebody is to wait for the end of an
-    /// interval. Whoever is named here is woken, so it is named once.
+    /// The sleeping threads that could act now; with `clock`, also one to wait for the end of an
+    /// interval. Each appears once.
     pub(super) fn wakeups(&mut self, clock: bool) -> Wakeups {
         let gatherer = match self.gathering {
             Gathering::Awake => false,
@@ -215,7 +216,7 @@ impl Queue {
         Wakeups { gatherer, idle }
     }
 
-    /// Nothing is done from here on. Who is left in the queue.
+    /// Ends all work, and returns the requests left in the queue.
     pub(super) fn end(&mut self) -> VecDeque<Request> {
         self.service = Service::Ended;
         std::mem::take(&mut self.waiting)
