@@ -1,29 +1,31 @@
-//! Asking tasks to stop: signalled first, recorded next, looked for again, and after a deadline
-//! stopped.
+//! Asking tasks to stop: recorded and signalled, looked for again, and after a deadline stopped.
 //!
-//! The signal does not depend on the record. A tree or a run that was cancelled stays cancelled,
-//! which is a rule of the ledger; a spawn that was recorded before the request is signalled either
-//! by the second look here or by its own look at the marks, since it registers before it looks and
-//! the request is published before the second look. A request that cannot be recorded at once is
-//! tried again in the background, and then there is one more look.
+//! The request is in the queue of the ledger before the signal is given, so it is in the log before
+//! the end that it brings about. The signal does not depend on the record: a request that cannot be
+//! recorded at once is tried again in the background, and names each task that has ended meanwhile.
+//! A tree or a run that was cancelled stays cancelled, which is a rule of the ledger; what was
+//! recorded before the request has its handle before the request can be seen, and is found by the
+//! second look.
 
-use super::{BackgroundTaskManager, Bound, TaskLineage, live::Live, record, tree::subtree};
-use crate::{
-    command::{Cancel, Command, Proposal},
-    event::{CancelScope, Cause},
-    ids::{RunId, TaskId, ThreadId},
-    ledger::AppendError,
-    metrics,
-    state::{LedgerState, Rejection},
-    sync::{Instant, Runtime, sleep_until},
-    time::Millis,
+use super::{
+    BackgroundTaskManager, Bound,
+    live::Live,
+    record,
+    request::{Request, is_refused_for_now, record_late},
+    tree::subtree,
 };
-use std::{borrow::Borrow, collections::BTreeSet, sync::Arc, time::Duration};
+use crate::{
+    event::CancelScope,
+    ids::{RunId, TaskId, ThreadId},
+    state::LedgerState,
+    sync::{Instant, Runtime, sleep_until},
+};
+use std::{borrow::Borrow, collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How a task is to be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CancelOptions {
-    /// Why; recorded.
+    /// Why; recorded. One that is longer than the ledger takes is cut, and says so.
     pub reason: Option<String>,
     /// How long it is given. After that it is dropped where it waits, and recorded as Cancelled
     /// with `did not stop within {d}`. Code that never waits cannot be dropped:
@@ -52,6 +54,9 @@ impl BackgroundTaskManager {
 
     /// As [`cancel`](Self::cancel), with a reason, and a deadline after which it is stopped.
     ///
+    /// # Durability
+    /// As [`cancel`](Self::cancel).
+    ///
     /// # Cancel safety
     /// As [`cancel`](Self::cancel). The deadline holds from the first poll on.
     ///
@@ -64,22 +69,9 @@ impl BackgroundTaskManager {
     ) -> bool {
         let Some(bound) = self.bound.get() else { return false };
         let Some(live) = self.running(&bound.state(), id.borrow()) else { return false };
-        live.token.cancel();
-        if let Some(deadline) = options.deadline {
-            self.stop_after(&live, deadline);
-        }
-        let now = bound.ledger.options().clock.now();
-        let at = |wait: Duration| {
-            Millis(now.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
-        };
-        let request = Cancel {
-            scope: CancelScope::Task,
-            task: Some(live.id.clone()),
-            thread: None,
-            deadline: options.deadline.map(at),
-            reason: options.reason.map(Into::into),
-        };
-        self.record_or_try_again(bound, request).await;
+        let request = bound.request(CancelScope::Task, &options);
+        let request = request.of_task(&live.id);
+        self.ask(bound, &request, &[live]).await;
         true
     }
 
@@ -100,22 +92,39 @@ impl BackgroundTaskManager {
     /// # Cost
     /// O(subtree), and one append.
     pub async fn cancel_tree(self: &Arc<Self>, id: &(impl Borrow<str> + ?Sized)) -> usize {
+        self.cancel_tree_with(id, CancelOptions::default()).await
+    }
+
+    /// As [`cancel_tree`](Self::cancel_tree), with a reason, and a deadline after which each of them
+    /// is stopped.
+    ///
+    /// # Durability
+    /// As [`cancel_tree`](Self::cancel_tree).
+    ///
+    /// # Cancel safety
+    /// As [`cancel_tree`](Self::cancel_tree).
+    ///
+    /// # Cost
+    /// As [`cancel_tree`](Self::cancel_tree), and a timer for each task until it has ended.
+    pub async fn cancel_tree_with(
+        self: &Arc<Self>,
+        id: &(impl Borrow<str> + ?Sized),
+        options: CancelOptions,
+    ) -> usize {
         let Some(bound) = self.bound.get() else { return 0 };
         let Ok(root) = TaskId::new(id.borrow()) else { return 0 };
         if bound.state().task(&root).is_none() {
             return 0;
         }
-        let request = Cancel {
-            scope: CancelScope::Tree,
-            task: Some(root.clone()),
-            thread: None,
-            deadline: None,
-            reason: None,
-        };
+        let request = bound.request(CancelScope::Tree, &options);
+        let request = request.of_task(&root);
         self.sweep(request, move |state| subtree(state, std::slice::from_ref(&root))).await
     }
 
     /// Asks the live tasks of a thread to stop. How many were signalled.
+    ///
+    /// # Durability
+    /// As [`cancel`](Self::cancel).
     ///
     /// # Cancel safety
     /// They are signalled at the first poll; dropped after that, the request may be recorded. What
@@ -124,6 +133,21 @@ impl BackgroundTaskManager {
     /// # Cost
     /// O(live tasks), and one append if there are any in the thread.
     pub async fn cancel_all(&self, thread: &str) -> usize {
+        self.cancel_all_with(thread, CancelOptions::default()).await
+    }
+
+    /// As [`cancel_all`](Self::cancel_all), with a reason, and a deadline after which each of them is
+    /// stopped.
+    ///
+    /// # Durability
+    /// As [`cancel_all`](Self::cancel_all).
+    ///
+    /// # Cancel safety
+    /// As [`cancel_all`](Self::cancel_all).
+    ///
+    /// # Cost
+    /// As [`cancel_all`](Self::cancel_all), and a timer for each task until it has ended.
+    pub async fn cancel_all_with(&self, thread: &str, options: CancelOptions) -> usize {
         let Some(bound) = self.bound.get() else { return 0 };
         let Ok(thread) = ThreadId::new(thread) else { return 0 };
         let live: Vec<_> = {
@@ -131,17 +155,18 @@ impl BackgroundTaskManager {
             let all = self.table.all().into_iter();
             all.filter(|live| live.thread == thread && !has_ended(&state, &live.id)).collect()
         };
-        for live in &live {
-            live.token.cancel();
-        }
         if !live.is_empty() {
-            self.record_or_try_again(bound, of_thread(thread, None)).await;
+            let request = bound.request(CancelScope::Thread, &options);
+            self.ask(bound, &request.of_thread(&thread), &live).await;
         }
         live.len()
     }
 
-    /// Asks every tree to stop whose root was spawned by this run, and not by a task. How many
-    /// live tasks were signalled. From then on the run can spawn nothing.
+    /// Asks every tree to stop whose root was spawned by this run, and not by a task of this ledger.
+    /// How many live tasks were signalled. From then on the run can spawn nothing.
+    ///
+    /// # Durability
+    /// As [`cancel_tree`](Self::cancel_tree).
     ///
     /// # Cancel safety
     /// As [`cancel_tree`](Self::cancel_tree).
@@ -149,42 +174,70 @@ impl BackgroundTaskManager {
     /// # Cost
     /// O(tasks of the run and below), and one append.
     pub async fn cancel_descendants_for_run(self: &Arc<Self>, run: &str) -> usize {
-        let Ok(run) = RunId::new(run.trim()) else { return 0 };
-        if self.bound.get().is_none() {
-            return 0;
-        }
-        let request = Cancel {
-            scope: CancelScope::Run(run.clone()),
-            task: None,
-            thread: None,
-            deadline: None,
-            reason: None,
-        };
+        self.cancel_descendants_for_run_with(run, CancelOptions::default()).await
+    }
+
+    /// As [`cancel_descendants_for_run`](Self::cancel_descendants_for_run), with a reason, and a
+    /// deadline after which each of them is stopped.
+    ///
+    /// # Durability
+    /// As [`cancel_tree`](Self::cancel_tree).
+    ///
+    /// # Cancel safety
+    /// As [`cancel_tree`](Self::cancel_tree).
+    ///
+    /// # Cost
+    /// As [`cancel_descendants_for_run`](Self::cancel_descendants_for_run), and a timer for each
+    /// task until it has ended.
+    pub async fn cancel_descendants_for_run_with(
+        self: &Arc<Self>,
+        run: &str,
+        options: CancelOptions,
+    ) -> usize {
+        // Spaces around a run do not count, unless there is nothing else.
+        let text = if run.trim().is_empty() { run } else { run.trim() };
+        let (Ok(run), Some(bound)) = (RunId::new(text), self.bound.get()) else { return 0 };
+        let request = bound.request(CancelScope::Run(run.clone()), &options);
         self.sweep(request, move |state| {
-            let roots = state.tasks_of_run(&run).filter(|task| task.record.parent.is_none());
+            let roots = state.tasks_of_run(&run).filter(|task| task.record.is_root());
             subtree(state, &roots.map(|task| task.id.clone()).collect::<Vec<_>>())
         })
         .await
     }
 
-    /// Signals, records, and signals again what came between.
+    /// Records a request and signals these tasks, in this order.
+    async fn ask(&self, bound: &Bound, request: &Request, live: &[Arc<Live>]) {
+        let begun = record::begin(&bound.ledger, vec![request.proposal()]).await;
+        for live in live {
+            self.signal(live, request.patience);
+        }
+        if is_refused_for_now(begun).await {
+            let ids = live.iter().map(|live| live.id.clone()).collect();
+            self.try_again(bound, request.clone(), ids, live.first(), || {});
+        }
+    }
+
+    /// Records, signals, and signals again what came between.
     async fn sweep(
         self: &Arc<Self>,
-        request: Cancel,
+        request: Request,
         subtree: impl Fn(&LedgerState) -> Vec<TaskId> + Send + Sync + 'static,
     ) -> usize {
         let manager = Arc::clone(self);
         let work = async move {
             let Some(bound) = manager.bound.get() else { return 0 };
-            let mut signalled = BTreeSet::new();
-            manager.signal(&subtree, &mut signalled);
-            let recorded = manager.record_cancel(bound, request).await;
-            manager.signal(&subtree, &mut signalled);
-            if let Err(later) = recorded {
+            let begun = record::begin(&bound.ledger, vec![request.proposal()]).await;
+            let mut signalled = BTreeMap::new();
+            manager.signal_each(&subtree, request.patience, &mut signalled);
+            let late = is_refused_for_now(begun).await;
+            manager.signal_each(&subtree, request.patience, &mut signalled);
+            if late {
                 // What is spawned until the mark is there will not be refused.
-                let again = Arc::clone(&manager);
-                manager.try_again(bound, later, move || {
-                    again.signal(&subtree, &mut BTreeSet::new());
+                let (again, patience) = (Arc::clone(&manager), request.patience);
+                let any = signalled.values().next().cloned();
+                let ids = signalled.keys().cloned().collect();
+                manager.try_again(bound, request, ids, any.as_ref(), move || {
+                    again.signal_each(&subtree, patience, &mut BTreeMap::new());
                 });
             }
             signalled.len()
@@ -192,23 +245,33 @@ impl BackgroundTaskManager {
         self.to_the_end(work).await.unwrap_or(0)
     }
 
-    fn signal(
+    fn signal_each(
         &self,
         subtree: impl Fn(&LedgerState) -> Vec<TaskId>,
-        signalled: &mut BTreeSet<TaskId>,
+        patience: Option<Duration>,
+        signalled: &mut BTreeMap<TaskId, Arc<Live>>,
     ) {
         let Some(bound) = self.bound.get() else { return };
         let state = bound.state();
         for id in subtree(&state) {
             if let Some(live) = self.running(&state, id.as_str()) {
-                live.token.cancel();
-                signalled.insert(id);
+                if !signalled.contains_key(&id) {
+                    self.signal(&live, patience);
+                }
+                signalled.insert(id, live);
             }
         }
     }
 
+    fn signal(&self, live: &Arc<Live>, patience: Option<Duration>) {
+        live.signal();
+        if let Some(patience) = patience {
+            self.stop_after(live, patience);
+        }
+    }
+
     /// Whether a task that has its handle by now stands under a mark that was set while it was
-    /// on its way.
+    /// on its way, by whatever manager.
     pub(super) fn was_cancelled_meanwhile(&self, id: &TaskId) -> bool {
         let Some(bound) = self.bound.get() else { return false };
         let state = bound.state();
@@ -218,7 +281,7 @@ impl BackgroundTaskManager {
             return true;
         }
         std::iter::once(task).chain(state.ancestors(id)).any(|above| {
-            let root_run = above.record.run.as_ref().filter(|_| above.record.parent.is_none());
+            let root_run = above.record.run.as_ref().filter(|_| above.record.is_root());
             above.tree_cancel_seq.is_some()
                 || root_run.is_some_and(|run| state.run_mark(run).is_some())
         })
@@ -249,61 +312,28 @@ impl BackgroundTaskManager {
         drop(live.runtime.spawn(&self.tracker, patience));
     }
 
-    /// Records a request, now or later.
-    async fn record_or_try_again(&self, bound: &Bound, request: Cancel) {
-        if let Err(later) = self.record_cancel(bound, request).await {
-            self.try_again(bound, later, || {});
-        }
-    }
-
-    /// Records a request. The tasks have been signalled, so a refusal is not the caller's. What
-    /// was refused for now comes back, to be tried again.
-    async fn record_cancel(&self, bound: &Bound, request: Cancel) -> Result<(), Box<Proposal>> {
-        let cause: Cause = TaskLineage::current().cause(bound.ledger_id());
-        let proposal = Proposal { cause, ..Proposal::new(Command::Cancel(request)) };
-        let Err(error) = record::once(&bound.ledger, proposal.clone()).await else { return Ok(()) };
-        if let AppendError::Rejected(Rejection::AlreadyEnded { .. }) = error {
-            return Ok(()); // it ended by itself in the meantime
-        }
-        tell_unrecorded(&error);
-        if error.is_retryable() { Err(Box::new(proposal)) } else { Ok(()) }
-    }
-
-    /// Records a request that was refused for now, and then does what is to be done.
+    /// Records a request that was refused for now, beside whatever its caller does next.
     fn try_again(
         &self,
         bound: &Bound,
-        proposal: Box<Proposal>,
+        request: Request,
+        signalled: Vec<TaskId>,
+        any: Option<&Arc<Live>>,
         then: impl FnOnce() + Send + 'static,
     ) {
-        let Some(runtime) = Runtime::current() else { return };
+        let runtime = Runtime::current().or_else(|| any.map(|live| live.runtime.clone()));
+        let Some(runtime) = runtime else { return };
         let (ledger, giving_up) = (bound.ledger.clone(), self.giving_up.clone());
         let again = async move {
-            match record::persistently(&ledger, &proposal, &giving_up, |_| {}).await {
-                Ok(_) => then(),
-                Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {}
-                Err(error) => tracing::warn!(%error, "a cancel request stays unrecorded"),
+            if record_late(&ledger, &[request], signalled, &giving_up).await {
+                then();
             }
         };
         drop(runtime.spawn(&self.tracker, again));
     }
 }
 
-pub(super) fn tell_unrecorded(error: &AppendError) {
-    metrics::count(metrics::CANCELS_UNRECORDED);
-    tracing::warn!(%error, "a cancel request was signalled, but could not be recorded");
-}
-
-pub(super) fn of_thread(thread: ThreadId, reason: Option<&str>) -> Cancel {
-    Cancel {
-        scope: CancelScope::Thread,
-        task: None,
-        thread: Some(thread),
-        deadline: None,
-        reason: reason.map(Into::into),
-    }
-}
-
+/// Whether a task is known to have ended. One whose spawn nobody can see yet has not.
 pub(super) fn has_ended(state: &LedgerState, id: &TaskId) -> bool {
-    state.task(id).is_none_or(|task| task.status.is_terminal())
+    state.task(id).is_some_and(|task| task.status.is_terminal())
 }

@@ -1,18 +1,22 @@
 //! What the code of a task may touch: its token, its owner's inbox, its own inbox, the record.
 
 use super::{
-    inbox::{InboxReceiver, InboxSender, Slot},
+    inbox::{InboxReceiver, InboxSender, Room},
+    json::{LEVELS_MAX, levels},
+    live::Table,
+    news::{Attended, Telling},
     record,
     shapes::TaskEvent,
+    supervise::text_bytes_max,
 };
 use crate::{
     command::{Command, Proposal},
     event::Cause,
     ids::{IdError, Seq, TaskId, check_id},
-    ledger::{AppendError, Ledger},
+    ledger::{AppendError, Ledger, commit::witness::Witness},
 };
 use serde_json::Value;
-use std::io;
+use std::{io, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +29,7 @@ pub struct TaskContext {
     pub cancel_token: CancellationToken,
     pub(super) owner_inbox: Option<InboxSender>,
     pub(super) ledger: Ledger,
+    pub(super) table: Arc<Table>,
     /// Where every emit goes to be recorded, if the manager does that.
     pub(super) recorder: Option<mpsc::Sender<Emit>>,
 }
@@ -40,6 +45,7 @@ pub struct AgentTaskContext {
     pub inbox_sender: InboxSender,
     /// What it is sent.
     pub inbox_receiver: InboxReceiver,
+    pub(super) context: TaskContext,
 }
 
 /// Progress that is on the record.
@@ -56,30 +62,31 @@ pub struct Recorded {
 pub(super) struct Emit {
     event_type: String,
     payload: Value,
-    slot: Option<Slot>,
+    room: Option<Room>,
 }
 
 impl TaskContext {
     /// Tells the owner of some progress. `false` if there is no inbox to tell, or it is full or
-    /// closed, or if the progress is over the limits: 256 bytes of event type, and
-    /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) of payload. Not recorded, unless
-    /// the manager records every emit ([`ManagerOptions::record_emits`](super::ManagerOptions)):
-    /// then it is told once it is recorded, which `true` does not wait for. Never blocks.
+    /// closed, or if the progress is over the limits: 256 bytes of event type,
+    /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) and 512 levels of payload. Not
+    /// recorded, unless the manager records every emit
+    /// ([`ManagerOptions::record_emits`](super::ManagerOptions)): then it is told once it is
+    /// recorded, which `true` does not wait for. Never blocks.
     ///
     /// # Cost
     /// O(payload).
     pub fn emit(&self, event_type: &str, payload: Value) -> bool {
-        if !is_within(event_type, &payload, self.ledger.options().part_bytes_max) {
+        if !is_within(event_type, &payload, text_bytes_max(&self.ledger)) {
             tracing::warn!(task = %self.task_id, "progress over the limits was not told");
             return false;
         }
         let Some(recorder) = &self.recorder else {
-            let event = self.custom(event_type, payload, None);
-            return self.owner_inbox.as_ref().is_some_and(|inbox| inbox.send(event));
+            let event = custom(&self.task_id, event_type.to_owned(), payload);
+            return self.owner_inbox.as_ref().is_some_and(|inbox| inbox.send(event.to_value()));
         };
-        let slot = self.owner_inbox.as_ref().and_then(|inbox| inbox.reserve().ok());
-        let deliverable = slot.is_some();
-        let emit = Emit { event_type: event_type.to_owned(), payload, slot };
+        let room = self.owner_inbox.as_ref().and_then(|inbox| inbox.reserve().ok());
+        let deliverable = room.is_some();
+        let emit = Emit { event_type: event_type.to_owned(), payload, room };
         recorder.try_send(emit).is_ok() && deliverable
     }
 
@@ -89,19 +96,31 @@ impl TaskContext {
     /// As [`Ledger::append`]. The owner is told only of what is acknowledged.
     ///
     /// # Errors
-    /// As [`Ledger::append`]; nothing was told.
+    /// As [`Ledger::append`]; nothing was told. The limits are those of [`emit`](Self::emit).
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropped, the progress may be recorded and not told.
+    /// Not cancel safe: dropped, the progress may be recorded. If it is, it is told.
     ///
     /// # Cost
     /// One append.
     pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
-        let slot = self.owner_inbox.as_ref().and_then(|inbox| inbox.reserve().ok());
+        let len = levels(&payload);
+        if len > LEVELS_MAX {
+            let what = "progress, in levels,";
+            return Err(AppendError::TooLarge { what, len, max: LEVELS_MAX });
+        }
+        let inbox = self.owner_inbox.as_ref();
+        let room = inbox.and_then(|inbox| Some((inbox.clone(), inbox.reserve().ok()?)));
         let proposal = proposal(&self.task_id, event_type, &payload);
-        let seq = record::once(&self.ledger, proposal).await?.seq;
-        let event = self.custom(event_type, payload, Some(seq));
-        Ok(Recorded { seq, delivered: slot.is_some_and(|slot| slot.fill(event)) })
+        let telling = room.map(|(inbox, room)| {
+            let event = custom(&self.task_id, event_type.to_owned(), payload);
+            Telling::new(&self.table, inbox, &event, Some(room), None)
+        });
+        let attended = Attended::to(telling.as_ref());
+        let seq = record::once(&self.ledger, proposal, witness(telling.as_ref())).await?.seq;
+        attended.settle().await;
+        let delivered = telling.is_some() && inbox.is_some_and(|inbox| !inbox.is_closed());
+        Ok(Recorded { seq, delivered })
     }
 
     /// Waits until the task is asked to stop.
@@ -116,16 +135,57 @@ impl TaskContext {
     pub fn is_cancelled(&self) -> bool {
         self.cancel_token.is_cancelled()
     }
+}
 
-    fn custom(&self, event_type: &str, payload: Value, seq: Option<Seq>) -> Value {
-        custom(&self.task_id, event_type.to_owned(), payload, seq)
+impl AgentTaskContext {
+    /// As [`TaskContext::emit`].
+    pub fn emit(&self, event_type: &str, payload: Value) -> bool {
+        self.context.emit(event_type, payload)
+    }
+
+    /// As [`TaskContext::record`].
+    ///
+    /// # Durability
+    /// As [`TaskContext::record`].
+    ///
+    /// # Errors
+    /// As [`TaskContext::record`].
+    ///
+    /// # Cancel safety
+    /// As [`TaskContext::record`].
+    ///
+    /// # Cost
+    /// One append.
+    pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
+        self.context.record(event_type, payload).await
+    }
+
+    /// Waits until the agent is asked to stop.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only waits.
+    pub async fn cancelled(&self) {
+        self.context.cancelled().await;
+    }
+
+    /// Whether the agent was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.context.is_cancelled()
+    }
+
+    /// All of it but the inbox, to be cloned and given to the agent's helpers: an inbox has one
+    /// reader.
+    pub fn task_context(&self) -> &TaskContext {
+        &self.context
     }
 }
 
 /// Records what a task emits, if every emit is recorded.
 pub(super) struct Recorder {
     pub(super) ledger: Ledger,
+    pub(super) table: Arc<Table>,
     pub(super) task: TaskId,
+    pub(super) inbox: Option<InboxSender>,
     pub(super) giving_up: CancellationToken,
 }
 
@@ -151,25 +211,37 @@ impl Recorder {
         }
     }
 
-    async fn record(&self, Emit { event_type, payload, slot }: Emit) {
+    async fn record(&self, Emit { event_type, payload, room }: Emit) {
         let task = &self.task;
-        let proposal = proposal(task, &event_type, &payload);
+        let proposals = [proposal(task, &event_type, &payload)];
+        let event = custom(task, event_type, payload);
+        let telling = self
+            .inbox
+            .clone()
+            .zip(room)
+            .map(|(inbox, room)| Telling::new(&self.table, inbox, &event, Some(room), None));
         let refused = |error: &AppendError| {
             tracing::warn!(%task, %error, "progress is not recorded yet: trying again");
         };
+        let attended = Attended::to(telling.as_ref());
+        let (witness, giving_up) = (witness(telling.as_ref()), &self.giving_up);
         let recorded =
-            record::persistently(&self.ledger, &proposal, &self.giving_up, refused).await;
-        let seq = match recorded {
-            Ok(receipt) => Some(receipt.seq),
-            Err(error) => {
-                tracing::warn!(%task, %error, "progress could not be recorded");
-                None
+            record::persistently(&self.ledger, &proposals, witness.as_ref(), giving_up, refused);
+        if let Err(error) = recorded.await {
+            tracing::warn!(%task, %error, "progress could not be recorded");
+            // It was promised to the owner: told without a number.
+            let parcel = telling.and_then(|telling| telling.take());
+            if let (Some(parcel), Some(inbox)) = (parcel, &self.inbox) {
+                drop(parcel);
+                inbox.send(event.to_value());
             }
-        };
-        if let Some(slot) = slot {
-            slot.fill(custom(task, event_type, payload, seq));
         }
+        attended.settle().await;
     }
+}
+
+fn witness(telling: Option<&Arc<Telling>>) -> Option<Arc<dyn Witness>> {
+    telling.cloned().map(|telling| -> Arc<dyn Witness> { telling })
 }
 
 fn proposal(task: &TaskId, event_type: &str, payload: &Value) -> Proposal {
@@ -185,8 +257,8 @@ fn proposal(task: &TaskId, event_type: &str, payload: &Value) -> Proposal {
 /// Whether the ledger would take some progress, recorded or not.
 fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
     /// Takes so many bytes and no more.
-    struct Room(usize);
-    impl io::Write for Room {
+    struct Left(usize);
+    impl io::Write for Left {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
             Ok(bytes.len())
@@ -196,10 +268,11 @@ fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
         }
     }
     let label = matches!(check_id(event_type), Ok(()) | Err(IdError::Empty));
-    label && serde_json::to_writer(Room(part_bytes_max), payload).is_ok()
+    let flat = levels(payload) <= LEVELS_MAX;
+    label && flat && serde_json::to_writer(Left(part_bytes_max), payload).is_ok()
 }
 
-fn custom(task: &TaskId, event_type: String, payload: Value, seq: Option<Seq>) -> Value {
-    let task_id = task.clone();
-    TaskEvent::Custom { task_id, event_type, payload, seq: seq.map(Seq::get) }.to_value()
+/// Progress as it is told; its number comes with its record.
+fn custom(task: &TaskId, event_type: String, payload: Value) -> TaskEvent {
+    TaskEvent::Custom { task_id: task.clone(), event_type, payload, seq: None }
 }

@@ -1,24 +1,27 @@
 //! How a manager is doing, and how it ends.
 
 use super::{
-    BackgroundTaskManager, Bound, TaskLineage,
-    cancel::{has_ended, of_thread, tell_unrecorded},
+    BackgroundTaskManager, Bound, CancelOptions, TaskLineage,
+    cancel::has_ended,
     live::Live,
+    past::worth_keeping,
+    record::{self, Begun},
+    request::{Request, is_refused_for_now, record_late},
 };
 use crate::{
-    command::{Command, Proposal},
+    event::CancelScope,
     ids::{TaskId, ThreadId},
     store,
-    sync::{blocking, timeout},
+    sync::{Runtime, blocking, timeout},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 /// The reason that a shutdown gives for its requests.
-const SHUTDOWN: &str = "shutdown";
+pub(super) const SHUTDOWN: &str = "shutdown";
 
 /// How long a shutdown waits for tasks that were aborted, which only code that never waits needs.
 const ABORTED_WAIT: Duration = Duration::from_secs(1);
@@ -35,7 +38,8 @@ pub struct Health {
     pub unrecorded: Vec<TaskId>,
     /// Tasks that were to be dropped after their deadline, but whose code never waits.
     pub deaf: Vec<TaskId>,
-    /// Tasks whose recorded end waits for room in the inbox of their owner.
+    /// News on the record of which nobody was told: it waits for room in the inbox of an owner, or
+    /// for an inbox, or the inbox that it was for is not read any more and has no fallback.
     pub untold: usize,
 }
 
@@ -68,9 +72,13 @@ impl BackgroundTaskManager {
     }
 
     /// Ends the manager: asks every task to stop, gives them `grace`, drops those that are left,
-    /// records their ends, and closes the ledger. Nothing can be spawned from its first poll on.
+    /// records their ends, and closes the ledger, also for other managers of it. Nothing can be
+    /// spawned from its first poll on. News that waits for room stays in line for its reader.
     ///
-    /// Not to be called by a task of this manager, which it would wait for.
+    /// May be called more than once, at once or later, on whatever runtime or none. A task of this
+    /// manager that calls it is not waited for: it is asked to stop like the others, gets the
+    /// answer when those have ended, and the ledger is closed once that task has ended too, at
+    /// the latest after `grace` more.
     ///
     /// # Durability
     /// `Ok` means that everything recorded survives loss of power, also with
@@ -83,28 +91,34 @@ impl BackgroundTaskManager {
     /// Dropped, tasks have been asked to stop; call it again.
     ///
     /// # Cost
-    /// One append for each thread that has live tasks. It takes at most `grace` and a second, and
-    /// the closing of the ledger.
+    /// One append for each thread that has live tasks. It takes at most `grace` and a second, what
+    /// it takes to read the texts that are kept for later reads (64 MiB at most), and the closing of
+    /// the ledger.
     pub async fn shutdown(
         self: &Arc<Self>,
         grace: Duration,
     ) -> Result<ShutdownReport, store::Error> {
+        let me = self.task_of_caller();
+        let is_other = |live: &&Arc<Live>| Some(&live.id) != me.as_ref();
         self.tracker.close();
         let live = self.table.close();
-        let asked: BTreeSet<TaskId> = live.iter().map(|live| live.id.clone()).collect();
-        let threads: BTreeSet<ThreadId> = live.iter().map(|live| live.thread.clone()).collect();
-        for live in live {
-            live.token.cancel();
-        }
+        let requests = self.begin_requests(&live).await;
+        live.iter().for_each(|live| live.signal());
+        let asked: BTreeSet<TaskId> =
+            live.iter().filter(is_other).map(|live| live.id.clone()).collect();
+        drop(live);
         let stopped = async {
-            self.record_requests(threads).await;
-            self.tracker.wait().await;
+            self.finish_requests(requests).await;
+            match &me {
+                None => self.tracker.wait().await,
+                Some(_) => self.table.quiet(1).await,
+            }
         };
         let mut report = ShutdownReport::default();
         let mut overdue = 0;
         if timeout(grace, stopped).await.is_none() {
             let mut left = self.table.all();
-            left.retain(|live| !live.ended.load(Ordering::Acquire));
+            left.retain(|live| is_other(&live) && !live.ended.load(Ordering::Acquire));
             report.aborted = left.len();
             overdue = left.iter().filter(|live| asked.contains(&live.id)).count();
             for live in &left {
@@ -112,39 +126,120 @@ impl BackgroundTaskManager {
             }
             drop(left);
             self.giving_up.cancel();
-            let _ = timeout(ABORTED_WAIT, self.tracker.wait()).await;
+            self.wait_for_aborted(me.is_some()).await;
             report.deaf = deaf(&self.table.all());
             report.aborted = report.aborted.saturating_sub(report.deaf.len());
         }
         report.stopped = asked.len().saturating_sub(overdue);
         self.giving_up.cancel();
-        let Some(ledger) = self.ledger().cloned() else { return Ok(report) };
-        let closed = blocking(move || ledger.close_blocking()).await;
+        match me {
+            None => self.close_ledger().await?,
+            Some(me) => self.close_ledger_after(me, grace).await?,
+        }
         tracing::info!(
             stopped = report.stopped,
             aborted = report.aborted,
             deaf = report.deaf.len(),
             "task manager shut down"
         );
-        closed.unwrap_or(Err(store::Error::Halted)).map(|()| report)
+        Ok(report)
     }
 
-    /// Records why the tasks of these threads were asked to stop. What cannot be recorded now will
-    /// not be recorded by this manager.
-    async fn record_requests(&self, threads: BTreeSet<ThreadId>) {
+    /// The task of this manager whose code is asking, if it runs.
+    fn task_of_caller(&self) -> Option<TaskId> {
+        let cause = TaskLineage::current().cause(self.bound.get()?.ledger_id());
+        cause.task.filter(|task| self.table.get(task.as_str()).is_some())
+    }
+
+    /// Waits for tasks that are dropped: all of them, or all but the one that asks.
+    async fn wait_for_aborted(&self, one_asks: bool) {
+        let ended =
+            async { if one_asks { self.table.quiet(1).await } else { self.tracker.wait().await } };
+        let _ = timeout(ABORTED_WAIT, ended).await;
+    }
+
+    /// Closes the ledger, and keeps what will be asked for.
+    async fn close_ledger(&self) -> Result<(), store::Error> {
+        let Some(bound) = self.bound.get() else { return Ok(()) };
+        let reader = bound.past.reader().clone();
+        if let Some(kept) = blocking(move || worth_keeping(&reader)).await {
+            bound.past.keep(kept);
+        }
+        bound.ledger.close().await
+    }
+
+    /// Makes everything durable, and closes the ledger when the task that asked for it has ended.
+    async fn close_ledger_after(
+        self: &Arc<Self>,
+        task: TaskId,
+        grace: Duration,
+    ) -> Result<(), store::Error> {
+        let (Some(bound), Some(runtime)) = (self.bound.get(), Runtime::current()) else {
+            return Ok(());
+        };
+        let ledger = bound.ledger.clone();
+        let synced = blocking(move || ledger.sync_blocking()).await;
+        let manager = Arc::clone(self);
+        let closing = async move {
+            if timeout(grace, manager.table.quiet(0)).await.is_none() {
+                if let Some(live) = manager.table.get(task.as_str()) {
+                    live.abort_after(grace);
+                }
+                let _ = timeout(ABORTED_WAIT, manager.table.quiet(0)).await;
+            }
+            if let Err(error) = manager.close_ledger().await {
+                tracing::error!(%error, "a ledger was not closed as it should be");
+            }
+        };
+        drop(runtime.spawn(&self.tracker, closing));
+        match synced {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) | None => Err(store::Error::Halted),
+        }
+    }
+
+    /// Puts into the queue of the ledger why the tasks of these threads are asked to stop: each
+    /// that no shutdown has asked before.
+    async fn begin_requests(&self, live: &[Arc<Live>]) -> Vec<Asked> {
+        let Some(bound) = self.bound.get() else { return Vec::new() };
+        let mut threads: BTreeMap<ThreadId, Vec<TaskId>> = BTreeMap::new();
+        for live in live.iter().filter(|live| !live.shut_down.swap(true, Ordering::SeqCst)) {
+            threads.entry(live.thread.clone()).or_default().push(live.id.clone());
+        }
+        let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
+        let request = bound.request(CancelScope::Thread, &options);
+        let threads: Vec<_> = threads.into_iter().collect();
+        let mut begun = Vec::new();
+        for batch in threads.chunks(bound.ledger.options().batch_events_max.max(1)) {
+            let requests: Vec<Request> =
+                batch.iter().map(|(thread, _)| request.clone().of_thread(thread)).collect();
+            let proposals = requests.iter().map(Request::proposal).collect();
+            let tasks = batch.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
+            begun.push(Asked {
+                begun: record::begin(&bound.ledger, proposals).await,
+                requests,
+                tasks,
+            });
+        }
+        begun
+    }
+
+    /// Waits until the requests are recorded, and tries again what was refused for now.
+    async fn finish_requests(&self, asked: Vec<Asked>) {
         let Some(bound) = self.bound.get() else { return };
-        let cause = TaskLineage::current().cause(bound.ledger_id());
-        let request = |thread| Command::Cancel(of_thread(thread, Some(SHUTDOWN)));
-        let proposals = threads
-            .into_iter()
-            .map(|thread| Proposal { cause: cause.clone(), ..Proposal::new(request(thread)) });
-        let proposals: Vec<Proposal> = proposals.collect();
-        for batch in proposals.chunks(bound.ledger.options().batch_events_max.max(1)) {
-            if let Err(error) = bound.ledger.append(batch).await {
-                tell_unrecorded(&error);
+        for Asked { begun, requests, tasks } in asked {
+            if is_refused_for_now(begun).await {
+                record_late(&bound.ledger, &requests, tasks, &self.giving_up).await;
             }
         }
     }
+}
+
+/// Requests of a shutdown on their way into the log, and the tasks that they are for.
+struct Asked {
+    begun: Begun,
+    requests: Vec<Request>,
+    tasks: Vec<TaskId>,
 }
 
 /// Tasks past their deadline whose code has not come to an end.

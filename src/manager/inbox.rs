@@ -1,12 +1,18 @@
 //! Bounded queues of JSON values: how a task tells its owner, and how an agent is told.
 //!
 //! Knows nothing of tasks or ledgers. First in, first out for each sender. Nothing is dropped
-//! silently: what does not fit comes back as `false` or as an error.
+//! silently: what does not fit comes back as `false` or as an error. News of the log waits for room
+//! in the [`line`](super::line) of the inbox.
 
-use crate::metrics;
+use super::line::{Line, News};
+use crate::{metrics, sync::assert_no_lock_held};
 use serde_json::Value;
-use std::{fmt, sync::Arc};
-use tokio::sync::mpsc;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Messages that an inbox holds unless it is told otherwise: some seconds of a chatty task.
@@ -14,7 +20,9 @@ pub const INBOX_MESSAGES_MAX: usize = 1_024;
 
 /// Is told of messages that came too late for their reader.
 pub trait OnInboxClosed: Send + Sync + 'static {
-    /// The receiver is gone, and this message was not delivered. Must not block.
+    /// The receiver is gone, and this message was not delivered. Called with no lock held, on the
+    /// thread that found out, which may be one of the ledger's: must not block, nor wait for the
+    /// ledger.
     fn closed(&self, message: &Value);
 }
 
@@ -23,12 +31,14 @@ pub trait OnInboxClosed: Send + Sync + 'static {
 pub struct InboxSender {
     sender: mpsc::Sender<Value>,
     on_closed: Option<Arc<dyn OnInboxClosed>>,
+    line: Arc<Line>,
 }
 
 /// Where messages are taken from.
 #[derive(Debug)]
 pub struct InboxReceiver {
     receiver: mpsc::Receiver<Value>,
+    line: Arc<Line>,
 }
 
 /// An inbox for [`INBOX_MESSAGES_MAX`] messages.
@@ -46,14 +56,22 @@ pub fn inbox_channel_with_fallback(
     inbox_channel_of(INBOX_MESSAGES_MAX, Some(on_closed))
 }
 
-/// An inbox for `messages_max` messages, at least one.
+/// An inbox for `messages_max` messages: at least one, and at most what a channel of tokio can
+/// count, an eighth of `usize::MAX`.
 #[must_use]
 pub fn inbox_channel_of(
     messages_max: usize,
     on_closed: Option<Arc<dyn OnInboxClosed>>,
 ) -> (InboxSender, InboxReceiver) {
-    let (sender, receiver) = mpsc::channel(messages_max.max(1));
-    (InboxSender { sender, on_closed }, InboxReceiver { receiver })
+    let (sender, receiver) = mpsc::channel(channel_capacity(messages_max));
+    let line = Arc::new(Line::default());
+    let sender = InboxSender { sender, on_closed, line: Arc::clone(&line) };
+    (sender, InboxReceiver { receiver, line })
+}
+
+/// What a channel can hold of what was asked for.
+pub(super) fn channel_capacity(messages: usize) -> usize {
+    messages.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// Why a message has no place in an inbox.
@@ -65,20 +83,13 @@ pub(super) enum Refused {
 
 /// A place in an inbox that nobody else can take.
 #[derive(Debug)]
-pub(super) struct Slot {
-    permit: mpsc::OwnedPermit<Value>,
-    sender: InboxSender,
-}
+pub(super) struct Room(mpsc::OwnedPermit<Value>);
 
-impl Slot {
-    /// Fills the place. `false` if the receiver went away in the meantime.
-    pub(super) fn fill(self, message: Value) -> bool {
-        if self.sender.is_closed() {
-            self.sender.tell_closed(&message);
-            return false;
-        }
-        drop(self.permit.send(message));
-        true
+impl Room {
+    /// Fills the place. Whether anybody is there to read it is to be asked before.
+    pub(super) fn fill(self, message: Value) {
+        assert_no_lock_held();
+        drop(self.0.send(message)); // wakes the reader
     }
 }
 
@@ -91,6 +102,7 @@ impl InboxSender {
 
     /// Puts a message in. `false` if there is no room, or nobody to read it. Tells nobody.
     pub fn try_send(&self, message: Value) -> bool {
+        assert_no_lock_held();
         self.sender.try_send(message).is_ok()
     }
 
@@ -110,7 +122,8 @@ impl InboxSender {
     }
 
     /// As [`send`](Self::send), and says why not.
-    pub(super) fn offer(&self, message: Value) -> Result<(), Refused> {
+    fn offer(&self, message: Value) -> Result<(), Refused> {
+        assert_no_lock_held();
         self.sender.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 metrics::count(metrics::INBOX_FULL);
@@ -124,33 +137,46 @@ impl InboxSender {
     }
 
     /// Takes a place, to be filled later.
-    pub(super) fn reserve(&self) -> Result<Slot, Refused> {
+    pub(super) fn reserve(&self) -> Result<Room, Refused> {
+        let room = self.try_reserve();
+        if room.as_ref().is_err_and(|refused| *refused == Refused::Full) {
+            metrics::count(metrics::INBOX_FULL);
+        }
+        room
+    }
+
+    /// The same for what waits all the same if there is none.
+    pub(super) fn try_reserve(&self) -> Result<Room, Refused> {
         match self.sender.clone().try_reserve_owned() {
-            Ok(permit) => Ok(Slot { permit, sender: self.clone() }),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                metrics::count(metrics::INBOX_FULL);
-                Err(Refused::Full)
-            }
+            Ok(permit) => Ok(Room(permit)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Refused::Full),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Refused::Closed),
         }
     }
 
-    /// Puts a message in, and waits for room if there is none. Not dropped before that, a
-    /// message is either delivered or told to the fallback.
-    pub(super) async fn deliver(&self, message: Value) -> bool {
-        match self.sender.send(message).await {
-            Ok(()) => true,
-            Err(mpsc::error::SendError(message)) => {
-                self.tell_closed(&message);
-                false
-            }
-        }
+    /// Puts news in line, by its number. Calls nobody.
+    pub(super) fn line_up(&self, news: News) {
+        self.line.push(news);
     }
 
-    fn tell_closed(&self, message: &Value) {
-        if let Some(on_closed) = &self.on_closed {
-            on_closed.closed(message);
+    /// Puts into the inbox what waits in line, as far as there is room.
+    pub(super) fn feed(&self) {
+        self.line.feed();
+    }
+
+    /// The same, and if others are at it, waits until they have tried with what is in line now.
+    pub(super) async fn settle(&self) {
+        self.line.settle().await;
+    }
+
+    /// Whether somebody is told of what comes too late, and if so, tells.
+    pub(super) fn tell_closed(&self, message: &Value) -> bool {
+        let Some(on_closed) = &self.on_closed else { return false };
+        assert_no_lock_held();
+        if catch_unwind(AssertUnwindSafe(|| on_closed.closed(message))).is_err() {
+            tracing::warn!("the fallback of an inbox panicked");
         }
+        true
     }
 }
 
@@ -167,12 +193,17 @@ impl fmt::Debug for InboxSender {
 impl InboxReceiver {
     /// The next message, if one waits.
     pub fn try_recv(&mut self) -> Option<Value> {
-        self.receiver.try_recv().ok()
+        let message = self.receiver.try_recv().ok();
+        self.line.feed();
+        message
     }
 
     /// Every message that waits.
     pub fn drain(&mut self) -> Vec<Value> {
-        std::iter::from_fn(|| self.try_recv()).collect()
+        let waiting = self.receiver.len();
+        let messages = (0..waiting).map_while(|_| self.receiver.try_recv().ok()).collect();
+        self.line.feed(); // news for which there was no room is there for the next one
+        messages
     }
 
     /// The next message; `None` once `cancel` is cancelled, or when none waits and every sender
@@ -182,12 +213,16 @@ impl InboxReceiver {
     /// # Cancel safety
     /// Cancel safe: no message is lost.
     pub async fn recv_or_cancel(&mut self, cancel: Option<&CancellationToken>) -> Option<Value> {
-        let Some(cancel) = cancel else { return self.receiver.recv().await };
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => None,
-            message = self.receiver.recv() => message,
-        }
+        let message = match cancel {
+            None => self.receiver.recv().await,
+            Some(cancel) => tokio::select! {
+                biased;
+                () = cancel.cancelled() => return None,
+                message = self.receiver.recv() => message,
+            },
+        };
+        self.line.feed();
+        message
     }
 
     /// Messages that wait.
@@ -203,5 +238,13 @@ impl InboxReceiver {
     /// Whether every sender is gone, so that nothing more will come than what waits.
     pub fn is_closed(&self) -> bool {
         self.receiver.is_closed()
+    }
+}
+
+impl Drop for InboxReceiver {
+    /// What waits in line learns that nobody will read it.
+    fn drop(&mut self) {
+        self.receiver.close();
+        self.line.feed();
     }
 }

@@ -8,7 +8,7 @@ use super::inbox::InboxSender;
 use crate::{
     ids::{TaskId, ThreadId},
     ledger::AppendError,
-    sync::{Mutex, MutexGuard, Runtime},
+    sync::{Mutex, MutexGuard, Runtime, assert_no_lock_held},
 };
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What is held of one running task.
@@ -34,8 +34,12 @@ pub(super) struct Live {
     pub(super) overdue: OnceLock<Duration>,
     /// Whether its code has come to an end, recorded or not.
     pub(super) ended: AtomicBool,
+    /// Whether a shutdown has said on the record that it is to stop.
+    pub(super) shut_down: AtomicBool,
     /// What was asked of it goes here; `None` for a task that is not an agent.
     pub(super) inbox: Option<InboxSender>,
+    /// Where its news goes: what was set when it was spawned.
+    pub(super) owner_inbox: Option<InboxSender>,
     /// How its end was recorded.
     pub(super) end: watch::Sender<Option<Result<(), AppendError>>>,
     /// Where timers for it can run.
@@ -43,10 +47,23 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Asks it to stop. Its code may go on at once, on this thread.
+    pub(super) fn signal(&self) {
+        assert_no_lock_held();
+        self.token.cancel();
+    }
+
     /// Stops it because it did not stop by itself.
     pub(super) fn abort_after(&self, waited: Duration) {
         let _ = self.overdue.set(waited);
+        assert_no_lock_held();
         self.abort.cancel();
+    }
+
+    /// Tells those who wait for its end how it was recorded.
+    pub(super) fn tell_end(&self, ended: Result<(), AppendError>) {
+        assert_no_lock_held();
+        self.end.send_replace(Some(ended));
     }
 
     /// Whether it was to be dropped, but its code never waits.
@@ -66,11 +83,14 @@ struct Rows {
     live: BTreeMap<TaskId, Arc<Live>>,
     /// Tasks whose end could not be recorded so far, or at all.
     unrecorded: BTreeMap<TaskId, AppendError>,
-    /// Tasks on their way, running, or whose end waits to be told.
+    /// Tasks on their way, running, or whose end waits to be told; and how many of the last kind.
     slots: usize,
-    /// Tasks whose recorded end waits for room in an inbox.
+    parked: usize,
+    /// News that waits to be told, or never will be.
     untold: usize,
     closed: bool,
+    /// Called when a place is free again.
+    freed: Arc<Notify>,
 }
 
 /// Why there is no room for a task.
@@ -82,23 +102,52 @@ pub(super) enum NoSlot {
 
 /// A place for one task; free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Arc<Table>);
+pub(super) struct Slot {
+    table: Arc<Table>,
+    parked: bool,
+}
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut rows = self.0.rows();
-        rows.slots = rows.slots.saturating_sub(1);
+impl Slot {
+    /// Its task has ended on the record, and only its news keeps the place.
+    pub(super) fn park(mut self) -> Self {
+        self.parked = true;
+        self.table.rows().parked += 1;
+        self
     }
 }
 
-/// An end that waits to be told, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Untold<'t>(&'t Table);
-
-impl Drop for Untold<'_> {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut rows = self.0.rows();
-        rows.untold = rows.untold.saturating_sub(1);
+        let freed = {
+            let mut rows = self.table.rows();
+            rows.slots = rows.slots.saturating_sub(1);
+            rows.parked = rows.parked.saturating_sub(usize::from(self.parked));
+            Arc::clone(&rows.freed)
+        };
+        assert_no_lock_held();
+        freed.notify_waiters();
+    }
+}
+
+/// News that waits to be told, until this is dropped.
+pub(super) struct Untold {
+    table: Arc<Table>,
+    for_good: bool,
+}
+
+impl Untold {
+    /// It will never be told, and stays counted.
+    pub(super) fn for_good(mut self) {
+        self.for_good = true;
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if !self.for_good {
+            let mut rows = self.table.rows();
+            rows.untold = rows.untold.saturating_sub(1);
+        }
     }
 }
 
@@ -113,25 +162,42 @@ impl Table {
         }
         rows.slots += 1;
         drop(rows);
-        Ok(Slot(Arc::clone(self)))
+        Ok(Slot { table: Arc::clone(self), parked: false })
     }
 
-    /// Gives no more slots. Every task that is live, or comes to be, is to be asked to stop.
+    /// Gives no more slots. Every task that is live, or comes to be, is to be asked to stop: a handle
+    /// that comes later finds the table closed.
     pub(super) fn close(&self) -> Vec<Arc<Live>> {
         let mut rows = self.rows();
         rows.closed = true;
         rows.live.values().cloned().collect()
     }
 
-    /// Takes a handle in. One that was on its way while the table was closed is asked to stop,
-    /// since whoever closed it did not see it.
+    /// Takes a handle in. Calls nobody.
     pub(super) fn enter(&self, live: &Arc<Live>) {
-        let mut rows = self.rows();
-        rows.live.insert(live.id.clone(), Arc::clone(live));
-        let closed = rows.closed;
-        drop(rows);
-        if closed {
-            live.token.cancel();
+        self.rows().live.insert(live.id.clone(), Arc::clone(live));
+    }
+
+    /// Whether no more slots are given.
+    pub(super) fn is_closed(&self) -> bool {
+        self.rows().closed
+    }
+
+    /// Waits until at most so many places are taken by tasks that run or are on their way.
+    pub(super) async fn quiet(&self, tasks_max: usize) {
+        loop {
+            let freed = Arc::clone(&self.rows().freed);
+            let freed = freed.notified();
+            let mut freed = std::pin::pin!(freed);
+            freed.as_mut().enable();
+            let running = {
+                let rows = self.rows();
+                rows.slots.saturating_sub(rows.parked)
+            };
+            if running <= tasks_max {
+                return;
+            }
+            freed.await;
         }
     }
 
@@ -148,10 +214,10 @@ impl Table {
         self.rows().live.values().cloned().collect()
     }
 
-    /// Counts an end that waits to be told.
-    pub(super) fn wait_to_tell(&self) -> Untold<'_> {
+    /// Counts news that waits to be told.
+    pub(super) fn wait_to_tell(self: &Arc<Self>) -> Untold {
         self.rows().untold += 1;
-        Untold(self)
+        Untold { table: Arc::clone(self), for_good: false }
     }
 
     pub(super) fn untold(&self) -> usize {

@@ -3,16 +3,18 @@
 use super::{
     BackgroundTaskManager, SendError, TaskEvent, TaskLineage,
     inbox::{InboxSender, Refused},
+    live::Table,
+    news::{Attended, Telling},
     record,
 };
 use crate::{
     command::{Command, Proposal},
     event::{Cause, Delivery},
-    ids::{Seq, TaskId},
-    ledger::Ledger,
+    ids::TaskId,
+    ledger::{Ledger, commit::witness::Witness},
 };
 use serde_json::json;
-use std::borrow::Borrow;
+use std::{borrow::Borrow, sync::Arc};
 
 /// The event type of a message to an agent.
 const AGENT_MESSAGE: &str = "agent_message";
@@ -28,7 +30,8 @@ impl BackgroundTaskManager {
     /// The first that holds of [`SendError::TaskNotFound`], [`SendError::NotOwner`],
     /// [`SendError::TaskTerminated`], [`SendError::NoInbox`], [`SendError::InboxClosed`] and
     /// [`SendError::InboxFull`], of which the last two are recorded; [`SendError::State`] if the
-    /// message could not be.
+    /// message could not be: a content has at most 1 MiB
+    /// ([`Options::part_bytes_max`](crate::Options::part_bytes_max)), a sender 256 bytes.
     ///
     /// # Cancel safety
     /// Once polled, it goes on even if it is dropped: what is recorded is delivered.
@@ -58,6 +61,7 @@ impl BackgroundTaskManager {
         };
         let message = Message {
             ledger: bound.ledger.clone(),
+            table: Arc::clone(&self.table),
             cause: TaskLineage::current().cause(bound.ledger_id()),
             task: id,
             from: from.to_owned(),
@@ -70,6 +74,7 @@ impl BackgroundTaskManager {
 
 struct Message {
     ledger: Ledger,
+    table: Arc<Table>,
     cause: Cause,
     task: TaskId,
     from: String,
@@ -78,23 +83,39 @@ struct Message {
 
 impl Message {
     async fn send(self, inbox: InboxSender) -> Result<(), SendError> {
-        let (delivery, slot) = match inbox.reserve() {
-            Ok(slot) => (Delivery::Delivered, Ok(slot)),
+        let (delivery, room) = match inbox.reserve() {
+            Ok(room) => (Delivery::Delivered, Ok(room)),
             Err(Refused::Full) => (Delivery::InboxFull, Err(SendError::InboxFull)),
             Err(Refused::Closed) => (Delivery::InboxClosed, Err(SendError::InboxClosed)),
         };
-        drop(inbox); // the agent's receiver waits for every sender to go
-        let seq = self.record(delivery).await?;
+        let room = match room {
+            Ok(room) => room,
+            Err(refused) => {
+                drop(inbox); // the agent's receiver waits for every sender to go
+                self.record(delivery, None).await?;
+                return Err(refused);
+            }
+        };
         let event = TaskEvent::Custom {
-            task_id: self.task,
+            task_id: self.task.clone(),
             event_type: AGENT_MESSAGE.to_owned(),
             payload: json!({ "from": self.from, "content": self.content }),
-            seq: Some(seq.get()),
+            seq: None,
         };
-        if slot?.fill(event.to_value()) { Ok(()) } else { Err(SendError::InboxClosed) }
+        let telling = Telling::new(&self.table, inbox.clone(), &event, Some(room), None);
+        let attended = Attended::to(Some(&telling));
+        self.record(delivery, Some(telling)).await?;
+        let closed = inbox.is_closed();
+        drop(inbox);
+        attended.settle().await;
+        if closed { Err(SendError::InboxClosed) } else { Ok(()) }
     }
 
-    async fn record(&self, delivery: Delivery) -> Result<Seq, SendError> {
+    async fn record(
+        &self,
+        delivery: Delivery,
+        telling: Option<Arc<Telling>>,
+    ) -> Result<(), SendError> {
         let command = Command::Message {
             task: self.task.clone(),
             from: self.from.as_str().into(),
@@ -102,7 +123,8 @@ impl Message {
             delivery,
         };
         let proposal = Proposal { cause: self.cause.clone(), ..Proposal::new(command) };
-        let receipt = record::once(&self.ledger, proposal).await.map_err(SendError::State)?;
-        Ok(receipt.seq)
+        let witness = telling.map(|telling| -> Arc<dyn Witness> { telling });
+        record::once(&self.ledger, proposal, witness).await.map_err(SendError::State)?;
+        Ok(())
     }
 }

@@ -54,17 +54,23 @@
 //! [`health`]: BackgroundTaskManager::health
 //! [`shutdown`]: BackgroundTaskManager::shutdown
 
+mod arrival;
 mod cancel;
 mod context;
 mod error;
 mod health;
 mod inbox;
+mod json;
+mod line;
 mod lineage;
 mod live;
 mod messages;
+mod news;
 mod options;
+mod past;
 mod reads;
 mod record;
+mod request;
 mod restore;
 mod resume;
 mod shapes;
@@ -96,33 +102,29 @@ pub use self::{
 };
 pub use crate::{event::TaskStatus, ids::TaskId};
 
-use self::{live::Table, resume::Untold};
+use self::{live::Table, past::Past, resume::Owner};
 use crate::{
     ids::LedgerId,
-    ledger::{Current, Ledger, Reader, Seat},
+    ledger::{Current, Ledger, Seat},
     sync::Runtime,
 };
-use std::{
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{future::Future, sync::Arc};
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Runs background tasks and sub-agents, and records what they do. Used as `Arc<Self>`.
 ///
 /// Runs on whatever tokio runtime a task is spawned on. One that was built without timers
-/// (`enable_time`) will do: deadlines and second tries then take a thread each while they wait.
+/// (`enable_time`) will do. Only a spawn needs a runtime; every other call answers anywhere.
 ///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
 /// recorded. [`shutdown`](Self::shutdown) ends them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BackgroundTaskManager {
     options: ManagerOptions,
     bound: OnceCell<Bound>,
-    owner_inbox: Mutex<Option<InboxSender>>,
+    owner: Arc<Owner>,
     table: Arc<Table>,
-    untold: Mutex<Untold>,
     /// Every tokio task that was started here.
     tracker: TaskTracker,
     /// Cancelled when nothing is tried again.
@@ -133,17 +135,23 @@ pub struct BackgroundTaskManager {
 #[derive(Debug)]
 struct Bound {
     ledger: Ledger,
-    reader: Reader,
+    past: Past,
     seat: Seat,
 }
 
 impl Bound {
     fn state(&self) -> Current {
-        self.reader.current()
+        self.past.reader().current()
     }
 
     fn ledger_id(&self) -> LedgerId {
-        self.reader.ledger_id()
+        self.past.reader().ledger_id()
+    }
+}
+
+impl Default for BackgroundTaskManager {
+    fn default() -> Self {
+        Self::with_options(ManagerOptions::default())
     }
 }
 
@@ -157,7 +165,15 @@ impl BackgroundTaskManager {
     /// The same, with other limits.
     #[must_use]
     pub fn with_options(options: ManagerOptions) -> Self {
-        Self { options, ..Self::default() }
+        let table = Arc::<Table>::default();
+        Self {
+            options,
+            bound: OnceCell::new(),
+            owner: Arc::new(Owner::new(Arc::clone(&table))),
+            table,
+            tracker: TaskTracker::new(),
+            giving_up: CancellationToken::new(),
+        }
     }
 
     /// A manager of this ledger, with default options. Tasks that a dead process left running in it
@@ -192,8 +208,8 @@ impl BackgroundTaskManager {
     /// - [`BindError::State`] if the orphans could not be recorded; nothing is bound.
     ///
     /// # Cancel safety
-    /// Dropped, nothing is bound. Orphans that were recorded stay so; of those in the batch that
-    /// was on its way, no inbox is told.
+    /// Dropped, nothing is bound. Orphans that were recorded stay so, and are told of once an inbox
+    /// is set.
     ///
     /// # Cost
     /// O(running Managed tasks).
@@ -203,22 +219,23 @@ impl BackgroundTaskManager {
             mine = true;
             let seat = ledger.take_seat();
             self.recover(&ledger).await?;
-            Ok::<_, BindError>(Bound { reader: ledger.reader(), ledger, seat })
+            Ok::<_, BindError>(Bound { past: Past::new(ledger.reader()), ledger, seat })
         };
         self.bound.get_or_try_init(|| bind).await?;
         if !mine {
             return Err(BindError::AlreadyBound);
         }
-        self.tell_orphans();
+        self.owner.tell();
         Ok(())
     }
 
     /// Sets where the events of tasks that are spawned from now on go. Those that run keep the
-    /// inbox that was set when they were spawned. The first inbox is told of the orphans that
-    /// were found at binding.
+    /// inbox that was set when they were spawned.
+    ///
+    /// The inbox is told of the orphans that were found at binding and that nobody was told of: what
+    /// waits for room in an inbox whose receiver goes away is told to the next one.
     pub fn set_owner_inbox(&self, inbox: InboxSender) {
-        *self.owner_inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox);
-        self.tell_orphans();
+        self.owner.set_inbox(inbox);
     }
 
     /// The ledger that it is bound to.
@@ -229,10 +246,6 @@ impl BackgroundTaskManager {
     /// The options that it was made with.
     pub fn options(&self) -> &ManagerOptions {
         &self.options
-    }
-
-    fn inbox_now(&self) -> Option<InboxSender> {
-        self.owner_inbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs `work` to its end even if the future that waits for it is dropped. Without a runtime

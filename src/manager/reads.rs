@@ -3,36 +3,69 @@
 
 use super::{
     BackgroundTaskManager, FailureReason, TaskEvent, TaskParentContext, TaskSummary, WaitError,
+    json::{LEVELS_MAX, value_of},
+    past::Past,
 };
 use crate::{
     event::{Action, Parent, PartKind, Restored, TaskRecord, TaskStatus},
     ids::{Head, Seq, TaskId, ThreadId},
-    ledger::{AppendError, ReadError, Reader},
+    ledger::{AppendError, ReadError},
     state::{Task, Text, TextBody},
 };
-use serde_json::Value;
-use std::{borrow::Borrow, sync::Arc};
+use std::{borrow::Borrow, convert::Infallible, sync::Arc};
 
 impl BackgroundTaskManager {
     /// The tasks of a thread, whatever became of them, in the order of their creation. Empty
     /// without a ledger.
+    ///
+    /// A text that cannot be read is missing, and the error of the summary says so, unless the task
+    /// has one; [`try_list`](Self::try_list) gives the cause.
     ///
     /// # Cost
     /// O(result). A text of more than 4 KiB is read from the log, which blocks for some 50 us.
     pub fn list(&self, thread: &str) -> Vec<TaskSummary> {
         let Some(bound) = self.bound.get() else { return Vec::new() };
         let Ok(thread) = ThreadId::new(thread) else { return Vec::new() };
-        bound.state().tasks_in(&thread).map(|task| summary(&bound.reader, task)).collect()
+        bound.state().tasks_in(&thread).map(|task| summary(&bound.past, task)).collect()
     }
 
-    /// One task, of whatever thread.
+    /// As [`list`](Self::list), or why a text could not be read.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`](crate::ledger::Reader::entry).
+    ///
+    /// # Cost
+    /// As [`list`](Self::list).
+    pub fn try_list(&self, thread: &str) -> Result<Vec<TaskSummary>, ReadError> {
+        let Some(bound) = self.bound.get() else { return Ok(Vec::new()) };
+        let Ok(thread) = ThreadId::new(thread) else { return Ok(Vec::new()) };
+        bound.state().tasks_in(&thread).map(|task| try_summary(&bound.past, task)).collect()
+    }
+
+    /// One task, of whatever thread. What cannot be read is missing, as for [`list`](Self::list).
     ///
     /// # Cost
     /// As [`list`](Self::list) for one task.
     pub fn get(&self, id: &(impl Borrow<str> + ?Sized)) -> Option<TaskSummary> {
         let bound = self.bound.get()?;
         let id = TaskId::new(id.borrow()).ok()?;
-        bound.state().task(&id).map(|task| summary(&bound.reader, task))
+        bound.state().task(&id).map(|task| summary(&bound.past, task))
+    }
+
+    /// As [`get`](Self::get), or why a text could not be read.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`](crate::ledger::Reader::entry).
+    ///
+    /// # Cost
+    /// As [`get`](Self::get).
+    pub fn try_get(
+        &self,
+        id: &(impl Borrow<str> + ?Sized),
+    ) -> Result<Option<TaskSummary>, ReadError> {
+        let Some(bound) = self.bound.get() else { return Ok(None) };
+        let Ok(id) = TaskId::new(id.borrow()) else { return Ok(None) };
+        bound.state().task(&id).map(|task| try_summary(&bound.past, task)).transpose()
     }
 
     /// Whether a task of the thread has not ended.
@@ -50,7 +83,8 @@ impl BackgroundTaskManager {
     /// # Errors
     /// - [`WaitError::TaskNotFound`], [`WaitError::StoreNotConfigured`].
     /// - [`WaitError::State`] if its end cannot be recorded: the ledger is halted or closed.
-    /// - [`WaitError::Read`] if the events of a task that runs elsewhere cannot be read.
+    /// - [`WaitError::Read`] if the events of a task that runs elsewhere, or what it returned,
+    ///   cannot be read.
     ///
     /// # Cancel safety
     /// Cancel safe: it only waits.
@@ -75,7 +109,7 @@ impl BackgroundTaskManager {
         loop {
             let task = bound.state().task(&id).map(Arc::clone).ok_or(WaitError::TaskNotFound)?;
             if task.status.is_terminal() {
-                return Ok(summary(&bound.reader, &task));
+                return try_summary(&bound.past, &task).map_err(WaitError::Read);
             }
             drop(task);
             if let Some(error) = self.table.unrecorded(id.as_str()) {
@@ -85,7 +119,7 @@ impl BackgroundTaskManager {
                 Some(follow) => follow,
                 slot @ None => {
                     // From here on, before the state is looked at again.
-                    let head: Head = bound.reader.head();
+                    let head: Head = bound.past.reader().head();
                     *slot = Some(bound.ledger.follow(head).map_err(WaitError::Read)?);
                     continue;
                 }
@@ -96,55 +130,89 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// What is told of a task that has ended.
-    pub(super) fn terminal_event(&self, id: &TaskId) -> Option<TaskEvent> {
+    /// What is told of a task that has ended, and the event that ended it.
+    pub(super) fn terminal_event(&self, id: &TaskId) -> Option<(TaskEvent, Seq)> {
         let bound = self.bound.get()?;
         let state = bound.state();
         let task = state.task(id)?;
-        let (task_id, seq) = (id.clone(), task.terminal_seq?);
-        let TaskSummary { error, result, .. } = summary(&bound.reader, task);
-        let error = error.unwrap_or_default();
-        let at = Some(seq.get());
-        match task.status {
-            TaskStatus::Running => None,
+        let (task_id, terminal) = (id.clone(), task.terminal_seq?);
+        let TaskSummary { error, result, .. } = summary(&bound.past, task);
+        let (error, seq) = (error.unwrap_or_default(), None);
+        let event = match task.status {
+            TaskStatus::Running => return None,
             TaskStatus::Completed => {
-                Some(TaskEvent::Completed { task_id, result: result.unwrap_or_default(), seq: at })
+                TaskEvent::Completed { task_id, result: result.unwrap_or_default(), seq }
             }
             TaskStatus::Failed => {
-                let reason = is_orphan(&bound.reader, seq).then_some(FailureReason::Orphaned);
-                Some(TaskEvent::Failed { task_id, error, reason, seq: at })
+                let reason = is_orphan(&bound.past, terminal).then_some(FailureReason::Orphaned);
+                TaskEvent::Failed { task_id, error, reason, seq }
             }
-            TaskStatus::Cancelled => Some(TaskEvent::Cancelled { task_id, seq: at }),
-        }
+            TaskStatus::Cancelled => TaskEvent::Cancelled { task_id, seq },
+        };
+        Some((event, terminal))
     }
 }
 
-fn is_orphan(reader: &Reader, seq: Seq) -> bool {
-    reader.entry(seq).is_ok_and(|entry| {
+fn is_orphan(past: &Past, seq: Seq) -> bool {
+    past.entry(seq).is_ok_and(|entry| {
         matches!(entry.event.action, Action::Restored { why: Restored::Orphaned { .. } })
     })
 }
 
-/// A task as users see it. A text that was erased, or cannot be read, is left out.
-pub(super) fn summary(reader: &Reader, task: &Task) -> TaskSummary {
-    let result = task.result.as_ref().and_then(|text| read(reader, text, PartKind::Result));
-    TaskSummary {
+/// A task as users see it. A text that was erased is left out; that one cannot be read is said in
+/// place of the error, unless there is one.
+pub(super) fn summary(past: &Past, task: &Task) -> TaskSummary {
+    let mut unread = None;
+    let mut summary = read_summary(past, task, |seq, what, error| {
+        tracing::warn!(%seq, %error, "a {what} could not be read");
+        unread.get_or_insert_with(|| format!("the {what} could not be read: {}", chain(&error)));
+        Ok::<(), Infallible>(())
+    })
+    .unwrap_or_else(|never| match never {});
+    summary.error = summary.error.or(unread);
+    summary
+}
+
+/// The same, or why a text could not be read.
+pub(super) fn try_summary(past: &Past, task: &Task) -> Result<TaskSummary, ReadError> {
+    read_summary(past, task, |_, _, error| Err(error))
+}
+
+fn read_summary<E>(
+    past: &Past,
+    task: &Task,
+    mut unreadable: impl FnMut(Seq, &'static str, ReadError) -> Result<(), E>,
+) -> Result<TaskSummary, E> {
+    let mut text = |text: Option<&Text>, kind: PartKind| -> Result<Option<Arc<str>>, E> {
+        let Some(text) = text else { return Ok(None) };
+        match read(past, text, kind) {
+            Ok(read) => Ok(read),
+            Err(error) => unreadable(text.seq, kind.as_str(), error).map(|()| None),
+        }
+    };
+    let description = text(Some(&task.description), PartKind::Description)?;
+    let error = text(task.error.as_ref(), PartKind::Error)?;
+    let result = text(task.result.as_ref(), PartKind::Result)?;
+    let result = match result.as_deref().map(value_of).transpose() {
+        Ok(value) => value,
+        Err(levels) => {
+            let seq = task.result.as_ref().map_or(task.last_seq, |text| text.seq);
+            let detail = format!("a result of {levels} levels; the limit is {LEVELS_MAX} levels");
+            unreadable(seq, PartKind::Result.as_str(), ReadError::Damaged { seq, detail })?;
+            None
+        }
+    };
+    Ok(TaskSummary {
         task_id: task.id.clone(),
         task_type: task.record.task_type.to_string(),
-        description: read(reader, &task.description, PartKind::Description)
-            .map(|text| text.to_string())
-            .unwrap_or_default(),
+        description: description.map(|text| text.to_string()).unwrap_or_default(),
         status: task.status,
-        error: task
-            .error
-            .as_ref()
-            .and_then(|text| read(reader, text, PartKind::Error))
-            .map(|text| text.to_string()),
-        result: result.map(|text| value(&text)),
+        error: error.map(|text| text.to_string()),
+        result,
         created_at_ms: task.record.created.0,
         completed_at_ms: task.completed.map(|at| at.0),
         parent_context: lineage(&task.record),
-    }
+    })
 }
 
 /// Where a task comes from.
@@ -157,25 +225,22 @@ pub(super) fn lineage(record: &TaskRecord) -> TaskParentContext {
     }
 }
 
-fn read(reader: &Reader, text: &Text, kind: PartKind) -> Option<Arc<str>> {
+fn read(past: &Past, text: &Text, kind: PartKind) -> Result<Option<Arc<str>>, ReadError> {
     match &text.body {
-        TextBody::Kept(text) => Some(Arc::clone(text)),
-        TextBody::Erased => None,
-        TextBody::Stored => match reader.entry(text.seq) {
-            Ok(entry) => entry.text(kind).cloned(),
-            Err(error) => {
-                log_unreadable(text.seq, &error);
-                None
-            }
-        },
+        TextBody::Kept(text) => Ok(Some(Arc::clone(text))),
+        TextBody::Erased => Ok(None),
+        TextBody::Stored => Ok(past.entry(text.seq)?.text(kind).cloned()),
     }
 }
 
-fn log_unreadable(seq: Seq, error: &ReadError) {
-    tracing::warn!(%seq, %error, "a text could not be read");
-}
-
-/// The value that a result is the JSON of. What others recorded need not be JSON.
-fn value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+/// An error and what caused it.
+fn chain(error: &ReadError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

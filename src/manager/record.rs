@@ -5,11 +5,13 @@
 
 use crate::{
     command::Proposal,
-    ledger::{AppendError, Ledger, Receipt},
+    ledger::{AppendError, Ledger, Receipt, commit::witness::Witness},
     sync::sleep,
 };
 use std::{
-    pin::pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -19,24 +21,59 @@ use tokio_util::sync::CancellationToken;
 const WAIT_MIN: Duration = Duration::from_millis(10);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Appends one proposal.
-pub(super) async fn once(ledger: &Ledger, proposal: Proposal) -> Result<Receipt, AppendError> {
-    let receipts = ledger.append([proposal]).await?;
+/// An append that is in the queue of the ledger, or was refused there.
+pub(super) struct Begun {
+    append: Pin<Box<dyn Future<Output = Result<Vec<Receipt>, AppendError>> + Send>>,
+    answer: Option<Result<Vec<Receipt>, AppendError>>,
+}
+
+impl Begun {
+    /// Waits for the answer.
+    pub(super) async fn finish(self) -> Result<Vec<Receipt>, AppendError> {
+        match self.answer {
+            Some(answer) => answer,
+            None => self.append.await,
+        }
+    }
+}
+
+/// Puts an append into the queue of the ledger, without an await: whatever is appended after this
+/// comes later in the log. Dropped, what is in the queue is still written.
+pub(super) async fn begin(ledger: &Ledger, proposals: Vec<Proposal>) -> Begun {
+    let ledger = ledger.clone();
+    let mut append: Pin<Box<dyn Future<Output = _> + Send>> =
+        Box::pin(async move { ledger.append(proposals).await });
+    let polled = poll_fn(|context| Poll::Ready(append.as_mut().poll(context))).await;
+    let answer = match polled {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    };
+    Begun { append, answer }
+}
+
+/// Appends one proposal, before the eyes of a witness if there is one.
+pub(super) async fn once(
+    ledger: &Ledger,
+    proposal: Proposal,
+    witness: Option<Arc<dyn Witness>>,
+) -> Result<Receipt, AppendError> {
+    let receipts = ledger.append_before([proposal], witness).await?;
     receipts.into_iter().next().ok_or(AppendError::Halted)
 }
 
-/// Appends one proposal, and tries again for as long as that can help and `giving_up` is not
+/// Appends proposals, and tries again for as long as that can help and `giving_up` is not
 /// cancelled. `refused` is told of each refusal.
 pub(super) async fn persistently(
     ledger: &Ledger,
-    proposal: &Proposal,
+    proposals: &[Proposal],
+    witness: Option<&Arc<dyn Witness>>,
     giving_up: &CancellationToken,
     mut refused: impl FnMut(&AppendError),
-) -> Result<Receipt, AppendError> {
+) -> Result<Vec<Receipt>, AppendError> {
     let mut wait = WAIT_MIN;
     loop {
-        let error = match once(ledger, proposal.clone()).await {
-            Ok(receipt) => return Ok(receipt),
+        let error = match ledger.append_before(proposals, witness.cloned()).await {
+            Ok(receipts) => return Ok(receipts),
             Err(error) => error,
         };
         if !error.is_retryable() || giving_up.is_cancelled() {
@@ -51,13 +88,13 @@ pub(super) async fn persistently(
     }
 }
 
-/// Puts one proposal into the queue of the ledger and waits for nothing: for those who cannot.
+/// Puts one proposal into the queue of the ledger and waits for nothing.
 ///
 /// # Errors
 /// Why it was not even taken. Taken, it may still be refused, and nobody is told.
 pub(super) fn without_waiting(ledger: &Ledger, proposal: Proposal) -> Result<(), AppendError> {
     let append = pin!(ledger.append([proposal]));
-    // The first poll hands it over; the answer is of no use to somebody who is being dropped.
+    // The first poll hands it over; dropped after that, it is still written.
     match append.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => Err(error),
         Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),

@@ -4,18 +4,23 @@
 //! A task is an orphan if the manager that its record names has no seat any more. How long nothing
 //! was heard of it says nothing.
 
-use super::{BackgroundTaskManager, FailureReason, TaskEvent};
+use super::{
+    BackgroundTaskManager, FailureReason, InboxSender, TaskEvent,
+    line::{News, TakeBack},
+    live::{Table, Untold},
+};
 use crate::{
     command::{Command, Proposal},
     ids::{Seq, TaskId},
-    ledger::{AppendError, Ledger},
+    ledger::{AppendError, Ledger, Receipt, commit::witness::Witness},
     metrics,
     state::Rejection,
-    sync::{Runtime, yield_now},
+    sync::{Mutex, MutexGuard, yield_now},
 };
 use std::{
     collections::VecDeque,
-    sync::{MutexGuard, PoisonError},
+    fmt,
+    sync::{Arc, PoisonError},
 };
 
 /// The error of a task whose manager is gone.
@@ -24,8 +29,111 @@ pub const ORPHANED: &str = "task orphaned: runtime restarted while running";
 /// Orphans that are recorded at once.
 const ORPHANS_AT_ONCE: usize = 256;
 
-/// Orphans that no owner was told of.
-pub(super) type Untold = VecDeque<(TaskId, Seq)>;
+/// Who is told of orphans: the inbox that was set last, as long as it is read.
+#[derive(Debug, Default)]
+pub(super) struct Owner {
+    table: Arc<Table>,
+    news: Mutex<Orphans>,
+}
+
+#[derive(Debug, Default)]
+struct Orphans {
+    inbox: Option<InboxSender>,
+    /// Those that nobody was told of, in the order of the log.
+    untold: VecDeque<Orphan>,
+}
+
+struct Orphan {
+    task: TaskId,
+    seq: Seq,
+    untold: Untold,
+}
+
+impl fmt::Debug for Orphan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.task, self.seq)
+    }
+}
+
+impl Owner {
+    pub(super) fn new(table: Arc<Table>) -> Self {
+        Self { table, news: Mutex::default() }
+    }
+
+    pub(super) fn inbox(&self) -> Option<InboxSender> {
+        self.news().inbox.clone()
+    }
+
+    /// From now on, this one.
+    pub(super) fn set_inbox(self: &Arc<Self>, inbox: InboxSender) {
+        let before = self.news().inbox.replace(inbox);
+        drop(before); // outside of the lock: its fallback may go with it
+        self.tell();
+    }
+
+    /// Puts what nobody was told of in line, if somebody reads.
+    pub(super) fn tell(self: &Arc<Self>) {
+        let (inbox, orphans) = {
+            let mut news = self.news();
+            let Some(inbox) = news.inbox.clone().filter(|inbox| !inbox.is_closed()) else { return };
+            (inbox, std::mem::take(&mut news.untold))
+        };
+        for Orphan { task, seq, untold } in orphans {
+            let sender = FromOrphan { owner: Arc::clone(self), task: task.clone() };
+            inbox.line_up(News {
+                seq,
+                message: orphaned(task, seq).to_value(),
+                inbox: inbox.clone(),
+                room: None,
+                untold,
+                slot: None,
+                sender: Some(Box::new(sender)),
+            });
+        }
+        inbox.feed();
+    }
+
+    /// Keeps an orphan until somebody can be told. Calls nobody.
+    fn keep(&self, task: TaskId, seq: Seq) {
+        let orphan = Orphan { task, seq, untold: self.table.wait_to_tell() };
+        let mut news = self.news();
+        let place = news.untold.iter().rposition(|before| before.seq < seq);
+        news.untold.insert(place.map_or(0, |place| place + 1), orphan);
+    }
+
+    fn news(&self) -> MutexGuard<'_, Orphans> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// News of an orphan that can be told to the next inbox, if this one is not read any more.
+struct FromOrphan {
+    owner: Arc<Owner>,
+    task: TaskId,
+}
+
+impl TakeBack for FromOrphan {
+    fn take_back(self: Box<Self>, seq: Seq) {
+        self.owner.keep(self.task, seq);
+        self.owner.tell();
+    }
+}
+
+/// Orphans whose ends are on their way into the log: once there, somebody is to be told, whatever
+/// becomes of the binding that found them.
+#[derive(Debug)]
+struct Found {
+    owner: Arc<Owner>,
+    orphans: Vec<TaskId>,
+}
+
+impl Witness for Found {
+    fn shown(&self, receipts: &[Receipt]) {
+        for (task, receipt) in self.orphans.iter().zip(receipts) {
+            self.owner.keep(task.clone(), receipt.seq);
+        }
+    }
+}
 
 impl BackgroundTaskManager {
     /// Ends every orphan, and remembers whom to tell of it.
@@ -44,12 +152,12 @@ impl BackgroundTaskManager {
                 .iter()
                 .map(|task| Command::Orphan { task: task.clone(), error: ORPHANED.into() }.into())
                 .collect();
-            match ledger.append(proposals).await {
+            let found = Found { owner: Arc::clone(&self.owner), orphans: orphans.clone() };
+            match ledger.append_before(proposals, Some(Arc::new(found))).await {
                 Ok(receipts) => {
                     for (task, receipt) in orphans.into_iter().zip(receipts) {
                         metrics::count(metrics::ORPHANS);
                         tracing::info!(%task, seq_last = %receipt.seq, "found running without a manager: failed");
-                        self.untold().push_back((task, receipt.seq));
                     }
                 }
                 // Another manager of this process is binding too, and was first.
@@ -57,38 +165,6 @@ impl BackgroundTaskManager {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Tells the owner's inbox of orphans, as soon as there is one.
-    pub(super) fn tell_orphans(&self) {
-        let mut untold = self.untold();
-        let Some(inbox) = self.inbox_now() else { return };
-        while let Some(slot) = (!untold.is_empty()).then(|| inbox.reserve().ok()).flatten() {
-            if let Some((task, seq)) = untold.pop_front() {
-                slot.fill(orphaned(task, seq).to_value());
-            }
-        }
-        // What does not fit waits for room, if there is somewhere to wait.
-        if let (false, false, Some(runtime)) =
-            (untold.is_empty(), inbox.is_closed(), Runtime::current())
-        {
-            let waiting = std::mem::take(&mut *untold);
-            drop(untold);
-            let giving_up = self.giving_up.clone();
-            let told = async move {
-                for (task, seq) in waiting {
-                    tokio::select! {
-                        _ = inbox.deliver(orphaned(task, seq).to_value()) => {}
-                        () = giving_up.cancelled() => return,
-                    }
-                }
-            };
-            drop(runtime.spawn(&self.tracker, told));
-        }
-    }
-
-    fn untold(&self) -> MutexGuard<'_, Untold> {
-        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

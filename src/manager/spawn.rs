@@ -1,31 +1,32 @@
-//! From a request to a running task: recorded, acknowledged, held, started, in this order.
+//! From a request to a running task: recorded, held, shown, started, in this order.
 //!
 //! All of it happens in one tokio task, the one that then supervises the body. So the future that
-//! waits for the answer can be dropped at any point: what was recorded has a handle and runs.
+//! waits for the answer can be dropped at any point: what was recorded has a handle and runs. The
+//! thread that records the spawn enters the handle before anybody can see the record, so whoever
+//! sees a task can cancel it: `arrival.rs`.
 
 use super::{
     AgentTaskContext, BackgroundTaskManager, Bound, InboxReceiver, InboxSender, SpawnError,
     TaskContext, TaskLineage, TaskParentContext, TaskResult,
+    arrival::{Coming, Seed},
     inbox::inbox_channel_of,
     lineage::Lineage,
-    live::{Live, NoSlot, Slot},
+    live::NoSlot,
     record,
-    supervise::{Body, Supervised},
+    supervise::{Body, Guard, Supervised},
 };
 use crate::{
     command::{Command, Proposal, Spawn},
-    ids::{RunId, Seq, TaskId, ThreadId},
+    ids::{RunId, TaskId, ThreadId},
     ledger::{AppendError, Ledger, Receipt},
     metrics,
     state::RESERVED_NAMES,
     sync::Runtime,
 };
-use std::{
-    future::Future,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
-};
-use tokio::sync::{oneshot, watch};
+use std::{future::Future, sync::Arc};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 /// What kind of task a sub-agent is.
 const SUB_AGENT: &str = "sub_agent";
@@ -44,9 +45,12 @@ impl BackgroundTaskManager {
     /// `Ok` means that the spawn is acknowledged by the ledger.
     ///
     /// # Errors
-    /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event.
-    /// After [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds to
-    /// be an orphan. A panic of the closure or of its future is none of these: the task is Failed.
+    /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event. A
+    /// description has at most 4 KiB ([`DESCRIPTION_BYTES_MAX`](crate::state::DESCRIPTION_BYTES_MAX)),
+    /// a type, a name and each id at most 256 bytes ([`ID_BYTES_MAX`](crate::ids::ID_BYTES_MAX)), and
+    /// [`tasks_max`](super::ManagerOptions::tasks_max) tasks run at once. After
+    /// [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds to be an
+    /// orphan. A panic of the closure or of its future is none of these: the task is Failed.
     ///
     /// # Cancel safety
     /// Dropped, there is either no task, or one that runs and can be cancelled.
@@ -102,8 +106,14 @@ impl BackgroundTaskManager {
         let start: Start = Box::new(move |context, inbox| {
             Body::new(move || {
                 let (inbox_sender, inbox_receiver) = inbox.unwrap_or_else(super::inbox_channel);
-                let TaskContext { task_id, cancel_token, .. } = context;
-                task_fn(AgentTaskContext { task_id, cancel_token, inbox_sender, inbox_receiver })
+                let TaskContext { task_id, cancel_token, .. } = context.clone();
+                task_fn(AgentTaskContext {
+                    task_id,
+                    cancel_token,
+                    inbox_sender,
+                    inbox_receiver,
+                    context,
+                })
             })
         });
         self.start(order, true, start).await
@@ -177,15 +187,19 @@ impl BackgroundTaskManager {
             NoSlot::Closed => SpawnError::ShutDown,
         })?;
         let spawn = order.spawn(&lineage, bound)?;
-        let launch = Launch {
-            manager: Arc::clone(self),
+        let inbox = agent.then(|| inbox_channel_of(self.options.inbox_messages_max, None));
+        let (sender, receiver) = inbox.unzip();
+        let run = spawn.run.clone();
+        let seed = Seed {
             thread: spawn.thread.clone(),
-            run: spawn.run.clone(),
-            agent,
-            owner_inbox: self.inbox_now(),
-            slot,
+            inbox: sender,
+            owner_inbox: self.owner.inbox(),
             runtime: runtime.clone(),
+            slot,
         };
+        let coming = Coming::new(seed, &self.table, bound.ledger.door());
+        let caller = Span::current();
+        let launch = Launch { manager: Arc::clone(self), coming, run, agent: receiver, caller };
         let (reply, answer) = oneshot::channel();
         let cause = lineage.cause();
         let proposal = Proposal { cause, ..Proposal::new(Command::Spawn(spawn)) };
@@ -225,12 +239,10 @@ impl Order<'_> {
 /// A task on its way.
 struct Launch {
     manager: Arc<BackgroundTaskManager>,
-    thread: ThreadId,
+    coming: Coming,
     run: Option<RunId>,
-    agent: bool,
-    owner_inbox: Option<InboxSender>,
-    slot: Slot,
-    runtime: Runtime,
+    agent: Option<InboxReceiver>,
+    caller: Span,
 }
 
 impl Launch {
@@ -241,48 +253,26 @@ impl Launch {
         start: Start,
         reply: oneshot::Sender<Result<TaskId, SpawnError>>,
     ) {
-        let recorded = record::once(&ledger, proposal).await;
-        let receipt = recorded.and_then(|Receipt { task, seq, .. }| {
-            task.map(|task| (task, seq)).ok_or(AppendError::Halted) // a spawn always has a task
-        });
-        match receipt {
-            Ok((id, seq)) => {
-                // No await between the acknowledgement and the handle.
-                let supervised = self.register(&id, seq, ledger, start);
-                let _ = reply.send(Ok(id));
-                supervised.run().await;
+        let recorded = record::once(&ledger, proposal, Some(self.coming.witness())).await;
+        let Self { manager, coming, run, agent, caller } = self;
+        match recorded
+            .and_then(|receipt| coming.arrive().ok_or(AppendError::Halted).map(|it| (receipt, it)))
+        {
+            Ok((Receipt { seq, .. }, (live, slot))) => {
+                // From here on its end is recorded, whatever happens.
+                let guard = Guard::new(manager, ledger, live, slot);
+                metrics::count(metrics::TASKS_SPAWNED);
+                tracing::debug!(task = %guard.live.id, seq_first = %seq, "task started");
+                let _ = reply.send(Ok(guard.live.id.clone()));
+                guard.ask_to_stop_if_late();
+                let inbox = guard.live.inbox.clone().zip(agent);
+                let start = move |context| start(context, inbox);
+                Supervised::new(guard, run, caller, start).run().await;
             }
             Err(refused) => {
-                drop(start); // unrun, before anybody is told
-                drop(self);
+                drop((start, coming, manager)); // unrun, before anybody is told
                 let _ = reply.send(Err(refused.into()));
             }
         }
-    }
-
-    fn register(self, id: &TaskId, seq: Seq, ledger: Ledger, start: Start) -> Supervised {
-        let Self { manager, thread, run, agent, owner_inbox, slot, runtime } = self;
-        let inbox = agent.then(|| inbox_channel_of(manager.options.inbox_messages_max, None));
-        let live = Arc::new(Live {
-            id: id.clone(),
-            thread,
-            token: CancellationToken::new(),
-            abort: CancellationToken::new(),
-            overdue: OnceLock::new(),
-            ended: AtomicBool::new(false),
-            inbox: inbox.as_ref().map(|(sender, _)| sender.clone()),
-            end: watch::Sender::new(None),
-            runtime,
-        });
-        manager.table.enter(&live);
-        metrics::count(metrics::TASKS_SPAWNED);
-        metrics::raise(metrics::TASKS_LIVE);
-        tracing::debug!(task = %id, seq_first = %seq, "task started");
-        if manager.was_cancelled_meanwhile(&live.id) {
-            live.token.cancel();
-        }
-        Supervised::new(manager, ledger, live, owner_inbox, run, slot, move |context| {
-            start(context, inbox)
-        })
     }
 }

@@ -5,20 +5,28 @@
 //! acknowledged is anybody told. Start reading at [`Supervised::run`].
 
 use super::{
-    BackgroundTaskManager, InboxSender, TaskContext, TaskEvent, TaskLineage, TaskResult,
+    BackgroundTaskManager, CancelOptions, TaskContext, TaskEvent, TaskLineage, TaskResult,
     cancel::has_ended,
     context::{Emit, Recorder},
-    live::{Live, Slot},
+    health::SHUTDOWN,
+    inbox::channel_capacity,
+    json::{LEVELS_MAX, levels, take_apart},
+    live::{Live, Slot, Table},
+    news::{LastWord, Telling},
     record,
+    request::{Request, tell_unrecorded},
 };
 use crate::{
     command::{Command, Finish, Proposal},
-    event::{Cause, Outcome, TaskStatus},
+    event::{CancelScope, Cause, Outcome, TaskStatus},
     ids::{RunId, Seq, TaskId},
-    ledger::{AppendError, Ledger, Receipt},
+    ledger::{
+        AppendError, Ledger, Receipt,
+        commit::witness::{Door, Witness},
+    },
     metrics,
-    state::Rejection,
-    sync::yield_now,
+    state::{PART_BYTES_MAX, Rejection},
+    sync::{assert_no_lock_held, yield_now},
 };
 use serde_json::Value;
 use std::{
@@ -32,13 +40,16 @@ use std::{
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// The longest error of a panic, in bytes.
 const PANIC_BYTES_MAX: usize = 4 * 1024;
 
 /// The event type by which a second outcome is on the record.
 const OUTCOME_REFUSED: &str = "outcome_refused";
+
+/// The error of a task that went with its runtime.
+const DROPPED: &str = "task dropped: its runtime was shut down";
 
 /// How a body came to its end.
 pub(super) enum End {
@@ -51,55 +62,53 @@ pub(super) enum End {
 /// A running task, and all that goes when it ends.
 pub(super) struct Supervised {
     guard: Guard,
-    owner_inbox: Option<InboxSender>,
     body: Body,
     lineage: TaskLineage,
     emits: Option<mpsc::Receiver<Emit>>,
-    slot: Slot,
+    caller: Span,
 }
 
 impl Supervised {
+    /// `caller` is the span of the code that spawns it.
     pub(super) fn new(
-        manager: Arc<BackgroundTaskManager>,
-        ledger: Ledger,
-        live: Arc<Live>,
-        owner_inbox: Option<InboxSender>,
+        guard: Guard,
         run: Option<RunId>,
-        slot: Slot,
+        caller: Span,
         start: impl FnOnce(TaskContext) -> Body,
     ) -> Self {
-        let guard = Guard::new(manager, ledger, live);
-        let (recorder, emits) = if guard.manager.options.record_emits {
-            Some(mpsc::channel(guard.manager.options.inbox_messages_max.max(1))).unzip()
+        let options = &guard.manager.options;
+        let (recorder, emits) = if options.record_emits {
+            Some(mpsc::channel(channel_capacity(options.inbox_messages_max))).unzip()
         } else {
             (None, None)
         };
         let context = TaskContext {
             task_id: guard.live.id.clone(),
             cancel_token: guard.live.token.clone(),
-            owner_inbox: owner_inbox.clone(),
+            owner_inbox: guard.live.owner_inbox.clone(),
             ledger: guard.ledger.clone(),
+            table: Arc::clone(&guard.manager.table),
             recorder,
         };
         let lineage =
             TaskLineage::of_task(guard.ledger.reader().ledger_id(), guard.live.id.clone(), run);
-        Self { body: start(context), guard, owner_inbox, lineage, emits, slot }
+        Self { body: start(context), guard, lineage, emits, caller }
     }
 
     /// Runs the body, records how it ended, then tells.
     pub(super) async fn run(self) {
-        let Self { mut guard, owner_inbox, body, lineage, emits, slot } = self;
-        let span = tracing::debug_span!("task.run", task = %guard.live.id);
+        let Self { mut guard, body, lineage, emits, caller } = self;
+        let span = tracing::debug_span!(parent: &caller, "task.run", task = %guard.live.id);
+        drop(caller); // it may end before the task does
         let end = run_body(&guard, body, lineage, emits).instrument(span).await;
-        let (finish, result) = finish(&guard.live.id, end, guard.ledger.options().part_bytes_max);
-        let told = guard.finish(finish, result).await;
-        if let (Some(event), Some(inbox)) = (told, owner_inbox) {
-            tell(guard, slot, &inbox, &event).await;
-        } else {
-            drop(slot); // whoever has waited for the end finds the place free
-            drop(guard);
-        }
+        let (finish, result) = finish(&guard.live.id, end, text_bytes_max(&guard.ledger));
+        guard.finish(finish, result).await;
     }
+}
+
+/// The longest text that a ledger takes, in bytes.
+pub(super) fn text_bytes_max(ledger: &Ledger) -> usize {
+    ledger.options().part_bytes_max.min(PART_BYTES_MAX)
 }
 
 /// Runs a body until it ends, however it does.
@@ -112,8 +121,13 @@ async fn run_body(
     let live = &guard.live;
     let Some(emits) = emits else { return body_or_abort(live, body, lineage).await };
     let closing = CancellationToken::new();
-    let giving_up = guard.manager.giving_up.clone();
-    let recorder = Recorder { ledger: guard.ledger.clone(), task: live.id.clone(), giving_up };
+    let recorder = Recorder {
+        ledger: guard.ledger.clone(),
+        table: Arc::clone(&guard.manager.table),
+        task: live.id.clone(),
+        inbox: live.owner_inbox.clone(),
+        giving_up: guard.manager.giving_up.clone(),
+    };
     let told = recorder.record_emits(emits, closing.clone());
     let ended = async {
         let end = body_or_abort(live, body, lineage).await;
@@ -136,74 +150,93 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
     end
 }
 
-/// The terminal event goes to the inbox once. Handles go and waiters are told before it has to
-/// wait for room.
-async fn tell(guard: Guard, slot: Slot, inbox: &InboxSender, event: &TaskEvent) {
-    if let Ok(room) = inbox.reserve() {
-        room.fill(event.to_value());
-        drop(slot);
-        drop(guard);
-        return;
-    }
-    let (giving_up, id) = (guard.manager.giving_up.clone(), guard.live.id.clone());
-    let table = Arc::clone(&guard.manager.table);
-    let _untold = table.wait_to_tell();
-    drop(guard);
-    tokio::select! {
-        biased;
-        _ = inbox.deliver(event.to_value()) => {}
-        () = giving_up.cancelled() => {
-            tracing::warn!(task = %id, "nobody read the inbox that its end was for");
-        }
-    }
-    drop(slot);
-}
-
 /// Takes the handle away when a task is over, and sees to it that a task which is dropped with
 /// its runtime does not stay running on the record.
-struct Guard {
-    manager: Arc<BackgroundTaskManager>,
-    ledger: Ledger,
-    live: Arc<Live>,
-    /// What is to be recorded if all is dropped now.
-    pending: Option<Finish>,
+pub(super) struct Guard {
+    pub(super) manager: Arc<BackgroundTaskManager>,
+    pub(super) ledger: Ledger,
+    pub(super) live: Arc<Live>,
+    /// Its place among those that run, until its news takes that over.
+    slot: Option<Slot>,
+    /// Whether its end is still to be recorded.
+    pending: bool,
+    /// Its end on the way, and the news of it.
+    finish: Option<Finish>,
+    telling: Option<Arc<Telling>>,
     ended: Option<Result<(), AppendError>>,
     since: Instant,
 }
 
 impl Guard {
-    fn new(manager: Arc<BackgroundTaskManager>, ledger: Ledger, live: Arc<Live>) -> Self {
-        let error = "task dropped: its runtime was shut down".to_owned();
-        let dropped = outcome(&live.id, Outcome::Failed, Some(error), None);
-        Self { manager, ledger, live, pending: Some(dropped), ended: None, since: Instant::now() }
+    pub(super) fn new(
+        manager: Arc<BackgroundTaskManager>,
+        ledger: Ledger,
+        live: Arc<Live>,
+        slot: Slot,
+    ) -> Self {
+        metrics::raise(metrics::TASKS_LIVE);
+        Self {
+            manager,
+            ledger,
+            live,
+            slot: Some(slot),
+            pending: true,
+            finish: None,
+            telling: None,
+            ended: None,
+            since: Instant::now(),
+        }
     }
 
-    /// Records the end. What is told to the owner, unless the end could not be recorded.
-    async fn finish(&mut self, finish: Finish, result: Value) -> Option<TaskEvent> {
-        self.pending = Some(finish.clone());
-        let recorded = self.record(&finish).await;
-        self.pending = None;
-        let told = match recorded {
-            Ok(Some(receipt)) => {
-                self.log_end(TaskStatus::from(finish.outcome), receipt.seq);
-                Some(event_of(finish, result, receipt.seq))
+    /// A shutdown that began while the task was on its way did not see it, nor did a request that
+    /// another manager recorded.
+    pub(super) fn ask_to_stop_if_late(&self) {
+        let late = self.manager.table.is_closed();
+        if late && !self.live.shut_down.swap(true, Ordering::SeqCst) {
+            let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
+            let request = Request::new(&self.ledger, CancelScope::Task, &options);
+            let request = request.of_task(&self.live.id);
+            if let Err(error) = record::without_waiting(&self.ledger, request.proposal()) {
+                tell_unrecorded(&error);
             }
+        }
+        if late || self.manager.was_cancelled_meanwhile(&self.live.id) {
+            self.live.signal();
+        }
+    }
+
+    /// Records the end and tells the owner, unless it could not be recorded.
+    async fn finish(&mut self, finish: Finish, result: Value) {
+        self.finish = Some(finish.clone());
+        let table = &self.manager.table;
+        if let Some(inbox) = self.live.owner_inbox.clone() {
+            let event = event_of(finish.clone(), result);
+            self.telling = Some(Telling::new(table, inbox, &event, None, self.slot.take()));
+        }
+        let recorded = self.record(&finish).await;
+        self.pending = false;
+        match recorded {
+            Ok(Some(receipt)) => self.log_end(TaskStatus::from(finish.outcome), receipt.seq),
             Ok(None) => self.second_outcome(&finish).await,
             Err(error) => {
                 self.lose(error);
-                return None;
+                return;
             }
-        };
+        }
         self.manager.table.note_recorded(&self.live.id);
         self.ended = Some(Ok(()));
-        told
+        if let Some(telling) = &self.telling {
+            telling.settle().await;
+        }
+        self.telling = None;
     }
 
     /// Appends the end, and tries again as long as that can help. `None` if there is another end
     /// on the record.
     async fn record(&self, finish: &Finish) -> Result<Option<Receipt>, AppendError> {
         let (manager, id) = (&self.manager, &self.live.id);
-        let proposal = proposal(finish.clone());
+        let proposals = [proposal(finish.clone())];
+        let witness = self.telling.clone().map(|telling| -> Arc<dyn Witness> { telling });
         let refused = |error: &AppendError| {
             metrics::count(metrics::OUTCOME_RETRIES);
             tracing::warn!(task = %id, %error, "its end is not recorded yet: trying again");
@@ -211,8 +244,11 @@ impl Guard {
         };
         loop {
             let giving_up = &manager.giving_up;
-            match record::persistently(&self.ledger, &proposal, giving_up, refused).await {
-                Ok(receipt) => return Ok(Some(receipt)),
+            let (ledger, witness) = (&self.ledger, witness.as_ref());
+            match record::persistently(ledger, &proposals, witness, giving_up, refused).await {
+                Ok(receipts) => {
+                    return receipts.into_iter().next().map(Some).ok_or(AppendError::Halted);
+                }
                 Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {
                     if has_ended(&self.ledger.reader().current(), id) {
                         return Ok(None);
@@ -241,34 +277,76 @@ impl Guard {
         self.ended = Some(Err(error));
     }
 
-    /// Somebody else has recorded an end before. That one stays and is told; this one leaves a
-    /// trace.
-    async fn second_outcome(&self, finish: &Finish) -> Option<TaskEvent> {
+    /// Another end is on the record already. That one stays and is told; this one leaves a trace.
+    async fn second_outcome(&self, finish: &Finish) {
         metrics::count(metrics::OUTCOMES_REFUSED);
         let (id, status) = (&self.live.id, TaskStatus::from(finish.outcome).as_str());
         tracing::warn!(task = %id, status, "a second outcome was refused");
         let content = serde_json::json!({ "status": status }).to_string().into();
         let event_type = OUTCOME_REFUSED.into();
         let command = Command::Emit { task: id.clone(), event_type, content };
-        if let Err(error) = record::once(&self.ledger, Proposal::new(command)).await {
+        if let Err(error) = record::once(&self.ledger, Proposal::new(command), None).await {
             tracing::warn!(task = %id, %error, "a refused outcome could not be recorded");
         }
-        self.manager.terminal_event(id)
+        if let (Some(telling), Some((event, seq))) =
+            (&self.telling, self.manager.terminal_event(id))
+        {
+            telling.tell_instead(&event, seq);
+        }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(finish) = self.pending.take()
-            && let Err(error) = record::without_waiting(&self.ledger, proposal(finish))
-        {
-            self.lose(error);
-        }
-        self.manager.table.leave(&self.live.id);
+        let (live, table) = (Arc::clone(&self.live), Arc::clone(&self.manager.table));
+        drop(self.slot.take_if(|_| !self.pending)); // who has waited for the end finds it free
+        table.leave(&live.id);
         metrics::lower(metrics::TASKS_LIVE);
-        if let Some(ended) = self.ended.take() {
-            self.live.end.send_replace(Some(ended));
+        let telling = self.telling.take();
+        if self.pending {
+            let door = self.ledger.door();
+            match self.finish.take() {
+                None => end_dropped(&table, door.as_ref(), live, self.slot.take()),
+                Some(finish) => end_as(&table, door.as_ref(), live, finish, telling),
+            }
+            return;
         }
+        telling.iter().for_each(|telling| telling.leave());
+        if let Some(ended) = self.ended.take() {
+            live.tell_end(ended);
+        }
+    }
+}
+
+/// Hands in the end of a task that was dropped with its runtime. Waits for nothing.
+pub(super) fn end_dropped(
+    table: &Arc<Table>,
+    door: Option<&Door>,
+    live: Arc<Live>,
+    slot: Option<Slot>,
+) {
+    let finish = outcome(&live.id, Outcome::Failed, Some(DROPPED.to_owned()), None);
+    let event = event_of(finish.clone(), Value::Null);
+    let inbox = live.owner_inbox.clone();
+    let telling = inbox.map(|inbox| Telling::new(table, inbox, &event, None, slot));
+    end_as(table, door, live, finish, telling);
+}
+
+/// Hands in an end that nobody will wait for.
+fn end_as(
+    table: &Arc<Table>,
+    door: Option<&Door>,
+    live: Arc<Live>,
+    finish: Finish,
+    telling: Option<Arc<Telling>>,
+) {
+    let last = Arc::new(LastWord { table: Arc::clone(table), live, telling });
+    let handed_in = match door {
+        Some(door) => door.hand_in(proposal(finish), last.clone()),
+        None => Err(AppendError::NotPrimary),
+    };
+    if let Err(error) = handed_in {
+        last.answered(Err(&error));
     }
 }
 
@@ -279,6 +357,12 @@ fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> (Finish, Value) {
     };
     match end {
         End::Returned(TaskResult::Success(value)) => {
+            let levels = levels(&value);
+            if levels > LEVELS_MAX {
+                take_apart(value);
+                let error = format!("result of {levels} levels; the limit is {LEVELS_MAX} levels");
+                return ended(Outcome::Failed, Some(error));
+            }
             let result = value.to_string();
             if result.len() > part_bytes_max {
                 let len = result.len();
@@ -309,9 +393,10 @@ fn proposal(finish: Finish) -> Proposal {
     Proposal { cause, ..Proposal::new(Command::Finish(finish)) }
 }
 
-fn event_of(finish: Finish, result: Value, seq: Seq) -> TaskEvent {
+/// What is told of an end; its number comes with its record.
+fn event_of(finish: Finish, result: Value) -> TaskEvent {
     let Finish { task: task_id, outcome, error, .. } = finish;
-    let seq = Some(seq.get());
+    let seq = None;
     match outcome {
         Outcome::Completed => TaskEvent::Completed { task_id, result, seq },
         Outcome::Failed => {
@@ -323,7 +408,7 @@ fn event_of(finish: Finish, result: Value, seq: Seq) -> TaskEvent {
 }
 
 /// At most `bytes_max` bytes of a text, which ends with how long it was.
-fn cut(mut text: String, bytes_max: usize) -> String {
+pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         let note = format!(" ({} bytes in all)", text.len());
         text.truncate(text.floor_char_boundary(bytes_max.saturating_sub(note.len())));
@@ -352,6 +437,7 @@ impl Future for Body {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<End> {
         let Some(body) = self.0.as_mut() else { return Poll::Pending };
+        assert_no_lock_held();
         let end = match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(context))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => End::Returned(result),
@@ -376,6 +462,7 @@ fn message_of(panic: Box<dyn Any + Send>) -> String {
 
 /// Drops what others wrote: what they do when it is dropped must not end the supervision.
 fn drop_quietly<T>(value: T) {
+    assert_no_lock_held();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         tracing::warn!("a task panicked while it was dropped");
         std::mem::forget(panic); // it could panic again

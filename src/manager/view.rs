@@ -1,13 +1,10 @@
 //! The full record of a task, for tools that need more than a summary.
 
-use super::{
-    BackgroundTaskManager, TaskSummary,
-    reads::{lineage, summary},
-};
+use super::{BackgroundTaskManager, TaskSummary, past::Past, reads::try_summary};
 use crate::{
     event::{Action, CancelScope, Cause, Host, Parent, PartKind, Restored},
     ids::{Seq, TaskId, ThreadId},
-    ledger::{ReadError, Reader},
+    ledger::ReadError,
     time::Millis,
 };
 use std::{borrow::Borrow, sync::Arc};
@@ -27,7 +24,8 @@ pub struct TaskView {
     pub host: Host,
     /// Who recorded it.
     pub cause: Cause,
-    /// The first request to stop it or the tree below it.
+    /// The first request to stop it: it alone, or, while it ran, a tree that it is in, its run or
+    /// that of the root above it, or its thread, as a shutdown does.
     pub cancel: Option<CancelView>,
     /// What ended it.
     pub end: Option<EndReason>,
@@ -75,24 +73,27 @@ impl BackgroundTaskManager {
     /// The full record of a task; `None` if it is unknown.
     ///
     /// # Errors
-    /// As [`Reader::entry`].
+    /// As [`Reader::entry`](crate::ledger::Reader::entry).
     ///
     /// # Cost
-    /// Up to three events are read from the log, which blocks for some 50 us each.
+    /// O(depth), and up to three events are read from the log, which blocks for some 50 us each.
     pub fn view(&self, id: &(impl Borrow<str> + ?Sized)) -> Result<Option<TaskView>, ReadError> {
         let Some(bound) = self.bound.get() else { return Ok(None) };
         let Ok(id) = TaskId::new(id.borrow()) else { return Ok(None) };
-        let (state, reader) = (bound.state(), &bound.reader);
+        let (state, past) = (bound.state(), &bound.past);
         let Some(task) = state.task(&id) else { return Ok(None) };
         Ok(Some(TaskView {
-            summary: TaskSummary { parent_context: lineage(&task.record), ..summary(reader, task) },
+            summary: try_summary(past, task)?,
             owner_thread_id: task.thread.clone(),
             name: task.record.name.clone(),
             parent: task.record.parent.clone(),
             host: task.record.host,
-            cause: reader.entry(task.first_seq)?.event.cause,
-            cancel: task.cancel_seq.map(|seq| cancel(reader, seq)).transpose()?.flatten(),
-            end: task.terminal_seq.map(|seq| end(reader, seq)).transpose()?,
+            cause: past.entry(task.first_seq)?.event.cause,
+            cancel: match state.request_to_stop(&id) {
+                Some(seq) => cancel(past, seq)?,
+                None => None,
+            },
+            end: task.terminal_seq.map(|seq| end(past, seq)).transpose()?,
             first_seq: task.first_seq,
             last_seq: task.last_seq,
             terminal_seq: task.terminal_seq,
@@ -102,16 +103,16 @@ impl BackgroundTaskManager {
     }
 }
 
-fn cancel(reader: &Reader, seq: Seq) -> Result<Option<CancelView>, ReadError> {
-    let entry = reader.entry(seq)?;
+fn cancel(past: &Past, seq: Seq) -> Result<Option<CancelView>, ReadError> {
+    let entry = past.entry(seq)?;
     let reason = entry.text(PartKind::Reason).cloned();
     let Action::CancelRequested { scope, deadline } = entry.event.action else { return Ok(None) };
-    let (cause, at) = (entry.event.cause, entry.event.recorded);
+    let (cause, at) = (entry.event.cause, entry.event.occurred);
     Ok(Some(CancelView { seq, scope, cause, reason, at, deadline }))
 }
 
-fn end(reader: &Reader, seq: Seq) -> Result<EndReason, ReadError> {
-    let action = reader.entry(seq)?.event.action;
+fn end(past: &Past, seq: Seq) -> Result<EndReason, ReadError> {
+    let action = past.entry(seq)?.event.action;
     Ok(match action {
         Action::Restored { why: Restored::Orphaned { .. } } => EndReason::Orphaned,
         Action::Restored { why: Restored::Snapshot { .. } } => EndReason::Restored,

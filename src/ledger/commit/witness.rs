@@ -82,21 +82,18 @@ impl Door {
     /// Puts one proposal into the queue and waits for nothing.
     ///
     /// # Errors
-    /// Why it was not even taken; the witness is told as well. Taken, it may still be refused.
+    /// Why it was not even taken. Taken, it may still be refused, of which the witness is told.
     pub(crate) fn hand_in(
         &self,
         proposal: Proposal,
         witness: Arc<dyn Witness>,
     ) -> Result<(), AppendError> {
         let (reply, _) = oneshot::channel();
-        let reply = Answer::new(reply, Some(Arc::clone(&witness)));
+        let reply = Answer::new(reply, Some(witness));
         let append = self.0.append_later(Request::Append { batch: vec![proposal], reply });
         // The first poll queues it; dropped after that, a thread of the ledger writes it.
         match pin!(append).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Err(error)) => {
-                witness.answered(Err(&error));
-                Err(error)
-            }
+            Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }

@@ -1,0 +1,175 @@
+//! How a task gets its handle: from the thread that records its spawn, before anybody can see it.
+//!
+//! So a policy that follows the log can cancel what it sees, and write to it, at once. If whoever
+//! spawns is dropped meanwhile, with its runtime, what is recorded is ended on the record.
+//!
+//! Start reading at [`Coming`].
+
+use super::{
+    inbox::InboxSender,
+    live::{Live, Slot, Table},
+    supervise::end_dropped,
+};
+use crate::{
+    ids::{TaskId, ThreadId},
+    ledger::{
+        AppendError, Receipt,
+        commit::witness::{Door, Witness},
+    },
+    sync::{Mutex, MutexGuard, Runtime},
+};
+use std::sync::{Arc, OnceLock, PoisonError, atomic::AtomicBool};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What is held of a task before it has an id.
+pub(super) struct Seed {
+    pub(super) thread: ThreadId,
+    /// That of an agent.
+    pub(super) inbox: Option<InboxSender>,
+    pub(super) owner_inbox: Option<InboxSender>,
+    pub(super) runtime: Runtime,
+    pub(super) slot: Slot,
+}
+
+impl Seed {
+    fn into_live(self, id: TaskId) -> (Arc<Live>, Slot) {
+        let Self { thread, inbox, owner_inbox, runtime, slot } = self;
+        let live = Live {
+            id,
+            thread,
+            token: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            overdue: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            shut_down: AtomicBool::new(false),
+            inbox,
+            owner_inbox,
+            end: watch::Sender::new(None),
+            runtime,
+        };
+        (Arc::new(live), slot)
+    }
+}
+
+/// Where a task is on its way.
+enum Stage {
+    /// Its spawn is not recorded yet.
+    Asked(Seed),
+    /// The same, and whoever spawns it is gone.
+    Left(Seed),
+    /// Its spawn is recorded, and whoever spawns it is gone: it is to be ended.
+    Stranded(Arc<Live>, Slot),
+    /// It has its handle.
+    Here(Arc<Live>, Slot),
+    /// Others see to it.
+    Gone,
+}
+
+/// A task whose spawn is on its way into the log. Dropped, what is recorded of it is ended.
+pub(super) struct Coming(Arc<Arrival>);
+
+impl Coming {
+    pub(super) fn new(seed: Seed, table: &Arc<Table>, door: Option<Door>) -> Self {
+        let stage = Mutex::new(Stage::Asked(seed));
+        Self(Arc::new(Arrival { table: Arc::clone(table), door, stage }))
+    }
+
+    /// Who sees it recorded.
+    pub(super) fn witness(&self) -> Arc<dyn Witness> {
+        self.0.clone()
+    }
+
+    /// Its handle, once its spawn is acknowledged.
+    pub(super) fn arrive(&self) -> Option<(Arc<Live>, Slot)> {
+        let mut stage = self.0.stage();
+        match std::mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Here(live, slot) => Some((live, slot)),
+            other @ (Stage::Asked(_) | Stage::Left(_) | Stage::Stranded(..) | Stage::Gone) => {
+                *stage = other;
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let left = {
+            let mut stage = self.0.stage();
+            match std::mem::replace(&mut *stage, Stage::Gone) {
+                Stage::Asked(seed) => {
+                    *stage = Stage::Left(seed);
+                    None
+                }
+                Stage::Here(live, slot) => Some((live, slot)),
+                other @ (Stage::Left(_) | Stage::Stranded(..) | Stage::Gone) => {
+                    *stage = other;
+                    None
+                }
+            }
+        };
+        if let Some((live, slot)) = left {
+            self.0.table.leave(&live.id);
+            self.0.end(live, slot);
+        }
+    }
+}
+
+/// What the thread that writes knows of a task on its way. Holds no ledger and no manager.
+struct Arrival {
+    table: Arc<Table>,
+    door: Option<Door>,
+    stage: Mutex<Stage>,
+}
+
+impl Arrival {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, live: Arc<Live>, slot: Slot) {
+        end_dropped(&self.table, self.door.as_ref(), live, Some(slot));
+    }
+}
+
+impl Witness for Arrival {
+    fn recorded(&self, receipts: &[Receipt]) {
+        let Some(id) = receipts.first().and_then(|receipt| receipt.task.clone()) else { return };
+        let mut stage = self.stage();
+        *stage = match std::mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Asked(seed) => {
+                let (live, slot) = seed.into_live(id);
+                self.table.enter(&live);
+                Stage::Here(live, slot)
+            }
+            Stage::Left(seed) => {
+                let (live, slot) = seed.into_live(id);
+                Stage::Stranded(live, slot)
+            }
+            other @ (Stage::Stranded(..) | Stage::Here(..) | Stage::Gone) => other,
+        };
+    }
+
+    fn answered(&self, _outcome: Result<&[Receipt], &AppendError>) {
+        let stranded = {
+            let mut stage = self.stage();
+            match std::mem::replace(&mut *stage, Stage::Gone) {
+                Stage::Stranded(live, slot) => Some((live, slot)),
+                other @ (Stage::Asked(_) | Stage::Left(_) | Stage::Here(..) | Stage::Gone) => {
+                    *stage = other;
+                    None
+                }
+            }
+        };
+        if let Some((live, slot)) = stranded {
+            self.end(live, slot);
+        }
+    }
+}
+
+impl std::fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrival").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! Requests to stop, on their way into the log: at once, or later if the ledger refuses for now.
+//!
+//! Signals nobody; that is `cancel.rs`.
+
+use super::{
+    Bound, CancelOptions, TaskLineage,
+    record::{self, Begun},
+    supervise::{cut, text_bytes_max},
+};
+use crate::{
+    command::{Cancel, Command, Proposal},
+    event::{CancelScope, Cause},
+    ids::{TaskId, ThreadId},
+    ledger::{AppendError, Ledger},
+    metrics,
+    time::Millis,
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+impl Bound {
+    /// A request by whoever runs the caller.
+    pub(super) fn request(&self, scope: CancelScope, options: &CancelOptions) -> Request {
+        let cause = TaskLineage::current().cause(self.ledger_id());
+        Request { cause, ..Request::new(&self.ledger, scope, options) }
+    }
+}
+
+/// A request to stop something.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    cause: Cause,
+    scope: CancelScope,
+    task: Option<TaskId>,
+    thread: Option<ThreadId>,
+    deadline: Option<Millis>,
+    /// How long what is signalled is given to stop.
+    pub(super) patience: Option<Duration>,
+    reason: Option<Arc<str>>,
+    /// When it was asked.
+    at: Millis,
+}
+
+impl Request {
+    /// By nobody in particular.
+    pub(super) fn new(ledger: &Ledger, scope: CancelScope, options: &CancelOptions) -> Self {
+        let CancelOptions { reason, deadline: patience } = options;
+        let at = ledger.options().clock.now();
+        let until = |wait: &Duration| {
+            Millis(at.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+        };
+        let reason = reason.clone().map(|reason| cut(reason, text_bytes_max(ledger)).into());
+        Self {
+            cause: Cause::default(),
+            scope,
+            task: None,
+            thread: None,
+            deadline: patience.as_ref().map(until),
+            patience: *patience,
+            reason,
+            at,
+        }
+    }
+
+    pub(super) fn proposal(&self) -> Proposal {
+        let command = Command::Cancel(Cancel {
+            scope: self.scope.clone(),
+            task: self.task.clone(),
+            thread: self.thread.clone(),
+            deadline: self.deadline,
+            reason: self.reason.clone(),
+        });
+        Proposal { cause: self.cause.clone(), ..Proposal::new(command) }
+    }
+
+    /// The same about this task, or the tree below it.
+    pub(super) fn of_task(self, task: &TaskId) -> Self {
+        Self { task: Some(task.clone()), ..self }
+    }
+
+    /// The same about this thread.
+    pub(super) fn of_thread(self, thread: &ThreadId) -> Self {
+        Self { thread: Some(thread.clone()), ..self }
+    }
+
+    /// The same for one of the tasks that it was for.
+    fn narrowed_to(&self, task: &TaskId) -> Self {
+        let (scope, task) = (CancelScope::Task, Some(task.clone()));
+        Self { scope, task, thread: None, ..self.clone() }
+    }
+}
+
+/// Waits for the answer to a request. Its tasks have been signalled, so a refusal is not the
+/// caller's: it is told, and comes back as `true` if the request is to be tried again.
+pub(super) async fn is_refused_for_now(begun: Begun) -> bool {
+    let Err(error) = begun.finish().await else { return false };
+    tell_unrecorded(&error);
+    error.is_retryable()
+}
+
+/// Records requests that were refused for now, as of when they were asked. What was signalled and
+/// has ended before they were recorded is covered by none of them, so each such task gets one of
+/// its own. Whether the requests are recorded.
+pub(super) async fn record_late(
+    ledger: &Ledger,
+    requests: &[Request],
+    signalled: Vec<TaskId>,
+    giving_up: &CancellationToken,
+) -> bool {
+    let asked = |request: &Request| Proposal { occurred: Some(request.at), ..request.proposal() };
+    let append = async |proposals: Vec<Proposal>| {
+        let recorded = record::persistently(ledger, &proposals, None, giving_up, |_| {}).await;
+        if let Err(error) = &recorded {
+            tracing::warn!(%error, "a cancel request stays unrecorded");
+        }
+        recorded.is_ok()
+    };
+    if !append(requests.iter().map(asked).collect()).await {
+        return false;
+    }
+    let Some(request) = requests.first() else { return true };
+    let uncovered: Vec<Proposal> = {
+        let reader = ledger.reader();
+        let state = reader.current();
+        let covered = |id: &&TaskId| state.request_to_stop(id).is_none();
+        signalled.iter().filter(covered).map(|id| asked(&request.narrowed_to(id))).collect()
+    };
+    for batch in uncovered.chunks(ledger.options().batch_events_max.max(1)) {
+        append(batch.to_vec()).await;
+    }
+    true
+}
+
+pub(super) fn tell_unrecorded(error: &AppendError) {
+    metrics::count(metrics::CANCELS_UNRECORDED);
+    tracing::warn!(%error, "a cancel request was signalled, but could not be recorded");
+}
