@@ -42,7 +42,6 @@ impl Seed {
             abort: CancellationToken::new(),
             overdue: OnceLock::new(),
             ended: AtomicBool::new(false),
-            shut_down: AtomicBool::new(false),
             inbox,
             owner_inbox,
             end: watch::Sender::new(None),

@@ -270,23 +270,6 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Whether a task that has its handle by now stands under a mark that was set while it was
-    /// on its way, by whatever manager.
-    pub(super) fn was_cancelled_meanwhile(&self, id: &TaskId) -> bool {
-        let Some(bound) = self.bound.get() else { return false };
-        let state = bound.state();
-        let Some(task) = state.task(id) else { return false };
-        let run = task.record.run.as_ref();
-        if run.is_some_and(|run| state.run_mark(run).is_some()) {
-            return true;
-        }
-        std::iter::once(task).chain(state.ancestors(id)).any(|above| {
-            let root_run = above.record.run.as_ref().filter(|_| above.record.is_root());
-            above.tree_cancel_seq.is_some()
-                || root_run.is_some_and(|run| state.run_mark(run).is_some())
-        })
-    }
-
     /// The handle of a task that has not ended.
     fn running(&self, state: &LedgerState, id: &str) -> Option<Arc<Live>> {
         self.table.get(id).filter(|live| !has_ended(state, &live.id))

@@ -109,10 +109,7 @@ impl BackgroundTaskManager {
         drop(live);
         let stopped = async {
             self.finish_requests(requests).await;
-            match &me {
-                None => self.tracker.wait().await,
-                Some(_) => self.table.quiet(1).await,
-            }
+            self.wait_for_ends(me.is_some()).await;
         };
         let mut report = ShutdownReport::default();
         let mut overdue = 0;
@@ -126,7 +123,7 @@ impl BackgroundTaskManager {
             }
             drop(left);
             self.giving_up.cancel();
-            self.wait_for_aborted(me.is_some()).await;
+            let _ = timeout(ABORTED_WAIT, self.wait_for_ends(me.is_some())).await;
             report.deaf = deaf(&self.table.all());
             report.aborted = report.aborted.saturating_sub(report.deaf.len());
         }
@@ -151,11 +148,13 @@ impl BackgroundTaskManager {
         cause.task.filter(|task| self.table.get(task.as_str()).is_some())
     }
 
-    /// Waits for tasks that are dropped: all of them, or all but the one that asks.
-    async fn wait_for_aborted(&self, one_asks: bool) {
-        let ended =
-            async { if one_asks { self.table.quiet(1).await } else { self.tracker.wait().await } };
-        let _ = timeout(ABORTED_WAIT, ended).await;
+    /// Waits until every task has ended, also those that are on their way, and whatever goes on
+    /// beside them; or every task but the one that asks.
+    async fn wait_for_ends(&self, one_asks: bool) {
+        self.table.quiet(usize::from(one_asks)).await;
+        if !one_asks {
+            self.tracker.wait().await;
+        }
     }
 
     /// Closes the ledger, and keeps what will be asked for.
@@ -198,12 +197,12 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Puts into the queue of the ledger why the tasks of these threads are asked to stop: each
-    /// that no shutdown has asked before.
+    /// Puts into the queue of the ledger why these tasks are asked to stop. Another shutdown that
+    /// began may not have come so far, so each asks for itself.
     async fn begin_requests(&self, live: &[Arc<Live>]) -> Vec<Asked> {
         let Some(bound) = self.bound.get() else { return Vec::new() };
         let mut threads: BTreeMap<ThreadId, Vec<TaskId>> = BTreeMap::new();
-        for live in live.iter().filter(|live| !live.shut_down.swap(true, Ordering::SeqCst)) {
+        for live in live {
             threads.entry(live.thread.clone()).or_default().push(live.id.clone());
         }
         let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };

@@ -34,8 +34,6 @@ pub(super) struct Live {
     pub(super) overdue: OnceLock<Duration>,
     /// Whether its code has come to an end, recorded or not.
     pub(super) ended: AtomicBool,
-    /// Whether a shutdown has said on the record that it is to stop.
-    pub(super) shut_down: AtomicBool,
     /// What was asked of it goes here; `None` for a task that is not an agent.
     pub(super) inbox: Option<InboxSender>,
     /// Where its news goes: what was set when it was spawned.

@@ -188,21 +188,18 @@ impl Guard {
         }
     }
 
-    /// A shutdown that began while the task was on its way did not see it, nor did a request that
-    /// another manager recorded.
+    /// A shutdown that began while the task was on its way did not see it.
     pub(super) fn ask_to_stop_if_late(&self) {
-        let late = self.manager.table.is_closed();
-        if late && !self.live.shut_down.swap(true, Ordering::SeqCst) {
-            let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
-            let request = Request::new(&self.ledger, CancelScope::Task, &options);
-            let request = request.of_task(&self.live.id);
-            if let Err(error) = record::without_waiting(&self.ledger, request.proposal()) {
-                tell_unrecorded(&error);
-            }
+        if !self.manager.table.is_closed() {
+            return;
         }
-        if late || self.manager.was_cancelled_meanwhile(&self.live.id) {
-            self.live.signal();
+        let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
+        let request = Request::new(&self.ledger, CancelScope::Task, &options);
+        let request = request.of_task(&self.live.id).proposal();
+        if let Err(error) = record::without_waiting(&self.ledger, request) {
+            tell_unrecorded(&error);
         }
+        self.live.signal();
     }
 
     /// Records the end and tells the owner, unless it could not be recorded.
