@@ -227,10 +227,11 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// Where a task stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a task stands. A new one is running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum TaskStatus {
     /// It has no terminal event.
+    #[default]
     Running,
     /// It did what it was asked to do.
     Completed,

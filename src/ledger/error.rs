@@ -398,6 +398,8 @@ pub enum Unit {
     Bytes,
     /// Events.
     Events,
+    /// Arrays and objects of JSON within one another.
+    Levels,
 }
 
 impl fmt::Display for Unit {
@@ -405,6 +407,7 @@ impl fmt::Display for Unit {
         f.write_str(match self {
             Self::Bytes => "bytes",
             Self::Events => "events",
+            Self::Levels => "levels",
         })
     }
 }

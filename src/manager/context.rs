@@ -13,7 +13,7 @@ use crate::{
     command::{Command, Proposal},
     event::Cause,
     ids::{IdError, Seq, TaskId, check_id},
-    ledger::{AppendError, Ledger, commit::witness::Witness},
+    ledger::{AppendError, Ledger, Unit, commit::witness::Witness},
 };
 use serde_json::Value;
 use std::{io, sync::Arc};
@@ -106,8 +106,8 @@ impl TaskContext {
     pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
         let len = levels(&payload);
         if len > LEVELS_MAX {
-            let what = "progress, in levels,";
-            return Err(AppendError::TooLarge { what, len, max: LEVELS_MAX });
+            let (what, unit) = ("progress", Unit::Levels);
+            return Err(AppendError::TooLarge { what, len, max: LEVELS_MAX, unit });
         }
         let inbox = self.owner_inbox.as_ref();
         let room = inbox.and_then(|inbox| Some((inbox.clone(), inbox.reserve().ok()?)));

@@ -12,6 +12,7 @@ use crate::{
     ledger::{AppendError, ReadError},
     state::{Task, Text, TextBody},
 };
+use serde_json::Value;
 use std::{borrow::Borrow, convert::Infallible, sync::Arc};
 
 impl BackgroundTaskManager {
@@ -19,7 +20,8 @@ impl BackgroundTaskManager {
     /// without a ledger.
     ///
     /// A text that cannot be read is missing, and the error of the summary says so, unless the task
-    /// has one; [`try_list`](Self::try_list) gives the cause.
+    /// has one; [`try_list`](Self::try_list) gives the cause. A result that others recorded and that
+    /// is no JSON, or of more than 512 levels, is given as its text.
     ///
     /// # Cost
     /// O(result). A text of more than 4 KiB is read from the log, which blocks for some 50 us.
@@ -193,21 +195,21 @@ fn read_summary<E>(
     let description = text(Some(&task.description), PartKind::Description)?;
     let error = text(task.error.as_ref(), PartKind::Error)?;
     let result = text(task.result.as_ref(), PartKind::Result)?;
-    let result = match result.as_deref().map(value_of).transpose() {
-        Ok(value) => value,
-        Err(levels) => {
-            let seq = task.result.as_ref().map_or(task.last_seq, |text| text.seq);
-            let detail = format!("a result of {levels} levels; the limit is {LEVELS_MAX} levels");
-            unreadable(seq, PartKind::Result.as_str(), ReadError::Damaged { seq, detail })?;
-            None
-        }
-    };
+    let mut error = error.map(|text| text.to_string());
+    let result = result.map(|text| {
+        value_of(&text).unwrap_or_else(|levels| {
+            // Recorded by others: the manager refuses such a result when its task ends.
+            let said = || format!("result of {levels} levels; the limit is {LEVELS_MAX} levels");
+            error.get_or_insert_with(said);
+            Value::String(text.to_string())
+        })
+    });
     Ok(TaskSummary {
         task_id: task.id.clone(),
         task_type: task.record.task_type.to_string(),
         description: description.map(|text| text.to_string()).unwrap_or_default(),
         status: task.status,
-        error: error.map(|text| text.to_string()),
+        error,
         result,
         created_at_ms: task.record.created.0,
         completed_at_ms: task.completed.map(|at| at.0),
