@@ -64,6 +64,7 @@ mod json;
 mod line;
 mod lineage;
 mod live;
+mod mended;
 mod messages;
 mod news;
 mod options;
@@ -92,7 +93,7 @@ pub use self::{
         TaskLineage, ToolLineageContext, current_background_task_id, scope_tool_lineage_context,
     },
     options::ManagerOptions,
-    restore::{RestoreOptions, RestoreReport},
+    restore::{RestoreNote, RestoreOptions, RestoreReport},
     resume::ORPHANED,
     shapes::{
         BackgroundTaskStateSnapshot, FailureReason, PersistedTaskMeta, TaskEvent,
