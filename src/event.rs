@@ -228,10 +228,11 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// The status of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a task stands. A new one is running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum TaskStatus {
     /// It has no terminal event.
+    #[default]
     Running,
     /// The task did its work.
     Completed,

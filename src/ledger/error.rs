@@ -403,7 +403,7 @@ pub enum Unit {
     Bytes,
     /// Events.
     Events,
-    /// Levels of nested JSON values.
+    /// Arrays and objects of JSON within one another.
     Levels,
 }
 

@@ -1,8 +1,7 @@
-//! The arrival of a task's handle: the thread that records the spawn enters it, before others see
-//! it.
+//! How a task gets its handle: from the thread that records its spawn, before anybody can see it.
 //!
-//! So a policy that follows the log can cancel a task that it sees, and write to it, at once. If
-//! the spawning code is dropped meanwhile, with its runtime, a recorded task is ended in the log.
+//! So a policy that follows the log can cancel what it sees, and write to it, at once. If whoever
+//! spawns is dropped meanwhile, with its runtime, what is recorded is ended on the record.
 //!
 //! Start reading at [`Coming`].
 
@@ -23,10 +22,10 @@ use std::sync::{Arc, OnceLock, PoisonError, atomic::AtomicBool};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// The parts of a task's handle before it has an id.
+/// What is held of a task before it has an id.
 pub(super) struct Seed {
     pub(super) thread: ThreadId,
-    /// The inbox of an agent.
+    /// That of an agent.
     pub(super) inbox: Option<InboxSender>,
     pub(super) owner_inbox: Option<InboxSender>,
     pub(super) runtime: Runtime,
@@ -43,7 +42,6 @@ impl Seed {
             abort: CancellationToken::new(),
             overdue: OnceLock::new(),
             ended: AtomicBool::new(false),
-            shut_down: AtomicBool::new(false),
             inbox,
             owner_inbox,
             end: watch::Sender::new(None),
@@ -53,21 +51,21 @@ impl Seed {
     }
 }
 
-/// The stage of a task on its way.
+/// Where a task is on its way.
 enum Stage {
     /// Its spawn is not recorded yet.
     Asked(Seed),
-    /// The same, and the spawning code is gone.
+    /// The same, and whoever spawns it is gone.
     Left(Seed),
-    /// Its spawn is recorded, and the spawning code is gone: the task must be ended.
+    /// Its spawn is recorded, and whoever spawns it is gone: it is to be ended.
     Stranded(Arc<Live>, Slot),
     /// It has its handle.
     Here(Arc<Live>, Slot),
-    /// Other code takes care of it.
+    /// Others see to it.
     Gone,
 }
 
-/// A task whose spawn is on its way into the log. Dropping it ends the task, if it is recorded.
+/// A task whose spawn is on its way into the log. Dropped, what is recorded of it is ended.
 pub(super) struct Coming(Arc<Arrival>);
 
 impl Coming {
@@ -76,7 +74,7 @@ impl Coming {
         Self(Arc::new(Arrival { table: Arc::clone(table), door, stage }))
     }
 
-    /// The witness that sees it recorded.
+    /// Who sees it recorded.
     pub(super) fn witness(&self) -> Arc<dyn Witness> {
         self.0.clone()
     }
@@ -117,7 +115,7 @@ impl Drop for Coming {
     }
 }
 
-/// The state of a task on its way, for the thread that writes. Holds no ledger and no manager.
+/// What the thread that writes knows of a task on its way. Holds no ledger and no manager.
 struct Arrival {
     table: Arc<Table>,
     door: Option<Door>,

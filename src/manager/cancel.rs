@@ -1,10 +1,11 @@
-//! Cancelling tasks: a request is recorded and signalled, and a task that does not stop is dropped.
+//! Asking tasks to stop: recorded and signalled, looked for again, and after a deadline stopped.
 //!
 //! The request is in the queue of the ledger before the signal is given, so it is in the log before
-//! the end that it causes. The signal does not depend on the record: a request that cannot be
+//! the end that it brings about. The signal does not depend on the record: a request that cannot be
 //! recorded at once is tried again in the background, and names each task that has ended meanwhile.
-//! A cancelled tree or run stays cancelled, which is a rule of the ledger. A task that was recorded
-//! before the request has its handle before the request can be seen, and a second look finds it.
+//! A tree or a run that was cancelled stays cancelled, which is a rule of the ledger; what was
+//! recorded before the request has its handle before the request can be seen, and is found by the
+//! second look.
 
 use super::{
     BackgroundTaskManager, Bound,
@@ -24,7 +25,7 @@ use std::{borrow::Borrow, collections::BTreeMap, sync::Arc, time::Duration};
 /// Options of a cancel request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CancelOptions {
-    /// The reason; recorded. A reason that is too long for the ledger is cut, and says so.
+    /// Why; recorded. One that is longer than the ledger takes is cut, and says so.
     pub reason: Option<String>,
     /// The time that the task has to stop. After that it is dropped at its next wait, and recorded
     /// as Cancelled with `did not stop within {d}`. Code that never waits cannot be dropped:
@@ -55,6 +56,9 @@ impl BackgroundTaskManager {
 
     /// Like [`cancel`](Self::cancel), with a reason, and a deadline after which the task is
     /// stopped.
+    ///
+    /// # Durability
+    /// As [`cancel`](Self::cancel).
     ///
     /// # Durability
     /// As [`cancel`](Self::cancel).
@@ -97,7 +101,7 @@ impl BackgroundTaskManager {
         self.cancel_tree_with(id, CancelOptions::default()).await
     }
 
-    /// Like [`cancel_tree`](Self::cancel_tree), with a reason, and a deadline after which each task
+    /// As [`cancel_tree`](Self::cancel_tree), with a reason, and a deadline after which each of them
     /// is stopped.
     ///
     /// # Durability
@@ -128,6 +132,9 @@ impl BackgroundTaskManager {
     /// # Durability
     /// As [`cancel`](Self::cancel).
     ///
+    /// # Durability
+    /// As [`cancel`](Self::cancel).
+    ///
     /// # Cancel safety
     /// They are signalled at the first poll. If it is dropped after that, the request may be
     /// recorded. Tasks that are spawned meanwhile are not signalled.
@@ -138,8 +145,8 @@ impl BackgroundTaskManager {
         self.cancel_all_with(thread, CancelOptions::default()).await
     }
 
-    /// Like [`cancel_all`](Self::cancel_all), with a reason, and a deadline after which each task
-    /// is stopped.
+    /// As [`cancel_all`](Self::cancel_all), with a reason, and a deadline after which each of them is
+    /// stopped.
     ///
     /// # Durability
     /// As [`cancel_all`](Self::cancel_all).
@@ -164,8 +171,8 @@ impl BackgroundTaskManager {
         live.len()
     }
 
-    /// Asks every tree to stop whose root this run spawned, and not a task of this ledger. Returns
-    /// the number of live tasks that were signalled. From then on the run can spawn nothing.
+    /// Asks every tree to stop whose root was spawned by this run, and not by a task of this ledger.
+    /// How many live tasks were signalled. From then on the run can spawn nothing.
     ///
     /// # Durability
     /// As [`cancel_tree`](Self::cancel_tree).
@@ -179,8 +186,8 @@ impl BackgroundTaskManager {
         self.cancel_descendants_for_run_with(run, CancelOptions::default()).await
     }
 
-    /// Like [`cancel_descendants_for_run`](Self::cancel_descendants_for_run), with a reason, and a
-    /// deadline after which each task is stopped.
+    /// As [`cancel_descendants_for_run`](Self::cancel_descendants_for_run), with a reason, and a
+    /// deadline after which each of them is stopped.
     ///
     /// # Durability
     /// As [`cancel_tree`](Self::cancel_tree).
@@ -196,7 +203,7 @@ impl BackgroundTaskManager {
         run: &str,
         options: CancelOptions,
     ) -> usize {
-        // Spaces around a run do not count, unless it consists of spaces.
+        // Spaces around a run do not count, unless there is nothing else.
         let text = if run.trim().is_empty() { run } else { run.trim() };
         let (Ok(run), Some(bound)) = (RunId::new(text), self.bound.get()) else { return 0 };
         let request = bound.request(CancelScope::Run(run.clone()), &options);
@@ -219,7 +226,7 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Records, signals, and signals again the tasks that came between.
+    /// Records, signals, and signals again what came between.
     async fn sweep(
         self: &Arc<Self>,
         request: Request,
@@ -234,7 +241,7 @@ impl BackgroundTaskManager {
             let late = is_refused_for_now(begun).await;
             manager.signal_each(&subtree, request.patience, &mut signalled);
             if late {
-                // A spawn before the mark is recorded will not be refused.
+                // What is spawned until the mark is there will not be refused.
                 let (again, patience) = (Arc::clone(&manager), request.patience);
                 let any = signalled.values().next().cloned();
                 let ids = signalled.keys().cloned().collect();
@@ -272,23 +279,6 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Says whether a task that has its handle now stands under a mark that was set while it was on
-    /// its way, by any manager.
-    pub(super) fn was_cancelled_meanwhile(&self, id: &TaskId) -> bool {
-        let Some(bound) = self.bound.get() else { return false };
-        let state = bound.state();
-        let Some(task) = state.task(id) else { return false };
-        let run = task.record.run.as_ref();
-        if run.is_some_and(|run| state.run_mark(run).is_some()) {
-            return true;
-        }
-        std::iter::once(task).chain(state.ancestors(id)).any(|above| {
-            let root_run = above.record.run.as_ref().filter(|_| above.record.is_root());
-            above.tree_cancel_seq.is_some()
-                || root_run.is_some_and(|run| state.run_mark(run).is_some())
-        })
-    }
-
     /// The handle of a task that has not ended.
     fn running(&self, state: &LedgerState, id: &str) -> Option<Arc<Live>> {
         self.table.get(id).filter(|live| !has_ended(state, &live.id))
@@ -314,7 +304,7 @@ impl BackgroundTaskManager {
         drop(live.runtime.spawn(&self.tracker, patience));
     }
 
-    /// Records a request that was refused for now, in the background.
+    /// Records a request that was refused for now, beside whatever its caller does next.
     fn try_again(
         &self,
         bound: &Bound,
@@ -335,7 +325,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// Says whether a task is known to have ended. A task whose spawn is not published yet has not.
+/// Whether a task is known to have ended. One whose spawn nobody can see yet has not.
 pub(super) fn has_ended(state: &LedgerState, id: &TaskId) -> bool {
     state.task(id).is_some_and(|task| task.status.is_terminal())
 }

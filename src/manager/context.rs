@@ -30,7 +30,7 @@ pub struct TaskContext {
     pub(super) owner_inbox: Option<InboxSender>,
     pub(super) ledger: Ledger,
     pub(super) table: Arc<Table>,
-    /// The queue of emits to record, if the manager records them.
+    /// Where every emit goes to be recorded, if the manager does that.
     pub(super) recorder: Option<mpsc::Sender<Emit>>,
 }
 
@@ -66,14 +66,12 @@ pub(super) struct Emit {
 }
 
 impl TaskContext {
-    /// Sends some progress to the owner. `false` if there is no inbox, if it is full or closed, or
-    /// if the progress is over the limits: 256 bytes of event type,
-    /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) and 512 levels of payload. Never
-    /// blocks.
-    ///
-    /// Not recorded, unless the manager records every emit
-    /// ([`ManagerOptions::record_emits`](super::ManagerOptions)): then it is sent once it is
-    /// recorded, and `true` does not wait for that.
+    /// Tells the owner of some progress. `false` if there is no inbox to tell, or it is full or
+    /// closed, or if the progress is over the limits: 256 bytes of event type,
+    /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) and 512 levels of payload. Not
+    /// recorded, unless the manager records every emit
+    /// ([`ManagerOptions::record_emits`](super::ManagerOptions)): then it is told once it is
+    /// recorded, which `true` does not wait for. Never blocks.
     ///
     /// # Cost
     /// O(payload).
@@ -98,19 +96,18 @@ impl TaskContext {
     /// As [`Ledger::append`]. The owner gets only acknowledged progress.
     ///
     /// # Errors
-    /// As [`Ledger::append`]; nothing was sent. The limits are those of [`emit`](Self::emit).
+    /// As [`Ledger::append`]; nothing was told. The limits are those of [`emit`](Self::emit).
     ///
     /// # Cancel safety
-    /// Not cancel safe: if it is dropped, the progress may be recorded. If it is recorded, it is
-    /// sent.
+    /// Not cancel safe: dropped, the progress may be recorded. If it is, it is told.
     ///
     /// # Cost
     /// One append.
     pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
         let len = levels(&payload);
         if len > LEVELS_MAX {
-            let (what, unit, max) = ("progress", Unit::Levels, LEVELS_MAX);
-            return Err(AppendError::TooLarge { what, len, max, unit });
+            let (what, unit) = ("progress", Unit::Levels);
+            return Err(AppendError::TooLarge { what, len, max: LEVELS_MAX, unit });
         }
         let inbox = self.owner_inbox.as_ref();
         let room = inbox.and_then(|inbox| Some((inbox.clone(), inbox.reserve().ok()?)));
@@ -171,12 +168,12 @@ impl AgentTaskContext {
         self.context.cancelled().await;
     }
 
-    /// Says whether the agent was asked to stop.
+    /// Whether the agent was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.context.is_cancelled()
     }
 
-    /// All of it except the inbox, to clone and give to the agent's helpers: an inbox has one
+    /// All of it but the inbox, to be cloned and given to the agent's helpers: an inbox has one
     /// reader.
     pub fn task_context(&self) -> &TaskContext {
         &self.context
@@ -231,7 +228,7 @@ impl Recorder {
             record::persistently(&self.ledger, &proposals, witness.as_ref(), giving_up, refused);
         if let Err(error) = recorded.await {
             tracing::warn!(%task, %error, "progress could not be recorded");
-            // The owner was promised it, so it is sent without a number.
+            // It was promised to the owner: told without a number.
             let parcel = telling.and_then(|telling| telling.take());
             if let (Some(parcel), Some(inbox)) = (parcel, &self.inbox) {
                 drop(parcel);
@@ -258,7 +255,7 @@ fn proposal(task: &TaskId, event_type: &str, payload: &Value) -> Proposal {
 
 /// Says whether the ledger would take some progress, recorded or not.
 fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
-    /// A writer that takes so many bytes and no more.
+    /// Takes so many bytes and no more.
     struct Left(usize);
     impl io::Write for Left {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -274,7 +271,7 @@ fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
     label && flat && serde_json::to_writer(Left(part_bytes_max), payload).is_ok()
 }
 
-/// Progress as the owner gets it; its number comes with its record.
+/// Progress as it is told; its number comes with its record.
 fn custom(task: &TaskId, event_type: String, payload: Value) -> TaskEvent {
     TaskEvent::Custom { task_id: task.clone(), event_type, payload, seq: None }
 }

@@ -32,8 +32,10 @@ impl BindError {
     }
 }
 
-/// The reason that no task was started. There is no record, no handle and no event, and the closure
-/// was dropped without a run.
+/// Why no task was started. There is no record, no handle and no event, and the closure was
+/// dropped unrun.
+///
+/// Two are equal if they are of one kind and say the same.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
@@ -65,7 +67,7 @@ pub enum SpawnError {
     #[error("background task state store is not configured")]
     StoreNotConfigured,
     /// There is no tokio runtime to run it on. If the runtime was shut down while the spawn was on
-    /// its way, there may be a record, which the next binding finds as an orphan.
+    /// its way, there may be a record: of a task that is Failed.
     #[error("no tokio runtime to run the task on")]
     NoRuntime,
     /// Too many tasks run in this process.
@@ -118,6 +120,22 @@ impl SpawnError {
     }
 }
 
+impl PartialEq for SpawnError {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.code() == other.code()
+            && self.to_string() == other.to_string()
+    }
+}
+
+impl PartialEq for SendError {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.code() == other.code()
+            && self.to_string() == other.to_string()
+    }
+}
+
 impl From<AppendError> for SpawnError {
     fn from(error: AppendError) -> Self {
         let AppendError::Rejected(rejection) = error else { return Self::State(error) };
@@ -138,7 +156,7 @@ impl From<AppendError> for SpawnError {
     }
 }
 
-/// The reason that a message did not reach a task.
+/// Why a message did not reach a task. Two are equal if they are of one kind and say the same.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

@@ -37,8 +37,8 @@ pub struct Health {
     pub unrecorded: Vec<TaskId>,
     /// Tasks that should have been dropped after their deadline, but whose code never waits.
     pub deaf: Vec<TaskId>,
-    /// The number of recorded events that no owner was told of. They wait for room in the inbox of
-    /// an owner, or for an inbox; or their inbox is no longer read and has no fallback.
+    /// News on the record of which nobody was told: it waits for room in the inbox of an owner, or
+    /// for an inbox, or the inbox that it was for is not read any more and has no fallback.
     pub untold: usize,
 }
 
@@ -74,10 +74,10 @@ impl BackgroundTaskManager {
     /// records their ends, and closes the ledger, also for other managers of it. Nothing can be
     /// spawned from its first poll on. News that waits for room stays in line for its reader.
     ///
-    /// May be called more than once, at once or later, under any runtime or none. A task of this
-    /// manager that calls it is not waited for: it is asked to stop like the others, and gets the
-    /// answer when those have ended. The ledger is closed once that task has ended too, at the
-    /// latest after `grace` more.
+    /// May be called more than once, at once or later, on whatever runtime or none. A task of this
+    /// manager that calls it is not waited for: it is asked to stop like the others, gets the
+    /// answer when those have ended, and the ledger is closed once that task has ended too, at
+    /// the latest after `grace` more.
     ///
     /// # Durability
     /// `Ok` means that every recorded event survives loss of power, also with
@@ -90,9 +90,9 @@ impl BackgroundTaskManager {
     /// If it is dropped, tasks have been asked to stop; call it again.
     ///
     /// # Cost
-    /// One append for each thread that has live tasks. Takes at most `grace` and a second, the time
-    /// to read the texts that are kept for later reads (64 MiB at most), and the closing of the
-    /// ledger.
+    /// One append for each thread that has live tasks. It takes at most `grace` and a second, what
+    /// it takes to read the texts that are kept for later reads (64 MiB at most), and the closing of
+    /// the ledger.
     pub async fn shutdown(
         self: &Arc<Self>,
         grace: Duration,
@@ -108,10 +108,7 @@ impl BackgroundTaskManager {
         drop(live);
         let stopped = async {
             self.finish_requests(requests).await;
-            match &me {
-                None => self.tracker.wait().await,
-                Some(_) => self.table.quiet(1).await,
-            }
+            self.wait_for_ends(me.is_some()).await;
         };
         let mut report = ShutdownReport::default();
         let mut overdue = 0;
@@ -125,7 +122,7 @@ impl BackgroundTaskManager {
             }
             drop(left);
             self.giving_up.cancel();
-            self.wait_for_aborted(me.is_some()).await;
+            let _ = timeout(ABORTED_WAIT, self.wait_for_ends(me.is_some())).await;
             report.deaf = deaf(&self.table.all());
             report.aborted = report.aborted.saturating_sub(report.deaf.len());
         }
@@ -144,20 +141,22 @@ impl BackgroundTaskManager {
         Ok(report)
     }
 
-    /// The task of this manager whose code is the caller, if it runs.
+    /// The task of this manager whose code is asking, if it runs.
     fn task_of_caller(&self) -> Option<TaskId> {
         let cause = TaskLineage::current().cause(self.bound.get()?.ledger_id());
         cause.task.filter(|task| self.table.get(task.as_str()).is_some())
     }
 
-    /// Waits for tasks that are dropped: for all, or for all except the caller.
-    async fn wait_for_aborted(&self, one_asks: bool) {
-        let ended =
-            async { if one_asks { self.table.quiet(1).await } else { self.tracker.wait().await } };
-        let _ = timeout(ABORTED_WAIT, ended).await;
+    /// Waits until every task has ended, also those that are on their way, and whatever goes on
+    /// beside them; or every task but the one that asks.
+    async fn wait_for_ends(&self, one_asks: bool) {
+        self.table.quiet(usize::from(one_asks)).await;
+        if !one_asks {
+            self.tracker.wait().await;
+        }
     }
 
-    /// Closes the ledger, and keeps the texts for later reads.
+    /// Closes the ledger, and keeps what will be asked for.
     async fn close_ledger(&self) -> Result<(), store::Error> {
         let Some(bound) = self.bound.get() else { return Ok(()) };
         let reader = bound.past.reader().clone();
@@ -167,7 +166,7 @@ impl BackgroundTaskManager {
         bound.ledger.close().await
     }
 
-    /// Makes all events durable, and closes the ledger when the calling task has ended.
+    /// Makes everything durable, and closes the ledger when the task that asked for it has ended.
     async fn close_ledger_after(
         self: &Arc<Self>,
         task: TaskId,
@@ -197,11 +196,12 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Queues a request for each of these tasks that no earlier shutdown has asked to stop.
+    /// Puts into the queue of the ledger why these tasks are asked to stop. Another shutdown that
+    /// began may not have come so far, so each asks for itself.
     async fn begin_requests(&self, live: &[Arc<Live>]) -> Vec<Asked> {
         let Some(bound) = self.bound.get() else { return Vec::new() };
         let mut threads: BTreeMap<ThreadId, Vec<TaskId>> = BTreeMap::new();
-        for live in live.iter().filter(|live| !live.shut_down.swap(true, Ordering::SeqCst)) {
+        for live in live {
             threads.entry(live.thread.clone()).or_default().push(live.id.clone());
         }
         let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
@@ -222,7 +222,7 @@ impl BackgroundTaskManager {
         begun
     }
 
-    /// Waits until the requests are recorded, and tries those again that were refused for now.
+    /// Waits until the requests are recorded, and tries again what was refused for now.
     async fn finish_requests(&self, asked: Vec<Asked>) {
         let Some(bound) = self.bound.get() else { return };
         for Asked { begun, requests, tasks } in asked {

@@ -1,8 +1,8 @@
 //! Bounded queues of JSON values, from a task to its owner and to an agent.
 //!
 //! Knows nothing of tasks or ledgers. First in, first out for each sender. Nothing is dropped
-//! silently: a message without room comes back as `false` or as an error. News of the log waits for
-//! room in the [`line`](super::line) of the inbox.
+//! silently: what does not fit comes back as `false` or as an error. News of the log waits for room
+//! in the [`line`](super::line) of the inbox.
 
 use super::line::{Line, News};
 use crate::{metrics, sync::assert_no_lock_held};
@@ -21,7 +21,7 @@ pub const INBOX_MESSAGES_MAX: usize = 1_024;
 /// Gets messages that came too late for their reader.
 pub trait OnInboxClosed: Send + Sync + 'static {
     /// The receiver is gone, and this message was not delivered. Called with no lock held, on the
-    /// thread that found out, which may be one of the ledger's: it must not block, nor wait for the
+    /// thread that found out, which may be one of the ledger's: must not block, nor wait for the
     /// ledger.
     fn closed(&self, message: &Value);
 }
@@ -56,8 +56,8 @@ pub fn inbox_channel_with_fallback(
     inbox_channel_of(INBOX_MESSAGES_MAX, Some(on_closed))
 }
 
-/// Makes an inbox for `messages_max` messages: at least one, and at most the limit of a channel of
-/// tokio, an eighth of `usize::MAX`.
+/// An inbox for `messages_max` messages: at least one, and at most what a channel of tokio can
+/// count, an eighth of `usize::MAX`.
 #[must_use]
 pub fn inbox_channel_of(
     messages_max: usize,
@@ -67,6 +67,11 @@ pub fn inbox_channel_of(
     let line = Arc::new(Line::default());
     let sender = InboxSender { sender, on_closed, line: Arc::clone(&line) };
     (sender, InboxReceiver { receiver, line })
+}
+
+/// What a channel can hold of what was asked for.
+pub(super) fn channel_capacity(messages: usize) -> usize {
+    messages.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// The capacity that a channel can have, near the wanted one.
@@ -86,7 +91,7 @@ pub(super) enum Refused {
 pub(super) struct Room(mpsc::OwnedPermit<Value>);
 
 impl Room {
-    /// Fills the place. Callers check before that the receiver is still there.
+    /// Fills the place. Whether anybody is there to read it is to be asked before.
     pub(super) fn fill(self, message: Value) {
         assert_no_lock_held();
         drop(self.0.send(message)); // wakes the reader
@@ -122,7 +127,7 @@ impl InboxSender {
         self.sender.is_closed()
     }
 
-    /// Like [`send`](Self::send), and returns the reason of a refusal.
+    /// As [`send`](Self::send), and says why not.
     fn offer(&self, message: Value) -> Result<(), Refused> {
         assert_no_lock_held();
         self.sender.try_send(message).map_err(|error| match error {
@@ -146,7 +151,7 @@ impl InboxSender {
         room
     }
 
-    /// The same for news, which waits elsewhere if there is no place.
+    /// The same for what waits all the same if there is none.
     pub(super) fn try_reserve(&self) -> Result<Room, Refused> {
         match self.sender.clone().try_reserve_owned() {
             Ok(permit) => Ok(Room(permit)),
@@ -155,22 +160,22 @@ impl InboxSender {
         }
     }
 
-    /// Puts news in line, by its number. Calls no foreign code.
+    /// Puts news in line, by its number. Calls nobody.
     pub(super) fn line_up(&self, news: News) {
         self.line.push(news);
     }
 
-    /// Moves news from the line into the inbox, as far as there is room.
+    /// Puts into the inbox what waits in line, as far as there is room.
     pub(super) fn feed(&self) {
         self.line.feed();
     }
 
-    /// The same. If another thread is doing so, waits until it has tried all news now in line.
+    /// The same, and if others are at it, waits until they have tried with what is in line now.
     pub(super) async fn settle(&self) {
         self.line.settle().await;
     }
 
-    /// Gives a message that came too late to the fallback. Returns true if there is one.
+    /// Whether somebody is told of what comes too late, and if so, tells.
     pub(super) fn tell_closed(&self, message: &Value) -> bool {
         let Some(on_closed) = &self.on_closed else { return false };
         assert_no_lock_held();
@@ -243,7 +248,7 @@ impl InboxReceiver {
 }
 
 impl Drop for InboxReceiver {
-    /// Tells the news in line that the receiver is gone.
+    /// What waits in line learns that nobody will read it.
     fn drop(&mut self) {
         self.receiver.close();
         self.line.feed();

@@ -38,35 +38,35 @@ pub(super) struct Live {
     pub(super) shut_down: AtomicBool,
     /// The inbox of an agent; `None` for another task.
     pub(super) inbox: Option<InboxSender>,
-    /// The inbox for its news: the owner's inbox at the time of its spawn.
+    /// Where its news goes: what was set when it was spawned.
     pub(super) owner_inbox: Option<InboxSender>,
-    /// The result of recording its end.
+    /// How its end was recorded.
     pub(super) end: watch::Sender<Option<Result<(), AppendError>>>,
     /// The runtime for its timers.
     pub(super) runtime: Runtime,
 }
 
 impl Live {
-    /// Asks the task to stop. Its code may continue at once, on this thread.
+    /// Asks it to stop. Its code may go on at once, on this thread.
     pub(super) fn signal(&self) {
         assert_no_lock_held();
         self.token.cancel();
     }
 
-    /// Stops the task, since it did not stop by itself.
+    /// Stops it because it did not stop by itself.
     pub(super) fn abort_after(&self, waited: Duration) {
         let _ = self.overdue.set(waited);
         assert_no_lock_held();
         self.abort.cancel();
     }
 
-    /// Tells code that waits for the end how it was recorded.
+    /// Tells those who wait for its end how it was recorded.
     pub(super) fn tell_end(&self, ended: Result<(), AppendError>) {
         assert_no_lock_held();
         self.end.send_replace(Some(ended));
     }
 
-    /// Says whether it should have been dropped, but its code never waits.
+    /// Whether it was to be dropped, but its code never waits.
     pub(super) fn is_deaf(&self) -> bool {
         self.overdue.get().is_some() && !self.ended.load(Ordering::Acquire)
     }
@@ -83,14 +83,13 @@ struct Rows {
     live: BTreeMap<TaskId, Arc<Live>>,
     /// Tasks whose end could not be recorded so far, or at all.
     unrecorded: BTreeMap<TaskId, AppendError>,
-    /// The places taken by tasks on their way, running, or with an end that waits to be sent; and
-    /// the number of the last kind.
+    /// Tasks on their way, running, or whose end waits to be told; and how many of the last kind.
     slots: usize,
     parked: usize,
-    /// The number of news that wait to be sent, or never will be.
+    /// News that waits to be told, or never will be.
     untold: usize,
     closed: bool,
-    /// Notified when a place is free again.
+    /// Called when a place is free again.
     freed: Arc<Notify>,
 }
 
@@ -109,7 +108,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Its task has ended in the log, and only its news keeps the place.
+    /// Its task has ended on the record, and only its news keeps the place.
     pub(super) fn park(mut self) -> Self {
         self.parked = true;
         self.table.rows().parked += 1;
@@ -130,14 +129,14 @@ impl Drop for Slot {
     }
 }
 
-/// Counts news that waits to be sent, until this is dropped.
+/// News that waits to be told, until this is dropped.
 pub(super) struct Untold {
     table: Arc<Table>,
     for_good: bool,
 }
 
 impl Untold {
-    /// Keeps the count: the news will never be sent.
+    /// It will never be told, and stays counted.
     pub(super) fn for_good(mut self) {
         self.for_good = true;
     }
@@ -166,25 +165,25 @@ impl Table {
         Ok(Slot { table: Arc::clone(self), parked: false })
     }
 
-    /// Gives no more places, and returns the live tasks, which the caller asks to stop. A later
-    /// handle finds the table closed.
+    /// Gives no more slots. Every task that is live, or comes to be, is to be asked to stop: a handle
+    /// that comes later finds the table closed.
     pub(super) fn close(&self) -> Vec<Arc<Live>> {
         let mut rows = self.rows();
         rows.closed = true;
         rows.live.values().cloned().collect()
     }
 
-    /// Takes a handle in. Calls no foreign code.
+    /// Takes a handle in. Calls nobody.
     pub(super) fn enter(&self, live: &Arc<Live>) {
         self.rows().live.insert(live.id.clone(), Arc::clone(live));
     }
 
-    /// Says whether no more places are given.
+    /// Whether no more slots are given.
     pub(super) fn is_closed(&self) -> bool {
         self.rows().closed
     }
 
-    /// Waits until tasks that run or are on their way take at most so many places.
+    /// Waits until at most so many places are taken by tasks that run or are on their way.
     pub(super) async fn quiet(&self, tasks_max: usize) {
         loop {
             let freed = Arc::clone(&self.rows().freed);
@@ -215,7 +214,7 @@ impl Table {
         self.rows().live.values().cloned().collect()
     }
 
-    /// Counts news that waits to be sent.
+    /// Counts news that waits to be told.
     pub(super) fn wait_to_tell(self: &Arc<Self>) -> Untold {
         self.rows().untold += 1;
         Untold { table: Arc::clone(self), for_good: false }

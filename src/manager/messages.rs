@@ -29,8 +29,8 @@ impl BackgroundTaskManager {
     /// # Errors
     /// The first that applies of [`SendError::TaskNotFound`], [`SendError::NotOwner`],
     /// [`SendError::TaskTerminated`], [`SendError::NoInbox`], [`SendError::InboxClosed`] and
-    /// [`SendError::InboxFull`]; the last two are recorded. [`SendError::State`] if the message
-    /// could not be recorded: a content has at most 1 MiB
+    /// [`SendError::InboxFull`], of which the last two are recorded; [`SendError::State`] if the
+    /// message could not be: a content has at most 1 MiB
     /// ([`Options::part_bytes_max`](crate::Options::part_bytes_max)), a sender 256 bytes.
     ///
     /// # Cancel safety

@@ -64,6 +64,7 @@ mod json;
 mod line;
 mod lineage;
 mod live;
+mod mended;
 mod messages;
 mod news;
 mod options;
@@ -92,7 +93,7 @@ pub use self::{
         TaskLineage, ToolLineageContext, current_background_task_id, scope_tool_lineage_context,
     },
     options::ManagerOptions,
-    restore::{RestoreOptions, RestoreReport},
+    restore::{RestoreNote, RestoreOptions, RestoreReport},
     resume::ORPHANED,
     shapes::{
         BackgroundTaskStateSnapshot, FailureReason, PersistedTaskMeta, TaskEvent,
@@ -114,8 +115,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Runs background tasks and sub-agents, and records their state actions. Used as `Arc<Self>`.
 ///
-/// A task runs on the tokio runtime that spawns it; the runtime may be one without timers
-/// (`enable_time`). Only a spawn needs a runtime; every other call works anywhere.
+/// Runs on whatever tokio runtime a task is spawned on. One that was built without timers
+/// (`enable_time`) will do. Only a spawn needs a runtime; every other call answers anywhere.
 ///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
 /// recorded. [`shutdown`](Self::shutdown) ends them.
@@ -125,7 +126,7 @@ pub struct BackgroundTaskManager {
     bound: OnceCell<Bound>,
     owner: Arc<Owner>,
     table: Arc<Table>,
-    /// All tokio tasks that were started here.
+    /// Every tokio task that was started here.
     tracker: TaskTracker,
     /// Cancelled when nothing is tried again.
     giving_up: CancellationToken,
@@ -208,8 +209,8 @@ impl BackgroundTaskManager {
     /// - [`BindError::State`] if the orphans could not be recorded; nothing is bound.
     ///
     /// # Cancel safety
-    /// If it is dropped, nothing is bound. Orphans that were recorded stay so, and are announced
-    /// once an inbox is set.
+    /// Dropped, nothing is bound. Orphans that were recorded stay so, and are told of once an inbox
+    /// is set.
     ///
     /// # Cost
     /// O(running Managed tasks).
@@ -229,11 +230,11 @@ impl BackgroundTaskManager {
         Ok(())
     }
 
-    /// Sets the inbox for the events of tasks that are spawned from now on. Running tasks keep the
+    /// Sets where the events of tasks that are spawned from now on go. Those that run keep the
     /// inbox that was set when they were spawned.
     ///
-    /// The inbox also gets the orphans that were found at binding and not announced yet. News that
-    /// waits for room in an inbox whose receiver goes away goes to the next one.
+    /// The inbox is told of the orphans that were found at binding and that nobody was told of: what
+    /// waits for room in an inbox whose receiver goes away is told to the next one.
     pub fn set_owner_inbox(&self, inbox: InboxSender) {
         self.owner.set_inbox(inbox);
     }
@@ -248,8 +249,8 @@ impl BackgroundTaskManager {
         &self.options
     }
 
-    /// Runs `work` to its end even if the waiting future is dropped. Without a runtime it runs in
-    /// place.
+    /// Runs `work` to its end even if the future that waits for it is dropped. Without a runtime
+    /// it runs where it stands.
     async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

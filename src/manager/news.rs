@@ -1,4 +1,4 @@
-//! News of an event for its owner, from before the event is in the log until the news is in line.
+//! What an owner is told of an event, from before it is in the log until it is in line.
 //!
 //! Start reading at [`Telling`].
 
@@ -21,14 +21,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// News of an event that is on its way into the log. It is put in line when the event is published,
-/// so that the line has the order of the log.
+/// News of an event that is on its way into the log. Put in line when the event is shown, so that
+/// the line has the order of the log.
 #[derive(Debug)]
 pub(super) struct Telling {
     table: Arc<Table>,
     inbox: InboxSender,
     parcel: Mutex<Option<Parcel>>,
-    /// The code that waited for the append is gone: the thread that answers it feeds the line.
+    /// Whoever waited for the append is gone: the thread that answers it feeds the line.
     unattended: AtomicBool,
 }
 
@@ -59,31 +59,30 @@ impl Telling {
         Arc::new(Self { table, inbox, parcel, unattended })
     }
 
-    /// Takes the news that is not sent yet.
+    /// What is still to be told.
     pub(super) fn take(&self) -> Option<Parcel> {
         self.parcel.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Sends news of another event instead, if nothing was sent yet: other code recorded that
-    /// event.
+    /// Tells of another event instead, if nothing was told yet: somebody else recorded it.
     pub(super) fn tell_instead(&self, event: &TaskEvent, seq: Seq) {
         if let Some(parcel) = self.take() {
             self.line_up(Parcel { message: event.to_value(), ..parcel }, seq);
         }
     }
 
-    /// Waits until the news is in the inbox, or waits for room there.
+    /// Waits until what was told is in the inbox, or waits for room there.
     pub(super) async fn settle(&self) {
         self.inbox.settle().await;
     }
 
-    /// The code that waited for the append is gone.
+    /// Whoever waited for the append is gone.
     pub(super) fn leave(&self) {
         self.unattended.store(true, Ordering::SeqCst);
         self.inbox.feed();
     }
 
-    /// Counts news that will not be sent.
+    /// Counts news that will not be told.
     fn lose(&self) {
         if self.take().is_some() {
             self.table.wait_to_tell().for_good();
@@ -121,8 +120,8 @@ impl Witness for Telling {
     }
 }
 
-/// Stands beside an append that is awaited. If the waiting code is dropped, a recorded event is
-/// still announced.
+/// Stays beside an append that is waited for. If the one who waits is dropped, what is recorded is
+/// told all the same.
 pub(super) struct Attended(Option<Arc<Telling>>);
 
 impl Attended {
@@ -147,8 +146,8 @@ impl Drop for Attended {
     }
 }
 
-/// The end of a task that was dropped with its runtime, on its way into the log. No code waits for
-/// it, so the thread that answers it does the rest.
+/// The end of a task that was dropped with its runtime, on its way into the log. Nobody waits for
+/// it, so the thread that answers it does what is left to do.
 #[derive(Debug)]
 pub(super) struct LastWord {
     pub(super) table: Arc<Table>,
@@ -167,7 +166,7 @@ impl Witness for LastWord {
         let id = &self.live.id;
         let ended = match outcome {
             Ok(_) => Ok(()),
-            // Its own end was on its way when it was dropped, or other code has recorded one.
+            // Its own end was on its way when it was dropped, or others have recorded one.
             Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {
                 self.telling.iter().for_each(|telling| telling.lose());
                 Ok(())

@@ -9,9 +9,10 @@ use super::{
 use crate::{
     event::{Action, Parent, PartKind, Restored, TaskRecord, TaskStatus},
     ids::{Head, Seq, TaskId, ThreadId},
-    ledger::{AppendError, Damage, ReadError},
+    ledger::{AppendError, ReadError},
     state::{Task, Text, TextBody},
 };
+use serde_json::Value;
 use std::{borrow::Borrow, convert::Infallible, sync::Arc};
 
 impl BackgroundTaskManager {
@@ -21,6 +22,10 @@ impl BackgroundTaskManager {
     /// A text that cannot be read is missing, and the error of the summary says so, unless the task
     /// has an error; [`try_list`](Self::try_list) gives the cause.
     ///
+    /// A text that cannot be read is missing, and the error of the summary says so, unless the task
+    /// has one; [`try_list`](Self::try_list) gives the cause. A result that others recorded and that
+    /// is no JSON, or of more than 512 levels, is given as its text.
+    ///
     /// # Cost
     /// O(result). A text of more than 4 KiB is read from the log, which blocks for some 50 us.
     pub fn list(&self, thread: &str) -> Vec<TaskSummary> {
@@ -29,7 +34,7 @@ impl BackgroundTaskManager {
         bound.state().tasks_in(&thread).map(|task| summary(&bound.past, task)).collect()
     }
 
-    /// Like [`list`](Self::list), but returns the error of a text that could not be read.
+    /// As [`list`](Self::list), or why a text could not be read.
     ///
     /// # Errors
     /// As [`Reader::entry`](crate::ledger::Reader::entry).
@@ -42,7 +47,7 @@ impl BackgroundTaskManager {
         bound.state().tasks_in(&thread).map(|task| try_summary(&bound.past, task)).collect()
     }
 
-    /// One task, of any thread. A text that cannot be read is missing, as in [`list`](Self::list).
+    /// One task, of whatever thread. What cannot be read is missing, as for [`list`](Self::list).
     ///
     /// # Cost
     /// As [`list`](Self::list) for one task.
@@ -50,6 +55,22 @@ impl BackgroundTaskManager {
         let bound = self.bound.get()?;
         let id = TaskId::new(id.borrow()).ok()?;
         bound.state().task(&id).map(|task| summary(&bound.past, task))
+    }
+
+    /// As [`get`](Self::get), or why a text could not be read.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`](crate::ledger::Reader::entry).
+    ///
+    /// # Cost
+    /// As [`get`](Self::get).
+    pub fn try_get(
+        &self,
+        id: &(impl Borrow<str> + ?Sized),
+    ) -> Result<Option<TaskSummary>, ReadError> {
+        let Some(bound) = self.bound.get() else { return Ok(None) };
+        let Ok(id) = TaskId::new(id.borrow()) else { return Ok(None) };
+        bound.state().task(&id).map(|task| try_summary(&bound.past, task)).transpose()
     }
 
     /// Like [`get`](Self::get), but returns the error of a text that could not be read.
@@ -83,8 +104,8 @@ impl BackgroundTaskManager {
     /// # Errors
     /// - [`WaitError::TaskNotFound`], [`WaitError::StoreNotConfigured`].
     /// - [`WaitError::State`] if its end cannot be recorded: the ledger is halted or closed.
-    /// - [`WaitError::Read`] if the events of a task that runs elsewhere, or its result, cannot be
-    ///   read.
+    /// - [`WaitError::Read`] if the events of a task that runs elsewhere, or what it returned,
+    ///   cannot be read.
     ///
     /// # Cancel safety
     /// Cancel safe: it only waits.
@@ -118,7 +139,7 @@ impl BackgroundTaskManager {
             let follow = match &mut follow {
                 Some(follow) => follow,
                 slot @ None => {
-                    // From this head on, taken before the state is read again.
+                    // From here on, before the state is looked at again.
                     let head: Head = bound.past.reader().head();
                     *slot = Some(bound.ledger.follow(head).map_err(WaitError::Read)?);
                     continue;
@@ -130,7 +151,7 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// The news of an ended task, and the event that ended it.
+    /// What is told of a task that has ended, and the event that ended it.
     pub(super) fn terminal_event(&self, id: &TaskId) -> Option<(TaskEvent, Seq)> {
         let bound = self.bound.get()?;
         let state = bound.state();
@@ -159,8 +180,8 @@ fn is_orphan(past: &Past, seq: Seq) -> bool {
     })
 }
 
-/// A task as users see it. An erased text is left out. If a text cannot be read, the error says so,
-/// unless the task has one.
+/// A task as users see it. A text that was erased is left out; that one cannot be read is said in
+/// place of the error, unless there is one.
 pub(super) fn summary(past: &Past, task: &Task) -> TaskSummary {
     let mut unread = None;
     let mut summary = read_summary(past, task, |seq, what, error| {
@@ -173,7 +194,7 @@ pub(super) fn summary(past: &Past, task: &Task) -> TaskSummary {
     summary
 }
 
-/// The same, or the error of a text that could not be read.
+/// The same, or why a text could not be read.
 pub(super) fn try_summary(past: &Past, task: &Task) -> Result<TaskSummary, ReadError> {
     read_summary(past, task, |_, _, error| Err(error))
 }
@@ -193,21 +214,21 @@ fn read_summary<E>(
     let description = text(Some(&task.description), PartKind::Description)?;
     let error = text(task.error.as_ref(), PartKind::Error)?;
     let result = text(task.result.as_ref(), PartKind::Result)?;
-    let result = match result.as_deref().map(value_of).transpose() {
-        Ok(value) => value,
-        Err(levels) => {
-            let seq = task.result.as_ref().map_or(task.last_seq, |text| text.seq);
-            let damage = Damage::TooDeep { levels, max: LEVELS_MAX };
-            unreadable(seq, PartKind::Result.as_str(), ReadError::damaged(seq, damage))?;
-            None
-        }
-    };
+    let mut error = error.map(|text| text.to_string());
+    let result = result.map(|text| {
+        value_of(&text).unwrap_or_else(|levels| {
+            // Recorded by others: the manager refuses such a result when its task ends.
+            let said = || format!("result of {levels} levels; the limit is {LEVELS_MAX} levels");
+            error.get_or_insert_with(said);
+            Value::String(text.to_string())
+        })
+    });
     Ok(TaskSummary {
         task_id: task.id.clone(),
         task_type: task.record.task_type.to_string(),
         description: description.map(|text| text.to_string()).unwrap_or_default(),
         status: task.status,
-        error: error.map(|text| text.to_string()),
+        error,
         result,
         created_at_ms: task.record.created.0,
         completed_at_ms: task.completed.map(|at| at.0),
@@ -233,7 +254,7 @@ fn read(past: &Past, text: &Text, kind: PartKind) -> Result<Option<Arc<str>>, Re
     }
 }
 
-/// An error and its causes.
+/// An error and what caused it.
 fn chain(error: &ReadError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,6 +1,6 @@
 //! Requests to stop, on their way into the log: at once, or later if the ledger refuses for now.
 //!
-//! Signals no task; `cancel.rs` does.
+//! Signals nobody; that is `cancel.rs`.
 
 use super::{
     Bound, CancelOptions, TaskLineage,
@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 impl Bound {
-    /// A request whose cause is the caller's surroundings.
+    /// A request by whoever runs the caller.
     pub(super) fn request(&self, scope: CancelScope, options: &CancelOptions) -> Request {
         let cause = TaskLineage::current().cause(self.ledger_id());
         Request { cause, ..Request::new(&self.ledger, scope, options) }
@@ -34,15 +34,15 @@ pub(super) struct Request {
     task: Option<TaskId>,
     thread: Option<ThreadId>,
     deadline: Option<Millis>,
-    /// The time that signalled tasks have to stop.
+    /// How long what is signalled is given to stop.
     pub(super) patience: Option<Duration>,
     reason: Option<Arc<str>>,
-    /// The time of the request.
+    /// When it was asked.
     at: Millis,
 }
 
 impl Request {
-    /// A request without a cause.
+    /// By nobody in particular.
     pub(super) fn new(ledger: &Ledger, scope: CancelScope, options: &CancelOptions) -> Self {
         let CancelOptions { reason, deadline: patience } = options;
         let at = ledger.options().clock.now();
@@ -73,17 +73,17 @@ impl Request {
         Proposal { cause: self.cause.clone(), ..Proposal::new(command) }
     }
 
-    /// The same request for this task, or the tree below it.
+    /// The same about this task, or the tree below it.
     pub(super) fn of_task(self, task: &TaskId) -> Self {
         Self { task: Some(task.clone()), ..self }
     }
 
-    /// The same request for this thread.
+    /// The same about this thread.
     pub(super) fn of_thread(self, thread: &ThreadId) -> Self {
         Self { thread: Some(thread.clone()), ..self }
     }
 
-    /// The same request for one of its tasks.
+    /// The same for one of the tasks that it was for.
     fn narrowed_to(&self, task: &TaskId) -> Self {
         let (scope, task) = (CancelScope::Task, Some(task.clone()));
         Self { scope, task, thread: None, ..self.clone() }
@@ -91,16 +91,16 @@ impl Request {
 }
 
 /// Waits for the answer to a request. Its tasks have been signalled, so a refusal is not the
-/// caller's problem: it is logged. Returns `true` if the request is to be tried again.
+/// caller's: it is told, and comes back as `true` if the request is to be tried again.
 pub(super) async fn is_refused_for_now(begun: Begun) -> bool {
     let Err(error) = begun.finish().await else { return false };
     tell_unrecorded(&error);
     error.is_retryable()
 }
 
-/// Records requests that were refused for now, with the time at which they were made. A signalled
-/// task that has ended before is covered by none of them, so it gets a request of its own. Returns
-/// true if the requests are recorded.
+/// Records requests that were refused for now, as of when they were asked. What was signalled and
+/// has ended before they were recorded is covered by none of them, so each such task gets one of
+/// its own. Whether the requests are recorded.
 pub(super) async fn record_late(
     ledger: &Ledger,
     requests: &[Request],

@@ -29,7 +29,7 @@ pub const ORPHANED: &str = "task orphaned: runtime restarted while running";
 /// The number of orphans that are recorded at once.
 const ORPHANS_AT_ONCE: usize = 256;
 
-/// The owner of orphans: the inbox that was set last, as long as it is read.
+/// Who is told of orphans: the inbox that was set last, as long as it is read.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     table: Arc<Table>,
@@ -39,7 +39,7 @@ pub(super) struct Owner {
 #[derive(Debug, Default)]
 struct Orphans {
     inbox: Option<InboxSender>,
-    /// Orphans that were not announced yet, in the order of the log.
+    /// Those that nobody was told of, in the order of the log.
     untold: VecDeque<Orphan>,
 }
 
@@ -64,14 +64,14 @@ impl Owner {
         self.news().inbox.clone()
     }
 
-    /// Uses this inbox from now on.
+    /// From now on, this one.
     pub(super) fn set_inbox(self: &Arc<Self>, inbox: InboxSender) {
         let before = self.news().inbox.replace(inbox);
         drop(before); // outside of the lock: its fallback may go with it
         self.tell();
     }
 
-    /// Puts the orphans that were not announced in line, if the inbox is read.
+    /// Puts what nobody was told of in line, if somebody reads.
     pub(super) fn tell(self: &Arc<Self>) {
         let (inbox, orphans) = {
             let mut news = self.news();
@@ -93,7 +93,7 @@ impl Owner {
         inbox.feed();
     }
 
-    /// Keeps an orphan until it can be announced. Calls no foreign code.
+    /// Keeps an orphan until somebody can be told. Calls nobody.
     fn keep(&self, task: TaskId, seq: Seq) {
         let orphan = Orphan { task, seq, untold: self.table.wait_to_tell() };
         let mut news = self.news();
@@ -106,7 +106,7 @@ impl Owner {
     }
 }
 
-/// News of an orphan, which can go to the next inbox if this one is no longer read.
+/// News of an orphan that can be told to the next inbox, if this one is not read any more.
 struct FromOrphan {
     owner: Arc<Owner>,
     task: TaskId,
@@ -119,8 +119,8 @@ impl TakeBack for FromOrphan {
     }
 }
 
-/// Orphans whose ends are on their way into the log. Once recorded, they are announced, even if the
-/// binding that found them fails.
+/// Orphans whose ends are on their way into the log: once there, somebody is to be told, whatever
+/// becomes of the binding that found them.
 #[derive(Debug)]
 struct Found {
     owner: Arc<Owner>,

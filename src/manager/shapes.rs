@@ -64,7 +64,8 @@ pub enum TaskEvent {
     Completed {
         /// The task.
         task_id: TaskId,
-        /// Its result.
+        /// What it returned; older JSON may leave it out.
+        #[serde(default)]
         result: Value,
         /// The ledger's event.
         #[serde(default, skip_serializing_if = "Option::is_none")]

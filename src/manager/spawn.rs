@@ -1,9 +1,9 @@
-//! From a request to a running task: recorded, registered, published, started, in this order.
+//! From a request to a running task: recorded, held, shown, started, in this order.
 //!
-//! All of it happens in one tokio task, which then supervises the body. So the future that waits
-//! for the answer can be dropped at any point: a recorded task has a handle and runs. The thread
-//! that records the spawn enters the handle before others can see the record, so code that sees a
-//! task can cancel it: `arrival.rs`.
+//! All of it happens in one tokio task, the one that then supervises the body. So the future that
+//! waits for the answer can be dropped at any point: what was recorded has a handle and runs. The
+//! thread that records the spawn enters the handle before anybody can see the record, so whoever
+//! sees a task can cancel it: `arrival.rs`.
 
 use super::{
     AgentTaskContext, BackgroundTaskManager, Bound, InboxReceiver, InboxSender, SpawnError,
@@ -45,13 +45,12 @@ impl BackgroundTaskManager {
     /// `Ok` means that the spawn is acknowledged by the ledger.
     ///
     /// # Errors
-    /// [`SpawnError`]: the closure was dropped without a run, and there is no record, handle or
-    /// event. A description has at most 4 KiB
-    /// ([`DESCRIPTION_BYTES_MAX`](crate::state::DESCRIPTION_BYTES_MAX)), a type, a name and each id
-    /// at most 256 bytes ([`ID_BYTES_MAX`](crate::ids::ID_BYTES_MAX)), and at most
+    /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event. A
+    /// description has at most 4 KiB ([`DESCRIPTION_BYTES_MAX`](crate::state::DESCRIPTION_BYTES_MAX)),
+    /// a type, a name and each id at most 256 bytes ([`ID_BYTES_MAX`](crate::ids::ID_BYTES_MAX)), and
     /// [`tasks_max`](super::ManagerOptions::tasks_max) tasks run at once. After
-    /// [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds as an
-    /// orphan. A panic of the closure or of its future is no such error: the task is Failed.
+    /// [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds to be an
+    /// orphan. A panic of the closure or of its future is none of these: the task is Failed.
     ///
     /// # Cancel safety
     /// If it is dropped, there is either no task, or one that runs and can be cancelled.
@@ -260,7 +259,7 @@ impl Launch {
             .and_then(|receipt| coming.arrive().ok_or(AppendError::Halted).map(|it| (receipt, it)))
         {
             Ok((Receipt { seq, .. }, (live, slot))) => {
-                // From here on its end is recorded in any case.
+                // From here on its end is recorded, whatever happens.
                 let guard = Guard::new(manager, ledger, live, slot);
                 metrics::count(metrics::TASKS_SPAWNED);
                 tracing::debug!(task = %guard.live.id, seq_first = %seq, "task started");

@@ -48,10 +48,10 @@ const PANIC_BYTES_MAX: usize = 4 * 1024;
 /// The event type under which a second outcome is recorded.
 const OUTCOME_REFUSED: &str = "outcome_refused";
 
-/// The error of a task that was dropped with its runtime.
+/// The error of a task that went with its runtime.
 const DROPPED: &str = "task dropped: its runtime was shut down";
 
-/// The way in which a body ended.
+/// How a body came to its end.
 pub(super) enum End {
     Returned(TaskResult),
     Panicked(String),
@@ -111,7 +111,7 @@ pub(super) fn text_bytes_max(ledger: &Ledger) -> usize {
     ledger.options().part_bytes_max.min(PART_BYTES_MAX)
 }
 
-/// Runs a body until it ends, in any way.
+/// Runs a body until it ends, however it does.
 async fn run_body(
     guard: &Guard,
     body: Body,
@@ -150,15 +150,15 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
     end
 }
 
-/// Removes the handle when a task is over, and makes sure that a task that is dropped with its
-/// runtime does not stay recorded as running.
+/// Takes the handle away when a task is over, and sees to it that a task which is dropped with
+/// its runtime does not stay running on the record.
 pub(super) struct Guard {
     pub(super) manager: Arc<BackgroundTaskManager>,
     pub(super) ledger: Ledger,
     pub(super) live: Arc<Live>,
-    /// Its place among running tasks, until its news takes that over.
+    /// Its place among those that run, until its news takes that over.
     slot: Option<Slot>,
-    /// True while its end is still to be recorded.
+    /// Whether its end is still to be recorded.
     pending: bool,
     /// Its end on the way, and the news of it.
     finish: Option<Finish>,
@@ -188,21 +188,18 @@ impl Guard {
         }
     }
 
-    /// A shutdown that began while the task was on its way did not see it, nor did a request that
-    /// another manager recorded.
+    /// A shutdown that began while the task was on its way did not see it.
     pub(super) fn ask_to_stop_if_late(&self) {
-        let late = self.manager.table.is_closed();
-        if late && !self.live.shut_down.swap(true, Ordering::SeqCst) {
-            let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
-            let request = Request::new(&self.ledger, CancelScope::Task, &options);
-            let request = request.of_task(&self.live.id);
-            if let Err(error) = record::without_waiting(&self.ledger, request.proposal()) {
-                tell_unrecorded(&error);
-            }
+        if !self.manager.table.is_closed() {
+            return;
         }
-        if late || self.manager.was_cancelled_meanwhile(&self.live.id) {
-            self.live.signal();
+        let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
+        let request = Request::new(&self.ledger, CancelScope::Task, &options);
+        let request = request.of_task(&self.live.id).proposal();
+        if let Err(error) = record::without_waiting(&self.ledger, request) {
+            tell_unrecorded(&error);
         }
+        self.live.signal();
     }
 
     /// Records the end and tells the owner, unless it could not be recorded.
@@ -277,7 +274,7 @@ impl Guard {
         self.ended = Some(Err(error));
     }
 
-    /// Another end is recorded already. That one stays and is announced; this one leaves a trace.
+    /// Another end is on the record already. That one stays and is told; this one leaves a trace.
     async fn second_outcome(&self, finish: &Finish) {
         metrics::count(metrics::OUTCOMES_REFUSED);
         let (id, status) = (&self.live.id, TaskStatus::from(finish.outcome).as_str());
@@ -315,6 +312,38 @@ impl Drop for Guard {
         if let Some(ended) = self.ended.take() {
             live.tell_end(ended);
         }
+    }
+}
+
+/// Hands in the end of a task that was dropped with its runtime. Waits for nothing.
+pub(super) fn end_dropped(
+    table: &Arc<Table>,
+    door: Option<&Door>,
+    live: Arc<Live>,
+    slot: Option<Slot>,
+) {
+    let finish = outcome(&live.id, Outcome::Failed, Some(DROPPED.to_owned()), None);
+    let event = event_of(finish.clone(), Value::Null);
+    let inbox = live.owner_inbox.clone();
+    let telling = inbox.map(|inbox| Telling::new(table, inbox, &event, None, slot));
+    end_as(table, door, live, finish, telling);
+}
+
+/// Hands in an end that nobody will wait for.
+fn end_as(
+    table: &Arc<Table>,
+    door: Option<&Door>,
+    live: Arc<Live>,
+    finish: Finish,
+    telling: Option<Arc<Telling>>,
+) {
+    let last = Arc::new(LastWord { table: Arc::clone(table), live, telling });
+    let handed_in = match door {
+        Some(door) => door.hand_in(proposal(finish), last.clone()),
+        None => Err(AppendError::NotPrimary),
+    };
+    if let Err(error) = handed_in {
+        last.answered(Err(&error));
     }
 }
 
@@ -393,7 +422,7 @@ fn proposal(finish: Finish) -> Proposal {
     Proposal { cause, ..Proposal::new(Command::Finish(finish)) }
 }
 
-/// The news of an end; its number comes with its record.
+/// What is told of an end; its number comes with its record.
 fn event_of(finish: Finish, result: Value) -> TaskEvent {
     let Finish { task: task_id, outcome, error, .. } = finish;
     let seq = None;
@@ -407,7 +436,7 @@ fn event_of(finish: Finish, result: Value) -> TaskEvent {
     }
 }
 
-/// At most `bytes_max` bytes of a text, with its original length at the end.
+/// At most `bytes_max` bytes of a text, which ends with how long it was.
 pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         let note = format!(" ({} bytes in all)", text.len());

@@ -24,8 +24,8 @@ pub struct TaskView {
     pub host: Host,
     /// The cause of its spawn.
     pub cause: Cause,
-    /// The first request to stop it: for it alone or, while it ran, for a tree that it is in, for
-    /// its run or that of the root above it, or for its thread, as a shutdown does.
+    /// The first request to stop it: it alone, or, while it ran, a tree that it is in, its run or
+    /// that of the root above it, or its thread, as a shutdown does.
     pub cancel: Option<CancelView>,
     /// The cause of its end.
     pub end: Option<EndReason>,

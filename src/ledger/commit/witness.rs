@@ -83,8 +83,7 @@ impl Door {
     /// Puts one proposal into the queue, without waiting.
     ///
     /// # Errors
-    /// The reason that it was not queued. A queued proposal may still be refused; then the witness
-    /// learns of it.
+    /// Why it was not even taken. Taken, it may still be refused, of which the witness is told.
     pub(crate) fn hand_in(
         &self,
         proposal: Proposal,

@@ -21,6 +21,11 @@ async fn with_orphans(count: usize) -> Ledger {
     ledger
 }
 
+/// A manager that has found so many orphans.
+pub(super) async fn manager_with_orphans(count: usize) -> Manager {
+    BackgroundTaskManager::with_ledger(with_orphans(count).await).await.unwrap()
+}
+
 fn told(manager: &BackgroundTaskManager) -> InboxReceiver {
     let (sender, inbox) = inbox_channel_of(2_000, None);
     manager.set_owner_inbox(sender);

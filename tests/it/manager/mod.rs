@@ -11,6 +11,7 @@ mod lineage;
 mod marks;
 mod messages;
 mod pressure;
+mod races;
 mod reads;
 mod recovery;
 mod restore;

@@ -18,5 +18,6 @@ mod bindings;
 mod cancels;
 mod ends;
 mod names;
+mod shows;
 mod support;
 mod turns;
