@@ -22,13 +22,13 @@ use crate::{
 };
 use std::{borrow::Borrow, collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Options of a cancel request.
+/// How a task is to be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CancelOptions {
     /// Why; recorded. One that is longer than the ledger takes is cut, and says so.
     pub reason: Option<String>,
-    /// The time that the task has to stop. After that it is dropped at its next wait, and recorded
-    /// as Cancelled with `did not stop within {d}`. Code that never waits cannot be dropped:
+    /// How long it is given. After that it is dropped where it waits, and recorded as Cancelled
+    /// with `did not stop within {d}`. Code that never waits cannot be dropped:
     /// [`health`](BackgroundTaskManager::health) names it.
     pub deadline: Option<Duration>,
 }
@@ -36,17 +36,15 @@ pub struct CancelOptions {
 impl BackgroundTaskManager {
     /// Asks a task to stop. `false` if no live task of this process has the id.
     ///
-    /// Does not wait for it to stop; [`wait`](Self::wait) does. A task that still returns a success
-    /// is Completed.
+    /// Does not wait for it to stop; that is [`wait`](Self::wait). A task that returns a success
+    /// all the same is Completed.
     ///
     /// # Durability
-    /// When it returns, the request is recorded. If it could not be recorded, the task was
-    /// signalled nevertheless, a warning is logged, and a request that was refused for a passing
-    /// cause (a full disk) is tried again.
+    /// When it returns, the request is recorded. If it could not be, the task was signalled
+    /// nevertheless, a warning is logged, and what can pass (a full disk) is tried again.
     ///
     /// # Cancel safety
-    /// The task is signalled at the first poll. If it is dropped after that, the request may be
-    /// recorded.
+    /// The task is signalled at the first poll; dropped after that, the request may be recorded.
     ///
     /// # Cost
     /// One append.
@@ -54,11 +52,7 @@ impl BackgroundTaskManager {
         self.cancel_with(id, CancelOptions::default()).await
     }
 
-    /// Like [`cancel`](Self::cancel), with a reason, and a deadline after which the task is
-    /// stopped.
-    ///
-    /// # Durability
-    /// As [`cancel`](Self::cancel).
+    /// As [`cancel`](Self::cancel), with a reason, and a deadline after which it is stopped.
     ///
     /// # Durability
     /// As [`cancel`](Self::cancel).
@@ -81,16 +75,16 @@ impl BackgroundTaskManager {
         true
     }
 
-    /// Asks a task and all its descendants to stop, in any thread, also those below a task that has
-    /// ended. Returns the number of live tasks that were signalled; 0 if the root is unknown. From
-    /// then on nothing can be spawned in the tree.
+    /// Asks a task and all its descendants to stop, in whatever thread, also those below a task
+    /// that has ended. How many live tasks were signalled; 0 if the root is unknown. From then on
+    /// nothing can be spawned there.
     ///
     /// # Durability
-    /// As [`cancel`](Self::cancel). A request that could not be recorded does not prevent later
+    /// As [`cancel`](Self::cancel). A request that could not be recorded closes nothing to later
     /// spawns.
     ///
     /// Tasks that another manager of this ledger runs are not signalled: each manager signals its
-    /// own. The ban on spawns holds for all.
+    /// own. That nothing can be spawned holds for all.
     ///
     /// # Cancel safety
     /// Once polled, it goes on even if it is dropped.
@@ -127,17 +121,14 @@ impl BackgroundTaskManager {
         self.sweep(request, move |state| subtree(state, std::slice::from_ref(&root))).await
     }
 
-    /// Asks the live tasks of a thread to stop. Returns the number of tasks that were signalled.
-    ///
-    /// # Durability
-    /// As [`cancel`](Self::cancel).
+    /// Asks the live tasks of a thread to stop. How many were signalled.
     ///
     /// # Durability
     /// As [`cancel`](Self::cancel).
     ///
     /// # Cancel safety
-    /// They are signalled at the first poll. If it is dropped after that, the request may be
-    /// recorded. Tasks that are spawned meanwhile are not signalled.
+    /// They are signalled at the first poll; dropped after that, the request may be recorded. What
+    /// is spawned meanwhile is not signalled.
     ///
     /// # Cost
     /// O(live tasks), and one append if there are any in the thread.
@@ -285,8 +276,8 @@ impl BackgroundTaskManager {
     }
 
     fn stop_after(&self, live: &Arc<Live>, deadline: Duration) {
-        // The deadline counts from the call, however late the timer is polled first. A time beyond
-        // the range is no deadline.
+        // From now on, whenever the timer is polled first. A time past the end of all is no
+        // deadline.
         let Some(until) = Instant::now().checked_add(deadline) else { return };
         // Not the handle itself: that would keep the inbox of an agent open.
         let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());

@@ -1,4 +1,4 @@
-//! The handles for the code of a task: its token, its owner's inbox, its own inbox, the log.
+//! What the code of a task may touch: its token, its owner's inbox, its own inbox, the record.
 
 use super::{
     inbox::{InboxReceiver, InboxSender, Room},
@@ -20,12 +20,12 @@ use std::{io, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// The context of a task's code. Cheap to clone.
+/// What a task's code is given. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TaskContext {
     /// Its id.
     pub task_id: TaskId,
-    /// Cancelled when the task is asked to stop.
+    /// Cancelled when it is asked to stop.
     pub cancel_token: CancellationToken,
     pub(super) owner_inbox: Option<InboxSender>,
     pub(super) ledger: Ledger,
@@ -34,26 +34,26 @@ pub struct TaskContext {
     pub(super) recorder: Option<mpsc::Sender<Emit>>,
 }
 
-/// The context of a sub-agent's code.
+/// What a sub-agent's code is given.
 #[derive(Debug)]
 pub struct AgentTaskContext {
     /// Its id.
     pub task_id: TaskId,
-    /// Cancelled when the agent is asked to stop.
+    /// Cancelled when it is asked to stop.
     pub cancel_token: CancellationToken,
-    /// Puts messages into the agent's own inbox; give it to code that sends to the agent.
+    /// Puts messages into its own inbox, for those whom it gives this to.
     pub inbox_sender: InboxSender,
-    /// The agent's messages.
+    /// What it is sent.
     pub inbox_receiver: InboxReceiver,
     pub(super) context: TaskContext,
 }
 
-/// Progress that is recorded.
+/// Progress that is on the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded {
     /// The event that records it.
     pub seq: Seq,
-    /// True if the owner's inbox took it.
+    /// Whether the owner's inbox took it.
     pub delivered: bool,
 }
 
@@ -90,10 +90,10 @@ impl TaskContext {
         recorder.try_send(emit).is_ok() && deliverable
     }
 
-    /// Records some progress, then sends it to the owner, with the number of the event.
+    /// Records some progress, then tells the owner of it, with the number of the event.
     ///
     /// # Durability
-    /// As [`Ledger::append`]. The owner gets only acknowledged progress.
+    /// As [`Ledger::append`]. The owner is told only of what is acknowledged.
     ///
     /// # Errors
     /// As [`Ledger::append`]; nothing was told. The limits are those of [`emit`](Self::emit).
@@ -126,12 +126,12 @@ impl TaskContext {
     /// Waits until the task is asked to stop.
     ///
     /// # Cancel safety
-    /// Cancel safe: it only waits. Made for one branch of a `select!`.
+    /// Cancel safe: it only waits. Made for one side of a `select!`.
     pub async fn cancelled(&self) {
         self.cancel_token.cancelled().await;
     }
 
-    /// Says whether the task was asked to stop.
+    /// Whether the task was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancel_token.is_cancelled()
     }
@@ -180,7 +180,7 @@ impl AgentTaskContext {
     }
 }
 
-/// Records the emits of a task, if every emit is recorded.
+/// Records what a task emits, if every emit is recorded.
 pub(super) struct Recorder {
     pub(super) ledger: Ledger,
     pub(super) table: Arc<Table>,
@@ -190,7 +190,8 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Records in order, and then delivers. Ends when `closing` is cancelled and nothing waits.
+    /// Records in order, and then delivers. Ends when `closing` is cancelled and nothing waits any
+    /// more.
     pub(super) async fn record_emits(
         self,
         mut emits: mpsc::Receiver<Emit>,
@@ -253,7 +254,7 @@ fn proposal(task: &TaskId, event_type: &str, payload: &Value) -> Proposal {
     Proposal { cause, ..Proposal::new(command) }
 }
 
-/// Says whether the ledger would take some progress, recorded or not.
+/// Whether the ledger would take some progress, recorded or not.
 fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
     /// Takes so many bytes and no more.
     struct Left(usize);

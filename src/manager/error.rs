@@ -1,4 +1,4 @@
-//! Errors of binding, spawning, sending, waiting and restoring.
+//! What binding, spawning, sending, waiting and restoring can answer.
 
 use crate::{
     code::Code,
@@ -9,11 +9,11 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The reason that a manager could not be bound to a ledger.
+/// Why a manager could not be bound to a ledger.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The manager is bound to one already, and stays bound to it.
+    /// It is bound to one, and stays bound to it.
     #[error("background task state store is already configured")]
     AlreadyBound,
     /// Orphans could not be recorded. Nothing was bound; try again.
@@ -39,7 +39,7 @@ impl BindError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// The name has a fixed meaning wherever tasks are named.
+    /// The name means something else wherever tasks are named.
     #[error("'{0}' is a reserved name")]
     ReservedName(Arc<str>),
     /// A running task of the same owner thread has the name.
@@ -51,7 +51,7 @@ pub enum SpawnError {
     /// An id of the owner or of the lineage is empty, too long or holds control characters.
     #[error("invalid {what}")]
     InvalidId {
-        /// The id.
+        /// Which one.
         what: &'static str,
         /// The rule that it breaks.
         #[source]
@@ -73,7 +73,7 @@ pub enum SpawnError {
     /// Too many tasks run in this process.
     #[error("{max} tasks are running already")]
     TooManyTasks {
-        /// The limit.
+        /// How many may.
         max: usize,
     },
     /// The manager was shut down.
@@ -172,10 +172,10 @@ pub enum SendError {
     /// The task is not an agent of this process.
     #[error("task has no inbox (not a sub-agent)")]
     NoInbox,
-    /// The agent no longer reads its inbox.
+    /// The agent reads its inbox no more.
     #[error("sub-agent inbox closed")]
     InboxClosed,
-    /// The agent has not read its earlier messages.
+    /// The agent has not read what it was sent before.
     #[error("sub-agent inbox full")]
     InboxFull,
     /// The message could not be recorded, so it was not delivered.
@@ -199,7 +199,7 @@ impl SendError {
     }
 }
 
-/// The reason that the end of a task is not known.
+/// Why there is no end to be told.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -230,20 +230,19 @@ impl WaitError {
     }
 }
 
-/// The reason that a snapshot was not restored. Unless the variant says otherwise, nothing was
-/// written.
+/// Why a snapshot was not restored. Unless it says otherwise, nothing was written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
     /// No ledger is bound.
     #[error("background task state store is not configured")]
     StoreNotConfigured,
-    /// A record is stored under another id than its own.
+    /// A record stands under another id than its own.
     #[error("the record under '{key}' is that of task '{task}'")]
     KeyMismatch {
-        /// The id that it is stored under.
+        /// Where it stands.
         key: TaskId,
-        /// The id in the record.
+        /// Which task it is.
         task: TaskId,
     },
     /// A record belongs to a thread that was not named.
@@ -256,10 +255,10 @@ pub enum RestoreError {
         /// The thread that is restored.
         thread: String,
     },
-    /// An id is not valid.
+    /// An id cannot be one.
     #[error("invalid {what} of task '{task}'")]
     InvalidId {
-        /// The id.
+        /// Which one.
         what: &'static str,
         /// The task.
         task: TaskId,
@@ -270,7 +269,7 @@ pub enum RestoreError {
     /// A record breaks a rule of the ledger.
     #[error(transparent)]
     Rejected(Rejection),
-    /// The ledger refused. Records of earlier batches, of at most 4,096 each, are in the ledger:
+    /// The ledger refused. Records of earlier batches, of at most 4,096 each, are there:
     /// restoring again adds the others.
     #[error(transparent)]
     State(#[from] AppendError),

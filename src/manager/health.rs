@@ -1,4 +1,4 @@
-//! The health of a manager, and its shutdown.
+//! How a manager is doing, and how it ends.
 
 use super::{
     BackgroundTaskManager, Bound, CancelOptions, TaskLineage,
@@ -23,38 +23,39 @@ use std::{
 /// The reason that a shutdown gives for its requests.
 pub(super) const SHUTDOWN: &str = "shutdown";
 
-/// The longest wait of a shutdown for aborted tasks. Only code that never waits needs it.
+/// How long a shutdown waits for tasks that were aborted, which only code that never waits needs.
 const ABORTED_WAIT: Duration = Duration::from_secs(1);
 
-/// The health of a manager.
+/// How a manager is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Health {
-    /// True if a value below needs attention.
+    /// Something below needs attention.
     pub degraded: bool,
     /// Tasks that run in this process.
     pub live: usize,
-    /// Tasks that have ended, but whose end is not recorded: the ledger is busy, full or halted.
+    /// Tasks that have ended, but whose end is not on the record: the ledger is busy, full or
+    /// halted.
     pub unrecorded: Vec<TaskId>,
-    /// Tasks that should have been dropped after their deadline, but whose code never waits.
+    /// Tasks that were to be dropped after their deadline, but whose code never waits.
     pub deaf: Vec<TaskId>,
     /// News on the record of which nobody was told: it waits for room in the inbox of an owner, or
     /// for an inbox, or the inbox that it was for is not read any more and has no fallback.
     pub untold: usize,
 }
 
-/// The result of a shutdown.
+/// How a shutdown went.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ShutdownReport {
     /// Tasks that stopped when they were asked to.
     pub stopped: usize,
     /// Tasks that were dropped, and are recorded as Cancelled.
     pub aborted: usize,
-    /// Tasks that never waited, and so still run. The next opening finds them as orphans.
+    /// Tasks that never waited, and so are still there. The next opening finds them as orphans.
     pub deaf: Vec<TaskId>,
 }
 
 impl BackgroundTaskManager {
-    /// The health of the manager. O(live tasks).
+    /// How it is doing. O(live tasks).
     pub fn health(&self) -> Health {
         let live = self.table.all();
         let state = self.bound.get().map(Bound::state);
@@ -80,14 +81,14 @@ impl BackgroundTaskManager {
     /// the latest after `grace` more.
     ///
     /// # Durability
-    /// `Ok` means that every recorded event survives loss of power, also with
+    /// `Ok` means that everything recorded survives loss of power, also with
     /// [`Durability::Interval`](crate::Durability).
     ///
     /// # Errors
-    /// [`store::Error`] if the last sync of the ledger failed; it is closed even then.
+    /// [`store::Error`] if the last sync of the ledger failed; it is closed all the same.
     ///
     /// # Cancel safety
-    /// If it is dropped, tasks have been asked to stop; call it again.
+    /// Dropped, tasks have been asked to stop; call it again.
     ///
     /// # Cost
     /// One append for each thread that has live tasks. It takes at most `grace` and a second, what

@@ -1,4 +1,4 @@
-//! Bounded queues of JSON values, from a task to its owner and to an agent.
+//! Bounded queues of JSON values: how a task tells its owner, and how an agent is told.
 //!
 //! Knows nothing of tasks or ledgers. First in, first out for each sender. Nothing is dropped
 //! silently: what does not fit comes back as `false` or as an error. News of the log waits for room
@@ -15,10 +15,10 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// The default capacity of an inbox in messages: some seconds of a task that sends much.
+/// Messages that an inbox holds unless it is told otherwise: some seconds of a chatty task.
 pub const INBOX_MESSAGES_MAX: usize = 1_024;
 
-/// Gets messages that came too late for their reader.
+/// Is told of messages that came too late for their reader.
 pub trait OnInboxClosed: Send + Sync + 'static {
     /// The receiver is gone, and this message was not delivered. Called with no lock held, on the
     /// thread that found out, which may be one of the ledger's: must not block, nor wait for the
@@ -26,7 +26,7 @@ pub trait OnInboxClosed: Send + Sync + 'static {
     fn closed(&self, message: &Value);
 }
 
-/// The sending side of an inbox. Cheap to clone.
+/// Where messages are put. Cheap to clone.
 #[derive(Clone)]
 pub struct InboxSender {
     sender: mpsc::Sender<Value>,
@@ -34,21 +34,21 @@ pub struct InboxSender {
     line: Arc<Line>,
 }
 
-/// The receiving side of an inbox.
+/// Where messages are taken from.
 #[derive(Debug)]
 pub struct InboxReceiver {
     receiver: mpsc::Receiver<Value>,
     line: Arc<Line>,
 }
 
-/// Makes an inbox for [`INBOX_MESSAGES_MAX`] messages.
+/// An inbox for [`INBOX_MESSAGES_MAX`] messages.
 #[must_use]
 pub fn inbox_channel() -> (InboxSender, InboxReceiver) {
     inbox_channel_of(INBOX_MESSAGES_MAX, None)
 }
 
-/// Makes the same, with a fallback that gets each message that [`InboxSender::send`] could not
-/// deliver because the receiver is gone.
+/// The same, with somebody who is told of what [`InboxSender::send`] could not deliver because
+/// the receiver is gone.
 #[must_use]
 pub fn inbox_channel_with_fallback(
     on_closed: Arc<dyn OnInboxClosed>,
@@ -74,19 +74,14 @@ pub(super) fn channel_capacity(messages: usize) -> usize {
     messages.clamp(1, Semaphore::MAX_PERMITS)
 }
 
-/// The capacity that a channel can have, near the wanted one.
-pub(super) fn channel_capacity(messages: usize) -> usize {
-    messages.clamp(1, Semaphore::MAX_PERMITS)
-}
-
-/// The reason that a message has no place in an inbox.
+/// Why a message has no place in an inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
     Closed,
 }
 
-/// A reserved place in an inbox.
+/// A place in an inbox that nobody else can take.
 #[derive(Debug)]
 pub(super) struct Room(mpsc::OwnedPermit<Value>);
 
@@ -99,30 +94,29 @@ impl Room {
 }
 
 impl InboxSender {
-    /// Puts a message in. `false` if there is no room, or if the receiver is gone; then the
-    /// fallback gets the message.
+    /// Puts a message in. `false` if there is no room, or nobody to read it, of which the
+    /// fallback is told.
     pub fn send(&self, message: Value) -> bool {
         self.offer(message).is_ok()
     }
 
-    /// Puts a message in. `false` if there is no room, or if the receiver is gone. Calls no
-    /// fallback.
+    /// Puts a message in. `false` if there is no room, or nobody to read it. Tells nobody.
     pub fn try_send(&self, message: Value) -> bool {
         assert_no_lock_held();
         self.sender.try_send(message).is_ok()
     }
 
-    /// The number of waiting messages and reserved places.
+    /// Messages that wait, and places that are taken for some.
     pub fn len(&self) -> usize {
         self.sender.max_capacity() - self.sender.capacity()
     }
 
-    /// Says whether no message waits.
+    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Says whether the receiver is gone.
+    /// Whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
@@ -212,9 +206,9 @@ impl InboxReceiver {
         messages
     }
 
-    /// Waits for the next message; `None` once `cancel` is cancelled, or when no message waits and
-    /// every sender is gone. After a cancellation, [`try_recv`](Self::try_recv) still gives waiting
-    /// messages.
+    /// The next message; `None` once `cancel` is cancelled, or when none waits and every sender
+    /// is gone. After a cancellation, what waits can still be taken by
+    /// [`try_recv`](Self::try_recv).
     ///
     /// # Cancel safety
     /// Cancel safe: no message is lost.
@@ -231,17 +225,17 @@ impl InboxReceiver {
         message
     }
 
-    /// The number of waiting messages.
+    /// Messages that wait.
     pub fn len(&self) -> usize {
         self.receiver.len()
     }
 
-    /// Says whether no message waits.
+    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.receiver.is_empty()
     }
 
-    /// Says whether every sender is gone: then only waiting messages will come.
+    /// Whether every sender is gone, so that nothing more will come than what waits.
     pub fn is_closed(&self) -> bool {
         self.receiver.is_closed()
     }

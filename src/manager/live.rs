@@ -1,8 +1,8 @@
 //! The handles of the tasks that run in this process.
 //!
-//! A handle is in the table from the acknowledgement of its spawn until that of its end. Then all
-//! of it is dropped, so that memory does not grow with ended tasks. Every lock here is held for one
-//! look-up and never across an await.
+//! A handle is in the table from the moment that its spawn is acknowledged until its end is; then
+//! all of it goes, so that memory does not grow with the tasks that were. Every lock here is held
+//! for one look-up and never across an await.
 
 use super::inbox::InboxSender;
 use crate::{
@@ -21,28 +21,26 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// The handle of one running task.
+/// What is held of one running task.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) id: TaskId,
     pub(super) thread: ThreadId,
-    /// Asks the task to stop.
+    /// Asks it to stop.
     pub(super) token: CancellationToken,
-    /// Stops the task.
+    /// Stops it.
     pub(super) abort: CancellationToken,
-    /// The time that it had to stop, once that has passed.
+    /// How long it was given to stop, once that has passed.
     pub(super) overdue: OnceLock<Duration>,
-    /// True if its code has ended, recorded or not.
+    /// Whether its code has come to an end, recorded or not.
     pub(super) ended: AtomicBool,
-    /// True if a shutdown has recorded a request for it.
-    pub(super) shut_down: AtomicBool,
-    /// The inbox of an agent; `None` for another task.
+    /// What was asked of it goes here; `None` for a task that is not an agent.
     pub(super) inbox: Option<InboxSender>,
     /// Where its news goes: what was set when it was spawned.
     pub(super) owner_inbox: Option<InboxSender>,
     /// How its end was recorded.
     pub(super) end: watch::Sender<Option<Result<(), AppendError>>>,
-    /// The runtime for its timers.
+    /// Where timers for it can run.
     pub(super) runtime: Runtime,
 }
 
@@ -93,7 +91,7 @@ struct Rows {
     freed: Arc<Notify>,
 }
 
-/// The reason that there is no place for a task.
+/// Why there is no room for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoSlot {
     Full,
@@ -236,8 +234,8 @@ impl Table {
         self.rows().unrecorded.get(id).cloned()
     }
 
-    /// Tasks whose end is not recorded. `recorded` says for each whether it is recorded by now: by
-    /// other code, or by an append whose answer was not awaited.
+    /// Tasks whose end is not on the record. `recorded` says of which it is by now: somebody else
+    /// may have recorded one, or an append whose answer nobody waited for.
     pub(super) fn all_unrecorded(&self, recorded: impl Fn(&TaskId) -> bool) -> Vec<TaskId> {
         let mut rows = self.rows();
         rows.unrecorded.retain(|id, _| !recorded(id));

@@ -131,7 +131,7 @@ mod tests {
         assert!(check_id(&long).is_ok() && long.ends_with("bytes in all)"), "{long}");
         assert_eq!(mended.name("name", Some("")), None);
         assert!(mended.description(&"x".repeat(61)).len() <= 60);
-        for value in [json!("\u{1}".repeat(40)), json!("x".repeat(100)), json!([1; 50])] {
+        for value in [json!("\u{1}".repeat(40)), json!("x".repeat(100)), json!(vec![1; 50])] {
             let text = mended.json("result", &value);
             assert!(text.len() <= 60, "{text}");
             assert!(serde_json::from_str::<String>(&text).is_ok(), "{text}");

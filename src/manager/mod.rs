@@ -1,12 +1,12 @@
-//! Background tasks and sub-agents on tokio; every state action is recorded.
+//! Background tasks and sub-agents on tokio, every state action on the record.
 //!
 //! A task starts only after its spawn is acknowledged; its end is announced only after its terminal
 //! event is. Every state action goes through [`Ledger::append`], so every rule is checked there,
-//! under the one writer: nothing here checks first and acts later. The token, inbox and timers of a
-//! running task are held beside the log and dropped when the task ends.
+//! under the one writer: nothing here checks first and acts later. What is held of a running task
+//! (token, inbox, timers) is held beside the log and goes when the task ends.
 //!
-//! Knows no bytes, no query and no audit. Start reading at [`BackgroundTaskManager`]; the life of a
-//! task is `spawn.rs` and then `supervise.rs`.
+//! Knows no bytes, no query and no audit. Start reading at [`BackgroundTaskManager`]; the life of
+//! a task is `spawn.rs` and then `supervise.rs`.
 //!
 //! ```
 //! use taskledger::{BackgroundTaskManager, Ledger, Options};
@@ -113,7 +113,7 @@ use std::{future::Future, sync::Arc};
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Runs background tasks and sub-agents, and records their state actions. Used as `Arc<Self>`.
+/// Runs background tasks and sub-agents, and records what they do. Used as `Arc<Self>`.
 ///
 /// Runs on whatever tokio runtime a task is spawned on. One that was built without timers
 /// (`enable_time`) will do. Only a spawn needs a runtime; every other call answers anywhere.
@@ -157,13 +157,13 @@ impl Default for BackgroundTaskManager {
 }
 
 impl BackgroundTaskManager {
-    /// Makes a manager without a ledger: it spawns nothing until [`set_store`](Self::set_store).
+    /// A manager without a ledger: it spawns nothing until [`set_store`](Self::set_store).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes the same, with other limits.
+    /// The same, with other limits.
     #[must_use]
     pub fn with_options(options: ManagerOptions) -> Self {
         let table = Arc::<Table>::default();
@@ -177,8 +177,8 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Makes a manager of this ledger, with default options. First recovers tasks that a dead
-    /// process left running in it, as [`set_store`](Self::set_store) does.
+    /// A manager of this ledger, with default options. Tasks that a dead process left running in it
+    /// are recovered first, as [`set_store`](Self::set_store) says.
     ///
     /// # Durability
     /// As [`set_store`](Self::set_store).

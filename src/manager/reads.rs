@@ -1,5 +1,5 @@
-//! Recorded tasks in the shapes that users hold. Every read costs O(result), for any number of
-//! tasks.
+//! What is on the record, in the shapes that users hold. Every read costs O(result), whatever the
+//! number of tasks.
 
 use super::{
     BackgroundTaskManager, FailureReason, TaskEvent, TaskParentContext, TaskSummary, WaitError,
@@ -16,11 +16,8 @@ use serde_json::Value;
 use std::{borrow::Borrow, convert::Infallible, sync::Arc};
 
 impl BackgroundTaskManager {
-    /// The tasks of a thread, in any status, in the order of their creation. Empty without a
-    /// ledger.
-    ///
-    /// A text that cannot be read is missing, and the error of the summary says so, unless the task
-    /// has an error; [`try_list`](Self::try_list) gives the cause.
+    /// The tasks of a thread, whatever became of them, in the order of their creation. Empty
+    /// without a ledger.
     ///
     /// A text that cannot be read is missing, and the error of the summary says so, unless the task
     /// has one; [`try_list`](Self::try_list) gives the cause. A result that others recorded and that
@@ -73,23 +70,7 @@ impl BackgroundTaskManager {
         bound.state().task(&id).map(|task| try_summary(&bound.past, task)).transpose()
     }
 
-    /// Like [`get`](Self::get), but returns the error of a text that could not be read.
-    ///
-    /// # Errors
-    /// As [`Reader::entry`](crate::ledger::Reader::entry).
-    ///
-    /// # Cost
-    /// As [`get`](Self::get).
-    pub fn try_get(
-        &self,
-        id: &(impl Borrow<str> + ?Sized),
-    ) -> Result<Option<TaskSummary>, ReadError> {
-        let Some(bound) = self.bound.get() else { return Ok(None) };
-        let Ok(id) = TaskId::new(id.borrow()) else { return Ok(None) };
-        bound.state().task(&id).map(|task| try_summary(&bound.past, task)).transpose()
-    }
-
-    /// Says whether a task of the thread has not ended.
+    /// Whether a task of the thread has not ended.
     ///
     /// # Cost
     /// O(1).
@@ -111,8 +92,8 @@ impl BackgroundTaskManager {
     /// Cancel safe: it only waits.
     ///
     /// # Cost
-    /// Nothing for a task of this manager. For a task that runs elsewhere, it reads every event
-    /// until the end of the task.
+    /// Nothing for a task of this manager. For a task that runs elsewhere, every event until its
+    /// end is read.
     pub async fn wait(
         &self,
         id: &(impl Borrow<str> + ?Sized + Sync),
@@ -236,7 +217,7 @@ fn read_summary<E>(
     })
 }
 
-/// The lineage of a task.
+/// Where a task comes from.
 pub(super) fn lineage(record: &TaskRecord) -> TaskParentContext {
     TaskParentContext {
         task_id: record.parent.as_ref().map(Parent::id).map(ToString::to_string),

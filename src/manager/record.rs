@@ -1,7 +1,7 @@
-//! Appends that must not be lost: repeated until the ledger takes them or refuses for good.
+//! Appending what must not be lost: again and again, until the ledger takes it or says never.
 //!
 //! Knows no task. Nothing was written when an append is answered with `Busy` or `DiskFull`, so
-//! repeating it cannot record anything twice.
+//! trying again cannot record anything twice.
 
 use crate::{
     command::Proposal,
@@ -91,7 +91,7 @@ pub(super) async fn persistently(
 /// Puts one proposal into the queue of the ledger and waits for nothing.
 ///
 /// # Errors
-/// The reason that it was not queued. A queued proposal may still be refused, without a report.
+/// Why it was not even taken. Taken, it may still be refused, and nobody is told.
 pub(super) fn without_waiting(ledger: &Ledger, proposal: Proposal) -> Result<(), AppendError> {
     let append = pin!(ledger.append([proposal]));
     // The first poll hands it over; dropped after that, it is still written.

@@ -1,7 +1,6 @@
-//! Bringing in the records of a snapshot from another store.
+//! Bringing in the records of a snapshot that another store kept.
 //!
-//! The whole snapshot is checked before anything is written. Records that the ledger has are never
-//! changed.
+//! The whole snapshot is checked before anything is written. What the ledger has is never changed.
 
 use super::{
     BackgroundTaskManager, BackgroundTaskStateSnapshot, Bound, PersistedTaskMeta, RestoreError,
@@ -21,19 +20,19 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The event type by which it is on the record that a text was changed.
 const CHANGED: &str = "restored_changed";
 
-/// Options of a restore.
+/// How a snapshot is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RestoreOptions {
-    /// A thread whose tasks will belong to the restored thread from now on.
+    /// A thread whose tasks are to belong to the restored thread from now on.
     pub adopt_from: Option<String>,
 }
 
-/// The result of a restore.
+/// What a restore did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RestoreReport {
     /// Records that were brought in.
     pub restored: usize,
-    /// The number of these that were running, and are Failed now.
+    /// How many of them were running, and are Failed now.
     pub orphaned: usize,
     /// Records whose id the ledger has: unchanged.
     pub skipped: usize,
@@ -51,12 +50,11 @@ pub struct RestoreNote {
 }
 
 impl BackgroundTaskManager {
-    /// Brings in the records of `snapshot`. All of them belong to `thread` or, if they are old, to
-    /// no thread.
+    /// Brings in the records of `snapshot`, all of which belong to `thread` or, of old, to nobody.
     ///
     /// An id that the ledger has is skipped. A running record becomes Failed with the text
-    /// [`ORPHANED`], since no manager runs it; a terminal one is kept unchanged. New ids count from
-    /// the highest restored one.
+    /// [`ORPHANED`], since nobody runs it; a terminal one is kept as it is. New ids count on from
+    /// the highest that was restored.
     ///
     /// A text that older rules allowed comes in escaped or cut: control characters in names, types
     /// and ids; names, types and ids of more than 256 bytes, descriptions of more than 4 KiB, other
@@ -71,8 +69,7 @@ impl BackgroundTaskManager {
     /// [`RestoreError`]. Nothing was written, unless it is [`RestoreError::State`].
     ///
     /// # Cancel safety
-    /// Not cancel safe: if it is dropped, some records may be there. Restoring again adds the
-    /// others.
+    /// Not cancel safe: dropped, some records may be there. Restoring again adds the others.
     ///
     /// # Cost
     /// O(snapshot).
@@ -84,7 +81,7 @@ impl BackgroundTaskManager {
         self.restore_for_thread_with(thread, snapshot, &RestoreOptions::default()).await
     }
 
-    /// Like [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks, if
+    /// As [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks:
     /// both threads are named.
     ///
     /// # Durability
@@ -251,7 +248,7 @@ impl Restoring<'_> {
     }
 }
 
-/// Refuses a snapshot that contradicts itself.
+/// Refuses a snapshot that is not what it says it is.
 fn check(
     thread: &str,
     snapshot: &BackgroundTaskStateSnapshot,

@@ -1,8 +1,8 @@
-//! Tasks that are recorded as running but run nowhere: found when a manager is bound, and ended
-//! once.
+//! Tasks that are running on the record and nowhere else: found when a manager is bound, and
+//! ended once.
 //!
-//! A task is an orphan if the manager that its record names has no seat any more. Silence of a task
-//! proves nothing.
+//! A task is an orphan if the manager that its record names has no seat any more. How long nothing
+//! was heard of it says nothing.
 
 use super::{
     BackgroundTaskManager, FailureReason, InboxSender, TaskEvent,
@@ -26,7 +26,7 @@ use std::{
 /// The error of a task whose manager is gone.
 pub const ORPHANED: &str = "task orphaned: runtime restarted while running";
 
-/// The number of orphans that are recorded at once.
+/// Orphans that are recorded at once.
 const ORPHANS_AT_ONCE: usize = 256;
 
 /// Who is told of orphans: the inbox that was set last, as long as it is read.
@@ -136,7 +136,7 @@ impl Witness for Found {
 }
 
 impl BackgroundTaskManager {
-    /// Ends every orphan, and remembers it for the owner.
+    /// Ends every orphan, and remembers whom to tell of it.
     pub(super) async fn recover(&self, ledger: &Ledger) -> Result<(), AppendError> {
         let reader = ledger.reader();
         loop {

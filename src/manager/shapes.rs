@@ -1,26 +1,26 @@
 //! The values that users of a manager hold, and their JSON, which never changes.
 //!
-//! Knows no ledger. The event types at the core are not serializable by themselves: this module
-//! decides the form of the JSON.
+//! Knows no ledger. The event types at the core are not serializable by themselves: what JSON
+//! looks like is decided here.
 
 use crate::{event::TaskStatus, ids::TaskId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The return value of a task.
+/// What a task returned.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskResult {
-    /// The task did its work.
+    /// It did what it was asked to do.
     Success(Value),
-    /// The task could not do its work, for this reason.
+    /// It could not, for this reason.
     Failed(String),
-    /// The task was stopped.
+    /// It was stopped.
     Cancelled,
 }
 
 impl TaskResult {
-    /// The status of a task that returned this.
+    /// Where a task stands that returned this.
     #[must_use]
     pub fn status(&self) -> TaskStatus {
         match self {
@@ -31,7 +31,7 @@ impl TaskResult {
     }
 }
 
-/// The lineage of a task. A value that is `None` is filled from the surroundings of the spawn.
+/// Where a task comes from. What is `None` is filled from the surroundings of the spawn.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TaskParentContext {
     /// The background task that spawns it.
@@ -49,18 +49,18 @@ pub struct TaskParentContext {
 }
 
 impl TaskParentContext {
-    /// Says whether nothing is known.
+    /// Whether nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// An event of a task, as an inbox gets it.
+/// What happened to a task, as it is told to an inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TaskEvent {
-    /// The task did its work.
+    /// It did what it was asked to do.
     Completed {
         /// The task.
         task_id: TaskId,
@@ -71,20 +71,20 @@ pub enum TaskEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// The task could not do its work.
+    /// It could not.
     Failed {
         /// The task.
         task_id: TaskId,
-        /// The error.
+        /// Why.
         error: String,
-        /// The cause, if the task did not give the error itself.
+        /// What brought it about, if it was not the task that said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<FailureReason>,
         /// The ledger's event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// The task was stopped.
+    /// It was stopped.
     Cancelled {
         /// The task.
         task_id: TaskId,
@@ -94,11 +94,11 @@ pub enum TaskEvent {
     },
     /// Progress of a task, or a message to an agent (`agent_message`).
     Custom {
-        /// The task that reports, or the agent that gets the message.
+        /// The task that tells, or the agent that is told.
         task_id: TaskId,
-        /// The kind of event.
+        /// What kind of event.
         event_type: String,
-        /// The progress, or the message.
+        /// What is told.
         payload: Value,
         /// The ledger's event, if it was recorded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,15 +107,15 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
-    /// The form in an inbox.
+    /// As it stands in an inbox.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        // Strings and JSON values cannot fail.
+        // Strings and JSON values have no way to fail.
         serde_json::to_value(self).unwrap_or(Value::Null)
     }
 }
 
-/// The cause of an end that the task could not report itself.
+/// What ended a task that could not say so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
@@ -123,72 +123,72 @@ pub enum FailureReason {
     Orphaned,
 }
 
-/// A short form of a task.
+/// A task in short.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSummary {
     /// Its id.
     pub task_id: TaskId,
-    /// Its type.
+    /// What kind of task.
     pub task_type: String,
-    /// Its description.
+    /// What it is for.
     pub description: String,
-    /// Its status.
+    /// Where it stands.
     pub status: TaskStatus,
-    /// The error with which it failed.
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Its result.
+    /// What it returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// The time at which it was created, in milliseconds since 1970.
+    /// When it was created, in milliseconds since 1970.
     pub created_at_ms: u64,
-    /// The time at which it ended, in milliseconds since 1970.
+    /// When it ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at_ms: Option<u64>,
-    /// Its lineage.
+    /// Where it comes from.
     #[serde(default, skip_serializing_if = "TaskParentContext::is_empty")]
     pub parent_context: TaskParentContext,
 }
 
-/// A task in the form of older stores, which [`restore_for_thread`] takes.
+/// A task as older stores kept it, and as [`restore_for_thread`] takes it.
 ///
 /// [`restore_for_thread`]: super::BackgroundTaskManager::restore_for_thread
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PersistedTaskMeta {
     /// Its id.
     pub task_id: TaskId,
-    /// The thread that owns it; empty in old records.
+    /// The thread that owns it; empty in records of old.
     #[serde(default)]
     pub owner_thread_id: String,
-    /// Its type.
+    /// What kind of task.
     pub task_type: String,
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its description.
+    /// What it is for.
     pub description: String,
-    /// Its status.
+    /// Where it stood.
     pub status: TaskStatus,
-    /// The error with which it failed.
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Its result.
+    /// What it returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// The time at which it was created, in milliseconds since 1970.
+    /// When it was created, in milliseconds since 1970.
     pub created_at_ms: u64,
-    /// The time at which it ended, in milliseconds since 1970.
+    /// When it ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at_ms: Option<u64>,
-    /// Its lineage.
+    /// Where it comes from.
     #[serde(default)]
     pub parent_context: TaskParentContext,
 }
 
-/// Tasks in the form of older stores.
+/// Tasks as older stores kept them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct BackgroundTaskStateSnapshot {
-    /// The tasks, each under its id.
+    /// Each under its id.
     pub tasks: BTreeMap<TaskId, PersistedTaskMeta>,
 }
 

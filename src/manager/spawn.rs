@@ -28,18 +28,18 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-/// The type of a sub-agent's task.
+/// What kind of task a sub-agent is.
 const SUB_AGENT: &str = "sub_agent";
 
-/// Makes the body once the task has an id.
+/// What the body is made of once the task has an id.
 type Start = Box<dyn FnOnce(TaskContext, Option<(InboxSender, InboxReceiver)>) -> Body + Send>;
 
 impl BackgroundTaskManager {
     /// Records a task and starts it. Does not wait for it to end.
     ///
-    /// Values that `parent_context` leaves open are filled from the task and the tool call that
-    /// surround the caller. The closure runs on the new tokio task, after its handle is registered:
-    /// from its first statement on, the task can be cancelled.
+    /// What `parent_context` leaves open is filled from the task and the tool call that surround
+    /// the caller. The closure runs on the new tokio task, with the handle registered: from its
+    /// first statement on, the task can be cancelled.
     ///
     /// # Durability
     /// `Ok` means that the spawn is acknowledged by the ledger.
@@ -53,7 +53,7 @@ impl BackgroundTaskManager {
     /// orphan. A panic of the closure or of its future is none of these: the task is Failed.
     ///
     /// # Cancel safety
-    /// If it is dropped, there is either no task, or one that runs and can be cancelled.
+    /// Dropped, there is either no task, or one that runs and can be cancelled.
     ///
     /// # Cost
     /// One append.
@@ -75,7 +75,7 @@ impl BackgroundTaskManager {
             .await
     }
 
-    /// Like [`spawn`](Self::spawn), for a sub-agent: it has an inbox of its own, for
+    /// As [`spawn`](Self::spawn), for a sub-agent: it has an inbox of its own, for
     /// [`send_task_inbox_message`](Self::send_task_inbox_message). Its task type is `sub_agent`.
     ///
     /// # Durability
@@ -119,8 +119,8 @@ impl BackgroundTaskManager {
         self.start(order, true, start).await
     }
 
-    /// Like [`spawn_agent_with_context`](Self::spawn_agent_with_context), for code that does not
-    /// need its id.
+    /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context), for code that does not
+    /// need to know its id.
     ///
     /// # Durability
     /// As [`spawn`](Self::spawn).
@@ -168,7 +168,7 @@ impl BackgroundTaskManager {
         })
     }
 
-    /// Makes the checks that need no ledger, and gives the rest to a tokio task.
+    /// Checks what can be checked without the ledger, and hands the rest to a tokio task.
     fn launch(
         self: &Arc<Self>,
         order: &Order<'_>,
@@ -210,7 +210,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// The arguments of a spawn.
+/// What the caller of a spawn said.
 struct Order<'a> {
     owner_thread_id: &'a str,
     task_type: &'a str,

@@ -2,7 +2,7 @@
 //!
 //! The body runs inside the tokio task that supervises it: a panic is caught where it is polled,
 //! and an abort is a drop, after which nothing of the body runs. Only when the terminal event is
-//! acknowledged is it announced. Start reading at [`Supervised::run`].
+//! acknowledged is anybody told. Start reading at [`Supervised::run`].
 
 use super::{
     BackgroundTaskManager, CancelOptions, TaskContext, TaskEvent, TaskLineage, TaskResult,
@@ -45,7 +45,7 @@ use tracing::{Instrument, Span};
 /// The longest error of a panic, in bytes.
 const PANIC_BYTES_MAX: usize = 4 * 1024;
 
-/// The event type under which a second outcome is recorded.
+/// The event type by which a second outcome is on the record.
 const OUTCOME_REFUSED: &str = "outcome_refused";
 
 /// The error of a task that went with its runtime.
@@ -55,11 +55,11 @@ const DROPPED: &str = "task dropped: its runtime was shut down";
 pub(super) enum End {
     Returned(TaskResult),
     Panicked(String),
-    /// It did not stop within this time, and was dropped.
+    /// It was given so long to stop, and was dropped.
     Aborted(Duration),
 }
 
-/// A running task, and everything that is dropped when it ends.
+/// A running task, and all that goes when it ends.
 pub(super) struct Supervised {
     guard: Guard,
     body: Body,
@@ -95,7 +95,7 @@ impl Supervised {
         Self { body: start(context), guard, lineage, emits, caller }
     }
 
-    /// Runs the body, records its end, then announces it.
+    /// Runs the body, records how it ended, then tells.
     pub(super) async fn run(self) {
         let Self { mut guard, body, lineage, emits, caller } = self;
         let span = tracing::debug_span!(parent: &caller, "task.run", task = %guard.live.id);
@@ -134,7 +134,7 @@ async fn run_body(
         closing.cancel();
         end
     };
-    // Emits are recorded before the end is.
+    // What was emitted is on the record before the end is.
     tokio::join!(ended, told).0
 }
 
@@ -228,8 +228,8 @@ impl Guard {
         self.telling = None;
     }
 
-    /// Appends the end, and tries again as long as that can help. `None` if another end is
-    /// recorded.
+    /// Appends the end, and tries again as long as that can help. `None` if there is another end
+    /// on the record.
     async fn record(&self, finish: &Finish) -> Result<Option<Receipt>, AppendError> {
         let (manager, id) = (&self.manager, &self.live.id);
         let proposals = [proposal(finish.clone())];
@@ -250,7 +250,7 @@ impl Guard {
                     if has_ended(&self.ledger.reader().current(), id) {
                         return Ok(None);
                     }
-                    // The other end is in a group that is being written, and may still be refused.
+                    // The other end is in a group that is being written, and may be refused yet.
                     yield_now().await;
                 }
                 Err(error) => return Err(error),
@@ -265,7 +265,7 @@ impl Guard {
         tracing::debug!(task = %id, seq_last = %seq, status, elapsed_ms, "task ended");
     }
 
-    /// Gives the end up: this process will not record it.
+    /// The end will not be recorded by this process.
     fn lose(&mut self, error: AppendError) {
         let id = &self.live.id;
         metrics::count(metrics::OUTCOMES_LOST);
@@ -347,39 +347,7 @@ fn end_as(
     }
 }
 
-/// Queues the end of a task that was dropped with its runtime. Waits for nothing.
-pub(super) fn end_dropped(
-    table: &Arc<Table>,
-    door: Option<&Door>,
-    live: Arc<Live>,
-    slot: Option<Slot>,
-) {
-    let finish = outcome(&live.id, Outcome::Failed, Some(DROPPED.to_owned()), None);
-    let event = event_of(finish.clone(), Value::Null);
-    let inbox = live.owner_inbox.clone();
-    let telling = inbox.map(|inbox| Telling::new(table, inbox, &event, None, slot));
-    end_as(table, door, live, finish, telling);
-}
-
-/// Queues an end that no code will wait for.
-fn end_as(
-    table: &Arc<Table>,
-    door: Option<&Door>,
-    live: Arc<Live>,
-    finish: Finish,
-    telling: Option<Arc<Telling>>,
-) {
-    let last = Arc::new(LastWord { table: Arc::clone(table), live, telling });
-    let handed_in = match door {
-        Some(door) => door.hand_in(proposal(finish), last.clone()),
-        None => Err(AppendError::NotPrimary),
-    };
-    if let Err(error) = handed_in {
-        last.answered(Err(&error));
-    }
-}
-
-/// The end of a body, within the limits of the ledger, and the value of a success.
+/// How a body ended, within the limits of the ledger, and the value of a success.
 fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> (Finish, Value) {
     let ended = |as_: Outcome, error: Option<String>| {
         (outcome(id, as_, error.map(|error| cut(error, part_bytes_max)), None), Value::Null)
@@ -447,7 +415,7 @@ pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
     text
 }
 
-/// The code of a task, polled so that a panic becomes a result.
+/// The code of a task, polled so that a panic is an answer.
 pub(super) struct Body(Option<Pin<Box<dyn Future<Output = TaskResult> + Send>>>);
 
 impl Body {
@@ -489,7 +457,7 @@ fn message_of(panic: Box<dyn Any + Send>) -> String {
     message
 }
 
-/// Drops foreign values: a panic of their drop must not end the supervision.
+/// Drops what others wrote: what they do when it is dropped must not end the supervision.
 fn drop_quietly<T>(value: T) {
     assert_no_lock_held();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {

@@ -9,35 +9,35 @@ use crate::{
 };
 use std::{borrow::Borrow, sync::Arc};
 
-/// All recorded facts about one task.
+/// Everything that is on the record of one task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskView {
-    /// The short form.
+    /// The same in short.
     pub summary: TaskSummary,
     /// The thread that owns it.
     pub owner_thread_id: ThreadId,
     /// Its name.
     pub name: Option<Arc<str>>,
-    /// The task that spawned it, and the ledger that holds that task.
+    /// The task that spawned it, and which ledger holds that.
     pub parent: Option<Parent>,
-    /// The host that runs it.
+    /// Who runs it.
     pub host: Host,
-    /// The cause of its spawn.
+    /// Who recorded it.
     pub cause: Cause,
     /// The first request to stop it: it alone, or, while it ran, a tree that it is in, its run or
     /// that of the root above it, or its thread, as a shutdown does.
     pub cancel: Option<CancelView>,
-    /// The cause of its end.
+    /// What ended it.
     pub end: Option<EndReason>,
-    /// The event that created it.
+    /// The event that brought it here.
     pub first_seq: Seq,
     /// Its newest event.
     pub last_seq: Seq,
     /// The event that ended it.
     pub terminal_seq: Option<Seq>,
-    /// The time of its last activity.
+    /// When it last did something.
     pub last_activity: Millis,
-    /// The number of events about it.
+    /// How many events are about it.
     pub events: u64,
 }
 
@@ -46,22 +46,22 @@ pub struct TaskView {
 pub struct CancelView {
     /// The event.
     pub seq: Seq,
-    /// The scope that was to stop.
+    /// What was to stop.
     pub scope: CancelScope,
-    /// The cause of the request.
+    /// Who asked.
     pub cause: Cause,
-    /// The reason, unless none was given or it was erased.
+    /// Why, unless nobody said or it was erased.
     pub reason: Option<Arc<str>>,
-    /// The time of the request.
+    /// When it was asked.
     pub at: Millis,
-    /// The time until which it had to stop.
+    /// Until when it was given time.
     pub deadline: Option<Millis>,
 }
 
-/// The cause of a task's end.
+/// What ended a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// Its host reported it.
+    /// Whoever runs it said so.
     Finished,
     /// Its manager was gone.
     Orphaned,

@@ -1,9 +1,8 @@
-//! Witnesses: code of this crate that learns of its appends while the order of the log is still
-//! certain.
+//! How code of this crate learns of its appends where the order of the log is still certain.
 //!
 //! A future that waits for an answer is polled some time after others have seen the event, and in
-//! any order. Work that must be done before others see the event, or in the order of the log, is
-//! done by a [`Witness`] on the thread that writes.
+//! any order. What must be true before anybody sees it, or must keep the order of the log, is done
+//! by a [`Witness`] on the thread that writes.
 
 use super::{desk::Desk, request::Request};
 use crate::{
@@ -18,22 +17,22 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Learns of one append from the thread that writes it, with no lock held.
+/// Is told of one append by the thread that writes it, with no lock held.
 ///
-/// Each method takes a microsecond, and waits for nothing. `recorded` and `shown` call no foreign
-/// code, and come in the order of the log.
+/// Each method takes a microsecond, and waits for nothing. `recorded` and `shown` call nothing that
+/// others wrote, and come in the order of the log.
 pub(crate) trait Witness: fmt::Debug + Send + Sync {
-    /// The append is acknowledged, and not yet published.
+    /// It is acknowledged, and nobody has seen it yet.
     fn recorded(&self, _receipts: &[Receipt]) {}
 
-    /// The append is published.
+    /// Everybody sees it.
     fn shown(&self, _receipts: &[Receipt]) {}
 
-    /// The append is about to be answered.
+    /// It is about to be answered.
     fn answered(&self, _outcome: Result<&[Receipt], &AppendError>) {}
 }
 
-/// The place for the answer to an append.
+/// Where the answer to an append goes.
 #[derive(Debug)]
 pub(crate) struct Answer {
     reply: oneshot::Sender<Result<Vec<Receipt>, AppendError>>,
@@ -60,7 +59,7 @@ impl Answer {
         }
     }
 
-    /// Sends the answer. A caller that no longer waits misses it.
+    /// Whoever no longer waits for the answer is not missed.
     pub(crate) fn send(self, outcome: Result<Vec<Receipt>, AppendError>) {
         if let Some(witness) = &self.witness {
             witness.answered(outcome.as_deref());
@@ -70,8 +69,8 @@ impl Answer {
     }
 }
 
-/// Takes appends that follow from a witnessed one. Keeps no ledger open: an append that comes in
-/// while the last handle goes is still written.
+/// Where a [`Witness`] hands in what follows from its append. Keeps no ledger open: what is handed
+/// in while the last handle goes is still written.
 #[derive(Debug, Clone)]
 pub(crate) struct Door(Arc<Desk>);
 
@@ -80,7 +79,7 @@ impl Door {
         Self(desk)
     }
 
-    /// Puts one proposal into the queue, without waiting.
+    /// Puts one proposal into the queue and waits for nothing.
     ///
     /// # Errors
     /// Why it was not even taken. Taken, it may still be refused, of which the witness is told.
