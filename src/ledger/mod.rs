@@ -12,6 +12,7 @@ mod error;
 mod options;
 pub(crate) mod read;
 
+pub(crate) use self::read::reader::Current;
 pub use self::{
     care::salvage::Shortfall,
     commit::seats::Seat,
@@ -21,7 +22,7 @@ pub use self::{
     },
     read::{
         follow::{Follow, Followed},
-        reader::{Current, Cursor, Reader},
+        reader::{Cursor, Reader},
     },
 };
 pub use self::{
@@ -90,7 +91,7 @@ pub struct Receipt {
 ///     completed: None,
 /// };
 /// ledger.append_blocking([Command::Finish(done).into()])?;
-/// assert!(ledger.reader().state().task(&task).is_some_and(|t| t.status.is_terminal()));
+/// assert!(ledger.reader().task(&task)?.is_some_and(|t| t.status.is_terminal()));
 /// # Ok(())
 /// # }
 /// ```

@@ -87,13 +87,13 @@ fn everything_is_there_again_after_closing_and_after_dropping() {
     let (_temporary, path) = directory();
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..200);
-    let (head, state) = (ledger.reader().head(), ledger.reader().state());
+    let (head, state) = (ledger.reader().head(), ledger.reader().state().unwrap());
     ledger.close_blocking().unwrap();
     drop(ledger);
 
     let ledger = Ledger::open(&path, small()).unwrap();
     assert_eq!(ledger.reader().head(), head);
-    assert_eq!(ledger.reader().state(), state);
+    assert_eq!(ledger.reader().state().unwrap(), state);
     assert_eq!(began(&ledger), [(1, Began::Created)], "reading appends nothing");
     fill(&ledger, 200..210);
     let head = ledger.reader().head();

@@ -150,7 +150,7 @@ impl Real {
         let (plain, reader) = (&self.world(reference).plain, self.ledger().reader());
         assert_eq!(reader.head().size, plain.model().size(), "the size of the log");
         assert_eq!(reader.ledger_id(), plain.ledger());
-        assert_eq!(self.model.check(&reader.state()), Ok(()), "the state is not the fold");
+        assert_eq!(self.model.check(&reader.state().unwrap()), Ok(()), "the state is not the fold");
         if !reference.setup.interval {
             assert_eq!(reader.synced(), reader.head(), "acknowledged is durable");
         }
@@ -332,7 +332,7 @@ impl Real {
     fn ingest(&mut self, reference: &Reference, twist: Option<Twist>) {
         let world = self.world(reference);
         let before = self.ledger().reader().head();
-        let state = self.ledger().reader().state();
+        let state = self.ledger().reader().state().unwrap();
         let mut entries = world.arrived.clone();
         for entry in &mut entries {
             entry.event.epoch = state.epoch().expect("somebody has begun");

@@ -170,7 +170,7 @@ impl<'a> Draft<'a> {
         let mut intake = Intake::new(self.ledger(), head, progress);
         let mut failure = None;
         if let Some(last) = head.seq() {
-            let now = from.state();
+            let now = from.current();
             from.scan_frames(Seq::FIRST, last, |seq, frame| {
                 let mut frame = without_redacted(seq, frame, &now)?;
                 if seq == last && codec::batch_goes_on(&frame) {
@@ -188,7 +188,7 @@ impl<'a> Draft<'a> {
         }
         failure.map_or(Ok(()), Err)?;
         intake.finish()?;
-        repeat_redactions(self.ledger(), &from.state(), head.size)
+        repeat_redactions(self.ledger(), &from.current(), head.size)
     }
 
     fn fill_restore(
@@ -233,7 +233,7 @@ impl Drop for Draft<'_> {
 
 /// Repeats in the fork the redactions that came after the cut.
 fn repeat_redactions(fork: &Ledger, now: &LedgerState, size: u64) -> Result<(), CopyError> {
-    let (reader, here) = (fork.reader(), fork.reader().state());
+    let (reader, here) = (fork.reader(), fork.reader().current());
     let later = now.redactions().filter(|(seq, _)| seq.get() <= size);
     for (seq, parts) in later.collect::<Vec<_>>() {
         let missing = parts.minus(here.redacted(seq));

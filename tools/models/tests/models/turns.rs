@@ -65,7 +65,7 @@ fn check(ledger: &Ledger, answers: &[Answer]) {
         reader.scan(Seq::FIRST, last, visit).unwrap();
     }
     assert_eq!(found, acknowledged);
-    assert_eq!(reader.state().tasks_len(), acknowledged.len());
+    assert_eq!(reader.state().unwrap().tasks_len(), acknowledged.len());
 }
 
 /// Every caller is answered, whoever wrote for it, and sees what it was answered.
@@ -106,7 +106,7 @@ fn appends_against_a_close() {
             let mut answers = awaited.await.unwrap();
             answers.extend(blocked.join().unwrap());
             close.join().unwrap().unwrap();
-            let state = ledger.reader().state();
+            let state = ledger.reader().state().unwrap();
             let acknowledged = answers.iter().filter(|answer| answer.is_ok()).count();
             assert_eq!(state.tasks_len(), acknowledged);
         });
