@@ -10,9 +10,8 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
-    task::{Context, Poll, Waker},
+    task::Poll,
     thread::scope,
 };
 use taskledger::{
@@ -23,7 +22,6 @@ use taskledger::{
     ids::{Head, Seq},
     ledger::{AppendError, Followed, Receipt},
     state::Rejection,
-    time::{Clock, Millis},
 };
 
 /// Threads that append, and as many async tasks.
@@ -262,36 +260,6 @@ fn a_reader_that_does_not_go_on_delays_no_append() {
         assert_eq!(entry.event.seq.get(), expected, "it reads the log, at its own pace");
     }
     assert!(matches!(follower.next_ready().unwrap(), Some(Followed::CaughtUp(_))));
-}
-
-/// A clock that lets the writer through once for each turn that it is given. As the writer reads
-/// it first of all, it can be held there while its queue fills.
-#[derive(Debug)]
-struct Gate {
-    waits: SyncSender<()>,
-    turns: Mutex<Receiver<()>>,
-}
-
-impl Gate {
-    /// The clock, what tells that the writer waits, and what lets it go on when it is dropped.
-    fn new() -> (Arc<Self>, Receiver<()>, SyncSender<()>) {
-        let (waits, waiting) = sync_channel(1_000);
-        let (open, turns) = sync_channel(0);
-        (Arc::new(Self { waits, turns: Mutex::new(turns) }), waiting, open)
-    }
-}
-
-impl Clock for Gate {
-    fn now(&self) -> Millis {
-        self.waits.send(()).unwrap();
-        // An error says that it stays open from now on.
-        let _ = self.turns.lock().unwrap().recv();
-        START
-    }
-}
-
-fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[tokio::test]

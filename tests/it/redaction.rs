@@ -6,13 +6,10 @@ use taskledger::{
     Code, Ledger,
     event::{Outcome, PartKind, PartSet},
     ids::{LedgerId, Seq},
-    ledger::AppendError,
+    ledger::{AppendError, PurgeError},
     proof,
     state::TextBody,
-    store::{
-        self,
-        faulty::{Call, Effect, Fault, FaultyDisk},
-    },
+    store::faulty::{Call, Effect, Fault, FaultyDisk},
 };
 
 const SECRET: &str = "the password is swordfish";
@@ -88,5 +85,5 @@ fn a_purge_that_cannot_sync_halts_the_ledger() {
     assert!(ledger.purge_blocking().is_err());
     let next = ledger.append_blocking([spawn("b")]);
     assert!(matches!(next, Err(AppendError::Halted)), "{next:?}");
-    assert!(matches!(ledger.purge_blocking(), Err(store::Error::Halted)));
+    assert!(matches!(ledger.purge_blocking(), Err(PurgeError::Halted)));
 }

@@ -5,7 +5,10 @@
 //! any order. Work that must be done before others see the event, or in the order of the log, is
 //! done by a [`Witness`] on the thread that writes.
 
-use super::{desk::Desk, request::Request};
+use super::{
+    desk::Desk,
+    request::{Append, NotWritten, Reply},
+};
 use crate::{
     command::Proposal,
     ledger::{AppendError, Receipt},
@@ -16,7 +19,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
 };
-use tokio::sync::oneshot;
 
 /// Learns of one append from the thread that writes it, with no lock held.
 ///
@@ -36,15 +38,12 @@ pub(crate) trait Witness: fmt::Debug + Send + Sync {
 /// The place for the answer to an append.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    reply: oneshot::Sender<Result<Vec<Receipt>, AppendError>>,
+    reply: Reply<Vec<Receipt>>,
     witness: Option<Arc<dyn Witness>>,
 }
 
 impl Answer {
-    pub(crate) fn new(
-        reply: oneshot::Sender<Result<Vec<Receipt>, AppendError>>,
-        witness: Option<Arc<dyn Witness>>,
-    ) -> Self {
+    pub(crate) fn new(reply: Reply<Vec<Receipt>>, witness: Option<Arc<dyn Witness>>) -> Self {
         Self { reply, witness }
     }
 
@@ -60,10 +59,11 @@ impl Answer {
         }
     }
 
-    /// Sends the answer. A caller that no longer waits misses it.
-    pub(crate) fn send(self, outcome: Result<Vec<Receipt>, AppendError>) {
+    /// A caller that no longer waits for the answer misses nothing.
+    pub(crate) fn send(self, outcome: Result<Vec<Receipt>, NotWritten>) {
         if let Some(witness) = &self.witness {
-            witness.answered(outcome.as_deref());
+            let told = outcome.as_deref().map_err(|error| error.clone().of_append(None));
+            witness.answered(told.as_ref().map(|receipts| *receipts));
         }
         drop(self.witness);
         let _ = self.reply.send(outcome);
@@ -89,9 +89,8 @@ impl Door {
         proposal: Proposal,
         witness: Arc<dyn Witness>,
     ) -> Result<(), AppendError> {
-        let (reply, _) = oneshot::channel();
-        let reply = Answer::new(reply, Some(witness));
-        let append = self.0.append_later(Request::Append { batch: vec![proposal], reply });
+        let (append, _) = Append::new(vec![proposal], Some(witness));
+        let append = self.0.append_later(append);
         // The first poll queues it; dropped after that, a thread of the ledger writes it.
         match pin!(append).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Err(error)) => Err(error),

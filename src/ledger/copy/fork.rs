@@ -18,11 +18,11 @@ use crate::{
     event::Origin,
     ids::{Head, Seq},
     ledger::{
-        AppendError, Ledger, OpenError, Options, ReadError, Reader, commit::shared::unreadable,
-        new_identity,
+        AppendError, Ledger, OpenError, Options, ReadError, Reader, Role,
+        commit::shared::unreadable, new_identity,
     },
     state::LedgerState,
-    store::{self, Home, Identity, NodeStore, Role},
+    store::{self, Home, Identity, NodeStore, Role as Kept},
 };
 use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
@@ -149,7 +149,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn begin(home: &'a dyn Home, options: Options, origin: OriginNote) -> Result<Self, CopyError> {
-        let (role, note) = (Role::Copying, OriginNote::note(Some(origin)));
+        let (role, note) = (Kept::Copying, OriginNote::note(Some(origin)));
         let identity = Identity { role, note, ..new_identity(&options) };
         let opened = home.create(identity).map_err(OpenError::from)?;
         let kept = Arc::clone(&opened.node);
@@ -210,11 +210,12 @@ impl<'a> Draft<'a> {
         // Also syncs the appends, which may have any durability by its options.
         self.ledger().sync_blocking()?;
         let Some((ledger, node)) = self.begun.take() else { unreachable!("it is still begun") };
-        let whole = Identity { role: Role::Primary, ..node.identity() };
+        let whole = Identity { role: Kept::Primary, ..node.identity() };
         if let Err(error) = node.set_identity(whole) {
             self.begun = Some((ledger, node));
             return Err(OpenError::from(error).into());
         }
+        ledger.inner.desk.set_role(Role::Primary);
         Ok(ledger)
     }
 }
