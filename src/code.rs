@@ -97,6 +97,8 @@ codes! {
     Halted => "halted",
     /// The ledger was opened for reading, or is a standby. Ask the primary.
     NotPrimary => "not-primary",
+    /// The ledger decides itself or was opened for reading, so it takes no frames of another one.
+    NotStandby => "not-standby",
     /// Another primary has taken over, so this one may not write. Ask the new primary.
     Fenced => "fenced",
 

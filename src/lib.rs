@@ -34,7 +34,7 @@
 //! // Now, and before the end was recorded.
 //! let reader = ledger.reader();
 //! let status = |state: &taskledger::state::LedgerState| state.task(&task).map(|t| t.status);
-//! assert_eq!(status(&reader.state()), Some(TaskStatus::Failed));
+//! assert_eq!(status(&reader.state()?), Some(TaskStatus::Failed));
 //! let then = as_of(&reader, Scope::Thread(&thread), Position::Log(spawned[0].seq.get()))?;
 //! assert_eq!(status(&then.state), Some(TaskStatus::Running));
 //! # ledger.close_blocking()?;

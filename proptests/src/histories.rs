@@ -4,10 +4,15 @@
 
 use crate::world::{HERE, moving, proposal};
 use proptest::{collection::vec, prelude::*, sample::select};
+use std::collections::BTreeSet;
 use taskledger::{
     command::{Command, Proposal},
-    event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody, PartKind, PartSet},
+    event::{
+        Action, Began, CancelScope, Cause, Commitment, Entry, Event, Part, PartBody, PartKind,
+        PartSet,
+    },
     ids::{Epoch, NodeId, Seq},
+    query::Scope,
     state::{Draft, LedgerState, Rejection, Stamp, decide},
     time::Millis,
 };
@@ -30,6 +35,36 @@ impl History {
     #[must_use]
     pub fn state(&self) -> LedgerState {
         self.states.last().cloned().unwrap_or_default()
+    }
+
+    /// The least that a [source](taskledger::query::Source) may answer about `scope` now: the fold
+    /// of the events of its tasks and their ancestors, of marks, of redactions and of the last one.
+    #[must_use]
+    pub fn state_of(&self, scope: Scope<'_>) -> LedgerState {
+        let now = self.state();
+        let mut tasks: Vec<_> = match scope {
+            Scope::All => return now,
+            Scope::Thread(id) => now.tasks_in(id).map(|task| &task.id).collect(),
+            Scope::Task(id) => now.task(id).map(|task| &task.id).into_iter().collect(),
+        };
+        // The last event is there as well, so its task is: all of it or nothing.
+        tasks.extend(self.entries.last().and_then(|entry| entry.event.task.as_ref()));
+        let above = tasks.iter().flat_map(|id| now.ancestors(id)).map(|task| &task.id);
+        let wanted: BTreeSet<_> = above.chain(tasks.iter().copied()).collect();
+        let belongs = |event: &Event| {
+            event.task.as_ref().is_some_and(|task| wanted.contains(task))
+                || matches!(scope, Scope::Thread(id) if event.thread.as_ref() == Some(id))
+                || matches!(
+                    event.action,
+                    Action::CancelRequested { scope: CancelScope::Run(_), .. }
+                        | Action::Redacted { .. }
+                )
+                || event.seq.get() == now.size()
+        };
+        let mut state = LedgerState::default();
+        let told = self.entries.iter().filter(|entry| belongs(&entry.event));
+        told.for_each(|entry| state.apply(entry));
+        state
     }
 
     fn new() -> Self {

@@ -5,10 +5,10 @@
 use proptest::{prelude::*, sample::Index};
 use std::ops::ControlFlow;
 use taskledger::{
-    event::Entry,
+    event::{Entry, PartSet},
     ids::{Head, Seq},
     ledger::ReadError,
-    query::{Position, Scope, Source, as_of},
+    query::{Now, Position, Scope, Source, as_of},
     state::LedgerState,
     time::Millis,
 };
@@ -23,8 +23,16 @@ use taskledger_proptests::{
 struct Log<'h>(&'h History);
 
 impl Source for Log<'_> {
-    fn state(&self) -> LedgerState {
-        self.0.state()
+    fn now(&self) -> Result<Now, ReadError> {
+        Ok(Now::of(&self.0.state()))
+    }
+
+    fn redacted(&self, seq: Seq) -> Result<PartSet, ReadError> {
+        Ok(self.0.state().redacted(seq))
+    }
+
+    fn state_of(&self, scope: Scope<'_>) -> Result<LedgerState, ReadError> {
+        Ok(self.0.state_of(scope))
     }
 
     fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
@@ -52,7 +60,7 @@ impl Source for Log<'_> {
 
 /// The views of each thread, and of one task, hold what the view of everything does.
 fn check(log: &Log<'_>, position: Position, task: Index) -> Result<(), String> {
-    let (now, all) = (log.state(), as_of(log, Scope::All, position).unwrap().state);
+    let (now, all) = (log.0.state(), as_of(log, Scope::All, position).unwrap().state);
     for thread in now.threads() {
         let view = as_of(log, Scope::Thread(&thread.id), position).unwrap();
         same_marks(&view, all.tasks_in(&thread.id).map(|task| &task.id), &all)?;
@@ -76,7 +84,7 @@ proptest! {
         task in any::<Index>(),
     ) {
         let log = Log(&history);
-        for size in 0..=log.state().size() {
+        for size in 0..=log.0.state().size() {
             prop_assert_eq!(check(&log, Position::Log(size), task), Ok(()));
         }
     }

@@ -30,6 +30,6 @@ pub fn verify_reader(reader: &Reader) -> Report {
         }
     }
     // A text that was redacted during the reading is erased in the events that were read after it.
-    let head = history.finish(&reader.state(), &mut findings);
+    let head = history.finish(&reader.current(), &mut findings);
     findings.report(head)
 }

@@ -4,7 +4,10 @@
 //! [`directory`].
 
 use super::{CopyError, Ledger, OpenError, Options, Rebuilt};
-use crate::store::disk::{DiskHome, DiskOptions};
+use crate::{
+    ids::LedgerId,
+    store::disk::{DiskHome, DiskOptions},
+};
 use std::path::Path;
 
 /// The directory at `path` as a home. The store has no source of random numbers, so each opening
@@ -26,9 +29,26 @@ impl Ledger {
         Self::create_in(&directory(path, &options), options)
     }
 
-    /// Opens the ledger in `path`. Never creates one. Blocks. Repairs only the engine's files, and
-    /// only where loss of power can have cut them short: it makes them again, as
-    /// [`rebuild`](Self::rebuild) does.
+    /// Creates an empty standby of ledger `ledger` in `path`, a directory that does not exist or
+    /// is empty. It takes frames of its primary by [`ingest`](Self::ingest), and no appends;
+    /// [`open`](Self::open) opens it again as what it is. Blocks.
+    ///
+    /// # Durability
+    /// As [`create`](Self::create).
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_standby(
+        path: impl AsRef<Path>,
+        ledger: LedgerId,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        Self::create_standby_in(&directory(path, &options), ledger, options)
+    }
+
+    /// Opens the ledger in `path`. Never creates one. Blocks. Mends nothing but the engine's files,
+    /// and those only where loss of power can have cut them short: they are then made anew, as by
+    /// [`rebuild`](Self::rebuild).
     ///
     /// # Errors
     /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],

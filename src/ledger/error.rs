@@ -1,8 +1,9 @@
 //! Errors of opening, appending and reading. One variant for each thing that a caller can do.
 
+use super::Role;
 use crate::{
     code::Code,
-    ids::{Head, Key, Root, Seq},
+    ids::{Epoch, Head, Key, Root, Seq},
     proof::ProofError,
     state::Rejection,
     store,
@@ -98,6 +99,18 @@ pub enum OpenError {
         /// The root that the events have.
         found: Root,
     },
+    /// An option has a value with which the ledger could not do its work.
+    #[error("the option {option} is {value}; it must be from {min} to {max}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Its value.
+        value: usize,
+        /// The least that it may be.
+        min: usize,
+        /// The most that it may be, beside the other options.
+        max: usize,
+    },
     /// The engine that holds the sealed blocks failed or panicked.
     #[error("the engine failed during {during}: {detail}")]
     Engine {
@@ -126,6 +139,7 @@ impl OpenError {
             Self::Damaged { .. } => Code::Damaged,
             Self::Tampered { .. } => Code::Tampered,
             Self::Engine { .. } => Code::EngineFailed,
+            Self::Option { .. } => Code::Invalid,
             Self::Io(error) => error.code(),
         }
     }
@@ -259,6 +273,15 @@ pub enum AppendError {
     /// This ledger was opened for reading, or is a standby.
     #[error("this ledger takes no appends")]
     NotPrimary,
+    /// This ledger takes no frames: it decides itself, or was opened for reading.
+    #[error("this ledger takes no frames of another one")]
+    NotStandby,
+    /// Another node took over from this one, which takes nothing any more.
+    #[error("this ledger is fenced by epoch {by}: another node is in charge")]
+    Fenced {
+        /// The epoch of that node.
+        by: Epoch,
+    },
     /// Frames from elsewhere do not continue this log.
     #[error("event {at} does not continue this log: {why}")]
     NotContinuation {
@@ -295,6 +318,8 @@ impl AppendError {
             Self::Conflict { .. } => Code::Conflict,
             Self::KeyReused { .. } => Code::KeyReused,
             Self::NotPrimary => Code::NotPrimary,
+            Self::NotStandby => Code::NotStandby,
+            Self::Fenced { .. } => Code::Fenced,
             Self::NotContinuation { why, .. } => why.code(),
             Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
             Self::Halted => Code::Halted,
@@ -334,6 +359,8 @@ impl AppendError {
             | Self::Conflict { .. }
             | Self::KeyReused { .. }
             | Self::NotPrimary
+            | Self::NotStandby
+            | Self::Fenced { .. }
             | Self::NotContinuation { .. }
             | Self::OutcomeUnknown { .. }
             | Self::Halted => false,
@@ -389,6 +416,8 @@ impl AppendError {
             Self::Conflict { .. } => "conflict",
             Self::KeyReused { .. } => "key_reused",
             Self::NotPrimary => "not_primary",
+            Self::NotStandby => "not_standby",
+            Self::Fenced { .. } => "fenced",
             Self::NotContinuation { .. } => "not_continuation",
             Self::OutcomeUnknown { .. } => "outcome_unknown",
             Self::Halted => "halted",
@@ -396,7 +425,47 @@ impl AppendError {
     }
 }
 
-/// The unit of a size.
+/// Why redacted texts were not taken out of every file. What was not reached still holds them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PurgeError {
+    /// A ledger of this role is not purged.
+    #[error("a ledger that is {role} cannot be purged")]
+    NotHere {
+        /// Its role.
+        role: Role,
+    },
+    /// Too many requests wait. Try again.
+    #[error("{max} requests are waiting already")]
+    Busy {
+        /// How many may.
+        max: usize,
+    },
+    /// Storage failed earlier, or the ledger is closed. Open it again.
+    #[error("the ledger is halted")]
+    Halted,
+    /// A file could not be rewritten. Purge again.
+    #[error("the files could not be rewritten")]
+    Store(#[from] store::Error),
+}
+
+impl PurgeError {
+    /// The kind of the error, as a word for exit codes, HTTP and metrics.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotHere { role: Role::Fenced { .. } } => Code::Fenced,
+            Self::NotHere {
+                role: Role::Primary | Role::Standby | Role::Copying | Role::ReadOnly,
+            } => Code::NotPrimary,
+            Self::Busy { .. } => Code::Busy,
+            Self::Halted => Code::Halted,
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+/// What a size is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes.

@@ -11,7 +11,9 @@ pub(crate) mod directory;
 mod error;
 mod options;
 pub(crate) mod read;
+mod role;
 
+pub(crate) use self::read::reader::Current;
 pub use self::{
     care::salvage::Shortfall,
     commit::seats::Seat,
@@ -21,32 +23,32 @@ pub use self::{
     },
     read::{
         follow::{Follow, Followed},
-        reader::{Current, Cursor, Reader},
+        reader::{Cursor, Reader},
     },
 };
 pub use self::{
-    error::{AppendError, Damage, Discontinuity, Fork, OpenError, ReadError, Unit},
+    error::{AppendError, Damage, Discontinuity, Fork, OpenError, PurgeError, ReadError, Unit},
     options::{Durability, Options},
+    role::Role,
 };
 pub use crate::store::Rebuilt;
 
 use crate::{
     command::{Command, Proposal},
     event::{Origin, PartSet},
-    ids::{Head, Key, LedgerId, NodeId, Seq, TaskId},
+    ids::{Head, LedgerId, NodeId, Seq, TaskId},
     ledger::{
         commit::{
             desk::Desk,
-            request::Request,
+            request::{Alone, Append, Request},
             seats::Seats,
-            shared::Shared,
-            witness::{Answer, Door, Witness},
+            witness::{Door, Witness},
             writer::Writer,
         },
         copy::origin::OriginNote,
     },
     metrics,
-    store::{self, GROUP_BYTES_MAX, Home, MemStore, Opened, Role},
+    store::{self, Home, MemStore, Opened},
     sync::{
         Mutex, MutexGuard,
         thread::{self, JoinHandle},
@@ -90,7 +92,7 @@ pub struct Receipt {
 ///     completed: None,
 /// };
 /// ledger.append_blocking([Command::Finish(done).into()])?;
-/// assert!(ledger.reader().state().task(&task).is_some_and(|t| t.status.is_terminal()));
+/// assert!(ledger.reader().task(&task)?.is_some_and(|t| t.status.is_terminal()));
 /// # Ok(())
 /// # }
 /// ```
@@ -103,8 +105,7 @@ pub struct Ledger {
 struct Inner {
     reader: Reader,
     options: Options,
-    /// `None` in a ledger that takes no appends.
-    desk: Option<Arc<Desk>>,
+    desk: Arc<Desk>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     shortfall: Option<Shortfall>,
     seats: Arc<std::sync::Mutex<Seats>>,
@@ -189,21 +190,31 @@ impl Ledger {
         Self::start(Opened { log, snapshots, node }, options)
     }
 
-    fn start(opened: Opened, mut options: Options) -> Result<Self, OpenError> {
-        let identity = opened.node.identity();
-        // A batch may join a group that is nearly full: together they must fit the store.
-        let room = GROUP_BYTES_MAX - options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
-        options.group_bytes_max = options.group_bytes_max.min(GROUP_BYTES_MAX / 2);
-        options.batch_bytes_max = options.batch_bytes_max.min(room);
+    fn start(opened: Opened, options: Options) -> Result<Self, OpenError> {
+        Self::start_as(Role::of(&opened.node.identity()), opened, options)
+    }
+
+    fn start_as(role: Role, opened: Opened, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let ledger = opened.node.identity().ledger;
         let (core, shared) = care::open::load(opened, &options)?;
-        let incarnation = core.incarnation();
-        // An unfinished copy takes events from the code that makes it, which alone has its handle.
-        if !identity.may_append() && identity.role != Role::Copying {
-            return Ok(Self::of(shared, identity.ledger, options, incarnation, None));
-        }
+        shared.set_incarnation(match role {
+            Role::ReadOnly => core.state().incarnation(),
+            Role::Primary | Role::Standby | Role::Copying | Role::Fenced { .. } => {
+                core.incarnation()
+            }
+        });
         let writer = Writer::new(core, Arc::clone(&shared), options.clone());
-        let desk = Arc::new(Desk::new(writer, Arc::clone(&shared)));
-        let started = Self::of(shared, identity.ledger, options, incarnation, Some(&desk));
+        let desk = Arc::new(Desk::new(writer, Arc::clone(&shared), role));
+        let inner = Inner {
+            reader: Reader::new(shared, ledger),
+            options,
+            desk: Arc::clone(&desk),
+            threads: Mutex::default(),
+            shortfall: None,
+            seats: Arc::default(),
+        };
+        let started = Self { inner: Arc::new(inner) };
         for _ in 0..commit::desk::THREADS {
             let desk = Arc::clone(&desk);
             let thread = thread::Builder::new()
@@ -216,26 +227,6 @@ impl Ledger {
             started.inner.threads().push(thread);
         }
         Ok(started)
-    }
-
-    /// Makes a handle; without a desk it takes no appends.
-    fn of(
-        shared: Arc<Shared>,
-        ledger: LedgerId,
-        options: Options,
-        incarnation: u64,
-        desk: Option<&Arc<Desk>>,
-    ) -> Self {
-        shared.set_incarnation(incarnation);
-        let inner = Inner {
-            reader: Reader::new(shared, ledger),
-            options,
-            desk: desk.cloned(),
-            threads: Mutex::default(),
-            shortfall: None,
-            seats: Arc::default(),
-        };
-        Self { inner: Arc::new(inner) }
     }
 
     /// Records `proposals`, all or none, and waits until they are acknowledged.
@@ -255,7 +246,7 @@ impl Ledger {
     ///   [`AppendError::StorageUnavailable`]: try again later.
     /// - [`AppendError::SealingStopped`]: open the ledger again.
     /// - [`AppendError::OutcomeUnknown`], then [`AppendError::Halted`], after a storage failure.
-    /// - [`AppendError::NotPrimary`] if the ledger takes no appends.
+    /// - [`AppendError::NotPrimary`], [`AppendError::Fenced`] if its [role](Self::role) takes none.
     ///
     /// # Cancel safety
     /// Not cancel safe: if it is dropped after its first poll, the events may still be written. If
@@ -279,21 +270,19 @@ impl Ledger {
         proposals: impl Into<Vec<Proposal>>,
         witness: Option<Arc<dyn Witness>>,
     ) -> Result<Vec<Receipt>, AppendError> {
-        let batch = proposals.into();
-        let key = batch.first().and_then(|proposal| proposal.key);
-        let (reply, answer) = oneshot::channel();
-        let reply = Answer::new(reply, witness);
+        let (append, answer) = Append::new(proposals.into(), witness);
         let sent = match self.desk() {
-            Ok(desk) => desk.append_later(Request::Append { batch, reply }).await,
+            Ok(desk) => desk.append_later(append).await,
             Err(error) => Err(error),
         };
         sent.inspect_err(count_refused)?;
-        answer.await.unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
+        answer.wait().await
     }
 
     /// The door for appends of a [`Witness`]; `None` if no appends are taken.
     pub(crate) fn door(&self) -> Option<Door> {
-        self.inner.desk.clone().map(Door::new)
+        let taken = self.role().check_append().is_ok();
+        taken.then(|| Door::new(Arc::clone(&self.inner.desk)))
     }
 
     /// Like [`append`](Self::append), for callers outside of async code. Writes and syncs on the
@@ -308,37 +297,10 @@ impl Ledger {
         &self,
         proposals: impl Into<Vec<Proposal>>,
     ) -> Result<Vec<Receipt>, AppendError> {
-        let batch = proposals.into();
-        let key = batch.first().and_then(|proposal| proposal.key);
-        let (reply, answer) = oneshot::channel();
-        let reply = Answer::new(reply, None);
-        let sent = self.desk().and_then(|desk| desk.append(Request::Append { batch, reply }));
+        let (append, answer) = Append::new(proposals.into(), None);
+        let sent = self.desk().and_then(|desk| desk.append(append));
         sent.inspect_err(count_refused)?;
-        wait_for(answer).unwrap_or(UNKNOWN).map_err(|error| name_key(error, key))
-    }
-
-    /// Writes frames of another ledger after the last event, byte for byte.
-    ///
-    /// They must continue this log: numbers, links, epochs and times are checked before anything
-    /// is written, and so is `expect`, the head that they must lead to.
-    ///
-    /// # Durability
-    /// `Ok` means that they survive loss of power, with any [`Durability`].
-    ///
-    /// # Errors
-    /// [`AppendError::NotContinuation`] if they do not continue this log; otherwise as
-    /// [`append`](Self::append).
-    ///
-    /// # Panics
-    /// Inside an async runtime, whose thread it would block.
-    pub fn ingest_blocking(
-        &self,
-        frames: Vec<Vec<u8>>,
-        expect: Option<Head>,
-    ) -> Result<Head, AppendError> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Ingest { frames, expect, reply })?;
-        wait_for(answer).unwrap_or(Err(AppendError::OutcomeUnknown { key: None }))
+        answer.wait_blocking()
     }
 
     /// Erases texts of event `seq` from every view, for ever. Their bytes stay in the files until
@@ -372,23 +334,24 @@ impl Ledger {
     ///
     /// # Cost
     /// O(bytes of the ledger).
-    pub fn purge_blocking(&self) -> Result<(), store::Error> {
+    pub fn purge_blocking(&self) -> Result<(), PurgeError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request::Erase { reply }).map_err(|_| store::Error::Halted)?;
-        wait_for(answer).unwrap_or(Err(store::Error::Halted))
+        self.inner.desk.ask(Role::check_purge, Request::Alone(Alone::Purge(reply)))?;
+        wait_for(answer).unwrap_or(Err(PurgeError::Halted))
     }
 
     /// Makes every acknowledged event durable, with any [`Durability`].
     ///
     /// # Errors
-    /// As [`append`](Self::append).
+    /// [`AppendError::Busy`] if [`Options::queue_jobs_max`] requests wait;
+    /// [`AppendError::OutcomeUnknown`], then [`AppendError::Halted`], after a storage failure.
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
     pub fn sync_blocking(&self) -> Result<Head, AppendError> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Sync { reply })?;
-        wait_for(answer).unwrap_or(Err(AppendError::Halted))
+        let (sync, answer) = Request::sync();
+        self.inner.desk.ask(|_| Ok::<_, AppendError>(()), sync)?;
+        answer.wait_blocking()
     }
 
     /// Makes all events durable, saves a snapshot and moves all events into the sealed store.
@@ -434,14 +397,14 @@ impl Ledger {
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
     pub fn close_blocking(&self) -> Result<(), store::Error> {
-        let closed = self.ask_to_close().map(|answer| wait_for(answer).unwrap_or(DIED));
+        let closed = self.inner.desk.close().map(|answer| wait_for(answer).unwrap_or(DIED));
         self.inner.stop();
         closed.unwrap_or(Ok(())) // it was closed before
     }
 
     /// Like [`close_blocking`](Self::close_blocking), for async code on any runtime or none.
     pub(crate) async fn close(&self) -> Result<(), store::Error> {
-        let closed = match self.ask_to_close() {
+        let closed = match self.inner.desk.close() {
             Some(answer) => answer.await.unwrap_or(DIED),
             None => Ok(()),
         };
@@ -450,21 +413,10 @@ impl Ledger {
         closed
     }
 
-    /// Queues the end; `None` if it was queued before.
-    fn ask_to_close(&self) -> Option<oneshot::Receiver<Result<(), store::Error>>> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Close { reply }).ok().map(|()| answer)
-    }
-
-    /// The desk, if appends are taken.
+    /// Where appends are handed in, unless the ledger is halted.
     fn desk(&self) -> Result<&Desk, AppendError> {
-        let desk = self.inner.desk.as_ref().ok_or(AppendError::NotPrimary)?;
-        if self.inner.reader.shared().is_halted() { Err(AppendError::Halted) } else { Ok(desk) }
-    }
-
-    /// Queues a request other than an append, after all waiting ones.
-    fn ask(&self, request: Request) -> Result<(), AppendError> {
-        self.inner.desk.as_ref().ok_or(AppendError::NotPrimary)?.ask(request)
+        let halted = self.inner.reader.shared().is_halted();
+        if halted { Err(AppendError::Halted) } else { Ok(&self.inner.desk) }
     }
 }
 
@@ -478,34 +430,24 @@ fn count_refused(refusal: &AppendError) {
     metrics::count_as(metrics::APPENDS_REFUSED, "reason", refusal.reason());
 }
 
-/// The writer thread died while it had the request.
-const UNKNOWN: Result<Vec<Receipt>, AppendError> = Err(AppendError::OutcomeUnknown { key: None });
-
 /// The writer died before it could close the ledger.
 const DIED: Result<(), store::Error> = Err(store::Error::Halted);
-
-/// Adds to an unknown outcome the key with which the append can be repeated.
-fn name_key(error: AppendError, key: Option<Key>) -> AppendError {
-    let unknown = matches!(error, AppendError::OutcomeUnknown { .. });
-    if unknown { AppendError::OutcomeUnknown { key } } else { error }
-}
 
 impl Inner {
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the threads have ended, also if another caller has begun to wait for them.
     fn stop(&self) {
-        if let Some(desk) = &self.desk {
-            desk.drain();
-        }
-        let threads = std::mem::take(&mut *self.threads());
-        // One of these threads may have held the last handle for a moment: both end without a join.
+        self.desk.drain();
+        let mut threads = self.threads();
+        // One of them may have held the last handle for a moment: both end without being waited for.
         let here = thread::current().id();
         if threads.iter().any(|thread| thread.thread().id() == here) {
-            return;
+            threads.clear();
         }
-        for thread in threads {
+        for thread in threads.drain(..) {
             let _ = thread.join();
         }
     }

@@ -1,12 +1,16 @@
 //! Every limit and default of a ledger, with its unit and its reason.
 
+use super::OpenError;
 use crate::{
-    store::DiskOptions,
+    store::{DiskOptions, GROUP_BYTES_MAX},
     time::{Clock, Entropy, OsEntropy, SystemClock},
 };
 use std::{sync::Arc, time::Duration};
 
-/// The failure that an acknowledged append survives.
+/// The most bytes of frames that a store takes as one group.
+pub(super) const GROUP_LIMIT: usize = GROUP_BYTES_MAX;
+
+/// What an acknowledged append has survived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// Loss of power: the device has synced it. One sync for all appends that wait.
@@ -27,13 +31,18 @@ pub struct Options {
     ///
     /// [`AppendError::Busy`]: super::AppendError::Busy
     pub queue_requests_max: usize,
-    /// Events in one commit. 256: past that a sync is already spread thin enough.
+    /// Other requests that may wait for the writer before they are `Busy`: frames to ingest, syncs
+    /// and purges. 64: each has a caller that waits for it. Frames that wait are in memory.
+    pub queue_jobs_max: usize,
+    /// Events in one commit. 256: past that a sync is already spread thin enough. At least 1.
     pub group_events_max: usize,
-    /// Bytes in one commit. 1 MiB: well under a millisecond of a disk's bandwidth.
+    /// Bytes in one commit. 1 MiB: well under a millisecond of a disk's bandwidth. At least 1.
     pub group_bytes_max: usize,
     /// Events in one batch, which is one commit. 4,096.
     pub batch_events_max: usize,
-    /// Bytes in one batch. 16 MiB, so that it fits a journal file.
+    /// Bytes in one batch. 16 MiB, so that it fits a journal file. A batch may join a group that
+    /// is nearly full, so with [`group_bytes_max`](Self::group_bytes_max) it may be at most 64 MiB,
+    /// which is what a store takes at once.
     pub batch_bytes_max: usize,
     /// Bytes in one text beside an event. 1 MiB, which is also what the format allows.
     pub part_bytes_max: usize,
@@ -59,6 +68,7 @@ impl Default for Options {
         Self {
             durability: Durability::default(),
             queue_requests_max: 4_096,
+            queue_jobs_max: 64,
             group_events_max: 256,
             group_bytes_max: 1 << 20,
             batch_events_max: 4_096,
@@ -70,5 +80,31 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
         }
+    }
+}
+
+impl Options {
+    /// Refuses values with which a ledger could not do its work.
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        let at_least_one = [
+            ("group_events_max", self.group_events_max),
+            ("group_bytes_max", self.group_bytes_max),
+        ];
+        for (option, value) in at_least_one {
+            if value == 0 {
+                return Err(OpenError::Option { option, value, min: 1, max: usize::MAX });
+            }
+        }
+        let sums = [
+            ("group_bytes_max", self.group_bytes_max, 0),
+            ("batch_bytes_max", self.batch_bytes_max, self.group_bytes_max),
+        ];
+        for (option, value, beside) in sums {
+            let max = GROUP_LIMIT.saturating_sub(beside);
+            if value > max {
+                return Err(OpenError::Option { option, value, min: 1, max });
+            }
+        }
+        Ok(())
     }
 }

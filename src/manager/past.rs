@@ -52,7 +52,7 @@ impl Past {
 /// What is to be kept of a ledger that will be closed: long texts of its newest tasks, and what
 /// views of them show. Blocks while it is read; what cannot be read is left out.
 pub(super) fn worth_keeping(reader: &Reader) -> BTreeMap<Seq, Entry> {
-    let state = reader.state();
+    let state = reader.current();
     let mut cursor = reader.cursor();
     let (mut kept, mut bytes) = (BTreeMap::new(), 0_usize);
     for seq in asked_for(&state) {

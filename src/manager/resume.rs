@@ -140,7 +140,7 @@ impl BackgroundTaskManager {
     pub(super) async fn recover(&self, ledger: &Ledger) -> Result<(), AppendError> {
         let reader = ledger.reader();
         loop {
-            let orphans: Vec<TaskId> = (reader.state().running_managed())
+            let orphans: Vec<TaskId> = (reader.current().running_managed())
                 .filter(|task| !ledger.is_seated(task.record.host))
                 .map(|task| task.id.clone())
                 .take(ORPHANS_AT_ONCE)

@@ -60,12 +60,12 @@ impl View {
 /// Folds the state of `scope` at `position`.
 ///
 /// # Cost
-/// At the head O(1). At other positions a thread or a task costs one read for each of its own
-/// events, also for those after the position (up to four cores share a thread of several tasks),
-/// and the same for each ancestor in another thread that has events after the position. A time of
-/// occurrence also costs a scan of the log from the first request to cancel a run of these tasks,
-/// if that request occurred later. The whole ledger costs a snapshot and the events since it at a
-/// log position, and a scan of the log at a time of occurrence.
+/// At the head it costs what [`Source::state_of`] does. At other positions a thread or a task costs
+/// one read for each of its own events, also for those after the position (up to four cores share a
+/// thread of several tasks), and the same for each ancestor in another thread that has events after
+/// the position. A time of occurrence also costs a scan of the log from the first request to cancel
+/// a run of these tasks, if that request occurred later. The whole ledger costs a snapshot and the
+/// events since it at a log position, and a scan of the log at a time of occurrence.
 ///
 /// # Errors
 /// - [`QueryError::UnknownThread`] or [`QueryError::UnknownTask`] if the ledger does not hold it
@@ -79,22 +79,23 @@ pub fn as_of(
     scope: Scope<'_>,
     position: Position,
 ) -> Result<View, QueryError> {
-    let now = source.state();
-    check_known(&now, scope)?;
-    let moment = Moment::new(&now, position)?;
-    let size = moment.size();
     let marks = Marks::default();
-    match (position, scope) {
-        (Position::Log(at), _) if at == now.size() => {
+    if let (Position::Log(at), Scope::All) = (position, scope) {
+        let size = Moment::new(source.now()?.size, position)?.size();
+        let state = source.state_at(at)?;
+        let time = state.recorded();
+        return Ok(View { state, position, size, time, marks });
+    }
+    let now = source.state_of(scope)?;
+    check_known(&now, scope)?;
+    let moment = Moment::new(now.size(), position)?;
+    let size = moment.size();
+    match position {
+        Position::Log(at) if at == now.size() => {
             let time = now.recorded();
             Ok(View { state: now, position, size, time, marks })
         }
-        (Position::Log(at), Scope::All) => {
-            let state = source.state_at(at)?;
-            let time = state.recorded();
-            Ok(View { state, position, size, time, marks })
-        }
-        (Position::Log(_), Scope::Thread(_) | Scope::Task(_)) => {
+        Position::Log(_) => {
             let state = moment.fold(source, &now, scope)?;
             let marks = Marks::gather(source, &now, &state, position)?;
             let time = match Seq::last_of(size) {
@@ -103,7 +104,7 @@ pub fn as_of(
             };
             Ok(View { state, position, size, time, marks })
         }
-        (Position::Occurred(time), _) => {
+        Position::Occurred(time) => {
             let state = moment.fold(source, &now, scope)?;
             let marks = match scope {
                 Scope::All => marks,

@@ -22,7 +22,7 @@ pub fn first(
     thread: &ThreadId,
     predicate: &Predicate,
 ) -> Result<Option<Entry>, QueryError> {
-    let now = source.state();
+    let now = source.state_of(Scope::Thread(thread))?;
     let mut state = LedgerState::default();
     let mut found = None;
     walk::oldest_first(

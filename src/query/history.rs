@@ -94,11 +94,22 @@ pub fn history(
     wanted: &History<'_>,
     mut visit: impl FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<(), QueryError> {
-    let now = source.state();
-    let upto = wanted.upto.unwrap_or(Position::Log(now.size()));
-    let mut moment = Moment::new(&now, upto)?;
+    let scope = wanted.filter.task.as_ref().map_or(wanted.scope, Scope::Task);
+    let (now, head) = match (scope, wanted.upto) {
+        // Asks for no task: that of an event matters only by a time of occurrence.
+        (Scope::All, None | Some(Position::Log(_))) => (LedgerState::default(), source.now()?.size),
+        _ => {
+            let now = source.state_of(scope)?;
+            let head = now.size();
+            (now, head)
+        }
+    };
+    let upto = wanted.upto.unwrap_or(Position::Log(head));
+    let mut moment = Moment::new(head, upto)?;
     let size = moment.size();
-    let Some(scope) = narrowed(&now, wanted)? else { return Ok(()) };
+    if !overlaps(source, &now, wanted)? {
+        return Ok(());
+    }
     let mut read = source.cursor();
     let passes = |event: &Event| Moment::admits(upto, event) && wanted.filter.passes(event);
     let mut counted = |entry: Entry, visit: &mut dyn FnMut(Entry) -> Visited| {
@@ -184,24 +195,25 @@ fn collect(
     Ok(entries)
 }
 
-/// The scope, narrowed to the task of the filter; `None` if no event can be in both.
-fn narrowed<'a>(
+/// Whether anything can be both in the scope and about the filter's task, which `now` holds.
+fn overlaps(
+    source: &impl Source,
     now: &LedgerState,
-    wanted: &'a History<'_>,
-) -> Result<Option<Scope<'a>>, QueryError> {
-    let Some(id) = &wanted.filter.task else { return Ok(Some(wanted.scope)) };
+    wanted: &History<'_>,
+) -> Result<bool, QueryError> {
+    let Some(id) = &wanted.filter.task else { return Ok(true) };
     let Some(task) = now.task(id) else {
         return Err(QueryError::UnknownTask { task: id.clone() });
     };
-    let within = match wanted.scope {
-        Scope::All => true,
-        Scope::Thread(thread) if now.thread(thread).is_none() => {
-            return Err(QueryError::UnknownThread { thread: thread.clone() });
-        }
-        Scope::Thread(thread) => task.thread == *thread,
-        Scope::Task(other) => other == id,
-    };
-    Ok(within.then_some(Scope::Task(id)))
+    match wanted.scope {
+        Scope::All => Ok(true),
+        Scope::Task(other) => Ok(other == id),
+        Scope::Thread(thread) if task.thread == *thread => Ok(true),
+        Scope::Thread(thread) => match source.state_of(Scope::Thread(thread))?.thread(thread) {
+            Some(_) => Ok(false),
+            None => Err(QueryError::UnknownThread { thread: thread.clone() }),
+        },
+    }
 }
 
 fn enough(count: usize, limit: Option<usize>) -> ControlFlow<()> {

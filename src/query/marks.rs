@@ -85,7 +85,15 @@ impl<S: Source> AtPosition<'_, S> {
         if let Some(task) = self.view.task(id) {
             return Ok(Some(Arc::clone(task)));
         }
-        let Some(task) = self.now.task(id) else { return Ok(None) };
+        let asked;
+        let now = if self.now.task(id).is_some() {
+            self.now
+        } else {
+            // It was an ancestor then and is none now.
+            asked = self.source.state_of(Scope::Task(id))?;
+            &asked
+        };
+        let Some(task) = now.task(id) else { return Ok(None) };
         let is_unchanged = match self.position {
             Position::Log(size) if task.first_seq.get() > size => return Ok(None),
             Position::Log(size) => task.last_seq.get() <= size,
@@ -97,8 +105,8 @@ impl<S: Source> AtPosition<'_, S> {
         if is_unchanged {
             return Ok(Some(Arc::clone(task)));
         }
-        let moment = Moment::new(self.now, self.position)?;
-        let folded = moment.fold(self.source, self.now, Scope::Task(id))?;
+        let moment = Moment::new(now.size(), self.position)?;
+        let folded = moment.fold(self.source, now, Scope::Task(id))?;
         Ok(folded.task(id).cloned())
     }
 

@@ -42,7 +42,7 @@ pub use point::{
 };
 pub use predicate::{Atom, Comparison, Counted, PREDICATE_BYTES_MAX, Predicate, PredicateError};
 pub use rows::{Sort, SortKey, TaskFilter, TaskRow, matching, task_row, tasks, text};
-pub use source::Source;
+pub use source::{Now, Source};
 pub use threads::{ThreadRow, thread_row, threads};
 pub use timeline::{Span, Timeline, timeline};
 pub use tree::{Forest, Node, tree, tree_across};

@@ -39,12 +39,11 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// Places `position` in the log that `state` is the fold of.
+    /// Places `position` in a log of `head` events.
     ///
     /// # Errors
     /// [`QueryError::PastHead`] if the log is shorter.
-    pub(super) fn new(state: &LedgerState, position: Position) -> Result<Self, QueryError> {
-        let head = state.size();
+    pub(super) fn new(head: u64, position: Position) -> Result<Self, QueryError> {
         let size = match position {
             Position::Log(size) if size > head => {
                 return Err(QueryError::PastHead { size, head });

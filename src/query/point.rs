@@ -15,14 +15,14 @@
 //! Start at [`Point`], which is parsed and printed, and at [`Point::resolve`], which finds its
 //! place in a ledger. Reads no clock: the caller gives the present time.
 
-use super::{QueryError, Source};
+use super::{Now, QueryError, Scope, Source};
 use crate::{
     code::Code,
     ids::{IdError, Seq, TaskId},
     time::Millis,
 };
 use jiff::Timestamp;
-use std::{cmp::Ordering, fmt, str::FromStr, time::Duration};
+use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc, time::Duration};
 
 /// A moment, as a user writes it.
 ///
@@ -105,24 +105,27 @@ impl Point {
     /// Finds the meaning of this point in the log behind `source`. `now` is the time that `-10m`
     /// counts back from.
     ///
-    /// O(1), except for `rec:` which reads O(log size) events.
+    /// Cheap, except for `rec:` which reads O(log size) events.
     ///
     /// # Errors
     /// - [`QueryError::PastHead`] if the log does not hold that event yet.
     /// - [`QueryError::UnknownTask`] or [`QueryError::NotEnded`] for `spawn:` and `end:`.
     /// - [`QueryError::Read`] if an event could not be read.
     pub fn resolve(&self, source: &impl Source, now: Millis) -> Result<Position, QueryError> {
-        let state = source.state();
         let task = |id: &TaskId| {
-            state.task(id).ok_or_else(|| QueryError::UnknownTask { task: id.clone() })
+            let found = source.state_of(Scope::Task(id))?.task(id).map(Arc::clone);
+            found.ok_or_else(|| QueryError::UnknownTask { task: id.clone() })
         };
         match self {
-            Self::Head => Ok(Position::Log(state.size())),
-            Self::Back(count) => Ok(Position::Log(state.size().saturating_sub(*count))),
-            Self::Seq(seq) if seq.get() > state.size() => {
-                Err(QueryError::PastHead { size: seq.get(), head: state.size() })
+            Self::Head => Ok(Position::Log(source.now()?.size)),
+            Self::Back(count) => Ok(Position::Log(source.now()?.size.saturating_sub(*count))),
+            Self::Seq(seq) => {
+                let (size, head) = (seq.get(), source.now()?.size);
+                if size > head {
+                    return Err(QueryError::PastHead { size, head });
+                }
+                Ok(Position::Log(size))
             }
-            Self::Seq(seq) => Ok(Position::Log(seq.get())),
             Self::Spawn(id) => Ok(Position::Log(task(id)?.first_seq.get())),
             Self::End(id) => match task(id)?.terminal_seq {
                 Some(seq) => Ok(Position::Log(seq.get())),
@@ -133,8 +136,13 @@ impl Point {
                 let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
                 Ok(Position::Occurred(Millis(now.0.saturating_sub(by))))
             }
-            Self::Recorded(at) if *at >= state.recorded() => Ok(Position::Log(state.size())),
-            Self::Recorded(at) => recorded_by(source, *at, state.size()).map(Position::Log),
+            Self::Recorded(at) => {
+                let Now { size, recorded } = source.now()?;
+                if *at >= recorded {
+                    return Ok(Position::Log(size));
+                }
+                recorded_by(source, *at, size).map(Position::Log)
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The reads that a question about the past needs.
 
+use super::Scope;
 use crate::{
-    event::Entry,
+    event::{Entry, PartSet},
     ids::Seq,
     ledger::{ReadError, Reader},
     state::LedgerState,
+    time::Millis,
 };
 use std::ops::ControlFlow;
 
@@ -14,10 +16,40 @@ use std::ops::ControlFlow;
 ///
 /// - Only acknowledged events are shown. Once shown, an event stays, except for texts that are
 ///   redacted, which are missing from then on.
-/// - Every event up to `state().size()` can be read.
+/// - Every event up to `now().size` can be read. The size never falls; it may grow between two
+///   calls.
+///
+/// A source may hold no state at all and read what it is asked for: ask for the smallest scope.
 pub trait Source: Sync {
-    /// The current state. O(1).
-    fn state(&self) -> LedgerState;
+    /// The end of the log. Cheap: asks for no task.
+    ///
+    /// # Errors
+    /// [`ReadError`] if it could not be read.
+    fn now(&self) -> Result<Now, ReadError>;
+
+    /// The texts of event `seq` that are redacted by now.
+    ///
+    /// # Errors
+    /// [`ReadError`] if it could not be read.
+    fn redacted(&self, seq: Seq) -> Result<PartSet, ReadError>;
+
+    /// The current state of `scope`.
+    ///
+    /// Complete for the scope, for the ancestors that its tasks have now, and for the marks of
+    /// runs. Of the rest it may hold all or nothing. Its size and its time are those of the end
+    /// of the log. A task or thread that it does not hold, though the scope names it, is unknown.
+    ///
+    /// # Errors
+    /// [`ReadError`] if it could not be read.
+    fn state_of(&self, scope: Scope<'_>) -> Result<LedgerState, ReadError>;
+
+    /// The current state of everything.
+    ///
+    /// # Errors
+    /// [`ReadError`] if it could not be read.
+    fn state(&self) -> Result<LedgerState, ReadError> {
+        self.state_of(Scope::All)
+    }
 
     /// The state after the first `size` events. Costs a snapshot and the events since.
     ///
@@ -44,8 +76,34 @@ pub trait Source: Sync {
     ) -> Result<(), ReadError>;
 }
 
+/// Where a log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// How many events it holds.
+    pub size: u64,
+    /// When the last of them was recorded; zero before the first.
+    pub recorded: Millis,
+}
+
+impl Now {
+    /// The end of the log that `state` is the fold of.
+    #[must_use]
+    pub fn of(state: &LedgerState) -> Self {
+        Self { size: state.size(), recorded: state.recorded() }
+    }
+}
+
 impl Source for Reader {
-    fn state(&self) -> LedgerState {
+    fn now(&self) -> Result<Now, ReadError> {
+        Ok(Now::of(&self.current()))
+    }
+
+    fn redacted(&self, seq: Seq) -> Result<PartSet, ReadError> {
+        Self::redacted(self, seq)
+    }
+
+    /// The whole map, which is at hand. O(1).
+    fn state_of(&self, _: Scope<'_>) -> Result<LedgerState, ReadError> {
         Self::state(self)
     }
 

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use super::Source;
+use super::{Now, Scope, Source};
 use crate::{
     command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
     event::{
@@ -16,6 +16,7 @@ use crate::{
     time::Millis,
 };
 use std::{
+    collections::BTreeSet,
     ops::ControlFlow,
     sync::{Arc, Mutex},
     thread::{self, ThreadId as Reading},
@@ -37,6 +38,8 @@ pub(super) fn run(id: &str) -> RunId {
 #[derive(Debug)]
 pub(super) struct Log {
     entries: Vec<Entry>,
+    /// The same, before any was forged.
+    told: Vec<Entry>,
     state: LedgerState,
     clock: Millis,
     occurring: Option<Millis>,
@@ -50,6 +53,7 @@ impl Log {
     pub(super) fn new() -> Self {
         Self {
             entries: Vec::new(),
+            told: Vec::new(),
             state: LedgerState::default(),
             clock: Millis(1),
             occurring: None,
@@ -212,6 +216,7 @@ impl Log {
             batch_goes_on: false,
         };
         self.state.apply(&entry);
+        self.told.push(entry.clone());
         self.entries.push(entry);
         self
     }
@@ -272,8 +277,17 @@ impl Log {
 }
 
 impl Source for Log {
-    fn state(&self) -> LedgerState {
-        self.state.clone()
+    fn now(&self) -> Result<Now, ReadError> {
+        Ok(Now::of(&self.state))
+    }
+
+    fn redacted(&self, seq: Seq) -> Result<PartSet, ReadError> {
+        Ok(self.state.redacted(seq))
+    }
+
+    /// No more than a source has to give.
+    fn state_of(&self, scope: Scope<'_>) -> Result<LedgerState, ReadError> {
+        Ok(narrow(&self.state, &self.told, scope))
     }
 
     fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
@@ -301,4 +315,31 @@ impl Source for Log {
         }
         Ok(())
     }
+}
+
+/// The least that [`Source::state_of`] may answer: the events of the scope and of its ancestors,
+/// the marks of runs, what is redacted, and the end of the log.
+fn narrow(now: &LedgerState, entries: &[Entry], scope: Scope<'_>) -> LedgerState {
+    let mut tasks: Vec<&TaskId> = match scope {
+        Scope::All => return now.clone(),
+        Scope::Thread(id) => now.tasks_in(id).map(|task| &task.id).collect(),
+        Scope::Task(id) => now.task(id).map(|task| &task.id).into_iter().collect(),
+    };
+    // The last event is there as well, so its task is: all of it or nothing.
+    tasks.extend(entries.last().and_then(|entry| entry.event.task.as_ref()));
+    let above = tasks.iter().flat_map(|id| now.ancestors(id)).map(|task| &task.id);
+    let wanted: BTreeSet<&TaskId> = above.chain(tasks.iter().copied()).collect();
+    let belongs = |event: &Event| {
+        event.task.as_ref().is_some_and(|task| wanted.contains(task))
+            || matches!(scope, Scope::Thread(id) if event.thread.as_ref() == Some(id))
+            || matches!(
+                event.action,
+                Action::CancelRequested { scope: CancelScope::Run(_), .. }
+                    | Action::Redacted { .. }
+            )
+            || event.seq.get() == now.size()
+    };
+    let mut state = LedgerState::default();
+    entries.iter().filter(|entry| belongs(&entry.event)).for_each(|entry| state.apply(entry));
+    state
 }

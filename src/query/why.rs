@@ -91,12 +91,16 @@ pub struct CancelRequest {
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.
 pub fn why(source: &impl Source, task: &TaskId, position: Position) -> Result<Chain, QueryError> {
-    let now = source.state();
+    let mut now = source.state_of(Scope::Task(task))?;
     let mut seen = BTreeSet::new();
     let mut links = Vec::new();
     let mut next = task.clone();
     let end = loop {
         seen.insert(next.clone());
+        if now.task(&next).is_none() {
+            // It was an ancestor then and is none now.
+            now = source.state_of(Scope::Task(&next))?;
+        }
         let link = match link(source, &now, &next, position)? {
             Some(link) => link,
             None if links.is_empty() => {
@@ -125,7 +129,7 @@ fn link(
     id: &TaskId,
     position: Position,
 ) -> Result<Option<Link>, QueryError> {
-    let mut moment = Moment::new(now, position)?;
+    let mut moment = Moment::new(now.size(), position)?;
     let size = moment.size();
     let mut read = source.cursor();
     let mut state = LedgerState::default();

@@ -291,7 +291,7 @@ fn a_ledger_on_another_store_is_the_same_ledger_when_it_is_opened_again() {
     let again = Ledger::open_in(&shelf, Options::default()).unwrap();
     assert_eq!((again.reader().ledger_id(), again.reader().head()), (id, head));
     again.append_blocking(spawn()).unwrap();
-    assert_eq!(again.reader().state().ledger(), Some(id), "it did not become another one");
+    assert_eq!(again.reader().state().unwrap().ledger(), Some(id), "it did not become another one");
     drop(again);
     let report = verify_in(&shelf, &VerifyOptions::default(), &mut |_, _| {}).unwrap();
     assert!(report.is_ok(), "{:?}", report.findings);
@@ -310,6 +310,6 @@ fn a_memory_that_is_opened_again_is_the_same_ledger() {
     let second = Ledger::open_in(&store, Options::default()).unwrap();
     second.append_blocking([spawn.into()]).unwrap();
     assert_eq!(second.reader().ledger_id(), id);
-    assert_eq!(second.reader().state().ledger(), Some(id));
+    assert_eq!(second.reader().state().unwrap().ledger(), Some(id));
     assert!(Ledger::create_in(&store, Options::default()).is_err(), "there is one already");
 }

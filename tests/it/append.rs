@@ -17,7 +17,7 @@ fn an_empty_ledger_has_the_root_of_nothing_and_reading_it_appends_nothing() {
     let ledger = ledger();
     assert_eq!(ledger.reader().head().size, 0);
     assert_eq!(ledger.reader().head().root, Root::EMPTY);
-    assert_eq!(ledger.reader().state().tasks_len(), 0);
+    assert_eq!(ledger.reader().state().unwrap().tasks_len(), 0);
     assert_eq!(entries(&ledger), []);
 }
 
@@ -57,7 +57,7 @@ fn a_batch_is_all_or_nothing() {
     append(&ledger, [spawn("a")]);
     let error = refused(&ledger, [spawn("b"), finish("a"), finish("a")]);
     assert!(matches!(error, AppendError::Rejected(_)), "{error}");
-    assert!(ledger.reader().state().task(&task("b")).is_none());
+    assert!(ledger.reader().state().unwrap().task(&task("b")).is_none());
     assert_eq!(append(&ledger, [finish("a")]), [Seq::new(3).unwrap()]);
 }
 
@@ -124,7 +124,7 @@ fn the_first_end_of_a_task_wins() {
     append(&ledger, [spawn("a"), finish("a")]);
     let error = refused(&ledger, [finish_with("a", Outcome::Failed, Some("late"))]);
     assert!(matches!(error, AppendError::Rejected(_)), "{error}");
-    let state = ledger.reader().state();
+    let state = ledger.reader().state().unwrap();
     assert_eq!(state.task(&task("a")).unwrap().status, TaskStatus::Completed);
 }
 
@@ -179,7 +179,7 @@ fn a_closed_ledger_takes_no_more_appends() {
     append(&ledger, [spawn("a")]);
     ledger.close_blocking().unwrap();
     assert!(matches!(ledger.append_blocking([spawn("b")]), Err(AppendError::Halted)));
-    assert_eq!(ledger.reader().state().tasks_len(), 1, "what was read stays readable");
+    assert_eq!(ledger.reader().state().unwrap().tasks_len(), 1, "what was read stays readable");
 }
 
 /// One running task of a name in a thread, however many ask at once: the check and the append are

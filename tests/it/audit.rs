@@ -124,7 +124,7 @@ fn a_text_that_is_gone_without_a_redaction_is_found() {
         entries(&source).iter().map(|entry| codec::encode(entry).unwrap()).collect();
     frames[2] = codec::erase(&frames[2], PartSet::ALL).unwrap();
     let head = source.reader().head();
-    let ledger = Ledger::create(&path, small()).unwrap();
+    let ledger = Ledger::create_standby(&path, source.reader().ledger_id(), small()).unwrap();
     ledger.ingest_blocking(frames, Some(head)).unwrap();
     let gone = |report: Report| {
         let [finding] = &*report.findings else { panic!("{:?}", report.findings) };

@@ -71,7 +71,7 @@ fn half_a_batch_is_not_taken_from_another_ledger() {
     let source = ledger();
     story(&source);
     let frames = frames(&entries(&source));
-    let copy = ledger();
+    let copy = standby_of(&source);
     for cut in 3..5 {
         let refused = copy.ingest_blocking(frames[..cut].to_vec(), None).unwrap_err();
         let next = Seq::new(u64::try_from(cut).unwrap() + 1).unwrap();

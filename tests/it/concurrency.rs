@@ -10,9 +10,8 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
-    task::{Context, Poll, Waker},
+    task::Poll,
     thread::scope,
 };
 use taskledger::{
@@ -23,7 +22,6 @@ use taskledger::{
     ids::{Head, Seq},
     ledger::{AppendError, Followed, Receipt},
     state::Rejection,
-    time::{Clock, Millis},
 };
 
 /// Threads that append, and as many async tasks.
@@ -47,7 +45,7 @@ fn life(id: &str) -> [Proposal; 2] {
 fn watch(ledger: &Ledger, done: &AtomicBool) {
     let (reader, mut before) = (ledger.reader(), 0);
     while !done.load(Ordering::SeqCst) {
-        let state = reader.state();
+        let state = reader.state().unwrap();
         assert!(state.size() >= before, "a reader went back in time");
         assert_eq!(state.counts().running, 0, "a reader saw half a batch");
         if let Some(last) = Seq::new(state.size()) {
@@ -154,7 +152,7 @@ fn of_racing_ends_of_one_task_exactly_one_wins() {
             answers.into_iter().partition(|(_, answer)| answer.is_ok());
         let [(winner, receipts)] = &won[..] else { panic!("{won:?}") };
         assert!(lost.iter().all(|(_, a)| matches!(a, Err(AppendError::Rejected(_)))), "{lost:?}");
-        let state = ledger.reader().state();
+        let state = ledger.reader().state().unwrap();
         let ended = state.task(&task(&id)).unwrap();
         assert_eq!(ended.status, outcomes[winner % 3].into(), "everybody sees the winner's");
         assert_eq!(ended.terminal_seq, Some(receipts.as_ref().unwrap()[0].seq));
@@ -195,7 +193,7 @@ fn of_racing_spawns_under_one_name_exactly_one_wins() {
         };
         assert!(lost.iter().all(taken), "{lost:?}");
         let winner = receipts[0].task.clone().unwrap();
-        let state = ledger.reader().state();
+        let state = ledger.reader().state().unwrap();
         assert_eq!(state.running_managed().count(), 1);
         assert_eq!(state.running_named(&thread("main"), "builder").unwrap().id, winner);
         append(&ledger, [finish(winner.as_str())]);
@@ -229,7 +227,7 @@ fn a_reader_that_does_not_go_on_delays_no_append() {
     let (_temporary, ledger) = on_disk(small());
     fill(&ledger, 0..50);
     let reader = ledger.reader();
-    let (state, digest) = (reader.state(), reader.state().digest());
+    let (state, digest) = (reader.state().unwrap(), reader.state().unwrap().digest());
     let mut cursor = reader.cursor();
     cursor.entry(Seq::FIRST).unwrap();
     let mut follower = ledger.follow(Head::EMPTY).unwrap();
@@ -264,36 +262,6 @@ fn a_reader_that_does_not_go_on_delays_no_append() {
     assert!(matches!(follower.next_ready().unwrap(), Some(Followed::CaughtUp(_))));
 }
 
-/// A clock that lets the writer through once for each turn that it is given. As the writer reads
-/// it first of all, it can be held there while its queue fills.
-#[derive(Debug)]
-struct Gate {
-    waits: SyncSender<()>,
-    turns: Mutex<Receiver<()>>,
-}
-
-impl Gate {
-    /// The clock, what tells that the writer waits, and what lets it go on when it is dropped.
-    fn new() -> (Arc<Self>, Receiver<()>, SyncSender<()>) {
-        let (waits, waiting) = sync_channel(1_000);
-        let (open, turns) = sync_channel(0);
-        (Arc::new(Self { waits, turns: Mutex::new(turns) }), waiting, open)
-    }
-}
-
-impl Clock for Gate {
-    fn now(&self) -> Millis {
-        self.waits.send(()).unwrap();
-        // An error says that it stays open from now on.
-        let _ = self.turns.lock().unwrap().recv();
-        START
-    }
-}
-
-fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
 #[tokio::test]
 async fn a_full_queue_is_busy_and_loses_nothing() {
     let (gate, waiting, open) = Gate::new();
@@ -313,7 +281,7 @@ async fn a_full_queue_is_busy_and_loses_nothing() {
     drop(open);
     let seqs = [decided.await.unwrap()[0].seq, queued.await.unwrap()[0].seq];
     assert_eq!(seqs.map(Seq::get), [2, 3]);
-    assert!(ledger.reader().state().task(&task("refused")).is_none(), "it left no trace");
+    assert!(ledger.reader().state().unwrap().task(&task("refused")).is_none(), "it left no trace");
     let again = ledger.append([spawn("refused")]).await.unwrap();
     assert_eq!(again[0].seq.get(), 4, "and takes the next number when there is room");
 }
@@ -339,7 +307,7 @@ fn whoever_tries_again_when_it_is_busy_is_written_once() {
         }
     });
     assert_eq!(ledger.reader().head().size, 61);
-    assert_eq!(ledger.reader().state().tasks_len(), 60);
+    assert_eq!(ledger.reader().state().unwrap().tasks_len(), 60);
     assert!(verify_reader(&ledger.reader()).is_ok());
 }
 

@@ -29,7 +29,7 @@ fn refusal(sent: &[Entry]) -> Discontinuity {
 
 #[track_caller]
 fn why(before: Vec<Vec<u8>>, last: Vec<u8>, expect: Option<Head>) -> Discontinuity {
-    let receiver = ledger();
+    let receiver = standby_of(&ledger());
     let head = receiver.ingest_blocking(before, None).unwrap();
     let refused = receiver.ingest_blocking(vec![last], expect).unwrap_err();
     assert_eq!(receiver.reader().head(), head, "all or nothing");

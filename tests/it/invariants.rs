@@ -83,7 +83,7 @@ fn the_same_key_gives_the_same_receipt_in_every_later_opening() {
         let receipt = ledger.append_blocking([keyed(spawn("a"), 1)]).unwrap().remove(0);
         let expected = first.get_or_insert_with(|| receipt.clone()).clone();
         assert_eq!((receipt.seq, &receipt.task), (expected.seq, &expected.task));
-        assert_eq!(receipt.repeated, ledger.reader().state().size() > 2);
+        assert_eq!(receipt.repeated, ledger.reader().state().unwrap().size() > 2);
         let error = refused(ledger, [keyed(spawn("b"), 1)]);
         assert!(matches!(error, AppendError::KeyReused { seq } if seq == expected.seq));
         append(ledger, [finish_or_spawn(ledger)]);
@@ -127,7 +127,7 @@ fn the_state_at_every_number_is_the_fold_of_the_prefix() {
             let expected = reader.state_at(size).unwrap();
             assert_eq!(view.state.task(&first), expected.task(&first), "at {size}");
         }
-        assert_eq!(reader.state(), fold(&all));
+        assert_eq!(reader.state().unwrap(), fold(&all));
     });
 }
 
@@ -155,7 +155,7 @@ fn an_end_is_final_in_every_later_opening() {
         }
         refused(ledger, [finish("a")]);
         refused(ledger, [spawn("a")]);
-        let state = ledger.reader().state();
+        let state = ledger.reader().state().unwrap();
         assert_eq!(state.task(&task("a")).unwrap().status, TaskStatus::Completed);
         let ends = |entry: &Entry| matches!(entry.event.action, Action::Terminated { .. });
         assert_eq!(entries(ledger).iter().filter(|entry| ends(entry)).count(), 1);
@@ -178,7 +178,8 @@ fn no_id_is_assigned_twice_across_restarts_and_forks() {
     let cut = ledger.reader().head().size - 2;
     let fork =
         ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
-    let known: BTreeSet<_> = fork.reader().state().tasks().map(|task| task.id.clone()).collect();
+    let known: BTreeSet<_> =
+        fork.reader().state().unwrap().tasks().map(|task| task.id.clone()).collect();
     assert!(assigned(&fork, 5).iter().all(|id| !known.contains(id)));
 }
 
@@ -312,7 +313,7 @@ fn a_second_process_is_refused_until_the_first_lets_go() {
     drop(first);
     assert_eq!(run_second_process(&path), Some(0));
     let again = Ledger::open(&path, small()).unwrap();
-    assert!(again.reader().state().task(&task("by the second")).is_some());
+    assert!(again.reader().state().unwrap().task(&task("by the second")).is_some());
     assert_eq!(Seq::last_of(again.reader().head().size), Seq::new(5));
 }
 

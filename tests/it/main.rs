@@ -23,6 +23,7 @@ mod invariants;
 mod manager;
 mod power;
 mod redaction;
+mod roles;
 mod stored;
 mod support;
 mod turns;

@@ -57,7 +57,7 @@ fn open(disk: &FaultyDisk, durability: Durability) -> Result<Ledger, OpenError> 
 
 /// The redaction of what the end of `a` says, wherever it is by now.
 fn redaction(ledger: &Ledger) -> Vec<Proposal> {
-    let state = ledger.reader().state();
+    let state = ledger.reader().state().unwrap();
     let end = state.task(&task("a")).and_then(|task| task.terminal_seq);
     let redact = |seq| Command::Redact {
         seq,
@@ -96,7 +96,7 @@ fn work(ledger: &Ledger) -> Known {
             }
             Step::Purge => {
                 // Of nothing, it has nothing to do.
-                let redacted = ledger.reader().state().redactions().next().is_some();
+                let redacted = ledger.reader().state().unwrap().redactions().next().is_some();
                 known.purged = ledger.purge_blocking().is_ok() && redacted;
                 continue;
             }
@@ -186,7 +186,7 @@ fn cut_at(calls: u64, seed: u64, durability: Durability, truth: &[Event]) -> boo
             "{place}: {before:?} {now:?}"
         );
     }
-    let state = ledger.reader().state();
+    let state = ledger.reader().state().unwrap();
     let ended =
         ["a", "b", "c", "d", "e"].map(|id| state.task(&task(id)).unwrap().status.is_terminal());
     assert_eq!((state.tasks_len(), ended), (5, [true; 5]), "{place}");

@@ -81,7 +81,7 @@ fn a_ledger_of_an_early_version_is_sound_and_holds_what_it_held() {
     drop(looked);
     let ledger = Ledger::open(&path, small()).unwrap();
     assert_eq!(told(&ledger), told_then());
-    let state = ledger.reader().state();
+    let state = ledger.reader().state().unwrap();
     let status = |id: &str| state.task(&task(id)).unwrap().status;
     assert_eq!(status("w0"), TaskStatus::Completed);
     assert_eq!(status("bg_0"), TaskStatus::Failed);

@@ -2,7 +2,11 @@
 
 use std::{
     ops::ControlFlow,
-    sync::{Arc, Once},
+    sync::{
+        Arc, Mutex, Once,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 use taskledger::{
@@ -11,7 +15,8 @@ use taskledger::{
     event::{Entry, Outcome},
     ids::{Key, Seq, TaskId, ThreadId},
     ledger::AppendError,
-    time::{ManualClock, Millis, SeededEntropy},
+    store::MemStore,
+    time::{Clock, ManualClock, Millis, SeededEntropy},
 };
 
 /// 2023-11-14T22:13:20Z.
@@ -47,6 +52,12 @@ pub(crate) fn options() -> Options {
 
 pub(crate) fn ledger() -> Ledger {
     Ledger::in_memory(options()).unwrap()
+}
+
+/// An empty standby of `primary`, in memory.
+pub(crate) fn standby_of(primary: &Ledger) -> Ledger {
+    let id = primary.reader().ledger_id();
+    Ledger::create_standby_in(&MemStore::new(), id, options()).unwrap()
 }
 
 pub(crate) fn task(id: &str) -> TaskId {
@@ -110,4 +121,35 @@ pub(crate) fn entries(ledger: &Ledger) -> Vec<Entry> {
             .unwrap();
     }
     all
+}
+
+/// A clock that lets the writer through once for each turn that it is given. As the writer reads
+/// it first of all, it can be held there while its queue fills.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    waits: SyncSender<()>,
+    turns: Mutex<Receiver<()>>,
+}
+
+impl Gate {
+    /// The clock, what tells that the writer waits, and what lets it go on when it is dropped.
+    pub(crate) fn new() -> (Arc<Self>, Receiver<()>, SyncSender<()>) {
+        let (waits, waiting) = sync_channel(1_000);
+        let (open, turns) = sync_channel(0);
+        (Arc::new(Self { waits, turns: Mutex::new(turns) }), waiting, open)
+    }
+}
+
+impl Clock for Gate {
+    fn now(&self) -> Millis {
+        self.waits.send(()).unwrap();
+        // An error says that it stays open from now on.
+        let _ = self.turns.lock().unwrap().recv();
+        START
+    }
+}
+
+/// Polls once.
+pub(crate) fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -211,7 +211,7 @@ fn who_blocks_does_not_wait_for_an_append_that_is_never_polled_again() {
     let mut append = pin!(ledger.append([spawn("a")]));
     assert!(poll_once(append.as_mut()).is_pending());
     assert_eq!(ledger.append_blocking([spawn("b")]).unwrap().len(), 1);
-    assert_eq!(ledger.reader().state().tasks_len(), 2, "in order");
+    assert_eq!(ledger.reader().state().unwrap().tasks_len(), 2, "in order");
 }
 
 #[tokio::test]
@@ -249,12 +249,12 @@ fn while_one_group_is_synced_the_next_one_is_decided_and_waits_for_the_device() 
         keeper.answers.send(true).unwrap();
         first.join().unwrap();
         keeper.syncing.recv().unwrap();
-        assert_eq!(ledger.reader().state().tasks_len(), 1);
+        assert_eq!(ledger.reader().state().unwrap().tasks_len(), 1);
         keeper.answers.send(true).unwrap();
         for other in others {
             other.join().unwrap();
         }
-        assert_eq!(ledger.reader().state().tasks_len(), 3, "both were in one group");
+        assert_eq!(ledger.reader().state().unwrap().tasks_len(), 3, "both were in one group");
     });
     drop(keeper);
 }
@@ -303,7 +303,7 @@ fn with_an_interval_appends_go_on_while_the_device_syncs() {
         let sync = scope.spawn(|| ledger.sync_blocking());
         keeper.syncing.recv().unwrap();
         append(&ledger, [spawn("b")]);
-        assert_eq!(ledger.reader().state().tasks_len(), 2);
+        assert_eq!(ledger.reader().state().unwrap().tasks_len(), 2);
         keeper.answers.send(true).unwrap();
         sync.join().unwrap().unwrap();
     });

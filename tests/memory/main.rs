@@ -51,7 +51,7 @@ fn what_a_manager_holds_does_not_grow_with_the_tasks_that_have_ended() {
     assert_eq!(manager.health(), Health::default(), "no handle is held");
 
     let ledger = manager.ledger().unwrap().clone();
-    assert_eq!(ledger.reader().current().tasks_len(), tasks);
+    assert_eq!(ledger.reader().state().unwrap().tasks_len(), tasks);
     let with_manager = HEAP.current_usage();
     drop(manager);
     let without = HEAP.current_usage();

@@ -63,7 +63,7 @@ fn brought_in(format: &str, bytes: &[u8]) {
     };
     let Ok(ledger) = Ledger::in_memory(options) else { panic!("memory gives no errors") };
     let add = || {
-        let report = import(&mut LedgerSink::new(&ledger), &recording, false, &mut |_| {});
+        let report = import(&mut LedgerSink::new(&ledger).unwrap(), &recording, false, &mut |_| {});
         report.unwrap_or_else(|error| panic!("the ledger refuses one by one: {error:?}"))
     };
     let (first, second) = (add(), add());

@@ -156,7 +156,7 @@ mod tests {
 
     fn opened(store: &MemStore) -> Result<LedgerState, OpenError> {
         let ledger = Ledger::open_in(store, Options::default())?;
-        Ok(ledger.reader().state())
+        Ok(ledger.reader().state().unwrap())
     }
 
     #[test]

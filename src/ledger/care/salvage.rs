@@ -1,10 +1,9 @@
 //! Reading all that can be read of a ledger that does not open.
 
-use super::open;
 use crate::{
     codec,
     ids::{Head, LedgerId, NodeId, Seq},
-    ledger::{Ledger, OpenError, Options, commit::shared::decode},
+    ledger::{Ledger, OpenError, Options, Role, commit::shared::decode},
     proof::Tree,
     store::{
         Error, Evidence, FixedNode, FrameLog, Frames, Group, Home, Identity, Inspect, MemStore,
@@ -41,11 +40,8 @@ impl Ledger {
         store.sync()?;
         let unknown = || Identity::new(LedgerId([0; 16]), NodeId([0; 16]));
         let identity = inspection.identity().unwrap_or_else(unknown);
-        let ledger = identity.ledger;
         let opened = Opened { node: Arc::new(FixedNode(identity)), ..Opened::of(store) };
-        let (core, shared) = open::load(opened, &options)?;
-        let incarnation = core.state().incarnation();
-        let mut ledger = Self::of(shared, ledger, options, incarnation, None);
+        let mut ledger = Self::start_as(Role::ReadOnly, opened, options)?;
         if (held.is_none() || held != then)
             && let Some(inner) = Arc::get_mut(&mut ledger.inner)
         {

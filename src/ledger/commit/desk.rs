@@ -1,4 +1,4 @@
-//! The desk: appends wait here, and threads take turns.
+//! The desk: requests wait here, and threads take turns.
 //!
 //! There is one [`Writer`]: the thread that holds it decides and writes. There is one sync at a
 //! time: its thread syncs and answers. Two threads of the ledger take turns at both, so that the
@@ -6,27 +6,30 @@
 //! group is all that came before the device was free. A caller that finds no thread at work takes
 //! the turn itself where it may, and no thread has to be woken for it.
 //!
-//! Knows neither rules nor files. Start reading at [`Desk::append`], then [`Desk::work`]. Async
-//! code enters by [`Desk::append_later`].
+//! The desk holds the [`Role`] of the ledger and checks each request against it. Knows neither rules
+//! nor files. Start reading at [`Desk::append`], then [`Desk::work`]. Async appends enter by
+//! [`Desk::append_later`], other requests by [`Desk::ask`].
 
 mod later;
 mod queue;
 
-use self::queue::{Gathering, Queue, Ready, Service};
+use self::queue::{Gathering, NotTaken, Queue, Ready, Service};
 use super::{
-    request::{Reply, Request},
+    request::{Alone, Append, Reply, Request},
     shared::Shared,
     writer::{Closed, Group, Writer},
 };
 use crate::{
     ids::Head,
-    ledger::{AppendError, Durability},
+    ledger::{AppendError, Durability, Role},
+    store,
     sync::{Condvar, Mutex, MutexGuard},
 };
 use std::{
     ops::ControlFlow,
     sync::{Arc, PoisonError},
 };
+use tokio::sync::oneshot;
 
 /// The number of threads that take turns: one syncs, one gathers.
 pub(crate) const THREADS: usize = 2;
@@ -35,7 +38,7 @@ pub(crate) const THREADS: usize = 2;
 /// the rest.
 const GROUPS_FOR_OTHERS: usize = 2;
 
-/// The one place that every append passes.
+/// The one place that every request passes.
 #[derive(Debug)]
 pub(crate) struct Desk {
     queue: Mutex<Queue>,
@@ -53,21 +56,21 @@ enum Job<'a> {
     Write(Hold<'a>),
     /// Sync the written groups, because the interval is over or a caller asks.
     Sync(Hold<'a>, Option<Reply<Head>>),
-    /// A request other than an append, with no other thread at work.
-    Alone(Hold<'a>, Request),
-    /// The last handle is gone: sync, and close the files.
+    /// A request that needs the writer and the right to sync, with no other thread at work.
+    Alone(Hold<'a>, Alone),
+    /// Every handle is dropped: sync, and let go of the files.
     Leave(Hold<'a>),
 }
 
 impl Desk {
-    pub(crate) fn new(writer: Writer, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(writer: Writer, shared: Arc<Shared>, role: Role) -> Self {
         let durability = writer.options().durability;
         let interval = match durability {
             Durability::Synced => None,
             Durability::Interval(every) => Some(every),
         };
         Self {
-            queue: Mutex::new(Queue::new(writer, interval)),
+            queue: Mutex::new(Queue::new(writer, role, interval)),
             idle: Condvar::new(),
             gatherer: Condvar::new(),
             shared,
@@ -75,11 +78,20 @@ impl Desk {
         }
     }
 
-    /// Handles an append whose thread would only wait: here if no other is before it, or by a
-    /// thread of the ledger. Its reply is answered in both cases.
-    pub(crate) fn append(&self, append: Request) -> Result<(), AppendError> {
-        let mut queue = self.queue();
-        queue.check_open()?;
+    /// What the ledger takes.
+    pub(crate) fn role(&self) -> Role {
+        self.queue().role
+    }
+
+    /// Gives the ledger another role. Requests that wait were taken in the old one and are served.
+    pub(crate) fn set_role(&self, role: Role) {
+        self.queue().role = role;
+    }
+
+    /// Serves an append whose thread would do nothing but wait: here and now if the writer is
+    /// unused and nothing waits, or by a thread. Either way its reply is answered.
+    pub(crate) fn append(&self, append: Append) -> Result<(), AppendError> {
+        let mut queue = self.admit(Role::check_append)?;
         let synced = self.durability == Durability::Synced;
         if queue.is_empty() && queue.writer.is_some() && !(synced && queue.sync_taken) {
             let hold = self.hold(&mut queue, synced);
@@ -92,16 +104,31 @@ impl Desk {
         Ok(())
     }
 
-    /// Queues a request other than an append, after all waiting ones.
-    pub(crate) fn ask(&self, request: Request) -> Result<(), AppendError> {
-        let mut queue = self.queue();
-        queue.check_open()?;
-        queue.push(request);
+    /// Queues what is no append, behind all that waits, if the role allows it.
+    pub(crate) fn ask<E: From<NotTaken>>(
+        &self,
+        may: impl FnOnce(Role) -> Result<(), E>,
+        job: Request,
+    ) -> Result<(), E> {
+        let mut queue = self.admit(may)?;
+        queue.push_job(job)?;
         self.call(queue, false);
         Ok(())
     }
 
-    /// Starts the end: no more requests come, and the threads end when the waiting ones are done.
+    /// Queues a close, behind all that waits. Nothing but another close is taken any more. Answers
+    /// `None` if the ledger is closed, or if more calls than [`queue_jobs_max`] wait for that.
+    ///
+    /// [`queue_jobs_max`]: crate::ledger::Options::queue_jobs_max
+    pub(crate) fn close(&self) -> Option<oneshot::Receiver<Result<(), store::Error>>> {
+        let (reply, answer) = oneshot::channel();
+        let mut queue = self.queue();
+        queue.push_close(Alone::Close(reply)).ok()?;
+        self.call(queue, false);
+        Some(answer)
+    }
+
+    /// Ends the threads when all that waits is done. Called when no handle is left.
     pub(crate) fn drain(&self) {
         let mut queue = self.queue();
         if queue.service == Service::Open {
@@ -124,8 +151,8 @@ impl Desk {
                     let _ = reply.map(|reply| reply.send(answer));
                     hold.give_back();
                 }
-                Job::Alone(mut hold, request) => {
-                    if let ControlFlow::Break(Closed { whole }) = hold.writer().serve(request) {
+                Job::Alone(mut hold, alone) => {
+                    if let ControlFlow::Break(Closed { whole }) = hold.writer().serve(alone) {
                         self.end(whole);
                     }
                     hold.give_back();
@@ -144,8 +171,9 @@ impl Desk {
     fn next(&self) -> Option<Job<'_>> {
         let mut queue = self.queue();
         while queue.service != Service::Ended {
-            if let Some(ready) = queue.ready() {
-                return Some(self.job(&mut queue, ready));
+            let ready = queue.ready();
+            if let Some(job) = ready.and_then(|ready| self.job(&mut queue, ready)) {
+                return Some(job);
             }
             queue.fall_asleep();
             queue = match queue.time_to_sync() {
@@ -160,25 +188,23 @@ impl Desk {
         None
     }
 
-    fn job(&self, queue: &mut Queue, ready: Ready) -> Job<'_> {
-        match ready {
+    fn job(&self, queue: &mut Queue, ready: Ready) -> Option<Job<'_>> {
+        Some(match ready {
             Ready::Write => Job::Write(self.hold(queue, false)),
             Ready::Sync => {
                 let reply = queue.begin_sync();
                 Job::Sync(Hold { desk: self, writer: None, may_sync: true, wrote: false }, reply)
             }
             Ready::Alone => {
-                let hold = self.hold(queue, true);
-                match queue.pop() {
-                    Some(request) => Job::Alone(hold, request),
-                    None => Job::Leave(hold),
-                }
+                let alone = queue.pop_alone()?;
+                Job::Alone(self.hold(queue, true), alone)
             }
-        }
+            Ready::Leave => Job::Leave(self.hold(queue, true)),
+        })
     }
 
-    /// Makes one group commit of `first` and the appends after it, then up to `others` more groups.
-    fn write(&self, mut hold: Hold<'_>, first: Option<Request>, others: usize) {
+    /// One group commit: `first`, and what waits behind it. Then so many more, if more waits.
+    fn write(&self, mut hold: Hold<'_>, first: Option<Append>, others: usize) {
         let mut group = hold.writer().begin();
         if let Some(append) = first {
             hold.writer().decide(&mut group, append);
@@ -264,6 +290,17 @@ impl Desk {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The queue, if the role allows what is asked and requests are taken.
+    fn admit<E: From<NotTaken>>(
+        &self,
+        may: impl FnOnce(Role) -> Result<(), E>,
+    ) -> Result<MutexGuard<'_, Queue>, E> {
+        let queue = self.queue();
+        may(queue.role)?;
+        queue.check_open()?;
+        Ok(queue)
     }
 }
 

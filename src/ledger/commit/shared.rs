@@ -3,7 +3,7 @@
 //! Publishing is one pointer swap, reading it one load: a reader keeps its version as long as it
 //! needs it, and never delays the writer.
 
-use super::staging::Published;
+use super::{request::NotWritten, staging::Published};
 use crate::{
     codec,
     event::{Entry, PartSet},
@@ -115,18 +115,17 @@ impl Shared {
         self.progress.send_modify(|progress| progress.ended = true);
     }
 
-    /// Halts after a storage failure: nothing is written from here on, and appends in flight may be
-    /// lost.
-    pub(crate) fn halt(&self, error: &store::Error) -> AppendError {
+    /// Storage failed: nothing is written from here on, and what was in flight may be lost.
+    pub(crate) fn halt(&self, error: &store::Error) -> NotWritten {
         tracing::error!(%error, "storage failed: the ledger takes no more appends");
         self.set_halted();
-        AppendError::OutcomeUnknown { key: None }
+        NotWritten::Unknown
     }
 
     /// Makes everything written so far durable.
-    pub(crate) fn sync(&self) -> Result<(), AppendError> {
+    pub(crate) fn sync(&self) -> Result<(), NotWritten> {
         if self.is_halted() {
-            return Err(AppendError::Halted);
+            return Err(AppendError::Halted.into());
         }
         self.log.sync().map(drop).map_err(|error| self.halt(&error))
     }

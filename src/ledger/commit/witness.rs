@@ -1,10 +1,14 @@
-//! How code of this crate learns of its appends where the order of the log is still certain.
+//! Witnesses: code of this crate that learns of its appends while the order of the log is still
+//! certain.
 //!
 //! A future that waits for an answer is polled some time after others have seen the event, and in
-//! any order. What must be true before anybody sees it, or must keep the order of the log, is done
-//! by a [`Witness`] on the thread that writes.
+//! any order. Work that must be done before others see the event, or in the order of the log, is
+//! done by a [`Witness`] on the thread that writes.
 
-use super::{desk::Desk, request::Request};
+use super::{
+    desk::Desk,
+    request::{Append, NotWritten, Reply},
+};
 use crate::{
     command::Proposal,
     ledger::{AppendError, Receipt},
@@ -15,35 +19,31 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
 };
-use tokio::sync::oneshot;
 
-/// Is told of one append by the thread that writes it, with no lock held.
+/// Learns of one append from the thread that writes it, with no lock held.
 ///
-/// Each method takes a microsecond, and waits for nothing. `recorded` and `shown` call nothing that
-/// others wrote, and come in the order of the log.
+/// Each method takes a microsecond, and waits for nothing. `recorded` and `shown` call no foreign
+/// code, and come in the order of the log.
 pub(crate) trait Witness: fmt::Debug + Send + Sync {
-    /// It is acknowledged, and nobody has seen it yet.
+    /// The append is acknowledged, and not yet published.
     fn recorded(&self, _receipts: &[Receipt]) {}
 
-    /// Everybody sees it.
+    /// The append is published.
     fn shown(&self, _receipts: &[Receipt]) {}
 
-    /// It is about to be answered.
+    /// The append is about to be answered.
     fn answered(&self, _outcome: Result<&[Receipt], &AppendError>) {}
 }
 
-/// Where the answer to an append goes.
+/// The place for the answer to an append.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    reply: oneshot::Sender<Result<Vec<Receipt>, AppendError>>,
+    reply: Reply<Vec<Receipt>>,
     witness: Option<Arc<dyn Witness>>,
 }
 
 impl Answer {
-    pub(crate) fn new(
-        reply: oneshot::Sender<Result<Vec<Receipt>, AppendError>>,
-        witness: Option<Arc<dyn Witness>>,
-    ) -> Self {
+    pub(crate) fn new(reply: Reply<Vec<Receipt>>, witness: Option<Arc<dyn Witness>>) -> Self {
         Self { reply, witness }
     }
 
@@ -59,18 +59,19 @@ impl Answer {
         }
     }
 
-    /// Whoever no longer waits for the answer is not missed.
-    pub(crate) fn send(self, outcome: Result<Vec<Receipt>, AppendError>) {
+    /// A caller that no longer waits for the answer misses nothing.
+    pub(crate) fn send(self, outcome: Result<Vec<Receipt>, NotWritten>) {
         if let Some(witness) = &self.witness {
-            witness.answered(outcome.as_deref());
+            let told = outcome.as_deref().map_err(|error| error.clone().of_append(None));
+            witness.answered(told.as_ref().map(|receipts| *receipts));
         }
         drop(self.witness);
         let _ = self.reply.send(outcome);
     }
 }
 
-/// Where a [`Witness`] hands in what follows from its append. Keeps no ledger open: what is handed
-/// in while the last handle goes is still written.
+/// Takes appends that follow from a witnessed one. Keeps no ledger open: an append that comes in
+/// while the last handle goes is still written.
 #[derive(Debug, Clone)]
 pub(crate) struct Door(Arc<Desk>);
 
@@ -79,7 +80,7 @@ impl Door {
         Self(desk)
     }
 
-    /// Puts one proposal into the queue and waits for nothing.
+    /// Puts one proposal into the queue, without waiting.
     ///
     /// # Errors
     /// Why it was not even taken. Taken, it may still be refused, of which the witness is told.
@@ -88,9 +89,8 @@ impl Door {
         proposal: Proposal,
         witness: Arc<dyn Witness>,
     ) -> Result<(), AppendError> {
-        let (reply, _) = oneshot::channel();
-        let reply = Answer::new(reply, Some(witness));
-        let append = self.0.append_later(Request::Append { batch: vec![proposal], reply });
+        let (append, _) = Append::new(vec![proposal], Some(witness));
+        let append = self.0.append_later(append);
         // The first poll queues it; dropped after that, a thread of the ledger writes it.
         match pin!(append).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Err(error)) => Err(error),

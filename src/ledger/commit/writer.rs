@@ -6,7 +6,7 @@
 
 use super::{
     core::{Core, Staging, Surroundings},
-    request::Request,
+    request::{Alone, Append, Ingest, NotWritten},
     shared::Shared,
     staging::Published,
     witness::Answer,
@@ -15,7 +15,7 @@ use crate::{
     codec,
     command::Proposal,
     ids::{Head, Seq},
-    ledger::{AppendError, Discontinuity, Durability, Options, Receipt, Unit, count_refused},
+    ledger::{AppendError, Discontinuity, Durability, Options, PurgeError, Receipt, count_refused},
     metrics, store,
 };
 use std::{ops::ControlFlow, sync::Arc, time::Instant};
@@ -48,8 +48,8 @@ pub(crate) struct Closed {
 /// A group that was written, or was not, and is not yet answered.
 pub(crate) struct Written {
     answers: Answers,
-    /// The state with it; `None` if it holds no event.
-    outcome: Result<Option<Arc<Published>>, AppendError>,
+    /// What is true with it; `None` if it holds no event.
+    outcome: Result<Option<Arc<Published>>, NotWritten>,
     began: Instant,
     events: usize,
     span: tracing::Span,
@@ -64,11 +64,11 @@ impl Writer {
         &self.options
     }
 
-    /// Says whether writing these may wait for a device: to sync events that must be durable before
-    /// them, to begin the next file, or for room. For `Interval`.
-    pub(crate) fn may_wait<'a>(&self, mut appends: impl Iterator<Item = &'a Request>) -> bool {
+    /// Whether to write these may wait for a device: to sync what must be durable before them, to
+    /// begin the next file, or for room. Meant for `Interval`.
+    pub(crate) fn may_wait<'a>(&self, mut appends: impl Iterator<Item = &'a Append>) -> bool {
         let reserves = self.runs_short(self.core.state().next_number())
-            && appends.any(Request::asks_for_number);
+            && appends.any(Append::asks_for_number);
         reserves || self.shared.log.append_may_wait()
     }
 
@@ -92,13 +92,13 @@ impl Writer {
     }
 
     /// Decides an append: it joins the group, or is refused at once.
-    pub(crate) fn decide(&self, group: &mut Group, request: Request) {
-        let Request::Append { batch, reply } = request else { return };
+    pub(crate) fn decide(&self, group: &mut Group, append: Append) {
+        let Append { batch, reply } = append;
         match self.add(&mut group.staging, &batch) {
             Ok(receipts) => group.answers.push((receipts, reply)),
             Err(refusal) => {
                 count_refused(&refusal);
-                reply.send(Err(refusal));
+                reply.send(Err(refusal.into()));
             }
         }
     }
@@ -132,11 +132,11 @@ impl Writer {
         Written { answers, outcome, began, events, span }
     }
 
-    fn commit(&mut self, staging: Staging) -> Result<Option<Arc<Published>>, AppendError> {
+    fn commit(&mut self, staging: Staging) -> Result<Option<Arc<Published>>, NotWritten> {
         if self.shared.is_halted() {
             // The group before it failed while this one gathered, and this one may stand on it:
             // with a known key, even if nothing is left to write.
-            return Err(AppendError::Halted);
+            return Err(AppendError::Halted.into());
         }
         if staging.is_empty() {
             return Ok(None);
@@ -145,17 +145,18 @@ impl Writer {
         Ok(Some(self.core.commit(staging)))
     }
 
-    fn append(&mut self, staging: &Staging) -> Result<(), AppendError> {
+    fn append(&mut self, staging: &Staging) -> Result<(), NotWritten> {
         self.reserve_numbers(staging)?;
         let Some(group) = staging.group() else { return Ok(()) };
-        self.shared.log.append(group).map_err(|error| {
-            AppendError::of_refusal(error).unwrap_or_else(|failure| self.shared.halt(&failure))
+        self.shared.log.append(group).map_err(|error| match AppendError::of_refusal(error) {
+            Ok(refusal) => refusal.into(),
+            Err(failure) => self.shared.halt(&failure),
         })
     }
 
-    /// Reserves numbers durably, many at a time, before the first of them is assigned. Under
-    /// `Interval`, an id could otherwise be acknowledged, lost with the power and assigned again.
-    fn reserve_numbers(&mut self, staging: &Staging) -> Result<(), AppendError> {
+    /// Under `Interval`, an id could be acknowledged, lost with the power and given again. So
+    /// numbers are reserved durably, many at a time, before the first of them is given.
+    fn reserve_numbers(&mut self, staging: &Staging) -> Result<(), NotWritten> {
         let next = staging.state().next_number();
         let needed = match self.options.durability {
             Durability::Synced => false,
@@ -168,18 +169,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Does a request other than an append, with the right to sync, and answers it. A caller that
-    /// no longer waits misses the answer.
-    pub(crate) fn serve(&mut self, request: Request) -> ControlFlow<Closed> {
-        match request {
-            Request::Append { .. } | Request::Sync { .. } => {} // neither needs this
-            Request::Ingest { frames, expect, reply } => {
+    /// Serves a request that needs the right to sync as well, and answers. A caller that no longer waits for the
+    /// answer misses nothing. Breaks if it was a close.
+    pub(crate) fn serve(&mut self, alone: Alone) -> ControlFlow<Closed> {
+        match alone {
+            Alone::Ingest(Ingest { frames, expect, reply }) => {
                 let _ = reply.send(self.ingest(&frames, expect));
             }
-            Request::Erase { reply } => {
-                let _ = reply.send(self.erase());
+            Alone::Purge(reply) => {
+                let _ = reply.send(self.purge());
             }
-            Request::Close { reply } => {
+            Alone::Close(reply) => {
                 let closed = self.close();
                 let whole = closed.is_ok();
                 let _ = reply.send(closed);
@@ -189,13 +189,9 @@ impl Writer {
         ControlFlow::Continue(())
     }
 
-    fn ingest(&mut self, frames: &[Vec<u8>], expect: Option<Head>) -> Result<Head, AppendError> {
+    fn ingest(&mut self, frames: &[Vec<u8>], expect: Option<Head>) -> Result<Head, NotWritten> {
         if self.shared.is_halted() {
-            return Err(AppendError::Halted);
-        }
-        let (len, max) = (frames.iter().map(Vec::len).sum::<usize>(), self.options.batch_bytes_max);
-        if len > max {
-            return Err(AppendError::TooLarge { what: "frames", len, max, unit: Unit::Bytes });
+            return Err(AppendError::Halted.into());
         }
         let mut staging = self.core.stage();
         Core::add_frames(&mut staging, frames)?;
@@ -205,7 +201,7 @@ impl Writer {
         {
             let at = head.seq().unwrap_or(Seq::FIRST);
             let why = Discontinuity::Root { expected, found: head };
-            return Err(AppendError::NotContinuation { at, why });
+            return Err(AppendError::NotContinuation { at, why }.into());
         }
         if !staging.is_empty() {
             self.append(&staging)?;
@@ -217,11 +213,11 @@ impl Writer {
         Ok(head)
     }
 
-    fn erase(&mut self) -> Result<(), store::Error> {
+    fn purge(&mut self) -> Result<(), PurgeError> {
         let state = self.core.state().clone();
         let Some(upto) = Seq::last_of(state.size()) else { return Ok(()) };
         if self.shared.is_halted() {
-            return Err(store::Error::Halted);
+            return Err(PurgeError::Halted);
         }
         self.shared.log.sync().inspect_err(|error| drop(self.shared.halt(error)))?;
         self.shared.announce_synced();
@@ -231,7 +227,7 @@ impl Writer {
             let erased = (!parts.is_empty()).then(|| codec::erase(frame, parts));
             Ok(erased.transpose()?)
         })?;
-        self.shared.replace_snapshots(&held)
+        Ok(self.shared.replace_snapshots(&held)?)
     }
 
     /// Makes all written events durable, tells followers, and closes. The order matters: a follower
@@ -286,8 +282,13 @@ impl Written {
             for receipt in &mut receipts {
                 receipt.durable = receipt.seq.get() <= durable.size;
             }
-            let outcome = self.outcome.as_ref().map(drop).map_err(Clone::clone);
-            let answer = outcome.inspect_err(count_refused).map(|()| receipts);
+            let answer = match &self.outcome {
+                Ok(_) => Ok(receipts),
+                Err(error) => {
+                    count_refused(&error.clone().of_append(None));
+                    Err(error.clone())
+                }
+            };
             reply.send(answer);
         }
     }

@@ -18,11 +18,11 @@ use crate::{
     event::Origin,
     ids::{Head, Seq},
     ledger::{
-        AppendError, Ledger, OpenError, Options, ReadError, Reader, commit::shared::unreadable,
-        new_identity,
+        AppendError, Ledger, OpenError, Options, ReadError, Reader, Role,
+        commit::shared::unreadable, new_identity,
     },
     state::LedgerState,
-    store::{self, Home, Identity, NodeStore, Role},
+    store::{self, Home, Identity, NodeStore, Role as Kept},
 };
 use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
@@ -149,7 +149,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn begin(home: &'a dyn Home, options: Options, origin: OriginNote) -> Result<Self, CopyError> {
-        let (role, note) = (Role::Copying, OriginNote::note(Some(origin)));
+        let (role, note) = (Kept::Copying, OriginNote::note(Some(origin)));
         let identity = Identity { role, note, ..new_identity(&options) };
         let opened = home.create(identity).map_err(OpenError::from)?;
         let kept = Arc::clone(&opened.node);
@@ -170,7 +170,7 @@ impl<'a> Draft<'a> {
         let mut intake = Intake::new(self.ledger(), head, progress);
         let mut failure = None;
         if let Some(last) = head.seq() {
-            let now = from.state();
+            let now = from.current();
             from.scan_frames(Seq::FIRST, last, |seq, frame| {
                 let mut frame = without_redacted(seq, frame, &now)?;
                 if seq == last && codec::batch_goes_on(&frame) {
@@ -188,7 +188,7 @@ impl<'a> Draft<'a> {
         }
         failure.map_or(Ok(()), Err)?;
         intake.finish()?;
-        repeat_redactions(self.ledger(), &from.state(), head.size)
+        repeat_redactions(self.ledger(), &from.current(), head.size)
     }
 
     fn fill_restore(
@@ -210,11 +210,12 @@ impl<'a> Draft<'a> {
         // Also syncs the appends, which may have any durability by its options.
         self.ledger().sync_blocking()?;
         let Some((ledger, node)) = self.begun.take() else { unreachable!("it is still begun") };
-        let whole = Identity { role: Role::Primary, ..node.identity() };
+        let whole = Identity { role: Kept::Primary, ..node.identity() };
         if let Err(error) = node.set_identity(whole) {
             self.begun = Some((ledger, node));
             return Err(OpenError::from(error).into());
         }
+        ledger.inner.desk.set_role(Role::Primary);
         Ok(ledger)
     }
 }
@@ -233,7 +234,7 @@ impl Drop for Draft<'_> {
 
 /// Repeats in the fork the redactions that came after the cut.
 fn repeat_redactions(fork: &Ledger, now: &LedgerState, size: u64) -> Result<(), CopyError> {
-    let (reader, here) = (fork.reader(), fork.reader().state());
+    let (reader, here) = (fork.reader(), fork.reader().current());
     let later = now.redactions().filter(|(seq, _)| seq.get() <= size);
     for (seq, parts) in later.collect::<Vec<_>>() {
         let missing = parts.minus(here.redacted(seq));

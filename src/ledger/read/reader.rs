@@ -7,8 +7,8 @@
 use super::replay;
 use crate::{
     codec,
-    event::Entry,
-    ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq},
+    event::{Entry, PartSet},
+    ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, TaskId, ThreadId},
     ledger::{
         Damage, ReadError,
         commit::{
@@ -18,7 +18,7 @@ use crate::{
     },
     proof::{self, Checkpoint, HashSource},
     snapshot,
-    state::LedgerState,
+    state::{LedgerState, Task, Thread},
     store::FrameLog,
 };
 use std::{
@@ -46,13 +46,46 @@ impl Reader {
         self.ledger
     }
 
-    /// The current state. O(1); the value never changes.
-    pub fn state(&self) -> LedgerState {
-        self.shared.published().state.clone()
+    /// The current state of everything. The value never changes. O(1).
+    ///
+    /// # Errors
+    /// None from a ledger that is open in this process. A reader of files loads the map first and
+    /// answers [`ReadError`] if it cannot; to ask for [one task](Self::task) or
+    /// [one thread](Self::thread) never needs all of it.
+    #[allow(clippy::unnecessary_wraps, reason = "a reader of files can fail")]
+    pub fn state(&self) -> Result<LedgerState, ReadError> {
+        Ok(self.current().clone())
     }
 
-    /// Like [`state`](Self::state), for one look: the same value, without a copy of its own.
-    pub fn current(&self) -> Current {
+    /// The current state of one task; `None` if there is none. O(1).
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    #[allow(clippy::unnecessary_wraps, reason = "a reader of files can fail")]
+    pub fn task(&self, id: &TaskId) -> Result<Option<Arc<Task>>, ReadError> {
+        Ok(self.current().task(id).map(Arc::clone))
+    }
+
+    /// The current state of one thread; `None` if there is none. O(1).
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    #[allow(clippy::unnecessary_wraps, reason = "a reader of files can fail")]
+    pub fn thread(&self, id: &ThreadId) -> Result<Option<Arc<Thread>>, ReadError> {
+        Ok(self.current().thread(id).map(Arc::clone))
+    }
+
+    /// Says which texts of event `seq` are redacted by now. O(log redactions).
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    #[allow(clippy::unnecessary_wraps, reason = "a reader of files can fail")]
+    pub fn redacted(&self, seq: Seq) -> Result<PartSet, ReadError> {
+        Ok(self.shared.redacted(seq))
+    }
+
+    /// The state that is at hand in this process, for one look: without a copy of its own.
+    pub(crate) fn current(&self) -> Current {
         Current(self.shared.published())
     }
 
@@ -98,7 +131,7 @@ impl Reader {
         to: Seq,
         mut visit: impl FnMut(Entry) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let state = self.state();
+        let state = self.current();
         self.scan_frames(from, to, |seq, frame| {
             let mut entry = decode(seq, &frame)?;
             entry.erase(state.redacted(seq));
@@ -124,9 +157,9 @@ impl Reader {
     /// # Errors
     /// As [`entry`](Self::entry); [`ReadError::NoSuchEvent`] if the log is shorter.
     pub fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
-        let now = self.state();
+        let now = self.current();
         if size == now.size() {
-            return Ok(now);
+            return Ok(now.clone());
         }
         self.check_size(size)?;
         let Some(last) = Seq::last_of(size) else { return Ok(LedgerState::default()) };
@@ -219,7 +252,7 @@ fn missing(seq: Seq) -> ReadError {
 /// The state at the time of the call. Drop it soon: while it exists, so does its version of every
 /// map.
 #[derive(Debug)]
-pub struct Current(Arc<Published>);
+pub(crate) struct Current(Arc<Published>);
 
 impl Deref for Current {
     type Target = LedgerState;

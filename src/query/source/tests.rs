@@ -6,8 +6,8 @@ use crate::{
     ids::{Seq, TaskId, ThreadId},
     ledger::{Ledger, Options},
     query::{
-        History, Order, Point, Position, QueryError, Scope, Sort, TaskFilter, as_of, diff, first,
-        history, history_of_task, tasks, threads, tree, why,
+        History, Now, Order, Point, Position, QueryError, Scope, Sort, Source, TaskFilter, as_of,
+        diff, first, history, history_of_task, tasks, threads, tree, why,
     },
     state::LedgerState,
     time::{Clock, ManualClock, Millis},
@@ -93,7 +93,7 @@ fn drawn(state: &LedgerState, id: &ThreadId) -> Vec<(TaskId, usize, Option<usize
 fn a_thread_as_of_any_position_is_that_thread_in_the_fold_of_the_prefix() {
     let ledger = ledger();
     let reader = ledger.reader();
-    let size = reader.state().size();
+    let size = reader.state().unwrap().size();
     for at in (0..=size).step_by(17).chain([size - 1, size]) {
         let prefix = reader.state_at(at).unwrap();
         for id in ["t0", "t1", "t2"].map(thread) {
@@ -115,7 +115,7 @@ fn a_thread_as_of_any_position_is_that_thread_in_the_fold_of_the_prefix() {
 fn points_are_found_by_name_by_number_and_by_time() {
     let ledger = ledger();
     let reader = ledger.reader();
-    let size = reader.state().size();
+    let size = reader.state().unwrap().size();
     let resolve = |text: &str| text.parse::<Point>().unwrap().resolve(&reader, Millis(0)).unwrap();
     assert_eq!(resolve("@"), Position::Log(size));
     assert_eq!(resolve("@-1"), Position::Log(size - 1));
@@ -133,7 +133,7 @@ fn points_are_found_by_name_by_number_and_by_time() {
 fn histories_go_both_ways() {
     let ledger = ledger();
     let reader = ledger.reader();
-    let size = reader.state().size();
+    let size = reader.state().unwrap().size();
     let t1 = thread("t1");
     let mut ways = Vec::new();
     for order in [Order::OldestFirst, Order::NewestFirst] {
@@ -153,7 +153,10 @@ fn histories_go_both_ways() {
     own_back.reverse();
     assert_eq!((&all, &own), (&all_back, &own_back));
     assert_eq!(u64::try_from(all.len()).unwrap(), size);
-    assert_eq!(u64::try_from(own.len()).unwrap(), reader.state().thread(&t1).unwrap().events);
+    assert_eq!(
+        u64::try_from(own.len()).unwrap(),
+        reader.state().unwrap().thread(&t1).unwrap().events
+    );
 }
 
 #[test]
@@ -168,7 +171,8 @@ fn the_questions_agree_with_each_other() {
     let after = as_of(&reader, Scope::Thread(&t1), Position::Log(at)).unwrap();
     assert_eq!(diff(&before.state, &after.state, Some(&t1)).stat().spawned, 1);
 
-    let chain = why(&reader, &task("t1-49"), Position::Log(reader.state().size())).unwrap();
+    let chain =
+        why(&reader, &task("t1-49"), Position::Log(reader.state().unwrap().size())).unwrap();
     assert_eq!(chain.links.len(), 1);
     assert!(chain.links[0].linked > chain.links[0].task.first_seq);
     let then = chain.links[0].linked.get() - 1;
@@ -188,11 +192,11 @@ fn long_texts_are_read_from_the_log_until_they_are_redacted() {
         ..TaskFilter::default()
     };
     let result = || {
-        let state = reader.state();
+        let state = reader.state().unwrap();
         tasks(&reader, &state, &filter, Sort::default(), None).unwrap()[0].result.clone()
     };
     assert_eq!(result().unwrap().len(), 9_002);
-    let seq = reader.state().task(&task("t2-0")).unwrap().terminal_seq.unwrap();
+    let seq = reader.state().unwrap().task(&task("t2-0")).unwrap().terminal_seq.unwrap();
     ledger.redact_blocking(seq, PartSet::default().with(PartKind::Result), "secret").unwrap();
     assert_eq!(result(), None);
     let view = as_of(&reader, Scope::Task(&task("t2-0")), Position::Log(seq.get())).unwrap();
@@ -204,7 +208,7 @@ fn long_texts_are_read_from_the_log_until_they_are_redacted() {
 fn what_the_ledger_does_not_hold_is_an_error_of_its_own() {
     let ledger = ledger();
     let reader = ledger.reader();
-    let beyond = reader.state().size() + 1;
+    let beyond = reader.state().unwrap().size() + 1;
     let past = as_of(&reader, Scope::All, Position::Log(beyond));
     assert!(matches!(past, Err(QueryError::PastHead { .. })));
     let unknown = as_of(&reader, Scope::Thread(&thread("x")), Position::Log(0));
@@ -212,4 +216,21 @@ fn what_the_ledger_does_not_hold_is_an_error_of_its_own() {
     let empty = Ledger::in_memory(Options::default()).unwrap();
     let view = as_of(&empty.reader(), Scope::All, Position::Log(0)).unwrap();
     assert_eq!(view.state.tasks_len(), 0);
+}
+
+#[test]
+fn one_task_or_thread_is_what_the_whole_map_says_of_it() {
+    let ledger = ledger();
+    let reader = ledger.reader();
+    let state = reader.state().unwrap();
+    assert_eq!(reader.now().unwrap(), Now::of(&state));
+    let (id, on) = (task("t1-0"), thread("t1"));
+    assert_eq!(reader.task(&id).unwrap().as_ref(), state.task(&id));
+    assert_eq!(reader.thread(&on).unwrap().as_ref(), state.thread(&on));
+    assert_eq!(reader.task(&task("nobody")).unwrap(), None);
+    assert_eq!(reader.thread(&thread("nobody")).unwrap(), None);
+    let seq = state.task(&id).unwrap().first_seq;
+    assert_eq!(Source::redacted(&reader, seq).unwrap(), PartSet::default());
+    ledger.redact_blocking(seq, PartSet::ALL, "secret").unwrap();
+    assert_eq!(Source::redacted(&reader, seq).unwrap(), PartSet::ALL);
 }

@@ -48,7 +48,7 @@ async fn managers_that_bind_at_once_end_each_orphan_once() {
         }
         managers.push(manager);
     }
-    assert_eq!(ledger.reader().state().counts().failed, 700);
+    assert_eq!(ledger.reader().state().unwrap().counts().failed, 700);
     assert_eq!(ledger.reader().head().size, 1 + 700 + 700, "nothing more was written");
     assert_eq!((news.len(), news.values().all(|count| *count == 1)), (700, true));
     let mut seats = BTreeMap::new();
@@ -104,7 +104,7 @@ async fn a_binding_that_is_given_up_forgets_no_orphan() {
             Ok(()) | Err(BindError::AlreadyBound) => {}
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(ledger.reader().state().counts().failed, 600);
+        assert_eq!(ledger.reader().state().unwrap().counts().failed, 600);
         let told = told(&manager).drain().len();
         assert!(told >= 600 - 256, "at most the batch on its way is not told of: {told}");
     }

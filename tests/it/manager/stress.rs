@@ -32,7 +32,7 @@ async fn every_task_ends_once_whatever_races() {
         .iter()
         .filter(|entry| matches!(entry.event.action, Action::Terminated { .. }))
         .count();
-    let spawned = manager.ledger().unwrap().reader().state().tasks_len();
+    let spawned = manager.ledger().unwrap().reader().state().unwrap().tasks_len();
     drop(manager);
     let ends = reader.await.unwrap();
     assert_eq!((spawned, ended, ends.len()), (640, 640, 640));

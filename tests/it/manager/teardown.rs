@@ -69,7 +69,7 @@ fn when_a_runtime_of_many_threads_goes_away_no_task_stays_running() {
         assert_eq!((manager.health().live, Arc::strong_count(&manager)), (0, 1));
         drop(manager);
         let next = again.block_on(BackgroundTaskManager::with_ledger(ledger)).unwrap();
-        let counts = next.ledger().unwrap().reader().state().counts();
+        let counts = next.ledger().unwrap().reader().state().unwrap().counts();
         assert_eq!((counts.running, counts.cancelled), (0, 0));
     }
 }
@@ -100,7 +100,7 @@ fn a_manager_and_its_runtime_may_go_in_any_order() {
         }
         let again = tokio::runtime::Builder::new_current_thread().build().unwrap();
         again.block_on(BackgroundTaskManager::with_ledger(ledger.clone())).unwrap();
-        assert_eq!(ledger.reader().state().counts().failed, 50);
+        assert_eq!(ledger.reader().state().unwrap().counts().failed, 50);
     }
 }
 
@@ -115,7 +115,8 @@ async fn a_cancel_of_a_tree_that_is_dropped_goes_on() {
         for id in [&root, &child] {
             assert_eq!(manager.wait(id).await.unwrap().status, TaskStatus::Cancelled);
         }
-        let marked = || manager.ledger().unwrap().reader().state().tree_mark(&root).is_some();
+        let marked =
+            || manager.ledger().unwrap().reader().state().unwrap().tree_mark(&root).is_some();
         until(marked).await;
     }
 }

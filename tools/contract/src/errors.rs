@@ -52,7 +52,7 @@ const fn row(code: Code) -> (Exit, u16) {
             (Exit::Unavailable, 503)
         }
         Code::OutcomeUnknown => (Exit::Unavailable, 500),
-        Code::NotPrimary | Code::Fenced => (Exit::Refused, 421),
+        Code::NotPrimary | Code::NotStandby | Code::Fenced => (Exit::Refused, 421),
 
         // What is wrong with the request, whatever the ledger holds.
         Code::Invalid

@@ -22,9 +22,11 @@ pub struct LedgerSink<'a> {
 
 impl<'a> LedgerSink<'a> {
     /// An import into `ledger`. Its appends block: use it outside of async code.
-    #[must_use]
-    pub fn new(ledger: &'a Ledger) -> Self {
-        Self { ledger, state: ledger.reader().state(), rehearsed: Vec::new() }
+    ///
+    /// # Errors
+    /// [`ReadError`] if what is true now could not be read.
+    pub fn new(ledger: &'a Ledger) -> Result<Self, ReadError> {
+        Ok(Self { ledger, state: ledger.reader().state()?, rehearsed: Vec::new() })
     }
 
     fn walk(
@@ -109,7 +111,7 @@ impl Sink for LedgerSink<'_> {
 
     fn append(&mut self, batch: Vec<Proposal>) -> Result<(), SinkError> {
         let appended = self.ledger.append_blocking(batch);
-        self.state = self.ledger.reader().state();
+        self.state = self.ledger.reader().state().map_err(|e| SinkError::Failed(e.into()))?;
         match appended {
             Ok(_) => Ok(()),
             // Only these are about what was asked for; the others are about the ledger.

@@ -11,7 +11,7 @@
 //! # std::fs::write(&path, r#"{"type":"summary","sessionId":"s"}"#)?;
 //! for dataset in interop::find(&[path], None)? {
 //!     let recording = interop::read(&dataset, &Default::default(), &mut |_| {})?;
-//!     let mut sink = interop::LedgerSink::new(&ledger);
+//!     let mut sink = interop::LedgerSink::new(&ledger)?;
 //!     let report = interop::import(&mut sink, &recording, false, &mut |_| {})?;
 //!     println!("{} records, {} events", recording.tally.records, report.appended);
 //!     for line in &recording.tally.bad_lines {

@@ -202,7 +202,7 @@ fn whole(path: &Path) -> Result<(u64, u64)> {
     ensure!(audited.is_ok(), "{audited:?}");
     let ledger = Ledger::open(path, Options::default())?;
     let reader = ledger.reader();
-    let running = reader.state().tasks().filter(|task| task.status == TaskStatus::Running).count();
+    let running = reader.state()?.tasks().filter(|task| task.status == TaskStatus::Running).count();
     ensure!(running == usize::try_from(TASKS)?, "{running} tasks are running");
     let last = reader.head().seq().context("nothing was appended")?;
     let mut encoded = Ok(0);

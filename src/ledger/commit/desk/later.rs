@@ -5,14 +5,16 @@
 //! first, and the next one writes all that is queued by then, on its thread: one commit. No clock
 //! is read and no thread woken. Start reading at [`Desk::append_later`].
 
-use super::{AppendError, Desk, Durability, GROUPS_FOR_OTHERS, Request, queue::Queue};
+use super::{
+    super::request::Append, AppendError, Desk, Durability, GROUPS_FOR_OTHERS, Role, queue::Queue,
+};
 use std::{future::poll_fn, task::Poll};
 
 impl Desk {
-    /// Handles an append whose thread has other tasks to run, and never waits for a device on it.
-    /// After its first poll the append is done when it is polled again or dropped, or when another
-    /// append is written. If none of that happens, it waits.
-    pub(crate) async fn append_later(&self, append: Request) -> Result<(), AppendError> {
+    /// Serves an append whose thread has other tasks to run, and never waits for a device on it.
+    /// Once it has been polled the append is done when it is polled again or dropped, or when
+    /// another append comes. Kept without either, it waits.
+    pub(crate) async fn append_later(&self, append: Append) -> Result<(), AppendError> {
         if let Some(promise) = self.enqueue(append)? {
             give_way().await;
             promise.keep();
@@ -20,11 +22,9 @@ impl Desk {
         Ok(())
     }
 
-    /// Queues an append; returns a promise to come back, or leaves it to a thread that is at work
-    /// or is woken.
-    fn enqueue(&self, append: Request) -> Result<Option<Promise<'_>>, AppendError> {
-        let mut queue = self.queue();
-        queue.check_open()?;
+    /// Queues an append; with a promise to come back, or else for a thread at work or woken.
+    fn enqueue(&self, append: Append) -> Result<Option<Promise<'_>>, AppendError> {
+        let mut queue = self.admit(Role::check_append)?;
         queue.push_append(append)?;
         if self.may_write_here(&queue) {
             return Ok(Some(Promise { desk: Some(self) }));

@@ -4,10 +4,13 @@
 //! [`Queue::ready`], which says what could be done now.
 
 use super::super::{
-    request::{Reply, Request},
+    request::{Alone, Append, Reply, Request},
     writer::Writer,
 };
-use crate::{ids::Head, ledger::AppendError};
+use crate::{
+    ids::Head,
+    ledger::{AppendError, PurgeError, Role},
+};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -15,8 +18,14 @@ use std::{
 
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// In the order in which they came.
     waiting: VecDeque<Request>,
-    requests_max: usize,
+    /// How many of them are no appends.
+    jobs: usize,
+    appends_max: usize,
+    jobs_max: usize,
+    /// What the ledger takes.
+    pub(super) role: Role,
     /// `None` while a thread decides and writes.
     pub(super) writer: Option<Box<Writer>>,
     /// True while a thread syncs, or answers the appends that it has synced.
@@ -32,7 +41,34 @@ pub(super) struct Queue {
     pub(super) service: Service,
 }
 
-/// The reason that the thread with the writer sleeps.
+/// Why a request was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// The ledger is halted or closed.
+    Ended,
+    /// So many wait already.
+    Full { max: usize },
+}
+
+impl From<NotTaken> for AppendError {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Ended => Self::Halted,
+            NotTaken::Full { max } => Self::Busy { max },
+        }
+    }
+}
+
+impl From<NotTaken> for PurgeError {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Ended => Self::Halted,
+            NotTaken::Full { max } => Self::Busy { max },
+        }
+    }
+}
+
+/// What the thread that holds the writer sleeps for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gathering {
     /// It does not sleep.
@@ -47,7 +83,9 @@ pub(super) enum Gathering {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     Open,
-    /// It does the waiting requests; no more will come.
+    /// A close waits, behind all that came before it. Nothing but another close is taken.
+    Closing,
+    /// Every handle is dropped: what waits is done, and nothing more will come.
     Draining,
     /// It does nothing any more.
     Ended,
@@ -62,6 +100,8 @@ pub(super) enum Ready {
     Sync,
     /// A request other than an append, or the end: writer and device are free.
     Alone,
+    /// Leave for good: both are there.
+    Leave,
 }
 
 /// The threads to wake; each appears once.
@@ -72,10 +112,13 @@ pub(super) struct Wakeups {
 }
 
 impl Queue {
-    pub(super) fn new(writer: Writer, interval: Option<Duration>) -> Self {
+    pub(super) fn new(writer: Writer, role: Role, interval: Option<Duration>) -> Self {
         Self {
             waiting: VecDeque::new(),
-            requests_max: writer.options().queue_requests_max,
+            jobs: 0,
+            appends_max: writer.options().queue_requests_max,
+            jobs_max: writer.options().queue_jobs_max,
+            role,
             writer: Some(Box::new(writer)),
             sync_taken: false,
             interval,
@@ -87,70 +130,113 @@ impl Queue {
         }
     }
 
-    pub(super) fn check_open(&self) -> Result<(), AppendError> {
-        if self.service == Service::Ended { Err(AppendError::Halted) } else { Ok(()) }
+    pub(super) fn check_open(&self) -> Result<(), NotTaken> {
+        match self.service {
+            Service::Open | Service::Draining => Ok(()),
+            Service::Closing | Service::Ended => Err(NotTaken::Ended),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Queues an append, unless too many requests wait.
-    pub(super) fn push_append(&mut self, append: Request) -> Result<(), AppendError> {
-        if self.waiting.len() >= self.requests_max {
-            return Err(AppendError::Busy { max: self.requests_max });
+    /// Queues an append, unless too many wait.
+    pub(super) fn push_append(&mut self, append: Append) -> Result<(), NotTaken> {
+        if self.waiting.len() - self.jobs >= self.appends_max {
+            return Err(NotTaken::Full { max: self.appends_max });
         }
-        self.waiting.push_back(append);
+        self.waiting.push_back(Request::Append(append));
         Ok(())
     }
 
-    /// Queues a request other than an append, without a limit.
-    pub(super) fn push(&mut self, request: Request) {
-        self.waiting.push_back(request);
+    /// Queues what is no append, behind all that waits, unless too many of its kind do.
+    pub(super) fn push_job(&mut self, job: Request) -> Result<(), NotTaken> {
+        if self.jobs >= self.jobs_max {
+            return Err(NotTaken::Full { max: self.jobs_max });
+        }
+        self.jobs += 1;
+        self.waiting.push_back(job);
+        Ok(())
     }
 
-    pub(super) fn pop(&mut self) -> Option<Request> {
-        self.waiting.pop_front()
+    /// Queues a close. The first one is always taken, whatever waits before it.
+    pub(super) fn push_close(&mut self, close: Alone) -> Result<(), NotTaken> {
+        match self.service {
+            Service::Open | Service::Draining => self.service = Service::Closing,
+            Service::Closing if self.jobs <= self.jobs_max => {}
+            Service::Closing => return Err(NotTaken::Full { max: self.jobs_max }),
+            Service::Ended => return Err(NotTaken::Ended),
+        }
+        self.jobs += 1;
+        self.waiting.push_back(Request::Alone(close));
+        Ok(())
     }
 
     pub(super) fn next_is_append(&self) -> bool {
-        self.waiting.front().is_some_and(|request| request.events().is_some())
+        matches!(self.waiting.front(), Some(Request::Append(_)))
     }
 
     /// The appends at the front of the queue.
-    pub(super) fn appends(&self) -> impl Iterator<Item = &Request> {
-        self.waiting.iter().take_while(|request| request.events().is_some())
+    pub(super) fn appends(&self) -> impl Iterator<Item = &Append> {
+        self.waiting.iter().map_while(|request| match request {
+            Request::Append(append) => Some(append),
+            Request::Sync(_) | Request::Alone(_) => None,
+        })
     }
 
-    /// The appends at the front of the queue: as many as begin within so many events.
-    pub(super) fn take_appends(&mut self, room: usize) -> VecDeque<Request> {
-        let (mut events, mut count) = (0, 0);
-        for more in self.waiting.iter().map_while(Request::events) {
-            if events >= room {
-                break;
+    /// Takes the append at the front of the queue.
+    fn pop_append(&mut self) -> Option<Append> {
+        match self.waiting.pop_front()? {
+            Request::Append(append) => Some(append),
+            job @ (Request::Sync(_) | Request::Alone(_)) => {
+                self.waiting.push_front(job);
+                None
             }
-            events += more;
-            count += 1;
         }
-        self.waiting.drain(..count).collect()
     }
 
-    /// Returns the appends that were taken and found no room.
-    pub(super) fn put_back(&mut self, requests: VecDeque<Request>) {
-        requests.into_iter().rev().for_each(|request| self.waiting.push_front(request));
+    /// Takes what needs both from the front of the queue.
+    pub(super) fn pop_alone(&mut self) -> Option<Alone> {
+        match self.waiting.pop_front()? {
+            Request::Alone(alone) => {
+                self.jobs -= 1;
+                Some(alone)
+            }
+            other @ (Request::Append(_) | Request::Sync(_)) => {
+                self.waiting.push_front(other);
+                None
+            }
+        }
+    }
+
+    /// Takes the appends at the front of the queue: as many as begin within so many events.
+    pub(super) fn take_appends(&mut self, room: usize) -> VecDeque<Append> {
+        let (mut taken, mut events) = (VecDeque::new(), 0);
+        while events < room
+            && let Some(append) = self.pop_append()
+        {
+            events += append.events();
+            taken.push_back(append);
+        }
+        taken
+    }
+
+    /// Returns what was taken and found no room.
+    pub(super) fn put_back(&mut self, appends: VecDeque<Append>) {
+        let requests = appends.into_iter().rev().map(Request::Append);
+        requests.for_each(|request| self.waiting.push_front(request));
     }
 
     /// The job that a thread could do now.
     pub(super) fn ready(&self) -> Option<Ready> {
         let (writer, may_sync) = (self.writer.is_some(), !self.sync_taken);
         let asked = match self.waiting.front() {
-            Some(Request::Append { .. }) => writer.then_some(Ready::Write),
-            Some(Request::Sync { .. }) => may_sync.then_some(Ready::Sync),
-            Some(Request::Ingest { .. } | Request::Erase { .. } | Request::Close { .. }) => {
-                (writer && may_sync).then_some(Ready::Alone)
-            }
+            Some(Request::Append(_)) => writer.then_some(Ready::Write),
+            Some(Request::Sync(_)) => may_sync.then_some(Ready::Sync),
+            Some(Request::Alone(_)) => (writer && may_sync).then_some(Ready::Alone),
             None if self.service == Service::Draining => {
-                (writer && may_sync).then_some(Ready::Alone)
+                (writer && may_sync).then_some(Ready::Leave)
             }
             None => None,
         };
@@ -171,12 +257,12 @@ impl Queue {
         self.unsynced_since = None;
         self.sync_taken = true;
         match self.waiting.pop_front()? {
-            Request::Sync { reply } => Some(reply),
-            append_or_alone @ (Request::Append { .. }
-            | Request::Ingest { .. }
-            | Request::Erase { .. }
-            | Request::Close { .. }) => {
-                self.waiting.push_front(append_or_alone);
+            Request::Sync(reply) => {
+                self.jobs -= 1;
+                Some(reply)
+            }
+            other @ (Request::Append(_) | Request::Alone(_)) => {
+                self.waiting.push_front(other);
                 None
             }
         }
@@ -219,6 +305,7 @@ impl Queue {
     /// Ends all work, and returns the requests left in the queue.
     pub(super) fn end(&mut self) -> VecDeque<Request> {
         self.service = Service::Ended;
+        self.jobs = 0;
         std::mem::take(&mut self.waiting)
     }
 }

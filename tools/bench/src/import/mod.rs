@@ -82,7 +82,7 @@ fn measured(what: &'static str, path: &Path, ledger: &Path, rounds: u32) -> Resu
     let watch = Stopwatch::start();
     let recording = parse(path)?;
     let ledger = Ledger::create(ledger, Options::default())?;
-    let report = interop::import(&mut LedgerSink::new(&ledger), &recording, false, &mut |_| {})?;
+    let report = interop::import(&mut LedgerSink::new(&ledger)?, &recording, false, &mut |_| {})?;
     let imported = watch.stop().seconds();
     let first = report.refusals.first();
     ensure!(report.refused == 0, "{} proposals were refused: {first:?}", report.refused);

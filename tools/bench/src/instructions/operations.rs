@@ -97,7 +97,7 @@ impl Operation {
             Self::AsOf => past(times),
             Self::Snapshot => {
                 let reader = filled(SIZE)?.reader();
-                let bytes = snapshot::encode(&reader.state(), reader.head());
+                let bytes = snapshot::encode(&reader.state()?, reader.head());
                 again(&[bytes], times, |bytes| {
                     black_box(snapshot::decode(bytes)?);
                     Ok(())

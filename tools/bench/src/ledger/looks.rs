@@ -34,12 +34,12 @@ pub(super) fn measure(made: &Made, maps: u64, costs: &mut Costs) -> Result<()> {
             Ok(())
         })?,
         tree: asked.each(Threads::Of1000, LOOKS, |thread, _| {
-            let forest = black_box(tree(&reader.current(), thread));
+            let forest = black_box(tree(&reader.state()?, thread));
             ensure!(!forest.nodes.is_empty(), "the tree of a thread is empty");
             Ok(())
         })?,
         get: asked.each(Threads::Of100, LOOKS, |thread, _| {
-            let state = reader.current();
+            let state = reader.state()?;
             black_box(state.tasks_in(thread).next()).context("a thread without a task")?;
             Ok(())
         })?,

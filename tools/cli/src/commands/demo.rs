@@ -169,7 +169,7 @@ impl Demo {
     /// The deepest task, and its thread.
     fn deepest(&self) -> Result<(ThreadId, TaskId)> {
         let ledger = Ledger::open(&self.db, Options::default())?;
-        let state = ledger.reader().state();
+        let state = ledger.reader().state()?;
         let nodes = state.threads().flat_map(|thread| query::tree(&state, &thread.id).nodes);
         // Of equals, the one that was created last.
         let deepest = nodes.max_by_key(|node| (node.depth, node.task.first_seq));

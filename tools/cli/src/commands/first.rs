@@ -40,7 +40,7 @@ impl Command for Args {
         let opened = app.open()?;
         let found = query::first(&opened.reader, &self.thread, &self.condition)?;
         let body = FirstBody {
-            at: At::head(&opened.reader),
+            at: At::head(&opened.reader)?,
             condition: self.condition.to_string(),
             event: found.as_ref().map(EventLine::from),
         };

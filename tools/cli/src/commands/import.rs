@@ -114,7 +114,7 @@ fn run(args: &Args, app: &mut App) -> Result<Exit> {
         left_out |= nothing_recognised(app, &path, &recording);
         items.push(import(args, app, &opened, path, recording)?);
     }
-    let at = At::head(&opened.reader);
+    let at = At::head(&opened.reader)?;
     opened.close()?;
     left_out |= items.iter().any(|item| item.malformed > 0 || item.refused > 0);
     if !app.quiet || app.out.for_programs() {
@@ -218,7 +218,7 @@ fn import(
     let report = {
         let shown = app.progress.start("importing", Unit::Events);
         let mut tell = teller(&shown, Phase::Appending);
-        let mut sink = LedgerSink::new(&opened.ledger);
+        let mut sink = LedgerSink::new(&opened.ledger)?;
         interop::import(&mut sink, &recording, args.dry_run, &mut tell)
             .with_context(|| format!("cannot import {path}"))?
     };

@@ -147,7 +147,7 @@ impl command::Command for Args {
         };
         let opened = app.open()?;
         if let Command::Spawn(Spawn { parent: Some(parent), .. }) = &proposal.command
-            && opened.reader.state().task(&parent.id).is_none()
+            && opened.reader.task(&parent.id)?.is_none()
         {
             let text = format!("no task {}: recorded as a parent outside this ledger", parent.id);
             app.remark(&text);

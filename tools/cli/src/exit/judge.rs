@@ -12,7 +12,7 @@ use anyhow::Error;
 use std::io;
 use taskledger::{
     Code,
-    ledger::{AppendError, CopyError, OpenError, ReadError},
+    ledger::{AppendError, CopyError, OpenError, PurgeError, ReadError},
     proof::CheckpointError,
     query::{PointError, PredicateError, QueryError},
     store,
@@ -48,6 +48,7 @@ fn code(error: &Link) -> Option<Code> {
     let append = || error.downcast_ref().map(AppendError::code);
     let read = || error.downcast_ref().map(ReadError::code);
     let copy = || error.downcast_ref().and_then(of_copy);
+    let purge = || error.downcast_ref().and_then(of_purge);
     let query = || error.downcast_ref().map(QueryError::code);
     let store = || error.downcast_ref().map(store::Error::code);
     let checkpoint = || error.downcast_ref().map(CheckpointError::code);
@@ -56,6 +57,7 @@ fn code(error: &Link) -> Option<Code> {
     open.or_else(append)
         .or_else(read)
         .or_else(copy)
+        .or_else(purge)
         .or_else(query)
         .or_else(store)
         .or_else(checkpoint)
@@ -68,6 +70,11 @@ fn of_copy(error: &CopyError) -> Option<Code> {
     let own = matches!(error, CopyError::BadBackup { .. } | CopyError::WithinBatch { .. })
         || error.code() != Code::FileFailed && matches!(error, CopyError::Io { .. });
     own.then(|| error.code())
+}
+
+/// The code of a purge that failed; `None` where the cause says more.
+fn of_purge(error: &PurgeError) -> Option<Code> {
+    (!matches!(error, PurgeError::Store(_))).then(|| error.code())
 }
 
 /// A file that the command line names; `None` where it is not the name that is wrong.
@@ -102,7 +109,7 @@ mod tests {
     use std::path::PathBuf;
     use taskledger::{
         ids::{Seq, TaskId},
-        ledger::Unit,
+        ledger::{Role, Unit},
         state::Rejection,
     };
 
@@ -124,6 +131,8 @@ mod tests {
         ends_with(AppendError::DiskFull, Exit::Unavailable);
         ends_with(AppendError::KeyReused { seq: Seq::FIRST }, Exit::Failure);
         ends_with(AppendError::NotPrimary, Exit::Refused);
+        ends_with(PurgeError::NotHere { role: Role::ReadOnly }, Exit::Refused);
+        ends_with(PurgeError::Store(store::Error::Halted), Exit::Unavailable);
         let unknown = Rejection::UnknownTask { task: TaskId::new("x").unwrap() };
         ends_with(AppendError::Rejected(unknown), Exit::NotFound);
         ends_with(AppendError::Rejected(Rejection::NumbersExhausted), Exit::Failure);

@@ -38,7 +38,7 @@ use std::borrow::Cow;
 use taskledger::{
     ids::Seq,
     ledger::{ReadError, Reader},
-    query::{Position, View, format_time},
+    query::{Now, Position, Source as _, View, format_time},
     time::Millis,
 };
 
@@ -76,10 +76,12 @@ impl At {
     }
 
     /// The moment of the whole log. O(1).
-    #[must_use]
-    pub fn head(reader: &Reader) -> Self {
-        let state = reader.state();
-        Self::new(state.size(), state.recorded())
+    ///
+    /// # Errors
+    /// [`ReadError`] if it could not be read.
+    pub fn head(reader: &Reader) -> Result<Self, ReadError> {
+        let Now { size, recorded } = reader.now()?;
+        Ok(Self::new(size, recorded))
     }
 
     /// The moment of a position. One read.

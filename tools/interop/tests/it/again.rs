@@ -41,7 +41,7 @@ fn notes(ledger: &Ledger, task: &str) -> Vec<String> {
 }
 
 fn status(ledger: &Ledger, task: &str) -> TaskStatus {
-    ledger.reader().state().task(&id(task)).unwrap().status
+    ledger.reader().state().unwrap().task(&id(task)).unwrap().status
 }
 
 /// A task as an older version brought it in.
@@ -133,7 +133,7 @@ fn an_id_that_the_ledger_holds_in_the_thread_is_kept() {
     let ledger = ledger();
     older(&ledger, "Task:0", Some((Outcome::Completed, ms("2026-06-01T10:00:05Z"))));
     add(&ledger, "ids-repeated-inside-a-session");
-    let state = ledger.reader().state();
+    let state = ledger.reader().state().unwrap();
     let ids: Vec<String> = state.tasks().map(|task| task.id.to_string()).collect();
     let second = format!("{SESSION}/Task:0#2");
     assert_eq!(ids, ["Task:0".to_owned(), second, format!("{SESSION}/Task:0#3")]);
@@ -156,7 +156,7 @@ fn counted_ids_of_two_sessions_are_two_tasks_whichever_comes_first() {
         for name in ["s1", "s2", "s1", "s2"] {
             assert_eq!(into_ledger(&ledger, &session(name, call)).refused, 0);
         }
-        let state = ledger.reader().state();
+        let state = ledger.reader().state().unwrap();
         let ids: Vec<String> = state.tasks().map(|task| task.id.to_string()).collect();
         assert_eq!(ids, expected);
         assert_eq!(state.task(&id(expected[1])).unwrap().thread.as_str(), "s2");
@@ -190,7 +190,7 @@ fn copies_of_a_session_give_the_same_tasks_in_any_order() {
                 assert_eq!(into_ledger(&together, recording).refused, 0);
             }
             for ledger in [&one_by_one, &together] {
-                let state = ledger.reader().state();
+                let state = ledger.reader().state().unwrap();
                 let mut tasks: Vec<_> =
                     state.tasks().map(|t| (t.id.clone(), t.status, t.completed)).collect();
                 tasks.sort();
@@ -220,7 +220,7 @@ fn a_rehearsal_says_what_the_import_will_do() {
         Recording::new("toy", Vec::new(), taskledger_interop::Tally::default(), proposals);
     let ledger = ledger();
     let head = ledger.reader().head();
-    let mut sink = LedgerSink::new(&ledger);
+    let mut sink = LedgerSink::new(&ledger).unwrap();
     let rehearsed = import(&mut sink, &recording, true, &mut |_| {}).unwrap();
     assert_eq!(ledger.reader().head(), head);
     let again = import(&mut sink, &recording, true, &mut |_| {}).unwrap();
@@ -229,7 +229,8 @@ fn a_rehearsal_says_what_the_import_will_do() {
         (0, 1, 2),
         "it knows what it rehearsed"
     );
-    let done = import(&mut LedgerSink::new(&ledger), &recording, false, &mut |_| {}).unwrap();
+    let done =
+        import(&mut LedgerSink::new(&ledger).unwrap(), &recording, false, &mut |_| {}).unwrap();
     assert_eq!(rehearsed, done);
     assert_eq!((done.appended, done.refused), (2, 1));
 }

@@ -47,7 +47,7 @@ pub(crate) fn entries(ledger: &Ledger) -> Vec<Entry> {
 
 #[track_caller]
 pub(crate) fn into_ledger(ledger: &Ledger, recording: &Recording) -> Report {
-    import(&mut LedgerSink::new(ledger), recording, false, &mut |_| {}).unwrap()
+    import(&mut LedgerSink::new(ledger).unwrap(), recording, false, &mut |_| {}).unwrap()
 }
 
 fn datasets() -> Vec<Dataset> {
@@ -133,7 +133,7 @@ fn the_ledger_holds_the_tree_that_the_recording_tells() {
     let ledger = ledger();
     let recording = read_one(&folder().join("demo/release-kestrel.jsonl"), "claude-code");
     into_ledger(&ledger, &recording);
-    let state = ledger.reader().state();
+    let state = ledger.reader().state().unwrap();
     let tasks = fold(&recording.collect().unwrap());
     assert_eq!(state.tasks_len(), tasks.len());
     for (id, task) in &tasks {
@@ -160,7 +160,7 @@ fn a_recording_that_grew_adds_only_what_is_new() {
     let once = self::ledger();
     into_ledger(&once, &read_one(&path, "claude-code"));
     let tasks = |ledger: &Ledger| {
-        let state = ledger.reader().state();
+        let state = ledger.reader().state().unwrap();
         let mut tasks: Vec<_> = state
             .tasks()
             .map(|task| (task.id.clone(), task.record.clone(), task.status, task.completed))

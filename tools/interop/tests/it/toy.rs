@@ -74,7 +74,7 @@ fn a_format_is_added_by_one_line_in_the_list() {
     let recording = read(&found[0], &ReadOptions::default(), &mut |_| {}).unwrap();
     assert_eq!(into_ledger(&ledger, &recording).tasks, 2);
     assert_eq!(into_ledger(&ledger, &recording).appended, 0);
-    let state = ledger.reader().state();
+    let state = ledger.reader().state().unwrap();
     let status = |task: &str| state.task(&task.parse().unwrap()).unwrap().status;
     assert_eq!([status("car"), status("ball")], [TaskStatus::Running, TaskStatus::Completed]);
 

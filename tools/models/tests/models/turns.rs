@@ -7,7 +7,8 @@ use taskledger_models::{
     Ledger, Options,
     command::{Command, Proposal, Spawn},
     ids::{Seq, TaskId, ThreadId},
-    ledger::{AppendError, Durability, Receipt},
+    ledger::{AppendError, Durability, Receipt, Role},
+    store::{Error, FrameLog, MemStore},
     time::{ManualClock, Millis},
 };
 
@@ -65,7 +66,7 @@ fn check(ledger: &Ledger, answers: &[Answer]) {
         reader.scan(Seq::FIRST, last, visit).unwrap();
     }
     assert_eq!(found, acknowledged);
-    assert_eq!(reader.state().tasks_len(), acknowledged.len());
+    assert_eq!(reader.state().unwrap().tasks_len(), acknowledged.len());
 }
 
 /// Every caller is answered, whoever wrote for it, and sees what it was answered.
@@ -106,9 +107,57 @@ fn appends_against_a_close() {
             let mut answers = awaited.await.unwrap();
             answers.extend(blocked.join().unwrap());
             close.join().unwrap().unwrap();
-            let state = ledger.reader().state();
+            let state = ledger.reader().state().unwrap();
             let acknowledged = answers.iter().filter(|answer| answer.is_ok()).count();
             assert_eq!(state.tasks_len(), acknowledged);
         });
     }
+}
+
+/// Whichever call closes it, the files are let go of when any of them returns.
+#[test]
+fn closes_against_one_another() {
+    explore(|| async {
+        let (store, clock) = (MemStore::new(), Arc::new(ManualClock::at(Millis(1))));
+        let options = Options { clock, ..Options::default() };
+        let ledger = Ledger::create_in(&store, options).unwrap();
+        let closes = [0, 1, 2].map(|_| {
+            let (ledger, store) = (ledger.clone(), store.clone());
+            thread::spawn(move || {
+                ledger.close_blocking().unwrap();
+                assert!(matches!(store.sync(), Err(Error::Halted)), "it is closed");
+            })
+        });
+        closes.into_iter().for_each(|close| close.join().unwrap());
+    });
+}
+
+/// Frames, appends and a close: each is answered, and what was written is what was answered.
+#[test]
+fn an_ingest_against_a_close() {
+    explore(|| async {
+        let primary = ledger(Durability::Synced);
+        primary.append([task("a", 0)]).await.unwrap();
+        let (mut frames, reader) = (Vec::new(), primary.reader());
+        let visit = |entry: taskledger_models::event::Entry| {
+            frames.push(taskledger_models::codec::encode(&entry).unwrap());
+            ControlFlow::Continue(())
+        };
+        reader.scan(Seq::FIRST, reader.head().seq().unwrap(), visit).unwrap();
+        let standby = ledger(Durability::Synced);
+        standby.pretend_role(Role::Standby);
+        let close = thread::spawn({
+            let standby = standby.clone();
+            move || standby.close_blocking()
+        });
+        let answer = standby.ingest(frames, Some(reader.head())).await;
+        close.join().unwrap().unwrap();
+        match answer {
+            Ok(head) => assert_eq!(head, standby.reader().head()),
+            Err(error) => {
+                assert!(matches!(error, AppendError::Halted), "{error}");
+                assert_eq!(standby.reader().head().size, 0);
+            }
+        }
+    });
 }

@@ -60,7 +60,7 @@ pub(super) fn failed_call(bench: &Bench) -> Result<Said> {
     }
     let (path, _) = bench.ledger()?;
     let ledger = Ledger::open(&path, options(Durability::Synced))?;
-    let before = u64::try_from(ledger.reader().state().tasks_len())?;
+    let before = u64::try_from(ledger.reader().state()?.tasks_len())?;
     ledger.close_blocking()?;
     drop(ledger);
     let mut counts = std::collections::BTreeMap::new();
@@ -82,7 +82,7 @@ pub(super) fn failed_call(bench: &Bench) -> Result<Said> {
     }
     let recorded = counts.get("exit 0").copied().unwrap_or(0);
     let ledger = Ledger::open(&path, options(Durability::Synced))?;
-    let there = u64::try_from(ledger.reader().state().tasks_len())?;
+    let there = u64::try_from(ledger.reader().state()?.tasks_len())?;
     ensure!(
         (before + recorded..=before + rounds).contains(&there),
         "{there} tasks: {before}, and {recorded} that were recorded"

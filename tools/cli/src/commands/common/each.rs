@@ -45,7 +45,7 @@ pub fn list(
     }
     let at = match wanted.upto {
         Some(position) => At::position(position, reader)?,
-        None => At::head(reader),
+        None => At::head(reader)?,
     };
     let mut list = out.begin::<EventLine>(&at)?;
     each(reader, wanted, shown, |entry| list.push(&EventLine::from(&entry)))?;

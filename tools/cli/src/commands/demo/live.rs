@@ -95,7 +95,7 @@ fn recover(
     runtime: &tokio::runtime::Runtime,
     ledger: &Ledger,
 ) -> Result<usize> {
-    let state = ledger.reader().state();
+    let state = ledger.reader().state()?;
     let threads: Vec<ThreadId> = state.threads().map(|thread| thread.id.clone()).collect();
     if threads.iter().any(|thread| !thread.as_str().starts_with(THREAD)) {
         return Err(Problem::usage(format!(

@@ -119,7 +119,7 @@ impl Recorder {
             Ok(Recorded {
                 ledger: reader.ledger_id(),
                 made: is_new,
-                state: reader.state(),
+                state: reader.state()?,
                 receipts,
             })
         });

@@ -1,0 +1,168 @@
+//! What a ledger takes: appends, frames of its primary, or nothing.
+//!
+//! Kept at the desk and checked there, once for each request. The directory's identity says which
+//! role an opening begins with.
+
+use super::{
+    AppendError, Ledger, OpenError, Options, PurgeError, Unit,
+    commit::request::{Ingest, Pending, Request},
+    new_identity,
+};
+use crate::{
+    ids::{Epoch, Head, LedgerId},
+    store::{Home, Identity, Role as Kept},
+};
+use std::fmt;
+
+/// What a ledger takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It decides: appends are taken, frames of another ledger are not.
+    Primary,
+    /// It follows a primary: frames are taken, appends are not.
+    Standby,
+    /// It is being made as a copy: takes the frames that it is filled with, and then the appends
+    /// that repeat redactions.
+    Copying,
+    /// Another node took over from it: neither is taken.
+    Fenced {
+        /// The epoch of that node.
+        by: Epoch,
+    },
+    /// It was opened for reading: neither is taken.
+    ReadOnly,
+}
+
+impl Role {
+    /// The role that a directory's identity gives.
+    pub(super) fn of(kept: &Identity) -> Self {
+        match (kept.role, kept.fenced) {
+            (Kept::Copying, _) => Self::Copying,
+            (Kept::Primary | Kept::Standby, Some(by)) => Self::Fenced { by },
+            (Kept::Primary, None) => Self::Primary,
+            (Kept::Standby, None) => Self::Standby,
+        }
+    }
+
+    pub(super) fn check_append(self) -> Result<(), AppendError> {
+        match self {
+            Self::Primary | Self::Copying => Ok(()),
+            Self::Standby | Self::ReadOnly => Err(AppendError::NotPrimary),
+            Self::Fenced { by } => Err(AppendError::Fenced { by }),
+        }
+    }
+
+    pub(super) fn check_ingest(self) -> Result<(), AppendError> {
+        match self {
+            Self::Standby | Self::Copying => Ok(()),
+            Self::Primary | Self::ReadOnly => Err(AppendError::NotStandby),
+            Self::Fenced { by } => Err(AppendError::Fenced { by }),
+        }
+    }
+
+    pub(super) fn check_purge(self) -> Result<(), PurgeError> {
+        match self {
+            Self::Primary | Self::Standby | Self::Copying => Ok(()),
+            Self::Fenced { .. } | Self::ReadOnly => Err(PurgeError::NotHere { role: self }),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary => f.write_str("a primary"),
+            Self::Standby => f.write_str("a standby"),
+            Self::Copying => f.write_str("an unfinished copy"),
+            Self::Fenced { by } => write!(f, "fenced by epoch {by}"),
+            Self::ReadOnly => f.write_str("open for reading"),
+        }
+    }
+}
+
+impl Ledger {
+    /// Creates an empty standby of ledger `ledger` in `home`; see
+    /// [`create_standby`](Self::create_standby). Blocks.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_standby_in(
+        home: &dyn Home,
+        ledger: LedgerId,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let identity = Identity { ledger, role: Kept::Standby, ..new_identity(&options) };
+        Self::start(home.create(identity)?, options)
+    }
+
+    /// What this ledger takes.
+    pub fn role(&self) -> Role {
+        self.inner.desk.role()
+    }
+
+    /// Makes this ledger take what another role takes, without a word on the disk.
+    #[cfg(feature = "test-util")]
+    pub fn pretend_role(&self, role: Role) {
+        self.inner.desk.set_role(role);
+    }
+
+    /// Writes frames of the primary behind the last event, byte for byte, as one group: a batch of
+    /// the primary that is handed over whole stays whole, also across a crash. All or nothing.
+    ///
+    /// They must continue this log: numbers, links, epochs and times are checked before anything
+    /// is written, and so is `expect`, the head that they must lead to.
+    ///
+    /// # Durability
+    /// `Ok` means that they survive loss of power, whatever [`Durability`](super::Durability) is
+    /// set. An error other than [`AppendError::OutcomeUnknown`] means that nothing was written.
+    ///
+    /// # Errors
+    /// - [`AppendError::NotContinuation`] if they do not fit.
+    /// - [`AppendError::TooLarge`] if they are more bytes than one group may have.
+    /// - [`AppendError::NotStandby`], [`AppendError::Fenced`] if this ledger takes no frames.
+    /// - [`AppendError::Busy`] if [`Options::queue_jobs_max`] requests wait;
+    ///   [`AppendError::DiskFull`]. Try again later.
+    /// - [`AppendError::OutcomeUnknown`], then [`AppendError::Halted`], after a storage failure.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped, the frames may still be written. The head says whether they were.
+    ///
+    /// # Cost
+    /// O(bytes), about 5 us an event, and a sync of its own.
+    pub async fn ingest(
+        &self,
+        frames: Vec<Vec<u8>>,
+        expect: Option<Head>,
+    ) -> Result<Head, AppendError> {
+        self.hand_in(frames, expect)?.wait().await
+    }
+
+    /// [`ingest`](Self::ingest) for callers outside of async code.
+    ///
+    /// # Errors
+    /// As [`ingest`](Self::ingest).
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    pub fn ingest_blocking(
+        &self,
+        frames: Vec<Vec<u8>>,
+        expect: Option<Head>,
+    ) -> Result<Head, AppendError> {
+        self.hand_in(frames, expect)?.wait_blocking()
+    }
+
+    fn hand_in(
+        &self,
+        frames: Vec<Vec<u8>>,
+        expect: Option<Head>,
+    ) -> Result<Pending<Head>, AppendError> {
+        let (len, max) = (frames.iter().map(Vec::len).sum::<usize>(), super::options::GROUP_LIMIT);
+        if len > max {
+            return Err(AppendError::TooLarge { what: "frames", len, max, unit: Unit::Bytes });
+        }
+        let (ingest, answer) = Ingest::new(frames, expect);
+        self.inner.desk.ask(Role::check_ingest, Request::ingest(ingest))?;
+        Ok(answer)
+    }
+}
