@@ -70,7 +70,11 @@ impl Case {
 fn an_agent_ends_when_its_call_returns_whatever_the_result_says() {
     let case = read_case("agent-return-without-status");
     assert_eq!(case.told("toolu_A"), "completed 10:00:09 -");
-    assert!(case.notes("toolu_A").contains("nothing says how it ended"), "{}", case.notes("toolu_A"));
+    assert!(
+        case.notes("toolu_A").contains("nothing says how it ended"),
+        "{}",
+        case.notes("toolu_A")
+    );
     // The sidechain begins with the prompt of its call.
     assert_eq!(case.told("toolu_B"), "completed 10:00:06 toolu_A");
 }
