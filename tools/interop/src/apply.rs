@@ -189,6 +189,8 @@ enum Verdict {
     Present,
     /// As above, and there is something to say of it.
     Note(Box<Proposal>),
+    /// Nothing is known of its task, and nothing was to be.
+    Unknown,
     Refuse(String),
 }
 
@@ -203,6 +205,7 @@ impl<S: Sink> Import<'_, S> {
                 self.report.present += 1;
                 self.note(*note)?;
             }
+            Verdict::Unknown => self.report.proposals -= 1,
             Verdict::Refuse(why) => self.refuse(task_of(&proposal.command), why),
         }
         Ok(())
@@ -218,9 +221,12 @@ impl<S: Sink> Import<'_, S> {
 
     /// Adds a note that does not come from the recording, unless the ledger has it.
     fn note(&mut self, note: Proposal) -> Result<(), ImportError> {
+        self.report.proposals += 1;
         let owner = task_of(&note.command).map(Owner::Task);
         if matches!(self.by_key(owner, note.key)?, Verdict::Append) {
             self.add(note);
+        } else {
+            self.report.present += 1;
         }
         Ok(())
     }
@@ -321,6 +327,8 @@ impl<S: Sink> Import<'_, S> {
             Command::Finish(Finish { task, outcome, completed, .. }) => {
                 let status = TaskStatus::from(*outcome);
                 match self.known(task) {
+                    // The end of a task of another session, which the ledger may hold or not.
+                    None if self.recording.strays.contains(task) => Verdict::Unknown,
                     None => Verdict::Refuse("the task was never spawned".to_owned()),
                     Some(known) if known.status.is_terminal() => {
                         self.unended.remove(task);

@@ -191,25 +191,54 @@ impl<'a> Walk<'a> {
         for (place, (number, start, range)) in held.lines.iter().enumerate() {
             let bytes = held.bytes.get(range.clone()).unwrap_or_default().trim_ascii_end();
             let why = if place == 0 { &held.why } else { "not a JSON object" };
-            let behind = behind_damage(bytes).find_map(|skip| {
-                let start = start + u64::try_from(skip).unwrap_or(0);
-                let at = Place { number: *number, start, behind: true, ..held.at };
-                match self.visit(at, bytes.get(skip..).unwrap_or_default(), visit) {
-                    Ok(()) => Some((skip, None)),
-                    Err(Bad::Record(why)) => Some((skip, Some(why))),
-                    Err(Bad::Json(_)) => None,
-                }
-            });
-            self.tally.records += u64::from(matches!(behind, Some((_, None))));
-            let why = match behind {
-                // NULs are what a crash leaves in front of the next record: nothing is missing.
-                Some((skip, None)) if bytes.iter().take(skip).all(|byte| *byte == 0) => continue,
-                Some((skip, None)) => format!("{skip} bytes in front of a whole record: {why}"),
-                Some((_, Some(why))) => why,
-                None => why.to_owned(),
-            };
-            self.tally.bad(shown, *number, why);
+            let at = Place { number: *number, start: *start, behind: true, ..held.at };
+            if let Some(why) = self.salvage(at, bytes, why, visit) {
+                self.tally.bad(shown, *number, why);
+            }
         }
+    }
+
+    /// Takes the whole records of a line that is none: those that it begins with, and the one that
+    /// it ends with. Says what is wrong with the line, unless nothing is missing.
+    fn salvage(
+        &mut self,
+        at: Place,
+        bytes: &[u8],
+        why: &str,
+        visit: &mut impl FnMut(&mut Tally, Record<'_>) -> Result<(), Bad>,
+    ) -> Option<String> {
+        let mut done = 0;
+        let from = |skip: usize| Place { start: at.start + u64::try_from(skip).unwrap_or(0), ..at };
+        let rest = |skip: usize| bytes.get(skip..).unwrap_or_default();
+        while let Some(len) = first_value(rest(done)) {
+            let whole = rest(done).get(..len).unwrap_or_default();
+            match self.visit(from(done), whole, visit) {
+                Ok(()) => self.tally.records += 1,
+                Err(Bad::Record(why)) => return Some(why),
+                Err(Bad::Json(_)) => break,
+            }
+            done += len;
+            done += rest(done).iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        }
+        if done == bytes.len() {
+            return (done == 0).then(|| why.to_owned());
+        }
+        for skip in behind_damage(rest(done)).map(|skip| done + skip) {
+            match self.visit(from(skip), rest(skip), visit) {
+                Ok(()) => {
+                    self.tally.records += 1;
+                    // NULs are what a crash leaves in front of the next record: nothing is missing.
+                    let damage = bytes.get(done..skip).unwrap_or_default();
+                    let nothing = damage.iter().all(|byte| *byte == 0);
+                    let len = damage.len();
+                    return (!nothing)
+                        .then(|| format!("{len} bytes in front of a whole record: {why}"));
+                }
+                Err(Bad::Record(why)) => return Some(why),
+                Err(Bad::Json(_)) => {}
+            }
+        }
+        Some(why.to_owned())
     }
 
     /// Says that all is read, and gives the account.
@@ -272,6 +301,14 @@ fn is_json(bytes: &[u8]) -> bool {
 /// Whether text ends inside of a string.
 fn breaks_off(why: &str) -> bool {
     why.contains("EOF while parsing a string")
+}
+
+/// The length of the JSON object that `bytes` begin with, if they begin with a whole one and go on.
+fn first_value(bytes: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.starts_with('{'))?;
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    values.next()?.ok()?;
+    Some(values.byte_offset()).filter(|len| *len < bytes.len() || *len > 0)
 }
 
 /// The places in a damaged line at which a whole record may begin, the first ones first.
@@ -503,6 +540,17 @@ mod tests {
         assert_eq!(bad.len(), 1);
         assert!(bad[0].starts_with("2: 6 bytes in front of a whole record: not JSON: "), "{bad:?}");
         assert_eq!(records, 3);
+    }
+
+    #[test]
+    fn every_whole_record_of_a_line_is_taken() {
+        let (taken, bad, records) =
+            walked(b"{\"a\":1}{\"b\":2} {\"c\":3}\n{\"d\":4}{\"e\": tor{\"f\":6}\n");
+        assert_eq!(taken.len(), 5);
+        assert_eq!((&taken[1]["b"], &taken[4]["f"]), (&2.into(), &6.into()));
+        assert_eq!(records, 5);
+        assert_eq!(bad.len(), 1, "{bad:?}");
+        assert!(bad[0].starts_with("2: 9 bytes in front of a whole record"), "{bad:?}");
     }
 
     #[test]

@@ -149,12 +149,21 @@ impl Plan {
         self.sorter.sort()
     }
 
+    /// Adds the end of a task of another session.
+    pub(crate) fn stray(&mut self, task: &TaskId, thread: &ThreadId, end: EndFacts) {
+        self.end(task, thread, end);
+    }
+
     fn finish(&mut self, facts: &TaskFacts, end: EndFacts) {
+        self.end(&facts.id, &facts.thread, end);
+    }
+
+    fn end(&mut self, task: &TaskId, thread: &ThreadId, end: EndFacts) {
         let by = end.told_by.as_ref().map(ThreadId::as_str);
         let words: Vec<&str> = std::iter::once("finish").chain(by).collect();
-        let key = Some(self.key(&facts.thread, &facts.id, &words));
+        let key = Some(self.key(thread, task, &words));
         let command = Command::Finish(Finish {
-            task: facts.id.clone(),
+            task: task.clone(),
             outcome: end.outcome,
             error: end.error,
             result: end.result,
@@ -165,7 +174,7 @@ impl Plan {
             Some((span, texts)) => Step::Read { span, fill: Box::new(Untold { proposal, texts }) },
             None => Step::Ready(Box::new(proposal)),
         };
-        self.sorter.about(Some(&facts.id), Class::End, end.order, step);
+        self.sorter.about(Some(task), Class::End, end.order, step);
     }
 
     fn key(&self, thread: &ThreadId, task: &TaskId, what: &[&str]) -> Key {

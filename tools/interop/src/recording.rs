@@ -7,7 +7,10 @@ use crate::{
     error::ReadError, input::Input, options::ReadOptions, records::Records, sort::Step,
     tally::Tally,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use taskledger::{
     command::Proposal,
     ids::{TaskId, ThreadId},
@@ -33,6 +36,8 @@ pub struct Recording {
     pub(crate) calls: bool,
     /// Other spellings of the ids of its tasks, which a ledger may hold already.
     pub(crate) aliases: BTreeMap<TaskId, TaskId>,
+    /// Tasks of other sessions of which it tells the end.
+    pub(crate) strays: BTreeSet<TaskId>,
     /// The newest time that it tells of, in milliseconds: what it does not tell of before then
     /// did not happen.
     pub(crate) covers: u64,
@@ -66,6 +71,7 @@ impl Recording {
             rank: 0,
             calls: false,
             aliases: BTreeMap::new(),
+            strays: BTreeSet::new(),
             covers: 0,
             inputs: Arc::from(Vec::new()),
             steps: Vec::new(),

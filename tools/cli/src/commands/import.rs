@@ -15,12 +15,12 @@ use clap::{
     ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use std::{collections::BTreeSet, fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 use taskledger::{Ledger, Options, ids::ThreadId, ledger::OpenError};
 use taskledger_contract::answers::{At, BadLineItem, ImportItem, RefusalItem, count};
 use taskledger_interop::{
-    self as interop, Dataset, Grain, LedgerSink, Phase, Progress, ReadOptions, Recording, Spooled,
-    Tally,
+    self as interop, Dataset, Found, Grain, LedgerSink, Phase, Progress, ReadOptions, Recording,
+    Spooled, Tally,
 };
 
 /// Bring recordings of agents into the ledger.
@@ -106,14 +106,10 @@ fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let spooled = spooled.context("cannot read standard input")?;
     // All is read before the ledger is made: what cannot be read leaves nothing behind.
     let (datasets, mut left_out) = datasets(args, app, spooled.as_ref())?;
-    let read = |dataset| read(args, app, dataset);
-    let recordings: Vec<(String, Recording)> = datasets.iter().map(read).collect::<Result<_>>()?;
+    let (recordings, unread) = read(args, app, &datasets)?;
+    left_out |= unread;
     let opened = open(args, app)?;
-    let mut items = Vec::new();
-    for (path, recording) in recordings {
-        left_out |= nothing_recognised(app, &path, &recording);
-        items.push(import(args, app, &opened, path, recording)?);
-    }
+    let items = import_all(args, app, &opened, recordings, &mut left_out)?;
     let at = At::head(&opened.reader)?;
     opened.close()?;
     left_out |= items.iter().any(|item| item.malformed > 0 || item.refused > 0);
@@ -121,6 +117,28 @@ fn run(args: &Args, app: &mut App) -> Result<Exit> {
         app.out.list(&at, items.into_iter().map(Ok))?;
     }
     Ok(if left_out { Exit::Refused } else { Exit::Ok })
+}
+
+/// Imports them, copies after what they are copies of; the answers stand in the order in which the
+/// recordings were found.
+fn import_all(
+    args: &Args,
+    app: &App,
+    opened: &Opened,
+    recordings: Vec<(String, Recording)>,
+    left_out: &mut bool,
+) -> Result<Vec<ImportItem>> {
+    let mut ranked: Vec<(usize, (String, Recording))> =
+        recordings.into_iter().enumerate().collect();
+    ranked.sort_by_key(|(place, (_, recording))| (recording.rank, *place));
+    let mut sink = LedgerSink::new(&opened.ledger)?;
+    let mut items = Vec::new();
+    for (place, (path, recording)) in ranked {
+        *left_out |= nothing_recognised(app, &path, &recording);
+        items.push((place, import(args, app, &mut sink, path, recording)?));
+    }
+    items.sort_by_key(|(place, _)| *place);
+    Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 
 /// A recording of which no record says anything is most likely none of that format.
@@ -134,32 +152,28 @@ fn nothing_recognised(app: &App, path: &str, recording: &Recording) -> bool {
     nothing
 }
 
-/// The recordings, and whether a path was left out because it holds none.
+/// The recordings, and whether anything was left out.
 fn datasets(args: &Args, app: &App, spooled: Option<&Spooled>) -> Result<(Vec<Dataset>, bool)> {
     let format = args.format.0;
-    let paths = args.paths.iter().filter(|path| path.as_os_str() != "-");
-    let (mut datasets, mut failures, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for path in paths {
-        match interop::find(std::slice::from_ref(path), format) {
-            // `session*` names a session and its folder: one recording.
-            Ok(found) => datasets.extend(found.into_iter().filter(|dataset| {
-                let main = dataset.inputs.first();
-                let main = main.and_then(|input| fs::canonicalize(&input.path).ok());
-                main.is_none_or(|main| seen.insert(main))
-            })),
-            Err(error) => failures.push(error),
-        }
-    }
+    let paths: Vec<PathBuf> =
+        args.paths.iter().filter(|path| path.as_os_str() != "-").cloned().collect();
+    let Found { mut datasets, failed, passed } = interop::look(&paths, format);
     if let Some(spooled) = spooled {
         datasets.push(spooled.dataset(format)?);
     }
-    let left_out = !failures.is_empty();
+    let left_out = !failed.is_empty() || !passed.is_empty();
     let fatal = args.on_error == OnError::Fail || datasets.is_empty();
-    for error in failures {
+    for error in failed {
         if fatal {
             return Err(error.into());
         }
         app.remark(&format!("left out: {:#}", anyhow::Error::from(error)));
+    }
+    for error in passed {
+        if args.on_error == OnError::Fail {
+            return Err(error.into());
+        }
+        app.remark(&format!("passed over: {:#}", anyhow::Error::from(error)));
     }
     Ok((datasets, left_out))
 }
@@ -179,8 +193,8 @@ fn open(args: &Args, app: &App) -> Result<Opened> {
     }
 }
 
-/// Reads a recording, and answers with what it is called.
-fn read(args: &Args, app: &App, dataset: &Dataset) -> Result<(String, Recording)> {
+/// Reads the recordings, each with what it is called; and whether one could not be read.
+fn read(args: &Args, app: &App, datasets: &[Dataset]) -> Result<(Vec<(String, Recording)>, bool)> {
     let options = ReadOptions {
         thread: args.thread.clone(),
         grain: match args.grain {
@@ -190,38 +204,60 @@ fn read(args: &Args, app: &App, dataset: &Dataset) -> Result<(String, Recording)
         },
         ..ReadOptions::default()
     };
-    let path = dataset.inputs.first().map(|input| input.shown.clone()).unwrap_or_default();
-    let recording = {
+    let read = {
         let shown = app.progress.start("reading", Unit::Bytes);
-        let mut tell = teller(&shown, Phase::Reading);
-        interop::read(dataset, &options, &mut tell)
-            .with_context(|| format!("cannot import {path}"))?
+        interop::read_all(datasets, &options, &mut teller(&shown, Phase::Reading))
     };
-    tell_bad_lines(app, &recording.tally);
-    if args.on_error == OnError::Fail && recording.tally.malformed > 0 {
-        let first = recording.tally.bad_lines.first().map(ToString::to_string).unwrap_or_default();
-        let lines = recording.tally.malformed;
-        return Err(Problem::refused(format!("{lines} lines of {path} cannot be used; {first}"))
-            .hint("nothing was written; --on-error skip leaves such lines out")
-            .into());
+    let (mut recordings, mut unread) = (Vec::new(), false);
+    for (dataset, recording) in datasets.iter().zip(read) {
+        let path = dataset.inputs.first().map(|input| input.shown.clone()).unwrap_or_default();
+        let recording = match recording.with_context(|| format!("cannot import {path}")) {
+            Ok(recording) => recording,
+            Err(error) if datasets.len() == 1 || args.on_error == OnError::Fail => {
+                return Err(error);
+            }
+            Err(error) => {
+                app.remark(&format!("left out: {error:#}"));
+                unread = true;
+                continue;
+            }
+        };
+        tell_bad_lines(app, &recording.tally);
+        if args.on_error == OnError::Fail && recording.tally.malformed > 0 {
+            return Err(unusable(&path, &recording.tally).into());
+        }
+        recordings.push((path, recording));
     }
-    Ok((path, recording))
+    Ok((recordings, unread))
+}
+
+fn unusable(path: &str, tally: &Tally) -> Problem {
+    let first = tally.bad_lines.first().map(ToString::to_string).unwrap_or_default();
+    let lines = tally.malformed;
+    Problem::refused(format!("{lines} lines of {path} cannot be used; {first}"))
+        .hint("nothing was written; --on-error skip leaves such lines out")
 }
 
 fn import(
     args: &Args,
     app: &App,
-    opened: &Opened,
+    sink: &mut LedgerSink<'_>,
     path: String,
-    recording: Recording,
+    mut recording: Recording,
 ) -> Result<ImportItem> {
     let report = {
         let shown = app.progress.start("importing", Unit::Events);
         let mut tell = teller(&shown, Phase::Appending);
-        let mut sink = LedgerSink::new(&opened.ledger)?;
-        interop::import(&mut sink, &recording, args.dry_run, &mut tell)
+        interop::import(sink, &recording, args.dry_run, &mut tell)
             .with_context(|| format!("cannot import {path}"))?
     };
+    let more = report.copies.iter().filter(|thread| !recording.copies.contains(thread));
+    let more: Vec<ThreadId> = more.cloned().collect();
+    recording.copies.extend(more);
+    if !recording.copies.is_empty() {
+        let threads: Vec<&str> = recording.copies.iter().map(ThreadId::as_str).collect();
+        app.remark(&format!("{path}: a copy of {}, to which it adds", threads.join(", ")));
+    }
     for refusal in &report.refusals {
         let task = refusal.task.as_ref().map(|task| format!("task {task}: ")).unwrap_or_default();
         app.remark(&format!("{path}: {task}{}", refusal.why));
@@ -272,6 +308,7 @@ fn item(path: String, dry_run: bool, recording: Recording, report: interop::Repo
         bad_lines: bad_lines
             .map(|bad| BadLineItem { file: bad.file, line: bad.line, why: bad.why })
             .collect(),
+        copy_of: recording.copies.iter().map(ToString::to_string).collect(),
         refusals: refusals
             .map(|refused| RefusalItem {
                 task_id: refused.task.as_ref().map(ToString::to_string),

@@ -86,6 +86,9 @@ fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
         let took = time::span(end.saturating_sub(task.created_at_ms));
         field("completed", &format!("{} after {took}", time::show(Millis(end), &look)))?;
     }
+    for note in &task.notes {
+        field("note", note)?;
+    }
     field("parent", &of(&task.parent_task_id))?;
     field("ancestors", &body.ancestors.join(" < "))?;
     field("children", &body.children.join(" "))?;

@@ -7,17 +7,17 @@ use crate::{
     exit::Exit,
     output::Format,
     paint::Paint,
-    shown::nodes::nodes,
+    shown::nodes::{nodes, note},
 };
 use anyhow::Result;
 use clap::ValueEnum;
 use taskledger::{
     event::TaskStatus,
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
-    query::{self, Point, Sort, SortKey, TaskFilter},
-    state::LedgerState,
+    ledger::Reader,
+    query::{self, Point, Sort, SortKey, TaskFilter, View},
 };
-use taskledger_contract::answers::{At, TaskItem};
+use taskledger_contract::answers::{At, TaskItem, notes};
 
 /// List tasks, of all threads or of those that match.
 ///
@@ -121,7 +121,7 @@ impl Command for Args {
             parent: self.parent.clone(),
         };
         if app.out.format == Format::Tree {
-            return trees(app, &view.state, &filter, &between);
+            return trees(app, &opened.reader, &view, &filter, &between);
         }
         // Places in the log are not the library's to filter by, so neither is the count then.
         let limit = self.count.filter(|_| between.seqs.is_none());
@@ -129,6 +129,11 @@ impl Command for Args {
         let mut items: Vec<TaskItem> = rows.into_iter().map(TaskItem::from).collect();
         items.retain(|item| between.holds(item.first_seq));
         items.truncate(self.count.unwrap_or(usize::MAX));
+        for item in &mut items {
+            if let Some(task) = item.task_id.parse().ok().and_then(|id| view.state.task(&id)) {
+                item.notes = notes(&opened.reader, task, view.position)?;
+            }
+        }
         app.out.list(&At::from(&view), items.into_iter().map(Ok))?;
         Ok(Exit::Ok)
     }
@@ -137,11 +142,12 @@ impl Command for Args {
 /// The trees of the threads in which a task matches; what matches stands out.
 fn trees(
     app: &mut App,
-    state: &LedgerState,
+    reader: &Reader,
+    view: &View,
     filter: &TaskFilter,
     between: &Between,
 ) -> Result<Exit> {
-    let look = app.out.look;
+    let (look, state) = (app.out.look, &view.state);
     let passing = query::matching(state, filter).filter(|t| between.holds(t.first_seq.get()));
     let mut threads: Vec<&ThreadId> = passing.map(|t| &t.thread).collect();
     threads.sort_unstable();
@@ -150,6 +156,7 @@ fn trees(
         app.out.line(&Paint::Strong.on(&look.safe(thread.as_str()), &look))?;
         let grown = query::tree(state, thread);
         let mut drawn = nodes(&grown);
+        note(&mut drawn, &grown, reader, view.position)?;
         for (node, drawn) in grown.nodes.iter().zip(&mut drawn) {
             if !filter.passes(&node.task) || !between.holds(node.task.first_seq.get()) {
                 drawn.detail.clear();

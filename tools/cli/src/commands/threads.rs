@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     output::Format,
     paint::Paint,
-    shown::nodes::nodes,
+    shown::nodes::{nodes, note},
 };
 use anyhow::Result;
 use taskledger::query::{self, Scope};
@@ -36,7 +36,9 @@ impl Command for Args {
             for thread in view.state.threads() {
                 let title = app.out.look.safe(thread.id.as_str());
                 app.out.line(&Paint::Strong.on(&title, &app.out.look))?;
-                let nodes = nodes(&query::tree(&view.state, &thread.id));
+                let grown = query::tree(&view.state, &thread.id);
+                let mut nodes = nodes(&grown);
+                note(&mut nodes, &grown, &opened.reader, view.position)?;
                 draw(app, &nodes)?;
             }
             return Ok(Exit::Ok);

@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     forest::Node,
     output::Format,
-    shown::nodes::nodes,
+    shown::nodes::{nodes, note},
 };
 use anyhow::Result;
 use taskledger::{
@@ -15,7 +15,7 @@ use taskledger::{
     ids::ThreadId,
     query::{self, Scope},
 };
-use taskledger_contract::answers::{At, TaskItem};
+use taskledger_contract::answers::{At, TaskItem, notes};
 
 /// Draw the tree of a thread's tasks: who spawned whom, and how each stands.
 ///
@@ -59,12 +59,16 @@ impl Command for Args {
         if app.out.format != Format::Tree {
             let depth = self.depth.unwrap_or(usize::MAX);
             let rows = grown.nodes.iter().filter(|node| node.depth <= depth).map(|node| {
-                Ok(TaskItem::from(query::task_row(&opened.reader, &view.state, &node.task)?))
+                let row = query::task_row(&opened.reader, &view.state, &node.task)?;
+                let notes = notes(&opened.reader, &node.task, view.position)?;
+                Ok(TaskItem::from(row).noted(notes))
             });
             app.out.list(&At::from(&view), rows)?;
             return Ok(Exit::Ok);
         }
-        let nodes = folded(nodes(&grown), self.depth, self.fold.map(TaskStatus::from));
+        let mut nodes = nodes(&grown);
+        note(&mut nodes, &grown, &opened.reader, view.position)?;
+        let nodes = folded(nodes, self.depth, self.fold.map(TaskStatus::from));
         draw(app, &nodes)?;
         Ok(Exit::Ok)
     }

@@ -1,12 +1,38 @@
 //! Tasks as nodes of a tree.
 
 use crate::{forest, time};
-use taskledger::{event::TaskStatus, query::Forest, state::Task};
-use taskledger_contract::words;
+use taskledger::{
+    event::TaskStatus,
+    ledger::Reader,
+    query::{Forest, Position, QueryError},
+    state::Task,
+};
+use taskledger_contract::{answers::notes, words};
 
 /// The nodes of a forest, ready to be drawn.
 pub fn nodes(forest: &Forest) -> Vec<forest::Node> {
     forest.nodes.iter().map(|node| drawn(&node.task, node.depth)).collect()
+}
+
+/// Puts what is in doubt about tasks in front of what is said of them.
+pub fn note(
+    nodes: &mut [forest::Node],
+    forest: &Forest,
+    reader: &Reader,
+    upto: Position,
+) -> Result<(), QueryError> {
+    for (node, of) in nodes.iter_mut().zip(&forest.nodes) {
+        node.detail = noted(&notes(reader, &of.task, upto)?, &node.detail);
+    }
+    Ok(())
+}
+
+/// A text with notes in front of it, where there are any.
+pub fn noted(notes: &[String], text: &str) -> String {
+    if notes.is_empty() {
+        return text.to_owned();
+    }
+    format!("[note: {}] {text}", notes.join("; ")).trim_end().to_owned()
 }
 
 fn drawn(task: &Task, depth: usize) -> forest::Node {

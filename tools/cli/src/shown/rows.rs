@@ -1,5 +1,6 @@
 //! Tasks and threads as rows of a table.
 
+use super::nodes::noted;
 use crate::{
     output::Item,
     paint::Paint,
@@ -52,7 +53,7 @@ impl Item for TaskItem {
             or_empty(&self.run_id),
             or_empty(&self.call_id),
             or_empty(&self.agent_id),
-            self.told(PartKind::Description).into(),
+            noted(&self.notes, &self.told(PartKind::Description)).into(),
             self.told(PartKind::Error).into(),
             self.told(PartKind::Result).into(),
         ]

@@ -47,6 +47,9 @@ pub struct ImportItem {
     pub bad_lines: Vec<BadLineItem>,
     /// The first of the refusals.
     pub refusals: Vec<RefusalItem>,
+    /// The threads of which it is a copy, in part or as a whole.
+    #[serde(default)]
+    pub copy_of: Vec<String>,
 }
 
 /// An event that a rule refused.
@@ -75,6 +78,7 @@ impl Row for ImportItem {
         "unknown",
         "bad_lines",
         "refusals",
+        "copy_of",
     ];
 
     fn name(&self) -> String {

@@ -1,6 +1,6 @@
 //! Tasks and threads. Their fields follow those of the rows that `taskledger::query` answers with.
 
-use super::{At, Body, EventLine, Row, count, json_or_text};
+use super::{At, Body, EventLine, Row, count, json_or_text, notes_in};
 use crate::words::{ERASED, part_names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub struct TaskItem {
     pub last_seq: u64,
     /// Which of its texts were erased: `description`, `error`, `result`.
     pub erased: Vec<String>,
+    /// What its recording leaves in doubt about it, in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Where a task stands.
@@ -171,6 +174,7 @@ impl From<TaskRow> for TaskItem {
             first_seq,
             last_seq,
             erased: part_names(erased).into_iter().map(str::to_owned).collect(),
+            notes: Vec::new(),
         }
     }
 }
@@ -203,6 +207,12 @@ impl From<ThreadRow> for ThreadItem {
 }
 
 impl TaskItem {
+    /// The same, with notes.
+    #[must_use]
+    pub fn noted(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
+    }
+
     /// One of its texts for people: empty if there is none, `(erased)` if it is erased.
     #[must_use]
     pub fn told(&self, kind: PartKind) -> String {
@@ -240,6 +250,7 @@ impl Row for TaskItem {
         "first_seq",
         "last_seq",
         "erased",
+        "notes",
     ];
 
     fn name(&self) -> String {
@@ -280,7 +291,7 @@ impl ShowBody {
             ancestors: ids(thread.ancestors(&task.task_id)),
             children: ids(thread.children(&task.task_id).collect()),
             history: history.iter().map(EventLine::from).collect(),
-            task: task.into(),
+            task: TaskItem::from(task).noted(notes_in(history)),
         }
     }
 }

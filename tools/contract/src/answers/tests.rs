@@ -50,6 +50,7 @@ fn task() -> TaskItem {
         first_seq: 3,
         last_seq: 4,
         erased: vec!["error".into()],
+        notes: Vec::new(),
     }
 }
 
@@ -124,6 +125,7 @@ fn lists() -> Vec<&'static str> {
         unknown: BTreeMap::from([("odd".into(), 8)]),
         bad_lines: vec![BadLineItem { file: "p".into(), line: 9, why: "no JSON".into() }],
         refusals: vec![RefusalItem { task_id: None, why: "ended".into() }],
+        copy_of: Vec::new(),
     };
     vec![
         list(vec![task(), empty_task()]),

@@ -26,7 +26,10 @@ pub(super) enum Tool {
     Skill,
     /// Asks after something in the background, or stops it.
     Poll,
+    /// Any other of the runtime's tools.
     Other,
+    /// A tool of a server: whatever its results say, they are not the runtime's.
+    Foreign,
 }
 
 /// A call of a tool.
@@ -59,6 +62,7 @@ pub(super) fn tool(block: &Block<'_>) -> Tool {
         // Every name that they have had.
         "TaskOutput" | "AgentOutputTool" | "AgentOutput" | "BashOutput" | "BashOutputTool"
         | "TaskStop" | "KillTask" | "KillShell" | "KillBash" | "KillAgent" => Tool::Poll,
+        name if name.starts_with("mcp__") => Tool::Foreign,
         _ => Tool::Other,
     }
 }
@@ -76,7 +80,7 @@ pub(super) fn call(context: &Context, block: &Block<'_>, place: &Place) -> Resul
         Tool::Agent => input.and_then(|input| input.subagent_type.get()),
         Tool::Workflow => input.and_then(|input| input.name.get()),
         Tool::Skill => input.and_then(|input| input.skill.get()),
-        Tool::Monitor | Tool::Poll | Tool::Other => block.name.get(),
+        Tool::Monitor | Tool::Poll | Tool::Other | Tool::Foreign => block.name.get(),
     };
     let told = input.and_then(|input| input.description.get());
     let told = told

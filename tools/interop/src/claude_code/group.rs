@@ -128,10 +128,13 @@ impl Groups {
                     group.launch = launch.clone();
                 }
             }
-            for (call, agent) in &session.scan.agents {
+            let told = session.scan.agents.iter().map(|told| (told, false));
+            let named = session.scan.named.iter().map(|named| (named, true));
+            for ((call, agent), in_words) in told.chain(named) {
                 let of = self.called(number, call, u64::MAX);
                 let Some(group) = of.and_then(|of| self.all.get_mut(of)) else { continue };
-                if !group.launch.natives.contains(agent) {
+                let agents = matches!(group.call.tool, Tool::Agent | Tool::Skill);
+                if (agents || !in_words) && !group.launch.natives.contains(agent) {
                     group.launch.natives.push(agent.clone());
                 }
             }
@@ -144,7 +147,7 @@ impl Groups {
             Tool::Agent => true,
             Tool::Workflow | Tool::Monitor => group.launch.task,
             Tool::Skill => group.launch.agent,
-            Tool::Poll | Tool::Other => group.launch.background,
+            Tool::Poll | Tool::Other | Tool::Foreign => group.launch.background,
         });
         self.index_calls();
     }
@@ -353,7 +356,7 @@ impl Groups {
     }
 
     /// Tells each session what it has of others.
-    pub(super) fn tell(&self, sessions: &mut [Session], _: &[TaskId]) {
+    pub(super) fn tell(&self, sessions: &mut [Session]) {
         for group in &self.all {
             for (number, _) in &group.members {
                 let Some(session) = sessions.get_mut(*number) else { continue };

@@ -154,6 +154,7 @@ struct Session {
     copies: BTreeSet<ThreadId>,
     rank: u32,
     aliases: BTreeMap<TaskId, TaskId>,
+    strays: BTreeSet<TaskId>,
 }
 
 impl Session {
@@ -186,7 +187,8 @@ impl Session {
         let own = resolve::own(&scan, named);
         let project = main.parent().map(Path::to_owned);
         let (copies, rank, aliases) = (BTreeSet::new(), 0, BTreeMap::new());
-        Ok(Self { scan, tally, contexts, first, own, project, copies, rank, aliases })
+        let strays = BTreeSet::new();
+        Ok(Self { scan, tally, contexts, first, own, project, copies, rank, aliases, strays })
     }
 
     /// Reads again the calls that turned out to have gone to the background.
@@ -229,6 +231,7 @@ impl Session {
             rank: self.rank,
             calls: true,
             aliases: self.aliases,
+            strays: self.strays,
             covers: self.scan.newest,
             inputs,
             steps: plan.steps(),

@@ -10,9 +10,11 @@ use super::{
     scan::{Claim, Doubt, End, Scan, Source, hash},
 };
 use crate::{
+    identity::{self, Form},
+    lines::Span,
     notes::Note,
     options::ReadOptions,
-    plan::{EndFacts, Plan, TaskFacts, description},
+    plan::{EndFacts, Plan, TaskFacts, Texts, description},
 };
 use std::collections::BTreeMap;
 use taskledger::{
@@ -52,7 +54,32 @@ pub(super) fn resolve(sessions: &mut [Session], options: &ReadOptions, plans: &m
             plan.task(facts, end.map(|found| found.facts(group, sessions)));
         }
     }
-    groups.tell(sessions, &ids);
+    strays(ends.strays, sessions, options, plans);
+    groups.tell(sessions);
+}
+
+/// A later session tells of ends of an earlier one's tasks, which the ledger may hold.
+fn strays(
+    strays: Vec<(usize, TaskId, End)>,
+    sessions: &mut [Session],
+    options: &ReadOptions,
+    plans: &mut [Plan],
+) {
+    for (number, task, end) in strays {
+        let (Some(session), Some(plan)) = (sessions.get_mut(number), plans.get_mut(number)) else {
+            continue;
+        };
+        let thread = options.thread.as_ref().or(session.own.as_ref());
+        let Some(thread) = thread.cloned() else { continue };
+        if !session.strays.insert(task.clone()) {
+            continue; // the first one wins, and they are told more than once
+        }
+        let End { outcome, at, order, span, source, .. } = end;
+        let fill: Option<(Span, Box<dyn Texts>)> = Some((span, Box::new(source)));
+        let told_by = Some(thread.clone());
+        let end = EndFacts { outcome, at, order, error: None, result: None, fill, told_by };
+        plan.stray(&task, &thread, end);
+    }
 }
 
 fn facts(group: &Group, id: TaskId, parent: Option<&TaskId>, options: &ReadOptions) -> TaskFacts {
@@ -61,7 +88,7 @@ fn facts(group: &Group, id: TaskId, parent: Option<&TaskId>, options: &ReadOptio
         Tool::Agent | Tool::Skill => "sub_agent",
         Tool::Workflow => "workflow",
         Tool::Monitor => "monitor",
-        Tool::Poll | Tool::Other => "background_command",
+        Tool::Poll | Tool::Other | Tool::Foreign => "background_command",
     };
     let told = if call.description.is_empty() {
         description(group.launch.summary.as_deref())
@@ -160,6 +187,8 @@ struct Ends {
     claims: BTreeMap<usize, Claim>,
     /// Ends of no task, by session.
     skipped: BTreeMap<usize, u64>,
+    /// Ends of tasks of sessions that are not here, by the session that tells of them.
+    strays: Vec<(usize, TaskId, End)>,
 }
 
 impl Ends {
@@ -222,6 +251,11 @@ impl Ends {
         let Some(session) = sessions.get(number) else { return };
         let of = groups.of_end(number, &end, sessions);
         let Some(of) = of else {
+            if let Some(stray) = stray(&end).filter(|_| end.to.is_none() && !denied(session, &end))
+            {
+                self.strays.push((number, stray, end));
+                return;
+            }
             // Results of other calls are the bulk of a transcript, and nobody misses them.
             let silent = matches!(end.source, Source::Result { .. });
             *self.skipped.entry(number).or_default() += u64::from(!silent);
@@ -237,7 +271,7 @@ impl Ends {
             }
             None => true,
         };
-        let denied = end.queued.is_some_and(|text| session.scan.denied.contains(&text));
+        let denied = denied(session, &end);
         // What an agent is told is about what that agent started.
         let own = end.to.is_none() || end.to == group.call.caller;
         let in_time = !matches!(end.source, Source::TimedOut { .. }) || over(group, &end);
@@ -284,11 +318,23 @@ fn over(group: &Group, end: &End) -> bool {
         .is_some_and(|timeout| end.order.saturating_add(EARLY_MS) >= began.saturating_add(timeout))
 }
 
+/// Whether a text that waited in the queue turned out to be a person's.
+fn denied(session: &Session, end: &End) -> bool {
+    end.queued.is_some_and(|text| session.scan.denied.contains(&text))
+}
+
+/// The task of another session that a notification names by its call.
+fn stray(end: &End) -> Option<TaskId> {
+    let Source::Notice { call: Some(call), .. } = &end.source else { return None };
+    TaskId::new(call).ok().filter(|_| identity::form(call) == Form::Unique)
+}
+
 /// Whether a call with this id is in the session, and is no poll.
 fn other_call(scan: &Scan, id: &str) -> bool {
     let wanted = hash(id);
     let other = scan.others.partition_point(|(hash, _)| *hash < wanted);
-    scan.others.get(other).is_some_and(|(hash, _)| *hash == wanted)
+    scan.foreign.contains(&wanted)
+        || scan.others.get(other).is_some_and(|(hash, _)| *hash == wanted)
         || scan.calls.iter().any(|call: &Call| call.id.as_str() == id)
 }
 

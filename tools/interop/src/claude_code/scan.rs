@@ -28,6 +28,8 @@ pub(super) struct Scan {
     pub(super) calls: Vec<Call>,
     /// Where other calls stand, by a hash of their ids: any of them may go to the background.
     pub(super) others: Vec<(u64, Span)>,
+    /// Calls of servers' tools, by a hash of their ids.
+    pub(super) foreign: BTreeSet<u64>,
     /// Calls that ask after something in the background, or stop it, and what they name.
     pub(super) polls: BTreeMap<String, Option<String>>,
     pub(super) launches: Vec<Launch>,
@@ -40,6 +42,8 @@ pub(super) struct Scan {
     pub(super) threads: BTreeSet<ThreadId>,
     /// The agents that calls started, as told anywhere but in their results.
     pub(super) agents: BTreeMap<String, String>,
+    /// The same, as words at the end of results: good for calls of agents alone.
+    pub(super) named: BTreeMap<String, String>,
     /// Ids of agents that are teammates, and `name@team`.
     pub(super) members: Vec<(String, String)>,
     /// The first words to an agent and when, by the agent's id.
@@ -281,6 +285,7 @@ impl Scan {
                     let target = block.input.0.as_ref().and_then(|input| input.target());
                     self.polls.entry(id.to_owned()).or_insert(target);
                 }
+                Tool::Foreign => drop(self.foreign.insert(hash(id))),
                 Tool::Other => self.others.push((hash(id), place.span)),
                 _ => self.calls.push(calls::call(context, block, place)?),
             }
@@ -300,7 +305,7 @@ impl Scan {
             if line.told.is_none()
                 && let Some(agent) = block.agent_in_text()
             {
-                self.agent(call, &agent);
+                self.named.entry(call.to_owned()).or_insert(agent);
             }
             self.returned(call, line, block, place);
         }

@@ -50,6 +50,7 @@ pub(super) fn resolve(
     plan: &mut Plan,
 ) -> Resolved {
     let mut resolved = Resolved::default();
+    scan.settle();
     refused(scan);
     let mut tasks = named(scan, native, &mut resolved.aliases);
     for end in std::mem::take(&mut scan.ends) {
@@ -75,7 +76,7 @@ fn refused(scan: &mut Scan) {
         .iter()
         .filter(|(call, called)| called.task && !started.contains(*call))
         .filter_map(|(call, called)| {
-            let Returned { span, at, order, failed } = scan.returns.get(call)?.clone();
+            let Returned { span, at, order, failed, .. } = scan.returns.get(call)?.first()?.clone();
             let (outcome, id) = (failed?, TaskId::new(call).ok()?);
             let of = Of::Call { call: id.clone(), instance: None };
             let end = Ended { of, outcome, at, order, span, error: None, unsaid: false };
@@ -238,8 +239,15 @@ fn add(
     for note in &notes {
         plan.note(&facts, note);
     }
-    let returned = scan.returns.get(call.as_str()).map(|returned| returned.span);
+    let returned = scan.returns.get(call.as_str()).and_then(|all| returned_by(all, task));
     plan.task(facts, task.end.as_ref().map(|end| end_facts(end, returned.filter(|_| !command))));
+}
+
+/// Where the call of a task returned: the first time after it started.
+fn returned_by(all: &[Returned], task: &Task) -> Option<Span> {
+    let after = all.iter().filter(|returned| returned.order >= task.started.order);
+    let first = after.min_by_key(|returned| (returned.order, returned.span));
+    first.or_else(|| all.first()).map(|returned| returned.span)
 }
 
 /// The task whose agent made a call: by the agent's call, or by its instance.

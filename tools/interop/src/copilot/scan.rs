@@ -28,7 +28,7 @@ pub(super) struct Scan {
     pub(super) ends: Vec<Ended>,
     pub(super) calls: BTreeMap<String, Called>,
     /// Where calls returned; only those of tasks are read.
-    pub(super) returns: BTreeMap<String, Returned>,
+    pub(super) returns: BTreeMap<String, Vec<Returned>>,
     /// The call of each instance of an agent, as the start of the agent says.
     pub(super) instances: BTreeMap<String, Vec<(u64, String)>>,
     pub(super) thread: Option<ThreadId>,
@@ -103,6 +103,8 @@ pub(super) struct Returned {
     pub(super) order: u64,
     /// How it failed, if it did.
     pub(super) failed: Option<Outcome>,
+    /// What its last line says of a shell.
+    shell: Option<Shell>,
 }
 
 impl Scan {
@@ -220,24 +222,50 @@ impl Scan {
         }
     }
 
+    /// What a call returned means something once it is known what was called, which may stand
+    /// behind it.
     fn returned(&mut self, data: &Data<'_>, at: Option<Millis>, span: Span) {
         let Some(call) = data.call.get() else { return };
         let content = data.result.0.as_ref().and_then(|result| result.content.get());
-        let success = data.success != Some(false);
-        if let Some((look, target)) = self.looks.get(call).cloned() {
-            if let (Look::Stops, true, Some(shell)) = (look, success, &target) {
-                self.end(Of::Shell(shell.clone()), Outcome::Cancelled, at, span);
-            } else if let Some(Shell::Ended(shell, outcome, error)) = content.and_then(shell::said)
-            {
-                self.end(Of::Shell(shell), outcome, at, span);
-                self.ends.last_mut().into_iter().for_each(|end| end.error.clone_from(&error));
+        let failed = (data.success == Some(false)).then(|| {
+            let (message, code) = data.error();
+            let refused = ["rejected", "denied", "cancelled", "aborted"];
+            let user = code.is_some_and(|code| refused.contains(&code.as_str()))
+                || message.is_some_and(|words| words.starts_with("The user rejected"));
+            if user { Outcome::Cancelled } else { Outcome::Failed }
+        });
+        let (order, shell) = (self.last, content.and_then(shell::said));
+        let returned = Returned { span, at, order, failed, shell };
+        self.returns.entry(call.to_owned()).or_default().push(returned);
+    }
+
+    /// Takes what calls returned, once all is read.
+    pub(super) fn settle(&mut self) {
+        let returns = std::mem::take(&mut self.returns);
+        for (call, returned) in
+            returns.iter().flat_map(|(call, all)| all.iter().map(move |r| (call, r)))
+        {
+            self.shell(call, returned);
+        }
+        self.returns = returns;
+    }
+
+    fn shell(&mut self, call: &str, returned: &Returned) {
+        let Returned { span, at, order, failed, shell } = returned;
+        let end = |of, outcome, error| {
+            let (at, order, span) = (*at, *order, *span);
+            Ended { of, outcome, at, order, span, error, unsaid: false }
+        };
+        if let Some((look, target)) = self.looks.get(call) {
+            if let (Look::Stops, None, Some(shell)) = (look, failed, target) {
+                self.ends.push(end(Of::Shell(shell.clone()), Outcome::Cancelled, None));
+            } else if let Some(Shell::Ended(shell, outcome, error)) = shell {
+                self.ends.push(end(Of::Shell(shell.clone()), *outcome, error.clone()));
             }
             return;
         }
-        let known = self.calls.get(call);
-        if let (Some(called), Some(Shell::Runs(shell))) =
-            (known.filter(|called| !called.task), content.and_then(shell::said))
-            && let Ok(id) = TaskId::new(call)
+        let called = self.calls.get(call).filter(|called| !called.task && called.tool.is_some());
+        if let (Some(called), Some(Shell::Runs(shell)), Ok(id)) = (called, shell, TaskId::new(call))
         {
             self.started.push(Started {
                 call: id,
@@ -246,18 +274,9 @@ impl Scan {
                 order: called.order,
                 name: called.tool.clone(),
                 description: called.description.clone().unwrap_or_else(|| description(None)),
-                shell: Some(shell),
+                shell: Some(shell.clone()),
             });
         }
-        let order = self.last;
-        let failed = (!success).then(|| {
-            let (message, code) = data.error();
-            let refused = ["rejected", "denied", "cancelled", "aborted"];
-            let user = code.is_some_and(|code| refused.contains(&code.as_str()))
-                || message.is_some_and(|words| words.starts_with("The user rejected"));
-            if user { Outcome::Cancelled } else { Outcome::Failed }
-        });
-        self.returns.entry(call.to_owned()).or_insert(Returned { span, at, order, failed });
     }
 
     fn requested(&mut self, line: &Line<'_>, data: &Data<'_>) {

@@ -234,3 +234,34 @@ fn a_rehearsal_says_what_the_import_will_do() {
     assert_eq!(rehearsed, done);
     assert_eq!((done.appended, done.refused), (2, 1));
 }
+
+#[test]
+fn a_later_session_tells_of_the_end_of_an_earlier_ones_task() {
+    let files: Vec<_> = ["1", "2"]
+        .map(|name| case("ended-by-a-later-session").join(format!("{name}.jsonl")))
+        .to_vec();
+    for together in [true, false] {
+        let ledger = ledger();
+        let groups: Vec<&[std::path::PathBuf]> =
+            if together { vec![&files[..]] } else { files.chunks(1).collect() };
+        for _ in 0..2 {
+            for group in &groups {
+                let read =
+                    read_all(&find(group, None).unwrap(), &ReadOptions::default(), &mut |_| {});
+                for recording in read {
+                    assert_eq!(into_ledger(&ledger, &recording.unwrap()).refused, 0);
+                }
+            }
+        }
+        assert_eq!(status(&ledger, "toolu_B"), TaskStatus::Failed, "together: {together}");
+        let task = ledger.reader().state().task(&id("toolu_B")).unwrap().clone();
+        assert_eq!(task.completed, Some(ms("2026-06-01T11:00:01Z")));
+        assert_eq!(
+            entries(&ledger).iter().filter(|e| e.event.task == Some(id("toolu_B"))).count(),
+            2
+        );
+        // Its id alone is enough within a project.
+        let stopped = if together { TaskStatus::Cancelled } else { TaskStatus::Running };
+        assert_eq!(status(&ledger, "toolu_C"), stopped);
+    }
+}

@@ -15,4 +15,5 @@ mod files;
 mod fixtures;
 mod native;
 mod shared;
+mod torn;
 mod toy;
