@@ -94,6 +94,7 @@ impl Command for Args {
     fn appends(&self) -> bool {
         true
     }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         run(self, app)
     }
@@ -115,7 +116,7 @@ fn run(args: &Args, app: &mut App) -> Result<Exit> {
         items.push(import(args, app, &opened, path, recording)?);
     }
     let at = At::head(&opened.reader);
-    opened.close()?;
+    opened.close();
     left_out |= items.iter().any(|item| item.malformed > 0 || item.refused > 0);
     if !app.quiet || app.out.for_programs() {
         app.out.list(&at, items.into_iter().map(Ok))?;
