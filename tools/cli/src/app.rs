@@ -141,9 +141,15 @@ impl Opened {
         Self { reader: ledger.reader(), ledger }
     }
 
-    /// Lets go of it, and says what could not be written.
-    pub fn close(self) -> Result<()> {
-        self.ledger.close_blocking().context("the ledger could not be closed")
+    /// Lets go of it. What was acknowledged is durable whatever becomes of this, so what could not
+    /// be tidied up is said and is no error.
+    pub fn close(self) {
+        if let Err(error) = self.ledger.close_blocking() {
+            note(&format!(
+                "warning: the ledger could not be closed: {:#}; what was recorded is durable",
+                anyhow::Error::from(error)
+            ));
+        }
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Out {
 impl Out {
     /// Standard output, with the colours that `look` allows.
     pub fn stdout(look: Look, format: Format) -> Self {
-        let stdout: Box<dyn Write> = Box::new(BufWriter::with_capacity(64 << 10, io::stdout()));
+        let stdout: Box<dyn Write> = Box::new(BufWriter::with_capacity(64 << 10, Stdout));
         let sink = if look.color {
             Box::new(AutoStream::new(stdout, ColorChoice::Always))
         } else {
@@ -173,6 +173,26 @@ impl Out {
             Some(other) => safe_json::safe(&other.to_string()),
         };
         csv_quote(&if self.look.terminal { self.look.safe(&text) } else { text })
+    }
+}
+
+/// Standard output, whose errors say that they are its.
+#[derive(Debug)]
+struct Stdout;
+
+impl Stdout {
+    fn named<T>(result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| io::Error::new(error.kind(), format!("standard output: {error}")))
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::named(io::stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::named(io::stdout().flush())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `taskledger backup`: the whole history in one file.
 
-use super::common::tell;
+use super::common::{NewFile, tell};
 use crate::{
     app::App,
     command::{Command, Moment},
@@ -8,11 +8,9 @@ use crate::{
     progress::{self, Unit},
 };
 use anyhow::{Context as _, Result};
-#[cfg(unix)]
-use std::fs;
-use std::path::PathBuf;
-use std::{io, path::Path};
-use taskledger::ledger::verify_backup;
+use std::{io, path::PathBuf};
+use taskledger::ledger::{BackupInfo, Reader, verify_backup};
+use tempfile::NamedTempFile;
 
 /// Write the whole history and its checkpoint to one new file, and read it back.
 ///
@@ -27,18 +25,6 @@ pub struct Args {
     file: PathBuf,
 }
 
-/// It holds what the ledger holds, which nobody else may read.
-#[cfg(unix)]
-fn private(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(file, fs::Permissions::from_mode(0o600))
-}
-
-#[cfg(not(unix))]
-fn private(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 impl Command for Args {
     fn moment(&self) -> Moment {
         Moment::Refused("it writes the whole log; `taskledger fork --at` copies a part of it")
@@ -46,23 +32,41 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let info = {
+        let place = NewFile::at(&self.file)?;
+        let written = {
             let shown = app.progress.start("backing up", Unit::Events);
-            let mut tell = |done, total| shown.set(done, total);
-            opened
-                .reader
-                .backup(&self.file, &mut tell)
+            write(&opened.reader, &place, &mut |done, total| shown.set(done, total))
                 .with_context(|| format!("cannot back up to {}", self.file.display()))?
         };
-        private(&self.file).with_context(|| format!("cannot protect {}", self.file.display()))?;
         {
             let shown = app.progress.start("reading it back", Unit::Events);
-            verify_backup(&self.file, &mut |done, total| shown.set(done, total))
+            verify_backup(written.path(), &mut |done, total| shown.set(done, total))
                 .with_context(|| format!("{} is not what was written", self.file.display()))?;
         }
+        let info = place.publish(written)?;
         let head = info.checkpoint.head();
         tell(app, "backup", &self.file, info.checkpoint.ledger, head)?;
         app.remark(&format!("{} of events", progress::bytes(info.bytes)));
         Ok(Exit::Ok)
+    }
+}
+
+/// Writes it under a temporary name.
+fn write(
+    reader: &Reader,
+    place: &NewFile,
+    tell: &mut dyn FnMut(u64, u64),
+) -> Result<NamedTempFile<BackupInfo>> {
+    // The error of the library says more than the one that a maker of files may answer with.
+    let mut refused = None;
+    let made = place.made_by(|path| {
+        reader.backup(path, tell).map_err(|error| {
+            refused = Some(error);
+            io::Error::other("refused")
+        })
+    });
+    match refused {
+        Some(error) => Err(error.into()),
+        None => Ok(made?),
     }
 }

@@ -1,6 +1,6 @@
 //! `taskledger export`: the history in another format.
 
-use super::common::each;
+use super::common::{NewFile, each};
 use crate::{
     app::App,
     command::{Command, Moment},
@@ -12,9 +12,8 @@ use crate::{
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::{
-    fs::File,
     io::{self, BufWriter, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use taskledger::{
     ids::ThreadId,
@@ -56,15 +55,6 @@ impl FormatArg {
             known.map(Self).ok_or("not a format that can be written")
         })
     }
-}
-
-/// A new file that nobody else can read: it holds what the ledger holds.
-fn private(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// Standard output, as a document writes to it.
@@ -109,7 +99,9 @@ impl Command for Args {
             return Ok(Exit::Ok);
         };
         let context = || format!("cannot write {}", path.display());
-        let mut file = BufWriter::new(private(path).with_context(context)?);
+        let place = NewFile::at(path)?;
+        let written = place.open().with_context(context)?;
+        let mut file = BufWriter::new(written.as_file());
         let total = opened.reader.head().size;
         let shown = app.progress.start("exporting", Unit::Events);
         let mut document = self.format.0.write(&mut file);
@@ -124,6 +116,8 @@ impl Command for Args {
         )?;
         document.finish().with_context(context)?;
         file.flush().and_then(|()| file.get_ref().sync_all()).with_context(context)?;
+        drop(file);
+        place.publish(written)?;
         Ok(Exit::Ok)
     }
 }

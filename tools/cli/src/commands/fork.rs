@@ -44,7 +44,7 @@ impl Command for Args {
         };
         let copy = Opened::of(copy);
         let (ledger, head) = (copy.reader.ledger_id(), copy.reader.head());
-        copy.close()?;
+        copy.close();
         tell(app, "fork", &self.path, ledger, head)?;
         Ok(Exit::Ok)
     }

@@ -94,6 +94,7 @@ impl Command for Args {
     fn appends(&self) -> bool {
         true
     }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         run(self, app)
     }
@@ -111,7 +112,7 @@ fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let opened = open(args, app)?;
     let items = import_all(args, app, &opened, recordings, &mut left_out)?;
     let at = At::head(&opened.reader)?;
-    opened.close()?;
+    opened.close();
     left_out |= items.iter().any(|item| item.malformed > 0 || item.refused > 0);
     if !app.quiet || app.out.for_programs() {
         app.out.list(&at, items.into_iter().map(Ok))?;

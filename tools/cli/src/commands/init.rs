@@ -27,7 +27,7 @@ impl Command for Args {
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = Opened::of(Ledger::create(&app.db, Options::default())?);
         let (ledger, head) = (opened.reader.ledger_id(), opened.reader.head());
-        opened.close()?;
+        opened.close();
         let db = app.db.clone();
         tell(app, "init", &db, ledger, head)?;
         Ok(Exit::Ok)

@@ -24,7 +24,7 @@ impl Command for Args {
         let opened = app.open()?;
         opened.ledger.purge_blocking().context("not every file was rewritten: purge again")?;
         let (ledger, head) = (opened.reader.ledger_id(), opened.reader.head());
-        opened.close()?;
+        opened.close();
         let db = app.db.clone();
         tell(app, "purge", &db, ledger, head)?;
         app.remark("backups that were made before keep the texts");

@@ -38,7 +38,7 @@ impl Command for Args {
         let opened =
             Opened::of(Ledger::open(&app.db, Options::default()).context("after rebuilding")?);
         let ledger = opened.reader.ledger_id();
-        opened.close()?;
+        opened.close();
         let db = app.db.clone();
         tell_kept(app, "rebuild", &db, ledger, head, &set_aside)?;
         if !set_aside.is_empty() {

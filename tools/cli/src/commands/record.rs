@@ -153,7 +153,7 @@ impl command::Command for Args {
             app.remark(&text);
         }
         let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
-        opened.close()?;
+        opened.close();
         tell(app, receipts.first().ok_or(AppendError::Halted)?, spawns)?;
         Ok(Exit::Ok)
     }

@@ -69,7 +69,7 @@ impl Command for Args {
             .ledger
             .redact_blocking(self.seq, parts, &self.reason)
             .with_context(|| format!("cannot redact {}", self.seq))?;
-        opened.close()?;
+        opened.close();
         let body = ReceiptBody::from(&receipt);
         let (name, quiet) = (receipt.seq.get().to_string(), app.quiet);
         app.out.single(body, Some(&name), |out, body| {

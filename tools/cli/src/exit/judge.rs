@@ -39,8 +39,16 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
     if let Some(error) = error.downcast_ref::<interop::ReadError>() {
         return Some(of_recording(error));
     }
+    if let Some(interop::ImportError::Ledger { source, .. }) = error.downcast_ref() {
+        let source: &Link = source.as_ref();
+        return judge_one(source).map(|(exit, _)| (exit, Some(GO_ON.to_owned())));
+    }
     error.downcast_ref::<io::Error>().and_then(of_io).map(|exit| (exit, None))
 }
+
+/// What helps where an import has written a part.
+const GO_ON: &str = "what was written stays: once the ledger takes events again, import it again, \
+                     which goes on from there";
 
 /// The code of an error of the library.
 fn code(error: &Link) -> Option<Code> {
@@ -77,9 +85,12 @@ fn of_purge(error: &PurgeError) -> Option<Code> {
     (!matches!(error, PurgeError::Store(_))).then(|| error.code())
 }
 
-/// A file that the command line names; `None` where it is not the name that is wrong.
+/// A file that the command line names, or its disk; `None` where it is neither.
 fn of_io(error: &io::Error) -> Option<Exit> {
     let kind = error.kind();
+    if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return Some(Exit::Unavailable);
+    }
     if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
         return Some(Exit::NotFound);
     }
@@ -106,7 +117,7 @@ fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
 mod tests {
     use super::*;
     use anyhow::Context as _;
-    use std::path::PathBuf;
+    use std::{io::ErrorKind, path::PathBuf};
     use taskledger::{
         ids::{Seq, TaskId},
         ledger::{Role, Unit},
@@ -140,6 +151,16 @@ mod tests {
         ends_with(AppendError::Rejected(deep), Exit::Usage);
         let unit = Unit::Bytes;
         ends_with(AppendError::TooLarge { what: "batch", len: 2, max: 1, unit }, Exit::Usage);
+        for (kind, exit) in [
+            (ErrorKind::StorageFull, Exit::Unavailable),
+            (ErrorKind::QuotaExceeded, Exit::Unavailable),
+            (ErrorKind::NotFound, Exit::NotFound),
+            (ErrorKind::AlreadyExists, Exit::Usage),
+            (ErrorKind::PermissionDenied, Exit::Failure),
+        ] {
+            ends_with(io::Error::from(kind), exit);
+            ends_with(CopyError::Io { during: "written", source: kind.into() }, exit);
+        }
         ends_with(Problem::usage("no"), Exit::Usage);
         ends_with(Problem::timed_out("no"), Exit::TimedOut);
         ends_with(anyhow::anyhow!("anything else"), Exit::Failure);

@@ -171,20 +171,23 @@ fn a_closed_pipe_ends_quietly() {
     }
 }
 
+/// Finding 20: it ended with 1 and did not say what was full.
 #[test]
 fn a_full_device_is_an_error() {
-    let full = "/dev/full";
-    let Ok(full) = fs::OpenOptions::new().write(true).open(full) else { return };
     let place = Place::with_story();
-    let status = std::process::Command::new(env!("CARGO_BIN_EXE_taskledger"))
-        .arg("--db")
-        .arg(place.path("ledger"))
-        .args(["tasks", "-o", "json"])
-        .stdout(full)
-        .stderr(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert_eq!(status.code(), Some(1));
+    for args in [&["tasks", "-o", "json"][..], &["export", "jsonl"], &["completions", "bash"]] {
+        let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_taskledger"))
+            .arg("--db")
+            .arg(place.path("ledger"))
+            .args(args)
+            .stdout(full)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {told}");
+        assert!(told.contains("standard output: No space left"), "{args:?}: {told}");
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Ctrl-C ends with 130, and leaves a sound ledger and nothing else.
+//! Ctrl-C ends with 130, and leaves a sound ledger and nothing else. So do other signals, with 128 and
+//! their number.
 
 use crate::support::Place;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fmt::Write as _,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -43,14 +45,20 @@ fn start(place: &Place, args: &[&str]) -> Child {
 
 /// Waits until `ready`, then presses Ctrl-C.
 #[track_caller]
-fn interrupt(mut child: Child, ready: impl Fn() -> bool) -> Output {
+fn interrupt(child: Child, ready: impl Fn() -> bool) -> Output {
+    send(Signal::INT, child, ready)
+}
+
+/// Waits until `ready`, then sends a signal.
+#[track_caller]
+fn send(signal: Signal, mut child: Child, ready: impl Fn() -> bool) -> Output {
     let began = Instant::now();
     while !ready() {
         assert_eq!(child.try_wait().unwrap(), None, "it ended before it was interrupted");
         assert!(began.elapsed() < PATIENCE, "it never got there");
         std::thread::yield_now();
     }
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&child), signal).unwrap();
     // Its standard input stays open: nothing but Ctrl-C ends a read from it.
     let input = child.stdin.take();
     let output = child.wait_with_output().unwrap();
@@ -80,6 +88,13 @@ fn recording(place: &Place, tasks: u32) {
     }
     fs::write(place.path("recording.jsonl"), lines).unwrap();
     fs::create_dir(place.path("tmp")).unwrap();
+}
+
+/// The files whose names begin like this.
+fn named(place: &Place, start: &str) -> Vec<String> {
+    let entries = fs::read_dir(place.path(".")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(start)).collect()
 }
 
 fn entries(path: &Path) -> usize {
@@ -121,7 +136,7 @@ fn what_reads_all_of_a_ledger_can_be_interrupted_and_leaves_nothing_behind() {
         move || path.exists()
     };
     let temporary = || entries(&place.path("tmp")) > 0;
-    let saved = copying("saved");
+    let saved = || !named(&place, ".saved.").is_empty();
     let forked = copying("forked/HEAD");
     let rebuilding = copying("ledger/sled/2");
     let commands: [(&[&str], &dyn Fn() -> bool); 4] = [
@@ -135,6 +150,7 @@ fn what_reads_all_of_a_ledger_can_be_interrupted_and_leaves_nothing_behind() {
         assert_interrupted(&output);
         assert_eq!(entries(&place.path("tmp")), 0, "{args:?}");
         assert!(!place.path("saved").exists() && !place.path("forked").exists(), "{args:?}");
+        assert_eq!(named(&place, ".saved."), [""; 0]);
         let stats = place.run(&["stats", "--json"]).json();
         assert_eq!(stats["events"], 12_001, "{args:?}");
     }
@@ -174,4 +190,41 @@ fn what_does_not_notice_is_ended_all_the_same() {
         assert_interrupted(&interrupt(child, caught));
     }
     place.run(&["verify"]).ok();
+}
+
+/// Findings 21 and 22: an export that was stopped left a file that looked whole, and a backup that
+/// SIGTERM ended left a part of one; either kept the next run from writing its own.
+#[test]
+fn a_file_is_whole_or_not_there_whatever_ends_the_program() {
+    let place = Place::empty();
+    recording(&place, 12_000);
+    place.run(&["import", "jsonl", "recording.jsonl"]).ok();
+    let begun = || !named(&place, ".saved.").is_empty();
+    let signals = [
+        (Signal::INT, Some(130)),
+        (Signal::TERM, Some(143)),
+        (Signal::HUP, Some(129)),
+        (Signal::KILL, None),
+    ];
+    for args in [&["backup", "saved"][..], &["export", "jsonl", "--out", "saved"]] {
+        for (signal, code) in signals {
+            let output = send(signal, start(&place, args), begun);
+            assert_eq!(output.status.code(), code, "{args:?}: {output:?}");
+            assert!(!place.path("saved").exists(), "{args:?} {signal:?}");
+            let left = named(&place, ".saved.");
+            assert_eq!(left.len(), usize::from(code.is_none()), "{args:?} {signal:?}: {left:?}");
+        }
+        place.run(args).ok();
+        fs::remove_file(place.path(&named(&place, ".saved.")[0])).unwrap();
+        let told = place.run(args).fails(2);
+        assert!(told.contains("name a file that does not exist yet"), "{told}");
+        fs::rename(place.path("saved"), place.path(args[0])).unwrap();
+    }
+    place.run(&["restore", "backup", "restored"]).ok();
+    let exported = fs::read_to_string(place.path("export")).unwrap();
+    assert_eq!(exported.lines().count(), 12_001);
+    for file in ["backup", "export"] {
+        let mode = fs::metadata(place.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
 }

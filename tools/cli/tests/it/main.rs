@@ -15,6 +15,7 @@ mod copies;
 mod demo;
 mod erased;
 mod errors;
+mod full;
 mod hostile;
 mod imports;
 mod interrupts;

@@ -254,7 +254,7 @@ fn a_later_session_tells_of_the_end_of_an_earlier_ones_task() {
             }
         }
         assert_eq!(status(&ledger, "toolu_B"), TaskStatus::Failed, "together: {together}");
-        let task = ledger.reader().state().task(&id("toolu_B")).unwrap().clone();
+        let task = ledger.reader().state().unwrap().task(&id("toolu_B")).unwrap().clone();
         assert_eq!(task.completed, Some(ms("2026-06-01T11:00:01Z")));
         assert_eq!(
             entries(&ledger).iter().filter(|e| e.event.task == Some(id("toolu_B"))).count(),

@@ -3,6 +3,7 @@
 mod between;
 mod draw;
 mod each;
+mod new_file;
 mod seq;
 mod status;
 mod tell;
@@ -10,6 +11,7 @@ mod tell;
 pub use between::Between;
 pub use draw::draw;
 pub use each::{each, list};
+pub use new_file::NewFile;
 pub use seq::seq;
 pub use status::StatusArg;
 pub use tell::{tell, tell_kept};
