@@ -319,8 +319,8 @@ impl Ledger {
 
     /// Writes frames of another ledger after the last event, byte for byte.
     ///
-    /// They must continue this log: numbers, links, epochs and times are checked before anything
-    /// is written, and so is `expect`, the head that they must lead to.
+    /// They must continue this log and end where a batch does: numbers, links, epochs and times are
+    /// checked before anything is written, and so is `expect`, the head that they must lead to.
     ///
     /// # Durability
     /// `Ok` means that they survive loss of power, with any [`Durability`].
