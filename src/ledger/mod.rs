@@ -442,7 +442,8 @@ impl Inner {
     fn stop(&self) {
         self.desk.drain();
         let mut threads = self.threads();
-        // One of them may have held the last handle for a moment: both end without being waited for.
+        // One of them may have held the last handle for a moment: both end without being waited
+        // for.
         let here = thread::current().id();
         if threads.iter().any(|thread| thread.thread().id() == here) {
             threads.clear();

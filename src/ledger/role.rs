@@ -109,8 +109,8 @@ impl Ledger {
     /// Writes frames of the primary behind the last event, byte for byte, as one group: a batch of
     /// the primary that is handed over whole stays whole, also across a crash. All or nothing.
     ///
-    /// They must continue this log: numbers, links, epochs and times are checked before anything
-    /// is written, and so is `expect`, the head that they must lead to.
+    /// They must continue this log and end where a batch does: numbers, links, epochs and times are
+    /// checked before anything is written, and so is `expect`, the head that they must lead to.
     ///
     /// # Durability
     /// `Ok` means that they survive loss of power, whatever [`Durability`](super::Durability) is

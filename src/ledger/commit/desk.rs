@@ -6,8 +6,8 @@
 //! group is all that came before the device was free. A caller that finds no thread at work takes
 //! the turn itself where it may, and no thread has to be woken for it.
 //!
-//! The desk holds the [`Role`] of the ledger and checks each request against it. Knows neither rules
-//! nor files. Start reading at [`Desk::append`], then [`Desk::work`]. Async appends enter by
+//! The desk holds the [`Role`] of the ledger and checks each request against it. Knows neither
+//! rules nor files. Start reading at [`Desk::append`], then [`Desk::work`]. Async appends enter by
 //! [`Desk::append_later`], other requests by [`Desk::ask`].
 
 mod later;

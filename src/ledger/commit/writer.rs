@@ -169,8 +169,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Serves a request that needs the right to sync as well, and answers. A caller that no longer waits for the
-    /// answer misses nothing. Breaks if it was a close.
+    /// Serves a request that needs the right to sync as well, and answers. A caller that no longer
+    /// waits for the answer misses nothing. Breaks if it was a close.
     pub(crate) fn serve(&mut self, alone: Alone) -> ControlFlow<Closed> {
         match alone {
             Alone::Ingest(Ingest { frames, expect, reply }) => {
