@@ -35,8 +35,8 @@ pub trait Source: Sync {
 
     /// The current state of `scope`.
     ///
-    /// Complete for the scope, for the ancestors that its tasks have now, and for the marks of
-    /// runs. Of the rest it may hold all or nothing. Its size and its time are those of the end
+    /// Complete for the scope, for the ancestors that its tasks have now, for the requests to stop
+    /// the threads of all these, and for the marks of runs. Of the rest it may hold all or nothing. Its size and its time are those of the end
     /// of the log. A task or thread that it does not hold, though the scope names it, is unknown.
     ///
     /// # Errors

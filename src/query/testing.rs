@@ -318,7 +318,7 @@ impl Source for Log {
 }
 
 /// The least that [`Source::state_of`] may answer: the events of the scope and of its ancestors,
-/// the marks of runs, what is redacted, and the end of the log.
+/// the requests to stop their threads, the marks of runs, what is redacted, and the end of the log.
 fn narrow(now: &LedgerState, entries: &[Entry], scope: Scope<'_>) -> LedgerState {
     let mut tasks: Vec<&TaskId> = match scope {
         Scope::All => return now.clone(),
@@ -329,6 +329,12 @@ fn narrow(now: &LedgerState, entries: &[Entry], scope: Scope<'_>) -> LedgerState
     tasks.extend(entries.last().and_then(|entry| entry.event.task.as_ref()));
     let above = tasks.iter().flat_map(|id| now.ancestors(id)).map(|task| &task.id);
     let wanted: BTreeSet<&TaskId> = above.chain(tasks.iter().copied()).collect();
+    let threads: BTreeSet<&ThreadId> =
+        wanted.iter().filter_map(|id| now.task(id)).map(|task| &task.thread).collect();
+    let stops_thread = |event: &Event| {
+        matches!(event.action, Action::CancelRequested { scope: CancelScope::Thread, .. })
+            && event.thread.as_ref().is_some_and(|thread| threads.contains(thread))
+    };
     let belongs = |event: &Event| {
         event.task.as_ref().is_some_and(|task| wanted.contains(task))
             || matches!(scope, Scope::Thread(id) if event.thread.as_ref() == Some(id))
@@ -337,6 +343,7 @@ fn narrow(now: &LedgerState, entries: &[Entry], scope: Scope<'_>) -> LedgerState
                 Action::CancelRequested { scope: CancelScope::Run(_), .. }
                     | Action::Redacted { .. }
             )
+            || stops_thread(event)
             || event.seq.get() == now.size()
     };
     let mut state = LedgerState::default();
