@@ -1,41 +1,96 @@
-//! What a caller can ask for. [`decide`](crate::state::decide) turns it into an event, or refuses.
+//! The requests that a caller can make. [`decide`](crate::state::decide) turns each into an event,
+//! or refuses it.
+//!
+//! Start reading at [`Command`]. Each of its structs has a constructor that takes what it cannot
+//! be without, and a method for each thing that may be added. A command becomes a [`Proposal`] by
+//! `into`, and several of them a [`Batch`].
+//!
+//! ```
+//! use taskledger::{
+//!     Ledger, Options,
+//!     command::{Finish, Proposal, Spawn},
+//!     ids::{Key, TaskId, ThreadId},
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ledger = Ledger::in_memory(Options::default())?;
+//! let (thread, task) = (ThreadId::new("session-1")?, TaskId::new("review-17")?);
+//! let spawn = Spawn::new(thread, "sub_agent").task(&task).name("reviewer");
+//! let end = Finish::completed(&task).result(r#"{"comments":3}"#);
+//! // With a key, asking twice is the same as asking once.
+//! let spawn = Proposal::new(spawn).key(Key::of("review of change 17"));
+//! ledger.append_blocking([spawn, end.into()])?;
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::{
-    event::{CancelScope, Cause, Delivery, Host, Outcome, PartSet, TaskStatus},
-    ids::{AgentId, CallId, Key, LedgerId, RunId, Seq, TaskId, ThreadId},
+    event::Cause,
+    ids::{Key, Seq, TaskId, ThreadId},
     time::Millis,
 };
-use std::sync::Arc;
 
+mod ask;
 mod batch;
+mod reference;
+mod task;
 
+pub use ask::{Cancel, CancelTarget, Emit, Message, Redact};
 pub use batch::Batch;
+pub use reference::{ParentRef, Spawned, TaskRef};
+pub use task::{Finish, Orphan, Restore, Spawn, Update};
 
-/// One command and all that goes with it: becomes exactly one event.
+/// One command with its cause, key and times: becomes exactly one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Proposal {
-    /// What is asked for.
+    /// The request.
     pub command: Command,
-    /// Who asks.
+    /// The task, run, call and agent that ask.
     pub cause: Cause,
-    /// Makes asking twice the same as asking once.
+    /// The idempotency key: with it, asking twice is the same as asking once.
     pub key: Option<Key>,
-    /// When it happened; the clock at append if not given.
+    /// The time when it happened; the clock at append if not given.
     pub occurred: Option<Millis>,
-    /// What the caller has seen; refused with a conflict if there is more.
+    /// The last event that the caller has seen; refused with a conflict if there is another.
     pub expect: Option<Expect>,
 }
 
 impl Proposal {
-    /// A command by nobody in particular, now.
+    /// A command without a cause or a key, that happens now.
     #[must_use]
-    pub fn new(command: Command) -> Self {
+    pub fn new(command: impl Into<Command>) -> Self {
+        let command = command.into();
         Self { command, cause: Cause::default(), key: None, occurred: None, expect: None }
+    }
+
+    /// Names the task, run, call and agent that ask.
+    #[must_use]
+    pub fn cause(self, cause: Cause) -> Self {
+        Self { cause, ..self }
+    }
+
+    /// Makes asking twice the same as asking once: the second answer is the first event.
+    #[must_use]
+    pub fn key(self, key: Key) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// Says when it happened, if that is not now.
+    #[must_use]
+    pub fn occurred_at(self, at: Millis) -> Self {
+        Self { occurred: Some(at), ..self }
+    }
+
+    /// Names the last event that the caller has seen: refused with a conflict if there is another.
+    #[must_use]
+    pub fn expect(self, expect: Expect) -> Self {
+        Self { expect: Some(expect), ..self }
     }
 }
 
-impl From<Command> for Proposal {
-    fn from(command: Command) -> Self {
+impl<C: Into<Command>> From<C> for Proposal {
+    fn from(command: C) -> Self {
         Self::new(command)
     }
 }
@@ -49,7 +104,7 @@ pub enum Expect {
     Thread(ThreadId, Option<Seq>),
 }
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Record a task that starts.
@@ -61,157 +116,25 @@ pub enum Command {
     /// Bring a task back from a snapshot.
     Restore(Restore),
     /// End a running task whose manager is gone, as Failed.
-    Orphan {
-        /// The task.
-        task: TaskId,
-        /// The error to record.
-        error: Arc<str>,
-    },
+    Orphan(Orphan),
     /// Ask for a stop.
     Cancel(Cancel),
     /// Record a message to a task's inbox.
-    Message {
-        /// The recipient.
-        task: TaskId,
-        /// Who sends it.
-        from: Arc<str>,
-        /// The message.
-        content: Arc<str>,
-        /// What became of it.
-        delivery: Delivery,
-    },
+    Message(Message),
     /// Record progress of a task.
-    Emit {
-        /// The task.
-        task: TaskId,
-        /// What kind of progress.
-        event_type: Arc<str>,
-        /// The progress: JSON text.
-        content: Arc<str>,
-    },
+    Emit(Emit),
     /// Erase texts of an earlier event from every view.
-    Redact {
-        /// The event.
-        seq: Seq,
-        /// The thread and task of that event, looked up by the ledger.
-        about: (Option<ThreadId>, Option<TaskId>),
-        /// Which texts.
-        parts: PartSet,
-        /// Why.
-        reason: Arc<str>,
-    },
+    Redact(Redact),
 }
 
-/// A task that starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spawn {
-    /// Its id; assigned (`bg_0`, `bg_1`, ..) if not given.
-    pub task: Option<TaskId>,
-    /// The thread that owns it.
-    pub thread: ThreadId,
-    /// What kind of task.
-    pub task_type: Arc<str>,
-    /// Its name.
-    pub name: Option<Arc<str>>,
-    /// What it is for.
-    pub description: Arc<str>,
-    /// The task that spawns it. Local if this ledger holds it, else external.
-    pub parent: Option<ParentRef>,
-    /// The agent run that spawns it.
-    pub run: Option<RunId>,
-    /// The tool call that spawns it.
-    pub call: Option<CallId>,
-    /// The agent that spawns it.
-    pub agent: Option<AgentId>,
-    /// When it was created; the time of the event if not given.
-    pub created: Option<Millis>,
-    /// Who runs it.
-    pub host: Host,
-}
-
-impl Spawn {
-    /// A task of this kind on this thread, reported from elsewhere, with nothing else known.
-    #[must_use]
-    pub fn new(thread: ThreadId, task_type: impl Into<Arc<str>>) -> Self {
-        Self {
-            task: None,
-            thread,
-            task_type: task_type.into(),
-            name: None,
-            description: "".into(),
-            parent: None,
-            run: None,
-            call: None,
-            agent: None,
-            created: None,
-            host: Host::External,
+macro_rules! commands {
+    ($($name:ident)*) => {$(
+        impl From<$name> for Command {
+            fn from(asked: $name) -> Self {
+                Self::$name(asked)
+            }
         }
-    }
+    )*};
 }
 
-/// A parent as the caller knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParentRef {
-    /// The ledger that holds it, if it is not this one.
-    pub ledger: Option<LedgerId>,
-    /// Its id.
-    pub id: TaskId,
-}
-
-/// A change to a running task. What is `None` stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Update {
-    /// The task.
-    pub task: TaskId,
-    /// Its new name; `Some(None)` takes the name away.
-    pub name: Option<Option<Arc<str>>>,
-    /// Its new parent; `Some(None)` makes it a root.
-    pub parent: Option<Option<ParentRef>>,
-    /// Its new description.
-    pub description: Option<Arc<str>>,
-}
-
-/// The end of a running task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finish {
-    /// The task.
-    pub task: TaskId,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Why it failed or was cancelled.
-    pub error: Option<Arc<str>>,
-    /// What it returned: JSON text.
-    pub result: Option<Arc<str>>,
-    /// When it ended; the time of the event if not given.
-    pub completed: Option<Millis>,
-}
-
-/// A task as a snapshot holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restore {
-    /// What it was spawned with; `task` and `created` must be given.
-    pub spawn: Spawn,
-    /// Where it stood.
-    pub status: TaskStatus,
-    /// Why it failed.
-    pub error: Option<Arc<str>>,
-    /// What it returned: JSON text.
-    pub result: Option<Arc<str>>,
-    /// When it ended.
-    pub completed: Option<Millis>,
-}
-
-/// A request to stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cancel {
-    /// What is to stop.
-    pub scope: CancelScope,
-    /// The task, for the scopes `Task` and `Tree`.
-    pub task: Option<TaskId>,
-    /// The thread, for the scope `Thread`.
-    pub thread: Option<ThreadId>,
-    /// When to stop waiting.
-    pub deadline: Option<Millis>,
-    /// Why.
-    pub reason: Option<Arc<str>>,
-}
+commands! { Spawn Update Finish Restore Orphan Cancel Message Emit Redact }

@@ -14,6 +14,12 @@ use std::sync::Arc;
 /// The most parts that one event can have.
 pub const PARTS_MAX: usize = 4;
 
+/// The longest text beside an event, in bytes. An option of the ledger can set a lower limit.
+pub const PART_BYTES_MAX: usize = 1 << 20;
+
+/// The longest description of a task, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
+
 /// One fact, in the form that stays in the log for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

@@ -4,6 +4,7 @@
 //! checked when one is made ([`IdError`]): 1 to [`ID_BYTES_MAX`] bytes, no control characters.
 
 use crate::code::Code;
+use sha2::{Digest, Sha256};
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc};
 
 /// The longest identifier or name, in bytes of UTF-8.
@@ -174,6 +175,12 @@ macro_rules! text_id {
             }
         }
 
+        impl From<&Self> for $name {
+            fn from(id: &Self) -> Self {
+                id.clone()
+            }
+        }
+
         impl PartialEq<str> for $name {
             fn eq(&self, other: &str) -> bool {
                 *self.0 == *other
@@ -262,8 +269,29 @@ bytes_id! {
     NodeId
 }
 bytes_id! {
-    /// The idempotency key of an append.
+    /// The idempotency key of an append: asking twice with it is the same as asking once. The
+    /// caller chooses it; [`Key::of`] makes one of a text that names the request.
     Key
+}
+
+impl Key {
+    /// The key of a text: the first 16 bytes of the SHA-256 of a zero byte and the text. The same
+    /// text gives the same key in every version of this crate, and as `--key` of the command line
+    /// (where 32 hex digits are the key itself).
+    ///
+    /// ```
+    /// use taskledger::ids::Key;
+    ///
+    /// assert_eq!(Key::of("review of change 17"), Key::of("review of change 17"));
+    /// assert_eq!(Key::of("").to_string(), "6e340b9cffb37a989ca544e6bb780a2c");
+    /// ```
+    #[must_use]
+    pub fn of(text: impl AsRef<str>) -> Self {
+        let digest = Sha256::new_with_prefix([0]).chain_update(text.as_ref()).finalize();
+        let mut key = [0; 16];
+        key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self(key)
+    }
 }
 
 /// The primary in charge. The number grows; the nonce distinguishes two that claim the same number.

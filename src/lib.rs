@@ -7,10 +7,10 @@
 //! ```
 //! use taskledger::{
 //!     Ledger, Options,
-//!     event::{Outcome, TaskStatus},
+//!     command::{Finish, Spawn},
+//!     event::TaskStatus,
 //!     ids::ThreadId,
 //!     query::{Position, Scope, as_of},
-//!     command::{Command, Finish, Spawn},
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,16 +20,9 @@
 //! let thread = ThreadId::new("session-1")?;
 //!
 //! // In async code: `ledger.append(..).await`. When it returns, the event survives loss of power.
-//! let spawned = ledger.append_blocking([Command::Spawn(Spawn::new(thread.clone(), "agent")).into()])?;
+//! let spawned = ledger.append_blocking(Spawn::new(&thread, "agent"))?;
 //! let task = spawned[0].task.clone().ok_or("a spawn has a task")?;
-//! let end = Finish {
-//!     task: task.clone(),
-//!     outcome: Outcome::Failed,
-//!     error: Some("out of tokens".into()),
-//!     result: None,
-//!     completed: None,
-//! };
-//! ledger.append_blocking([Command::Finish(end).into()])?;
+//! ledger.append_blocking(Finish::failed(&task, "out of tokens"))?;
 //!
 //! // Now, and before the end was recorded.
 //! let reader = ledger.reader();

@@ -80,20 +80,22 @@ impl History {
     }
 
     /// Decides as the writer does: a key that is known is not decided again.
-    fn ask(&mut self, mut proposal: Proposal) {
+    fn ask(&mut self, proposal: Proposal) {
         let state = self.state();
         if proposal.key.is_some_and(|key| state.key(&key).is_some()) {
             return;
         }
-        if let Command::Redact { seq, about, .. } = &mut proposal.command
-            && let Some(entry) = self.entries.iter().find(|entry| entry.event.seq == *seq)
-        {
-            *about = (entry.event.thread.clone(), entry.event.task.clone());
-        }
         let stamp = Stamp { now: self.now(), number_floor: 0 };
         match decide(&state, &proposal, stamp) {
             Err(rejection) => self.refused.push(rejection),
-            Ok(draft) => {
+            Ok(mut draft) => {
+                // A redaction belongs to what it is about.
+                if let Command::Redact(redact) = &proposal.command
+                    && let Some(about) = self.entries.iter().find(|e| e.event.seq == redact.seq)
+                {
+                    draft.thread.clone_from(&about.event.thread);
+                    draft.task.clone_from(&about.event.task);
+                }
                 let entry = self.written(&state, draft);
                 self.push(entry, Some(proposal));
             }

@@ -13,7 +13,7 @@ use crate::model::{Broken, Model, Said};
 use proptest::sample::Index;
 use std::sync::Arc;
 use taskledger::{
-    command::{Command, Proposal},
+    command::{Command, Emit, Proposal, Redact},
     event::{
         Action, Began, Cause, Commitment, Entry, Event, Origin, Part, PartBody, PartKind, PartSet,
     },
@@ -236,11 +236,7 @@ impl Plain {
                 action: Action::Emitted { event_type: "arrived".into() },
                 texts: vec![(PartKind::Content, Arc::clone(content))],
             };
-            let command = Command::Emit {
-                task: task.clone(),
-                event_type: "arrived".into(),
-                content: Arc::clone(content),
-            };
+            let command = Command::from(Emit::new(task.clone(), "arrived", Arc::clone(content)));
             let entry = next.entry(said, (now, now), &Proposal::from(command));
             next.push(entry, None);
         }
@@ -308,9 +304,8 @@ impl Plain {
             if has.minus(has.minus(missing)).is_empty() {
                 continue;
             }
-            let reason = "redacted in the ledger that this one was forked from".into();
-            let command = Command::Redact { seq, about: (None, None), parts: missing, reason };
-            fork.ask(&[command.into()], now);
+            let reason = "redacted in the ledger that this one was forked from";
+            fork.ask(&[Redact::new(seq, missing, reason).into()], now);
         }
         fork
     }

@@ -7,8 +7,11 @@
 use proptest::{option, prelude::*, sample::select};
 use std::sync::Arc;
 use taskledger::{
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
-    event::{CancelScope, Delivery, Host, Outcome, PartSet, TaskStatus},
+    command::{
+        Cancel, Command, Emit, Finish, Message, Orphan, ParentRef, Proposal, Redact, Restore,
+        Spawn, Update,
+    },
+    event::{Delivery, Host, Outcome, PartSet, TaskStatus},
     ids::{Key, LedgerId, RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
@@ -21,7 +24,11 @@ pub fn proposal() -> BoxedStrategy<Proposal> {
     let key = option::weighted(0.2, (0..12_u8).prop_map(|byte| Key([byte; 16])));
     let occurred = option::of((0..2_000_u64).prop_map(Millis));
     (command(), key, occurred)
-        .prop_map(|(command, key, occurred)| Proposal { key, occurred, ..command.into() })
+        .prop_map(|(command, key, occurred)| {
+            let mut proposal = Proposal::new(command);
+            (proposal.key, proposal.occurred) = (key, occurred);
+            proposal
+        })
         .boxed()
 }
 
@@ -30,28 +37,33 @@ pub fn proposal() -> BoxedStrategy<Proposal> {
 pub fn moving() -> BoxedStrategy<Proposal> {
     let task = || (0..6_u8).prop_filter_map("an id", |n| TaskId::new(format!("t{n}")).ok());
     let thread = (0..3_u8).prop_filter_map("an id", |n| ThreadId::new(format!("{n}")).ok());
-    let parent =
-        move || option::weighted(0.8, task().prop_map(|id| ParentRef { ledger: None, id }));
+    let parent = move || option::weighted(0.8, task().prop_map(ParentRef::from));
     let spawn =
         (task(), thread, parent(), option::of(run())).prop_map(|(task, thread, parent, run)| {
-            let task = Some(task);
-            Command::Spawn(Spawn { task, parent, run, ..Spawn::new(thread, "sub_agent") })
+            let mut spawn = Spawn::new(thread, "sub_agent").task(task);
+            (spawn.parent, spawn.run) = (parent, run);
+            Command::Spawn(spawn)
         });
     let moved = (task(), parent()).prop_map(|(task, parent)| {
-        Command::Update(Update { task, name: None, parent: Some(parent), description: None })
+        let update = Update::new(task);
+        Command::Update(match parent {
+            Some(parent) => update.parent(parent),
+            None => update.without_parent(),
+        })
     });
-    let cancel = |scope, task| {
-        Command::Cancel(Cancel { scope, task, thread: None, deadline: None, reason: None })
-    };
     let asked = prop_oneof![
         3 => spawn,
         2 => moved,
-        1 => task().prop_map(move |task| cancel(CancelScope::Tree, Some(task))),
-        1 => run().prop_map(move |run| cancel(CancelScope::Run(run), None)),
+        1 => task().prop_map(move |task| Command::Cancel(Cancel::tree(task))),
+        1 => run().prop_map(move |run| Command::Cancel(Cancel::run(run))),
     ];
     let occurred = option::weighted(0.5, (0..2_000_u64).prop_map(Millis));
     (asked, occurred)
-        .prop_map(|(command, occurred)| Proposal { occurred, ..command.into() })
+        .prop_map(|(command, occurred)| {
+            let mut proposal = Proposal::new(command);
+            proposal.occurred = occurred;
+            proposal
+        })
         .boxed()
 }
 
@@ -59,16 +71,17 @@ pub fn moving() -> BoxedStrategy<Proposal> {
 pub fn command() -> BoxedStrategy<Command> {
     let message =
         (task(), label("user"), text(), delivery()).prop_map(|(task, from, content, delivery)| {
-            Command::Message { task, from, content, delivery }
+            Command::from(Message::new(task, from, content).delivery(delivery))
         });
-    let emit = (task(), label("progress"), text())
-        .prop_map(|(task, event_type, content)| Command::Emit { task, event_type, content });
+    let emit = (task(), label("progress"), text()).prop_map(|(task, event_type, content)| {
+        Command::from(Emit::new(task, event_type, content))
+    });
     prop_oneof![
         8 => spawn().prop_map(Command::Spawn),
         4 => finish().prop_map(Command::Finish),
         4 => update().prop_map(Command::Update),
         2 => restore().prop_map(Command::Restore),
-        1 => (task(), text()).prop_map(|(task, error)| Command::Orphan { task, error }),
+        1 => (task(), text()).prop_map(|(task, error)| Command::from(Orphan::new(task, error))),
         3 => cancel().prop_map(Command::Cancel),
         1 => message,
         1 => emit,
@@ -84,17 +97,11 @@ fn spawn() -> BoxedStrategy<Spawn> {
     (what, label("sub_agent"), option::of(parent()), by, created, host())
         .prop_map(
             |((task, thread, name, description), kind, parent, (run, agent), created, host)| {
-                Spawn {
-                    task,
-                    name,
-                    description,
-                    parent,
-                    run,
-                    agent: agent.and_then(|agent| agent.parse().ok()),
-                    created,
-                    host,
-                    ..Spawn::new(thread, kind)
-                }
+                let mut spawn = Spawn::new(thread, kind).description(description).host(host);
+                (spawn.task, spawn.name, spawn.parent) = (task, name, parent);
+                (spawn.run, spawn.created) = (run, created);
+                spawn.agent = agent.and_then(|agent| agent.parse().ok());
+                spawn
             },
         )
         .boxed()
@@ -104,7 +111,11 @@ fn update() -> BoxedStrategy<Update> {
     let name = option::of(option::of(name()));
     let parent = option::of(option::weighted(0.8, parent()));
     (task(), name, parent, option::of(text()))
-        .prop_map(|(task, name, parent, description)| Update { task, name, parent, description })
+        .prop_map(|(task, name, parent, description)| {
+            let mut update = Update::new(task);
+            (update.name, update.parent, update.description) = (name, parent, description);
+            update
+        })
         .boxed()
 }
 
@@ -112,12 +123,10 @@ fn finish() -> BoxedStrategy<Finish> {
     let outcome = select(vec![Outcome::Completed, Outcome::Failed, Outcome::Cancelled]);
     let completed = option::of((0..2_000_u64).prop_map(Millis));
     (task(), outcome, option::of(text()), option::of(text()), completed)
-        .prop_map(|(task, outcome, error, result, completed)| Finish {
-            task,
-            outcome,
-            error,
-            result,
-            completed,
+        .prop_map(|(task, outcome, error, result, completed)| {
+            let mut finish = Finish::new(task, outcome);
+            (finish.error, finish.result, finish.completed) = (error, result, completed);
+            finish
         })
         .boxed()
 }
@@ -125,35 +134,30 @@ fn finish() -> BoxedStrategy<Finish> {
 fn restore() -> BoxedStrategy<Restore> {
     let status = select(TaskStatus::ALL.to_vec());
     (spawn(), status, option::of(text()), prop::bool::weighted(0.75))
-        .prop_map(|(spawn, status, error, careful)| {
+        .prop_map(|(mut spawn, status, error, careful)| {
             let ended = status.is_terminal() || !careful;
-            let created = spawn.created.or(careful.then_some(Millis(500)));
-            let spawn = Spawn { created, ..spawn };
-            let completed = ended.then_some(Millis(700));
-            Restore { spawn, status, error: error.filter(|_| ended), result: None, completed }
+            spawn.created = spawn.created.or(careful.then_some(Millis(500)));
+            let mut restore = Restore::new(spawn, status);
+            restore.error = error.filter(|_| ended);
+            restore.completed = ended.then_some(Millis(700));
+            restore
         })
         .boxed()
 }
 
 fn cancel() -> BoxedStrategy<Cancel> {
-    let plain = |scope| Cancel { scope, task: None, thread: None, deadline: None, reason: None };
-    let of_task = move |scope| {
-        task()
-            .prop_map(move |task| Cancel { task: Some(task), ..plain(CancelScope::clone(&scope)) })
-    };
-    let of_thread = thread()
-        .prop_map(move |thread| Cancel { thread: Some(thread), ..plain(CancelScope::Thread) });
     let asked = prop_oneof![
-        4 => of_task(CancelScope::Task),
-        4 => of_task(CancelScope::Tree),
-        4 => of_thread,
-        4 => run().prop_map(move |run| plain(CancelScope::Run(run))),
-        1 => Just(plain(CancelScope::Thread)),
-        1 => of_task(CancelScope::Thread),
+        task().prop_map(Cancel::task),
+        task().prop_map(Cancel::tree),
+        thread().prop_map(Cancel::thread),
+        run().prop_map(Cancel::run),
     ];
     let deadline = option::weighted(0.2, (0..2_000_u64).prop_map(Millis));
     (asked, deadline, option::of(text()))
-        .prop_map(|(cancel, deadline, reason)| Cancel { deadline, reason, ..cancel })
+        .prop_map(|(mut cancel, deadline, reason)| {
+            (cancel.deadline, cancel.reason) = (deadline, reason);
+            cancel
+        })
         .boxed()
 }
 
@@ -162,7 +166,7 @@ fn redact() -> BoxedStrategy<Command> {
     (seq, 0..32_u8)
         .prop_filter_map("a set of parts", |(seq, bits)| {
             let parts = PartSet::from_bits(bits)?;
-            Some(Command::Redact { seq, about: (None, None), parts, reason: "asked to".into() })
+            Some(Command::from(Redact::new(seq, parts, "asked to")))
         })
         .boxed()
 }
@@ -175,7 +179,10 @@ pub fn task() -> impl Strategy<Value = TaskId> {
 
 fn parent() -> impl Strategy<Value = ParentRef> {
     let ledger = option::weighted(0.1, select(vec![HERE, LedgerId([9; 16])]));
-    (ledger, task()).prop_map(|(ledger, id)| ParentRef { ledger, id })
+    (ledger, task()).prop_map(|(ledger, id)| match ledger {
+        Some(ledger) => ParentRef::InLedger { ledger, id },
+        None => id.into(),
+    })
 }
 
 /// Any thread of this world.

@@ -188,7 +188,6 @@ fn the_histories_say_everything_and_try_the_rules() {
         "RestoreWithoutId",
         "RestoreWithoutCreated",
         "RestoreRunningWithOutcome",
-        "CancelTarget",
         "InvalidLabel",
     ] {
         assert!(refused.contains(rule), "{rule} was never met: {refused:?}");

@@ -5,18 +5,12 @@ use super::{
     v1,
 };
 use crate::{
-    event::{Commitment, PARTS_MAX, PartKind},
+    event::{Commitment, DESCRIPTION_BYTES_MAX, PART_BYTES_MAX, PARTS_MAX, PartKind},
     ids::ID_BYTES_MAX,
 };
 
 /// The longest event, in bytes without the format byte.
 pub const EVENT_BYTES_MAX: usize = 16 * 1024;
-
-/// The longest text of a part, in bytes of UTF-8.
-pub const PART_BYTES_MAX: usize = 1024 * 1024;
-
-/// The longest description, in bytes of UTF-8.
-pub const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 
 /// The longest frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 8 + 4 + EVENT_BYTES_MAX + PARTS_MAX * (16 + PART_BYTES_MAX);

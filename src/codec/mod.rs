@@ -23,7 +23,7 @@ mod v1;
 mod tests;
 
 pub use error::{DecodeError, EncodeError, PartsError};
-pub use limits::{DESCRIPTION_BYTES_MAX, EVENT_BYTES_MAX, FRAME_BYTES_MAX, Limits, PART_BYTES_MAX};
+pub use limits::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use parts::{check_parts, commit};
 
 /// The format that is written, and the newest that can be read.

@@ -34,7 +34,7 @@ pub use self::{
 pub use crate::store::Rebuilt;
 
 use crate::{
-    command::{Command, Proposal},
+    command::{Batch, Redact},
     event::{Origin, PartSet},
     ids::{Head, LedgerId, NodeId, Seq, TaskId},
     ledger::{
@@ -75,24 +75,15 @@ pub struct Receipt {
 /// An event-sourced task ledger in a directory. Cheap to clone; one process at a time.
 ///
 /// ```
-/// use taskledger::{Ledger, Options, event::Outcome, ids::ThreadId};
-/// use taskledger::command::{Command, Finish, Spawn};
+/// use taskledger::{Ledger, Options, ids::ThreadId};
+/// use taskledger::command::{Finish, Spawn};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let ledger = Ledger::in_memory(Options::default())?;
-/// let spawn = Spawn::new(ThreadId::new("thread-1")?, "sub_agent");
-/// let receipts = ledger.append_blocking([Command::Spawn(spawn).into()])?;
-/// let task = receipts[0].task.clone().ok_or("a spawn has a task")?;
-///
-/// let done = Finish {
-///     task: task.clone(),
-///     outcome: Outcome::Completed,
-///     error: None,
-///     result: Some(r#"{"pages":3}"#.into()),
-///     completed: None,
-/// };
-/// ledger.append_blocking([Command::Finish(done).into()])?;
-/// assert!(ledger.reader().task(&task)?.is_some_and(|t| t.status.is_terminal()));
+/// let spawned = ledger.append_blocking(Spawn::new(ThreadId::new("thread-1")?, "sub_agent"))?;
+/// let task = spawned[0].task.clone().ok_or("a spawn has a task")?;
+/// ledger.append_blocking(Finish::completed(&task).result(r#"{"pages":3}"#))?;
+/// assert!(ledger.reader().task(&task)?.is_some_and(|task| task.status.is_terminal()));
 /// # Ok(())
 /// # }
 /// ```
@@ -229,7 +220,7 @@ impl Ledger {
         Ok(started)
     }
 
-    /// Records `proposals`, all or none, and waits until they are acknowledged.
+    /// Records the proposals of a batch, all or none, and waits until they are acknowledged.
     ///
     /// Returns one receipt for each, in the same order.
     ///
@@ -257,20 +248,17 @@ impl Ledger {
     /// the calling thread may decide and write, its own events and those of other waiting callers,
     /// some ten microseconds each; it never waits for a device. It lets other tasks run first,
     /// once, so that appends that are in progress together become one commit.
-    pub async fn append(
-        &self,
-        proposals: impl Into<Vec<Proposal>>,
-    ) -> Result<Vec<Receipt>, AppendError> {
-        self.append_before(proposals, None).await
+    pub async fn append(&self, batch: impl Into<Batch>) -> Result<Vec<Receipt>, AppendError> {
+        self.append_before(batch, None).await
     }
 
     /// Like [`append`](Self::append), with a witness.
     pub(crate) async fn append_before(
         &self,
-        proposals: impl Into<Vec<Proposal>>,
+        batch: impl Into<Batch>,
         witness: Option<Arc<dyn Witness>>,
     ) -> Result<Vec<Receipt>, AppendError> {
-        let (append, answer) = Append::new(proposals.into(), witness);
+        let (append, answer) = Append::new(batch.into(), witness);
         let sent = match self.desk() {
             Ok(desk) => desk.append_later(append).await,
             Err(error) => Err(error),
@@ -293,11 +281,8 @@ impl Ledger {
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
-    pub fn append_blocking(
-        &self,
-        proposals: impl Into<Vec<Proposal>>,
-    ) -> Result<Vec<Receipt>, AppendError> {
-        let (append, answer) = Append::new(proposals.into(), None);
+    pub fn append_blocking(&self, batch: impl Into<Batch>) -> Result<Vec<Receipt>, AppendError> {
+        let (append, answer) = Append::new(batch.into(), None);
         let sent = self.desk().and_then(|desk| desk.append(append));
         sent.inspect_err(count_refused)?;
         answer.wait_blocking()
@@ -317,8 +302,7 @@ impl Ledger {
         parts: PartSet,
         reason: &str,
     ) -> Result<Receipt, AppendError> {
-        let command = Command::Redact { seq, about: (None, None), parts, reason: reason.into() };
-        let receipts = self.append_blocking([Proposal::new(command)])?;
+        let receipts = self.append_blocking(Redact::new(seq, parts, reason))?;
         receipts.into_iter().next().ok_or(AppendError::Halted)
     }
 

@@ -15,7 +15,7 @@ use super::{
     tree::subtree,
 };
 use crate::{
-    event::CancelScope,
+    command::CancelTarget,
     ids::{RunId, TaskId, ThreadId},
     state::LedgerState,
     sync::{Instant, Runtime, sleep_until},
@@ -69,8 +69,7 @@ impl BackgroundTaskManager {
     ) -> bool {
         let Some(bound) = self.bound.get() else { return false };
         let Some(live) = self.running(&bound.state(), id.borrow()) else { return false };
-        let request = bound.request(CancelScope::Task, &options);
-        let request = request.of_task(&live.id);
+        let request = bound.request(CancelTarget::Task((&live.id).into()), &options);
         self.ask(bound, &request, &[live]).await;
         true
     }
@@ -116,8 +115,7 @@ impl BackgroundTaskManager {
         if bound.state().task(&root).is_none() {
             return 0;
         }
-        let request = bound.request(CancelScope::Tree, &options);
-        let request = request.of_task(&root);
+        let request = bound.request(CancelTarget::Tree((&root).into()), &options);
         self.sweep(request, move |state| subtree(state, std::slice::from_ref(&root))).await
     }
 
@@ -156,8 +154,8 @@ impl BackgroundTaskManager {
             all.filter(|live| live.thread == thread && !has_ended(&state, &live.id)).collect()
         };
         if !live.is_empty() {
-            let request = bound.request(CancelScope::Thread, &options);
-            self.ask(bound, &request.of_thread(&thread), &live).await;
+            let request = bound.request(CancelTarget::Thread(thread), &options);
+            self.ask(bound, &request, &live).await;
         }
         live.len()
     }
@@ -197,7 +195,7 @@ impl BackgroundTaskManager {
         // Spaces around a run do not count, unless there is nothing else.
         let text = if run.trim().is_empty() { run } else { run.trim() };
         let (Ok(run), Some(bound)) = (RunId::new(text), self.bound.get()) else { return 0 };
-        let request = bound.request(CancelScope::Run(run.clone()), &options);
+        let request = bound.request(CancelTarget::Run(run.clone()), &options);
         self.sweep(request, move |state| {
             let roots = state.tasks_of_run(&run).filter(|task| task.record.is_root());
             subtree(state, &roots.map(|task| task.id.clone()).collect::<Vec<_>>())

@@ -10,7 +10,7 @@ use super::{
     supervise::text_bytes_max,
 };
 use crate::{
-    command::{Command, Proposal},
+    command::{self, Proposal},
     event::Cause,
     ids::{IdError, Seq, TaskId, check_id},
     ledger::{AppendError, Ledger, Unit, commit::witness::Witness},
@@ -245,13 +245,8 @@ fn witness(telling: Option<&Arc<Telling>>) -> Option<Arc<dyn Witness>> {
 }
 
 fn proposal(task: &TaskId, event_type: &str, payload: &Value) -> Proposal {
-    let command = Command::Emit {
-        task: task.clone(),
-        event_type: event_type.into(),
-        content: payload.to_string().into(),
-    };
     let cause = Cause { task: Some(task.clone()), ..Cause::default() };
-    Proposal { cause, ..Proposal::new(command) }
+    Proposal::new(command::Emit::new(task, event_type, payload.to_string())).cause(cause)
 }
 
 /// Whether the ledger would take some progress, recorded or not.

@@ -9,7 +9,7 @@ use super::{
     request::{Request, is_refused_for_now, record_late},
 };
 use crate::{
-    event::CancelScope,
+    command::CancelTarget,
     ids::{TaskId, ThreadId},
     store,
     sync::{Runtime, blocking, timeout},
@@ -206,12 +206,12 @@ impl BackgroundTaskManager {
             threads.entry(live.thread.clone()).or_default().push(live.id.clone());
         }
         let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
-        let request = bound.request(CancelScope::Thread, &options);
+        let request =
+            |thread: &ThreadId| bound.request(CancelTarget::Thread(thread.clone()), &options);
         let threads: Vec<_> = threads.into_iter().collect();
         let mut begun = Vec::new();
         for batch in threads.chunks(bound.ledger.options().batch_events_max.max(1)) {
-            let requests: Vec<Request> =
-                batch.iter().map(|(thread, _)| request.clone().of_thread(thread)).collect();
+            let requests: Vec<Request> = batch.iter().map(|(thread, _)| request(thread)).collect();
             let proposals = requests.iter().map(Request::proposal).collect();
             let tasks = batch.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
             begun.push(Asked {

@@ -104,10 +104,14 @@ impl TaskLineage {
         let TaskParentContext { task_id, run_id, call_id, agent_id } = explicit;
         let tool = self.tool.as_ref();
         let parent = match task_id {
-            Some(id) => Some(ParentRef { ledger: None, id: checked("parent task id", id)? }),
+            Some(id) => Some(ParentRef::from(checked::<TaskId>("parent task id", id)?)),
             None => self.task.as_ref().map(|task| {
-                let foreign = Some(task.ledger) != ledger;
-                ParentRef { ledger: foreign.then_some(task.ledger), id: task.id.clone() }
+                let (holder, id) = (task.ledger, task.id.clone());
+                if Some(holder) == ledger {
+                    id.into()
+                } else {
+                    ParentRef::InLedger { ledger: holder, id }
+                }
             }),
         };
         let inherited = self.task.as_ref().filter(|_| task_id.is_none());
@@ -146,9 +150,9 @@ pub(super) struct Lineage {
 impl Lineage {
     /// Who spawns it. A parent that another ledger holds is no task here.
     pub(super) fn cause(&self) -> Cause {
-        let local = self.parent.as_ref().filter(|parent| parent.ledger.is_none());
+        let local = self.parent.as_ref().filter(|parent| parent.ledger().is_none());
         Cause {
-            task: local.map(|parent| parent.id.clone()),
+            task: local.and_then(ParentRef::id).cloned(),
             run: self.run.clone(),
             call: self.call.clone(),
             agent: self.agent.clone(),

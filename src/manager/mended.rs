@@ -5,8 +5,8 @@ use super::{
     supervise::cut,
 };
 use crate::{
+    event::DESCRIPTION_BYTES_MAX,
     ids::{ID_BYTES_MAX, IdError},
-    state::DESCRIPTION_BYTES_MAX,
 };
 use serde_json::Value;
 use std::str::FromStr;

@@ -8,7 +8,7 @@ use super::{
     record,
 };
 use crate::{
-    command::{Command, Proposal},
+    command::{self, Proposal},
     event::{Cause, Delivery},
     ids::TaskId,
     ledger::{Ledger, commit::witness::Witness},
@@ -116,13 +116,8 @@ impl Message {
         delivery: Delivery,
         telling: Option<Arc<Telling>>,
     ) -> Result<(), SendError> {
-        let command = Command::Message {
-            task: self.task.clone(),
-            from: self.from.as_str().into(),
-            content: self.content.as_str().into(),
-            delivery,
-        };
-        let proposal = Proposal { cause: self.cause.clone(), ..Proposal::new(command) };
+        let message = command::Message::new(&self.task, self.from.as_str(), self.content.as_str());
+        let proposal = Proposal::new(message.delivery(delivery)).cause(self.cause.clone());
         let witness = telling.map(|telling| -> Arc<dyn Witness> { telling });
         record::once(&self.ledger, proposal, witness).await.map_err(SendError::State)?;
         Ok(())

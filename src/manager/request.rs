@@ -8,21 +8,21 @@ use super::{
     supervise::{cut, text_bytes_max},
 };
 use crate::{
-    command::{Cancel, Command, Proposal},
-    event::{CancelScope, Cause},
-    ids::{TaskId, ThreadId},
+    command::{Cancel, CancelTarget, Proposal},
+    event::Cause,
+    ids::TaskId,
     ledger::{AppendError, Ledger},
     metrics,
     time::Millis,
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 impl Bound {
     /// A request by whoever runs the caller.
-    pub(super) fn request(&self, scope: CancelScope, options: &CancelOptions) -> Request {
+    pub(super) fn request(&self, target: CancelTarget, options: &CancelOptions) -> Request {
         let cause = TaskLineage::current().cause(self.ledger_id());
-        Request { cause, ..Request::new(&self.ledger, scope, options) }
+        Request { cause, ..Request::new(&self.ledger, target, options) }
     }
 }
 
@@ -30,63 +30,35 @@ impl Bound {
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     cause: Cause,
-    scope: CancelScope,
-    task: Option<TaskId>,
-    thread: Option<ThreadId>,
-    deadline: Option<Millis>,
+    cancel: Cancel,
     /// How long what is signalled is given to stop.
     pub(super) patience: Option<Duration>,
-    reason: Option<Arc<str>>,
     /// When it was asked.
     at: Millis,
 }
 
 impl Request {
     /// By nobody in particular.
-    pub(super) fn new(ledger: &Ledger, scope: CancelScope, options: &CancelOptions) -> Self {
+    pub(super) fn new(ledger: &Ledger, target: CancelTarget, options: &CancelOptions) -> Self {
         let CancelOptions { reason, deadline: patience } = options;
         let at = ledger.options().clock.now();
         let until = |wait: &Duration| {
             Millis(at.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
         };
-        let reason = reason.clone().map(|reason| cut(reason, text_bytes_max(ledger)).into());
-        Self {
-            cause: Cause::default(),
-            scope,
-            task: None,
-            thread: None,
-            deadline: patience.as_ref().map(until),
-            patience: *patience,
-            reason,
-            at,
-        }
+        let mut cancel = Cancel::new(target);
+        cancel.deadline = patience.as_ref().map(until);
+        cancel.reason = reason.clone().map(|reason| cut(reason, text_bytes_max(ledger)).into());
+        Self { cause: Cause::default(), cancel, patience: *patience, at }
     }
 
     pub(super) fn proposal(&self) -> Proposal {
-        let command = Command::Cancel(Cancel {
-            scope: self.scope.clone(),
-            task: self.task.clone(),
-            thread: self.thread.clone(),
-            deadline: self.deadline,
-            reason: self.reason.clone(),
-        });
-        Proposal { cause: self.cause.clone(), ..Proposal::new(command) }
-    }
-
-    /// The same about this task, or the tree below it.
-    pub(super) fn of_task(self, task: &TaskId) -> Self {
-        Self { task: Some(task.clone()), ..self }
-    }
-
-    /// The same about this thread.
-    pub(super) fn of_thread(self, thread: &ThreadId) -> Self {
-        Self { thread: Some(thread.clone()), ..self }
+        Proposal::new(self.cancel.clone()).cause(self.cause.clone())
     }
 
     /// The same for one of the tasks that it was for.
     fn narrowed_to(&self, task: &TaskId) -> Self {
-        let (scope, task) = (CancelScope::Task, Some(task.clone()));
-        Self { scope, task, thread: None, ..self.clone() }
+        let cancel = Cancel { target: CancelTarget::Task(task.into()), ..self.cancel.clone() };
+        Self { cancel, ..self.clone() }
     }
 }
 
@@ -107,7 +79,7 @@ pub(super) async fn record_late(
     signalled: Vec<TaskId>,
     giving_up: &CancellationToken,
 ) -> bool {
-    let asked = |request: &Request| Proposal { occurred: Some(request.at), ..request.proposal() };
+    let asked = |request: &Request| request.proposal().occurred_at(request.at);
     let append = async |proposals: Vec<Proposal>| {
         let recorded = record::persistently(ledger, &proposals, None, giving_up, |_| {}).await;
         if let Err(error) = &recorded {

@@ -7,7 +7,7 @@ use super::{
     mended::Mended, resume::ORPHANED, supervise::text_bytes_max,
 };
 use crate::{
-    command::{Command, ParentRef, Proposal, Restore, Spawn},
+    command::{Emit, ParentRef, Proposal, Restore, Spawn},
     event::TaskStatus,
     ids::{TaskId, ThreadId},
     ledger::AppendError,
@@ -152,13 +152,9 @@ struct Record {
 impl Record {
     fn proposals(&self) -> impl Iterator<Item = Proposal> {
         let note = self.restore.spawn.task.clone().filter(|_| !self.changes.is_empty());
-        let note = note.map(|task| Command::Emit {
-            task,
-            event_type: CHANGED.into(),
-            content: serde_json::json!(self.changes).to_string().into(),
-        });
-        let restore = Command::Restore(self.restore.clone());
-        std::iter::once(restore).chain(note).map(Proposal::from)
+        let content = || serde_json::json!(self.changes).to_string();
+        let note = note.map(|task| Proposal::new(Emit::new(task, CHANGED, content())));
+        std::iter::once(Proposal::new(self.restore.clone())).chain(note)
     }
 }
 
@@ -316,7 +312,7 @@ fn spawn(
         task: Some(meta.task_id.clone()),
         name: mended.name("name", meta.name.as_deref()).map(Into::into),
         description: mended.description(&meta.description).into(),
-        parent: parent.map(|id| ParentRef { ledger: None, id }),
+        parent: parent.map(ParentRef::from),
         run: mended.id("run id", from.run_id.as_deref()),
         call: mended.id("call id", from.call_id.as_deref()),
         agent: mended.id("agent id", from.agent_id.as_deref()),

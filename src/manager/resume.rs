@@ -10,7 +10,7 @@ use super::{
     live::{Table, Untold},
 };
 use crate::{
-    command::{Command, Proposal},
+    command::{self, Batch},
     ids::{Seq, TaskId},
     ledger::{AppendError, Ledger, Receipt, commit::witness::Witness},
     metrics,
@@ -148,12 +148,10 @@ impl BackgroundTaskManager {
             if orphans.is_empty() {
                 return Ok(());
             }
-            let proposals: Vec<Proposal> = orphans
-                .iter()
-                .map(|task| Command::Orphan { task: task.clone(), error: ORPHANED.into() }.into())
-                .collect();
+            let batch: Batch =
+                orphans.iter().map(|task| command::Orphan::new(task, ORPHANED)).collect();
             let found = Found { owner: Arc::clone(&self.owner), orphans: orphans.clone() };
-            match ledger.append_before(proposals, Some(Arc::new(found))).await {
+            match ledger.append_before(batch, Some(Arc::new(found))).await {
                 Ok(receipts) => {
                     for (task, receipt) in orphans.into_iter().zip(receipts) {
                         metrics::count(metrics::ORPHANS);

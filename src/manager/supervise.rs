@@ -17,15 +17,15 @@ use super::{
     request::{Request, tell_unrecorded},
 };
 use crate::{
-    command::{Command, Finish, Proposal},
-    event::{CancelScope, Cause, Outcome, TaskStatus},
+    command::{self, CancelTarget, Finish, Proposal},
+    event::{Cause, Outcome, PART_BYTES_MAX, TaskStatus},
     ids::{RunId, Seq, TaskId},
     ledger::{
         AppendError, Ledger, Receipt,
         commit::witness::{Door, Witness},
     },
     metrics,
-    state::{PART_BYTES_MAX, Rejection},
+    state::Rejection,
     sync::{assert_no_lock_held, yield_now},
 };
 use serde_json::Value;
@@ -194,9 +194,9 @@ impl Guard {
             return;
         }
         let options = CancelOptions { reason: Some(SHUTDOWN.to_owned()), deadline: None };
-        let request = Request::new(&self.ledger, CancelScope::Task, &options);
-        let request = request.of_task(&self.live.id).proposal();
-        if let Err(error) = record::without_waiting(&self.ledger, request) {
+        let target = CancelTarget::Task((&self.live.id).into());
+        let request = Request::new(&self.ledger, target, &options);
+        if let Err(error) = record::without_waiting(&self.ledger, request.proposal()) {
             tell_unrecorded(&error);
         }
         self.live.signal();
@@ -207,7 +207,7 @@ impl Guard {
         self.finish = Some(finish.clone());
         let table = &self.manager.table;
         if let Some(inbox) = self.live.owner_inbox.clone() {
-            let event = event_of(finish.clone(), result);
+            let event = event_of(&self.live.id, &finish, result);
             self.telling = Some(Telling::new(table, inbox, &event, None, self.slot.take()));
         }
         let recorded = self.record(&finish).await;
@@ -279,10 +279,9 @@ impl Guard {
         metrics::count(metrics::OUTCOMES_REFUSED);
         let (id, status) = (&self.live.id, TaskStatus::from(finish.outcome).as_str());
         tracing::warn!(task = %id, status, "a second outcome was refused");
-        let content = serde_json::json!({ "status": status }).to_string().into();
-        let event_type = OUTCOME_REFUSED.into();
-        let command = Command::Emit { task: id.clone(), event_type, content };
-        if let Err(error) = record::once(&self.ledger, Proposal::new(command), None).await {
+        let content = serde_json::json!({ "status": status }).to_string();
+        let emit = command::Emit::new(id, OUTCOME_REFUSED, content);
+        if let Err(error) = record::once(&self.ledger, Proposal::new(emit), None).await {
             tracing::warn!(task = %id, %error, "a refused outcome could not be recorded");
         }
         if let (Some(telling), Some((event, seq))) =
@@ -323,7 +322,7 @@ pub(super) fn end_dropped(
     slot: Option<Slot>,
 ) {
     let finish = outcome(&live.id, Outcome::Failed, Some(DROPPED.to_owned()), None);
-    let event = event_of(finish.clone(), Value::Null);
+    let event = event_of(&live.id, &finish, Value::Null);
     let inbox = live.owner_inbox.clone();
     let telling = inbox.map(|inbox| Telling::new(table, inbox, &event, None, slot));
     end_as(table, door, live, finish, telling);
@@ -382,22 +381,21 @@ fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> (Finish, Value) {
 
 fn outcome(id: &TaskId, outcome: Outcome, error: Option<String>, result: Option<String>) -> Finish {
     let (error, result) = (error.map(Into::into), result.map(Into::into));
-    Finish { task: id.clone(), outcome, error, result, completed: None }
+    Finish { error, result, ..Finish::new(id, outcome) }
 }
 
 fn proposal(finish: Finish) -> Proposal {
-    let cause = Cause { task: Some(finish.task.clone()), ..Cause::default() };
-    Proposal { cause, ..Proposal::new(Command::Finish(finish)) }
+    let cause = Cause { task: finish.task.id().cloned(), ..Cause::default() };
+    Proposal::new(finish).cause(cause)
 }
 
 /// What is told of an end; its number comes with its record.
-fn event_of(finish: Finish, result: Value) -> TaskEvent {
-    let Finish { task: task_id, outcome, error, .. } = finish;
-    let seq = None;
-    match outcome {
+fn event_of(task: &TaskId, finish: &Finish, result: Value) -> TaskEvent {
+    let (task_id, seq) = (task.clone(), None);
+    match finish.outcome {
         Outcome::Completed => TaskEvent::Completed { task_id, result, seq },
         Outcome::Failed => {
-            let error = error.map(|text| text.to_string()).unwrap_or_default();
+            let error = finish.error.as_ref().map(ToString::to_string).unwrap_or_default();
             TaskEvent::Failed { task_id, error, reason: None, seq }
         }
         Outcome::Cancelled => TaskEvent::Cancelled { task_id, seq },

@@ -5,10 +5,10 @@
 
 use super::{Now, Scope, Source};
 use crate::{
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
+    command::{Cancel, Command, Finish, Message, ParentRef, Proposal, Redact, Spawn, Update},
     event::{
-        Action, Began, CancelScope, Cause, Commitment, Delivery, Entry, Event, Host, Outcome,
-        Parent, Part, PartBody, PartKind, PartSet,
+        Action, Began, CancelScope, Cause, Commitment, Entry, Event, Host, Outcome, Parent, Part,
+        PartBody, PartKind, PartSet,
     },
     ids::{Epoch, Head, LedgerId, NodeId, Root, RunId, Seq, TaskId, ThreadId},
     ledger::ReadError,
@@ -104,7 +104,7 @@ impl Log {
         let mut spawn = Spawn::new(thread(on), "sub_agent");
         spawn.task = Some(task(id));
         spawn.description = format!("what {id} is for").into();
-        spawn.parent = parent.map(|id| ParentRef { ledger: None, id: task(id) });
+        spawn.parent = parent.map(|id| ParentRef::from(task(id)));
         spawn.run.clone_from(&self.run);
         spawn.host = Host::Imported;
         self.say(Command::Spawn(spawn))
@@ -126,52 +126,35 @@ impl Log {
         result: Option<&str>,
     ) -> &mut Self {
         let (error, result) = (error.map(Arc::from), result.map(Arc::from));
-        let task = task(id);
-        self.say(Command::Finish(Finish { task, outcome, error, result, completed: None }))
+        self.say(Command::Finish(Finish { error, result, ..Finish::new(task(id), outcome) }))
     }
 
     pub(super) fn reparent(&mut self, id: &str, parent: Option<&str>) -> &mut Self {
-        let parent = parent.map(|id| ParentRef { ledger: None, id: task(id) });
-        let task = task(id);
-        self.say(Command::Update(Update {
-            task,
-            name: None,
-            parent: Some(parent),
-            description: None,
-        }))
+        let parent = parent.map(|id| ParentRef::from(task(id)));
+        self.say(Command::Update(Update { parent: Some(parent), ..Update::new(task(id)) }))
     }
 
     pub(super) fn rename(&mut self, id: &str, name: &str, description: &str) -> &mut Self {
-        self.say(Command::Update(Update {
-            task: task(id),
-            name: Some(Some(name.into())),
-            parent: None,
-            description: Some(description.into()),
-        }))
+        self.say(Command::Update(Update::new(task(id)).name(name).description(description)))
     }
 
     pub(super) fn message(&mut self, id: &str, content: &str) -> &mut Self {
-        let (task, from, content) = (task(id), "main".into(), content.into());
-        self.say(Command::Message { task, from, content, delivery: Delivery::Delivered })
+        self.say(Message::new(task(id), "main", content).into())
     }
 
     pub(super) fn cancel(&mut self, scope: CancelScope, id: &str) -> &mut Self {
-        let (mut of_task, mut of_thread) = (None, None);
-        match scope {
-            CancelScope::Task | CancelScope::Tree => of_task = Some(task(id)),
-            CancelScope::Thread => of_thread = Some(thread(id)),
-            CancelScope::Run(_) => {}
-        }
-        let reason = Some("enough".into());
-        let (task, thread) = (of_task, of_thread);
-        self.say(Command::Cancel(Cancel { scope, task, thread, deadline: None, reason }))
+        let cancel = match scope {
+            CancelScope::Task => Cancel::task(task(id)),
+            CancelScope::Tree => Cancel::tree(task(id)),
+            CancelScope::Thread => Cancel::thread(thread(id)),
+            CancelScope::Run(run) => Cancel::run(run),
+        };
+        self.say(cancel.reason("enough").into())
     }
 
     pub(super) fn redact(&mut self, seq: u64, parts: PartSet) -> &mut Self {
         let seq = Seq::new(seq).unwrap();
-        let event = &self.entries[usize::try_from(seq.leaf_index()).unwrap()].event;
-        let about = (event.thread.clone(), event.task.clone());
-        self.say(Command::Redact { seq, about, parts, reason: "secret".into() })
+        self.say(Redact::new(seq, parts, "secret").into())
     }
 
     /// Records the events of a command.
@@ -180,7 +163,11 @@ impl Log {
         proposal.occurred = self.occurring.take();
         proposal.cause.clone_from(&self.cause);
         let stamp = Stamp { now: self.clock, number_floor: 0 };
-        let draft = decide(&self.state, &proposal, stamp).unwrap();
+        let mut draft = decide(&self.state, &proposal, stamp).unwrap();
+        if let Command::Redact(redact) = &proposal.command {
+            let about = &self.entries[usize::try_from(redact.seq.leaf_index()).unwrap()].event;
+            (draft.thread, draft.task) = (about.thread.clone(), about.task.clone());
+        }
         self.push(draft)
     }
 

@@ -10,11 +10,11 @@ use super::{
     number::{NUMBER_END, number_of},
 };
 use crate::{
-    command::{Cancel, Command, Expect, Finish, Proposal, Restore, Spawn, Update},
-    event::{
-        Action, CancelScope, Cause, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
-        TaskStatus,
+    command::{
+        Cancel, CancelTarget, Command, Emit, Expect, Finish, Message, Orphan, Proposal, Redact,
+        Restore, Spawn, TaskRef, Update,
     },
+    event::{Action, Cause, Host, Parent, PartKind, PartSet, Restored, TaskRecord, TaskStatus},
     ids::{Key, Seq, TaskId, ThreadId},
     time::Millis,
 };
@@ -26,7 +26,7 @@ mod words;
 
 pub use same::same_command;
 pub use tree::DEPTH_MAX;
-pub use words::{DESCRIPTION_BYTES_MAX, PART_BYTES_MAX, RESERVED_NAMES};
+pub use words::RESERVED_NAMES;
 
 use tree::{check_move, check_not_cancelled, placed, resolved};
 use words::{check_label, check_managed_name, check_name, check_text};
@@ -40,7 +40,8 @@ pub struct Stamp {
     pub number_floor: u64,
 }
 
-/// An event before the writer adds its number, links and commitments.
+/// An event before the writer adds its number, links and commitments, and to a redaction the thread
+/// and the task of the event that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// The thread that it belongs to.
@@ -74,22 +75,22 @@ pub fn decide(state: &LedgerState, proposal: &Proposal, stamp: Stamp) -> Result<
         Command::Update(update) => decide_update(state, update),
         Command::Finish(finish) => decide_finish(state, finish, occurred),
         Command::Restore(restore) => decide_restore(state, restore),
-        Command::Orphan { task, error } => decide_orphan(state, task, error, occurred),
+        Command::Orphan(Orphan { task, error }) => decide_orphan(state, task, error, occurred),
         Command::Cancel(cancel) => decide_cancel(state, cancel),
-        Command::Message { task, from, content, delivery } => {
+        Command::Message(Message { task, from, content, delivery }) => {
             check_label("sender", from)?;
             let action = Action::Messaged { from: Arc::clone(from), delivery: *delivery };
-            Ok(Said::of(known(state, task)?, action).with(PartKind::Content, content))
+            Ok(Said::of(named(state, task)?, action).with(PartKind::Content, content))
         }
-        Command::Emit { task, event_type, content } => {
+        Command::Emit(Emit { task, event_type, content }) => {
             check_label("event type", event_type)?;
             let action = Action::Emitted { event_type: Arc::clone(event_type) };
-            Ok(Said::of(known(state, task)?, action).with(PartKind::Content, content))
+            Ok(Said::of(named(state, task)?, action).with(PartKind::Content, content))
         }
-        Command::Redact { seq, about: (thread, task), parts, reason } => {
+        Command::Redact(Redact { seq, parts, reason }) => {
             check_redaction(state, *seq, *parts)?;
             let action = Action::Redacted { seq: *seq, parts: *parts };
-            let said = Said { thread: thread.clone(), task: task.clone(), action, texts: vec![] };
+            let said = Said { thread: None, task: None, action, texts: vec![] };
             Ok(said.with(PartKind::Reason, reason))
         }
     }?;
@@ -152,7 +153,7 @@ fn decide_update(state: &LedgerState, update: &Update) -> Result<Said, Rejection
     let Update { task, name, parent, description } = update;
     let held = running(state, task)?;
     if name.is_none() && parent.is_none() && description.is_none() {
-        return Err(Rejection::NothingToUpdate { task: task.clone() });
+        return Err(Rejection::NothingToUpdate { task: held.id.clone() });
     }
     let managed = is_managed(held.record.host);
     let mut record = held.record.clone();
@@ -166,7 +167,7 @@ fn decide_update(state: &LedgerState, update: &Update) -> Result<Said, Rejection
         record.name.clone_from(name);
     }
     if let Some(parent) = parent {
-        record.parent = parent.as_ref().map(|parent| resolved(state, parent));
+        record.parent = parent.as_ref().map(|parent| resolved(state, parent)).transpose()?;
         check_move(state, held, record.parent.as_ref())?;
         if managed && record.parent != held.record.parent {
             check_not_cancelled(state, None, record.parent.as_ref())?;
@@ -214,45 +215,34 @@ fn decide_restore(state: &LedgerState, restore: &Restore) -> Result<Said, Reject
 
 fn decide_orphan(
     state: &LedgerState,
-    task: &TaskId,
+    task: &TaskRef,
     error: &Arc<str>,
     occurred: Millis,
 ) -> Result<Said, Rejection> {
     let held = running(state, task)?;
     if !is_managed(held.record.host) {
-        return Err(Rejection::NotManaged { task: task.clone() });
+        return Err(Rejection::NotManaged { task: held.id.clone() });
     }
     let why = Restored::Orphaned { completed: occurred };
     Ok(Said::of(held, Action::Restored { why }).with(PartKind::Error, error))
 }
 
 fn decide_cancel(state: &LedgerState, cancel: &Cancel) -> Result<Said, Rejection> {
-    let Cancel { scope, task, thread, deadline, reason } = cancel;
-    let action = Action::CancelRequested { scope: scope.clone(), deadline: *deadline };
-    let said = match (scope, task, thread) {
+    let Cancel { target, deadline, reason } = cancel;
+    let action = Action::CancelRequested { scope: target.scope(), deadline: *deadline };
+    let said = match target {
         // A request may lose the race against the end, and is on the record all the same. The tree
         // below a task that has ended can be alive.
-        (CancelScope::Task | CancelScope::Tree, Some(task), None) => {
-            Said::of(known(state, task)?, action)
+        CancelTarget::Task(task) | CancelTarget::Tree(task) => {
+            Said::of(named(state, task)?, action)
         }
-        (CancelScope::Thread, None, Some(thread)) => {
+        CancelTarget::Thread(thread) => {
             if state.thread(thread).is_none() {
                 return Err(Rejection::UnknownThread { thread: thread.clone() });
             }
             Said { thread: Some(thread.clone()), task: None, action, texts: Vec::new() }
         }
-        (CancelScope::Run(_), None, None) => {
-            Said { thread: None, task: None, action, texts: Vec::new() }
-        }
-        (scope, _, _) => {
-            let (scope, wants) = match scope {
-                CancelScope::Task => ("task", "a task and nothing else"),
-                CancelScope::Tree => ("tree", "a task and nothing else"),
-                CancelScope::Thread => ("thread", "a thread and nothing else"),
-                CancelScope::Run(_) => ("run", "neither task nor thread"),
-            };
-            return Err(Rejection::CancelTarget { scope, wants });
-        }
+        CancelTarget::Run(_) => Said { thread: None, task: None, action, texts: Vec::new() },
     };
     Ok(said.with(PartKind::Reason, reason))
 }
@@ -262,11 +252,25 @@ fn known<'s>(state: &'s LedgerState, task: &TaskId) -> Result<&'s Arc<Task>, Rej
     state.task(task).ok_or_else(|| Rejection::UnknownTask { task: task.clone() })
 }
 
-/// The task, which must exist and run.
-fn running<'s>(state: &'s LedgerState, task: &TaskId) -> Result<&'s Arc<Task>, Rejection> {
-    let held = known(state, task)?;
+/// The id of a task that a command names; the writer has put ids in the place of tasks that the
+/// batch spawns.
+fn id_of(task: &TaskRef) -> Result<&TaskId, Rejection> {
+    match task {
+        TaskRef::Id(id) => Ok(id),
+        TaskRef::Spawned(spawned) => Err(Rejection::NotSpawned { index: spawned.index() }),
+    }
+}
+
+/// The task that a command names, which must exist.
+fn named<'s>(state: &'s LedgerState, task: &TaskRef) -> Result<&'s Arc<Task>, Rejection> {
+    known(state, id_of(task)?)
+}
+
+/// The task that a command names, which must exist and run.
+fn running<'s>(state: &'s LedgerState, task: &TaskRef) -> Result<&'s Arc<Task>, Rejection> {
+    let held = named(state, task)?;
     if held.status.is_terminal() {
-        return Err(Rejection::AlreadyEnded { task: task.clone(), status: held.status });
+        return Err(Rejection::AlreadyEnded { task: held.id.clone(), status: held.status });
     }
     Ok(held)
 }

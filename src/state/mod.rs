@@ -22,10 +22,7 @@ mod task;
 mod tests;
 
 pub use bytes::DecodeError;
-pub use decide::{
-    DEPTH_MAX, DESCRIPTION_BYTES_MAX, Draft, PART_BYTES_MAX, RESERVED_NAMES, Stamp, decide,
-    same_command,
-};
+pub use decide::{DEPTH_MAX, Draft, RESERVED_NAMES, Stamp, decide, same_command};
 pub use encode::FOLD_VERSION;
 pub use keys::KEYS_MAX;
 pub use number::{NUMBER_END, number_of};

@@ -129,13 +129,11 @@ pub enum Rejection {
         /// The task.
         task: TaskId,
     },
-    /// The request does not name the target of its scope, or names another one too.
-    #[error("a cancel request for a {scope} must name {wants}")]
-    CancelTarget {
-        /// `task`, `tree`, `thread` or `run`.
-        scope: &'static str,
-        /// The target that it must name.
-        wants: &'static str,
+    /// The command names its task by a proposal that spawns none, or none before it.
+    #[error("proposal {index} of the batch spawns no task before this one")]
+    NotSpawned {
+        /// The place of that proposal in the batch, from 0.
+        index: usize,
     },
     /// The event whose texts are to be erased is not in the log.
     #[error("cannot redact event {seq}: the log ends at {size}")]
@@ -215,7 +213,7 @@ impl Rejection {
             Self::RestoreWithoutId
             | Self::RestoreWithoutCreated { .. }
             | Self::RestoreRunningWithOutcome { .. }
-            | Self::CancelTarget { .. } => Code::Inconsistent,
+            | Self::NotSpawned { .. } => Code::Inconsistent,
             Self::NotManaged { .. } => Code::NotManaged,
             Self::RedactUnknown { .. } => Code::NoSuchEvent,
             Self::AlreadyRedacted { .. } => Code::AlreadyRedacted,

@@ -10,12 +10,15 @@ mod rules;
 
 use super::{Draft, LedgerState, Rejection, Stamp, Task, TextBody, decide};
 use crate::{
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
-    event::{
-        Action, Began, CancelScope, Commitment, Delivery, Entry, Event, Host, Outcome, Part,
-        PartBody, PartKind, PartSet, TaskStatus,
+    command::{
+        Cancel, CancelTarget, Command, Emit, Finish, Message, Orphan, ParentRef, Proposal, Redact,
+        Restore, Spawn, Update,
     },
-    ids::{Epoch, Key, LedgerId, NodeId, RunId, Seq, TaskId, ThreadId},
+    event::{
+        Action, Began, Commitment, Delivery, Entry, Event, Host, Outcome, Part, PartBody, PartKind,
+        PartSet, TaskStatus,
+    },
+    ids::{AgentId, CallId, Epoch, Key, LedgerId, NodeId, RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
 use std::sync::Arc;
@@ -59,7 +62,13 @@ impl History {
 
     fn when(self, proposal: impl Into<Proposal>) -> Asked {
         let stamp = Stamp { now: self.now(), number_floor: self.number_floor };
-        let answer = decide(&self.state, &proposal.into(), stamp);
+        let proposal = proposal.into();
+        let mut answer = decide(&self.state, &proposal, stamp);
+        if let (Ok(draft), Command::Redact(redact)) = (&mut answer, &proposal.command) {
+            let about = self.entries.iter().find(|entry| entry.event.seq == redact.seq);
+            let about = &about.unwrap().event;
+            (draft.thread, draft.task) = (about.thread.clone(), about.task.clone());
+        }
         Asked { history: self, answer }
     }
 
@@ -181,7 +190,7 @@ fn ids<'t>(tasks: impl Iterator<Item = &'t Arc<Task>>) -> Vec<&'t str> {
 
 /// A task on thread `main`, reported from elsewhere; the builders below change it.
 pub(crate) fn task(id: &str) -> Spawn {
-    Spawn { task: Some(task_id(id)), ..Spawn::new(thread_id("main"), "sub_agent") }
+    Spawn::new(thread_id("main"), "sub_agent").task(task_id(id))
 }
 
 impl Spawn {
@@ -190,23 +199,23 @@ impl Spawn {
     }
 
     pub(crate) fn named(self, name: &str) -> Self {
-        Self { name: Some(name.into()), ..self }
+        self.name(name)
     }
 
     pub(crate) fn under(self, parent: &str) -> Self {
-        Self { parent: Some(ParentRef { ledger: None, id: task_id(parent) }), ..self }
+        self.parent(task_id(parent))
     }
 
     pub(crate) fn by_run(self, run: &str) -> Self {
-        Self { run: Some(run_id(run)), ..self }
+        self.run(run_id(run))
     }
 
     pub(crate) fn managed(self) -> Self {
-        Self { host: MANAGED, ..self }
+        self.host(MANAGED)
     }
 
     pub(crate) fn about(self, description: &str) -> Self {
-        Self { description: description.into(), ..self }
+        self.description(description)
     }
 
     pub(crate) fn spawned(self) -> Command {
@@ -214,8 +223,7 @@ impl Spawn {
     }
 
     fn restored(self, status: TaskStatus) -> Restore {
-        let spawn = Spawn { created: Some(Millis(500)), ..self };
-        Restore { spawn, status, error: None, result: None, completed: None }
+        Restore::new(self.created_at(Millis(500)), status)
     }
 }
 
@@ -224,8 +232,7 @@ pub(crate) fn spawned(id: &str) -> Command {
 }
 
 pub(crate) fn finished(id: &str, outcome: Outcome) -> Command {
-    let task = task_id(id);
-    Command::Finish(Finish { task, outcome, error: None, result: None, completed: None })
+    Command::Finish(Finish::new(task_id(id), outcome))
 }
 
 pub(crate) fn completed(id: &str) -> Command {
@@ -233,62 +240,54 @@ pub(crate) fn completed(id: &str) -> Command {
 }
 
 pub(crate) fn failed(id: &str, error: &str) -> Command {
-    let (task, error) = (task_id(id), Some(error.into()));
-    Command::Finish(Finish { task, outcome: Outcome::Failed, error, result: None, completed: None })
+    Command::Finish(Finish::failed(task_id(id), error))
 }
 
 fn update(id: &str) -> Update {
-    Update { task: task_id(id), name: None, parent: None, description: None }
+    Update::new(task_id(id))
 }
 
 fn renamed(id: &str, name: &str) -> Command {
-    Command::Update(Update { name: Some(Some(name.into())), ..update(id) })
+    Command::Update(update(id).name(name))
 }
 
 fn moved(id: &str, parent: &str) -> Command {
-    let parent = ParentRef { ledger: None, id: task_id(parent) };
-    Command::Update(Update { parent: Some(Some(parent)), ..update(id) })
+    Command::Update(update(id).parent(task_id(parent)))
 }
 
 fn described(id: &str, description: &str) -> Command {
-    Command::Update(Update { description: Some(description.into()), ..update(id) })
+    Command::Update(update(id).description(description))
 }
 
 fn orphaned(id: &str) -> Command {
-    Command::Orphan { task: task_id(id), error: "its manager is gone".into() }
-}
-
-fn cancel(scope: CancelScope) -> Cancel {
-    Cancel { scope, task: None, thread: None, deadline: None, reason: None }
+    Command::from(Orphan::new(task_id(id), "its manager is gone"))
 }
 
 fn cancelled(id: &str) -> Command {
-    Command::Cancel(Cancel { task: Some(task_id(id)), ..cancel(CancelScope::Task) })
+    Command::Cancel(Cancel::task(task_id(id)))
 }
 
 fn tree_cancelled(id: &str) -> Command {
-    Command::Cancel(Cancel { task: Some(task_id(id)), ..cancel(CancelScope::Tree) })
+    Command::Cancel(Cancel::tree(task_id(id)))
 }
 
 fn thread_cancelled(id: &str) -> Command {
-    Command::Cancel(Cancel { thread: Some(thread_id(id)), ..cancel(CancelScope::Thread) })
+    Command::Cancel(Cancel::thread(thread_id(id)))
 }
 
 fn run_cancelled(run: &str) -> Command {
-    Command::Cancel(cancel(CancelScope::Run(run_id(run))))
+    Command::Cancel(Cancel::run(run_id(run)))
 }
 
 fn messaged(id: &str, content: &str) -> Command {
-    let (task, from, content) = (task_id(id), "user".into(), content.into());
-    Command::Message { task, from, content, delivery: Delivery::Delivered }
+    Command::from(Message::new(task_id(id), "user", content))
 }
 
 fn emitted(id: &str, event_type: &str) -> Command {
-    Command::Emit { task: task_id(id), event_type: event_type.into(), content: "{}".into() }
+    Command::from(Emit::new(task_id(id), event_type, "{}"))
 }
 
-pub(crate) fn redacted(event: u64, about: &str, parts: &[PartKind]) -> Command {
+pub(crate) fn redacted(event: u64, parts: &[PartKind]) -> Command {
     let parts: PartSet = parts.iter().copied().collect();
-    let about = (Some(thread_id("main")), Some(task_id(about)));
-    Command::Redact { seq: seq(event), about, parts, reason: "asked to".into() }
+    Command::from(Redact::new(seq(event), parts, "asked to"))
 }

@@ -12,7 +12,7 @@ use std::{
 use taskledger::{
     Ledger, Options,
     audit::{VerifyOptions, verify_in},
-    command::{Command, Spawn},
+    command::Spawn,
     ids::{Head, LedgerId, NodeId, Seq, ThreadId, TreeHash},
     store::{
         Damage, Error, Evidence, FixedNode, FrameLog, Group, Home, Identity, Inspect, MemStore,
@@ -281,7 +281,7 @@ taskledger::conformance_tests!(@home shelf_home, Shelf::default());
 #[test]
 fn a_ledger_on_another_store_is_the_same_ledger_when_it_is_opened_again() {
     let shelf = Shelf::default();
-    let spawn = || [Command::Spawn(Spawn::new(ThreadId::new("t").unwrap(), "agent")).into()];
+    let spawn = || Spawn::new(ThreadId::new("t").unwrap(), "agent");
     let (id, head) = {
         let ledger = Ledger::create_in(&shelf, Options::default()).unwrap();
         (0..100).for_each(|_| drop(ledger.append_blocking(spawn()).unwrap()));
@@ -303,12 +303,12 @@ fn a_ledger_on_another_store_is_the_same_ledger_when_it_is_opened_again() {
 fn a_memory_that_is_opened_again_is_the_same_ledger() {
     let store = MemStore::new();
     let first = Ledger::create_in(&store, Options::default()).unwrap();
-    let spawn = Command::Spawn(Spawn::new(ThreadId::new("t").unwrap(), "agent"));
-    first.append_blocking([spawn.clone().into()]).unwrap();
+    let spawn = Spawn::new(ThreadId::new("t").unwrap(), "agent");
+    first.append_blocking(spawn.clone()).unwrap();
     let id = first.reader().ledger_id();
     drop(first);
     let second = Ledger::open_in(&store, Options::default()).unwrap();
-    second.append_blocking([spawn.into()]).unwrap();
+    second.append_blocking(spawn).unwrap();
     assert_eq!(second.reader().ledger_id(), id);
     assert_eq!(second.reader().state().unwrap().ledger(), Some(id));
     assert!(Ledger::create_in(&store, Options::default()).is_err(), "there is one already");

@@ -4,9 +4,12 @@ use crate::support::*;
 use std::{sync::Arc, time::Duration};
 use taskledger::{
     Ledger, Options,
-    command::{Command, Expect, Spawn},
-    event::{Action, Began, Outcome, TaskStatus},
-    ids::{Root, Seq},
+    audit::verify_reader,
+    command::{
+        Batch, Cancel, Command, Emit, Expect, Finish, Message, Proposal, Spawn, Spawned, Update,
+    },
+    event::{Action, Began, Outcome, Parent, TaskStatus},
+    ids::{Key, Root, Seq},
     ledger::{AppendError, Durability},
     state::Rejection,
     time::{Clock, ManualClock, Millis},
@@ -225,4 +228,63 @@ fn a_ledger_may_be_closed_several_times_at_once() {
         assert!(closes.iter().all(Result::is_ok), "round {round}: {closes:?}");
         ledger.close_blocking().unwrap();
     }
+}
+
+#[test]
+fn a_later_proposal_of_a_batch_names_what_an_earlier_one_spawns() {
+    let ledger = ledger();
+    append(&ledger, Spawn::new(thread("main"), "shell"));
+    let mut batch = Batch::new();
+    let agent = batch.spawn(Spawn::new(thread("main"), "sub_agent"));
+    let tool = batch.spawn(Spawn::new(thread("main"), "tool").parent(agent));
+    let other = batch.spawn(Spawn::new(thread("main"), "tool").task(task("other")));
+    batch.add(Message::new(tool, "main", "go"));
+    batch.add(Emit::new(tool, "progress", "1"));
+    batch.add(Update::new(other).parent(tool));
+    batch.add(Cancel::tree(agent).reason("enough"));
+    batch.add(Finish::cancelled(tool));
+    let receipts = ledger.append_blocking(batch).unwrap();
+    let tasks = ["bg_1", "bg_2", "other", "bg_2", "bg_2", "other", "bg_1", "bg_2"];
+    let answered: Vec<_> = receipts.iter().map(|receipt| receipt.task.as_ref().unwrap()).collect();
+    assert_eq!(answered, tasks);
+    let state = ledger.reader().state().unwrap();
+    let parent = |id: &str| state.task(&task(id)).unwrap().record.parent.clone();
+    assert_eq!(parent("bg_2"), Some(Parent::Local(task("bg_1"))));
+    assert_eq!(parent("other"), Some(Parent::Local(task("bg_2"))));
+    assert_eq!(verify_reader(&ledger.reader()).findings, []);
+}
+
+#[test]
+fn a_batch_names_only_what_it_has_spawned_by_then() {
+    let ledger = ledger();
+    let spawn = || Proposal::new(Spawn::new(thread("main"), "shell"));
+    let finish = |index| Proposal::new(Finish::completed(Spawned::at(index)));
+    append(&ledger, [spawn(), finish(0)]);
+    // Itself, what comes later, what does not come, and what spawns nothing.
+    for (batch, index) in [
+        (vec![finish(0)], 0),
+        (vec![spawn(), finish(1)], 1),
+        (vec![spawn(), finish(2), spawn()], 2),
+        (vec![spawn(), finish(7)], 7),
+        (vec![spawn(), finish(0), spawn(), finish(1)], 1),
+    ] {
+        let error = refused(&ledger, batch);
+        assert!(
+            matches!(&error, AppendError::Rejected(Rejection::NotSpawned { index: at }) if *at == index),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_that_is_asked_for_again_names_the_task_of_the_first_time() {
+    let ledger = ledger();
+    let mut batch = Batch::new();
+    batch.add(Proposal::new(Spawn::new(thread("main"), "shell")).key(Key::of("spawn")));
+    batch.add(Proposal::new(Finish::completed(Spawned::at(0))).key(Key::of("finish")));
+    let first = ledger.append_blocking(batch.clone()).unwrap();
+    let again = ledger.append_blocking(batch).unwrap();
+    assert!(again.iter().all(|receipt| receipt.repeated));
+    assert_eq!(again[1].task, first[0].task);
+    assert_eq!(ledger.reader().head().size, 3, "began, spawned, ended");
 }

@@ -163,12 +163,7 @@ fn of_racing_ends_of_one_task_exactly_one_wins() {
 /// A task that a manager in this process runs, under a name.
 fn named(ledger: &Ledger, id: &str, name: &str) -> Proposal {
     let host = Host::Managed { incarnation: ledger.incarnation(), manager: 0 };
-    let spawn = Spawn {
-        task: Some(task(id)),
-        name: Some(name.into()),
-        host,
-        ..Spawn::new(thread("main"), "agent")
-    };
+    let spawn = Spawn::new(thread("main"), "agent").task(task(id)).name(name).host(host);
     Command::Spawn(spawn).into()
 }
 
@@ -203,7 +198,7 @@ fn of_racing_spawns_under_one_name_exactly_one_wins() {
 #[test]
 fn ids_that_are_assigned_at_once_are_all_different() {
     let (_temporary, ledger) = on_disk(small());
-    let unnamed = || Command::Spawn(Spawn::new(thread("main"), "shell")).into();
+    let unnamed = || Spawn::new(thread("main"), "shell");
     let ids = Mutex::new(Vec::new());
     scope(|scope| {
         for _ in 0..6 {

@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use taskledger::{
     Ledger, Options,
     audit::{Report, VerifyOptions, verify},
-    command::{Command, Spawn},
+    command::Spawn,
     event::{Action, Began, Outcome, PartKind, PartSet},
     ids::{Seq, TaskId},
     ledger::{AppendError, CopyError, Durability, OpenError, Role, verify_backup},
@@ -118,8 +118,8 @@ fn a_clean_close_gives_back_the_ids_that_were_reserved_and_not_given() {
     for expected in ["bg_0", "bg_1", "bg_2"] {
         let options = Options { durability: interval, ..small() };
         let ledger = Ledger::open_or_create(&path, options).unwrap();
-        let unnamed = Command::Spawn(Spawn::new(thread("main"), "shell")).into();
-        let receipts = ledger.append_blocking([unnamed]).unwrap();
+        let unnamed = Spawn::new(thread("main"), "shell");
+        let receipts = ledger.append_blocking(unnamed).unwrap();
         assert_eq!(receipts[0].task.as_ref().map(TaskId::as_str), Some(expected));
         ledger.close_blocking().unwrap();
     }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use taskledger::{
     Ledger, Options,
     audit::verify_reader,
-    command::{Command, Proposal},
+    command::{self, Proposal},
     event::{Event, Outcome, PartKind, PartSet},
     ids::LedgerId,
     ledger::{AppendError, Durability, OpenError, Receipt},
@@ -59,12 +59,8 @@ fn open(disk: &FaultyDisk, durability: Durability) -> Result<Ledger, OpenError> 
 fn redaction(ledger: &Ledger) -> Vec<Proposal> {
     let state = ledger.reader().state().unwrap();
     let end = state.task(&task("a")).and_then(|task| task.terminal_seq);
-    let redact = |seq| Command::Redact {
-        seq,
-        about: (None, None),
-        parts: PartSet::default().with(PartKind::Error),
-        reason: "a credential".into(),
-    };
+    let parts = PartSet::default().with(PartKind::Error);
+    let redact = |seq| command::Redact::new(seq, parts, "a credential");
     end.map(|seq| keyed(redact(seq).into(), 5)).into_iter().collect()
 }
 

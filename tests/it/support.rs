@@ -11,7 +11,7 @@ use std::{
 };
 use taskledger::{
     Ledger, Options,
-    command::{Command, Finish, Proposal, Spawn},
+    command::{Batch, Finish, Proposal, Spawn},
     event::{Entry, Outcome},
     ids::{Key, Seq, TaskId, ThreadId},
     ledger::AppendError,
@@ -70,12 +70,9 @@ pub(crate) fn thread(id: &str) -> ThreadId {
 
 /// A task on thread `main`.
 pub(crate) fn spawn(id: &str) -> Proposal {
-    let spawn = Spawn {
-        task: Some(task(id)),
-        description: format!("what {id} is for").into(),
-        ..Spawn::new(thread("main"), "shell")
-    };
-    Command::Spawn(spawn).into()
+    let spawn =
+        Spawn::new(thread("main"), "shell").task(task(id)).description(format!("what {id} is for"));
+    spawn.into()
 }
 
 pub(crate) fn finish(id: &str) -> Proposal {
@@ -83,28 +80,23 @@ pub(crate) fn finish(id: &str) -> Proposal {
 }
 
 pub(crate) fn finish_with(id: &str, outcome: Outcome, error: Option<&str>) -> Proposal {
-    let finish = Finish {
-        task: task(id),
-        outcome,
-        error: error.map(Into::into),
-        result: None,
-        completed: None,
-    };
-    Command::Finish(finish).into()
+    let mut finish = Finish::new(task(id), outcome);
+    finish.error = error.map(Into::into);
+    finish.into()
 }
 
 pub(crate) fn keyed(proposal: Proposal, key: u8) -> Proposal {
-    Proposal { key: Some(Key([key; 16])), ..proposal }
+    proposal.key(Key([key; 16]))
 }
 
-pub(crate) fn append(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> Vec<Seq> {
-    ledger.append_blocking(proposals).unwrap().iter().map(|receipt| receipt.seq).collect()
+pub(crate) fn append(ledger: &Ledger, batch: impl Into<Batch>) -> Vec<Seq> {
+    ledger.append_blocking(batch).unwrap().iter().map(|receipt| receipt.seq).collect()
 }
 
 #[track_caller]
-pub(crate) fn refused(ledger: &Ledger, proposals: impl Into<Vec<Proposal>>) -> AppendError {
+pub(crate) fn refused(ledger: &Ledger, batch: impl Into<Batch>) -> AppendError {
     let before = ledger.reader().head();
-    let error = ledger.append_blocking(proposals).expect_err("this append is refused");
+    let error = ledger.append_blocking(batch).expect_err("this append is refused");
     assert_eq!(ledger.reader().head(), before, "a refused append leaves no trace");
     error
 }

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
-    command::{Command, Finish, Spawn},
-    event::Outcome,
+    command::{Finish, Spawn},
     ids::{LedgerId, TaskId, ThreadId},
     manager::{
         AgentTaskContext, CancelOptions, InboxReceiver, SpawnError, TaskContext, TaskParentContext,
@@ -85,8 +84,8 @@ async fn deaf(_context: TaskContext) -> TaskResult {
 async fn orphan(manager: &Manager) {
     let ledger = manager.ledger().unwrap();
     let host = ledger.take_seat().host();
-    let left = Spawn { host, ..Spawn::new(ThreadId::new("main").unwrap(), "hush-type") };
-    ledger.append([Command::Spawn(left).into()]).await.unwrap();
+    let left = Spawn::new(ThreadId::new("main").unwrap(), "hush-type").host(host);
+    ledger.append(left).await.unwrap();
     drop(BackgroundTaskManager::with_ledger(ledger.clone()).await.unwrap());
 }
 
@@ -170,14 +169,8 @@ async fn second_outcome(manager: &Manager) {
         TaskResult::Success(json!("hush-result"))
     })
     .await;
-    let first = Finish {
-        task: id.clone(),
-        outcome: Outcome::Failed,
-        error: Some("hush-error".into()),
-        result: None,
-        completed: None,
-    };
-    manager.ledger().unwrap().append([Command::Finish(first).into()]).await.unwrap();
+    let first = Finish::failed(id.clone(), "hush-error");
+    manager.ledger().unwrap().append(first).await.unwrap();
     go.send(()).unwrap();
     manager.wait(&id).await.unwrap();
 }

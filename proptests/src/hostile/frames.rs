@@ -3,12 +3,10 @@
 use super::{Input, short};
 use std::sync::Arc;
 use taskledger::{
-    codec::{
-        DESCRIPTION_BYTES_MAX, FORMAT, FRAME_BYTES_MAX, check_parts, commit, decode, encode, erase,
-        leaf, split,
-    },
+    codec::{FORMAT, FRAME_BYTES_MAX, check_parts, commit, decode, encode, erase, leaf, split},
     event::{
-        Action, Cause, Commitment, Entry, Event, PARTS_MAX, Part, PartBody, PartKind, PartSet,
+        Action, Cause, Commitment, DESCRIPTION_BYTES_MAX, Entry, Event, PARTS_MAX, Part, PartBody,
+        PartKind, PartSet,
     },
     ids::{Epoch, Seq},
     time::Millis,

@@ -4,7 +4,10 @@ use crate::{plain::Plain, world};
 use proptest::{option, prelude::*, sample::Index, sample::select};
 use std::sync::Arc;
 use taskledger::{
-    command::{Cancel, Command, Expect, Finish, ParentRef, Proposal, Restore, Spawn, Update},
+    command::{
+        CancelTarget, Command, Emit, Expect, Finish, Message, Orphan, ParentRef, Proposal, Redact,
+        Restore, Spawn, Update,
+    },
     event::PartSet,
     ids::{Key, Seq, TaskId, ThreadId},
 };
@@ -98,20 +101,17 @@ impl Ask {
                     let (task, thread) = about.get(&tasks);
                     retarget(&mut proposal.command, task, thread);
                 }
-                let expect = seen.expect(plain, &proposal.command);
-                Some(Proposal { expect, ..proposal })
+                proposal.expect = seen.expect(plain, &proposal.command);
+                Some(proposal)
             }
             Self::Fine { pick, spawns, text } => {
                 let tasks: Vec<_> = plain.model().tasks().collect();
                 let (task, thread) = *tasks.get(pick.index(tasks.len().max(1)))?;
-                let (id, content) = (task.clone(), Arc::clone(text));
-                if !*spawns {
-                    let event_type = "progress".into();
-                    return Some(Command::Emit { task: id, event_type, content }.into());
-                }
-                let parent = Some(ParentRef { ledger: None, id });
-                let spawn = Spawn { parent, ..Spawn::new(thread.clone(), "shell") };
-                Some(Command::Spawn(spawn).into())
+                Some(if *spawns {
+                    Spawn::new(thread, "shell").parent(task).into()
+                } else {
+                    Emit::new(task, "progress", Arc::clone(text)).into()
+                })
             }
             Self::Again { pick, instead } => {
                 let keyed = |entry: &taskledger::event::Entry| {
@@ -120,7 +120,7 @@ impl Ask {
                 let keyed: Vec<_> = plain.entries().iter().filter_map(keyed).collect();
                 let (key, command) = keyed.get(pick.index(keyed.len().max(1)))?.clone();
                 let command = instead.clone().unwrap_or(command);
-                Some(Proposal { key: Some(key), ..command.into() })
+                Some(Proposal::new(command).key(key))
             }
             Self::Redact { pick, parts, key } => {
                 let entries = plain.entries().iter().filter(|entry| !entry.parts.is_empty());
@@ -128,9 +128,9 @@ impl Ask {
                 let entry = entries.get(pick.index(entries.len().max(1)))?;
                 let all = || entry.parts.iter().map(|part| part.kind).collect();
                 let (seq, parts) = (entry.event.seq, parts.unwrap_or_else(all));
-                let reason = "asked to".into();
-                let command = Command::Redact { seq, about: (None, None), parts, reason };
-                Some(Proposal { key: *key, ..command.into() })
+                let mut proposal = Proposal::new(Redact::new(seq, parts, "asked to"));
+                proposal.key = *key;
+                Some(proposal)
             }
         }
     }
@@ -144,20 +144,11 @@ impl Seen {
         let seen = |last: Option<Seq>| {
             if self == Self::All { last } else { last.map_or(Some(Seq::FIRST), Seq::prev) }
         };
-        let task = match command {
-            Command::Spawn(spawn) => {
-                let last = plain.model().last_of_thread(&spawn.thread);
-                return Some(Expect::Thread(spawn.thread.clone(), seen(last)));
-            }
-            Command::Restore(restore) => restore.spawn.task.as_ref()?,
-            Command::Update(update) => &update.task,
-            Command::Finish(finish) => &finish.task,
-            Command::Cancel(cancel) => cancel.task.as_ref()?,
-            Command::Orphan { task, .. }
-            | Command::Message { task, .. }
-            | Command::Emit { task, .. } => task,
-            Command::Redact { .. } => return None,
-        };
+        if let Command::Spawn(spawn) = command {
+            let last = plain.model().last_of_thread(&spawn.thread);
+            return Some(Expect::Thread(spawn.thread.clone(), seen(last)));
+        }
+        let task = command.task_id()?;
         let last = plain.model().last_of_task(task);
         Some(Expect::Task(task.clone(), seen(last)))
     }
@@ -167,32 +158,29 @@ impl Seen {
 fn retarget(command: &mut Command, to: &TaskId, in_thread: &ThreadId) {
     match command {
         Command::Spawn(Spawn { parent, .. })
-        | Command::Restore(Restore { spawn: Spawn { parent, .. }, .. }) => {
-            if let Some(parent) = parent {
-                parent.id = to.clone();
-            }
-        }
+        | Command::Restore(Restore { spawn: Spawn { parent, .. }, .. }) => match parent {
+            Some(ParentRef::Task(task)) => *task = to.into(),
+            Some(ParentRef::InLedger { id, .. }) => *id = to.clone(),
+            None => {}
+        },
         Command::Update(Update { task, .. })
         | Command::Finish(Finish { task, .. })
-        | Command::Orphan { task, .. }
-        | Command::Message { task, .. }
-        | Command::Emit { task, .. } => *task = to.clone(),
-        Command::Cancel(Cancel { task, thread, .. }) => {
-            if let Some(task) = task {
-                *task = to.clone();
-            }
-            if let Some(thread) = thread {
-                *thread = in_thread.clone();
-            }
-        }
-        Command::Redact { .. } => {}
+        | Command::Orphan(Orphan { task, .. })
+        | Command::Message(Message { task, .. })
+        | Command::Emit(Emit { task, .. }) => *task = to.into(),
+        Command::Cancel(cancel) => match &mut cancel.target {
+            CancelTarget::Task(task) | CancelTarget::Tree(task) => *task = to.into(),
+            CancelTarget::Thread(thread) => *thread = in_thread.clone(),
+            CancelTarget::Run(_) => {}
+        },
+        Command::Redact(_) => {}
     }
 }
 
 /// Asked for instead of something that is not there yet.
 fn something() -> Proposal {
     let spawn = ThreadId::new("main").map(|thread| Spawn::new(thread, "sub_agent"));
-    let spawn = spawn.map(|spawn| Spawn { description: "something".into(), ..spawn });
+    let spawn = spawn.map(|spawn| spawn.description("something"));
     Command::Spawn(spawn.unwrap_or_else(|_| unreachable!("a thread can be called main"))).into()
 }
 

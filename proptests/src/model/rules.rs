@@ -8,7 +8,10 @@
 use super::{Model, ModelTask, managed, trim};
 use std::{collections::BTreeSet, sync::Arc};
 use taskledger::{
-    command::{Cancel, Command, Expect, ParentRef, Proposal, Restore, Spawn, Update},
+    command::{
+        Cancel, CancelTarget, Command, Expect, ParentRef, Proposal, Redact, Restore, Spawn,
+        TaskRef, Update,
+    },
     event::{
         Action, CancelScope, Entry, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
         TaskStatus,
@@ -45,22 +48,26 @@ impl Model {
         match &proposal.command {
             Command::Spawn(spawn) => self.check_spawn(spawn, true, &mut broken),
             Command::Update(update) => self.check_update(update, &mut broken),
-            Command::Finish(finish) => self.check_running_task(&finish.task, &mut broken),
+            Command::Finish(finish) => self.check_running_task(id(&finish.task), &mut broken),
             Command::Restore(restore) => self.check_restore(restore, &mut broken),
-            Command::Orphan { task, .. } => {
+            Command::Orphan(orphan) => {
+                let task = id(&orphan.task);
                 self.check_running_task(task, &mut broken);
                 if self.find(task).is_some_and(|task| !managed(&task.record)) {
                     broken.insert("NotManaged");
                 }
             }
             Command::Cancel(cancel) => self.check_cancel(cancel, &mut broken),
-            Command::Message { task, from: label, .. }
-            | Command::Emit { task, event_type: label, .. } => {
-                check_label(label, &mut broken);
-                self.check_known(task, &mut broken);
+            Command::Message(message) => {
+                check_label(&message.from, &mut broken);
+                self.check_known(id(&message.task), &mut broken);
             }
-            Command::Redact { seq, parts, .. } => {
-                self.check_redaction(entries, *seq, *parts, &mut broken);
+            Command::Emit(emit) => {
+                check_label(&emit.event_type, &mut broken);
+                self.check_known(id(&emit.task), &mut broken);
+            }
+            Command::Redact(redact) => {
+                self.check_redaction(entries, redact.seq, redact.parts, &mut broken);
             }
         }
         broken
@@ -86,18 +93,19 @@ impl Model {
             }
             Command::Update(update) => {
                 let record = self.updated(update);
-                let said = self.about(&update.task, record.map(|r| Action::Upserted { record: r }));
+                let said =
+                    self.about(id(&update.task), record.map(|r| Action::Upserted { record: r }));
                 said.with(PartKind::Description, update.description.as_ref())
             }
             Command::Finish(finish) => {
                 let completed = finish.completed.unwrap_or(occurred);
                 let action = Action::Terminated { outcome: finish.outcome, completed };
-                let said = self.about(&finish.task, Some(action));
+                let said = self.about(id(&finish.task), Some(action));
                 said.with(PartKind::Error, finish.error.as_ref())
                     .with(PartKind::Result, finish.result.as_ref())
             }
             Command::Restore(restore) => {
-                let Restore { spawn, status, error, result, completed } = restore;
+                let Restore { spawn, status, error, result, completed, .. } = restore;
                 let record = self.record(spawn, spawn.created.unwrap_or(occurred));
                 let why = Restored::Snapshot { record, status: *status, completed: *completed };
                 let (thread, task) = (Some(spawn.thread.clone()), spawn.task.clone());
@@ -107,29 +115,24 @@ impl Model {
                     .with(PartKind::Error, error.as_ref())
                     .with(PartKind::Result, result.as_ref())
             }
-            Command::Orphan { task, error } => {
+            Command::Orphan(orphan) => {
                 let why = Restored::Orphaned { completed: occurred };
-                self.about(task, Some(Action::Restored { why })).with(PartKind::Error, Some(error))
+                let said = self.about(id(&orphan.task), Some(Action::Restored { why }));
+                said.with(PartKind::Error, Some(&orphan.error))
             }
-            Command::Cancel(cancel) => {
-                let (scope, deadline) = (cancel.scope.clone(), cancel.deadline);
-                let action = Action::CancelRequested { scope, deadline };
-                let mut said = match &cancel.task {
-                    Some(task) => self.about(task, Some(action)),
-                    None => Said { thread: None, task: None, action, texts: vec![] },
-                };
-                said.thread = said.thread.or_else(|| cancel.thread.clone());
-                said.with(PartKind::Reason, cancel.reason.as_ref())
+            Command::Cancel(cancel) => self.said_of_cancel(cancel),
+            Command::Message(message) => {
+                let (from, delivery) = (Arc::clone(&message.from), message.delivery);
+                let action = Action::Messaged { from, delivery };
+                let said = self.about(id(&message.task), Some(action));
+                said.with(PartKind::Content, Some(&message.content))
             }
-            Command::Message { task, from, content, delivery } => {
-                let action = Action::Messaged { from: Arc::clone(from), delivery: *delivery };
-                self.about(task, Some(action)).with(PartKind::Content, Some(content))
+            Command::Emit(emit) => {
+                let action = Action::Emitted { event_type: Arc::clone(&emit.event_type) };
+                let said = self.about(id(&emit.task), Some(action));
+                said.with(PartKind::Content, Some(&emit.content))
             }
-            Command::Emit { task, event_type, content } => {
-                let action = Action::Emitted { event_type: Arc::clone(event_type) };
-                self.about(task, Some(action)).with(PartKind::Content, Some(content))
-            }
-            Command::Redact { seq, parts, reason, .. } => {
+            Command::Redact(Redact { seq, parts, reason, .. }) => {
                 let of = entries.iter().find(|entry| entry.event.seq == *seq);
                 let thread = of.and_then(|entry| entry.event.thread.clone());
                 let task = of.and_then(|entry| entry.event.task.clone());
@@ -138,6 +141,20 @@ impl Model {
                 said.with(PartKind::Reason, Some(reason))
             }
         }
+    }
+
+    fn said_of_cancel(&self, cancel: &Cancel) -> Said {
+        let deadline = cancel.deadline;
+        let action = |scope| Action::CancelRequested { scope, deadline };
+        let whole =
+            |thread, scope| Said { thread, task: None, action: action(scope), texts: vec![] };
+        let said = match &cancel.target {
+            CancelTarget::Task(task) => self.about(id(task), Some(action(CancelScope::Task))),
+            CancelTarget::Tree(task) => self.about(id(task), Some(action(CancelScope::Tree))),
+            CancelTarget::Thread(thread) => whole(Some(thread.clone()), CancelScope::Thread),
+            CancelTarget::Run(run) => whole(None, CancelScope::Run(run.clone())),
+        };
+        said.with(PartKind::Reason, cancel.reason.as_ref())
     }
 
     fn is_as_expected(&self, expect: Option<&Expect>) -> bool {
@@ -156,8 +173,8 @@ impl Model {
             self.check_new(id, broken);
         }
         if let (Some(id), Some(parent)) = (&spawn.task, &spawn.parent)
-            && parent.id == *id
-            && (parent.ledger.is_none() || parent.ledger == self.ledger)
+            && parent.id() == Some(id)
+            && (parent.ledger().is_none() || parent.ledger() == self.ledger)
         {
             broken.insert("Cycle");
         }
@@ -169,7 +186,7 @@ impl Model {
     }
 
     fn check_restore(&self, restore: &Restore, broken: &mut Broken) {
-        let Restore { spawn, status, error, result, completed } = restore;
+        let Restore { spawn, status, error, result, completed, .. } = restore;
         self.check_spawn(spawn, false, broken);
         if spawn.task.is_none() {
             broken.insert("RestoreWithoutId");
@@ -188,7 +205,8 @@ impl Model {
     }
 
     fn check_update(&self, update: &Update, broken: &mut Broken) {
-        let Update { task, name, parent, description } = update;
+        let Update { task, name, parent, description, .. } = update;
+        let task = id(task);
         self.check_running_task(task, broken);
         if name.is_none() && parent.is_none() && description.is_none() {
             broken.insert("NothingToUpdate");
@@ -217,24 +235,16 @@ impl Model {
     }
 
     fn check_cancel(&self, cancel: &Cancel, broken: &mut Broken) {
-        let Cancel { scope, task, thread, .. } = cancel;
-        match (scope, task, thread) {
-            (CancelScope::Task | CancelScope::Tree, Some(task), None) => {
-                self.check_known(task, broken);
+        match &cancel.target {
+            CancelTarget::Task(task) | CancelTarget::Tree(task) => {
+                self.check_known(id(task), broken);
             }
-            (CancelScope::Thread, None, Some(thread)) => {
+            CancelTarget::Thread(thread) => {
                 if self.threads.iter().all(|held| held.id != *thread) {
                     broken.insert("UnknownThread");
                 }
             }
-            (CancelScope::Run(_), None, None) => {}
-            (
-                CancelScope::Task | CancelScope::Tree | CancelScope::Thread | CancelScope::Run(_),
-                _,
-                _,
-            ) => {
-                broken.insert("CancelTarget");
-            }
+            CancelTarget::Run(_) => {}
         }
     }
 
@@ -329,11 +339,15 @@ impl Model {
     }
 
     fn resolved(&self, parent: &ParentRef) -> Parent {
-        let ours = parent.ledger.is_none() || parent.ledger == self.ledger;
-        if ours && self.find(&parent.id).is_some() {
-            Parent::Local(parent.id.clone())
+        let (ledger, id) = match parent {
+            ParentRef::Task(task) => (None, id(task).clone()),
+            ParentRef::InLedger { ledger, id } => (Some(*ledger), id.clone()),
+        };
+        let ours = ledger.is_none() || ledger == self.ledger;
+        if ours && self.find(&id).is_some() {
+            Parent::Local(id)
         } else {
-            Parent::External { ledger: parent.ledger, id: parent.id.clone() }
+            Parent::External { ledger, id }
         }
     }
 
@@ -351,7 +365,7 @@ impl Model {
     }
 
     fn updated(&self, update: &Update) -> Option<TaskRecord> {
-        let mut record = self.find(&update.task)?.record.clone();
+        let mut record = self.find(id(&update.task))?.record.clone();
         if let Some(name) = &update.name {
             record.name.clone_from(name);
         }
@@ -367,6 +381,11 @@ impl Model {
         let action = action.unwrap_or(Action::Emitted { event_type: "unknown task".into() });
         Said { thread, task: Some(task.clone()), action, texts: vec![] }
     }
+}
+
+/// The id of a task that is asked about: nothing here is asked about a task without one.
+fn id(task: &TaskRef) -> &TaskId {
+    task.id().unwrap_or_else(|| unreachable!("a task is named by its id"))
 }
 
 impl Said {

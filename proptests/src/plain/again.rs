@@ -40,36 +40,34 @@ impl Differ {
             (Command::Update(a), Command::Update(b)) => self.updates(a, b),
             (Command::Finish(a), Command::Finish(b)) => self.ends(a, b),
             (Command::Restore(a), Command::Restore(b)) => self.restores(a, b),
-            (Command::Orphan { task: a, error: of }, Command::Orphan { task: b, error: was }) => {
-                a != b || self.texts(Some(of), Some(was))
+            (Command::Orphan(a), Command::Orphan(b)) => {
+                a.task != b.task || self.texts(Some(&a.error), Some(&b.error))
             }
             (Command::Cancel(a), Command::Cancel(b)) => {
-                (&a.scope, &a.task, &a.thread, a.deadline)
-                    != (&b.scope, &b.task, &b.thread, b.deadline)
+                (&a.target, a.deadline) != (&b.target, b.deadline)
                     || self.texts(a.reason.as_ref(), b.reason.as_ref())
             }
-            (
-                Command::Message { task: a, from: of, content: says, delivery: how },
-                Command::Message { task: b, from: was, content: said, delivery: then },
-            ) => (a, of, how) != (b, was, then) || self.texts(Some(says), Some(said)),
-            (
-                Command::Emit { task: a, event_type: kind, content: says },
-                Command::Emit { task: b, event_type: was, content: said },
-            ) => (a, kind) != (b, was) || self.texts(Some(says), Some(said)),
-            (
-                Command::Redact { seq: a, parts: kinds, reason: says, .. },
-                Command::Redact { seq: b, parts: were, reason: said, .. },
-            ) => (a, kinds) != (b, were) || self.texts(Some(says), Some(said)),
+            (Command::Message(a), Command::Message(b)) => {
+                (&a.task, &a.from, a.delivery) != (&b.task, &b.from, b.delivery)
+                    || self.texts(Some(&a.content), Some(&b.content))
+            }
+            (Command::Emit(a), Command::Emit(b)) => {
+                (&a.task, &a.event_type) != (&b.task, &b.event_type)
+                    || self.texts(Some(&a.content), Some(&b.content))
+            }
+            (Command::Redact(a), Command::Redact(b)) => {
+                (a.seq, a.parts) != (b.seq, b.parts) || self.texts(Some(&a.reason), Some(&b.reason))
+            }
             (
                 Command::Spawn(_)
                 | Command::Update(_)
                 | Command::Finish(_)
                 | Command::Restore(_)
-                | Command::Orphan { .. }
+                | Command::Orphan(_)
                 | Command::Cancel(_)
-                | Command::Message { .. }
-                | Command::Emit { .. }
-                | Command::Redact { .. },
+                | Command::Message(_)
+                | Command::Emit(_)
+                | Command::Redact(_),
                 _,
             ) => true,
         }
@@ -122,7 +120,7 @@ fn given<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
 /// A parent of this ledger may be named with or without the ledger.
 fn parents(a: Option<&ParentRef>, b: Option<&ParentRef>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => a.id != b.id,
+        (Some(a), Some(b)) => a.id() != b.id(),
         (a, b) => a.is_some() != b.is_some(),
     }
 }

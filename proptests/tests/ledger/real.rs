@@ -6,6 +6,7 @@ use taskledger::{
     Code, Ledger, Options,
     audit::{VerifyOptions, verify, verify_reader},
     codec,
+    command::Batch,
     event::{Action, Began, Entry, PartBody},
     ids::{Head, LedgerId, NodeId, Root, Seq},
     ledger::{AppendError, Receipt, Role},
@@ -242,7 +243,7 @@ impl Real {
 
     fn close(&mut self) {
         self.ledger().close_blocking().unwrap();
-        assert!(matches!(self.ledger().append_blocking([]), Err(AppendError::Halted)));
+        assert!(matches!(self.ledger().append_blocking(Batch::new()), Err(AppendError::Halted)));
         self.ledger = None;
     }
 

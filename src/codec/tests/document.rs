@@ -92,7 +92,8 @@ fn every_flag_is_told() {
 
 #[test]
 fn every_limit_is_told() {
-    use super::super::{DESCRIPTION_BYTES_MAX, EVENT_BYTES_MAX, FRAME_BYTES_MAX, PART_BYTES_MAX};
+    use super::super::{EVENT_BYTES_MAX, FRAME_BYTES_MAX};
+    use crate::event::{DESCRIPTION_BYTES_MAX, PART_BYTES_MAX};
     for limit in [DESCRIPTION_BYTES_MAX, EVENT_BYTES_MAX, FRAME_BYTES_MAX, PART_BYTES_MAX] {
         assert!(DOCUMENT.contains(&format!("| {limit} |")), "{limit}");
     }

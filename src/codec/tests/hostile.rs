@@ -2,13 +2,14 @@
 
 use super::{
     super::{
-        DESCRIPTION_BYTES_MAX, DecodeError, EVENT_BYTES_MAX, EncodeError, FRAME_BYTES_MAX, Limits,
-        PART_BYTES_MAX, PartsError, commit, decode, encode, encode_within, end_batch, erase, leaf,
-        split,
+        DecodeError, EVENT_BYTES_MAX, EncodeError, FRAME_BYTES_MAX, Limits, PartsError, commit,
+        decode, encode, encode_within, end_batch, erase, leaf, split,
     },
     golden,
 };
-use crate::event::{Action, Entry, Part, PartBody, PartKind, PartSet};
+use crate::event::{
+    Action, DESCRIPTION_BYTES_MAX, Entry, PART_BYTES_MAX, Part, PartBody, PartKind, PartSet,
+};
 
 /// The frame that holds these bytes after its flags, with a length and a checksum that hold.
 fn frame_of(flags: u8, event: &[u8], texts: &[u8]) -> Vec<u8> {

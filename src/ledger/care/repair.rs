@@ -55,18 +55,14 @@ impl Replay for TreeReplay<'_> {
 mod tests {
     use super::*;
     use crate::ledger::Options;
-    use crate::{
-        command::{Command, Spawn},
-        event::PartBody,
-        ids::ThreadId,
-    };
+    use crate::{command::Spawn, event::PartBody, ids::ThreadId};
 
     #[test]
     fn a_rebuild_takes_no_text_that_its_event_is_not_bound_to() {
         let ledger = Ledger::in_memory(Options::default()).unwrap();
         let spawn = Spawn::new(ThreadId::new("main").unwrap(), "shell");
-        let spawn = Spawn { description: "fetch the page".into(), ..spawn };
-        ledger.append_blocking([Command::Spawn(spawn).into()]).unwrap();
+        let spawn = spawn.description("fetch the page");
+        ledger.append_blocking(spawn).unwrap();
         let seq = Seq::new(2).unwrap();
         let mut entry = ledger.reader().entry(seq).unwrap();
         let frame = codec::encode(&entry).unwrap();

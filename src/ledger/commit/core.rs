@@ -7,7 +7,7 @@
 use super::staging::{Lookup, Undo};
 use crate::{
     codec,
-    command::{Command, Proposal},
+    command::{Command, Proposal, Redact, TaskRef},
     event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody},
     ids::{Epoch, LedgerId, NodeId},
     ledger::{AppendError, Discontinuity, Options, Receipt, Unit, read::links},
@@ -104,6 +104,8 @@ impl Core {
         let (before, max) = (staging.bytes(), around.options.batch_bytes_max);
         let mut receipts = Vec::with_capacity(batch.len());
         for (proposal, left) in batch.iter().zip((0..batch.len()).rev()) {
+            let named = with_ids(proposal, batch, &receipts)?;
+            let proposal = named.as_ref().unwrap_or(proposal);
             receipts.push(self.add_one(staging, proposal, left > 0, around)?);
             let len = staging.bytes() - before;
             if len > max {
@@ -185,11 +187,13 @@ impl Core {
         if let Some(receipt) = repeated(staging, proposal, around)? {
             return Ok(receipt);
         }
-        let located = locate_redaction(staging, proposal, around)?;
-        let proposal = located.as_ref().unwrap_or(proposal);
+        let redacted = locate_redaction(staging, proposal, around)?;
         let now = around.now.max(staging.state.recorded());
         let stamp = Stamp { now, number_floor: self.number_floor };
-        let draft = state::decide(&staging.state, proposal, stamp)?;
+        let mut draft = state::decide(&staging.state, proposal, stamp)?;
+        if let Some(event) = redacted {
+            (draft.thread, draft.task) = (event.thread, event.task);
+        }
         self.write(staging, draft, batch_goes_on, around)
     }
 
@@ -274,13 +278,37 @@ fn repeated(
     Ok(Some(Receipt { seq, task: entry.event.task, repeated: true, durable: false }))
 }
 
-/// Gives a redaction the thread and task of the event that it erases.
+/// The proposal with ids in the place of tasks that the batch spawned before it; `None` if it
+/// names none of them.
+fn with_ids(
+    proposal: &Proposal,
+    batch: &[Proposal],
+    receipts: &[Receipt],
+) -> Result<Option<Proposal>, Rejection> {
+    if !proposal.command.names_spawned() {
+        return Ok(None);
+    }
+    let mut named = proposal.clone();
+    named.command.rename(|task| {
+        let TaskRef::Spawned(spawned) = *task else { return Ok(()) };
+        let index = spawned.index();
+        let asked = batch.get(index).map(|proposal| &proposal.command);
+        let spawns = matches!(asked, Some(Command::Spawn(_) | Command::Restore(_)));
+        let receipt = receipts.get(index).filter(|_| spawns);
+        let id = receipt.and_then(|receipt| receipt.task.clone());
+        *task = TaskRef::Id(id.ok_or(Rejection::NotSpawned { index })?);
+        Ok(())
+    })?;
+    Ok(Some(named))
+}
+
+/// The event that a redaction erases texts of: it belongs to the thread and the task of that.
 fn locate_redaction(
     staging: &Staging,
     proposal: &Proposal,
     around: &Surroundings<'_>,
-) -> Result<Option<Proposal>, AppendError> {
-    let Command::Redact { seq, parts, reason, .. } = &proposal.command else {
+) -> Result<Option<Event>, AppendError> {
+    let Command::Redact(Redact { seq, parts, reason: _ }) = &proposal.command else {
         return Ok(None);
     };
     if seq.get() > staging.state.size() {
@@ -290,9 +318,7 @@ fn locate_redaction(
     if !entry.parts.iter().any(|part| parts.contains(part.kind)) {
         return Err(Rejection::RedactNoSuchText { seq: *seq }.into());
     }
-    let about = (entry.event.thread, entry.event.task);
-    let command = Command::Redact { seq: *seq, about, parts: *parts, reason: reason.clone() };
-    Ok(Some(Proposal { command, ..proposal.clone() }))
+    Ok(Some(entry.event))
 }
 
 fn too_large(error: codec::EncodeError) -> AppendError {

@@ -2,7 +2,7 @@
 
 use super::witness::{Answer, Witness};
 use crate::{
-    command::{Command, Proposal},
+    command::{Batch, Command},
     ids::{Head, Key},
     ledger::{AppendError, PurgeError, Receipt},
     store,
@@ -25,7 +25,7 @@ pub(crate) enum Request {
 /// A batch to decide and write.
 #[derive(Debug)]
 pub(crate) struct Append {
-    pub(crate) batch: Vec<Proposal>,
+    pub(crate) batch: Batch,
     pub(crate) reply: Answer,
 }
 
@@ -109,7 +109,7 @@ impl<T> Pending<T> {
 
 impl Append {
     pub(crate) fn new(
-        batch: Vec<Proposal>,
+        batch: Batch,
         witness: Option<Arc<dyn Witness>>,
     ) -> (Self, Pending<Vec<Receipt>>) {
         let (reply, pending) = Pending::new(batch.first().and_then(|proposal| proposal.key));

@@ -89,7 +89,7 @@ impl Door {
         proposal: Proposal,
         witness: Arc<dyn Witness>,
     ) -> Result<(), AppendError> {
-        let (append, _) = Append::new(vec![proposal], Some(witness));
+        let (append, _) = Append::new(proposal.into(), Some(witness));
         let append = self.0.append_later(append);
         // The first poll queues it; dropped after that, a thread of the ledger writes it.
         match pin!(append).poll(&mut Context::from_waker(Waker::noop())) {

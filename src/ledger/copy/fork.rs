@@ -14,7 +14,7 @@ use super::{
 use crate::{
     code::Code,
     codec,
-    command::{Command, Proposal},
+    command::Redact,
     event::Origin,
     ids::{Head, Seq},
     ledger::{
@@ -242,10 +242,8 @@ fn repeat_redactions(fork: &Ledger, now: &LedgerState, size: u64) -> Result<(), 
         // these.
         let of_event = reader.entry(seq)?.parts;
         if of_event.iter().any(|part| missing.contains(part.kind)) {
-            let reason = "redacted in the ledger that this one was forked from".into();
-            let about = (None, None);
-            let command = Command::Redact { seq, about, parts: missing, reason };
-            fork.append_blocking([Proposal::new(command)])?;
+            let reason = "redacted in the ledger that this one was forked from";
+            fork.append_blocking(Redact::new(seq, missing, reason))?;
         }
     }
     Ok(())

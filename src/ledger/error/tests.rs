@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    command::{Command, Spawn},
+    command::Spawn,
     ids::ThreadId,
     ledger::{Ledger, Options},
 };
@@ -68,7 +68,7 @@ fn a_damaged_file_is_a_fact_beside_the_text() {
 fn a_limit_has_its_unit() {
     let options = Options { batch_bytes_max: 16, batch_events_max: 2, ..Options::default() };
     let ledger = Ledger::in_memory(options).unwrap();
-    let spawn = || Command::Spawn(Spawn::new(ThreadId::new("t").unwrap(), "a")).into();
+    let spawn = || Spawn::new(ThreadId::new("t").unwrap(), "a");
     let text = |batch: Vec<_>| ledger.append_blocking(batch).unwrap_err().to_string();
     assert_eq!(text(vec![spawn(), spawn(), spawn()]), "batch of 3 events; the limit is 2 events");
     let bytes = text(vec![spawn(), spawn()]);

@@ -1,8 +1,8 @@
 //! The questions asked of a real ledger: what `Log` is in the other tests, `Reader` is here.
 
 use crate::{
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
-    event::{CancelScope, Outcome, PartKind, PartSet, TaskStatus},
+    command::{Cancel, Command, Emit, Finish, ParentRef, Proposal, Spawn, Update},
+    event::{Outcome, PartKind, PartSet, TaskStatus},
     ids::{Seq, TaskId, ThreadId},
     ledger::{Ledger, Options},
     query::{
@@ -26,13 +26,13 @@ fn spawn(on: &str, id: &str, parent: Option<&str>) -> Command {
     let mut spawn = Spawn::new(thread(on), "sub_agent");
     spawn.task = Some(task(id));
     spawn.description = format!("what {id} is for").into();
-    spawn.parent = parent.map(|id| ParentRef { ledger: None, id: task(id) });
+    spawn.parent = parent.map(|id| ParentRef::from(task(id)));
     Command::Spawn(spawn)
 }
 
 fn finish(id: &str, outcome: Outcome, result: Option<String>) -> Command {
     let result = result.map(Into::into);
-    Command::Finish(Finish { task: task(id), outcome, error: None, result, completed: None })
+    Command::Finish(Finish { result, ..Finish::new(task(id), outcome) })
 }
 
 /// A ledger of some 300 events in three interleaved threads, one event each ten milliseconds;
@@ -53,26 +53,11 @@ fn ledger() -> Ledger {
         if n % 3 == 0 {
             let outcome = if n % 2 == 0 { Outcome::Completed } else { Outcome::Failed };
             append(finish(&format!("t0-{n}"), outcome, Some(format!("[{n}]"))));
-            append(Command::Emit {
-                task: task(&format!("t1-{n}")),
-                event_type: "step".into(),
-                content: "{}".into(),
-            });
+            append(Command::from(Emit::new(task(&format!("t1-{n}")), "step", "{}")));
         }
     }
-    append(Command::Update(Update {
-        task: task("t1-49"),
-        name: None,
-        parent: Some(None),
-        description: None,
-    }));
-    append(Command::Cancel(Cancel {
-        scope: CancelScope::Tree,
-        task: Some(task("t1-0")),
-        thread: None,
-        deadline: None,
-        reason: Some("enough".into()),
-    }));
+    append(Command::Update(Update::new(task("t1-49")).without_parent()));
+    append(Command::Cancel(Cancel::tree(task("t1-0")).reason("enough")));
     append(finish("t2-0", Outcome::Completed, Some(format!("\"{}\"", "x".repeat(9_000)))));
     ledger
 }

@@ -1,7 +1,10 @@
 //! Recognises a command that is repeated, by the event that it became the first time.
 
 use crate::{
-    command::{Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
+    command::{
+        CancelTarget, Command, Emit, Finish, Message, Orphan, ParentRef, Proposal, Redact, Restore,
+        Spawn, TaskRef, Update,
+    },
     event::{Action, Entry, Event, Parent, PartKind, Restored, TaskRecord},
     time::Millis,
 };
@@ -26,7 +29,7 @@ pub fn same_command(proposal: &Proposal, recorded: &Entry) -> bool {
         }
         (Command::Finish(finish), Action::Terminated { outcome, completed }) => {
             let Finish { task, outcome: asked, error, result, completed: at } = finish;
-            event.task.as_ref() == Some(task)
+            is_about(event, task)
                 && outcome == asked
                 && same_time(*at, event, *completed)
                 && same_text(recorded, PartKind::Error, error.as_ref())
@@ -35,36 +38,36 @@ pub fn same_command(proposal: &Proposal, recorded: &Entry) -> bool {
         (Command::Restore(restore), Action::Restored { why }) => {
             same_restore(restore, recorded, why)
         }
-        (Command::Orphan { task, error }, Action::Restored { why }) => {
+        (Command::Orphan(Orphan { task, error }), Action::Restored { why }) => {
             matches!(why, Restored::Orphaned { .. })
-                && event.task.as_ref() == Some(task)
+                && is_about(event, task)
                 && same_text(recorded, PartKind::Error, Some(error))
         }
         (Command::Cancel(cancel), Action::CancelRequested { scope, deadline }) => {
-            // A request names its task or its thread; the event of a task has its thread too.
-            let thread = event.thread.as_ref().filter(|_| event.task.is_none());
-            cancel.scope == *scope
+            cancel.target.scope() == *scope
                 && cancel.deadline == *deadline
-                && cancel.task.as_ref() == event.task.as_ref()
-                && cancel.thread.as_ref() == thread
+                && same_target(&cancel.target, event)
                 && same_text(recorded, PartKind::Reason, cancel.reason.as_ref())
         }
         (
-            Command::Message { task, from, content, delivery },
+            Command::Message(Message { task, from, content, delivery }),
             Action::Messaged { from: sender, delivery: became },
         ) => {
-            event.task.as_ref() == Some(task)
+            is_about(event, task)
                 && from == sender
                 && delivery == became
                 && same_text(recorded, PartKind::Content, Some(content))
         }
-        (Command::Emit { task, event_type, content }, Action::Emitted { event_type: told }) => {
-            event.task.as_ref() == Some(task)
+        (
+            Command::Emit(Emit { task, event_type, content }),
+            Action::Emitted { event_type: told },
+        ) => {
+            is_about(event, task)
                 && event_type == told
                 && same_text(recorded, PartKind::Content, Some(content))
         }
         (
-            Command::Redact { seq, about: _, parts, reason },
+            Command::Redact(Redact { seq, parts, reason }),
             Action::Redacted { seq: of, parts: erased },
         ) => seq == of && parts == erased && same_text(recorded, PartKind::Reason, Some(reason)),
         (
@@ -72,13 +75,29 @@ pub fn same_command(proposal: &Proposal, recorded: &Entry) -> bool {
             | Command::Update(_)
             | Command::Finish(_)
             | Command::Restore(_)
-            | Command::Orphan { .. }
+            | Command::Orphan(_)
             | Command::Cancel(_)
-            | Command::Message { .. }
-            | Command::Emit { .. }
-            | Command::Redact { .. },
+            | Command::Message(_)
+            | Command::Emit(_)
+            | Command::Redact(_),
             _,
         ) => false,
+    }
+}
+
+fn is_about(event: &Event, task: &TaskRef) -> bool {
+    task.id().is_some() && task.id() == event.task.as_ref()
+}
+
+/// A request names its task or its thread; the event of a task has its thread too. The run is in
+/// the scope.
+fn same_target(target: &CancelTarget, event: &Event) -> bool {
+    match target {
+        CancelTarget::Task(task) | CancelTarget::Tree(task) => is_about(event, task),
+        CancelTarget::Thread(thread) => {
+            event.task.is_none() && event.thread.as_ref() == Some(thread)
+        }
+        CancelTarget::Run(_) => event.task.is_none() && event.thread.is_none(),
     }
 }
 
@@ -110,7 +129,7 @@ fn same_spawn(spawn: &Spawn, event: &Event, record: &TaskRecord) -> bool {
 
 fn same_update(update: &Update, recorded: &Entry, record: &TaskRecord) -> bool {
     let Update { task, name, parent, description } = update;
-    recorded.event.task.as_ref() == Some(task)
+    is_about(&recorded.event, task)
         && name.as_ref().is_none_or(|name| *name == record.name)
         && parent.as_ref().is_none_or(|parent| same_parent(parent.as_ref(), record.parent.as_ref()))
         && same_text(recorded, PartKind::Description, description.as_ref())
@@ -130,9 +149,9 @@ fn same_restore(restore: &Restore, recorded: &Entry, why: &Restored) -> bool {
 fn same_parent(asked: Option<&ParentRef>, recorded: Option<&Parent>) -> bool {
     match (asked, recorded) {
         (None, None) => true,
-        (Some(asked), Some(Parent::Local(id))) => asked.id == *id,
+        (Some(asked), Some(Parent::Local(id))) => asked.id() == Some(id),
         (Some(asked), Some(Parent::External { ledger, id })) => {
-            asked.id == *id && asked.ledger == *ledger
+            asked.id() == Some(id) && asked.ledger() == *ledger
         }
         (None, Some(_)) | (Some(_), None) => false,
     }

@@ -3,12 +3,12 @@
 
 use super::{
     super::{LedgerState, Rejection, Task},
-    known,
+    id_of, known,
 };
 use crate::{
     command::{ParentRef, Spawn},
     event::Parent,
-    ids::RunId,
+    ids::{LedgerId, RunId},
 };
 
 /// The most levels that a tree of tasks can have.
@@ -17,26 +17,33 @@ pub const DEPTH_MAX: usize = 1_024;
 /// The parent of a new task: never the task itself, and not too deep.
 pub(super) fn placed(state: &LedgerState, spawn: &Spawn) -> Result<Option<Parent>, Rejection> {
     let Some(given) = &spawn.parent else { return Ok(None) };
-    let elsewhere = given.ledger.is_some() && given.ledger != state.ledger();
-    if let Some(task) = &spawn.task
-        && *task == given.id
-        && !elsewhere
+    let parent = resolved(state, given)?;
+    let same = spawn.task.as_ref().filter(|task| *task == parent.id());
+    if let Some(task) = same
+        && is_ours(state, given.ledger())
     {
-        return Err(Rejection::Cycle { task: task.clone(), parent: given.id.clone() });
+        return Err(Rejection::Cycle { task: task.clone(), parent: task.clone() });
     }
-    let parent = resolved(state, given);
     check_depth(parent_depth(state, Some(&parent)) + 1)?;
     Ok(Some(parent))
 }
 
 /// Decides once whether a parent is a task of this ledger.
-pub(super) fn resolved(state: &LedgerState, parent: &ParentRef) -> Parent {
-    let ours = parent.ledger.is_none() || parent.ledger == state.ledger();
-    if ours && state.task(&parent.id).is_some() {
-        Parent::Local(parent.id.clone())
+pub(super) fn resolved(state: &LedgerState, parent: &ParentRef) -> Result<Parent, Rejection> {
+    let id = match parent {
+        ParentRef::Task(task) => id_of(task)?,
+        ParentRef::InLedger { ledger: _, id } => id,
+    };
+    let (ledger, id) = (parent.ledger(), id.clone());
+    if is_ours(state, ledger) && state.task(&id).is_some() {
+        Ok(Parent::Local(id))
     } else {
-        Parent::External { ledger: parent.ledger, id: parent.id.clone() }
+        Ok(Parent::External { ledger, id })
     }
+}
+
+fn is_ours(state: &LedgerState, ledger: Option<LedgerId>) -> bool {
+    ledger.is_none() || ledger == state.ledger()
 }
 
 fn parent_depth(state: &LedgerState, parent: Option<&Parent>) -> usize {

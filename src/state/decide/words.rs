@@ -2,16 +2,10 @@
 
 use super::super::{LedgerState, Rejection, number::number_of};
 use crate::{
-    event::PartKind,
+    event::{DESCRIPTION_BYTES_MAX, PART_BYTES_MAX, PartKind},
     ids::{IdError, ThreadId, check_id},
 };
 use std::sync::Arc;
-
-/// The longest description of a task, in bytes.
-pub const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
-
-/// The longest text beside an event, in bytes. An option of the ledger can set a lower limit.
-pub const PART_BYTES_MAX: usize = 1024 * 1024;
 
 /// Names that no Managed task can have, since they stand for other tasks.
 pub const RESERVED_NAMES: [&str; 4] = ["parent", "self", "all", "broadcast"];

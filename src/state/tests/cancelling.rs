@@ -23,36 +23,6 @@ fn a_request_ends_nothing() {
 }
 
 #[test]
-fn a_request_names_what_its_scope_is_about() {
-    let history = given([spawned("t1")]);
-    let (task, thread) = (Some(task_id("t1")), Some(thread_id("main")));
-    for scope in
-        [CancelScope::Task, CancelScope::Tree, CancelScope::Thread, CancelScope::Run(run_id("r1"))]
-    {
-        for (task, thread) in [(None, None), (task.clone(), None), (None, thread.clone())] {
-            let fits = match &scope {
-                CancelScope::Task | CancelScope::Tree => task.is_some(),
-                CancelScope::Thread => thread.is_some(),
-                CancelScope::Run(_) => task.is_none() && thread.is_none(),
-            };
-            let asked = history.clone().when(Command::Cancel(Cancel {
-                task,
-                thread,
-                ..cancel(scope.clone())
-            }));
-            match asked.answer {
-                Ok(_) => assert!(fits, "{scope:?}"),
-                Err(Rejection::CancelTarget { .. }) => assert!(!fits, "{scope:?}"),
-                Err(other) => panic!("{other}"),
-            }
-        }
-        let both = Cancel { task: task.clone(), thread: thread.clone(), ..cancel(scope) };
-        let asked = history.clone().when(Command::Cancel(both));
-        assert!(matches!(asked.answer, Err(Rejection::CancelTarget { .. })));
-    }
-}
-
-#[test]
 fn an_unknown_thread_cannot_be_cancelled() {
     let unknown = Rejection::UnknownThread { thread: thread_id("other") };
     given([spawned("t1")]).when(thread_cancelled("other")).then_rejected(&unknown);

@@ -5,10 +5,10 @@ use crate::state::{DecodeError, FOLD_VERSION, KEYS_MAX, TEXT_KEPT_BYTES_MAX, byt
 
 /// A state with something of everything in it.
 pub(crate) fn rich() -> History {
-    let external = ParentRef { ledger: Some(LedgerId([9; 16])), id: task_id("far") };
-    let external = Spawn { parent: Some(external), call: Some("c".parse().unwrap()), ..task("x") };
-    let agent = Spawn { agent: Some("a".parse().unwrap()), host: Host::Imported, ..task("y") };
-    let keyed = Proposal { key: Some(Key([3; 16])), ..spawned("bg_4").into() };
+    let external = ParentRef::InLedger { ledger: LedgerId([9; 16]), id: task_id("far") };
+    let external = task("x").parent(external).call(CallId::new("c").unwrap());
+    let agent = task("y").agent(AgentId::new("a").unwrap()).host(Host::Imported);
+    let keyed = Proposal::new(spawned("bg_4")).key(Key([3; 16]));
     given([])
         .began(EPOCH, 1, Began::Created)
         .and(task("t1").named("build").about("secret").managed().by_run(" r1").spawned())
@@ -21,7 +21,7 @@ pub(crate) fn rich() -> History {
         .and(completed("x"))
         .and(tree_cancelled("t2"))
         .and(run_cancelled("r2 "))
-        .and(redacted(2, "t1", &[PartKind::Description]))
+        .and(redacted(2, &[PartKind::Description]))
         .and(Command::Restore(task("z").restored(TaskStatus::Cancelled)))
         .began(Epoch { number: 2, nonce: u64::MAX }, 2, Began::Promoted)
 }
@@ -112,8 +112,7 @@ fn marks_are_in_order() {
 fn redactions_are_in_order() {
     let kinds = [PartKind::Description];
     let history = given([task("a").about("x").spawned(), task("b").about("y").spawned()]);
-    let bytes =
-        history.and(redacted(1, "a", &kinds)).and(redacted(2, "b", &kinds)).state.to_bytes();
+    let bytes = history.and(redacted(1, &kinds)).and(redacted(2, &kinds)).state.to_bytes();
     let (first, second) = (b"\x01\x01\x01\x01a", b"\x02\x01\x01\x01b");
     let both = [first.as_slice(), second].concat();
     let swapped = replaced(&bytes, &both, &[second.as_slice(), first].concat());

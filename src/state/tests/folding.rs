@@ -83,11 +83,12 @@ fn the_first_terminal_event_wins() {
 
 #[test]
 fn a_restore_brings_a_task_back_as_it_was() {
-    let restore = Restore {
-        error: Some("lost".into()),
-        completed: Some(Millis(700)),
-        ..task("t1").named("build").about("builds").restored(TaskStatus::Failed)
-    };
+    let restore = task("t1")
+        .named("build")
+        .about("builds")
+        .restored(TaskStatus::Failed)
+        .error("lost")
+        .completed_at(Millis(700));
     let history = given([Command::Restore(restore)]);
     let task = history.task("t1");
     assert_eq!((task.status, task.completed), (TaskStatus::Failed, Some(Millis(700))));
@@ -103,7 +104,7 @@ fn a_restore_brings_a_task_back_as_it_was() {
 
 #[test]
 fn a_message_and_progress_are_activity() {
-    let at = |command: Command, at| Proposal { occurred: Some(Millis(at)), ..command.into() };
+    let at = |command: Command, at| Proposal::new(command).occurred_at(Millis(at));
     let history = given([spawned("t1")]).and(at(messaged("t1", "hi"), 5_000));
     assert_eq!(history.task("t1").last_activity, Millis(5_000));
     let history = history.and(at(emitted("t1", "progress"), 4_000));
@@ -230,15 +231,15 @@ fn a_redaction_takes_the_text_out_of_the_state() {
         task("t1").about("secret").spawned(),
         described("t1", "better"),
         failed("t1", "also secret"),
-        redacted(1, "t1", &[PartKind::Description]),
+        redacted(1, &[PartKind::Description]),
     ]);
     assert_eq!(&**history.task("t1").description.kept().unwrap(), "better", "of another event");
-    let history = history.and(redacted(2, "t1", &[PartKind::Error]));
+    let history = history.and(redacted(2, &[PartKind::Error]));
     assert!(history.task("t1").description.kept().is_some(), "another kind");
-    let history = history.and(redacted(2, "t1", &[PartKind::Description]));
+    let history = history.and(redacted(2, &[PartKind::Description]));
     let description = &history.task("t1").description;
     assert_eq!((&description.body, description.len), (&TextBody::Erased, 6));
-    let history = history.and(redacted(3, "t1", &[PartKind::Error]));
+    let history = history.and(redacted(3, &[PartKind::Error]));
     assert_eq!(history.task("t1").error.as_ref().unwrap().body, TextBody::Erased);
     let both = PartSet::default().with(PartKind::Error).with(PartKind::Description);
     assert_eq!(history.state.redacted(seq(2)), both);
@@ -260,7 +261,7 @@ fn an_erased_text_folds_as_erased() {
 /// one look erased in the state, but not in what the purged log folds to.
 #[test]
 fn an_empty_text_has_nothing_to_erase() {
-    let history = given([spawned("t1"), redacted(1, "t1", &[PartKind::Description])]);
+    let history = given([spawned("t1"), redacted(1, &[PartKind::Description])]);
     assert!(history.task("t1").description.kept().is_some());
     let mut purged = given([spawned("t1"), described("t1", "")]).entries.pop().unwrap();
     purged.erase(PartSet::ALL);
@@ -271,8 +272,7 @@ fn an_empty_text_has_nothing_to_erase() {
 #[test]
 fn the_past_is_masked_by_what_was_redacted_later() {
     let past = given([task("t1").about("secret").spawned(), spawned("t2")]);
-    let now =
-        past.clone().and(failed("t1", "late")).and(redacted(1, "t1", &[PartKind::Description]));
+    let now = past.clone().and(failed("t1", "late")).and(redacted(1, &[PartKind::Description]));
     let mut view = past.state.clone();
     view.mask(&now.state);
     assert_eq!(view.task(&task_id("t1")).unwrap().description.body, TextBody::Erased);
@@ -301,7 +301,7 @@ fn the_oldest_key_is_forgotten() {
         bytes[..8].copy_from_slice(&number.to_le_bytes());
         Key(bytes)
     };
-    let keyed = Proposal { key: Some(key(0)), ..spawned("t1").into() };
+    let keyed = Proposal::new(spawned("t1")).key(key(0));
     let mut history = given([]).and(keyed);
     let mut entry = history.again();
     let max = u64::try_from(KEYS_MAX).unwrap();

@@ -12,13 +12,7 @@ fn same(before: &[Command], recorded: &Command, asked: &Command) -> bool {
 
 fn every_command() -> Vec<Command> {
     let restore = task("r1").about("back").restored(TaskStatus::Failed);
-    let finish = Finish {
-        task: task_id("t1"),
-        outcome: Outcome::Failed,
-        error: Some("boom".into()),
-        result: None,
-        completed: Some(Millis(7)),
-    };
+    let finish = Finish::failed(task_id("t1"), "boom").completed_at(Millis(7));
     vec![
         task("new").named("n").about("new").under("t1").by_run("r").spawned(),
         renamed("t1", "x"),
@@ -33,7 +27,7 @@ fn every_command() -> Vec<Command> {
         run_cancelled("r"),
         messaged("t1", "hi"),
         emitted("t1", "progress"),
-        redacted(1, "t1", &[PartKind::Description]),
+        redacted(1, &[PartKind::Description]),
     ]
 }
 
@@ -55,20 +49,19 @@ fn a_command_is_recognised_in_its_event_and_in_no_other() {
 #[test]
 fn a_difference_in_any_field_is_another_command() {
     let spawn = task("new").named("n").about("d").under("t1").by_run("r");
-    let elsewhere = ParentRef { ledger: None, id: task_id("t2") };
     for other in [
-        Spawn { task: Some(task_id("other")), ..spawn.clone() },
+        spawn.clone().task(task_id("other")),
         spawn.clone().on("other"),
         Spawn { task_type: "other".into(), ..spawn.clone() },
         spawn.clone().named("other"),
         spawn.clone().about("e"),
         spawn.clone().about(""),
-        Spawn { parent: Some(elsewhere), ..spawn.clone() },
+        spawn.clone().under("t2"),
         Spawn { parent: None, ..spawn.clone() },
         spawn.clone().by_run("s"),
-        Spawn { call: Some("c".parse().unwrap()), ..spawn.clone() },
-        Spawn { agent: Some("a".parse().unwrap()), ..spawn.clone() },
-        Spawn { created: Some(Millis(1)), ..spawn.clone() },
+        spawn.clone().call(CallId::new("c").unwrap()),
+        spawn.clone().agent(AgentId::new("a").unwrap()),
+        spawn.clone().created_at(Millis(1)),
         spawn.clone().managed(),
     ] {
         let (recorded, asked) = (spawn.clone().spawned(), other.spawned());
@@ -78,71 +71,59 @@ fn a_difference_in_any_field_is_another_command() {
     assert!(!same(&before(), &recorded, &asked));
     assert!(!same(&before(), &messaged("t1", "hi"), &messaged("t1", "ho")));
     assert!(!same(&before(), &described("t1", "other"), &renamed("t1", "x")));
-    let two = redacted(1, "t1", &[PartKind::Description, PartKind::Error]);
-    assert!(!same(&before(), &redacted(1, "t1", &[PartKind::Description]), &two));
+    let two = redacted(1, &[PartKind::Description, PartKind::Error]);
+    assert!(!same(&before(), &redacted(1, &[PartKind::Description]), &two));
 }
 
 /// Commands that differ from `recorded` in one thing.
 fn other_than(recorded: &Command) -> Vec<Command> {
     match recorded.clone() {
         Command::Finish(end) => vec![
-            Command::Finish(Finish { task: task_id("t2"), ..end.clone() }),
+            Command::Finish(Finish { task: task_id("t2").into(), ..end.clone() }),
             Command::Finish(Finish { outcome: Outcome::Cancelled, ..end.clone() }),
-            Command::Finish(Finish { error: Some("bang".into()), ..end.clone() }),
-            Command::Finish(Finish { result: Some("1".into()), ..end.clone() }),
-            Command::Finish(Finish { completed: Some(Millis(8)), ..end }),
+            Command::Finish(end.clone().error("bang")),
+            Command::Finish(end.clone().result("1")),
+            Command::Finish(end.completed_at(Millis(8))),
         ],
         Command::Restore(back) => vec![
             Command::Restore(Restore { spawn: back.spawn.clone().named("other"), ..back.clone() }),
             Command::Restore(Restore { spawn: back.spawn.clone().about("other"), ..back.clone() }),
             Command::Restore(Restore { status: TaskStatus::Cancelled, ..back.clone() }),
-            Command::Restore(Restore { error: Some("boom".into()), ..back.clone() }),
-            Command::Restore(Restore { result: Some("1".into()), ..back.clone() }),
-            Command::Restore(Restore { completed: Some(Millis(8)), ..back }),
+            Command::Restore(back.clone().error("boom")),
+            Command::Restore(back.clone().result("1")),
+            Command::Restore(back.completed_at(Millis(8))),
         ],
-        Command::Orphan { task, error: _ } => {
-            vec![orphaned("t2"), Command::Orphan { task, error: "gone for another reason".into() }]
+        Command::Orphan(orphan) => {
+            vec![orphaned("t2"), Orphan::new(orphan.task, "gone for another reason").into()]
         }
         Command::Cancel(cancel) => vec![
-            Command::Cancel(Cancel { scope: CancelScope::Tree, ..cancel.clone() }),
-            Command::Cancel(Cancel { task: Some(task_id("t2")), ..cancel.clone() }),
-            Command::Cancel(Cancel { thread: Some(thread_id("main")), ..cancel.clone() }),
-            Command::Cancel(Cancel { deadline: Some(Millis(8)), ..cancel.clone() }),
-            Command::Cancel(Cancel { reason: Some("another".into()), ..cancel }),
+            tree_cancelled("t1"),
+            cancelled("t2"),
+            thread_cancelled("main"),
+            Command::Cancel(cancel.clone().deadline(Millis(8))),
+            Command::Cancel(cancel.reason("another")),
         ],
-        Command::Message { task, from, content, delivery } => {
-            let message = |task: &TaskId, from: &str, content: &str, delivery| Command::Message {
-                task: task.clone(),
-                from: from.into(),
-                content: content.into(),
-                delivery,
-            };
-            vec![
-                message(&task_id("t2"), &from, &content, delivery),
-                message(&task, "another", &content, delivery),
-                message(&task, &from, "other", delivery),
-                message(&task, &from, &content, Delivery::InboxFull),
-            ]
-        }
-        Command::Emit { task, event_type, content } => vec![
-            Command::Emit {
-                task: task_id("t2"),
-                event_type: event_type.clone(),
-                content: content.clone(),
-            },
-            Command::Emit { task: task.clone(), event_type: "other".into(), content },
-            Command::Emit { task, event_type, content: "[]".into() },
+        Command::Message(told) => vec![
+            Command::Message(Message { task: task_id("t2").into(), ..told.clone() }),
+            Command::Message(Message { from: "another".into(), ..told.clone() }),
+            Command::Message(Message { content: "other".into(), ..told.clone() }),
+            Command::Message(told.delivery(Delivery::InboxFull)),
         ],
-        Command::Redact { seq: at, about, parts, reason } => vec![
-            Command::Redact { seq: seq(2), about: about.clone(), parts, reason: reason.clone() },
-            Command::Redact { seq: at, about: about.clone(), parts: PartSet::ALL, reason },
-            Command::Redact { seq: at, about, parts, reason: "another".into() },
+        Command::Emit(told) => vec![
+            Command::Emit(Emit { task: task_id("t2").into(), ..told.clone() }),
+            Command::Emit(Emit { event_type: "other".into(), ..told.clone() }),
+            Command::Emit(Emit { content: "[]".into(), ..told }),
+        ],
+        Command::Redact(asked) => vec![
+            Command::Redact(Redact { seq: seq(2), ..asked.clone() }),
+            Command::Redact(Redact { parts: PartSet::ALL, ..asked.clone() }),
+            Command::Redact(Redact { reason: "another".into(), ..asked }),
         ],
         Command::Update(change) => vec![
-            Command::Update(Update { task: task_id("t2"), ..change.clone() }),
-            Command::Update(Update { name: Some(Some("other".into())), ..change.clone() }),
-            Command::Update(Update { parent: Some(None), ..change.clone() }),
-            Command::Update(Update { description: Some("other".into()), ..change }),
+            Command::Update(Update { task: task_id("t2").into(), ..change.clone() }),
+            Command::Update(change.clone().name("other")),
+            Command::Update(change.clone().without_parent()),
+            Command::Update(change.description("other")),
         ],
         Command::Spawn(_) => Vec::new(), // see above
     }
@@ -150,13 +131,11 @@ fn other_than(recorded: &Command) -> Vec<Command> {
 
 #[test]
 fn a_difference_in_any_field_of_what_follows_a_spawn_is_another_command_too() {
-    let changed = Update {
-        name: Some(Some("x".into())),
-        parent: Some(Some(ParentRef { ledger: None, id: task_id("t2") })),
-        description: Some("y".into()),
-        ..update("t1")
+    let changed = update("t1").name("x").parent(task_id("t2")).description("y");
+    let of_another_scope = |command: &Command| {
+        let Command::Cancel(cancel) = command else { return false };
+        !matches!(cancel.target, CancelTarget::Task(_))
     };
-    let of_another_scope = |command: &Command| matches!(command, Command::Cancel(cancel) if cancel.scope != CancelScope::Task);
     let one_thing = |command: &Command| matches!(command, Command::Update(_));
     let recorded = every_command().into_iter().filter(|c| !of_another_scope(c) && !one_thing(c));
     let recorded = recorded.chain([Command::Update(changed)]);
@@ -171,8 +150,8 @@ fn a_difference_in_any_field_of_what_follows_a_spawn_is_another_command_too() {
 #[test]
 fn a_parent_of_another_ledger_is_another_parent() {
     let under = |ledger: u8, id: &str| {
-        let parent = ParentRef { ledger: Some(LedgerId([ledger; 16])), id: task_id(id) };
-        Spawn { parent: Some(parent), ..task("x") }.spawned()
+        let parent = ParentRef::InLedger { ledger: LedgerId([ledger; 16]), id: task_id(id) };
+        task("x").parent(parent).spawned()
     };
     assert!(same(&before(), &under(9, "far"), &under(9, "far")));
     assert!(!same(&before(), &under(9, "far"), &under(8, "far")));
@@ -183,7 +162,7 @@ fn a_parent_of_another_ledger_is_another_parent() {
 fn what_was_left_open_may_be_anything() {
     let open = Spawn { task: None, ..task("x") }.spawned();
     assert!(same(&before(), &open, &open), "the id was assigned, the time the clock's");
-    let parent = Some(ParentRef { ledger: Some(LedgerId([9; 16])), id: task_id("t1") });
+    let parent = Some(ParentRef::InLedger { ledger: LedgerId([9; 16]), id: task_id("t1") });
     let foreign = Spawn { parent, ..task("x") }.spawned();
     assert!(same(&before(), &foreign, &foreign));
     assert!(same(&before(), &completed("t1"), &completed("t1")));
@@ -193,7 +172,7 @@ fn what_was_left_open_may_be_anything() {
 fn who_asks_and_when_is_not_the_command() {
     let history = given([spawned("t1")]);
     let cause = crate::event::Cause { task: Some(task_id("x")), ..Default::default() };
-    let other = Proposal { occurred: Some(Millis(5)), cause, ..spawned("t1").into() };
+    let other = Proposal::new(spawned("t1")).occurred_at(Millis(5)).cause(cause);
     assert!(same_command(&other, &history.entries[0]));
 }
 

@@ -3,9 +3,12 @@
 use super::*;
 use crate::{
     command::Expect,
-    event::Parent::{External, Local},
+    event::{
+        PART_BYTES_MAX,
+        Parent::{External, Local},
+    },
     ids::{IdError, LedgerId},
-    state::{DEPTH_MAX, NUMBER_END, PART_BYTES_MAX},
+    state::{DEPTH_MAX, NUMBER_END},
 };
 
 #[test]
@@ -140,11 +143,15 @@ fn a_running_name_cannot_be_taken_by_a_change_of_name_or_a_restore() {
     history.and(restored(TaskStatus::Completed));
 }
 
+fn parent_ref(ledger: Option<LedgerId>, id: &str) -> ParentRef {
+    let id = task_id(id);
+    ledger.map_or_else(|| (&id).into(), |ledger| ParentRef::InLedger { ledger, id: id.clone() })
+}
+
 #[test]
 fn a_parent_is_local_exactly_if_this_ledger_holds_it() {
     let parent_of = |ledger, id: &str| {
-        let parent = Some(ParentRef { ledger, id: task_id(id) });
-        let child = Spawn { parent, ..task("child") };
+        let child = task("child").parent(parent_ref(ledger, id));
         let history = given([]).began(EPOCH, 1, Began::Created).and(spawned("t1"));
         history.and(child.spawned()).task("child").record.parent.clone().unwrap()
     };
@@ -176,7 +183,7 @@ fn no_task_is_its_own_ancestor() {
 
 #[test]
 fn a_task_of_the_same_id_elsewhere_can_be_the_parent() {
-    let parent = Some(ParentRef { ledger: Some(LedgerId([9; 16])), id: task_id("bg_0") });
+    let parent = Some(ParentRef::InLedger { ledger: LedgerId([9; 16]), id: task_id("bg_0") });
     given([Spawn { parent, ..task("bg_0") }.spawned()]);
 }
 
@@ -255,7 +262,7 @@ fn an_update_changes_something() {
 fn only_a_running_managed_task_can_be_an_orphan() {
     let not_managed = Rejection::NotManaged { task: task_id("t1") };
     given([spawned("t1")]).when(orphaned("t1")).then_rejected(&not_managed);
-    let imported = Spawn { host: Host::Imported, ..task("t1") };
+    let imported = task("t1").host(Host::Imported);
     given([imported.spawned()]).when(orphaned("t1")).then_rejected(&not_managed);
     let history = given([task("t1").managed().spawned()]).and(orphaned("t1"));
     assert_eq!(history.task("t1").status, TaskStatus::Failed);
@@ -281,9 +288,9 @@ fn a_task_restored_as_running_has_no_outcome() {
     let running = task("t1").restored(TaskStatus::Running);
     let rejection = Rejection::RestoreRunningWithOutcome { task: task_id("t1") };
     for restore in [
-        Restore { error: Some("e".into()), ..running.clone() },
-        Restore { result: Some("1".into()), ..running.clone() },
-        Restore { completed: Some(Millis(1)), ..running.clone() },
+        running.clone().error("e"),
+        running.clone().result("1"),
+        running.clone().completed_at(Millis(1)),
     ] {
         given([]).when(Command::Restore(restore)).then_rejected(&rejection);
     }
@@ -315,9 +322,7 @@ fn labels_have_limits() {
     history.clone().when(emitted("t1", &too_long)).then_rejected(&invalid("event type"));
     let spawn = Spawn { task_type: too_long.as_str().into(), ..task("t2") };
     history.clone().when(spawn.spawned()).then_rejected(&invalid("task type"));
-    let (task, content) = (task_id("t1"), "".into());
-    let from = too_long.as_str().into();
-    let message = Command::Message { task, from, content, delivery: Delivery::Delivered };
+    let message = Command::from(Message::new(task_id("t1"), too_long.as_str(), ""));
     history.when(message).then_rejected(&invalid("sender"));
 }
 
@@ -326,19 +331,19 @@ fn a_redaction_is_of_something_that_is_there() {
     use PartKind::{Description, Error};
     let history = given([task("t1").about("secret").spawned()]);
     let unknown = Rejection::RedactUnknown { seq: seq(2), size: 1 };
-    history.clone().when(redacted(2, "t1", &[Description])).then_rejected(&unknown);
+    history.clone().when(redacted(2, &[Description])).then_rejected(&unknown);
     let nothing = Rejection::RedactNothing { seq: seq(1) };
-    history.clone().when(redacted(1, "t1", &[])).then_rejected(&nothing);
+    history.clone().when(redacted(1, &[])).then_rejected(&nothing);
 
-    let history = history.and(redacted(1, "t1", &[Description]));
+    let history = history.and(redacted(1, &[Description]));
     let already = Rejection::AlreadyRedacted { seq: seq(1) };
-    history.clone().when(redacted(1, "t1", &[Description])).then_rejected(&already);
-    history.and(redacted(1, "t1", &[Description, Error]));
+    history.clone().when(redacted(1, &[Description])).then_rejected(&already);
+    history.and(redacted(1, &[Description, Error]));
 }
 
 #[test]
 fn what_the_caller_has_not_seen_is_a_conflict() {
-    let of = |expect| Proposal { expect: Some(expect), ..completed("t1").into() };
+    let of = |expect| Proposal::new(completed("t1")).expect(expect);
     let history = given([spawned("t1"), messaged("t1", "news")]);
     let conflict = |expected| Rejection::Conflict { expected, actual: Some(seq(2)) };
     let task = |seen| of(Expect::Task(task_id("t1"), seen));
@@ -354,10 +359,7 @@ fn what_the_caller_has_not_seen_is_a_conflict() {
 #[test]
 fn a_task_is_not_its_own_parent_whether_its_ledger_is_named_or_not() {
     let history = given([]).began(EPOCH, 1, Began::Created);
-    let under = |ledger| {
-        let parent = Some(ParentRef { ledger, id: task_id("x") });
-        Spawn { parent, ..task("x") }.spawned()
-    };
+    let under = |ledger| task("x").parent(parent_ref(ledger, "x")).spawned();
     let cycle = Rejection::Cycle { task: task_id("x"), parent: task_id("x") };
     history.clone().when(under(None)).then_rejected(&cycle);
     history.clone().when(under(history.state.ledger())).then_rejected(&cycle);

@@ -5,7 +5,7 @@ use crate::support::{options, thread};
 use std::{collections::BTreeMap, sync::Arc};
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
-    command::{Command, Spawn},
+    command::Spawn,
     event::{Host, TaskStatus},
     ids::TaskId,
     manager::{BindError, InboxReceiver, inbox_channel_of},
@@ -16,8 +16,8 @@ use taskledger::{
 async fn with_orphans(count: usize) -> Ledger {
     let ledger = Ledger::in_memory(options()).unwrap();
     let host = ledger.take_seat().host();
-    let spawn = || Command::Spawn(Spawn { host, ..Spawn::new(thread("main"), "test") }).into();
-    ledger.append((0..count).map(|_| spawn()).collect::<Vec<_>>()).await.unwrap();
+    let spawn = Spawn::new(thread("main"), "test").host(host);
+    ledger.append(vec![spawn; count]).await.unwrap();
     ledger
 }
 
@@ -116,9 +116,7 @@ async fn after_an_import_the_next_id_is_new() {
     let manager = manager().await;
     assert_eq!(spawn(&manager, deaf).await.as_str(), "bg_0");
     let imported = |id: &str| {
-        let task = Some(TaskId::new(id).unwrap());
-        let host = Host::Imported;
-        Command::Spawn(Spawn { task, host, ..Spawn::new(thread("old"), "shell") }).into()
+        Spawn::new(thread("old"), "shell").task(TaskId::new(id).unwrap()).host(Host::Imported)
     };
     let ledger = manager.ledger().unwrap();
     ledger.append([imported("bg_41"), imported("toolu_7"), imported("bg_5")]).await.unwrap();

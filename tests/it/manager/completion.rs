@@ -4,8 +4,8 @@ use super::support::*;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use taskledger::{
-    command::{Command, Finish},
-    event::{Action, Outcome, TaskStatus},
+    command::Finish,
+    event::{Action, TaskStatus},
     manager::{
         CancelOptions, ManagerOptions, TaskParentContext, TaskResult, inbox_channel,
         inbox_channel_of,
@@ -157,15 +157,9 @@ async fn a_second_outcome_is_refused_and_audited() {
     let (manager, mut inbox) = told_manager().await;
     let (end, body) = returning();
     let id = spawn(&manager, body).await;
-    let first = Finish {
-        task: id.clone(),
-        outcome: Outcome::Failed,
-        error: Some("declared dead".into()),
-        result: None,
-        completed: None,
-    };
+    let first = Finish::failed(id.clone(), "declared dead");
     let ledger = manager.ledger().unwrap();
-    let seq = ledger.append([Command::Finish(first).into()]).await.unwrap()[0].seq;
+    let seq = ledger.append(first).await.unwrap()[0].seq;
     end.send(TaskResult::Success(json!("alive"))).unwrap();
     let told = inbox.recv_or_cancel(None).await.unwrap();
     assert_eq!(told["error"], "declared dead");

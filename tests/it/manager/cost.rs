@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 use taskledger::{
-    command::{Command, Finish, Proposal, Spawn},
-    event::{Host, Outcome},
+    command::{Finish, Proposal, Spawn},
+    event::Host,
     ids::TaskId,
     manager::TaskParentContext,
 };
@@ -23,20 +23,12 @@ async fn fill(manager: &Manager) {
         let batch: Vec<Proposal> = (from..from + 1_000)
             .flat_map(|n| {
                 let task = TaskId::new(format!("old-{n}")).unwrap();
-                let end = Finish {
-                    task: task.clone(),
-                    outcome: Outcome::Completed,
-                    error: None,
-                    result: None,
-                    completed: None,
-                };
-                let spawn = Spawn {
-                    task: Some(task),
-                    name: Some(format!("name-{n}").into()),
-                    host: Host::Managed { incarnation: 1, manager: 0 },
-                    ..Spawn::new(thread(&format!("old-{}", n % 100)), "shell")
-                };
-                [Command::Spawn(spawn).into(), Command::Finish(end).into()]
+                let end = Finish::completed(task.clone());
+                let spawn = Spawn::new(thread(&format!("old-{}", n % 100)), "shell")
+                    .task(task)
+                    .name(format!("name-{n}"))
+                    .host(Host::Managed { incarnation: 1, manager: 0 });
+                [Proposal::new(spawn), Proposal::new(end)]
             })
             .collect();
         ledger.append(batch).await.unwrap();

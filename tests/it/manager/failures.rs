@@ -5,6 +5,7 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use taskledger::{
     BackgroundTaskManager,
+    command::Batch,
     event::TaskStatus,
     ledger::AppendError,
     manager::{SpawnError, TaskParentContext, TaskResult, WaitError, inbox_channel},
@@ -84,7 +85,7 @@ async fn a_shutdown_asks_waits_drops_records_and_closes() {
     let refused = spawn_on(&manager, "main", None, TaskParentContext::default(), succeed).await;
     assert!(matches!(refused, Err(SpawnError::ShutDown)));
     let ledger = manager.ledger().unwrap();
-    assert!(matches!(ledger.append([]).await, Err(AppendError::Halted)));
+    assert!(matches!(ledger.append(Batch::new()).await, Err(AppendError::Halted)));
     assert_eq!(Arc::strong_count(&manager), 1, "every task was joined");
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 use taskledger::{
     BackgroundTaskManager, Ledger, Options,
-    command::{Command, Spawn},
+    command::Spawn,
     ids::LedgerId,
     ledger::{AppendError, Receipt},
     store::faulty::FaultyDisk,
@@ -97,8 +97,7 @@ impl Jam {
     fn put(&mut self, manager: &Manager) {
         let filler = Spawn::new(thread("filler"), "shell");
         let ledger = manager.ledger().unwrap().clone();
-        let mut append: Append =
-            Box::pin(async move { ledger.append([Command::Spawn(filler).into()]).await });
+        let mut append: Append = Box::pin(async move { ledger.append(filler).await });
         let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Pending), "{polled:?}");
         self.appends.push(append);

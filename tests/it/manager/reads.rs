@@ -5,8 +5,8 @@ use crate::support::{options, thread};
 use serde_json::json;
 use taskledger::{
     BackgroundTaskManager, Ledger,
-    command::{Command, Finish, ParentRef, Spawn, Update},
-    event::{Host, Outcome, TaskStatus},
+    command::{Finish, ParentRef, Spawn, Update},
+    event::{Host, TaskStatus},
     manager::{EndReason, TaskParentContext, TaskResult, WaitError},
 };
 
@@ -50,7 +50,7 @@ async fn has_running_is_about_the_records_of_the_thread() {
     manager.wait(&id).await.unwrap();
     assert!(!manager.has_running("main"));
     let elsewhere = Spawn::new(thread("other"), "shell");
-    manager.ledger().unwrap().append([Command::Spawn(elsewhere).into()]).await.unwrap();
+    manager.ledger().unwrap().append(elsewhere).await.unwrap();
     assert!(manager.has_running("other"));
 }
 
@@ -96,13 +96,11 @@ async fn a_child_is_resolved_by_id_before_name() {
     assert_eq!(find("x"), Some(nested));
 
     // Another runtime's task may have a name that is the id of a sibling: the id wins.
-    let twin = Spawn {
-        name: Some(root.as_str().into()),
-        run: Some(taskledger::ids::RunId::new("r").unwrap()),
-        ..Spawn::new(thread("z"), "shell")
-    };
+    let twin = Spawn::new(thread("z"), "shell")
+        .name(root.as_str())
+        .run(taskledger::ids::RunId::new("r").unwrap());
     let ledger = manager.ledger().unwrap();
-    let twin = ledger.append([Command::Spawn(twin).into()]).await.unwrap().remove(0).task.unwrap();
+    let twin = ledger.append(twin).await.unwrap().remove(0).task.unwrap();
     assert_ne!(twin, root);
     assert_eq!(manager.resolve_live_child_run("r", root.as_str()), Some(root));
 }
@@ -168,17 +166,9 @@ async fn waiting_ends_with_the_task_wherever_it_runs() {
     assert!(matches!(unbound.wait("bg_0").await, Err(WaitError::StoreNotConfigured)));
     let ledger = manager.ledger().unwrap();
     let elsewhere = Spawn::new(thread("other"), "shell");
-    let id =
-        ledger.append([Command::Spawn(elsewhere).into()]).await.unwrap().remove(0).task.unwrap();
-    let finish = Finish {
-        task: id.clone(),
-        outcome: Outcome::Completed,
-        error: None,
-        result: Some("3".into()),
-        completed: None,
-    };
-    let (ended, finished) =
-        tokio::join!(manager.wait(&id), ledger.append([Command::Finish(finish).into()]));
+    let id = ledger.append(elsewhere).await.unwrap().remove(0).task.unwrap();
+    let finish = Finish::completed(id.clone()).result("3");
+    let (ended, finished) = tokio::join!(manager.wait(&id), ledger.append(finish));
     finished.unwrap();
     assert_eq!(ended.unwrap().result, Some(json!(3)));
     assert_eq!(manager.wait(&id).await.unwrap().status, TaskStatus::Completed, "again, at once");
@@ -191,9 +181,8 @@ async fn an_update_changes_no_owner_and_makes_no_circle() {
     let manager = BackgroundTaskManager::with_ledger(ledger.clone()).await.unwrap();
     let root = spawn(&manager, deaf).await;
     let child = spawn_on(&manager, "b", None, child_of(&root), deaf).await.unwrap();
-    let parent = ParentRef { ledger: None, id: child.clone() };
-    let update =
-        Update { task: root.clone(), name: None, parent: Some(Some(parent)), description: None };
-    ledger.append([Command::Update(update).into()]).await.unwrap_err();
+    let parent = ParentRef::from(child.clone());
+    let update = Update::new(root.clone()).parent(parent);
+    ledger.append(update).await.unwrap_err();
     assert_eq!(manager.task_tree_ids(&root).unwrap(), [root, child]);
 }

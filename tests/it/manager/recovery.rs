@@ -5,7 +5,7 @@ use crate::support::{START, thread};
 use serde_json::json;
 use taskledger::{
     BackgroundTaskManager,
-    command::{Command, Spawn},
+    command::Spawn,
     event::{Action, Host, Restored, TaskStatus},
     manager::{
         BindError, EndReason, ORPHANED, TaskParentContext, TaskResult, inbox_channel,
@@ -96,9 +96,8 @@ async fn a_live_task_is_never_declared_an_orphan() {
     let ledger = manager.ledger().unwrap().clone();
     let live = spawn(&manager, deaf).await;
     let elsewhere = Spawn::new(thread("main"), "shell");
-    let imported = Spawn { host: Host::Imported, ..elsewhere.clone() };
-    let commands = [Command::Spawn(elsewhere).into(), Command::Spawn(imported).into()];
-    ledger.append(commands).await.unwrap();
+    let imported = elsewhere.clone().host(Host::Imported);
+    ledger.append([elsewhere, imported]).await.unwrap();
     let size = ledger.reader().head().size;
     let second = BackgroundTaskManager::with_ledger(ledger.clone()).await.unwrap();
     assert_eq!(ledger.reader().head().size, size);
@@ -118,8 +117,8 @@ async fn a_dropped_manager_of_this_process_is_gone() {
     let ledger = manager.ledger().unwrap().clone();
     let seat = ledger.take_seat();
     let host = seat.host();
-    let spawn = Spawn { host, ..Spawn::new(thread("main"), "test") };
-    ledger.append([Command::Spawn(spawn).into()]).await.unwrap();
+    let spawn = Spawn::new(thread("main"), "test").host(host);
+    ledger.append(spawn).await.unwrap();
     let bind = async || BackgroundTaskManager::with_ledger(ledger.clone()).await.unwrap();
     assert_eq!(bind().await.get("bg_0").unwrap().status, TaskStatus::Running);
     drop(seat);
@@ -168,13 +167,11 @@ fn after_a_restart_the_next_id_is_new() {
 #[tokio::test]
 async fn numbers_that_are_used_up_are_an_error_and_never_wrap() {
     let manager = manager().await;
-    let last = Spawn {
-        task: Some(taskledger::ids::TaskId::new("bg_9007199254740990").unwrap()),
-        ..Spawn::new(thread("main"), "shell")
-    };
+    let last = Spawn::new(thread("main"), "shell")
+        .task(taskledger::ids::TaskId::new("bg_9007199254740990").unwrap());
     let ledger = manager.ledger().unwrap();
-    ledger.append([Command::Spawn(last.clone()).into()]).await.unwrap();
-    ledger.append([Command::Spawn(last).into()]).await.unwrap_err();
+    ledger.append(last.clone()).await.unwrap();
+    ledger.append(last).await.unwrap_err();
     assert_eq!(spawn(&manager, deaf).await.as_str(), "bg_9007199254740991");
     let refused = spawn_on(&manager, "main", None, TaskParentContext::default(), deaf).await;
     let text = "no task number below 9007199254740992 is left";

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use std::{ops::ControlFlow, sync::Arc};
 use taskledger::{
     Ledger, Options, codec,
-    command::{Command, Finish, ParentRef, Proposal, Spawn},
-    event::{Cause, Entry, Host, Outcome},
+    command::{Command, Emit, Finish, Proposal, Spawn},
+    event::{Cause, Entry},
     ids::{AgentId, CallId, Key, RunId, Seq, TaskId, ThreadId},
 };
 
@@ -88,25 +88,19 @@ pub(crate) fn event(number: u64, thread_number: u64, turn: u64, per_task: u64) -
     let id = |nth: u64| TaskId::new(format!("toolu_{thread_number:06}_{nth:06}VLA5nubMbAx"));
     let task = id(nth)?;
     let command = if step == 0 {
-        let parent = match nth {
-            0 => None,
-            _ => Some(ParentRef { ledger: None, id: id(0)? }),
-        };
-        Command::Spawn(Spawn {
-            task: Some(task),
-            thread: thread(thread_number)?,
-            task_type: "sub_agent".into(),
-            name: Some("general-purpose".into()),
-            description: format!("Read chapter {nth} and list what it promises its readers").into(),
-            parent,
-            run: Some(RunId::new(format!("run-{thread_number:08x}"))?),
-            call: Some(CallId::new(format!("call_{number:016x}"))?),
-            agent: Some(AgentId::new("planner")?),
-            created: None,
-            host: Host::External,
-        })
+        let mut spawn = Spawn::new(thread(thread_number)?, "sub_agent")
+            .task(task)
+            .name("general-purpose")
+            .description(format!("Read chapter {nth} and list what it promises its readers"))
+            .run(RunId::new(format!("run-{thread_number:08x}"))?)
+            .call(CallId::new(format!("call_{number:016x}"))?)
+            .agent(AgentId::new("planner")?);
+        if nth > 0 {
+            spawn = spawn.parent(id(0)?);
+        }
+        Command::Spawn(spawn)
     } else if step + 1 < per_task {
-        Command::Emit { task, event_type: "progress".into(), content: progress(number, step) }
+        Command::from(Emit::new(task, "progress", progress(number, step)))
     } else {
         finish(number, task)
     };
@@ -114,7 +108,7 @@ pub(crate) fn event(number: u64, thread_number: u64, turn: u64, per_task: u64) -
     key.iter_mut().zip(mixed(number).to_le_bytes()).for_each(|(to, from)| *to = from);
     key.iter_mut().skip(8).zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
     let cause = Cause { agent: Some(AgentId::new("planner")?), ..Cause::default() };
-    Ok(Proposal { cause, key: Some(Key(key)), ..Proposal::new(command) })
+    Ok(Proposal::new(command).cause(cause).key(Key(key)))
 }
 
 fn progress(number: u64, step: u64) -> Arc<str> {
@@ -133,21 +127,16 @@ fn progress(number: u64, step: u64) -> Arc<str> {
 
 fn finish(number: u64, task: TaskId) -> Command {
     let failed = mixed(number).is_multiple_of(17);
-    Command::Finish(Finish {
-        task,
-        outcome: if failed { Outcome::Failed } else { Outcome::Completed },
-        error: failed.then(|| "the chapter could not be opened: permission denied".into()),
-        result: (!failed).then(|| {
-            let text = format!(
-                "{{\"pages\":{},\"promises\":[\"a faster {:08x}\",\"fewer surprises\"],\
-                 \"confidence\":0.{}}}",
-                number % 300,
-                mixed(number),
-                number % 97
-            );
-            text.into()
-        }),
-        completed: None,
+    Command::Finish(if failed {
+        Finish::failed(task, "the chapter could not be opened: permission denied")
+    } else {
+        Finish::completed(task).result(format!(
+            "{{\"pages\":{},\"promises\":[\"a faster {:08x}\",\"fewer surprises\"],\
+             \"confidence\":0.{}}}",
+            number % 300,
+            mixed(number),
+            number % 97
+        ))
     })
 }
 

@@ -20,7 +20,9 @@ use std::{
     sync::Arc,
 };
 use taskledger::{
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Update},
+    command::{
+        CancelTarget, Command, Emit, Finish, Message, ParentRef, Proposal, Restore, TaskRef, Update,
+    },
     event::TaskStatus,
     ids::{Key, TaskId, ThreadId},
     time::Millis,
@@ -251,20 +253,28 @@ impl<S: Sink> Import<'_, S> {
                 *id = name.clone();
             }
         };
+        let of_ref = |task: &mut TaskRef| match task {
+            TaskRef::Id(id) => of(id),
+            TaskRef::Spawned(_) => {}
+        };
         proposal.cause.task.iter_mut().for_each(of);
         match &mut proposal.command {
             Command::Spawn(spawn) => {
                 spawn.task.iter_mut().for_each(of);
-                spawn.parent.iter_mut().for_each(|parent| of(&mut parent.id));
+                match &mut spawn.parent {
+                    Some(ParentRef::Task(task)) => of_ref(task),
+                    Some(ParentRef::InLedger { id, .. }) => of(id),
+                    None => {}
+                }
             }
             Command::Finish(Finish { task, .. })
-            | Command::Message { task, .. }
-            | Command::Emit { task, .. } => of(task),
+            | Command::Message(Message { task, .. })
+            | Command::Emit(Emit { task, .. }) => of_ref(task),
             Command::Update(_)
             | Command::Restore(_)
-            | Command::Orphan { .. }
+            | Command::Orphan(_)
             | Command::Cancel(_)
-            | Command::Redact { .. } => {}
+            | Command::Redact(_) => {}
         }
     }
 
@@ -292,7 +302,7 @@ impl<S: Sink> Import<'_, S> {
         Ok(match &proposal.command {
             Command::Spawn(spawn) | Command::Restore(Restore { spawn, .. }) => {
                 let Some(id) = spawn.task.clone() else { return Ok(Verdict::Append) };
-                let parent = spawn.parent.as_ref().map(|parent| parent.id.clone());
+                let parent = spawn.parent.as_ref().and_then(ParentRef::id).cloned();
                 let thread = spawn.thread.clone();
                 let restored = if let Command::Restore(restore) = &proposal.command {
                     Some((restore.status, restore.completed))
@@ -324,8 +334,9 @@ impl<S: Sink> Import<'_, S> {
                     }
                 }
             }
-            Command::Finish(Finish { task, outcome, completed, .. }) => {
-                let status = TaskStatus::from(*outcome);
+            Command::Finish(finish) => {
+                let Some(task) = finish.task.id() else { return Ok(Verdict::Append) };
+                let (status, completed) = (TaskStatus::from(finish.outcome), finish.completed);
                 match self.known(task) {
                     // The end of a task of another session, which the ledger may hold or not.
                     None if self.recording.strays.contains(task) => Verdict::Unknown,
@@ -335,9 +346,7 @@ impl<S: Sink> Import<'_, S> {
                         if known.status == status || !self.recording.spawns_grow {
                             Verdict::Present
                         } else {
-                            Verdict::Note(Box::new(
-                                self.other_end(task, &known, status, *completed),
-                            ))
+                            Verdict::Note(Box::new(self.other_end(task, &known, status, completed)))
                         }
                     }
                     Some(known) => {
@@ -347,27 +356,33 @@ impl<S: Sink> Import<'_, S> {
                     }
                 }
             }
-            Command::Orphan { task, .. } => match self.known(task) {
-                None => Verdict::Refuse("the task was never spawned".to_owned()),
-                Some(known) if known.status.is_terminal() => Verdict::Present,
-                Some(known) => {
-                    let status = TaskStatus::Failed;
-                    self.pending.insert(task.clone(), Known { status, ..known });
-                    Verdict::Append
+            Command::Orphan(orphan) => {
+                let Some(task) = orphan.task.id() else { return Ok(Verdict::Append) };
+                match self.known(task) {
+                    None => Verdict::Refuse("the task was never spawned".to_owned()),
+                    Some(known) if known.status.is_terminal() => Verdict::Present,
+                    Some(known) => {
+                        let status = TaskStatus::Failed;
+                        self.pending.insert(task.clone(), Known { status, ..known });
+                        Verdict::Append
+                    }
                 }
-            },
-            Command::Update(Update { task, .. })
-            | Command::Message { task, .. }
-            | Command::Emit { task, .. } => {
-                let owner = Owner::Task(task.clone());
-                self.by_key(Some(owner), proposal.key)?
             }
-            Command::Cancel(Cancel { task, thread, .. }) => {
-                let owner = task.clone().map(Owner::Task);
-                let owner = owner.or_else(|| thread.clone().map(Owner::Thread));
+            Command::Update(_) | Command::Message(_) | Command::Emit(_) => {
+                let owner = task_of(&proposal.command).map(Owner::Task);
                 self.by_key(owner, proposal.key)?
             }
-            Command::Redact { .. } => Verdict::Refuse("redactions are not imported".to_owned()),
+            Command::Cancel(cancel) => {
+                let owner = match &cancel.target {
+                    CancelTarget::Task(task) | CancelTarget::Tree(task) => {
+                        task.id().cloned().map(Owner::Task)
+                    }
+                    CancelTarget::Thread(thread) => Some(Owner::Thread(thread.clone())),
+                    CancelTarget::Run(_) => None,
+                };
+                self.by_key(owner, proposal.key)?
+            }
+            Command::Redact(_) => Verdict::Refuse("redactions are not imported".to_owned()),
         })
     }
 
@@ -387,9 +402,8 @@ impl<S: Sink> Import<'_, S> {
         let verdict = self.by_key(Some(Owner::Task(id.clone())), key)?;
         if matches!(verdict, Verdict::Append) {
             self.pending.insert(id.clone(), Known { parent: Some(parent.clone()), ..known });
-            let parent = Some(Some(ParentRef { ledger: None, id: parent }));
-            let update = Update { task: id, name: None, parent, description: None };
-            *proposal = Proposal { key, ..Proposal::new(Command::Update(update)) };
+            *proposal = Proposal::new(Update::new(id).parent(parent));
+            proposal.key = key;
         }
         Ok(verdict)
     }
@@ -416,10 +430,10 @@ impl<S: Sink> Import<'_, S> {
     }
 
     fn note_of(&self, task: &TaskId, known: &Known, note: &Note) -> Proposal {
-        let command =
-            Command::Emit { task: task.clone(), event_type: NOTE.into(), content: note.content() };
         let key = key_of(self.recording.format, &known.thread, task, &["note", note.kind]);
-        Proposal { key: Some(key), occurred: note.at, ..Proposal::new(command) }
+        let mut proposal = Proposal::new(Emit::new(task, NOTE, note.content())).key(key);
+        proposal.occurred = note.at;
+        proposal
     }
 
     /// Notes the ends that an import made, and that the recording does not tell: an older version
@@ -542,16 +556,7 @@ impl<S: Sink> Import<'_, S> {
 }
 
 fn task_of(command: &Command) -> Option<TaskId> {
-    match command {
-        Command::Spawn(spawn) | Command::Restore(Restore { spawn, .. }) => spawn.task.clone(),
-        Command::Update(Update { task, .. })
-        | Command::Finish(Finish { task, .. })
-        | Command::Orphan { task, .. }
-        | Command::Message { task, .. }
-        | Command::Emit { task, .. } => Some(task.clone()),
-        Command::Cancel(cancel) => cancel.task.clone(),
-        Command::Redact { .. } => None,
-    }
+    command.task_id().cloned()
 }
 
 fn text_bytes(command: &Command) -> usize {
@@ -563,10 +568,11 @@ fn text_bytes(command: &Command) -> usize {
         }
         Command::Update(update) => len(&update.description),
         Command::Finish(Finish { error, result, .. }) => len(error) + len(result),
-        Command::Message { content, .. } | Command::Emit { content, .. } => content.len(),
+        Command::Message(message) => message.content.len(),
+        Command::Emit(emit) => emit.content.len(),
         Command::Cancel(cancel) => len(&cancel.reason),
-        Command::Orphan { error, .. } => error.len(),
-        Command::Redact { reason, .. } => reason.len(),
+        Command::Orphan(orphan) => orphan.error.len(),
+        Command::Redact(redact) => redact.reason.len(),
     }
 }
 

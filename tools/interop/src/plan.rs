@@ -11,8 +11,8 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc};
 use taskledger::{
-    command::{Command, Finish, ParentRef, Proposal, Spawn},
-    event::{Cause, Delivery, Host, Outcome},
+    command::{Command, Emit, Finish, Message, ParentRef, Proposal, Spawn},
+    event::{Cause, Host, Outcome},
     ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId, check_id},
     time::Millis,
 };
@@ -88,18 +88,17 @@ impl Plan {
         if let Some(end) = end {
             self.finish(&facts, end);
         }
-        let mut proposal = Proposal::new(Command::Spawn(Spawn {
-            task: Some(facts.id.clone()),
-            name: facts.name,
-            description: facts.description,
-            parent: facts.parent.clone().map(|id| ParentRef { ledger: None, id }),
-            run: facts.run.clone(),
-            call: facts.call.clone(),
-            agent: facts.agent.clone(),
-            created: facts.created,
-            host: Host::Imported,
-            ..Spawn::new(facts.thread.clone(), facts.kind)
-        }));
+        let mut spawn = Spawn::new(&facts.thread, facts.kind)
+            .task(&facts.id)
+            .description(facts.description)
+            .host(Host::Imported);
+        spawn.name = facts.name;
+        spawn.parent = facts.parent.clone().map(ParentRef::from);
+        spawn.run.clone_from(&facts.run);
+        spawn.call.clone_from(&facts.call);
+        spawn.agent.clone_from(&facts.agent);
+        spawn.created = facts.created;
+        let mut proposal = Proposal::new(spawn);
         proposal.key = Some(self.key(&facts.thread, &facts.id, &["spawn"]));
         proposal.occurred = facts.created;
         proposal.cause = Cause {
@@ -123,23 +122,23 @@ impl Plan {
         let task = facts.id.clone();
         let (occurred, order) = at;
         let command = match what {
-            Told::Progress { event_type, content } => Command::Emit { task, event_type, content },
-            Told::Message { from, content } => {
-                Command::Message { task, from, content, delivery: Delivery::Delivered }
+            Told::Progress { event_type, content } => {
+                Command::from(Emit::new(task, event_type, content))
             }
+            Told::Message { from, content } => Command::from(Message::new(task, from, content)),
         };
-        let key = Some(self.key(&facts.thread, &facts.id, &["told", &number.to_string()]));
-        let proposal = Proposal { key, occurred, ..Proposal::new(command) };
+        let key = self.key(&facts.thread, &facts.id, &["told", &number.to_string()]);
+        let mut proposal = Proposal::new(command).key(key);
+        proposal.occurred = occurred;
         let step = Step::Ready(Box::new(proposal));
         self.sorter.about(Some(&facts.id), Class::Middle, order, step);
     }
 
     /// Adds what is in doubt about a task.
     pub(crate) fn note(&mut self, facts: &TaskFacts, note: &Note) {
-        let (task, event_type) = (facts.id.clone(), NOTE.into());
-        let command = Command::Emit { task, event_type, content: note.content() };
-        let key = Some(self.key(&facts.thread, &facts.id, &["note", note.kind]));
-        let proposal = Proposal { key, occurred: note.at, ..Proposal::new(command) };
+        let key = self.key(&facts.thread, &facts.id, &["note", note.kind]);
+        let mut proposal = Proposal::new(Emit::new(&facts.id, NOTE, note.content())).key(key);
+        proposal.occurred = note.at;
         let step = Step::Ready(Box::new(proposal));
         self.sorter.about(Some(&facts.id), Class::Middle, note.order, step);
     }
@@ -159,17 +158,14 @@ impl Plan {
     }
 
     fn end(&mut self, task: &TaskId, thread: &ThreadId, end: EndFacts) {
+        let mut finish = Finish::new(task, end.outcome);
+        finish.error = end.error;
+        finish.result = end.result;
+        finish.completed = end.at;
         let by = end.told_by.as_ref().map(ThreadId::as_str);
         let words: Vec<&str> = std::iter::once("finish").chain(by).collect();
-        let key = Some(self.key(thread, task, &words));
-        let command = Command::Finish(Finish {
-            task: task.clone(),
-            outcome: end.outcome,
-            error: end.error,
-            result: end.result,
-            completed: end.at,
-        });
-        let proposal = Proposal { key, occurred: end.at, ..Proposal::new(command) };
+        let mut proposal = Proposal::new(finish).key(self.key(thread, task, &words));
+        proposal.occurred = end.at;
         let step = match end.fill {
             Some((span, texts)) => Step::Read { span, fill: Box::new(Untold { proposal, texts }) },
             None => Step::Ready(Box::new(proposal)),

@@ -163,23 +163,19 @@ mod tests {
     #![allow(clippy::wildcard_enum_match_arm, reason = "tests want one kind and no other")]
 
     use super::*;
-    use taskledger::command::Command;
+    use taskledger::command::Orphan;
 
     fn id(text: &str) -> TaskId {
         TaskId::new(text).unwrap()
     }
 
     fn step(name: &str) -> Step {
-        let task = id(name);
-        Step::Ready(Box::new(Command::Orphan { task, error: "".into() }.into()))
+        Step::Ready(Box::new(Orphan::new(id(name), "").into()))
     }
 
     fn names(sorter: Sorter) -> Vec<String> {
         let name = |step: Step| match step {
-            Step::Ready(proposal) => match proposal.command {
-                Command::Orphan { task, .. } => task.to_string(),
-                other => panic!("{other:?}"),
-            },
+            Step::Ready(proposal) => proposal.command.task_id().unwrap().to_string(),
             other @ Step::Read { .. } => panic!("{other:?}"),
         };
         sorter.sort().into_iter().map(name).collect()

@@ -24,7 +24,7 @@ use taskledger::{
     Ledger, Options,
     audit::{VerifyOptions, verify},
     codec,
-    command::{Command as Ask, Proposal, Spawn},
+    command::{Emit, Proposal, Spawn},
     event::{Host, TaskStatus},
     ids::{Head, Key, Seq, TaskId, ThreadId},
     ledger::Followed,
@@ -317,14 +317,12 @@ fn task(number: u64) -> Result<TaskId> {
 
 fn spawn(number: u64) -> Result<Proposal> {
     let thread = ThreadId::new(format!("session-{:04}", number % 1_000))?;
-    let description = format!("Read chapter {number} and list what it promises").into();
-    let spawn = Spawn {
-        task: Some(task(number)?),
-        description,
-        host: Host::External,
-        ..Spawn::new(thread, "sub_agent")
-    };
-    Ok(Proposal::new(Ask::Spawn(spawn)))
+    let description = format!("Read chapter {number} and list what it promises");
+    let spawn = Spawn::new(thread, "sub_agent")
+        .task(task(number)?)
+        .description(description)
+        .host(Host::External);
+    Ok(Proposal::new(spawn))
 }
 
 fn progress(number: u64, random: &SeededEntropy) -> Result<Proposal> {
@@ -336,8 +334,7 @@ fn progress(number: u64, random: &SeededEntropy) -> Result<Proposal> {
         u128::from_le_bytes(noise),
     );
     let task = task(random.number() % TASKS)?;
-    let ask = Ask::Emit { task, event_type: "progress".into(), content: content.into() };
-    Ok(Proposal { key: Some(Key(noise)), ..Proposal::new(ask) })
+    Ok(Proposal::new(Emit::new(task, "progress", content)).key(Key(noise)))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taskledger::{
-    command::{Command, Finish, Proposal, Spawn, Update},
-    event::{Entry, Outcome, PartKind},
+    command::{Command, Emit, Finish, Proposal, Spawn, Update},
+    event::{Entry, PartKind},
     ids::{Key, TaskId, ThreadId},
 };
 
@@ -129,22 +129,13 @@ impl Place {
             0 => {
                 let thread = ThreadId::new(format!("lane-{}", self.lane))?;
                 let spawn = Spawn::new(thread, "shell");
-                Command::Spawn(Spawn { task: Some(task), description: text, ..spawn })
+                Command::Spawn(spawn.task(task).description(text))
             }
-            1 => {
-                let description = Some(text);
-                Command::Update(Update { task, name: None, parent: None, description })
-            }
-            2 => Command::Emit { task, event_type: "step".into(), content: text },
-            _ => Command::Finish(Finish {
-                task,
-                outcome: Outcome::Failed,
-                error: Some(text),
-                result: None,
-                completed: None,
-            }),
+            1 => Command::Update(Update::new(task).description(text)),
+            2 => Command::from(Emit::new(task, "step", text)),
+            _ => Command::Finish(Finish::failed(task, text)),
         };
-        Ok(Proposal { key: Some(self.key()), ..Proposal::new(command) })
+        Ok(Proposal::new(command).key(self.key()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 use taskledger::{
     BackgroundTaskManager, Durability, Ledger, Options,
     command::{Command, Finish, Proposal, Spawn},
-    event::{Host, Outcome, TaskStatus},
+    event::{Host, TaskStatus},
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
     manager::{ManagerOptions, TaskParentContext},
 };
@@ -75,22 +75,18 @@ impl Old {
     }
 
     fn spawn(&self) -> Result<Spawn> {
-        Ok(Spawn {
-            task: Some(TaskId::new(&*self.id)?),
-            name: Some(self.name.as_str().into()),
-            description: self.description.as_str().into(),
-            run: Some(RunId::new(&*self.run)?),
-            call: Some(CallId::new(&*self.call)?),
-            agent: Some(AgentId::new("planner")?),
-            host: Host::External,
-            ..Spawn::new(ThreadId::new(&*self.thread)?, "sub_agent")
-        })
+        Ok(Spawn::new(ThreadId::new(&*self.thread)?, "sub_agent")
+            .task(TaskId::new(&*self.id)?)
+            .name(self.name.as_str())
+            .description(self.description.as_str())
+            .run(RunId::new(&*self.run)?)
+            .call(CallId::new(&*self.call)?)
+            .agent(AgentId::new("planner")?)
+            .host(Host::External))
     }
 
     fn finish(&self) -> Result<Finish> {
-        let result = Some(self.result.to_string().into());
-        let (task, outcome) = (TaskId::new(&*self.id)?, Outcome::Completed);
-        Ok(Finish { task, outcome, error: None, result, completed: None })
+        Ok(Finish::completed(TaskId::new(&*self.id)?).result(self.result.to_string()))
     }
 
     fn meta(self) -> Meta {

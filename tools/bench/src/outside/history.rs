@@ -29,13 +29,14 @@ pub(super) fn write(path: &Path, shape: Shape) -> Result<()> {
 }
 
 fn told(command: Command) -> Result<(TaskId, &'static str, Arc<str>)> {
+    let task = command.task_id().cloned().context("no task's id")?;
     if let Command::Spawn(spawn) = command {
-        Ok((spawn.task.context("a spawn without an id")?, "spawn", spawn.description))
-    } else if let Command::Emit { task, content, .. } = command {
-        Ok((task, "progress", content))
+        Ok((task, "spawn", spawn.description))
+    } else if let Command::Emit(emit) = command {
+        Ok((task, "progress", emit.content))
     } else if let Command::Finish(finish) = command {
         let text = finish.result.or(finish.error).context("an end without a text")?;
-        Ok((finish.task, "finish", text))
+        Ok((task, "finish", text))
     } else {
         bail!("a made history has no {command:?}")
     }

@@ -8,11 +8,10 @@ use crate::{
 use anyhow::{Context as _, Result};
 use clap::{Subcommand, ValueEnum};
 use taskledger::{
-    command::{Command, Finish, ParentRef, Proposal, Spawn},
+    command::{Command, Emit, Finish, ParentRef, Proposal, Spawn},
     event::{Cause, Outcome},
     ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
     ledger::{AppendError, Receipt},
-    proof,
     query::Point,
     time::Millis,
 };
@@ -139,18 +138,15 @@ impl command::Command for Args {
             What::End(args) => end(args)?,
             What::Event(args) => progress(args)?,
         };
-        let proposal = Proposal {
-            key: common.key.as_deref().map(key),
-            occurred: common.occurred.map(|point| moment(&point, app.now())).transpose()?,
-            cause,
-            ..Proposal::new(command)
-        };
+        let mut proposal = Proposal::new(command).cause(cause);
+        proposal.key = common.key.as_deref().map(key);
+        proposal.occurred = common.occurred.map(|point| moment(&point, app.now())).transpose()?;
         let opened = app.open()?;
         if let Command::Spawn(Spawn { parent: Some(parent), .. }) = &proposal.command
-            && opened.reader.task(&parent.id)?.is_none()
+            && let Some(id) = parent.id()
+            && opened.reader.task(id)?.is_none()
         {
-            let text = format!("no task {}: recorded as a parent outside this ledger", parent.id);
-            app.remark(&text);
+            app.remark(&format!("no task {id}: recorded as a parent outside this ledger"));
         }
         let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
         opened.close();
@@ -168,17 +164,14 @@ fn spawn(args: SpawnArgs) -> Recorded {
         call: args.call.clone(),
         agent: args.agent.clone(),
     };
-    let command = Command::Spawn(Spawn {
-        task: args.id,
-        name: args.name.map(Into::into),
-        description: args.description.into(),
-        parent: args.parent.map(|id| ParentRef { ledger: None, id }),
-        run: args.run,
-        call: args.call,
-        agent: args.agent,
-        ..Spawn::new(args.thread, args.task_type)
-    });
-    (args.common, true, cause, command)
+    let mut spawn = Spawn::new(args.thread, args.task_type).description(args.description);
+    spawn.task = args.id;
+    spawn.name = args.name.map(Into::into);
+    spawn.parent = args.parent.map(ParentRef::from);
+    spawn.run = args.run;
+    spawn.call = args.call;
+    spawn.agent = args.agent;
+    (args.common, true, cause, spawn.into())
 }
 
 fn end(args: EndArgs) -> Result<Recorded> {
@@ -191,27 +184,20 @@ fn end(args: EndArgs) -> Result<Recorded> {
         let problem = Problem::usage("only a task that completed has a --result");
         return Err(problem.hint("why it failed or was cancelled is --error").into());
     }
-    let command = Command::Finish(Finish {
-        task: args.task,
-        outcome: match args.status {
-            Ended::Completed => Outcome::Completed,
-            Ended::Failed => Outcome::Failed,
-            Ended::Cancelled => Outcome::Cancelled,
-        },
-        error: args.error.map(Into::into),
-        result: args.result.map(|text| json("--result", text)).transpose()?.map(Into::into),
-        completed: None,
-    });
-    Ok((args.common, false, Cause::default(), command))
+    let outcome = match args.status {
+        Ended::Completed => Outcome::Completed,
+        Ended::Failed => Outcome::Failed,
+        Ended::Cancelled => Outcome::Cancelled,
+    };
+    let mut finish = Finish::new(args.task, outcome);
+    finish.error = args.error.map(Into::into);
+    finish.result = args.result.map(|text| json("--result", text)).transpose()?.map(Into::into);
+    Ok((args.common, false, Cause::default(), finish.into()))
 }
 
 fn progress(args: EventArgs) -> Result<Recorded> {
-    let command = Command::Emit {
-        task: args.task,
-        event_type: args.event_type.into(),
-        content: json("--content", args.content)?.into(),
-    };
-    Ok((args.common, false, Cause::default(), command))
+    let emit = Emit::new(args.task, args.event_type, json("--content", args.content)?);
+    Ok((args.common, false, Cause::default(), emit.into()))
 }
 
 /// The text as it was given, once it is known to be JSON.
@@ -250,9 +236,7 @@ fn key(text: &str) -> Key {
             pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
         })
         .flatten();
-    let hash = proof::leaf_hash(text.as_bytes());
-    let bytes = digits.unwrap_or_else(|| hash.into_iter().take(16).collect());
-    Key(bytes.try_into().unwrap_or_default())
+    digits.and_then(|digits| digits.try_into().ok()).map_or_else(|| Key::of(text), Key)
 }
 
 fn tell(app: &mut App, receipt: &Receipt, spawns: bool) -> Result<()> {

@@ -183,21 +183,18 @@ async fn begin(
     signals: &mut Signals,
 ) -> Result<Begun, Unrecorded> {
     let description = args.description.clone().unwrap_or_else(|| described(&args.command));
-    let spawn = Spawn {
-        name: args.name.as_deref().map(Into::into),
-        description: description.into(),
-        parent: lineage.parent.clone(),
-        run: lineage.run.clone(),
-        call: lineage.call.clone(),
-        agent: lineage.agent.clone(),
-        ..Spawn::new(lineage.thread.clone(), args.task_type.as_str())
-    };
-    let proposal = keyed(Command::Spawn(spawn));
+    let mut spawn = Spawn::new(&lineage.thread, args.task_type.as_str()).description(description);
+    spawn.name = args.name.as_deref().map(Into::into);
+    spawn.parent.clone_from(&lineage.parent);
+    spawn.run.clone_from(&lineage.run);
+    spawn.call.clone_from(&lineage.call);
+    spawn.agent.clone_from(&lineage.agent);
+    let proposal = keyed(spawn);
     let lineage = lineage.clone();
     let recorder = Recorder { creates: true, ..recorder.clone() };
     let answer = recorder.append(Some(signals), move |ledger| {
         let cause = lineage.cause(ledger);
-        vec![Proposal { cause, ..proposal.clone() }]
+        vec![proposal.clone().cause(cause)]
     });
     let begun = answer.await?;
     let made = begun.made.then(|| recorder.db.clone());
@@ -212,8 +209,8 @@ async fn begin(
 }
 
 /// A proposal that can be tried again without being recorded twice.
-fn keyed(command: Command) -> Proposal {
-    Proposal { key: Some(Key(OsEntropy.bytes16())), ..Proposal::new(command) }
+fn keyed(command: impl Into<Command>) -> Proposal {
+    Proposal::new(command).key(Key(OsEntropy.bytes16()))
 }
 
 /// A command as a description.

@@ -3,7 +3,10 @@
 use super::*;
 use crate::tally::Tally;
 use std::fmt;
-use taskledger::{command::Spawn, event::Outcome, time::Millis};
+use taskledger::{
+    command::{Emit, Finish, Spawn},
+    time::Millis,
+};
 
 /// A ledger reduced to what an import asks of it. It keeps only the last `keys_kept` keys, can
 /// refuse a task, and can stop after some events, as one that is killed.
@@ -55,21 +58,22 @@ impl Sink for Double {
         for proposal in batch {
             match &proposal.command {
                 Command::Spawn(spawn) => {
-                    let parent = spawn.parent.as_ref().map(|parent| parent.id.clone());
+                    let parent = spawn.parent.as_ref().and_then(ParentRef::id).cloned();
                     let (status, completed) = (TaskStatus::Running, None);
                     let known = Known { thread: spawn.thread.clone(), parent, status, completed };
                     assert!(self.tasks.insert(spawn.task.clone().unwrap(), known).is_none());
                 }
                 Command::Finish(finish) => {
-                    let task = self.tasks.get_mut(&finish.task).unwrap();
+                    let task = self.tasks.get_mut(finish.task.id().unwrap()).unwrap();
                     assert!(!task.status.is_terminal(), "ended once");
                     task.status = finish.outcome.into();
                 }
                 Command::Update(update) => {
-                    let task = self.tasks.get_mut(&update.task).unwrap();
-                    task.parent = update.parent.clone().unwrap().map(|parent| parent.id);
+                    let task = self.tasks.get_mut(update.task.id().unwrap()).unwrap();
+                    task.parent =
+                        update.parent.clone().unwrap().and_then(|parent| parent.id().cloned());
                 }
-                Command::Emit { .. } => {}
+                Command::Emit(_) => {}
                 other => panic!("{other:?}"),
             }
             self.log.push(proposal);
@@ -91,26 +95,23 @@ fn id(text: &str) -> TaskId {
 }
 
 fn keyed(command: Command, words: &[&str]) -> Proposal {
-    let key = Some(crate::plan::key(words.iter().copied()));
-    Proposal { key, occurred: Some(Millis(1)), ..Proposal::new(command) }
+    let key = crate::plan::key(words.iter().copied());
+    Proposal::new(command).key(key).occurred_at(Millis(1))
 }
 
 fn spawned(task: &str, parent: Option<&str>, thread: &str) -> Proposal {
-    let parent = parent.map(|parent| ParentRef { ledger: None, id: id(parent) });
-    let spawn = Spawn::new(ThreadId::new(thread).unwrap(), "sub_agent");
-    keyed(Command::Spawn(Spawn { task: Some(id(task)), parent, ..spawn }), &[task, "spawn"])
+    let mut spawn = Spawn::new(ThreadId::new(thread).unwrap(), "sub_agent").task(id(task));
+    spawn.parent = parent.map(|parent| id(parent).into());
+    keyed(Command::Spawn(spawn), &[task, "spawn"])
 }
 
 fn told(task: &str, number: &str) -> Proposal {
-    let command =
-        Command::Emit { task: id(task), event_type: "progress".into(), content: "1".into() };
+    let command = Command::from(Emit::new(id(task), "progress", "1"));
     keyed(command, &[task, number])
 }
 
 fn ended(task: &str) -> Proposal {
-    let (outcome, error) = (Outcome::Completed, None);
-    let finish = Finish { task: id(task), outcome, error, result: None, completed: None };
-    keyed(Command::Finish(finish), &[task, "finish"])
+    keyed(Command::Finish(Finish::completed(id(task))), &[task, "finish"])
 }
 
 fn recording(proposals: Vec<Proposal>) -> Recording {
@@ -178,8 +179,8 @@ fn batches_are_bounded_by_number_and_by_bytes() {
     let mut sink = Double::default();
     let mut proposals = vec![spawned("a", None, "t")];
     for number in 0..10 {
-        let content = "x".repeat(1 << 20).into();
-        let command = Command::Emit { task: id("a"), event_type: "big".into(), content };
+        let content = "x".repeat(1 << 20);
+        let command = Command::from(Emit::new(id("a"), "big", content));
         proposals.push(keyed(command, &["a", &number.to_string()]));
     }
     run(&mut sink, proposals);

@@ -20,8 +20,10 @@ use std::{
     sync::Arc,
 };
 use taskledger::{
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Restore, Spawn, Update},
-    event::{CancelScope, Cause, Host, Outcome, TaskStatus},
+    command::{
+        Cancel, Command, Emit, Finish, Message, ParentRef, Proposal, Restore, Spawn, Update,
+    },
+    event::{Cause, Host, Outcome, TaskStatus},
     ids::{Key, LedgerId, RunId, TaskId, ThreadId, check_id},
     time::Millis,
 };
@@ -108,18 +110,17 @@ struct Found {
 
 impl Events {
     fn add(&mut self, line: &EventLine, proposal: &Proposal, span: Span) {
-        let (task, class, parent) = match &proposal.command {
-            Command::Spawn(task) | Command::Restore(Restore { spawn: task, .. }) => {
-                (task.task.as_ref(), Class::Spawn, task.parent.as_ref().map(|parent| &parent.id))
+        let task = proposal.command.task_id();
+        let (class, parent) = match &proposal.command {
+            Command::Spawn(spawn) | Command::Restore(Restore { spawn, .. }) => {
+                (Class::Spawn, spawn.parent.as_ref().and_then(ParentRef::id))
             }
-            Command::Finish(Finish { task, .. }) | Command::Orphan { task, .. } => {
-                (Some(task), Class::End, None)
-            }
-            Command::Update(Update { task, .. })
-            | Command::Message { task, .. }
-            | Command::Emit { task, .. } => (Some(task), Class::Middle, None),
-            Command::Cancel(cancel) => (cancel.task.as_ref(), Class::Middle, None),
-            Command::Redact { .. } => (None, Class::Middle, None),
+            Command::Finish(_) | Command::Orphan(_) => (Class::End, None),
+            Command::Update(_)
+            | Command::Message(_)
+            | Command::Emit(_)
+            | Command::Cancel(_)
+            | Command::Redact(_) => (Class::Middle, None),
         };
         let last = self.found.last().map_or(0, |found| found.occurred);
         self.unnumbered |= line.seq.is_none();
@@ -206,8 +207,9 @@ fn convert(
         }
         None => derived(line),
     };
-    let occurred = line.occurred_ms.map(Millis);
-    Ok(Some(Proposal { cause, key: Some(key), occurred, ..Proposal::new(command) }))
+    let mut proposal = Proposal::new(command).cause(cause).key(key);
+    proposal.occurred = line.occurred_ms.map(Millis);
+    Ok(Some(proposal))
 }
 
 fn derived(line: &EventLine) -> Key {
@@ -242,18 +244,20 @@ fn command(
         "cancel_requested" => Command::Cancel(cancel(line, &task, &thread)?),
         "messaged" => {
             let word = line.delivery.as_deref().unwrap_or("delivered");
-            Command::Message {
-                task: task()?,
-                from: label("from", line.from.as_deref())?,
-                content: part(line, "content").unwrap_or_default(),
-                delivery: delivery(word).ok_or_else(|| unknown("delivery", word))?,
-            }
+            Command::from(
+                Message::new(
+                    task()?,
+                    label("from", line.from.as_deref())?,
+                    part(line, "content").unwrap_or_default(),
+                )
+                .delivery(delivery(word).ok_or_else(|| unknown("delivery", word))?),
+            )
         }
-        "emitted" => Command::Emit {
-            task: task()?,
-            event_type: label("event_type", line.event_type.as_deref())?,
-            content: part(line, "content").unwrap_or_default(),
-        },
+        "emitted" => Command::from(Emit::new(
+            task()?,
+            label("event_type", line.event_type.as_deref())?,
+            part(line, "content").unwrap_or_default(),
+        )),
         "redacted" | "began" => return Ok(None),
         other => return Err(unknown("action", other)),
     };
@@ -262,31 +266,28 @@ fn command(
 
 fn spawn(line: &EventLine, task: TaskId, thread: ThreadId) -> Result<Spawn, String> {
     let record = required("record", line.record.as_ref())?;
-    Ok(Spawn {
-        task: Some(task),
-        name: name("name", record.name.as_deref())?,
-        description: text::description(
-            line.texts.get("description").and_then(Option::as_deref).unwrap_or_default(),
-        ),
-        parent: parent(record)?,
-        run: id("run_id", record.run_id.as_ref())?,
-        call: id("call_id", record.call_id.as_ref())?,
-        agent: id("agent_id", record.agent_id.as_ref())?,
-        created: record.created_at_ms.or(line.occurred_ms).map(Millis),
-        host: Host::Imported,
-        ..Spawn::new(thread, label("task_type", Some(&record.task_type))?)
-    })
+    let description = line.texts.get("description").and_then(Option::as_deref);
+    let mut spawn = Spawn::new(thread, label("task_type", Some(&record.task_type))?)
+        .task(task)
+        .description(text::description(description.unwrap_or_default()))
+        .host(Host::Imported);
+    spawn.name = name("name", record.name.as_deref())?;
+    spawn.parent = parent(record)?;
+    spawn.run = id("run_id", record.run_id.as_ref())?;
+    spawn.call = id("call_id", record.call_id.as_ref())?;
+    spawn.agent = id("agent_id", record.agent_id.as_ref())?;
+    spawn.created = record.created_at_ms.or(line.occurred_ms).map(Millis);
+    Ok(spawn)
 }
 
 fn update(line: &EventLine, task: TaskId) -> Result<Update, String> {
     let record = required("record", line.record.as_ref())?;
     let description = line.texts.get("description").and_then(Option::as_deref);
-    Ok(Update {
-        task,
-        name: Some(name("name", record.name.as_deref())?),
-        parent: Some(parent(record)?),
-        description: description.map(text::description),
-    })
+    let mut update = Update::new(task);
+    update.name = Some(name("name", record.name.as_deref())?);
+    update.parent = Some(parent(record)?);
+    update.description = description.map(text::description);
+    Ok(update)
 }
 
 fn finish(line: &EventLine, task: TaskId) -> Result<Finish, String> {
@@ -296,26 +297,23 @@ fn finish(line: &EventLine, task: TaskId) -> Result<Finish, String> {
 }
 
 fn finish_of(line: &EventLine, task: TaskId, outcome: Outcome) -> Finish {
-    Finish {
-        task,
-        outcome,
-        error: part(line, "error"),
-        result: part(line, "result"),
-        completed: line.completed_at_ms.or(line.occurred_ms).map(Millis),
-    }
+    let mut finish = Finish::new(task, outcome);
+    finish.error = part(line, "error");
+    finish.result = part(line, "result");
+    finish.completed = line.completed_at_ms.or(line.occurred_ms).map(Millis);
+    finish
 }
 
 fn restore(line: &EventLine, task: TaskId, thread: ThreadId) -> Result<Restore, String> {
     let word = line.status.as_deref().unwrap_or(TaskStatus::Running.as_str());
     let status = status(word).ok_or_else(|| unknown("status", word))?;
-    let ended = |line: &EventLine, kind| part(line, kind).filter(|_| status.is_terminal());
-    Ok(Restore {
-        spawn: spawn(line, task, thread)?,
-        status,
-        error: ended(line, "error"),
-        result: ended(line, "result"),
-        completed: line.completed_at_ms.filter(|_| status.is_terminal()).map(Millis),
-    })
+    let mut restore = Restore::new(spawn(line, task, thread)?, status);
+    if status.is_terminal() {
+        restore.error = part(line, "error");
+        restore.result = part(line, "result");
+        restore.completed = line.completed_at_ms.map(Millis);
+    }
+    Ok(restore)
 }
 
 fn cancel(
@@ -324,28 +322,28 @@ fn cancel(
     thread: &dyn Fn() -> Result<ThreadId, String>,
 ) -> Result<Cancel, String> {
     let word = required("scope", line.scope.as_deref())?;
-    let (scope, task, thread) = match word {
-        "task" => (CancelScope::Task, Some(task()?), None),
-        "tree" => (CancelScope::Tree, Some(task()?), None),
-        "thread" => (CancelScope::Thread, None, Some(thread()?)),
-        "run" => {
-            let run = required("run_id", id::<RunId>("run_id", line.run_id.as_ref())?)?;
-            (CancelScope::Run(run), None, None)
-        }
+    let mut cancel = match word {
+        "task" => Cancel::task(task()?),
+        "tree" => Cancel::tree(task()?),
+        "thread" => Cancel::thread(thread()?),
+        "run" => Cancel::run(required("run_id", id::<RunId>("run_id", line.run_id.as_ref())?)?),
         other => return Err(unknown("scope", other)),
     };
-    let deadline = line.deadline_ms.map(Millis);
-    Ok(Cancel { scope, task, thread, deadline, reason: part(line, "reason") })
+    cancel.deadline = line.deadline_ms.map(Millis);
+    cancel.reason = part(line, "reason");
+    Ok(cancel)
 }
 
 fn parent(record: &RecordLine) -> Result<Option<ParentRef>, String> {
     let Some(parent) = &record.parent else { return Ok(None) };
     let task = required("parent.task_id", id("parent.task_id", Some(&parent.task_id))?)?;
-    let ledger = match &parent.ledger_id {
-        Some(hex) => Some(LedgerId(bytes16(hex).ok_or_else(|| unknown("ledger_id", hex))?)),
-        None => None,
-    };
-    Ok(Some(ParentRef { ledger, id: task }))
+    Ok(Some(match &parent.ledger_id {
+        Some(hex) => {
+            let ledger = LedgerId(bytes16(hex).ok_or_else(|| unknown("ledger_id", hex))?);
+            ParentRef::InLedger { ledger, id: task }
+        }
+        None => task.into(),
+    }))
 }
 
 fn label(what: &'static str, text: Option<&str>) -> Result<Arc<str>, String> {

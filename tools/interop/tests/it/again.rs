@@ -7,7 +7,7 @@ use super::{
 use std::fs;
 use taskledger::{
     Ledger,
-    command::{Command, Finish, ParentRef, Proposal, Spawn, Update},
+    command::{Finish, Proposal, Spawn, Update},
     event::{Action, Host, Outcome, PartKind, TaskStatus},
     ids::{TaskId, ThreadId},
     time::Millis,
@@ -46,18 +46,13 @@ fn status(ledger: &Ledger, task: &str) -> TaskStatus {
 
 /// A task as an older version brought it in.
 fn older(ledger: &Ledger, task: &str, end: Option<(Outcome, Millis)>) {
-    let key = |what: &str| Some(taskledger_interop::key_of_call(SESSION, task, what));
-    let spawn = Command::Spawn(Spawn {
-        task: Some(id(task)),
-        host: Host::Imported,
-        ..Spawn::new(ThreadId::new(SESSION).unwrap(), "sub_agent")
-    });
-    let mut batch = vec![Proposal { key: key("spawn"), ..Proposal::new(spawn) }];
+    let key = |what: &str| taskledger_interop::key_of_call(SESSION, task, what);
+    let thread = ThreadId::new(SESSION).unwrap();
+    let spawn = Spawn::new(thread, "sub_agent").task(id(task)).host(Host::Imported);
+    let mut batch = vec![Proposal::new(spawn).key(key("spawn"))];
     if let Some((outcome, at)) = end {
-        let (completed, task) = (Some(at), id(task));
-        let finish = Finish { task, outcome, error: None, result: None, completed };
-        let finish = Command::Finish(finish);
-        batch.push(Proposal { key: key("finish"), occurred: Some(at), ..Proposal::new(finish) });
+        let finish = Finish::new(id(task), outcome).completed_at(at);
+        batch.push(Proposal::new(finish).key(key("finish")).occurred_at(at));
     }
     ledger.append_blocking(batch).unwrap();
 }
@@ -204,17 +199,12 @@ fn copies_of_a_session_give_the_same_tasks_in_any_order() {
 #[test]
 fn a_rehearsal_says_what_the_import_will_do() {
     let spawn = |task: &str, parent: Option<&str>| {
-        let parent = parent.map(|parent| ParentRef { ledger: None, id: id(parent) });
-        let of = Spawn::new(ThreadId::new("t").unwrap(), "task");
-        Proposal::new(Command::Spawn(Spawn { task: Some(id(task)), parent, ..of }))
+        let mut spawn = Spawn::new(ThreadId::new("t").unwrap(), "task").task(id(task));
+        spawn.parent = parent.map(|parent| id(parent).into());
+        Proposal::new(spawn)
     };
     // The second one is below the first and above it.
-    let around = Command::Update(Update {
-        task: id("a"),
-        name: None,
-        parent: Some(Some(ParentRef { ledger: None, id: id("b") })),
-        description: None,
-    });
+    let around = Update::new(id("a")).parent(id("b"));
     let proposals = vec![spawn("a", None), spawn("b", Some("a")), Proposal::new(around)];
     let recording =
         Recording::new("toy", Vec::new(), taskledger_interop::Tally::default(), proposals);

@@ -1,7 +1,7 @@
 //! Small recordings, each with one thing that an importer can get wrong. `tests/fixtures/cases`
 //! holds them; what each must give stands here.
 
-use super::facts::{Task, fold};
+use super::facts::{Task, fold, parent_of};
 use std::{collections::BTreeMap, path::PathBuf};
 use taskledger::command::{Command, Proposal};
 use taskledger_interop::{NOTE, ReadOptions, Recording, find, read_all};
@@ -32,9 +32,10 @@ fn read_case(name: &str) -> Case {
     let proposals: Vec<Proposal> = recordings.iter().flat_map(|r| r.collect().unwrap()).collect();
     let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for proposal in &proposals {
-        if let Command::Emit { task, event_type, content } = &proposal.command {
-            assert_eq!(&**event_type, NOTE);
-            let text = serde_json::from_str(content).unwrap();
+        if let Command::Emit(emit) = &proposal.command {
+            assert_eq!(&*emit.event_type, NOTE);
+            let text = serde_json::from_str(&emit.content).unwrap();
+            let task = proposal.command.task_id().unwrap();
             notes.entry(task.to_string()).or_default().push(text);
         }
     }
@@ -47,7 +48,7 @@ impl Case {
     #[track_caller]
     fn told(&self, id: &str) -> String {
         let task = self.tasks.get(id).unwrap_or_else(|| panic!("{id} in {:?}", self.tasks.keys()));
-        let parent = task.spawn.parent.as_ref().map_or("-", |parent| parent.id.as_str());
+        let parent = parent_of(&task.spawn).unwrap_or("-");
         let ended = task.finish.as_ref().and_then(|(finish, _)| finish.completed);
         let ended = ended.map_or("-".to_owned(), |at| {
             let at = jiff::Timestamp::from_millisecond(i64::try_from(at.0).unwrap()).unwrap();

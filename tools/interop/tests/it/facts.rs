@@ -35,8 +35,7 @@ pub(crate) fn fold(proposals: &[Proposal]) -> BTreeMap<String, Task> {
         assert!(proposal.key.is_some(), "every proposal has a key");
         match &proposal.command {
             Command::Spawn(spawn) => {
-                if let Some(parent) = &spawn.parent {
-                    let id = parent.id.as_str();
+                if let Some(id) = parent_of(spawn) {
                     assert!(tasks.contains_key(id) || !all.contains(&id), "{id} comes too late");
                 }
                 let spawn = spawn.clone();
@@ -45,12 +44,14 @@ pub(crate) fn fold(proposals: &[Proposal]) -> BTreeMap<String, Task> {
                 assert!(tasks.insert(id, task).is_none(), "spawned once");
             }
             Command::Finish(finish) => {
-                let task = tasks.get_mut(finish.task.as_str()).expect("spawned before it ends");
+                let id = proposal.command.task_id().unwrap().as_str();
+                let task = tasks.get_mut(id).expect("spawned before it ends");
                 assert!(task.finish.is_none(), "ended once");
                 task.finish = Some((finish.clone(), proposal.occurred));
             }
-            Command::Emit { task, .. } | Command::Message { task, .. } => {
-                let task = tasks.get(task.as_str()).expect("spawned before it tells");
+            Command::Emit(_) | Command::Message(_) => {
+                let id = proposal.command.task_id().unwrap().as_str();
+                let task = tasks.get(id).expect("spawned before it tells");
                 assert!(task.finish.is_none(), "it tells before it ends");
             }
             other => panic!("{other:?}"),
@@ -125,11 +126,7 @@ fn check_task(tasks: &BTreeMap<String, Task>, task: &Task, fact: &Value) {
     assert_eq!(&*spawn.task_type, fact["kind"], "kind of {key}");
     assert_eq!(text(spawn.name.as_deref()), fact["name"], "name of {key}");
     assert_eq!(task.status().as_str(), fact["status"], "status of {key}");
-    assert_eq!(
-        text(spawn.parent.as_ref().map(|parent| parent.id.as_str())),
-        fact["parent"],
-        "parent of {key}"
-    );
+    assert_eq!(text(parent_of(spawn)), fact["parent"], "parent of {key}");
     let depth = ancestors(tasks, task) + 1;
     assert_eq!(Value::from(depth), fact["depth"], "depth of {key}");
     let (finish, ended) = task.finish.as_ref().map_or((None, None), |(f, at)| (Some(f), *at));
@@ -174,8 +171,8 @@ fn check_totals(tasks: &BTreeMap<String, Task>, totals: &Value) {
     for task in tasks.values() {
         *by_status.entry(task.status().as_str()).or_insert(0) += 1;
         *by_kind.entry(task.spawn.task_type.to_string()).or_insert(0) += 1;
-        if let Some(parent) = &task.spawn.parent {
-            *by_parent.entry(parent.id.to_string()).or_insert(0) += 1;
+        if let Some(parent) = parent_of(&task.spawn) {
+            *by_parent.entry(parent.to_owned()).or_insert(0) += 1;
         }
     }
     assert_eq!(serde_json::to_value(by_status).unwrap(), totals["by_status"]);
@@ -196,7 +193,7 @@ fn check_totals(tasks: &BTreeMap<String, Task>, totals: &Value) {
 }
 
 fn ancestors(tasks: &BTreeMap<String, Task>, task: &Task) -> usize {
-    let above = |task: &&Task| tasks.get(task.spawn.parent.as_ref()?.id.as_str());
+    let above = |task: &&Task| tasks.get(parent_of(&task.spawn)?);
     std::iter::successors(Some(task), above).count() - 1
 }
 
@@ -223,15 +220,20 @@ fn row_counts(row: &Value) -> [u64; 4] {
 /// `[type or sender, text]` of all that a task told, in order.
 fn told_by(proposals: &[Proposal], id: &str) -> Value {
     let told = proposals.iter().filter_map(|proposal| match &proposal.command {
-        Command::Emit { task, event_type, content } if task.as_str() == id => {
-            Some(Value::from(vec![event_type.to_string(), content.to_string()]))
+        command if command.task_id().is_none_or(|task| *task != id) => None,
+        Command::Emit(emit) => {
+            Some(Value::from(vec![emit.event_type.to_string(), emit.content.to_string()]))
         }
-        Command::Message { task, from, content, .. } if task.as_str() == id => {
-            Some(Value::from(vec![from.to_string(), content.to_string()]))
+        Command::Message(message) => {
+            Some(Value::from(vec![message.from.to_string(), message.content.to_string()]))
         }
         _ => None,
     });
     told.collect()
+}
+
+pub(crate) fn parent_of(spawn: &Spawn) -> Option<&str> {
+    spawn.parent.as_ref()?.id().map(taskledger::ids::TaskId::as_str)
 }
 
 fn text(text: Option<&str>) -> Value {

@@ -4,8 +4,8 @@ use super::facts::read_one;
 use super::fixtures::{entries, folder, into_ledger, ledger};
 use taskledger::{
     Ledger,
-    command::{Cancel, Command, Finish, ParentRef, Proposal, Spawn, Update},
-    event::{Action, CancelScope, Delivery, Host, Outcome, PartKind, PartSet},
+    command::{Cancel, Command, Emit, Finish, Message, Orphan, Proposal, Spawn, Update},
+    event::{Action, Delivery, Host, Outcome, PartKind, PartSet},
     ids::{RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
@@ -39,59 +39,37 @@ fn id(text: &str) -> TaskId {
 
 fn told(ledger: &Ledger, commands: Vec<(u64, Command)>) {
     for (occurred, command) in commands {
-        let proposal = Proposal { occurred: Some(Millis(occurred)), ..Proposal::new(command) };
+        let proposal = Proposal::new(command).occurred_at(Millis(occurred));
         ledger.append_blocking(vec![proposal]).unwrap();
     }
 }
 
 fn spawn(task: &str, parent: Option<&str>, host: Host) -> Command {
-    let parent = parent.map(|parent| ParentRef { ledger: None, id: id(parent) });
-    let run = Some(RunId::new("run-1").unwrap());
-    let spawn = Spawn::new(ThreadId::new("thread").unwrap(), "sub_agent");
-    Command::Spawn(Spawn {
-        task: Some(id(task)),
-        parent,
-        run,
-        host,
-        description: task.into(),
-        ..spawn
-    })
+    let mut spawn = Spawn::new(ThreadId::new("thread").unwrap(), "sub_agent")
+        .task(id(task))
+        .run(RunId::new("run-1").unwrap())
+        .host(host)
+        .description(task);
+    spawn.parent = parent.map(|parent| id(parent).into());
+    Command::Spawn(spawn)
 }
 
 fn finish(task: &str, outcome: Outcome) -> Command {
-    let (error, result) = match outcome {
-        Outcome::Completed => (None, Some(r#"{"ok":true}"#.into())),
-        Outcome::Failed | Outcome::Cancelled => (Some("\u{1b}[31mno".into()), None),
-    };
-    Command::Finish(Finish { task: id(task), outcome, error, result, completed: None })
+    let finish = Finish::new(id(task), outcome);
+    Command::Finish(match outcome {
+        Outcome::Completed => finish.result(r#"{"ok":true}"#),
+        Outcome::Failed | Outcome::Cancelled => finish.error("\u{1b}[31mno"),
+    })
 }
 
 /// Every action, with clocks that ran back.
 fn eventful() -> Ledger {
     let ledger = ledger();
     let managed = Host::Managed { incarnation: 1, manager: 7 };
-    let update = Update {
-        task: id("child"),
-        name: Some(Some("renamed".into())),
-        parent: Some(Some(ParentRef { ledger: None, id: id("second") })),
-        description: Some("changed".into()),
-    };
-    let cancel = |scope, task: Option<&str>, thread: Option<&str>| {
-        let thread = thread.map(|thread| ThreadId::new(thread).unwrap());
-        let reason = Some("enough".into());
-        Command::Cancel(Cancel {
-            scope,
-            task: task.map(id),
-            thread,
-            deadline: Some(Millis(99)),
-            reason,
-        })
-    };
-    let emit = |text: &str| Command::Emit {
-        task: id("child"),
-        event_type: "progress".into(),
-        content: text.into(),
-    };
+    let update =
+        Update::new(id("child")).name("renamed").parent(id("second")).description("changed");
+    let cancel = |cancel: Cancel| Command::from(cancel.deadline(Millis(99)).reason("enough"));
+    let emit = |text: &str| Command::from(Emit::new(id("child"), "progress", text));
     told(
         &ledger,
         vec![
@@ -102,22 +80,14 @@ fn eventful() -> Ledger {
             (80, emit("{\"pct\":1}")),
             (80, emit("{\"pct\":1}")),
             (81, emit("\"secret\"")),
-            (
-                120,
-                Command::Message {
-                    task: id("child"),
-                    from: "first".into(),
-                    content: "hi".into(),
-                    delivery: Delivery::InboxFull,
-                },
-            ),
-            (121, cancel(CancelScope::Task, Some("child"), None)),
-            (122, cancel(CancelScope::Tree, Some("first"), None)),
-            (123, cancel(CancelScope::Thread, None, Some("thread"))),
-            (124, cancel(CancelScope::Run(RunId::new("run-1").unwrap()), None, None)),
+            (120, Message::new(id("child"), "first", "hi").delivery(Delivery::InboxFull).into()),
+            (121, cancel(Cancel::task(id("child")))),
+            (122, cancel(Cancel::tree(id("first")))),
+            (123, cancel(Cancel::thread(ThreadId::new("thread").unwrap()))),
+            (124, cancel(Cancel::run(RunId::new("run-1").unwrap()))),
             (85, finish("child", Outcome::Cancelled)),
             (130, finish("second", Outcome::Completed)),
-            (131, Command::Orphan { task: id("first"), error: "its manager is gone".into() }),
+            (131, Orphan::new(id("first"), "its manager is gone").into()),
             (132, spawn("orphan", Some("elsewhere"), Host::External)),
             (133, finish("orphan", Outcome::Failed)),
             (134, spawn("running", Some("orphan"), Host::External)),
@@ -248,7 +218,7 @@ fn the_document_shows_lines_that_are_read() {
 #[test]
 fn a_task_that_was_taken_from_its_parent_stays_so_when_its_lines_come_again() {
     let before = ledger();
-    let apart = Update { task: id("child"), name: None, parent: Some(None), description: None };
+    let apart = Update::new(id("child")).without_parent();
     told(
         &before,
         vec![

@@ -66,7 +66,9 @@ fn told(recording: &Recording) -> Told {
                 tasks.entry(id).or_insert(TaskStatus::Running);
             }
             Command::Finish(finish) => {
-                let status = tasks.entry(finish.task.to_string()).or_insert(TaskStatus::Running);
+                let status = tasks
+                    .entry(finish.task.id().unwrap().to_string())
+                    .or_insert(TaskStatus::Running);
                 if !status.is_terminal() {
                     *status = finish.outcome.into();
                 }

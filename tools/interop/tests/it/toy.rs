@@ -3,8 +3,8 @@
 use super::fixtures::{into_ledger, ledger};
 use std::fs;
 use taskledger::{
-    command::{Command, Finish, Proposal, Spawn},
-    event::{Host, Outcome, TaskStatus},
+    command::{Finish, Proposal, Spawn},
+    event::{Host, TaskStatus},
     ids::{TaskId, ThreadId},
 };
 use taskledger_interop::{
@@ -40,19 +40,10 @@ impl Importer for Toy {
         for line in fs::read_to_string(&inputs[0].path).unwrap().lines() {
             let name = line.trim_start_matches("toy ");
             let task = TaskId::new(name.trim_end_matches('!')).unwrap();
-            proposals.push(Proposal::new(Command::Spawn(Spawn {
-                task: Some(task.clone()),
-                host: Host::Imported,
-                ..Spawn::new(thread.clone(), "toy")
-            })));
+            let spawn = Spawn::new(&thread, "toy").task(&task).host(Host::Imported);
+            proposals.push(Proposal::new(spawn));
             if name.ends_with('!') {
-                proposals.push(Proposal::new(Command::Finish(Finish {
-                    task,
-                    outcome: Outcome::Completed,
-                    error: None,
-                    result: None,
-                    completed: None,
-                })));
+                proposals.push(Proposal::new(Finish::completed(task)));
             }
         }
         Ok(Recording::new("toy", vec![thread], Tally::default(), proposals))

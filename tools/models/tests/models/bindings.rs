@@ -4,7 +4,7 @@ use crate::support::*;
 use std::sync::Arc;
 use taskledger_models::{
     BackgroundTaskManager, Ledger,
-    command::{Command, Spawn},
+    command::Spawn,
     ids::{TaskId, ThreadId},
     manager::{BindError, TaskParentContext, inbox_channel},
 };
@@ -12,9 +12,8 @@ use taskledger_models::{
 /// Two tasks of a manager that is gone.
 async fn orphans(ledger: &Ledger) -> [TaskId; 2] {
     let host = ledger.take_seat().host();
-    let left = || Spawn { host, ..Spawn::new(ThreadId::new("main").unwrap(), "model") };
-    let spawns = [Command::Spawn(left()).into(), Command::Spawn(left()).into()];
-    let receipts = ledger.append(spawns).await.unwrap();
+    let left = || Spawn::new(ThreadId::new("main").unwrap(), "model").host(host);
+    let receipts = ledger.append([left(), left()]).await.unwrap();
     [0, 1].map(|at: usize| receipts[at].task.clone().unwrap())
 }
 

@@ -3,8 +3,8 @@
 use crate::support::*;
 use serde_json::json;
 use taskledger_models::{
-    command::{Command, Finish},
-    event::{Action, Delivery, Outcome, TaskStatus},
+    command::Finish,
+    event::{Action, Delivery, TaskStatus},
     manager::{AgentTaskContext, SendError, TaskParentContext, TaskResult},
 };
 
@@ -50,9 +50,8 @@ fn an_end_against_another() {
         let id = id.await.unwrap();
         let other = start({
             let (ledger, task) = (manager.ledger().unwrap().clone(), id.clone());
-            let (error, result, completed) = (Some("declared dead".into()), None, None);
-            let end = Finish { task, outcome: Outcome::Failed, error, result, completed };
-            async move { ledger.append([Command::Finish(end).into()]).await.is_ok() }
+            let end = Finish::failed(task, "declared dead");
+            async move { ledger.append(end).await.is_ok() }
         });
         let ended = manager.wait(&id).await.unwrap();
         let other_won = other.await.unwrap();

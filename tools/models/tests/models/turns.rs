@@ -5,7 +5,7 @@ use shuttle::thread;
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use taskledger_models::{
     Ledger, Options,
-    command::{Command, Proposal, Spawn},
+    command::{Proposal, Spawn},
     ids::{Seq, TaskId, ThreadId},
     ledger::{AppendError, Durability, Receipt, Role},
     store::{Error, FrameLog, MemStore},
@@ -24,9 +24,8 @@ fn ledger(durability: Durability) -> Ledger {
 }
 
 fn task(name: &str, n: usize) -> Proposal {
-    let task = Some(TaskId::new(format!("{name}-{n}")).unwrap());
-    let spawn = Spawn { task, ..Spawn::new(ThreadId::new("main").unwrap(), "model") };
-    Command::Spawn(spawn).into()
+    let task = TaskId::new(format!("{name}-{n}")).unwrap();
+    Spawn::new(ThreadId::new("main").unwrap(), "model").task(task).into()
 }
 
 /// Two appends, one after the other, on a thread that waits for them.

@@ -16,7 +16,7 @@ use serde_json::json;
 use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 use taskledger::{
     command::{Cancel, Command, Finish, Proposal},
-    event::{CancelScope, Cause, Outcome, TaskStatus},
+    event::{Cause, Outcome, TaskStatus},
     ids::TaskId,
     ledger::AppendError,
     state::Rejection,
@@ -49,14 +49,10 @@ impl<'a> Record<'a> {
         if !signal.stops || self.asked.iter().any(|(before, _)| *before == signal) {
             return; // somebody leans on the key
         }
-        let request = Command::Cancel(Cancel {
-            scope: CancelScope::Task,
-            task: Some(self.task.clone()),
-            thread: None,
-            deadline: None,
-            reason: Some(format!("received {}", signal.name).into()),
-        });
-        let proposal = Proposal { occurred: Some(SystemClock.now()), ..keyed(request) };
+        let request = Command::Cancel(
+            Cancel::task(self.task.clone()).reason(format!("received {}", signal.name)),
+        );
+        let proposal = keyed(request).occurred_at(SystemClock.now());
         self.asked.push((signal, proposal.clone()));
         let recorder = self.recorder.clone();
         early.spawn(async move {
@@ -105,17 +101,12 @@ impl<'a> Record<'a> {
         result: Option<String>,
         code: u8,
     ) -> Result<Exit> {
-        let finish = Command::Finish(Finish {
-            task: self.task.clone(),
-            outcome,
-            error: error.as_deref().map(Into::into),
-            result: result.map(Into::into),
-            completed: None,
-        });
+        let mut finish = Finish::new(self.task, outcome);
+        finish.error = error.as_deref().map(Into::into);
+        finish.result = result.map(Into::into);
         let cause = Cause { task: Some(self.task.clone()), ..Cause::default() };
-        let occurred = Some(SystemClock.now());
         let mut batch: Vec<_> = self.asked.iter().map(|(_, asked)| asked.clone()).collect();
-        batch.push(Proposal { cause, occurred, ..keyed(finish) });
+        batch.push(keyed(finish).cause(cause).occurred_at(SystemClock.now()));
         // Signals do not end this wait: it is bounded, and the end would be lost.
         match self.recorder.append(None, move |_| batch.clone()).await {
             Ok(_) => Ok(Exit::Command(code)),

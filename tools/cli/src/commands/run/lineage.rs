@@ -46,8 +46,11 @@ impl Lineage {
             Problem::usage("no thread is named").hint(format!("--thread THREAD, or set {THREAD}"))
         })?;
         let parent = match &args.parent {
-            Some(id) => Some(ParentRef { ledger: None, id: id.clone() }),
-            None => inherited(TASK)?.map(|id| ParentRef { ledger: inherited_ledger(), id }),
+            Some(id) => Some(ParentRef::from(id.clone())),
+            None => inherited::<TaskId>(TASK)?.map(|id| match inherited_ledger() {
+                Some(ledger) => ParentRef::InLedger { ledger, id },
+                None => id.into(),
+            }),
         };
         let run = args.run.clone().map_or_else(|| inherited(RUN), |run| Ok(Some(run)))?;
         let call = args.call.clone().map_or_else(|| inherited(CALL), |call| Ok(Some(call)))?;
@@ -57,9 +60,9 @@ impl Lineage {
 
     /// Who spawns it. A parent that another ledger holds is no task here.
     pub fn cause(&self, ledger: LedgerId) -> Cause {
-        let ours = |parent: &&ParentRef| parent.ledger.is_none_or(|other| other == ledger);
+        let ours = |parent: &&ParentRef| parent.ledger().is_none_or(|other| other == ledger);
         Cause {
-            task: self.parent.as_ref().filter(ours).map(|parent| parent.id.clone()),
+            task: self.parent.as_ref().filter(ours).and_then(ParentRef::id).cloned(),
             run: self.run.clone(),
             call: self.call.clone(),
             agent: self.agent.clone(),
