@@ -65,15 +65,15 @@ pub(super) struct Supervised {
     body: Body,
     lineage: TaskLineage,
     emits: Option<mpsc::Receiver<Emit>>,
-    caller: Span,
+    span: Span,
 }
 
 impl Supervised {
-    /// `caller` is the span of the code that spawns it.
+    /// `span` is below that of the code that spawns it.
     pub(super) fn new(
         guard: Guard,
         run: Option<RunId>,
-        caller: Span,
+        span: Span,
         start: impl FnOnce(TaskContext) -> Body,
     ) -> Self {
         let options = &guard.manager.options;
@@ -92,14 +92,12 @@ impl Supervised {
         };
         let lineage =
             TaskLineage::of_task(guard.ledger.reader().ledger_id(), guard.live.id.clone(), run);
-        Self { body: start(context), guard, lineage, emits, caller }
+        Self { body: start(context), guard, lineage, emits, span }
     }
 
     /// Runs the body, records how it ended, then tells.
     pub(super) async fn run(self) {
-        let Self { mut guard, body, lineage, emits, caller } = self;
-        let span = tracing::debug_span!(parent: &caller, "task.run", task = %guard.live.id);
-        drop(caller); // it may end before the task does
+        let Self { mut guard, body, lineage, emits, span } = self;
         let end = run_body(&guard, body, lineage, emits).instrument(span).await;
         let (finish, result) = finish(&guard.live.id, end, text_bytes_max(&guard.ledger));
         guard.finish(finish, result).await;
