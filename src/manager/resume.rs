@@ -12,7 +12,7 @@ use super::{
 use crate::{
     command::{Command, Proposal},
     ids::{Seq, TaskId},
-    ledger::{AppendError, Ledger, Receipt, commit::witness::Witness},
+    ledger::{AppendError, Ledger, Receipt, Witness},
     metrics,
     state::Rejection,
     sync::{Mutex, MutexGuard, yield_now},

@@ -9,11 +9,13 @@ use super::{
     AgentTaskContext, BackgroundTaskManager, Bound, InboxReceiver, InboxSender, SpawnError,
     TaskContext, TaskLineage, TaskParentContext, TaskResult,
     arrival::{Coming, Seed},
+    body::Body,
+    guard::Guard,
     inbox::inbox_channel_of,
     lineage::Lineage,
     live::NoSlot,
     record,
-    supervise::{Body, Guard, Supervised},
+    supervise::Supervised,
 };
 use crate::{
     command::{Command, Proposal, Spawn},
@@ -199,8 +201,9 @@ impl BackgroundTaskManager {
         };
         let coming = Coming::new(seed, &self.table, bound.ledger.door());
         // Made here, so that the span of the caller is above it.
-        let span = tracing::debug_span!("task.run", task = tracing::field::Empty);
-        let launch = Launch { manager: Arc::clone(self), coming, run, agent: receiver, span };
+        let running = tracing::debug_span!("task.run", task = tracing::field::Empty);
+        let launch =
+            Launch { manager: Arc::clone(self), coming, run, agent: receiver, span: running };
         let (reply, answer) = oneshot::channel();
         let cause = lineage.cause();
         let proposal = Proposal { cause, ..Proposal::new(Command::Spawn(spawn)) };

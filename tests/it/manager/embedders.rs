@@ -66,7 +66,10 @@ async fn a_sweep_takes_a_deadline() {
 #[tokio::test]
 async fn ids_compare_with_texts_and_errors_with_each_other() {
     let id = TaskId::new("bg_7").unwrap();
-    assert!(id == "bg_7" && "bg_7" == id && id == *"bg_7" && id == String::from("bg_7"));
+    assert_eq!(id, "bg_7");
+    assert_eq!("bg_7", id);
+    assert_eq!(id, *"bg_7");
+    assert_eq!(id, format!("bg_{}", 7));
     assert_ne!(id, "bg_8");
     assert_eq!(TaskStatus::default(), TaskStatus::Running);
     assert_eq!(SendError::NoInbox, SendError::NoInbox);
@@ -85,9 +88,12 @@ async fn ids_compare_with_texts_and_errors_with_each_other() {
     );
 }
 
-/// Spans that were made, each with the one above it.
+/// A span, and the one above it.
+type Made = (&'static Metadata<'static>, Option<u64>);
+
+/// Spans that were made.
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<(&'static Metadata<'static>, Option<u64>)>>>);
+struct Spans(Arc<Mutex<Vec<Made>>>);
 
 thread_local! {
     static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
@@ -115,7 +121,7 @@ impl Subscriber for Spans {
         ENTERED.with_borrow_mut(|entered| entered.push(id.into_u64()));
     }
     fn exit(&self, _: &span::Id) {
-        ENTERED.with_borrow_mut(|entered| drop(entered.pop()));
+        ENTERED.with_borrow_mut(Vec::pop);
     }
 }
 

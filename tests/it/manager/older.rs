@@ -68,13 +68,13 @@ async fn f12_texts_that_older_rules_allowed_come_in_escaped_or_cut() {
     let Some(Value::String(result)) = get("result").result else { panic!("a text") };
     assert!(result.starts_with("\"xxx") && result.ends_with("bytes in all)"));
     assert_eq!(get("run").parent_context.run_id.as_deref(), Some("r\\u{7}"));
-    let noted: Vec<String> = entries(&manager)
+    let beside: Vec<String> = entries(&manager)
         .iter()
         .filter(|entry| matches!(&entry.event.action, Action::Emitted { event_type } if &**event_type == "restored_changed"))
         .map(|entry| entry.text(PartKind::Content).unwrap().to_string())
         .collect();
-    assert_eq!(noted.len(), 7);
-    assert!(noted.contains(&json!(["description of 5000 bytes cut"]).to_string()), "{noted:?}");
+    assert_eq!(beside.len(), 7);
+    assert!(beside.contains(&json!(["description of 5000 bytes cut"]).to_string()), "{beside:?}");
 }
 
 /// F12: of many records, the one that the ledger refuses costs itself alone.

@@ -172,10 +172,8 @@ fn f2_what_a_follower_sees_can_be_cancelled_and_written_to() {
         on.run(async move {
             let (_directory, path) = crate::disk::directory();
             let options = crate::support::options();
-            let ledger = match on_disk {
-                false => Ledger::in_memory(options),
-                true => Ledger::create(&path, options),
-            };
+            let ledger =
+                if on_disk { Ledger::create(&path, options) } else { Ledger::in_memory(options) };
             let manager = BackgroundTaskManager::with_ledger(ledger.unwrap()).await.unwrap();
             let follower = tokio::task::spawn(act_on_what_is_shown(manager.clone(), rounds()));
             for _ in 0..rounds().div_ceil(AT_ONCE) {
