@@ -234,7 +234,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// Where a task stands. A new one is running.
+/// The status of a task: a new one is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum TaskStatus {
     /// It has no terminal event.

@@ -32,6 +32,7 @@ pub use self::{
     role::Role,
 };
 pub use crate::store::Rebuilt;
+pub(crate) use commit::witness::{Door, Witness};
 
 use crate::{
     command::{Batch, Redact},
@@ -42,7 +43,6 @@ use crate::{
             desk::Desk,
             request::{Alone, Append, Request},
             seats::Seats,
-            witness::{Door, Witness},
             writer::Writer,
         },
         copy::origin::OriginNote,

@@ -6,16 +6,13 @@
 //! Start reading at [`Coming`].
 
 use super::{
+    guard::end_dropped,
     inbox::InboxSender,
     live::{Live, Slot, Table},
-    supervise::end_dropped,
 };
 use crate::{
     ids::{TaskId, ThreadId},
-    ledger::{
-        AppendError, Receipt,
-        commit::witness::{Door, Witness},
-    },
+    ledger::{AppendError, Door, Receipt, Witness},
     sync::{Mutex, MutexGuard, Runtime},
 };
 use std::sync::{Arc, OnceLock, PoisonError, atomic::AtomicBool};

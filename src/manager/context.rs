@@ -13,7 +13,7 @@ use crate::{
     command::{self, Proposal},
     event::Cause,
     ids::{IdError, Seq, TaskId, check_id},
-    ledger::{AppendError, Ledger, Unit, commit::witness::Witness},
+    ledger::{AppendError, Ledger, Unit, Witness},
 };
 use serde_json::Value;
 use std::{io, sync::Arc};

@@ -103,7 +103,9 @@ impl BackgroundTaskManager {
         self.tracker.close();
         let live = self.table.close();
         let requests = self.begin_requests(&live).await;
-        live.iter().for_each(|live| live.signal());
+        for live in &live {
+            live.signal();
+        }
         let asked: BTreeSet<TaskId> =
             live.iter().filter(is_other).map(|live| live.id.clone()).collect();
         drop(live);

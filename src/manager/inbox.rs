@@ -154,6 +154,11 @@ impl InboxSender {
         }
     }
 
+    /// Whether both put messages into one inbox.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.sender.same_channel(&other.sender)
+    }
+
     /// Puts news in line, by its number. Calls nobody.
     pub(super) fn line_up(&self, news: News) {
         self.line.push(news);

@@ -192,12 +192,11 @@ fn refuse(refused: Vec<News>) {
             }
             continue;
         }
-        match sender {
-            Some(sender) => back.push(Some((sender, seq))),
-            None => {
-                tracing::warn!(%seq, "news for an inbox that nobody reads");
-                untold.for_good();
-            }
+        if let Some(sender) = sender {
+            back.push(Some((sender, seq)));
+        } else {
+            tracing::warn!(%seq, "news for an inbox that nobody reads");
+            untold.for_good();
         }
         drop(slot);
     }

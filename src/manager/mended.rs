@@ -43,7 +43,7 @@ impl Mended {
 
     /// A name; an empty one is none.
     pub(super) fn name(&mut self, what: &str, text: Option<&str>) -> Option<String> {
-        if text? == "" {
+        if text?.is_empty() {
             self.changes.push(format!("{what} left out: it is empty"));
             return None;
         }

@@ -11,7 +11,7 @@ use crate::{
     command::{self, Proposal},
     event::{Cause, Delivery},
     ids::TaskId,
-    ledger::{Ledger, commit::witness::Witness},
+    ledger::{Ledger, Witness},
 };
 use serde_json::json;
 use std::{borrow::Borrow, sync::Arc};

@@ -55,9 +55,11 @@
 //! [`shutdown`]: BackgroundTaskManager::shutdown
 
 mod arrival;
+mod body;
 mod cancel;
 mod context;
 mod error;
+mod guard;
 mod health;
 mod inbox;
 mod json;
@@ -73,6 +75,7 @@ mod reads;
 mod record;
 mod request;
 mod restore;
+mod restoring;
 mod resume;
 mod shapes;
 mod spawn;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ids::Seq,
-    ledger::{AppendError, Receipt, commit::witness::Witness},
+    ledger::{AppendError, Receipt, Witness},
     metrics,
     state::Rejection,
     sync::Mutex,

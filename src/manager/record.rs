@@ -5,7 +5,7 @@
 
 use crate::{
     command::Proposal,
-    ledger::{AppendError, Ledger, Receipt, commit::witness::Witness},
+    ledger::{AppendError, Ledger, Receipt, Witness},
     sync::sleep,
 };
 use std::{

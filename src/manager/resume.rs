@@ -12,7 +12,7 @@ use super::{
 use crate::{
     command::{self, Batch},
     ids::{Seq, TaskId},
-    ledger::{AppendError, Ledger, Receipt, commit::witness::Witness},
+    ledger::{AppendError, Ledger, Receipt, Witness},
     metrics,
     state::Rejection,
     sync::{Mutex, MutexGuard, yield_now},
@@ -41,6 +41,10 @@ struct Orphans {
     inbox: Option<InboxSender>,
     /// Those that nobody was told of, in the order of the log.
     untold: VecDeque<Orphan>,
+    /// How many are in line, and where. Until all of them are told or back, no other inbox is told
+    /// of any: it would not be told in order.
+    in_line: usize,
+    line: Option<InboxSender>,
 }
 
 struct Orphan {
@@ -73,11 +77,18 @@ impl Owner {
 
     /// Puts what nobody was told of in line, if somebody reads.
     pub(super) fn tell(self: &Arc<Self>) {
-        let (inbox, orphans) = {
+        let (inbox, orphans, before) = {
             let mut news = self.news();
             let Some(inbox) = news.inbox.clone().filter(|inbox| !inbox.is_closed()) else { return };
-            (inbox, std::mem::take(&mut news.untold))
+            let elsewhere = news.line.as_ref().is_some_and(|line| !line.is_same(&inbox));
+            if news.untold.is_empty() || (news.in_line > 0 && elsewhere) {
+                return;
+            }
+            news.in_line += news.untold.len();
+            let before = news.line.replace(inbox.clone());
+            (inbox, std::mem::take(&mut news.untold), before)
         };
+        drop(before); // outside of the lock
         for Orphan { task, seq, untold } in orphans {
             let sender = FromOrphan { owner: Arc::clone(self), task: task.clone() };
             inbox.line_up(News {
@@ -106,7 +117,7 @@ impl Owner {
     }
 }
 
-/// News of an orphan that can be told to the next inbox, if this one is not read any more.
+/// News of an orphan in line, which can be told to the next inbox if this one is not read any more.
 struct FromOrphan {
     owner: Arc<Owner>,
     task: TaskId,
@@ -114,8 +125,22 @@ struct FromOrphan {
 
 impl TakeBack for FromOrphan {
     fn take_back(self: Box<Self>, seq: Seq) {
-        self.owner.keep(self.task, seq);
-        self.owner.tell();
+        self.owner.keep(self.task.clone(), seq);
+    }
+}
+
+impl Drop for FromOrphan {
+    /// It was told, or is back. After the last one, another inbox can be told of what is left.
+    fn drop(&mut self) {
+        let last = {
+            let mut news = self.owner.news();
+            news.in_line = news.in_line.saturating_sub(1);
+            if news.in_line == 0 { Some(news.line.take()) } else { None }
+        };
+        if let Some(line) = last {
+            drop(line); // outside of the lock
+            self.owner.tell();
+        }
     }
 }
 

@@ -9,11 +9,13 @@ use super::{
     AgentTaskContext, BackgroundTaskManager, Bound, InboxReceiver, InboxSender, SpawnError,
     TaskContext, TaskLineage, TaskParentContext, TaskResult,
     arrival::{Coming, Seed},
+    body::Body,
+    guard::Guard,
     inbox::inbox_channel_of,
     lineage::Lineage,
     live::NoSlot,
     record,
-    supervise::{Body, Guard, Supervised},
+    supervise::Supervised,
 };
 use crate::{
     command::{Command, Proposal, Spawn},
@@ -198,8 +200,10 @@ impl BackgroundTaskManager {
             slot,
         };
         let coming = Coming::new(seed, &self.table, bound.ledger.door());
-        let caller = Span::current();
-        let launch = Launch { manager: Arc::clone(self), coming, run, agent: receiver, caller };
+        // Made here, so that the span of the caller is above it.
+        let running = tracing::debug_span!("task.run", task = tracing::field::Empty);
+        let launch =
+            Launch { manager: Arc::clone(self), coming, run, agent: receiver, span: running };
         let (reply, answer) = oneshot::channel();
         let cause = lineage.cause();
         let proposal = Proposal { cause, ..Proposal::new(Command::Spawn(spawn)) };
@@ -242,7 +246,7 @@ struct Launch {
     coming: Coming,
     run: Option<RunId>,
     agent: Option<InboxReceiver>,
-    caller: Span,
+    span: Span,
 }
 
 impl Launch {
@@ -254,7 +258,7 @@ impl Launch {
         reply: oneshot::Sender<Result<TaskId, SpawnError>>,
     ) {
         let recorded = record::once(&ledger, proposal, Some(self.coming.witness())).await;
-        let Self { manager, coming, run, agent, caller } = self;
+        let Self { manager, coming, run, agent, span } = self;
         match recorded
             .and_then(|receipt| coming.arrive().ok_or(AppendError::Halted).map(|it| (receipt, it)))
         {
@@ -265,9 +269,10 @@ impl Launch {
                 tracing::debug!(task = %guard.live.id, seq_first = %seq, "task started");
                 let _ = reply.send(Ok(guard.live.id.clone()));
                 guard.ask_to_stop_if_late();
+                span.record("task", tracing::field::display(&guard.live.id));
                 let inbox = guard.live.inbox.clone().zip(agent);
                 let start = move |context| start(context, inbox);
-                Supervised::new(guard, run, caller, start).run().await;
+                Supervised::new(guard, run, span, start).run().await;
             }
             Err(refused) => {
                 drop((start, coming, manager)); // unrun, before anybody is told

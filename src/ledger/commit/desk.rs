@@ -277,7 +277,9 @@ impl Desk {
     /// Ends all work. Waiting requests were not written. `closed` is as in [`Request::refuse`].
     fn end(&self, closed: bool) {
         let left = self.queue().end();
-        left.into_iter().for_each(|request| request.refuse(closed));
+        for request in left {
+            request.refuse(closed);
+        }
         self.idle.notify_all();
         self.gatherer.notify_all();
     }

@@ -138,7 +138,7 @@ fn a_request_covers_what_ran_when_it_was_made() {
         thread_cancelled("main"),
         run_cancelled("r1"),
     ]);
-    let covers = |id| history.state.request_to_stop(&task_id(id)).map(|seq| seq.get());
+    let covers = |id| history.state.request_to_stop(&task_id(id)).map(Seq::get);
     assert_eq!((covers("root"), covers("child"), covers("done")), (Some(5), Some(5), None));
     assert_eq!((covers("late"), covers("nobody")), (Some(7), None));
     let of_run = given([
@@ -147,7 +147,7 @@ fn a_request_covers_what_ran_when_it_was_made() {
         run_cancelled(" r1"),
         cancelled("child"),
     ]);
-    let covers = |id| of_run.state.request_to_stop(&task_id(id)).map(|seq| seq.get());
+    let covers = |id| of_run.state.request_to_stop(&task_id(id)).map(Seq::get);
     assert_eq!((covers("root"), covers("child")), (Some(3), Some(3)));
     assert_eq!(of_run.state.thread_request(&thread_id("main"), seq(1)), None);
 }

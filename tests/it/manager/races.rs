@@ -27,6 +27,9 @@ fn rounds() -> usize {
     std::env::var("TASKLEDGER_RACE_ROUNDS").map_or(1_000, |rounds| rounds.parse().unwrap())
 }
 
+/// Rounds that go on at once on disk, and share the syncs.
+const AT_ONCE: usize = 250;
+
 /// What runs a race.
 #[derive(Debug, Clone, Copy)]
 enum On {
@@ -86,9 +89,9 @@ fn race<F: Future<Output = ()> + Send + 'static>(
             let (_directory, path) = crate::disk::directory();
             let ledger = Ledger::create(&path, crate::support::options()).unwrap();
             let manager = BackgroundTaskManager::with_ledger(ledger).await.unwrap();
-            for _ in 0..rounds().div_ceil(50) {
+            for _ in 0..rounds().div_ceil(AT_ONCE) {
                 let many: Vec<_> =
-                    (0..50).map(|_| tokio::task::spawn(round(manager.clone()))).collect();
+                    (0..AT_ONCE).map(|_| tokio::task::spawn(round(manager.clone()))).collect();
                 for one in many {
                     one.await.unwrap();
                 }
@@ -169,16 +172,17 @@ fn f2_what_a_follower_sees_can_be_cancelled_and_written_to() {
         on.run(async move {
             let (_directory, path) = crate::disk::directory();
             let options = crate::support::options();
-            let ledger = match on_disk {
-                false => Ledger::in_memory(options),
-                true => Ledger::create(&path, options),
-            };
+            let ledger =
+                if on_disk { Ledger::create(&path, options) } else { Ledger::in_memory(options) };
             let manager = BackgroundTaskManager::with_ledger(ledger.unwrap()).await.unwrap();
             let follower = tokio::task::spawn(act_on_what_is_shown(manager.clone(), rounds()));
-            for _ in 0..rounds().div_ceil(50) {
-                let many: Vec<_> = (0..50).map(|_| agent(&manager)).collect();
-                for one in many {
-                    one.await;
+            for _ in 0..rounds().div_ceil(AT_ONCE) {
+                let one = || {
+                    let manager = manager.clone();
+                    tokio::task::spawn(async move { agent(&manager).await })
+                };
+                for one in (0..AT_ONCE).map(|_| one()).collect::<Vec<_>>() {
+                    one.await.unwrap();
                 }
             }
             let acted = follower.await.unwrap();
