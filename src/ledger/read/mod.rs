@@ -6,3 +6,4 @@ pub(super) mod follow;
 pub(crate) mod links;
 pub(super) mod reader;
 pub(super) mod replay;
+pub(super) mod visited;

@@ -10,7 +10,7 @@ use crate::{
     event::{Entry, PartSet},
     ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, TaskId, ThreadId},
     ledger::{
-        Damage, ReadError,
+        Damage, ReadError, Visited,
         commit::{
             shared::{Shared, decode, unreadable},
             staging::Published,
@@ -121,32 +121,35 @@ impl Reader {
         Cursor { reader: self, first: 0, frames: Vec::new(), block: None }
     }
 
-    /// Visits the events `from` to `to`, both included, in order. O(bytes).
+    /// Visits the events `from` to `to`, both included, in order, until `visit` says to stop.
+    /// O(bytes).
     ///
     /// # Errors
-    /// As [`entry`](Self::entry), but an end past the head is no error: the scan ends there.
-    pub fn scan(
+    /// As [`entry`](Self::entry), and those of `visit`; see [`Visited`]. An end past the head is no
+    /// error: the scan ends there.
+    pub fn scan<V: Visited<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        mut visit: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
+        mut visit: impl FnMut(Entry) -> V,
+    ) -> Result<(), V::Error> {
         let state = self.current();
         self.scan_frames(from, to, |seq, frame| {
             let mut entry = decode(seq, &frame)?;
             entry.erase(state.redacted(seq));
-            Ok(visit(entry))
+            visit(entry).flow()
         })
     }
 
     /// Like [`scan`](Self::scan), with the bytes of each frame. Keeps redacted texts.
-    pub(crate) fn scan_frames(
+    pub(crate) fn scan_frames<E: From<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, ReadError>,
-    ) -> Result<(), ReadError> {
+        visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
         let last = to.get().min(self.shared.size());
+        let missing = |seq| missing(seq).into();
         replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
     }
 
