@@ -4,7 +4,7 @@
 //! leave out the texts that have been redacted. Reads block on the disk: call them from
 //! `spawn_blocking` in async code. Reads of the current state do not block.
 
-use super::replay;
+use super::{replay, saved};
 use crate::{
     codec,
     event::{Entry, PartSet},
@@ -17,7 +17,6 @@ use crate::{
         },
     },
     proof::{self, Checkpoint, HashSource},
-    snapshot,
     state::{LedgerState, Task, Thread},
     store::FrameLog,
 };
@@ -165,28 +164,12 @@ impl Reader {
             return Ok(now.clone());
         }
         self.check_size(size)?;
-        let Some(last) = Seq::last_of(size) else { return Ok(LedgerState::default()) };
-        let mut state = self.nearest_snapshot(last)?;
+        let snapshots = &*self.shared.snapshots;
+        let (saved, last) = (snapshots.list()?, Seq::last_of(size));
+        let mut state = saved::newest(snapshots, &saved, last, |size| self.root_at(size))?;
         replay::fold(&*self.shared.log, &mut state, size, missing)?;
         state.mask(&now);
         Ok(state)
-    }
-
-    fn nearest_snapshot(&self, last: Seq) -> Result<LedgerState, ReadError> {
-        let saved = self.shared.snapshots.list()?;
-        for at in saved.into_iter().rev().filter(|at| *at <= last) {
-            let Ok(bytes) = self.shared.snapshots.load(at) else { continue };
-            match snapshot::decode(&bytes) {
-                Ok((state, head))
-                    if head.seq() == Some(at) && self.root_at(head.size)? == head.root =>
-                {
-                    return Ok(state);
-                }
-                Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
-                Err(error) => tracing::warn!(%at, %error, "snapshot is unusable: skipped"),
-            }
-        }
-        Ok(LedgerState::default())
     }
 
     /// The root over the first `size` events. O(log size) reads.
