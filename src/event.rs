@@ -223,6 +223,14 @@ pub enum Host {
     Imported,
 }
 
+impl Host {
+    /// Returns true for a manager of this ledger.
+    #[must_use]
+    pub const fn is_managed(self) -> bool {
+        matches!(self, Self::Managed { .. })
+    }
+}
+
 /// The way in which a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {

@@ -46,14 +46,17 @@ impl Source for Log<'_> {
         }
     }
 
-    fn scan(
+    fn scan<E: From<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        visit: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
-        let mut entries = self.0.entries[place(from)..=place(to)].iter().cloned();
-        let _: ControlFlow<()> = entries.try_for_each(visit);
+        mut visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        for entry in &self.0.entries[place(from)..=place(to)] {
+            if visit(entry.clone())?.is_break() {
+                break;
+            }
+        }
         Ok(())
     }
 }

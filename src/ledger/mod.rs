@@ -24,6 +24,7 @@ pub use self::{
     read::{
         follow::{Follow, Followed},
         reader::{Cursor, Reader},
+        visited::Visited,
     },
 };
 pub use self::{

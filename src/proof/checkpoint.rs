@@ -18,7 +18,7 @@ use signed_note::{
     Note, NoteError, StandardSigner, StandardVerifier, VerifierList, generate_key,
     is_key_name_valid,
 };
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 use tlog_tiles::Hash;
 
 const ORIGIN_PREFIX: &str = "taskledger/";
@@ -48,7 +48,7 @@ pub enum CheckpointError {
     #[error("checkpoint of {origin:?}, which is not a ledger")]
     OtherOrigin {
         /// Its origin, from its first line.
-        origin: String,
+        origin: Arc<str>,
     },
     /// A key is not in its form (`NAME+ID+KEY`, a signing key with `PRIVATE+KEY+` before it).
     #[error("not a {what}")]
@@ -60,19 +60,19 @@ pub enum CheckpointError {
     #[error("{name:?} cannot be the name of a key")]
     BadKeyName {
         /// The name.
-        name: String,
+        name: Arc<str>,
     },
     /// The text has no signature by this key.
     #[error("checkpoint is not signed by {name:?}")]
     NotSigned {
         /// The key's name.
-        name: String,
+        name: Arc<str>,
     },
     /// The signature by this key is not of this text.
     #[error("signature of {name:?} does not hold")]
     BadSignature {
         /// The key's name.
-        name: String,
+        name: Arc<str>,
     },
     /// The signature could not be made.
     #[error("checkpoint cannot be signed")]
@@ -146,7 +146,7 @@ impl Checkpoint {
     ///   it comes from the holder of the key.
     /// - As [`parse`](Self::parse).
     pub fn verify(text: &str, key: &VerifyingKey) -> Result<Self, CheckpointError> {
-        let name = || key.name().to_owned();
+        let name = || Arc::from(key.name());
         if !text.contains("\n\n") {
             Self::parse(text)?;
             return Err(CheckpointError::NotSigned { name: name() });
@@ -173,7 +173,7 @@ impl Checkpoint {
         }
         let ledger = parsed.origin().strip_prefix(ORIGIN_PREFIX).and_then(ledger_id);
         let Some(ledger) = ledger else {
-            return Err(CheckpointError::OtherOrigin { origin: parsed.origin().to_owned() });
+            return Err(CheckpointError::OtherOrigin { origin: parsed.origin().into() });
         };
         Ok(Self { ledger, size: parsed.size(), root: Root(parsed.hash().0) })
     }
@@ -287,7 +287,7 @@ fn check_key_name(name: &str) -> Result<(), CheckpointError> {
     if is_key_name_valid(name) && check_id(name).is_ok() {
         Ok(())
     } else {
-        Err(CheckpointError::BadKeyName { name: name.to_owned() })
+        Err(CheckpointError::BadKeyName { name: name.into() })
     }
 }
 

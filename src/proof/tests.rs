@@ -293,7 +293,7 @@ fn what_is_not_a_checkpoint_is_refused() {
         ["example.com/log", "taskledger/00", "taskledger/000102030405060708090A0B0C0D0E0F"]
     {
         let text = TEXT.replace("taskledger/000102030405060708090a0b0c0d0e0f", origin);
-        let refused = CheckpointError::OtherOrigin { origin: origin.to_owned() };
+        let refused = CheckpointError::OtherOrigin { origin: origin.into() };
         assert_eq!(Checkpoint::parse(&text), Err(refused));
     }
 }
@@ -311,7 +311,7 @@ fn a_signed_checkpoint_is_believed_only_with_the_key_that_signed_it() {
     assert_eq!(Checkpoint::verify(&signed, &verifying), Ok(checkpoint()));
     assert_eq!(Checkpoint::parse(&signed), Ok(checkpoint()));
 
-    let name = || "ops.example/key".to_owned();
+    let name = || "ops.example/key".into();
     let not_signed = Err(CheckpointError::NotSigned { name: name() });
     assert_eq!(Checkpoint::verify(&signed, &keys(2).1), not_signed);
     assert_eq!(Checkpoint::verify(TEXT, &verifying), not_signed);
@@ -324,7 +324,7 @@ fn a_signed_checkpoint_is_believed_only_with_the_key_that_signed_it() {
 fn keys_are_checked_when_they_are_read_and_secret_when_they_are_shown() {
     for name in ["", "two words", "a+b", "line\nend", "bell\u{7}"] {
         let refused = generate_keys(name, &SeededEntropy::new(1)).unwrap_err();
-        assert_eq!(refused, CheckpointError::BadKeyName { name: name.to_owned() });
+        assert_eq!(refused, CheckpointError::BadKeyName { name: name.into() });
     }
     assert!("PRIVATE+KEY+a+00000000+AAAA".parse::<SigningKey>().is_err());
     assert!("a+00000000+AAAA".parse::<VerifyingKey>().is_err());

@@ -1,6 +1,9 @@
 //! The first event after which a condition holds.
 
-use super::{Predicate, QueryError, Scope, Source, walk};
+use super::{
+    Predicate, QueryError, Scope, Source,
+    walk::{self, Flow},
+};
 use crate::{event::Entry, ids::ThreadId, state::LedgerState};
 use std::ops::ControlFlow;
 
@@ -31,7 +34,7 @@ pub fn first(
         Scope::Thread(thread),
         now.size(),
         |_| true,
-        |entry| {
+        |entry| -> Flow {
             state.apply(&entry);
             if predicate.holds(&state) {
                 found = Some(entry);

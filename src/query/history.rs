@@ -3,11 +3,12 @@
 use super::{
     Position, QueryError, Scope, Source,
     moment::Moment,
-    walk::{self, Pile, Visited},
+    walk::{self, Flow, Pile},
 };
 use crate::{
     event::{ActionKind, Entry, Event},
     ids::{TaskId, ThreadId},
+    ledger::Visited,
     state::LedgerState,
     time::Millis,
 };
@@ -89,17 +90,20 @@ impl EventFilter {
 /// - [`QueryError::PastHead`] if the log is shorter than the position.
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.
-pub fn history(
+/// - Those of `visit`; see [`Visited`].
+pub fn history<V: Visited<QueryError>>(
     source: &impl Source,
     wanted: &History<'_>,
-    mut visit: impl FnMut(Entry) -> ControlFlow<()>,
-) -> Result<(), QueryError> {
+    mut visit: impl FnMut(Entry) -> V,
+) -> Result<(), V::Error> {
     let scope = wanted.filter.task.as_ref().map_or(wanted.scope, Scope::Task);
     let (now, head) = match (scope, wanted.upto) {
         // Asks for no task: that of an event matters only by a time of occurrence.
-        (Scope::All, None | Some(Position::Log(_))) => (LedgerState::default(), source.now()?.size),
+        (Scope::All, None | Some(Position::Log(_))) => {
+            (LedgerState::default(), source.now().map_err(QueryError::from)?.size)
+        }
         _ => {
-            let now = source.state_of(scope)?;
+            let now = source.state_of(scope).map_err(QueryError::from)?;
             let head = now.size();
             (now, head)
         }
@@ -112,7 +116,7 @@ pub fn history(
     }
     let mut read = source.cursor();
     let passes = |event: &Event| Moment::admits(upto, event) && wanted.filter.passes(event);
-    let mut counted = |entry: Entry, visit: &mut dyn FnMut(Entry) -> Visited| {
+    let mut counted = |entry: Entry, visit: &mut dyn FnMut(Entry) -> Flow<V::Error>| {
         let kept = moment.keeps(&now, &mut read, &entry.event)?;
         if kept { visit(entry) } else { Ok(ControlFlow::Continue(())) }
     };
@@ -122,7 +126,7 @@ pub fn history(
     match (wanted.order, wanted.limit) {
         (Order::OldestFirst, None) => {
             walk::oldest_first(source, &now, scope, size, passes, |entry| {
-                counted(entry, &mut |entry| Ok(visit(entry)))
+                counted(entry, &mut |entry| visit(entry).flow())
             })
         }
         (Order::OldestFirst, Some(limit)) => {
@@ -136,7 +140,7 @@ pub fn history(
                     Ok(enough(pile.len(), Some(limit)))
                 })
             })?;
-            pile.unpile(source, |entry| Ok(visit(entry)))
+            pile.unpile(source, |entry| visit(entry).flow())
         }
         (Order::NewestFirst, limit) => {
             let mut shown = 0;
@@ -146,7 +150,7 @@ pub fn history(
                 }
                 counted(entry, &mut |entry| {
                     shown += 1;
-                    let flow = visit(entry);
+                    let flow = visit(entry).flow()?;
                     Ok(if flow.is_break() { flow } else { enough(shown, limit) })
                 })
             })
@@ -190,7 +194,6 @@ fn collect(
     let mut entries = Vec::new();
     history(source, &History { scope, upto: Some(upto), ..History::default() }, |entry| {
         entries.push(entry);
-        ControlFlow::Continue(())
     })?;
     Ok(entries)
 }

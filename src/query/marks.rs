@@ -6,7 +6,11 @@
 //! so each ancestor is looked up as it was at the position. The current state answers for ancestors
 //! that have not changed since, and remembers the first request of each run.
 
-use super::{Position, QueryError, Scope, Source, moment::Moment, walk};
+use super::{
+    Position, QueryError, Scope, Source,
+    moment::Moment,
+    walk::{self, Flow},
+};
 use crate::{
     event::{Action, CancelScope, Parent},
     ids::{RunId, Seq, TaskId},
@@ -123,7 +127,7 @@ impl<S: Source> AtPosition<'_, S> {
             return Ok(marks);
         };
         let Some(last) = Seq::last_of(self.now.size()) else { return Ok(marks) };
-        walk::scan(self.source, *from, last, |entry| {
+        walk::scan(self.source, *from, last, |entry| -> Flow {
             if let Action::CancelRequested { scope: CancelScope::Run(run), .. } =
                 &entry.event.action
                 && Moment::admits(self.position, &entry.event)

@@ -21,7 +21,10 @@
 //!
 //! Start reading at [`Moment::fold`]. Knows nothing of marks and snapshots.
 
-use super::{Position, QueryError, Scope, Source, walk};
+use super::{
+    Position, QueryError, Scope, Source,
+    walk::{self, Flow},
+};
 use crate::{
     event::{Entry, Event},
     ids::{Seq, TaskId},
@@ -69,7 +72,7 @@ impl Moment {
         let mut read = source.cursor();
         let (position, size) = (self.position, self.size);
         let keep = |event: &_| Self::admits(position, event);
-        walk::oldest_first(source, now, scope, size, keep, |entry| {
+        walk::oldest_first(source, now, scope, size, keep, |entry| -> Flow {
             if self.keeps(now, &mut read, &entry.event)? {
                 state.apply(&entry);
             }

@@ -64,16 +64,17 @@ pub trait Source: Sync {
     /// read.
     fn cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError>;
 
-    /// Visits the events `from` to `to`, both included, in order, until `visit` breaks. O(bytes).
+    /// Visits the events `from` to `to`, both included, in order, until `visit` breaks or fails.
+    /// O(bytes).
     ///
     /// # Errors
-    /// [`ReadError`] if one of them could not be read.
-    fn scan(
+    /// [`ReadError`] if one of them could not be read, and the errors of `visit`.
+    fn scan<E: From<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        visit: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), ReadError>;
+        visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E>;
 }
 
 /// Where a log ends.
@@ -116,12 +117,12 @@ impl Source for Reader {
         move |seq| cursor.entry(seq)
     }
 
-    fn scan(
+    fn scan<E: From<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        visit: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
+        visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
         Self::scan(self, from, to, visit)
     }
 }

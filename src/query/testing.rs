@@ -289,14 +289,14 @@ impl Source for Log {
         |seq| self.entry(seq)
     }
 
-    fn scan(
+    fn scan<E: From<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        mut visit: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
+        mut visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
         for entry in self.entries.iter().filter(|e| e.event.seq >= from && e.event.seq <= to) {
-            if visit(self.masked(entry)).is_break() {
+            if visit(self.masked(entry))?.is_break() {
                 break;
             }
         }

@@ -31,18 +31,18 @@ const WINDOW_EVENTS_MIN: u64 = 64;
 const WINDOW_EVENTS_MAX: u64 = 2_048;
 
 /// The answer of a visitor: continue, stop, or an error.
-pub(super) type Visited = Result<ControlFlow<()>, QueryError>;
+pub(super) type Flow<E = QueryError> = Result<ControlFlow<()>, E>;
 
 /// Visits the events up to and including number `size`, newest first.
 ///
 /// Costs one read for each own event after `size` to get there, then one for each event visited.
-pub(super) fn newest_first(
+pub(super) fn newest_first<E: From<QueryError>>(
     source: &impl Source,
     state: &LedgerState,
     scope: Scope<'_>,
     size: u64,
-    visit: impl FnMut(Entry) -> Visited,
-) -> Result<(), QueryError> {
+    visit: impl FnMut(Entry) -> Flow<E>,
+) -> Result<(), E> {
     match ends(state, scope)? {
         Some(ends) => back_from(ends, source.cursor(), scope, size, visit),
         None => all_newest_first(source, size, visit),
@@ -50,22 +50,22 @@ pub(super) fn newest_first(
 }
 
 /// Visits the events of a thread or task from its newest back. `events` is their number.
-fn back_from(
+fn back_from<E: From<QueryError>>(
     (newest, events): (Seq, u64),
     mut read: impl FnMut(Seq) -> Result<Entry, ReadError>,
     scope: Scope<'_>,
     size: u64,
-    mut visit: impl FnMut(Entry) -> Visited,
-) -> Result<(), QueryError> {
+    mut visit: impl FnMut(Entry) -> Flow<E>,
+) -> Result<(), E> {
     let mut next = Some(newest);
     let mut met = 0_u64;
     while let Some(seq) = next {
-        let entry = read(seq)?;
+        let entry = read(seq).map_err(QueryError::from)?;
         next = link(scope, &entry.event, seq)?;
         met += 1;
         if next.is_none() && met != events {
             let detail = "its links leave out events of its thread or task";
-            return Err(QueryError::Damaged { seq, detail });
+            return Err(QueryError::Damaged { seq, detail }.into());
         }
         if seq.get() <= size && visit(entry)?.is_break() {
             return Ok(());
@@ -78,26 +78,26 @@ fn back_from(
 ///
 /// Costs O(own events) reads before the first visit; those of a thread with several tasks run on a
 /// few cores at once. Memory is bounded: events that do not fit are read a second time.
-pub(super) fn oldest_first(
+pub(super) fn oldest_first<E: From<QueryError>>(
     source: &impl Source,
     state: &LedgerState,
     scope: Scope<'_>,
     size: u64,
     keep: impl Fn(&Event) -> bool,
-    visit: impl FnMut(Entry) -> Visited,
-) -> Result<(), QueryError> {
+    visit: impl FnMut(Entry) -> Flow<E>,
+) -> Result<(), E> {
     let cores = ends(state, scope)?.map_or(1, |(_, events)| share::cores(events));
     oldest_first_on(cores, source, state, (scope, size), keep, visit)
 }
 
-fn oldest_first_on(
+fn oldest_first_on<E: From<QueryError>>(
     cores: usize,
     source: &impl Source,
     state: &LedgerState,
     (scope, size): (Scope<'_>, u64),
     keep: impl Fn(&Event) -> bool,
-    mut visit: impl FnMut(Entry) -> Visited,
-) -> Result<(), QueryError> {
+    mut visit: impl FnMut(Entry) -> Flow<E>,
+) -> Result<(), E> {
     let Some(ends) = ends(state, scope)? else {
         let Some(last) = Seq::last_of(size) else { return Ok(()) };
         return scan(source, Seq::FIRST, last, |entry| {
@@ -120,40 +120,48 @@ fn oldest_first_on(
     pile.unpile(source, visit)
 }
 
-/// Visits a range of the log in order, and returns the error of the visitor.
-pub(super) fn scan(
+/// Visits a range of the log in order.
+pub(super) fn scan<E: From<QueryError>>(
     source: &impl Source,
     from: Seq,
     to: Seq,
-    mut visit: impl FnMut(Entry) -> Visited,
-) -> Result<(), QueryError> {
-    let mut result = Ok(());
-    source.scan(from, to, |entry| match visit(entry) {
-        Ok(flow) => flow,
-        Err(error) => {
-            result = Err(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    result
+    mut visit: impl FnMut(Entry) -> Flow<E>,
+) -> Result<(), E> {
+    let scanned = source.scan(from, to, |entry| visit(entry).map_err(Fault::Visitor));
+    scanned.map_err(|fault| match fault {
+        Fault::Source(error) => QueryError::from(error).into(),
+        Fault::Visitor(error) => error,
+    })
 }
 
-fn all_newest_first(
+/// The error of a scan, before it is one of the visitor's kind.
+enum Fault<E> {
+    Source(ReadError),
+    Visitor(E),
+}
+
+impl<E> From<ReadError> for Fault<E> {
+    fn from(error: ReadError) -> Self {
+        Self::Source(error)
+    }
+}
+
+fn all_newest_first<E: From<QueryError>>(
     source: &impl Source,
     size: u64,
-    mut visit: impl FnMut(Entry) -> Visited,
-) -> Result<(), QueryError> {
+    mut visit: impl FnMut(Entry) -> Flow<E>,
+) -> Result<(), E> {
     let mut end = size;
     let mut window = WINDOW_EVENTS_MIN;
     while let Some(last) = Seq::last_of(end) {
         let before = end.saturating_sub(window);
         let mut pile = Pile::default();
-        scan(source, Seq::new(before + 1).unwrap_or(last), last, |entry| {
+        scan(source, Seq::new(before + 1).unwrap_or(last), last, |entry| -> Flow<E> {
             pile.push(entry);
             Ok(ControlFlow::Continue(()))
         })?;
         let mut stopped = false;
-        pile.unpile(source, |entry| {
+        pile.unpile(source, |entry| -> Flow<E> {
             let flow = visit(entry)?;
             stopped = flow.is_break();
             Ok(flow)
@@ -239,18 +247,18 @@ impl Pile {
     }
 
     /// Visits them from the top. Reads those again that were too many to keep.
-    pub(super) fn unpile(
+    pub(super) fn unpile<E: From<QueryError>>(
         self,
         source: &impl Source,
-        mut visit: impl FnMut(Entry) -> Visited,
-    ) -> Result<(), QueryError> {
+        mut visit: impl FnMut(Entry) -> Flow<E>,
+    ) -> Result<(), E> {
         let mut read = source.cursor();
         for held in self.held.into_iter().rev() {
             let entry: Result<Entry, ReadError> = match held {
                 Held::Entry(entry) => Ok(*entry),
                 Held::Number(seq) => read(seq),
             };
-            if visit(entry?)?.is_break() {
+            if visit(entry.map_err(QueryError::from)?)?.is_break() {
                 return Ok(());
             }
         }

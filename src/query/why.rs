@@ -1,7 +1,11 @@
 //! The reason that a task exists: the task that spawned it, the one that spawned that, up to the
 //! root.
 
-use super::{Position, QueryError, Scope, Source, moment::Moment, walk};
+use super::{
+    Position, QueryError, Scope, Source,
+    moment::Moment,
+    walk::{self, Flow},
+};
 use crate::{
     event::{Action, CancelScope, Cause, Entry, Parent, PartKind},
     ids::{LedgerId, Seq, TaskId},
@@ -137,7 +141,7 @@ fn link(
     let mut linked: Option<(Seq, Cause)> = None;
     let mut cancels = Vec::new();
     let keep = |event: &_| Moment::admits(position, event);
-    walk::oldest_first(source, now, Scope::Task(id), size, keep, |entry| {
+    walk::oldest_first(source, now, Scope::Task(id), size, keep, |entry| -> Flow {
         let event = &entry.event;
         if moment.keeps(now, &mut read, event)? {
             let before = state.task(id).map(|task| task.record.parent.clone());

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     event::{
-        Action, CancelScope, Entry, Event, Host, Parent, PartKind, PartSet, Restored, TaskRecord,
+        Action, CancelScope, Entry, Event, Parent, PartKind, PartSet, Restored, TaskRecord,
         TaskStatus,
     },
     ids::{LedgerId, RunId, Seq, TaskId, ThreadId},
@@ -136,7 +136,7 @@ impl LedgerState {
                 run.rows.push_back(row);
             }
         }
-        if task.status == TaskStatus::Running && is_managed(&task.record) {
+        if task.status == TaskStatus::Running && task.record.host.is_managed() {
             self.managed.insert(row);
             self.names.extend(running_name(row, &task));
         }
@@ -161,7 +161,7 @@ impl LedgerState {
 
     fn updated(&mut self, row: usize, entry: &Entry, record: &TaskRecord) {
         let Some(task) = self.tasks.row_mut(row) else { return };
-        let named = task.status == TaskStatus::Running && is_managed(&task.record);
+        let named = task.status == TaskStatus::Running && task.record.host.is_managed();
         let renamed = named && task.record.name != record.name;
         if renamed && let Some(name) = running_name(row, task) {
             self.names.remove(&name);
@@ -195,7 +195,7 @@ impl LedgerState {
             return;
         }
         task.note_activity(event);
-        if is_managed(&task.record) {
+        if task.record.host.is_managed() {
             self.managed.remove(&row);
             if let Some(name) = running_name(row, task) {
                 self.names.remove(&name);
@@ -320,10 +320,6 @@ struct New<'e> {
 
 fn description(entry: &Entry) -> Option<Text> {
     Text::of(entry, PartKind::Description)
-}
-
-fn is_managed(record: &TaskRecord) -> bool {
-    matches!(record.host, Host::Managed { .. })
 }
 
 fn running_name(row: usize, task: &Task) -> Option<RunningName> {

@@ -14,7 +14,7 @@ use crate::{
         Cancel, CancelTarget, Command, Emit, Expect, Finish, Message, Orphan, Proposal, Redact,
         Restore, Spawn, TaskRef, Update,
     },
-    event::{Action, Cause, Host, Parent, PartKind, PartSet, Restored, TaskRecord, TaskStatus},
+    event::{Action, Cause, Parent, PartKind, PartSet, Restored, TaskRecord, TaskStatus},
     ids::{Key, Seq, TaskId, ThreadId},
     time::Millis,
 };
@@ -136,7 +136,7 @@ fn decide_spawn(
     check_label("task type", &spawn.task_type)?;
     check_name(spawn.name.as_ref())?;
     let parent = placed(state, spawn)?;
-    if is_managed(spawn.host) {
+    if spawn.host.is_managed() {
         check_managed_name(state, &spawn.thread, spawn.name.as_ref())?;
         check_not_cancelled(state, spawn.run.as_ref(), parent.as_ref())?;
     }
@@ -155,7 +155,7 @@ fn decide_update(state: &LedgerState, update: &Update) -> Result<Said, Rejection
     if name.is_none() && parent.is_none() && description.is_none() {
         return Err(Rejection::NothingToUpdate { task: held.id.clone() });
     }
-    let managed = is_managed(held.record.host);
+    let managed = held.record.host.is_managed();
     let mut record = held.record.clone();
     if let Some(name) = name
         && *name != record.name
@@ -202,7 +202,7 @@ fn decide_restore(state: &LedgerState, restore: &Restore) -> Result<Said, Reject
         if error.is_some() || result.is_some() || completed.is_some() {
             return Err(Rejection::RestoreRunningWithOutcome { task: id });
         }
-        if is_managed(spawn.host) {
+        if spawn.host.is_managed() {
             check_managed_name(state, &spawn.thread, spawn.name.as_ref())?;
         }
     }
@@ -220,7 +220,7 @@ fn decide_orphan(
     occurred: Millis,
 ) -> Result<Said, Rejection> {
     let held = running(state, task)?;
-    if !is_managed(held.record.host) {
+    if !held.record.host.is_managed() {
         return Err(Rejection::NotManaged { task: held.id.clone() });
     }
     let why = Restored::Orphaned { completed: occurred };
@@ -304,10 +304,6 @@ fn record(spawn: &Spawn, parent: Option<Parent>, created: Millis) -> TaskRecord 
         created,
         host: spawn.host,
     }
-}
-
-fn is_managed(host: Host) -> bool {
-    matches!(host, Host::Managed { .. })
 }
 
 fn check_redaction(state: &LedgerState, seq: Seq, parts: PartSet) -> Result<(), Rejection> {

@@ -45,6 +45,28 @@ pub trait Inspect: fmt::Debug + Send + Sync {
     fn snapshots(&self) -> Arc<dyn SnapshotStore>;
 }
 
+impl dyn Inspect + '_ {
+    /// As [`log`](Inspect::log), for a visitor that can fail.
+    ///
+    /// # Errors
+    /// The first error of `visit`, which ends it.
+    pub fn try_log<E>(
+        &self,
+        mut visit: impl FnMut(Evidence<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Vec<StoreFinding>, E> {
+        // A trait object's method is not generic, so the one variable that is filled from within
+        // a visitor is here.
+        let mut failed = Ok(());
+        let findings = self.log(&mut |evidence| {
+            visit(evidence).unwrap_or_else(|error| {
+                failed = Err(error);
+                ControlFlow::Break(())
+            })
+        });
+        failed.map(|()| findings)
+    }
+}
+
 /// The items of the sealed store, with a finding in place of each damaged one.
 pub type SealedItems = Box<dyn Iterator<Item = Result<SealedItem, StoreFinding>> + Send>;
 

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
+mod errors;
 mod planted;
 mod tokens;
 
@@ -173,6 +174,7 @@ fn check(file: &str, text: &str) -> Vec<Finding> {
     source.futures();
     source.openings(RIDDLES_STAY);
     source.keepers();
+    source.errors();
     source.clocks(WALL_CLOCK, "only `time` reads the clock; take a `Clock`");
     source.clocks(STOP_WATCH, "no answer here may depend on how long something takes");
     source.findings
@@ -290,6 +292,17 @@ impl Source<'_> {
                 self.find(line, format!("\"{word} ..\""), rule);
             }
             before = marker;
+        }
+    }
+
+    /// Errors carry facts: a text that was made by hand is none.
+    fn errors(&mut self) {
+        if !self.file.starts_with("src/") {
+            return;
+        }
+        for (variant, line) in errors::text_only(&self.tokens) {
+            let rule = "an error carries facts, not one text: give it fields, an enum or a source";
+            self.find(line, format!("`{variant}` holds one `String`"), rule);
         }
     }
 

@@ -151,3 +151,30 @@ fn a_doc_comment_does_not_begin_with_a_riddle() {
     );
     assert_fine("tests/a.rs", "/// What a test is about.\nfn a() {}");
 }
+
+#[test]
+fn an_error_is_not_one_text() {
+    let of = |variants: &str| {
+        let derive = "#[derive(Debug, thiserror::Error)]\n#[non_exhaustive]\n";
+        format!("{derive}pub enum A {{\n    #[error(\"..\")]\n    {variants}\n}}")
+    };
+    for variant in ["B(String),", "B { why: String }", "C,\n    B {\n /// Why.\n why: String,\n },"]
+    {
+        let found = findings("src/store/a.rs", &of(variant));
+        assert_eq!(found.len(), 1, "{variant}: {found:?}");
+        assert!(found[0].contains("`B` holds one `String`: an error carries facts"), "{found:?}");
+    }
+    let facts = [
+        "B { at: u64, why: String },",
+        "B(#[source] Fault),",
+        "B { name: Arc<str> },",
+        "B { all: Vec<String> },",
+        "B(BTreeMap<u8, String>),",
+        "B,",
+    ];
+    for variant in facts {
+        assert_fine("src/store/a.rs", &of(variant));
+    }
+    assert_fine("src/store/a.rs", "#[derive(Debug)]\nenum A { B(String) }");
+    assert_fine("tools/a.rs", &of("B(String),"));
+}

@@ -16,12 +16,11 @@ use crate::{
             staging::Published,
         },
         copy::origin::OriginNote,
-        read::{reader::LogHashes, replay},
+        read::{reader::LogHashes, replay, saved},
     },
     proof::Tree,
-    snapshot,
     state::LedgerState,
-    store::{FrameLog, Identity, Opened, SnapshotStore},
+    store::{FrameLog, Identity, Opened},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
@@ -34,7 +33,12 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     check_root(sealed, tree.head())?;
     let saved = snapshots.list()?;
     let tail = hash_tail(&*log, tree, &saved)?;
-    let (mut state, snapshot_at) = newest_snapshot(&*log, &*snapshots, &saved, &tail)?;
+    let mut state = saved::newest(&*snapshots, &saved, tail.tree.head().seq(), |size| {
+        let known = tail.roots.get(&size).copied();
+        known
+            .map_or_else(|| Ok(crate::proof::root_at(size, &LogHashes(&*log))?), Ok::<_, OpenError>)
+    })?;
+    let snapshot_at = state.size();
     let written = log.written().size;
     replay::fold(&*log, &mut state, written, |seq| lost(written, seq))?;
     let Tail { tree, tree_hashes, .. } = tail;
@@ -97,30 +101,6 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, 
     Ok(Tail { tree, tree_hashes, roots })
 }
 
-/// The newest snapshot of this history, and the number of its events; without one, opening is
-/// slower.
-fn newest_snapshot(
-    log: &dyn FrameLog,
-    snapshots: &dyn SnapshotStore,
-    saved: &[Seq],
-    tail: &Tail,
-) -> Result<(LedgerState, u64), OpenError> {
-    for at in saved.iter().rev().filter(|at| at.get() <= tail.tree.size()) {
-        let root = match tail.roots.get(&at.get()) {
-            Some(root) => *root,
-            None => crate::proof::root_at(at.get(), &LogHashes(log))?,
-        };
-        let expected = Head { size: at.get(), root };
-        let loaded = snapshots.load(*at).map_err(|e| e.to_string());
-        match loaded.and_then(|bytes| snapshot::decode(&bytes).map_err(|e| e.to_string())) {
-            Ok((state, head)) if head == expected => return Ok((state, head.size)),
-            Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
-            Err(error) => tracing::warn!(%at, error, "snapshot is unusable: skipped"),
-        }
-    }
-    Ok((LedgerState::default(), 0))
-}
-
 /// The reason that this writer begins.
 fn why(state: &LedgerState, identity: &Identity) -> Began {
     match OriginNote::of_note(&identity.note) {
@@ -138,7 +118,8 @@ mod tests {
         command::{Command, Proposal, Spawn},
         ids::ThreadId,
         ledger::Ledger,
-        store::{Group, MemStore, NodeStore},
+        snapshot,
+        store::{Group, MemStore, NodeStore, SnapshotStore},
     };
 
     fn spawns(tasks: u64) -> Vec<Proposal> {

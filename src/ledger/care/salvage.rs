@@ -87,23 +87,14 @@ impl<'a> Salvage<'a> {
     /// Returns the head that can be read, and the one that is known to have been held.
     fn run(mut self) -> Result<(Head, Option<Head>), Error> {
         let inspection = self.inspection;
-        let mut failure = None;
-        inspection.log(&mut |evidence| {
+        inspection.try_log(|evidence| {
             let Evidence::Frame { seq, bytes } = evidence else {
-                return ControlFlow::Continue(());
+                return Ok(ControlFlow::Continue(()));
             };
-            let missing = self.fill(seq.leaf_index(), SEALED_DEADLINE);
-            let taken = missing.and_then(|()| self.take(seq, bytes));
-            match taken {
-                Ok(true) => ControlFlow::Continue(()),
-                Ok(false) => ControlFlow::Break(()),
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        });
-        failure.map_or(Ok(()), Err)?;
+            self.fill(seq.leaf_index(), SEALED_DEADLINE)?;
+            let taken = self.take(seq, bytes)?;
+            Ok(if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
         let held = inspection.witness().map_or(0, |witness| witness.sealed.size);
         self.fill(held, SEALED_DEADLINE)?;
         // Only durable events are sealed: if journal and `HEAD` were put back from an older copy,

@@ -131,23 +131,16 @@ impl Reader {
         let header = header(&text).map_err(written)?;
         out.write_all(&header).map_err(written)?;
         let mut zstd = zstd::Encoder::new(BufWriter::new(&mut out), ZSTD_LEVEL).map_err(written)?;
-        let (mut bytes, mut failure, mut goes_on) = (0_u64, None, false);
+        let (mut bytes, mut goes_on) = (0_u64, false);
         if let Some(last) = checkpoint.head().seq() {
             self.scan_frames(Seq::FIRST, last, |seq, frame| {
                 let frame = without_redacted(seq, frame, state)?;
                 bytes += u64::try_from(frame.len()).unwrap_or(0);
                 goes_on = codec::batch_goes_on(&frame);
                 tell(seq.get(), size, progress);
-                Ok(match zstd.write_all(&frame) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        failure = Some(error);
-                        ControlFlow::Break(())
-                    }
-                })
+                zstd.write_all(&frame).map(ControlFlow::Continue).map_err(written)
             })?;
         }
-        failure.map_or(Ok(()), Err).map_err(written)?;
         if let Some(last) = checkpoint.head().seq().filter(|_| goes_on) {
             return Err(CopyError::WithinBatch { last });
         }

@@ -168,7 +168,6 @@ impl<'a> Draft<'a> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), CopyError> {
         let mut intake = Intake::new(self.ledger(), head, progress);
-        let mut failure = None;
         if let Some(last) = head.seq() {
             let now = from.current();
             from.scan_frames(Seq::FIRST, last, |seq, frame| {
@@ -176,17 +175,9 @@ impl<'a> Draft<'a> {
                 if seq == last && codec::batch_goes_on(&frame) {
                     frame = codec::end_batch(&frame).map_err(|error| unreadable(seq, error))?;
                 }
-                let taken = intake.take(frame);
-                Ok(match taken {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        failure = Some(error);
-                        ControlFlow::Break(())
-                    }
-                })
+                intake.take(frame).map(ControlFlow::Continue)
             })?;
         }
-        failure.map_or(Ok(()), Err)?;
         intake.finish()?;
         repeat_redactions(self.ledger(), &from.current(), head.size)
     }

@@ -6,3 +6,5 @@ pub(super) mod follow;
 pub(crate) mod links;
 pub(super) mod reader;
 pub(super) mod replay;
+pub(super) mod saved;
+pub(super) mod visited;

@@ -4,20 +4,19 @@
 //! leave out the texts that have been redacted. Reads block on the disk: call them from
 //! `spawn_blocking` in async code. Reads of the current state do not block.
 
-use super::replay;
+use super::{replay, saved};
 use crate::{
     codec,
     event::{Entry, PartSet},
     ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, TaskId, ThreadId},
     ledger::{
-        Damage, ReadError,
+        Damage, ReadError, Visited,
         commit::{
             shared::{Shared, decode, unreadable},
             staging::Published,
         },
     },
     proof::{self, Checkpoint, HashSource},
-    snapshot,
     state::{LedgerState, Task, Thread},
     store::FrameLog,
 };
@@ -121,32 +120,35 @@ impl Reader {
         Cursor { reader: self, first: 0, frames: Vec::new(), block: None }
     }
 
-    /// Visits the events `from` to `to`, both included, in order. O(bytes).
+    /// Visits the events `from` to `to`, both included, in order, until `visit` says to stop.
+    /// O(bytes).
     ///
     /// # Errors
-    /// As [`entry`](Self::entry), but an end past the head is no error: the scan ends there.
-    pub fn scan(
+    /// As [`entry`](Self::entry), and those of `visit`; see [`Visited`]. An end past the head is no
+    /// error: the scan ends there.
+    pub fn scan<V: Visited<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        mut visit: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
+        mut visit: impl FnMut(Entry) -> V,
+    ) -> Result<(), V::Error> {
         let state = self.current();
         self.scan_frames(from, to, |seq, frame| {
             let mut entry = decode(seq, &frame)?;
             entry.erase(state.redacted(seq));
-            Ok(visit(entry))
+            visit(entry).flow()
         })
     }
 
     /// Like [`scan`](Self::scan), with the bytes of each frame. Keeps redacted texts.
-    pub(crate) fn scan_frames(
+    pub(crate) fn scan_frames<E: From<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
-        visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, ReadError>,
-    ) -> Result<(), ReadError> {
+        visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
         let last = to.get().min(self.shared.size());
+        let missing = |seq| missing(seq).into();
         replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
     }
 
@@ -162,28 +164,12 @@ impl Reader {
             return Ok(now.clone());
         }
         self.check_size(size)?;
-        let Some(last) = Seq::last_of(size) else { return Ok(LedgerState::default()) };
-        let mut state = self.nearest_snapshot(last)?;
+        let snapshots = &*self.shared.snapshots;
+        let (saved, last) = (snapshots.list()?, Seq::last_of(size));
+        let mut state = saved::newest(snapshots, &saved, last, |size| self.root_at(size))?;
         replay::fold(&*self.shared.log, &mut state, size, missing)?;
         state.mask(&now);
         Ok(state)
-    }
-
-    fn nearest_snapshot(&self, last: Seq) -> Result<LedgerState, ReadError> {
-        let saved = self.shared.snapshots.list()?;
-        for at in saved.into_iter().rev().filter(|at| *at <= last) {
-            let Ok(bytes) = self.shared.snapshots.load(at) else { continue };
-            match snapshot::decode(&bytes) {
-                Ok((state, head))
-                    if head.seq() == Some(at) && self.root_at(head.size)? == head.root =>
-                {
-                    return Ok(state);
-                }
-                Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
-                Err(error) => tracing::warn!(%at, %error, "snapshot is unusable: skipped"),
-            }
-        }
-        Ok(LedgerState::default())
     }
 
     /// The root over the first `size` events. O(log size) reads.

@@ -18,7 +18,7 @@ const READ_BYTES: usize = 256 << 10;
 
 /// Visits the frames of the first `to` events except the first `behind`, in order, until `visit`
 /// breaks. `missing` is the error for an event that the store should hold and does not.
-pub(crate) fn each_frame<E: From<Error>>(
+pub(crate) fn each_frame<E: From<ReadError>>(
     log: &dyn FrameLog,
     (behind, to): (u64, u64),
     missing: impl FnOnce(Seq) -> E,
@@ -27,7 +27,7 @@ pub(crate) fn each_frame<E: From<Error>>(
     let within = |seq: &Seq| seq.get() <= to;
     let mut next = Seq::new(behind.saturating_add(1));
     while let Some(first) = next.filter(within) {
-        let frames = log.read(first, READ_BYTES)?;
+        let frames = log.read(first, READ_BYTES).map_err(ReadError::from)?;
         if frames.is_empty() {
             return Err(missing(first));
         }
@@ -45,7 +45,7 @@ pub(crate) fn each_frame<E: From<Error>>(
 /// Folds the events that `state` does not hold, up to the first `size` of the log, while another
 /// thread reads and decodes ahead. Decoding takes longer than folding, so an idle fold decodes the
 /// next batch itself.
-pub(crate) fn fold<E: From<Error> + From<ReadError> + Send>(
+pub(crate) fn fold<E: From<ReadError> + Send>(
     log: &dyn FrameLog,
     state: &mut LedgerState,
     size: u64,
@@ -77,7 +77,8 @@ pub(crate) fn fold<E: From<Error> + From<ReadError> + Send>(
             if folded.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         },
     );
-    read.map_err(|source| Error::Io { during: "start a thread", path: None, source })??;
+    let during = "start a thread";
+    read.map_err(|source| ReadError::from(Error::Io { during, path: None, source }))??;
     Ok(folded?)
 }
 

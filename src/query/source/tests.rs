@@ -4,7 +4,7 @@ use crate::{
     command::{Cancel, Command, Emit, Finish, ParentRef, Proposal, Spawn, Update},
     event::{Outcome, PartKind, PartSet, TaskStatus},
     ids::{Seq, TaskId, ThreadId},
-    ledger::{Ledger, Options},
+    ledger::{Damage, Ledger, Options, ReadError},
     query::{
         History, Now, Order, Point, Position, QueryError, Scope, Sort, Source, TaskFilter, as_of,
         diff, first, history, history_of_task, tasks, threads, tree, why,
@@ -218,4 +218,54 @@ fn one_task_or_thread_is_what_the_whole_map_says_of_it() {
     assert_eq!(Source::redacted(&reader, seq).unwrap(), PartSet::default());
     ledger.redact_blocking(seq, PartSet::ALL, "secret").unwrap();
     assert_eq!(Source::redacted(&reader, seq).unwrap(), PartSet::ALL);
+}
+
+/// An error of a caller who visits events; what cannot be read becomes one, too.
+#[derive(Debug)]
+enum Fault {
+    Mine(Seq),
+    Query,
+}
+
+impl From<QueryError> for Fault {
+    fn from(_: QueryError) -> Self {
+        Self::Query
+    }
+}
+
+// Five visitors kept their error in a variable beside them, and looked there afterwards.
+#[test]
+fn the_error_of_a_visitor_ends_the_visit_and_is_its_answer() {
+    let ledger = ledger();
+    let reader = ledger.reader();
+    let (third, t1) = (Seq::new(3).unwrap(), thread("t1"));
+    let mut met = Vec::new();
+    let scanned = reader.scan(Seq::FIRST, Seq::new(9).unwrap(), |entry| {
+        met.push(entry.event.seq);
+        if entry.event.seq == third {
+            Err(ReadError::damaged(third, Damage::Missing))
+        } else {
+            Ok(())
+        }
+    });
+    assert!(matches!(scanned, Err(ReadError::Damaged { seq, .. }) if seq == third));
+    assert_eq!(met.len(), 3);
+
+    let ways =
+        [(None, Order::OldestFirst), (Some(9), Order::OldestFirst), (None, Order::NewestFirst)];
+    for scope in [Scope::All, Scope::Thread(&t1)] {
+        for (limit, order) in ways {
+            let (wanted, mut met) = (History { scope, limit, order, ..History::default() }, 0);
+            let asked = history(&reader, &wanted, |entry| {
+                met += 1;
+                if met == 2 { Err(Fault::Mine(entry.event.seq)) } else { Ok(()) }
+            });
+            assert!(matches!(asked, Err(Fault::Mine(at)) if at > Seq::FIRST), "{wanted:?}");
+            assert_eq!(met, 2, "{wanted:?}");
+        }
+    }
+    let (nobody, upto) = (thread("nobody"), None);
+    let unknown = History { scope: Scope::Thread(&nobody), upto, ..History::default() };
+    let asked = history(&reader, &unknown, |_| Ok::<(), Fault>(()));
+    assert!(matches!(asked, Err(Fault::Query)));
 }

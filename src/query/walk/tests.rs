@@ -18,7 +18,7 @@ fn log() -> Log {
 
 fn numbers(log: &Log, scope: Scope<'_>, size: u64) -> Result<Vec<u64>, QueryError> {
     let mut numbers = Vec::new();
-    newest_first(log, &log.state_now(), scope, size, |entry| {
+    newest_first(log, &log.state_now(), scope, size, |entry| -> Flow {
         numbers.push(entry.event.seq.get());
         Ok(ControlFlow::Continue(()))
     })?;
@@ -29,7 +29,7 @@ fn numbers(log: &Log, scope: Scope<'_>, size: u64) -> Result<Vec<u64>, QueryErro
         scope,
         size,
         |_| true,
-        |entry| {
+        |entry| -> Flow {
             ascending.push(entry.event.seq.get());
             Ok(ControlFlow::Continue(()))
         },
@@ -64,8 +64,10 @@ fn a_walk_meets_its_own_events_and_no_others() {
 fn a_walk_reads_its_own_events_and_no_others() {
     let log = log();
     let a = task("a");
-    newest_first(&log, &log.state_now(), Scope::Task(&a), 6, |_| Ok(ControlFlow::Continue(())))
-        .unwrap();
+    newest_first(&log, &log.state_now(), Scope::Task(&a), 6, |_| -> Flow {
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
     assert_eq!(log.reads(), 3);
 }
 
@@ -74,7 +76,7 @@ fn a_walk_ends_where_it_is_told_to() {
     let log = log();
     let t = thread("t");
     let mut met = 0;
-    newest_first(&log, &log.state_now(), Scope::Thread(&t), 6, |_| {
+    newest_first(&log, &log.state_now(), Scope::Thread(&t), 6, |_| -> Flow {
         met += 1;
         Ok(if met == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })
@@ -168,7 +170,7 @@ fn numbers_on(cores: usize, log: &Log) -> Result<Vec<u64>, QueryError> {
         &state,
         (Scope::Thread(&t), 150),
         |_| true,
-        |entry| {
+        |entry| -> Flow {
             numbers.push(entry.event.seq.get());
             Ok(ControlFlow::Continue(()))
         },

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    ops::ControlFlow,
     path::Path,
 };
 use taskledger::{
@@ -40,17 +39,11 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<C
     let erased_upto = reader.erased_upto().map_or(0, Seq::get);
     ensure!(erased_upto >= known.purged, "purged to {}, not {erased_upto}", known.purged);
     let mut log = Log::default();
-    let mut wrong = None;
     if let Some(last) = head.seq() {
-        reader.scan(Seq::FIRST, last, |entry| match log.visit(&entry) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(why) => {
-                wrong = Some(why.context(format!("event {}", entry.event.seq)));
-                ControlFlow::Break(())
-            }
+        reader.scan(Seq::FIRST, last, |entry| {
+            log.visit(&entry).with_context(|| format!("event {}", entry.event.seq))
         })?;
     }
-    wrong.map_or(Ok(()), Err)?;
     if let Some(synced) = known.synced {
         ensure!(head.size >= synced, "{synced} events were durable, {} are there", head.size);
     }

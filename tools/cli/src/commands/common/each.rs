@@ -5,7 +5,6 @@ use crate::{
     shown::line::{Around, line},
 };
 use anyhow::Result;
-use std::ops::ControlFlow;
 use taskledger::{
     event::Entry,
     ledger::Reader,
@@ -59,15 +58,5 @@ pub fn each(
     shown: impl Fn(&Entry) -> bool,
     mut visit: impl FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
-    let mut failed = Ok(());
-    query::history(reader, wanted, |entry| {
-        match if shown(&entry) { visit(entry) } else { Ok(()) } {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Err(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    failed
+    query::history(reader, wanted, |entry| if shown(&entry) { visit(entry) } else { Ok(()) })
 }

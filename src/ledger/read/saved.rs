@@ -1,0 +1,44 @@
+//! The saved state to begin with: the newest one that is of this history.
+//!
+//! A snapshot that cannot be read or that is of another history costs time and nothing else, so it
+//! is skipped. Start reading at [`newest`].
+
+use crate::{
+    code::Code,
+    ids::{Root, Seq},
+    snapshot,
+    state::LedgerState,
+    store::SnapshotStore,
+};
+
+/// The newest of the snapshots `saved` (oldest first) that ends at or before event `last` and
+/// belongs to the history that `root_at` tells the root of. An empty state if there is none.
+///
+/// # Errors
+/// Those of `root_at`.
+pub(crate) fn newest<E>(
+    snapshots: &dyn SnapshotStore,
+    saved: &[Seq],
+    last: Option<Seq>,
+    mut root_at: impl FnMut(u64) -> Result<Root, E>,
+) -> Result<LedgerState, E> {
+    for at in saved.iter().rev().copied().filter(|at| Some(*at) <= last) {
+        let bytes = match snapshots.load(at) {
+            Ok(bytes) => bytes,
+            // Another thread has removed it since they were listed.
+            Err(error) if error.code() == Code::NotFound => continue,
+            Err(error) => {
+                tracing::warn!(%at, %error, "snapshot cannot be read: skipped");
+                continue;
+            }
+        };
+        match snapshot::decode(&bytes) {
+            Ok((state, head)) if head.seq() == Some(at) && root_at(head.size)? == head.root => {
+                return Ok(state);
+            }
+            Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
+            Err(error) => tracing::warn!(%at, %error, "snapshot is unusable: skipped"),
+        }
+    }
+    Ok(LedgerState::default())
+}
