@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use taskledger::{
     BackgroundTaskManager, Ledger,
-    command::{Command, Spawn},
+    command::{Command, Proposal, Spawn},
     event::{CancelScope, Host, Outcome, TaskStatus},
     ids::TaskId,
     manager::{
@@ -90,7 +90,7 @@ async fn f3_a_result_of_others_that_is_nested_too_deeply_says_so() {
     let Command::Finish(mut finish) = finish.command else { panic!("a finish") };
     finish.result = Some(deep.as_str().into());
     let ledger = manager.ledger().unwrap();
-    ledger.append([Command::Spawn(spawn).into(), Command::Finish(finish).into()]).await.unwrap();
+    ledger.append([Proposal::from(spawn), finish.into()]).await.unwrap();
     let read = manager.get("old").unwrap();
     assert_eq!(read.result, Some(Value::from(deep)));
     assert_eq!(read.error.unwrap(), "result of 100000 levels; the limit is 512 levels");
