@@ -23,6 +23,7 @@ pub enum Durability {
 
 /// Options of a ledger. `Options::default()` is right for most.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// The meaning of an acknowledgement. Default: [`Durability::Synced`].
     pub durability: Durability,
@@ -61,6 +62,24 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The source of random numbers for salts, nonces and ids.
     pub entropy: Arc<dyn Entropy>,
+}
+
+impl Options {
+    setters! {
+        set durability: Durability,
+        set queue_requests_max: usize,
+        set queue_jobs_max: usize,
+        set group_events_max: usize,
+        set group_bytes_max: usize,
+        set batch_events_max: usize,
+        set batch_bytes_max: usize,
+        set part_bytes_max: usize,
+        set snapshots_kept: usize,
+        set snapshot_distance: u64,
+        set store: DiskOptions,
+        set clock: Arc<dyn Clock>,
+        set entropy: Arc<dyn Entropy>,
+    }
 }
 
 impl Default for Options {
