@@ -52,6 +52,7 @@ pub struct Event {
 
 /// The cause of an event. Each of the four may be unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Cause {
     /// The task whose code did it.
     pub task: Option<TaskId>,
@@ -61,6 +62,16 @@ pub struct Cause {
     pub call: Option<CallId>,
     /// The agent that did it.
     pub agent: Option<AgentId>,
+}
+
+impl Cause {
+    setters! {
+        ;
+        into task: Option<TaskId>,
+        into run: Option<RunId>,
+        into call: Option<CallId>,
+        into agent: Option<AgentId>,
+    }
 }
 
 /// The content of an event. The order of variants is not the format; `codec` gives each its tag.

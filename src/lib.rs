@@ -49,6 +49,9 @@
 //! Programs that embed it are in `docs/examples`, one for each use by a host. `docs/architecture.md`
 //! has layers, entry points and invariants, `docs/format.md` the bytes.
 
+#[macro_use]
+mod setters;
+
 mod ahead;
 pub mod audit;
 pub mod code;

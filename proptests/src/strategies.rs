@@ -185,7 +185,9 @@ ids!(task: TaskId, thread: ThreadId, run: RunId, call: CallId, agent: AgentId);
 
 fn cause() -> BoxedStrategy<Cause> {
     (option::of(task()), option::of(run()), option::of(call()), option::of(agent()))
-        .prop_map(|(task, run, call, agent)| Cause { task, run, call, agent })
+        .prop_map(|(task, run, call, agent)| {
+            Cause::default().task(task).run(run).call(call).agent(agent)
+        })
         .boxed()
 }
 

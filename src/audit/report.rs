@@ -8,6 +8,7 @@ pub const FINDINGS_MAX: usize = 1_000;
 
 /// One fault that an audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// The first event that is affected, if it can be told.
     pub seq: Option<Seq>,
@@ -90,6 +91,7 @@ impl fmt::Display for Finding {
 
 /// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// The ledger, by the word of its files; `None` if they do not tell.
     pub ledger: Option<LedgerId>,

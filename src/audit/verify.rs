@@ -17,6 +17,7 @@ use tracing::field::Empty;
 
 /// Options of an audit: a head to expect, and a time limit.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct VerifyOptions {
     /// A head that was kept elsewhere: the ledger must still begin with that history.
     pub expect: Option<Head>,
@@ -24,6 +25,14 @@ pub struct VerifyOptions {
     /// finding. Ten minutes by default, since damage can make it wait for ever, and the first
     /// answer takes a copy.
     pub sealed_deadline: Duration,
+}
+
+impl VerifyOptions {
+    setters! {
+        set sealed_deadline: Duration,
+        ;
+        into expect: Option<Head>,
+    }
 }
 
 impl Default for VerifyOptions {

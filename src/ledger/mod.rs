@@ -61,6 +61,7 @@ use tokio::sync::oneshot;
 
 /// The answer to one proposal.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The event that records it.
     pub seq: Seq,

@@ -2,13 +2,28 @@
 
 use super::OpenError;
 use crate::{
-    store::{DiskOptions, GROUP_BYTES_MAX},
+    codec,
+    event::PART_BYTES_MAX,
+    store::{self, DiskOptions, GROUP_BYTES_MAX},
     time::{Clock, Entropy, OsEntropy, SystemClock},
 };
 use std::{sync::Arc, time::Duration};
 
 /// The most bytes of frames that a store takes as one group.
 pub(super) const GROUP_LIMIT: usize = GROUP_BYTES_MAX;
+
+/// The defaults of [`Options::group_bytes_max`] and [`Options::batch_bytes_max`].
+const GROUP_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 16 << 20;
+
+const _: () = assert!(
+    codec::FRAME_BYTES_MAX <= store::FRAME_BYTES_MAX,
+    "the store takes every frame that the codec makes"
+);
+const _: () = assert!(
+    codec::FRAME_BYTES_MAX <= BATCH_BYTES && GROUP_BYTES + BATCH_BYTES <= GROUP_BYTES_MAX,
+    "a batch holds any one frame, and fits the store behind a group that is nearly full"
+);
 
 /// What an acknowledged append has survived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +38,7 @@ pub enum Durability {
 
 /// Options of a ledger. `Options::default()` is right for most.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// The meaning of an acknowledgement. Default: [`Durability::Synced`].
     pub durability: Durability,
@@ -63,6 +79,24 @@ pub struct Options {
     pub entropy: Arc<dyn Entropy>,
 }
 
+impl Options {
+    setters! {
+        set durability: Durability,
+        set queue_requests_max: usize,
+        set queue_jobs_max: usize,
+        set group_events_max: usize,
+        set group_bytes_max: usize,
+        set batch_events_max: usize,
+        set batch_bytes_max: usize,
+        set part_bytes_max: usize,
+        set snapshots_kept: usize,
+        set snapshot_distance: u64,
+        set store: DiskOptions,
+        set clock: Arc<dyn Clock>,
+        set entropy: Arc<dyn Entropy>,
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -70,10 +104,10 @@ impl Default for Options {
             queue_requests_max: 4_096,
             queue_jobs_max: 64,
             group_events_max: 256,
-            group_bytes_max: 1 << 20,
+            group_bytes_max: GROUP_BYTES,
             batch_events_max: 4_096,
-            batch_bytes_max: 16 << 20,
-            part_bytes_max: 1 << 20,
+            batch_bytes_max: BATCH_BYTES,
+            part_bytes_max: PART_BYTES_MAX,
             snapshots_kept: 2,
             snapshot_distance: 250_000,
             store: DiskOptions::default(),

@@ -21,6 +21,7 @@ pub enum Scope<'a> {
 /// The state at a position. No later event changes this value. A text that is redacted later is
 /// missing from views that are taken later.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct View {
     /// The fold of the events that count. It is complete for the scope that was asked for. Of other
     /// threads and tasks it may hold all or nothing, so ask it about the scope only.

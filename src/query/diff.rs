@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The changes from one state to another.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Diff {
     /// The changes, in the order in which their tasks were created. For one task: spawned or
     /// vanished, ended, reparented, then fields in the order of [`Field`].

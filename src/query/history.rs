@@ -18,6 +18,7 @@ use std::ops::ControlFlow;
 ///
 /// The default is all of the log at its head, oldest first.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct History<'a> {
     /// The thread or task whose events are shown, or the whole log.
     pub scope: Scope<'a>,
@@ -29,6 +30,17 @@ pub struct History<'a> {
     pub limit: Option<usize>,
     /// The order in which events are shown.
     pub order: Order,
+}
+
+impl<'a> History<'a> {
+    setters! {
+        set scope: Scope<'a>,
+        set filter: EventFilter,
+        set order: Order,
+        ;
+        into upto: Option<Position>,
+        into limit: Option<usize>,
+    }
 }
 
 impl Default for History<'_> {
@@ -55,6 +67,7 @@ pub enum Order {
 
 /// A condition on events. The default lets every event pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct EventFilter {
     /// The event is about this task.
     pub task: Option<TaskId>,
@@ -64,6 +77,16 @@ pub struct EventFilter {
     pub since: Option<Millis>,
     /// The event occurred then or earlier.
     pub until: Option<Millis>,
+}
+
+impl EventFilter {
+    setters! {
+        ;
+        into task: Option<TaskId>,
+        into actions: Vec<ActionKind>,
+        into since: Option<Millis>,
+        into until: Option<Millis>,
+    }
 }
 
 impl EventFilter {

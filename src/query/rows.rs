@@ -52,6 +52,7 @@ pub struct TaskRow {
 
 /// A condition on tasks. The default lets every task pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct TaskFilter {
     /// The task belongs to this thread.
     pub thread: Option<ThreadId>,
@@ -71,6 +72,21 @@ pub struct TaskFilter {
     pub since: Option<Millis>,
     /// The task was created then or earlier.
     pub until: Option<Millis>,
+}
+
+impl TaskFilter {
+    setters! {
+        ;
+        into thread: Option<ThreadId>,
+        into statuses: Vec<TaskStatus>,
+        into types: Vec<String>,
+        into agent: Option<AgentId>,
+        into run: Option<RunId>,
+        into call: Option<CallId>,
+        into parent: Option<TaskId>,
+        into since: Option<Millis>,
+        into until: Option<Millis>,
+    }
 }
 
 impl TaskFilter {

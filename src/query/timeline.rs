@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 /// The time spans of the tasks of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeline {
     /// One for each task, in the order of creation.
     pub spans: Vec<Span>,
@@ -20,6 +21,7 @@ pub struct Timeline {
 
 /// The time span of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Span {
     /// The task, with its status.
     pub task: Arc<Task>,

@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 /// The trees of a thread, in the order in which they are drawn: each task before the tasks that it
 /// spawned, siblings in the order of creation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Forest {
     /// The tasks.
     pub nodes: Vec<Node>,
@@ -17,6 +18,7 @@ pub struct Forest {
 
 /// One task in a [`Forest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Node {
     /// The task.
     pub task: Arc<Task>,

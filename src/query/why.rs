@@ -16,6 +16,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 /// A task and its ancestors.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Chain {
     /// The task itself first, then its parent, and so on.
     pub links: Vec<Link>,
@@ -49,6 +50,7 @@ pub enum ChainEnd {
 
 /// One task of a [`Chain`], and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Link {
     /// The task as it was at the position. Its record names the run, call and agent that spawned
     /// it, and `first_seq` is the event of the spawn.
@@ -70,6 +72,7 @@ pub struct Link {
 
 /// A request to stop something.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CancelRequest {
     /// The event that records it.
     pub seq: Seq,

@@ -3,7 +3,7 @@
 use crate::support::*;
 use std::{sync::Arc, time::Duration};
 use taskledger::{
-    Ledger, Options,
+    Ledger,
     audit::verify_reader,
     command::{
         Batch, Cancel, Command, Emit, Expect, Finish, Message, Proposal, Spawn, Spawned, Update,
@@ -134,7 +134,7 @@ fn the_first_end_of_a_task_wins() {
 #[test]
 fn time_never_runs_backwards_in_the_log() {
     let clock = Arc::new(ManualClock::at(Millis(5_000)));
-    let ledger = Ledger::in_memory(Options { clock: clock.clone(), ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().clock(clock.clone())).unwrap();
     append(&ledger, [spawn("a")]);
     clock.set(Millis(1_000));
     append(&ledger, [spawn("b")]);
@@ -145,7 +145,7 @@ fn time_never_runs_backwards_in_the_log() {
 
 #[test]
 fn a_text_over_its_limit_is_refused_and_at_its_limit_is_kept() {
-    let ledger = Ledger::in_memory(Options { part_bytes_max: 100, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().part_bytes_max(100)).unwrap();
     append(&ledger, [spawn("a"), spawn("b")]);
     let long = "x".repeat(101);
     let error = refused(&ledger, [finish_with("a", Outcome::Failed, Some(&long))]);
@@ -155,7 +155,7 @@ fn a_text_over_its_limit_is_refused_and_at_its_limit_is_kept() {
 
 #[test]
 fn a_batch_over_its_limits_is_refused_whole() {
-    let limits = Options { batch_events_max: 3, batch_bytes_max: 1_000, ..options() };
+    let limits = options().batch_events_max(3).batch_bytes_max(1_000);
     let ledger = Ledger::in_memory(limits).unwrap();
     append(&ledger, [spawn("a"), spawn("b"), spawn("c")]);
     let four = ["d", "e", "f", "g"].map(spawn);
@@ -168,7 +168,7 @@ fn a_batch_over_its_limits_is_refused_whole() {
 #[test]
 fn an_interval_ledger_says_what_is_durable() {
     let interval = Durability::Interval(Duration::from_hours(1));
-    let ledger = Ledger::in_memory(Options { durability: interval, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().durability(interval)).unwrap();
     let receipts = ledger.append_blocking([spawn("a")]).unwrap();
     assert!(!receipts[0].durable);
     assert_eq!(ledger.reader().synced().size, 0);

@@ -10,7 +10,7 @@ use std::{
 };
 use taskledger::ids::TreeHash;
 use taskledger::{
-    Ledger, Options,
+    Ledger,
     audit::{FindingKind, Report, VerifyOptions, verify, verify_reader},
     codec,
     event::{Outcome, PartSet},
@@ -59,7 +59,7 @@ fn a_sound_ledger_has_no_findings_and_the_audit_changes_nothing() {
 #[test]
 fn a_history_is_held_against_a_checkpoint_that_somebody_kept() {
     let (_temporary, path, head) = sound();
-    let expect = |expect| VerifyOptions { expect: Some(expect), ..VerifyOptions::default() };
+    let expect = |expect| VerifyOptions::default().expect(expect);
     let verify = |options| verify(&path, &options, &mut |_, _| {}).unwrap();
     assert!(verify(expect(head)).is_ok());
     let other = verify(expect(Head { size: 7, root: Root([1; 32]) }));
@@ -202,7 +202,7 @@ fn a_copy_that_was_cut_short_is_found() {
     // The same entropy, so the same name: all that tells them apart is what each was to hold.
     for (cut, path) in [(80, &fork), (40, &short)] {
         let entropy = Arc::new(SeededEntropy::new(9));
-        let options = Options { entropy, ..small() };
+        let options = small().entropy(entropy);
         ledger.fork_blocking(cut, path, options, &mut |_, _| {}).unwrap().close_blocking().unwrap();
         assert_eq!(audit(path).findings, []);
     }

@@ -260,7 +260,7 @@ fn a_reader_that_does_not_go_on_delays_no_append() {
 #[tokio::test]
 async fn a_full_queue_is_busy_and_loses_nothing() {
     let (gate, waiting, open) = Gate::new();
-    let options = Options { queue_requests_max: 1, clock: gate, ..small() };
+    let options = small().queue_requests_max(1).clock(gate);
     let (_temporary, ledger) = on_disk(options);
     let mut decided = pin!(ledger.append([spawn("decided")]));
     assert!(poll(decided.as_mut()).is_pending());
@@ -283,7 +283,7 @@ async fn a_full_queue_is_busy_and_loses_nothing() {
 
 #[test]
 fn whoever_tries_again_when_it_is_busy_is_written_once() {
-    let (_temporary, ledger) = on_disk(Options { queue_requests_max: 1, ..small() });
+    let (_temporary, ledger) = on_disk(small().queue_requests_max(1));
     scope(|scope| {
         for writer in 0..6 {
             let ledger = &ledger;
@@ -310,7 +310,7 @@ fn whoever_tries_again_when_it_is_busy_is_written_once() {
 #[tokio::test]
 async fn an_append_that_is_dropped_while_it_waits_is_written_all_the_same() {
     let (gate, waiting, open) = Gate::new();
-    let (_temporary, ledger) = on_disk(Options { clock: gate, ..small() });
+    let (_temporary, ledger) = on_disk(small().clock(gate));
     let mut decided = pin!(ledger.append([spawn("decided")]));
     assert!(poll(decided.as_mut()).is_pending());
     waiting.recv().unwrap();

@@ -16,9 +16,8 @@ use tempfile::TempDir;
 
 /// Small journals, so that a few events reach every kind of file.
 pub(crate) fn small() -> Options {
-    let store =
-        DiskOptions { journal_bytes: 64 << 10, flush_every: None, ..DiskOptions::default() };
-    Options { store, entropy: std::sync::Arc::new(OsEntropy), ..options() }
+    let store = DiskOptions::default().journal_bytes(64 << 10).flush_every(None);
+    options().store(store).entropy(std::sync::Arc::new(OsEntropy))
 }
 
 pub(crate) fn directory() -> (TempDir, std::path::PathBuf) {
@@ -116,7 +115,7 @@ fn a_clean_close_gives_back_the_ids_that_were_reserved_and_not_given() {
     let (_temporary, path) = directory();
     let interval = Durability::Interval(Duration::from_hours(1));
     for expected in ["bg_0", "bg_1", "bg_2"] {
-        let options = Options { durability: interval, ..small() };
+        let options = small().durability(interval);
         let ledger = Ledger::open_or_create(&path, options).unwrap();
         let unnamed = Spawn::new(thread("main"), "shell");
         let receipts = ledger.append_blocking(unnamed).unwrap();
@@ -300,7 +299,7 @@ fn a_backup_is_for_its_owner_only_and_never_overwrites() {
 #[test]
 fn closing_waits_its_turn_behind_a_full_queue() {
     let (_temporary, path) = directory();
-    let ledger = Ledger::create(&path, Options { queue_requests_max: 1, ..small() }).unwrap();
+    let ledger = Ledger::create(&path, small().queue_requests_max(1)).unwrap();
     std::thread::scope(|scope| {
         for n in 0..8 {
             let ledger = &ledger;
@@ -429,7 +428,7 @@ fn where_the_archive_cannot_make_sled_anew_the_first_error_stays() {
 fn with_an_interval_a_snapshot_is_of_all_that_was_acknowledged() {
     let (_temporary, path) = directory();
     let durability = Durability::Interval(Duration::from_hours(1));
-    let ledger = Ledger::create(&path, Options { durability, ..small() }).unwrap();
+    let ledger = Ledger::create(&path, small().durability(durability)).unwrap();
     fill(&ledger, 0..20);
     ledger.flush_blocking().unwrap();
     let saved = fs::read_dir(path.join("snapshots")).unwrap().count();
@@ -449,7 +448,7 @@ fn snapshots(path: &Path) -> Vec<u64> {
 #[test]
 fn snapshots_stand_along_the_log_and_any_of_them_may_be_asked_or_lost() {
     let (_temporary, path) = directory();
-    let options = Options { snapshot_distance: 100, ..small() };
+    let options = small().snapshot_distance(100);
     let ledger = Ledger::create(&path, options).unwrap();
     for step in 0..50 {
         fill(&ledger, step * 10..(step + 1) * 10);

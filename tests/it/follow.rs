@@ -3,7 +3,7 @@
 use crate::support::*;
 use std::time::Duration;
 use taskledger::{
-    Ledger, Options,
+    Ledger,
     ids::{Head, Root},
     ledger::{Durability, Followed, ReadError},
 };
@@ -53,7 +53,7 @@ fn a_token_of_another_history_is_refused() {
 #[test]
 fn an_event_that_could_still_be_lost_is_not_followed() {
     let interval = Durability::Interval(Duration::from_hours(1));
-    let ledger = Ledger::in_memory(Options { durability: interval, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().durability(interval)).unwrap();
     append(&ledger, [spawn("a")]);
     let mut follow = ledger.follow(Head::EMPTY).unwrap();
     assert_eq!(follow.next_ready().unwrap(), Some(Followed::CaughtUp(Head::EMPTY)));
@@ -101,7 +101,7 @@ async fn a_text_that_is_redacted_is_not_followed_even_if_it_was_read_ahead() {
 #[test]
 fn what_a_purge_made_durable_is_followed_at_once() {
     let interval = Durability::Interval(Duration::from_hours(1));
-    let ledger = Ledger::in_memory(Options { durability: interval, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().durability(interval)).unwrap();
     append(&ledger, [spawn("a")]);
     let mut follow = ledger.follow(Head::EMPTY).unwrap();
     assert_eq!(follow.next_ready().unwrap(), Some(Followed::CaughtUp(Head::EMPTY)));

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use taskledger::{
-    Ledger, Options,
+    Ledger,
     command::{Command, Proposal, Spawn},
     event::{Action, Began, Entry, TaskStatus},
     ids::{Epoch, Head, Seq, TaskId},
@@ -137,7 +137,7 @@ fn time_does_not_run_backwards_across_openings() {
     let (_temporary, path) = directory();
     for now in [9_000, 5_000, 0, 9_500] {
         let clock = Arc::new(ManualClock::at(Millis(now)));
-        let ledger = Ledger::open_or_create(&path, Options { clock, ..small() }).unwrap();
+        let ledger = Ledger::open_or_create(&path, small().clock(clock)).unwrap();
         append(&ledger, [spawn(&format!("at-{now}"))]);
     }
     let ledger = Ledger::open(&path, small()).unwrap();
@@ -188,7 +188,7 @@ fn no_id_is_assigned_twice_across_restarts_and_forks() {
 #[test]
 fn no_id_is_assigned_twice_across_a_crash() {
     let durability = Durability::Interval(Duration::from_hours(1));
-    let options = Options { durability, ..options() };
+    let options = options().durability(durability);
     let store = MemStore::new();
     let before = Ledger::open_or_create_in(&store, options.clone()).unwrap();
     let given = assigned(&before, 5);

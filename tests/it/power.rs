@@ -7,7 +7,7 @@
 use crate::support::*;
 use std::{sync::Arc, time::Duration};
 use taskledger::{
-    Ledger, Options,
+    Ledger,
     audit::verify_reader,
     command::{self, Proposal},
     event::{Event, Outcome, PartKind, PartSet},
@@ -52,7 +52,7 @@ fn steps() -> Vec<Step> {
 
 fn open(disk: &FaultyDisk, durability: Durability) -> Result<Ledger, OpenError> {
     let store = Arc::new(disk.open()?);
-    Ledger::over_store(store.clone(), store, LedgerId([9; 16]), Options { durability, ..options() })
+    Ledger::over_store(store.clone(), store, LedgerId([9; 16]), options().durability(durability))
 }
 
 /// The redaction of what the end of `a` says, wherever it is by now.

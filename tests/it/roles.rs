@@ -3,7 +3,7 @@
 use crate::support::*;
 use std::{pin::pin, sync::Mutex, task::Poll, thread::scope};
 use taskledger::{
-    Ledger, Options, codec,
+    Ledger, codec,
     ids::{Epoch, Head},
     ledger::{AppendError, PurgeError, Role},
     store::{DiskHome, DiskOptions, Home, Identity},
@@ -127,7 +127,7 @@ fn a_ledger_that_is_open_for_reading_refuses_all() {
 fn what_is_no_append_waits_in_a_queue_with_a_bound() {
     let (_primary, frames, _place) = primary();
     let (gate, waiting, open) = Gate::new();
-    let limits = Options { queue_jobs_max: 2, clock: gate, ..options() };
+    let limits = options().queue_jobs_max(2).clock(gate);
     let ledger = Ledger::in_memory(limits).unwrap();
     let open = open; // Goes before the ledger, which waits for its threads.
     let mut decided = pin!(ledger.append([spawn("decided")]));
@@ -168,7 +168,7 @@ fn a_close_is_taken_when_the_queue_is_full_and_every_caller_of_it_waits_for_it()
     let (_primary, _frames, place) = primary();
     let path = place.path().join("ledger");
     let (gate, waiting, open) = Gate::new();
-    let limits = Options { queue_jobs_max: 1, queue_requests_max: 1, clock: gate, ..options() };
+    let limits = options().queue_jobs_max(1).queue_requests_max(1).clock(gate);
     let ledger = Ledger::create(&path, limits).unwrap();
     let open = open;
     let one_by_one = Mutex::new(());
@@ -197,11 +197,11 @@ fn a_close_is_taken_when_the_queue_is_full_and_every_caller_of_it_waits_for_it()
 #[test]
 fn options_that_cannot_work_are_refused() {
     let wrong = [
-        Options { group_events_max: 0, ..options() },
-        Options { group_bytes_max: 0, ..options() },
-        Options { group_bytes_max: (64 << 20) + 1, ..options() },
-        Options { group_bytes_max: 50 << 20, ..options() },
-        Options { batch_bytes_max: 64 << 20, ..options() },
+        options().group_events_max(0),
+        options().group_bytes_max(0),
+        options().group_bytes_max((64 << 20) + 1),
+        options().group_bytes_max(50 << 20),
+        options().batch_bytes_max(64 << 20),
     ];
     for options in wrong {
         let refused = Ledger::in_memory(options);
@@ -210,6 +210,6 @@ fn options_that_cannot_work_are_refused() {
             "{refused:?}"
         );
     }
-    let most = Options { batch_bytes_max: 63 << 20, ..options() };
+    let most = options().batch_bytes_max(63 << 20);
     assert!(Ledger::in_memory(most).is_ok());
 }

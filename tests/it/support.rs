@@ -43,11 +43,9 @@ fn watch_for_tests_that_hang() {
 
 pub(crate) fn options() -> Options {
     watch_for_tests_that_hang();
-    Options {
-        clock: Arc::new(ManualClock::at(START)),
-        entropy: Arc::new(SeededEntropy::new(7)),
-        ..Options::default()
-    }
+    Options::default()
+        .clock(Arc::new(ManualClock::at(START)))
+        .entropy(Arc::new(SeededEntropy::new(7)))
 }
 
 pub(crate) fn ledger() -> Ledger {

@@ -116,7 +116,7 @@ impl FrameLog for Gate {
 fn witnessed(durability: Durability) -> (Options, Receiver<String>) {
     let (decided, threads) = sync_channel(100);
     let clock = Arc::new(Witness { decided, panics: false });
-    (Options { durability, clock, ..options() }, threads)
+    (options().durability(durability).clock(clock), threads)
 }
 
 fn behind_a_gate(durability: Durability) -> (Ledger, Keeper, Receiver<String>) {
@@ -326,7 +326,7 @@ fn an_interval_ends_with_a_sync() {
 fn a_panic_under_the_writer_halts_the_ledger_and_leaves_nobody_waiting() {
     let (decided, _threads) = sync_channel(100);
     let clock = Arc::new(Witness { decided, panics: true });
-    let ledger = Ledger::in_memory(Options { clock, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().clock(clock)).unwrap();
     scope(|scope| {
         let panicked = scope.spawn(|| ledger.append_blocking([spawn("a")])).join();
         assert!(panicked.is_err(), "it was on its caller's thread");

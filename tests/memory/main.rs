@@ -67,7 +67,7 @@ fn what_a_manager_holds_does_not_grow_with_the_tasks_that_have_ended() {
 fn ledger(store: &MemStore) -> Ledger {
     let clock = Arc::new(ManualClock::at(Millis(1)));
     let (log, snapshots) = (Arc::new(store.clone()), Arc::new(store.clone()));
-    let options = Options { clock, snapshots_kept: 1, ..Options::default() };
+    let options = Options::default().clock(clock).snapshots_kept(1);
     Ledger::over_store(log, snapshots, LedgerId([9; 16]), options).unwrap()
 }
 

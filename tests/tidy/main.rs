@@ -19,7 +19,8 @@ use tokens::{Import, Token, imports, module_of, tokens};
 
 /// Each module of the library and what it may name, besides itself. `docs/architecture.md` draws
 /// it: words, meaning, bytes, commit, uses, face.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
+    ("setters", &[]),
     ("code", &[]),
     ("ids", &["code"]),
     ("time", &[]),

@@ -56,11 +56,9 @@ fn brought_in(format: &str, bytes: &[u8]) {
     if proposals.is_empty() {
         return;
     }
-    let options = Options {
-        clock: std::sync::Arc::new(ManualClock::at(Millis(1_700_000_000_000))),
-        entropy: std::sync::Arc::new(SeededEntropy::new(1)),
-        ..Options::default()
-    };
+    let options = Options::default()
+        .clock(std::sync::Arc::new(ManualClock::at(Millis(1_700_000_000_000))))
+        .entropy(std::sync::Arc::new(SeededEntropy::new(1)));
     let Ok(ledger) = Ledger::in_memory(options) else { panic!("memory gives no errors") };
     let add = || {
         let report = import(&mut LedgerSink::new(&ledger).unwrap(), &recording, false, &mut |_| {});

@@ -139,10 +139,14 @@ impl Real {
         let (scope, order) = (Scope::Thread(thread), Order::NewestFirst);
         let (limit, upto) = (Some(limit), Some(upto));
         let mut found = vec![];
-        history(reader, &History { scope, upto, limit, order, ..History::default() }, |entry| {
-            found.push(entry);
-            ControlFlow::Continue(())
-        })
+        history(
+            reader,
+            &History::default().scope(scope).upto(upto).limit(limit).order(order),
+            |entry| {
+                found.push(entry);
+                ControlFlow::Continue(())
+            },
+        )
         .unwrap();
         of_thread.reverse();
         of_thread.truncate(limit.unwrap());

@@ -258,23 +258,19 @@ pub(crate) fn options(
     opening: u64,
 ) -> Options {
     let hour = Duration::from_hours(1);
-    let store = DiskOptions {
-        journal_bytes: setup.journal_bytes,
-        seal_bytes: setup.seal_bytes,
-        flush_every: None,
-        reserve_bytes: 4_096,
-        cache_bytes: 1 << 20,
-        ..DiskOptions::default()
-    };
+    let store = DiskOptions::default()
+        .journal_bytes(setup.journal_bytes)
+        .seal_bytes(setup.seal_bytes)
+        .flush_every(None)
+        .reserve_bytes(4_096)
+        .cache_bytes(1 << 20);
     let rest = SeededEntropy::new(setup.seed.wrapping_add(opening));
-    Options {
-        durability: if setup.interval { Durability::Interval(hour) } else { Durability::Synced },
-        batch_events_max: setup.batch_events_max,
-        snapshots_kept: setup.snapshots_kept,
-        snapshot_distance: 32,
-        store,
-        clock: Arc::<ManualClock>::clone(clock),
-        entropy: Arc::new(Named { ledger, drawn: AtomicU64::new(0), rest }),
-        ..Options::default()
-    }
+    Options::default()
+        .durability(if setup.interval { Durability::Interval(hour) } else { Durability::Synced })
+        .batch_events_max(setup.batch_events_max)
+        .snapshots_kept(setup.snapshots_kept)
+        .snapshot_distance(32)
+        .store(store)
+        .clock(Arc::<ManualClock>::clone(clock))
+        .entropy(Arc::new(Named { ledger, drawn: AtomicU64::new(0), rest }))
 }

@@ -469,7 +469,7 @@ pub(crate) fn assert_events(found: &[Entry], expected: &[Entry], what: &str) {
 
 /// An audit of every file finds nothing.
 fn assert_sound(path: &std::path::Path, head: Head) {
-    let options = VerifyOptions { expect: Some(head), ..VerifyOptions::default() };
+    let options = VerifyOptions::default().expect(head);
     let report = verify(path, &options, &mut |_, _| {}).unwrap();
     assert_eq!(report.findings, [], "an audit of its files");
     assert_eq!(report.head(), head);

@@ -31,6 +31,7 @@ const STRIDE: u64 = 1_024;
 
 /// The contents of a backup.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct BackupInfo {
     /// The head of the ledger that was backed up, and its id.
     pub checkpoint: Checkpoint,

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 /// Options of the store on disk. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DiskOptions {
     /// The size of a journal file in bytes. 32 MiB: a rotation every 60,000 events. Files are
     /// zeroed ahead of need, so at times there are two. A larger group gets a file of its own size,
@@ -31,8 +32,21 @@ pub struct DiskOptions {
     /// Random, different at each opening: distinguishes the groups of a journal from bytes that an
     /// older file left in the same place on the disk.
     pub nonce_seed: u64,
-    #[doc(hidden)]
-    pub steps: Steps,
+    pub(crate) steps: Steps,
+}
+
+impl DiskOptions {
+    setters! {
+        set journal_bytes: u64,
+        set tail_bytes_max: usize,
+        set unsealed_bytes_max: u64,
+        set seal_bytes: usize,
+        set busy_wait: Duration,
+        set reserve_bytes: u64,
+        set cache_bytes: u64,
+        ;
+        into flush_every: Option<Duration>,
+    }
 }
 
 impl Default for DiskOptions {
@@ -54,7 +68,7 @@ impl Default for DiskOptions {
 
 /// Steps at which a crash is worth a test. In tests each calls a hook; otherwise it does nothing.
 #[derive(Clone, Default)]
-pub struct Steps {
+pub(crate) struct Steps {
     #[cfg(test)]
     pub(crate) hook: Option<std::sync::Arc<dyn Fn(&'static str) + Send + Sync>>,
     /// While it is true, the file system has no space.

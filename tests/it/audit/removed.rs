@@ -161,7 +161,7 @@ fn an_older_copy_of_every_file_is_found_only_by_a_checkpoint() {
     copy_tree(&copied, &path);
 
     assert_eq!((audit(&path).findings, audit(&path).head()), (vec![], old));
-    let options = VerifyOptions { expect: Some(now), ..VerifyOptions::default() };
+    let options = VerifyOptions::default().expect(now);
     let report = verify(&path, &options, &mut |_, _| {}).unwrap();
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.seq), (FindingKind::Checkpoint, Seq::new(old.size + 1)));

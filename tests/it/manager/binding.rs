@@ -4,7 +4,7 @@ use super::support::*;
 use crate::support::{options, thread};
 use std::{collections::BTreeMap, sync::Arc};
 use taskledger::{
-    BackgroundTaskManager, Ledger, Options,
+    BackgroundTaskManager, Ledger,
     command::Spawn,
     event::{Host, TaskStatus},
     ids::TaskId,
@@ -138,7 +138,7 @@ fn in_a_fork_ids_are_new_and_what_ran_is_an_orphan() {
         manager
     });
     let entropy = Arc::new(SeededEntropy::new(99));
-    let options = Options { entropy, ..options() };
+    let options = options().entropy(entropy);
     let size = original.reader().head().size;
     let fork =
         original.fork_blocking(size, path.with_extension("fork"), options, &mut |_, _| {}).unwrap();

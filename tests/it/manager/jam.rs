@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use taskledger::{
-    BackgroundTaskManager, Ledger, Options,
+    BackgroundTaskManager, Ledger,
     command::Spawn,
     ids::LedgerId,
     ledger::{AppendError, Receipt},
@@ -68,7 +68,7 @@ pub(crate) async fn manager_that_jams(
     queue_requests_max: usize,
 ) -> (Manager, Arc<Hold>) {
     let hold = Arc::new(Hold::default());
-    let options = Options { clock: hold.clone(), queue_requests_max, ..options() };
+    let options = options().clock(hold.clone()).queue_requests_max(queue_requests_max);
     let store = Arc::new(disk.open().unwrap());
     let ledger = Ledger::over_store(store.clone(), store, LedgerId([9; 16]), options).unwrap();
     (BackgroundTaskManager::with_ledger(ledger).await.unwrap(), hold)

@@ -5,7 +5,7 @@ use crate::support::options;
 use serde_json::json;
 use std::sync::Arc;
 use taskledger::{
-    BackgroundTaskManager, Ledger, Options,
+    BackgroundTaskManager, Ledger,
     event::Parent,
     manager::{
         SpawnError, TaskLineage, TaskParentContext, TaskResult, ToolLineageContext,
@@ -111,7 +111,7 @@ async fn lineage_is_carried_across_a_spawn_by_a_value() {
 async fn a_foreign_parent_is_never_taken_for_a_local_task() {
     let here = manager().await;
     let entropy = Arc::new(SeededEntropy::new(99));
-    let there = Ledger::in_memory(Options { entropy, ..options() }).unwrap();
+    let there = Ledger::in_memory(options().entropy(entropy)).unwrap();
     let foreign = there.reader().ledger_id();
     let there = BackgroundTaskManager::with_ledger(there).await.unwrap();
     let same_id = spawn(&here, deaf).await;

@@ -4,7 +4,7 @@ use crate::support::options;
 use serde_json::Value;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use taskledger::{
-    BackgroundTaskManager, Ledger, Options,
+    BackgroundTaskManager, Ledger,
     event::{Entry, TaskStatus},
     ids::{LedgerId, TaskId},
     manager::{
@@ -39,7 +39,7 @@ pub(crate) async fn told_manager() -> (Manager, InboxReceiver) {
 /// A ledger with its own id, over memory that can be opened again.
 pub(crate) fn ledger_over(store: &MemStore, seed: u64) -> Ledger {
     let entropy = Arc::new(SeededEntropy::new(seed));
-    Ledger::open_or_create_in(store, Options { entropy, ..options() }).unwrap()
+    Ledger::open_or_create_in(store, options().entropy(entropy)).unwrap()
 }
 
 /// A ledger on a device that can fail.

@@ -107,7 +107,7 @@ pub(crate) fn event(number: u64, thread_number: u64, turn: u64, per_task: u64) -
     let mut key = [0; 16];
     key.iter_mut().zip(mixed(number).to_le_bytes()).for_each(|(to, from)| *to = from);
     key.iter_mut().skip(8).zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
-    let cause = Cause { agent: Some(AgentId::new("planner")?), ..Cause::default() };
+    let cause = Cause::default().agent(AgentId::new("planner")?);
     Ok(Proposal::new(command).cause(cause).key(Key(key)))
 }
 

@@ -101,12 +101,11 @@ impl Plan {
         let mut proposal = Proposal::new(spawn);
         proposal.key = Some(self.key(&facts.thread, &facts.id, &["spawn"]));
         proposal.occurred = facts.created;
-        proposal.cause = Cause {
-            task: facts.parent.clone(),
-            run: facts.run,
-            call: facts.call,
-            agent: facts.agent,
-        };
+        proposal.cause = Cause::default()
+            .task(facts.parent.clone())
+            .run(facts.run)
+            .call(facts.call)
+            .agent(facts.agent);
         let step = Step::Ready(Box::new(proposal));
         self.sorter.spawn(&facts.id, facts.parent.as_ref(), facts.order, step);
     }

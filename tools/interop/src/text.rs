@@ -1,11 +1,7 @@
 //! Texts of recordings, held to the limits of the ledger: cut visibly, never in a character.
 
 use std::{fmt::Write as _, sync::Arc};
-
-/// The longest description, in bytes.
-pub(crate) const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
-/// The longest other text, in bytes.
-pub(crate) const PART_BYTES_MAX: usize = 1 << 20;
+use taskledger::event::{DESCRIPTION_BYTES_MAX, PART_BYTES_MAX};
 
 const DESCRIPTION_MARK: &str = " [cut]";
 /// Room for the mark of [`cut`], whatever the numbers in it.

@@ -90,19 +90,17 @@ impl Order {
         // So that what is to be done is not done before the word, in the background.
         let seal_bytes =
             if self.script == Script::Seal { options.store.seal_bytes } else { usize::MAX };
-        let store = DiskOptions { flush_every: None, seal_bytes, ..options.store };
-        Options { store, ..options }
+        let store = options.store.clone().flush_every(None).seal_bytes(seal_bytes);
+        options.store(store)
     }
 }
 
 /// Small journals and frequent flushes, so that an end finds all of it at work.
 pub fn options(durability: Durability) -> Options {
-    let store = DiskOptions {
-        journal_bytes: 64 << 10,
-        seal_bytes: 8 << 10,
-        flush_every: Some(Duration::from_millis(20)),
-        reserve_bytes: 64 << 10,
-        ..DiskOptions::default()
-    };
-    Options { durability, store, ..Options::default() }
+    let store = DiskOptions::default()
+        .journal_bytes(64 << 10)
+        .seal_bytes(8 << 10)
+        .flush_every(Duration::from_millis(20))
+        .reserve_bytes(64 << 10);
+    Options::default().durability(durability).store(store)
 }

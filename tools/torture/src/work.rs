@@ -6,17 +6,16 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taskledger::{
     command::{Command, Emit, Finish, Proposal, Spawn, Update},
-    event::{Entry, PartKind},
+    event::{DESCRIPTION_BYTES_MAX, Entry, PART_BYTES_MAX, PartKind},
     ids::{Key, TaskId, ThreadId},
 };
 
 /// Threads that append at once, each its own events in its own order.
 pub const LANES: u8 = 3;
 
-/// The longest description that a task may have, in bytes.
-const DESCRIPTION_BYTES_MAX: u64 = 4 << 10;
 /// The longest text beside an event, in bytes, as a power of two.
 const TEXT_BITS_MAX: u64 = 20;
+const _: () = assert!(1 << TEXT_BITS_MAX == PART_BYTES_MAX, "texts go up to the ledger's limit");
 
 /// How long the texts of events are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +112,7 @@ impl Place {
             }
         };
         let limit = match self.kind() {
-            PartKind::Description => DESCRIPTION_BYTES_MAX,
+            PartKind::Description => u64::try_from(DESCRIPTION_BYTES_MAX).unwrap_or(u64::MAX),
             PartKind::Error | PartKind::Result | PartKind::Content | PartKind::Reason => {
                 1 << TEXT_BITS_MAX
             }

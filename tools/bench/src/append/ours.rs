@@ -44,7 +44,7 @@ struct Ours {
 
 impl Ours {
     fn create(path: &Path, durability: Durability) -> Result<Self> {
-        let ledger = Ledger::create(path, Options { durability, ..Options::default() })?;
+        let ledger = Ledger::create(path, Options::default().durability(durability))?;
         Ok(Self { ledger: Arc::new(ledger) })
     }
 }

@@ -113,7 +113,7 @@ fn again<T>(of: &[T], times: u64, mut once: impl FnMut(&T) -> Result<()>) -> Res
 
 fn append(times: u64) -> Result<()> {
     let durability = Durability::Interval(Duration::from_hours(1));
-    let ledger = Ledger::in_memory(Options { durability, ..Options::default() })?;
+    let ledger = Ledger::in_memory(Options::default().durability(durability))?;
     let events = 0..3 * EVENTS; // made in the shorter run as well: who asks pays for that
     let events: Vec<_> =
         events.map(|number| workload::proposal(number, SIZE)).collect::<Result<_>>()?;

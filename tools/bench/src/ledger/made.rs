@@ -149,7 +149,7 @@ impl Made {
     /// Answers how many events a second the last tenth was.
     fn fill(shape: Shape, path: &Path) -> Result<f64> {
         let written = Durability::Interval(Duration::from_millis(100)); // what is measured are reads
-        let options = Options { durability: written, ..Options::default() };
+        let options = Options::default().durability(written);
         let ledger = Ledger::create(path, options)?;
         let mut filled = 0.0;
         for tenth in 0..10 {

@@ -21,7 +21,7 @@ pub(crate) async fn manager(
     durability: Durability,
     tasks: usize,
 ) -> Result<Arc<BackgroundTaskManager>> {
-    let ledger = Ledger::create(path, Options { durability, ..Options::default() })?;
+    let ledger = Ledger::create(path, Options::default().durability(durability))?;
     let manager = Arc::new(BackgroundTaskManager::with_options(ManagerOptions::default()));
     manager.set_store(ledger.clone()).await?;
     let mut batch: Vec<Proposal> = Vec::new();

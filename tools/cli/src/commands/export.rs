@@ -78,11 +78,9 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let wanted = History {
-            scope: self.thread.as_ref().map_or(Scope::All, Scope::Thread),
-            upto: Some(app.position(&opened.reader)?),
-            ..History::default()
-        };
+        let wanted = History::default()
+            .scope(self.thread.as_ref().map_or(Scope::All, Scope::Thread))
+            .upto(app.position(&opened.reader)?);
         let Some(path) = &self.out else {
             let mut out = Stdout(&mut app.out);
             let mut document = self.format.0.write(&mut out);

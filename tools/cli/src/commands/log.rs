@@ -94,18 +94,14 @@ impl Command for Args {
         let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), reader)?;
         let (first, last) = between.seqs.unwrap_or((0, u64::MAX));
         let (upto, until) = ends(app.position(reader)?, last, between.until);
-        let wanted = History {
-            scope: self.thread.as_ref().map_or(Scope::All, Scope::Thread),
-            upto: Some(upto),
-            filter: EventFilter {
-                task: self.task.clone(),
-                actions: self.action.iter().map(|action| action.kind()).collect(),
-                since: between.since,
-                until,
-            },
-            limit: self.count,
-            order: if self.reverse { Order::NewestFirst } else { Order::OldestFirst },
-        };
+        let actions: Vec<_> = self.action.iter().map(|action| action.kind()).collect();
+        let filter = EventFilter::default().task(self.task.clone()).actions(actions);
+        let wanted = History::default()
+            .scope(self.thread.as_ref().map_or(Scope::All, Scope::Thread))
+            .upto(upto)
+            .filter(filter.since(between.since).until(until))
+            .limit(self.count)
+            .order(if self.reverse { Order::NewestFirst } else { Order::OldestFirst });
         let around = match (self.oneline, &self.thread) {
             (true, _) => Around::Nothing,
             (false, Some(_)) => Around::Thread,

@@ -158,12 +158,11 @@ impl command::Command for Args {
 type Recorded = (Common, bool, Cause, Command);
 
 fn spawn(args: SpawnArgs) -> Recorded {
-    let cause = Cause {
-        task: args.parent.clone(),
-        run: args.run.clone(),
-        call: args.call.clone(),
-        agent: args.agent.clone(),
-    };
+    let cause = Cause::default()
+        .task(args.parent.clone())
+        .run(args.run.clone())
+        .call(args.call.clone())
+        .agent(args.agent.clone());
     let mut spawn = Spawn::new(args.thread, args.task_type).description(args.description);
     spawn.task = args.id;
     spawn.name = args.name.map(Into::into);

@@ -79,8 +79,7 @@ impl Command for Args {
             (Some(point), None) | (None, Some(point)) => app.resolve(point, reader)?,
             (None, None) => app.position(reader)?,
         };
-        let wanted =
-            History { scope: Scope::Thread(&self.thread), upto: Some(upto), ..History::default() };
+        let wanted = History::default().scope(Scope::Thread(&self.thread)).upto(upto);
         if app.out.for_programs() {
             list(&mut app.out, reader, &wanted, 0, Around::Thread, false)?;
             return Ok(Exit::Ok);

@@ -20,7 +20,7 @@ use recorder::{Recorder, Unrecorded};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use taskledger::{
     command::{Command, Proposal, Spawn},
-    event::Parent,
+    event::{DESCRIPTION_BYTES_MAX, Parent},
     ids::{AgentId, CallId, Key, LedgerId, RunId, TaskId, ThreadId},
     ledger::AppendError,
     time::{Entropy as _, OsEntropy},
@@ -94,9 +94,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
     parsed.ok_or_else(|| "expected a duration such as 10s, 500ms or 2m".to_owned())
 }
-
-/// The longest description, in bytes, that the ledger takes.
-const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
 
 impl command::Command for Args {
     fn moment(&self) -> Moment {

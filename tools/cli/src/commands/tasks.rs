@@ -109,17 +109,17 @@ impl Command for Args {
         let view = app.view_of(&opened.reader, self.thread.as_ref())?;
         let sort = Sort { key: self.sort.into(), descending: self.reverse };
         let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), &opened.reader)?;
-        let filter = TaskFilter {
-            since: between.since,
-            until: between.until,
-            thread: self.thread.clone(),
-            statuses: self.status.iter().copied().map(TaskStatus::from).collect(),
-            types: self.types.clone(),
-            agent: self.agent.clone(),
-            run: self.run.clone(),
-            call: self.call.clone(),
-            parent: self.parent.clone(),
-        };
+        let statuses: Vec<_> = self.status.iter().copied().map(TaskStatus::from).collect();
+        let filter = TaskFilter::default()
+            .since(between.since)
+            .until(between.until)
+            .thread(self.thread.clone())
+            .statuses(statuses)
+            .types(self.types.clone())
+            .agent(self.agent.clone())
+            .run(self.run.clone())
+            .call(self.call.clone())
+            .parent(self.parent.clone());
         if app.out.format == Format::Tree {
             return trees(app, &opened.reader, &view, &filter, &between);
         }

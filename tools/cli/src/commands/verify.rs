@@ -48,10 +48,7 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let expected = expected(self)?;
-        let options = VerifyOptions {
-            expect: expected.as_ref().map(Checkpoint::head),
-            ..VerifyOptions::default()
-        };
+        let options = VerifyOptions::default().expect(expected.as_ref().map(Checkpoint::head));
         let report = {
             let shown = app.progress.start("verifying", Unit::Events);
             audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?

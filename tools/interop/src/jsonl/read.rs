@@ -195,12 +195,11 @@ fn convert(
         return Err(format!("schema {:?} is not {:?}", line.schema, super::SCHEMA));
     }
     let Some(command) = command(line, first, options)? else { return Ok(None) };
-    let cause = Cause {
-        task: id("cause.task_id", line.cause.task_id.as_ref())?,
-        run: id("cause.run_id", line.cause.run_id.as_ref())?,
-        call: id("cause.call_id", line.cause.call_id.as_ref())?,
-        agent: id("cause.agent_id", line.cause.agent_id.as_ref())?,
-    };
+    let cause = Cause::default()
+        .task(id("cause.task_id", line.cause.task_id.as_ref())?)
+        .run(id("cause.run_id", line.cause.run_id.as_ref())?)
+        .call(id("cause.call_id", line.cause.call_id.as_ref())?)
+        .agent(id("cause.agent_id", line.cause.agent_id.as_ref())?);
     let key = match &line.key {
         Some(hex) => {
             bytes16(hex).map(Key).ok_or_else(|| format!("key {hex:?} is not 32 digits"))?

@@ -35,7 +35,7 @@ pub(crate) fn explore<F: Future<Output = ()> + 'static>(
 
 pub(crate) fn ledger() -> Ledger {
     let clock = Arc::new(ManualClock::at(Millis(1)));
-    Ledger::in_memory(Options { clock, ..Options::default() }).unwrap()
+    Ledger::in_memory(Options::default().clock(clock)).unwrap()
 }
 
 pub(crate) async fn manager() -> Manager {

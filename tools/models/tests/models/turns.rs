@@ -20,7 +20,7 @@ const DURABILITIES: [Durability; 2] =
 
 fn ledger(durability: Durability) -> Ledger {
     let clock = Arc::new(ManualClock::at(Millis(1)));
-    Ledger::in_memory(Options { durability, clock, ..Options::default() }).unwrap()
+    Ledger::in_memory(Options::default().durability(durability).clock(clock)).unwrap()
 }
 
 fn task(name: &str, n: usize) -> Proposal {
@@ -118,7 +118,7 @@ fn appends_against_a_close() {
 fn closes_against_one_another() {
     explore(|| async {
         let (store, clock) = (MemStore::new(), Arc::new(ManualClock::at(Millis(1))));
-        let options = Options { clock, ..Options::default() };
+        let options = Options::default().clock(clock);
         let ledger = Ledger::create_in(&store, options).unwrap();
         let closes = [0, 1, 2].map(|_| {
             let (ledger, store) = (ledger.clone(), store.clone());

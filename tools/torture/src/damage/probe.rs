@@ -18,7 +18,6 @@ use taskledger::{
     audit::{VerifyOptions, verify},
     ids::{Head, Root, Seq},
     ledger::{OpenError, ReadError, Reader},
-    store::DiskOptions,
 };
 
 /// How long an audit waits for one answer of sled's.
@@ -106,7 +105,7 @@ pub fn run() -> Result<()> {
 
 fn answer(question: &Question) -> Answer {
     let expect = question.expect.map(|(size, root)| Head { size, root: Root(root) });
-    let audit = VerifyOptions { expect, sealed_deadline: SEALED_DEADLINE };
+    let audit = VerifyOptions::default().expect(expect).sealed_deadline(SEALED_DEADLINE);
     let audited = verify(&question.path, &audit, &mut |_, _| {}).map_err(|e| of_open(&e));
     let audited = audited.map(|report| Audited {
         size: report.size,
@@ -134,13 +133,9 @@ fn answer(question: &Question) -> Answer {
 /// Nothing happens by itself: what is there when a round begins is what was damaged.
 pub fn quiet() -> Options {
     let usual = options(Durability::Synced);
-    let store = DiskOptions {
-        journal_bytes: 128 << 10,
-        flush_every: None,
-        seal_bytes: usize::MAX,
-        ..usual.store
-    };
-    Options { store, ..usual }
+    let store =
+        usual.store.clone().journal_bytes(128 << 10).flush_every(None).seal_bytes(usize::MAX);
+    usual.store(store)
 }
 
 fn open(question: &Question) -> Result<Shown, Refusal> {

@@ -4,7 +4,7 @@ use super::bench::{append, next_number};
 use crate::order::options;
 use anyhow::Result;
 use std::{io::Write, path::Path};
-use taskledger::{Durability, Ledger, Options, ledger::AppendError, store::DiskOptions};
+use taskledger::{Durability, Ledger, ledger::AppendError};
 
 /// Events that it appends if nobody refuses them: more than fill a few journals.
 const EVENTS: u64 = 400;
@@ -46,8 +46,8 @@ pub fn run(limit: &str, value: u64, journal_bytes: u64, path: &Path) -> Result<i
     rustix::process::setrlimit(resource, limit)?;
     let mut out = std::io::stdout().lock();
     let usual = options(Durability::Synced);
-    let store = DiskOptions { journal_bytes, ..usual.store };
-    let ledger = match Ledger::open(path, Options { store, ..usual }) {
+    let store = usual.store.clone().journal_bytes(journal_bytes);
+    let ledger = match Ledger::open(path, usual.store(store)) {
         Ok(ledger) => ledger,
         Err(error) => {
             writeln!(out, "{error:?}")?;

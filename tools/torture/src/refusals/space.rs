@@ -20,15 +20,14 @@ use std::{
 use taskledger::{
     Durability, Ledger, Options,
     ledger::{AppendError, OpenError},
-    store::{DiskOptions, Error},
+    store::Error,
 };
 
 /// With journals and a reserve that fit a small file system.
 fn small() -> Options {
     let usual = options(Durability::Synced);
-    let store =
-        DiskOptions { journal_bytes: 1 << 20, reserve_bytes: 4 << 20, ..usual.store.clone() };
-    Options { store, ..usual }
+    let store = usual.store.clone().journal_bytes(1 << 20).reserve_bytes(4 << 20);
+    usual.store(store)
 }
 
 /// Appends until the disk is full; the number of the first event that was refused.

@@ -94,7 +94,7 @@ pub(super) fn failed_call(bench: &Bench) -> Result<Said> {
 }
 
 fn with_clock(clock: &Arc<ManualClock>) -> Options {
-    Options { clock: clock.clone(), ..options(Durability::Synced) }
+    options(Durability::Synced).clock(clock.clone())
 }
 
 /// The times at which events were recorded never grow smaller.

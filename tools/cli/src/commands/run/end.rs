@@ -104,7 +104,7 @@ impl<'a> Record<'a> {
         let mut finish = Finish::new(self.task, outcome);
         finish.error = error.as_deref().map(Into::into);
         finish.result = result.map(Into::into);
-        let cause = Cause { task: Some(self.task.clone()), ..Cause::default() };
+        let cause = Cause::default().task(self.task.clone());
         let mut batch: Vec<_> = self.asked.iter().map(|(_, asked)| asked.clone()).collect();
         batch.push(keyed(finish).cause(cause).occurred_at(SystemClock.now()));
         // Signals do not end this wait: it is bounded, and the end would be lost.

@@ -61,12 +61,11 @@ impl Lineage {
     /// Who spawns it. A parent that another ledger holds is no task here.
     pub fn cause(&self, ledger: LedgerId) -> Cause {
         let ours = |parent: &&ParentRef| parent.ledger().is_none_or(|other| other == ledger);
-        Cause {
-            task: self.parent.as_ref().filter(ours).and_then(ParentRef::id).cloned(),
-            run: self.run.clone(),
-            call: self.call.clone(),
-            agent: self.agent.clone(),
-        }
+        Cause::default()
+            .task(self.parent.as_ref().filter(ours).and_then(ParentRef::id).cloned())
+            .run(self.run.clone())
+            .call(self.call.clone())
+            .agent(self.agent.clone())
     }
 
     /// What the command finds in its environment.
