@@ -90,7 +90,7 @@ async fn f3_a_result_of_others_that_is_nested_too_deeply_says_so() {
     let Command::Finish(mut finish) = finish.command else { panic!("a finish") };
     finish.result = Some(deep.as_str().into());
     let ledger = manager.ledger().unwrap();
-    ledger.append([Command::Spawn(spawn).into(), Command::Finish(finish).into()]).await.unwrap();
+    ledger.append([Command::Spawn(spawn), Command::Finish(finish)]).await.unwrap();
     let read = manager.get("old").unwrap();
     assert_eq!(read.result, Some(Value::from(deep)));
     assert_eq!(read.error.unwrap(), "result of 100000 levels; the limit is 512 levels");
