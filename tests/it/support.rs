@@ -22,23 +22,20 @@ use taskledger::{
 /// 2023-11-14T22:13:20Z.
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
-/// After this long, a test that still waits is a failure: a broken promise is often one that
-/// a test waits for. Races that are asked to go on for longer may.
-fn too_long() -> Duration {
-    let asked_for_more = std::env::var_os("TASKLEDGER_RACE_ROUNDS").is_some();
-    if asked_for_more { Duration::from_hours(6) } else { Duration::from_mins(10) }
-}
+/// A promise that is broken is often one that somebody waits for: after this long, that is a
+/// failure.
+const TOO_LONG: Duration = Duration::from_mins(10);
 
-/// Ends the process if some test still waits after [`too_long`].
+/// Ends the process if some test still waits after [`TOO_LONG`].
 fn watch_for_tests_that_hang() {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
         drop(std::thread::spawn(|| {
-            let (since, max) = (Instant::now(), too_long());
-            while since.elapsed() < max {
-                std::thread::park_timeout(max);
+            let since = Instant::now();
+            while since.elapsed() < TOO_LONG {
+                std::thread::park_timeout(TOO_LONG);
             }
-            eprintln!("a test has waited for {max:?}; it is one that has not ended so far");
+            eprintln!("a test has waited for {TOO_LONG:?}; it is one that has not ended so far");
             std::process::exit(101);
         }));
     });
