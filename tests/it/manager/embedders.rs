@@ -16,7 +16,8 @@ use taskledger::{
 };
 use tracing::{Metadata, Subscriber, span};
 
-/// An agent reports progress as any task does, and can give its helpers what they need for that.
+/// C12: an agent reports progress as any task does, and can give its helpers what they need for
+/// that.
 #[tokio::test]
 async fn an_agent_can_emit_and_record_and_give_its_context_away() {
     let (manager, mut inbox) = told_manager().await;
@@ -41,7 +42,7 @@ async fn an_agent_can_emit_and_record_and_give_its_context_away() {
     assert_eq!(manager.wait(&id).await.unwrap().status, TaskStatus::Cancelled);
 }
 
-/// Sweeps take a deadline: what is deaf below a root is dropped.
+/// C4: sweeps take a deadline: what is deaf below a root is dropped.
 #[tokio::test]
 async fn a_sweep_takes_a_deadline() {
     let manager = manager().await;
@@ -62,7 +63,7 @@ async fn a_sweep_takes_a_deadline() {
     assert_eq!(manager.wait(&last).await.unwrap().status, TaskStatus::Cancelled);
 }
 
-/// Ids compare with texts, errors with each other.
+/// C12: ids compare with texts, errors with each other.
 #[tokio::test]
 async fn ids_compare_with_texts_and_errors_with_each_other() {
     let id = TaskId::new("bg_7").unwrap();
@@ -125,7 +126,7 @@ impl Subscriber for Spans {
     }
 }
 
-/// O6: the span of the code that spawns is above that of the task.
+/// C7, C12, O6: the span of the code that spawns is above that of the task.
 #[test]
 fn o6_the_span_of_the_caller_is_above_that_of_the_task() {
     let spans = Spans::default();

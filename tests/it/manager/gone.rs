@@ -24,7 +24,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
-/// F5: what an inbox has not taken when its receiver goes is told to the next one.
+/// C6, F5: what an inbox has not taken when its receiver goes is told to the next one.
 #[tokio::test]
 async fn f5_what_a_closed_inbox_did_not_take_is_told_to_the_next() {
     let manager = manager_with_orphans(300).await;
@@ -48,7 +48,7 @@ async fn f5_what_a_closed_inbox_did_not_take_is_told_to_the_next() {
     assert_eq!(manager.health().untold, 0);
 }
 
-/// F5: an inbox that is set while another one still has news in line waits until that is over.
+/// C6, F5: an inbox that is set while another one still has news in line waits until that is over.
 #[tokio::test]
 async fn f5_no_inbox_is_told_out_of_order() {
     let manager = manager_with_orphans(20).await;
@@ -66,7 +66,7 @@ async fn f5_no_inbox_is_told_out_of_order() {
     assert!(rest.is_sorted_by_key(|told| told["seq"].as_u64()));
 }
 
-/// F5, B13: the news of an end that nobody reads stays counted, or goes to the fallback.
+/// B13, C6, F5: the news of an end that nobody reads stays counted, or goes to the fallback.
 #[tokio::test]
 async fn f5_news_that_nobody_reads_is_counted() {
     struct Told(AtomicUsize);
@@ -93,7 +93,7 @@ async fn f5_news_that_nobody_reads_is_counted() {
     assert_eq!((told.0.load(Ordering::SeqCst), manager.health().untold), (1, 1));
 }
 
-/// F9: whatever spawns are on their way when a runtime goes, no record stays without a handle.
+/// C3, F9: whatever spawns are on their way when a runtime goes, no record stays without a handle.
 #[test]
 fn f9_no_record_without_a_handle_outlives_the_spawn_that_made_it() {
     for workers in [1, 4] {
@@ -147,7 +147,7 @@ fn until_now(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// F10: the owner is told of tasks that went with their runtime, once.
+/// C6, F10: the owner is told of tasks that went with their runtime, once.
 #[test]
 fn f10_the_owner_is_told_of_tasks_that_went_with_their_runtime() {
     let here = runtime();
@@ -179,7 +179,7 @@ fn f10_the_owner_is_told_of_tasks_that_went_with_their_runtime() {
     }
 }
 
-/// F14: every call is answered outside of a runtime, a shutdown too.
+/// C7, C8, F14: every call is answered outside of a runtime, a shutdown too.
 #[test]
 fn f14_every_call_is_answered_outside_of_a_runtime() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
@@ -228,8 +228,8 @@ fn futures_block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// F15: no deadline, second try or shutdown calls the panic hook, on a runtime without timers or
-/// on none. In a process of its own, since the hook is everybody's.
+/// C8, F15: no deadline, second try or shutdown calls the panic hook, on a runtime without timers
+/// or on none. In a process of its own, since the hook is everybody's.
 #[test]
 fn f15_nothing_calls_the_panic_hook() {
     if std::env::var_os("TASKLEDGER_NO_PANICS").is_none() {
@@ -260,8 +260,8 @@ fn f15_nothing_calls_the_panic_hook() {
     futures_block_on(manager.shutdown(Duration::from_millis(1))).unwrap();
 }
 
-/// F7, O7: a task may shut its own manager down: the others are waited for, its own end is recorded,
-/// and then the ledger is closed.
+/// C8, F7, O7: a task may shut its own manager down: the others are waited for, its own end is
+/// recorded, and then the ledger is closed.
 #[tokio::test]
 async fn o7_a_task_may_shut_its_manager_down() {
     let (_temporary, path) = crate::disk::directory();
@@ -282,8 +282,8 @@ async fn o7_a_task_may_shut_its_manager_down() {
     assert_eq!(again.reader().state().unwrap().counts().running, 0);
 }
 
-/// O7: a shutdown closes the ledger under another manager of it. That one says so: nothing false is
-/// announced, its wait is an error, and its own shutdown is fine.
+/// C8, O7: a shutdown closes the ledger under another manager of it. That one says so: nothing
+/// false is announced, its wait is an error, and its own shutdown is fine.
 #[tokio::test]
 async fn o7_a_shutdown_closes_the_ledger_under_other_managers_and_they_say_so() {
     let (manager, mut inbox) = told_manager().await;

@@ -32,7 +32,7 @@ fn with(id: &str, field: &str, value: Value) -> Value {
     meta
 }
 
-/// F12: what older rules allowed comes in, escaped or cut, with a note beside it.
+/// C10, F12: what older rules allowed comes in, escaped or cut, with a note beside it.
 #[tokio::test]
 async fn f12_texts_that_older_rules_allowed_come_in_escaped_or_cut() {
     let manager = manager().await;
@@ -77,7 +77,7 @@ async fn f12_texts_that_older_rules_allowed_come_in_escaped_or_cut() {
     assert!(beside.contains(&json!(["description of 5000 bytes cut"]).to_string()), "{beside:?}");
 }
 
-/// F12: of many records, the one that the ledger refuses costs itself alone.
+/// C10, F12: of many records, the one that the ledger refuses costs itself alone.
 #[tokio::test]
 async fn f12_one_bad_record_costs_itself_alone() {
     let manager = manager().await;
@@ -103,7 +103,7 @@ async fn f12_one_bad_record_costs_itself_alone() {
     assert_eq!((again.restored, again.skipped), (0, 5_031));
 }
 
-/// F13: only what was running is counted as an orphan.
+/// C10, F13: only what was running is counted as an orphan.
 #[tokio::test]
 async fn f13_a_record_that_was_an_orphan_before_is_not_counted_again() {
     let manager = manager().await;
@@ -114,8 +114,8 @@ async fn f13_a_record_that_was_an_orphan_before_is_not_counted_again() {
     assert_eq!((report.restored, report.orphaned), (3, 1));
 }
 
-/// O2: a run reaches its tasks whose parents are in another ledger or unknown, and all below them;
-/// a run of spaces is one that can be cancelled.
+/// C11, O2: a run reaches its tasks whose parents are in another ledger or unknown, and all below
+/// them; a run of spaces is one that can be cancelled.
 #[tokio::test]
 async fn o2_a_run_reaches_tasks_with_foreign_or_unknown_parents() {
     let (manager, other) = (manager().await, manager().await);
@@ -149,8 +149,8 @@ async fn o2_a_run_reaches_tasks_with_foreign_or_unknown_parents() {
     assert_eq!(manager.cancel_descendants_for_run("").await, 0);
 }
 
-/// O4: a name is compared as it stands, whatever it shows. An empty id that is given is refused; one
-/// in an old record was none.
+/// C12, O4: a name is compared as it stands, whatever it shows. An empty id that is given is
+/// refused; one in an old record was none.
 #[tokio::test]
 async fn o4_names_are_taken_as_they_stand_and_given_ids_are_not_empty() {
     let manager = manager().await;
@@ -169,7 +169,7 @@ async fn o4_names_are_taken_as_they_stand_and_given_ids_are_not_empty() {
     assert!(matches!(owner, RestoreError::OtherThread { .. }), "{owner}");
 }
 
-/// O5: what a context says after the end of its task is told behind the end, with its number.
+/// C12, O5: what a context says after the end of its task is told behind the end, with its number.
 #[tokio::test]
 async fn o5_a_context_that_is_kept_speaks_behind_the_end() {
     let (manager, mut inbox) = told_manager().await;
@@ -188,7 +188,7 @@ async fn o5_a_context_that_is_kept_speaks_behind_the_end() {
     assert_eq!(manager.get(&id).unwrap(), ended, "it changes nothing");
 }
 
-/// O6: a completed event of old may lack its result.
+/// C12, O6: a completed event of old may lack its result.
 #[test]
 fn o6_a_completed_event_without_a_result_decodes() {
     let event: TaskEvent =

@@ -101,7 +101,8 @@ fn race<F: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// F1: a cancel that works is on the record before the end that it brings about, with its reason.
+/// C1, F1: a cancel that works is on the record before the end that it brings about, with its
+/// reason.
 #[test]
 fn f1_a_cancel_that_works_is_on_the_record() {
     race(async |manager: Manager| {
@@ -116,7 +117,7 @@ fn f1_a_cancel_that_works_is_on_the_record() {
     });
 }
 
-/// F1: the same with a deadline.
+/// C1, F1: the same with a deadline.
 #[test]
 fn f1_a_cancel_with_a_deadline_that_works_is_on_the_record() {
     race(async |manager: Manager| {
@@ -130,7 +131,7 @@ fn f1_a_cancel_with_a_deadline_that_works_is_on_the_record() {
     });
 }
 
-/// F1, O1: the same for what a tree, a run and a thread take with them.
+/// C1, C4, F1, O1: the same for what a tree, a run and a thread take with them.
 #[test]
 fn f1_o1_a_sweep_is_on_the_record_of_each_that_it_stops() {
     race(async |manager: Manager| {
@@ -164,8 +165,8 @@ fn f1_o1_a_sweep_is_on_the_record_of_each_that_it_stops() {
     });
 }
 
-/// F2: what a follower of the log sees can be cancelled at once, and what it does not cancel can
-/// be written to.
+/// C2, F2: what a follower of the log sees can be cancelled at once, and what it does not cancel
+/// can be written to.
 #[test]
 fn f2_what_a_follower_sees_can_be_cancelled_and_written_to() {
     for (on, on_disk) in ALL.into_iter().flat_map(|on| [(on, false), (on, true)]) {
@@ -223,7 +224,7 @@ async fn act_on_what_is_shown(manager: Manager, rounds: usize) -> Vec<TaskId> {
     acted
 }
 
-/// F7: two shutdowns at once are both done.
+/// C8, F7: two shutdowns at once are both done.
 #[test]
 fn f7_two_shutdowns_at_once_are_both_done() {
     for on in ALL {
@@ -241,7 +242,7 @@ fn f7_two_shutdowns_at_once_are_both_done() {
     }
 }
 
-/// O3: news comes into an inbox in the order of the log, whichever task is slow.
+/// C6, O3: news comes into an inbox in the order of the log, whichever task is slow.
 #[test]
 fn o3_news_is_in_the_order_of_the_log() {
     for on in ALL {
@@ -299,8 +300,8 @@ fn count(news: &mut BTreeMap<u64, usize>, told: Vec<serde_json::Value>) {
     }
 }
 
-/// F4, F5: news of orphans reaches their owner once, in order, whichever inbox goes away while it
-/// is told; a fallback may set the next inbox.
+/// C7, C6, F4, F5: news of orphans reaches their owner once, in order, whichever inbox goes away
+/// while it is told; a fallback may set the next inbox.
 #[test]
 fn f4_f5_news_of_orphans_survives_inboxes_that_go_away() {
     const ORPHANS: usize = 60;

@@ -1,4 +1,4 @@
-//! Every rule of the manager has a test that names it, and `docs/testing.md` says which.
+//! Every rule of the manager has a test that names it, and `docs/manager.md` says which.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ const PLACES: [&str; 4] =
 
 fn rules() -> BTreeSet<String> {
     let numbered = |letter: char, last: u32| (1..=last).map(move |n| format!("{letter}{n}"));
-    numbered('A', 28).chain(numbered('B', 16)).collect()
+    numbered('A', 28).chain(numbered('B', 16)).chain(numbered('C', 12)).collect()
 }
 
 /// The rules that a text names: `A12, B3`.
@@ -60,26 +60,36 @@ fn every_rule_has_a_test_that_names_it() {
     assert_eq!(named, rules());
 }
 
+/// What was found and observed from outside, each in a test whose comment names it.
 #[test]
-fn the_table_of_rules_names_the_tests_that_there_are() {
-    let text = fs::read_to_string(root().join("docs/testing.md")).unwrap();
+fn every_finding_and_observation_has_a_test_that_names_it() {
+    let numbered = |letter: char, last: u32| (1..=last).map(move |n| format!("{letter}{n}"));
+    let wanted: BTreeSet<String> = numbered('F', 15).chain(numbered('O', 7)).collect();
+    let named: BTreeSet<String> = every_test()
+        .into_keys()
+        .flat_map(|name| name.split('_').map(str::to_uppercase).collect::<Vec<_>>())
+        .filter(|word| wanted.contains(word))
+        .collect();
+    assert_eq!(named, wanted);
+}
+
+#[test]
+fn the_list_of_rules_names_the_tests_that_there_are() {
+    let text = fs::read_to_string(root().join("docs/manager.md")).unwrap();
     let tests = every_test();
     let mut told = BTreeSet::new();
-    for line in text.lines() {
-        let Some((rule, cells)) = line.strip_prefix("| ").and_then(|l| l.split_once(" | ")) else {
-            continue;
-        };
-        if !rules().contains(rule) {
-            continue;
-        }
+    for item in text.split("\n- **").skip(1) {
+        let (rule, rest) = item.split_once("**").unwrap();
+        let rest = rest.split("\n\n").next().unwrap();
+        let (_, listed) = rest.split_once("Tests:").unwrap_or_else(|| panic!("tests of {rule}"));
         told.insert(rule.to_owned());
-        let listed: BTreeSet<&str> = cells.split('`').skip(1).step_by(2).collect();
+        let listed: BTreeSet<&str> = listed.split('`').skip(1).step_by(2).collect();
         let there: BTreeSet<&str> = tests
             .iter()
             .filter(|(_, rules)| rules.contains(rule))
             .map(|(name, _)| name.as_str())
             .collect();
-        assert_eq!(listed, there, "the row of {rule}");
+        assert_eq!(listed, there, "the tests of {rule}");
     }
     assert_eq!(told, rules());
 }

@@ -22,7 +22,7 @@ async fn returns(manager: &Manager, value: Value) -> TaskSummary {
     manager.wait(&id).await.unwrap()
 }
 
-/// F3: every float is read back as it was returned.
+/// C5, F3: every float is read back as it was returned.
 #[tokio::test]
 async fn f3_every_float_is_read_back_as_it_was() {
     let manager = manager().await;
@@ -51,8 +51,8 @@ fn take_apart(mut value: Value) {
     }
 }
 
-/// F3: a nested result is read back and told as it was; past the limit the task is Failed, and says
-/// so, and progress is refused.
+/// C5, F3: a nested result is read back and told as it was; past the limit the task is Failed, and
+/// says so, and progress is refused.
 #[tokio::test]
 async fn f3_a_nested_result_is_read_back_or_the_task_failed() {
     let (manager, mut inbox) = told_manager().await;
@@ -78,8 +78,8 @@ async fn f3_a_nested_result_is_read_back_or_the_task_failed() {
     take_apart(nested(100_000));
 }
 
-/// F3: a result that others recorded and that is nested too deeply is given as its text, and the
-/// summary says why.
+/// C5, F3: a result that others recorded and that is nested too deeply is given as its text, and
+/// the summary says why.
 #[tokio::test]
 async fn f3_a_result_of_others_that_is_nested_too_deeply_says_so() {
     let manager = manager().await;
@@ -96,7 +96,7 @@ async fn f3_a_result_of_others_that_is_nested_too_deeply_says_so() {
     assert_eq!(read.error.unwrap(), "result of 100000 levels; the limit is 512 levels");
 }
 
-/// F8: what tasks returned is there after a shutdown, also what is long; so are views.
+/// C5, F8: what tasks returned is there after a shutdown, also what is long; so are views.
 #[tokio::test]
 async fn f8_long_results_are_there_after_a_shutdown() {
     let (_temporary, path) = crate::disk::directory();
@@ -123,7 +123,7 @@ async fn f8_long_results_are_there_after_a_shutdown() {
     }
 }
 
-/// F8: a text that cannot be read is missing, and each read says so.
+/// C5, F8: a text that cannot be read is missing, and each read says so.
 #[tokio::test]
 async fn f8_a_read_that_fails_says_so() {
     let manager = manager().await;
@@ -142,7 +142,7 @@ async fn f8_a_read_that_fails_says_so() {
     assert_eq!(manager.get(&short.task_id).unwrap(), short);
 }
 
-/// F11: a reason that is too long is cut, and says so; the trace stays.
+/// C1, F11: a reason that is too long is cut, and says so; the trace stays.
 #[tokio::test]
 async fn f11_a_reason_that_is_too_long_is_cut() {
     let manager = manager().await;
@@ -159,7 +159,8 @@ async fn f11_a_reason_that_is_too_long_is_cut() {
     }
 }
 
-/// F6: the greatest and the smallest number of messages are legal, and no record is left behind.
+/// C9, F6: the greatest and the smallest number of messages are legal, and no record is left
+/// behind.
 #[tokio::test]
 async fn f6_any_number_of_messages_is_legal() {
     for messages in [0, 1, usize::MAX >> 3, (usize::MAX >> 3) + 1, usize::MAX] {
@@ -187,8 +188,8 @@ async fn f6_any_number_of_messages_is_legal() {
     }
 }
 
-/// F6: of other numbers, those that are legal work, and the others are refused before anything is
-/// recorded.
+/// C9, F6: of other numbers, those that are legal work, and the others are refused before anything
+/// is recorded.
 #[tokio::test]
 async fn f6_other_numbers_are_legal_or_refused_before_anything_is_recorded() {
     for (tasks_max, refused) in [(0, true), (usize::MAX, false)] {
@@ -214,8 +215,8 @@ async fn f6_other_numbers_are_legal_or_refused_before_anything_is_recorded() {
     assert!(ended.error.unwrap().contains("the limit is 1048576 bytes"));
 }
 
-/// O1: who stopped a task and why can be asked of each that was swept, of the manager and of the
-/// past; what had ended before was stopped by nobody.
+/// C4, O1: who stopped a task and why can be asked of each that was swept, of the manager and of
+/// the past; what had ended before was stopped by nobody.
 #[tokio::test]
 async fn o1_who_stopped_a_task_and_why_is_told_for_every_scope() {
     let scopes: [(&str, CancelScope); 4] = [
@@ -258,7 +259,8 @@ async fn o1_who_stopped_a_task_and_why_is_told_for_every_scope() {
     }
 }
 
-/// O1, F1: on a full disk, a sweep is recorded later, and names each task that it stopped meanwhile.
+/// C4, C1, O1, F1: on a full disk, a sweep is recorded later, and names each task that it stopped
+/// meanwhile.
 #[tokio::test(start_paused = true)]
 async fn o1_a_sweep_that_is_recorded_late_names_what_it_stopped() {
     let disk = FaultyDisk::new(1);

@@ -15,8 +15,8 @@ async fn stopped(manager: &Manager, spawned: impl IntoIterator<Item = TaskId>) {
     }
 }
 
-/// B9: a child, and a child of the child, are spawned while the tree is cancelled: each is refused or
-/// signalled.
+/// B9: a child, and a child of the child, are spawned while the tree is cancelled: each is refused
+/// or signalled.
 #[test]
 fn a_spawn_against_a_cancel_of_its_tree() {
     explore(async || {
@@ -88,8 +88,8 @@ fn a_spawn_against_a_shutdown() {
     });
 }
 
-/// B6: a spawn that nobody waits for any more leaves no task, or one that can be cancelled, and that
-/// sees the request in its first statement or later.
+/// B6: a spawn that nobody waits for any more leaves no task, or one that can be cancelled, and
+/// that sees the request in its first statement or later.
 #[test]
 fn a_spawn_that_is_dropped() {
     explore(async || {

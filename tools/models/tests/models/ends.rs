@@ -8,8 +8,8 @@ use taskledger_models::{
     manager::{AgentTaskContext, SendError, TaskParentContext, TaskResult},
 };
 
-/// B8, B10, F1: a task that ends by itself meets a request to stop: one end, both sides know which,
-/// and a cancel that worked is on the record, whichever came first.
+/// B8, B10, C1, F1: a task that ends by itself meets a request to stop: one end, both sides know
+/// which, and a cancel that worked is on the record, whichever came first.
 #[test]
 fn a_cancel_against_a_finish() {
     explore(async || {

@@ -48,7 +48,8 @@ fn spawns_against_one_another_for_a_name() {
     });
 }
 
-/// B3: a spawn that wants the name of a task that ends is refused before the end, and taken after it.
+/// B3: a spawn that wants the name of a task that ends is refused before the end, and taken after
+/// it.
 #[test]
 fn a_spawn_against_the_end_of_the_task_that_has_its_name() {
     explore(async || {

@@ -10,7 +10,8 @@ use taskledger_models::{
     manager::{AgentTaskContext, CancelOptions, TaskParentContext, TaskResult, WaitError},
 };
 
-/// F2: whoever follows the log can cancel each task as soon as it is shown, and write to an agent.
+/// C2, F2: whoever follows the log can cancel each task as soon as it is shown, and write to an
+/// agent.
 #[test]
 fn a_follower_against_a_registration() {
     explore(async || {
@@ -45,7 +46,8 @@ fn a_follower_against_a_registration() {
     });
 }
 
-/// F1: of a cancel against a finish that it brings about, the trace comes first, with its reason.
+/// C1, F1: of a cancel against a finish that it brings about, the trace comes first, with its
+/// reason.
 #[test]
 fn a_cancel_against_the_finish_that_it_brings_about() {
     explore(async || {
@@ -66,7 +68,7 @@ fn a_cancel_against_the_finish_that_it_brings_about() {
     });
 }
 
-/// F7: two shutdowns at once are both done, with everything recorded.
+/// C8, F7: two shutdowns at once are both done, with everything recorded.
 #[test]
 fn a_shutdown_against_another() {
     explore(async || {
@@ -87,7 +89,7 @@ fn a_shutdown_against_another() {
     });
 }
 
-/// O3: news comes in the order of the log, whoever has to wait for whom.
+/// C6, O3: news comes in the order of the log, whoever has to wait for whom.
 #[test]
 fn news_of_one_inbox_against_one_another() {
     explore(async || {
