@@ -74,6 +74,15 @@ pub struct Receipt {
     pub durable: bool,
 }
 
+impl Receipt {
+    /// The receipt of a batch of one proposal.
+    pub(crate) fn only(receipts: Vec<Self>) -> Self {
+        let [receipt] = <[Self; 1]>::try_from(receipts)
+            .unwrap_or_else(|other| unreachable!("one proposal has {} receipts", other.len()));
+        receipt
+    }
+}
+
 /// An event-sourced task ledger in a directory. Cheap to clone; one process at a time.
 ///
 /// ```
@@ -305,7 +314,7 @@ impl Ledger {
         reason: &str,
     ) -> Result<Receipt, AppendError> {
         let receipts = self.append_blocking(Redact::new(seq, parts, reason))?;
-        receipts.into_iter().next().ok_or(AppendError::Halted)
+        Ok(Receipt::only(receipts))
     }
 
     /// Rewrites every file of the ledger without the texts that are redacted. Backups keep them.

@@ -10,7 +10,7 @@ use super::{
     supervise::text_bytes_max,
 };
 use crate::{
-    command::{self, Proposal},
+    command::{self, Batch, Proposal},
     event::Cause,
     ids::{IdError, Seq, TaskId, check_id},
     ledger::{AppendError, Ledger, Unit, Witness},
@@ -213,7 +213,7 @@ impl Recorder {
 
     async fn record(&self, Emit { event_type, payload, room }: Emit) {
         let task = &self.task;
-        let proposals = [proposal(task, &event_type, &payload)];
+        let batch = Batch::from(proposal(task, &event_type, &payload));
         let event = custom(task, event_type, payload);
         let telling = self
             .inbox
@@ -226,7 +226,7 @@ impl Recorder {
         let attended = Attended::to(telling.as_ref());
         let (witness, giving_up) = (witness(telling.as_ref()), &self.giving_up);
         let recorded =
-            record::persistently(&self.ledger, &proposals, witness.as_ref(), giving_up, refused);
+            record::persistently(&self.ledger, &batch, witness.as_ref(), giving_up, refused);
         if let Err(error) = recorded.await {
             tracing::warn!(%task, %error, "progress could not be recorded");
             // It was promised to the owner: told without a number.

@@ -12,7 +12,7 @@ use super::{
     request::{Request, tell_unrecorded},
 };
 use crate::{
-    command::{self, CancelTarget, Finish, Proposal},
+    command::{self, Batch, CancelTarget, Finish, Proposal},
     event::{Cause, Outcome, TaskStatus},
     ids::{Seq, TaskId},
     ledger::{AppendError, Door, Ledger, Receipt, Witness},
@@ -111,7 +111,7 @@ impl Guard {
     /// on the record.
     async fn record(&self, finish: &Finish) -> Result<Option<Receipt>, AppendError> {
         let (manager, id) = (&self.manager, &self.live.id);
-        let proposals = [proposal(finish.clone())];
+        let batch = Batch::from(proposal(finish.clone()));
         let witness = self.telling.clone().map(|telling| -> Arc<dyn Witness> { telling });
         let refused = |error: &AppendError| {
             metrics::count(metrics::OUTCOME_RETRIES);
@@ -121,10 +121,8 @@ impl Guard {
         loop {
             let giving_up = &manager.giving_up;
             let (ledger, witness) = (&self.ledger, witness.as_ref());
-            match record::persistently(ledger, &proposals, witness, giving_up, refused).await {
-                Ok(receipts) => {
-                    return receipts.into_iter().next().map(Some).ok_or(AppendError::Halted);
-                }
+            match record::persistently(ledger, &batch, witness, giving_up, refused).await {
+                Ok(receipts) => return Ok(Some(Receipt::only(receipts))),
                 Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {
                     if has_ended(&self.ledger.reader().current(), id) {
                         return Ok(None);

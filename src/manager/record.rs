@@ -4,7 +4,7 @@
 //! trying again cannot record anything twice.
 
 use crate::{
-    command::Proposal,
+    command::{Batch, Proposal},
     ledger::{AppendError, Ledger, Receipt, Witness},
     sync::sleep,
 };
@@ -58,21 +58,21 @@ pub(super) async fn once(
     witness: Option<Arc<dyn Witness>>,
 ) -> Result<Receipt, AppendError> {
     let receipts = ledger.append_before([proposal], witness).await?;
-    receipts.into_iter().next().ok_or(AppendError::Halted)
+    Ok(Receipt::only(receipts))
 }
 
-/// Appends proposals, and tries again for as long as that can help and `giving_up` is not
-/// cancelled. `refused` is told of each refusal.
+/// Appends a batch, and tries again for as long as that can help and `giving_up` is not cancelled.
+/// `refused` is told of each refusal. A try costs no copy of the batch.
 pub(super) async fn persistently(
     ledger: &Ledger,
-    proposals: &[Proposal],
+    batch: &Batch,
     witness: Option<&Arc<dyn Witness>>,
     giving_up: &CancellationToken,
     mut refused: impl FnMut(&AppendError),
 ) -> Result<Vec<Receipt>, AppendError> {
     let mut wait = WAIT_MIN;
     loop {
-        let error = match ledger.append_before(proposals, witness.cloned()).await {
+        let error = match ledger.append_before(batch.clone(), witness.cloned()).await {
             Ok(receipts) => return Ok(receipts),
             Err(error) => error,
         };

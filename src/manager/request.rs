@@ -8,7 +8,7 @@ use super::{
     supervise::{cut, text_bytes_max},
 };
 use crate::{
-    command::{Cancel, CancelTarget, Proposal},
+    command::{Batch, Cancel, CancelTarget, Proposal},
     event::Cause,
     ids::TaskId,
     ledger::{AppendError, Ledger},
@@ -80,8 +80,8 @@ pub(super) async fn record_late(
     giving_up: &CancellationToken,
 ) -> bool {
     let asked = |request: &Request| request.proposal().occurred_at(request.at);
-    let append = async |proposals: Vec<Proposal>| {
-        let recorded = record::persistently(ledger, &proposals, None, giving_up, |_| {}).await;
+    let append = async |batch: Batch| {
+        let recorded = record::persistently(ledger, &batch, None, giving_up, |_| {}).await;
         if let Err(error) = &recorded {
             tracing::warn!(%error, "a cancel request stays unrecorded");
         }
@@ -98,7 +98,7 @@ pub(super) async fn record_late(
         signalled.iter().filter(covered).map(|id| asked(&request.narrowed_to(id))).collect()
     };
     for batch in uncovered.chunks(ledger.options().batch_events_max.max(1)) {
-        append(batch.to_vec()).await;
+        append(batch.into()).await;
     }
     true
 }
