@@ -60,7 +60,7 @@ pub enum OpenError {
     /// A newer version wrote it.
     #[error("the ledger has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
-        /// What is unknown: the format of a file or an event, or a tag or flag in it.
+        /// The unknown thing: the format of a file or an event, or a tag or flag in it.
         what: &'static str,
         /// Its number.
         found: u32,
@@ -511,7 +511,7 @@ pub enum ReadError {
     /// A newer version wrote it.
     #[error("an event has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
-        /// What is unknown: the format, or a tag or flag in it.
+        /// The unknown thing: the format, or a tag or flag in it.
         what: &'static str,
         /// Its number.
         found: u32,

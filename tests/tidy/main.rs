@@ -100,7 +100,7 @@ const RIDDLES: [&str; 9] =
     ["What", "Whatever", "Who", "Whoever", "Whether", "How", "Where", "Nobody", "Somebody"];
 
 /// Places that [`RIDDLES`] does not hold for yet. It only shrinks.
-const RIDDLES_STAY: &[&str] = &["src/command", "src/ledger/", "src/manager/"];
+const RIDDLES_STAY: &[&str] = &["src/command"];
 
 /// The longest file, in lines before its tests. Look for a seam long before.
 const LINES_MAX: usize = 600;
