@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 /// The most bytes of frames that a store takes as one group.
 pub(super) const GROUP_LIMIT: usize = GROUP_BYTES_MAX;
 
-/// What an acknowledged append has survived.
+/// The failure that an acknowledged append survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// Loss of power: the device has synced it. One sync for all appends that wait.
@@ -84,7 +84,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Refuses values with which a ledger could not do its work.
+    /// Refuses values with which a ledger cannot work.
     pub(super) fn check(&self) -> Result<(), OpenError> {
         let at_least_one = [
             ("group_events_max", self.group_events_max),
