@@ -155,7 +155,7 @@ impl InboxSender {
         }
     }
 
-    /// Whether both put messages into one inbox.
+    /// Says whether both put messages into one inbox.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.sender.same_channel(&other.sender)
     }

@@ -41,8 +41,8 @@ struct Orphans {
     inbox: Option<InboxSender>,
     /// Orphans that were not announced yet, in the order of the log.
     untold: VecDeque<Orphan>,
-    /// How many are in line, and where. Until all of them are told or back, no other inbox is told
-    /// of any: it would not be told in order.
+    /// The number of orphans in line, and their inbox. Until all of them are announced or taken back, no
+    /// other inbox gets one: it would not get them in order.
     in_line: usize,
     line: Option<InboxSender>,
 }
@@ -117,7 +117,7 @@ impl Owner {
     }
 }
 
-/// News of an orphan in line, which can be told to the next inbox if this one is not read any more.
+/// News of an orphan in line, which can go to the next inbox if this one is no longer read.
 struct FromOrphan {
     owner: Arc<Owner>,
     task: TaskId,
@@ -130,7 +130,7 @@ impl TakeBack for FromOrphan {
 }
 
 impl Drop for FromOrphan {
-    /// It was told, or is back. After the last one, another inbox can be told of what is left.
+    /// The orphan was announced or taken back. After the last one, another inbox can get the rest.
     fn drop(&mut self) {
         let last = {
             let mut news = self.owner.news();

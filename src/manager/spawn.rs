@@ -49,7 +49,7 @@ impl BackgroundTaskManager {
     /// # Errors
     /// [`SpawnError`]: the closure was dropped without a run, and there is no record, handle or
     /// event. A description has at most 4 KiB
-    /// ([`DESCRIPTION_BYTES_MAX`](crate::state::DESCRIPTION_BYTES_MAX)), a type, a name and each id
+    /// ([`DESCRIPTION_BYTES_MAX`](crate::event::DESCRIPTION_BYTES_MAX)), a type, a name and each id
     /// at most 256 bytes ([`ID_BYTES_MAX`](crate::ids::ID_BYTES_MAX)), and at most
     /// [`tasks_max`](super::ManagerOptions::tasks_max) tasks run at once. After
     /// [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds as an

@@ -2,7 +2,7 @@
 //!
 //! The body runs inside the tokio task that supervises it: a panic is caught where it is polled,
 //! and an abort is a drop, after which nothing of the body runs. Only when the terminal event is
-//! acknowledged is anybody told: `guard.rs`. Start reading at [`Supervised::run`].
+//! acknowledged is it announced: `guard.rs`. Start reading at [`Supervised::run`].
 
 use super::{
     TaskContext, TaskLineage, TaskResult,
