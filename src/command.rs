@@ -1,8 +1,8 @@
 //! The requests that a caller can make. [`decide`](crate::state::decide) turns each into an event,
 //! or refuses it.
 //!
-//! Start reading at [`Command`]. Each of its structs has a constructor that takes what it cannot
-//! be without, and a method for each thing that may be added. A command becomes a [`Proposal`] by
+//! Start reading at [`Command`]. Each of its structs has a constructor with its required fields, and
+//! a method for each optional one. A command becomes a [`Proposal`] by
 //! `into`, and several of them a [`Batch`].
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! The commands about a task that is there: stop it, tell it something, tell of it, erase of it.
+//! Commands about recorded tasks: ask one to stop, send it a message, record its progress, erase texts.
 
 use super::TaskRef;
 use crate::{

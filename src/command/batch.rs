@@ -7,8 +7,8 @@ use std::{ops::Deref, sync::Arc};
 /// the proposals, so a refused batch can be tried again.
 ///
 /// An array or a `Vec` of proposals or commands becomes a batch by `into`, and so does one alone.
-/// Each is decided against what is true after those before it, so a later one can be about a task
-/// that an earlier one spawns, even while that has no id:
+/// Each is decided against the state after those before it, so a later one can be about a task that
+/// an earlier one spawns, even while that task has no id:
 ///
 /// ```
 /// use taskledger::{Ledger, Options, ids::ThreadId};
@@ -37,13 +37,13 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a proposal behind the others.
+    /// Adds a proposal after the others.
     pub fn add(&mut self, proposal: impl Into<Proposal>) {
         Arc::make_mut(&mut self.0).push(proposal.into());
     }
 
-    /// Adds a spawn behind the others. The answer names the task in later proposals of this batch,
-    /// as their task or their parent; its `index` is that of the spawn's receipt.
+    /// Adds a spawn after the others. The returned value names the task in later proposals of this
+    /// batch, as their task or their parent; its `index` is that of the spawn's receipt.
     pub fn spawn(&mut self, spawn: Spawn) -> Spawned {
         let spawned = Spawned::at(self.len());
         self.add(spawn);

@@ -55,8 +55,7 @@ impl From<Spawned> for TaskRef {
 pub struct Spawned(usize);
 
 impl Spawned {
-    /// The task of the proposal that stands at `index` in its batch, from 0. [`Batch::spawn`]
-    /// answers it.
+    /// The task of the proposal at `index` in its batch, from 0. [`Batch::spawn`] returns it.
     ///
     /// [`Batch::spawn`]: super::Batch::spawn
     #[must_use]
@@ -147,7 +146,7 @@ impl Command {
         }
     }
 
-    /// Hands each name of a task to `change`.
+    /// Gives each name of a task to `change`.
     pub(crate) fn rename<E>(
         &mut self,
         mut change: impl FnMut(&mut TaskRef) -> Result<(), E>,

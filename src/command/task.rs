@@ -1,4 +1,4 @@
-//! The commands that say what a task is and how it ended.
+//! Commands that start, change, end and restore a task.
 
 use super::{ParentRef, TaskRef};
 use crate::{
@@ -110,7 +110,7 @@ impl Spawn {
     }
 }
 
-/// A change to a running task. What is `None` stays as it is.
+/// A change to a running task. A field that is `None` stays unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Update {
@@ -179,19 +179,19 @@ pub struct Finish {
 }
 
 impl Finish {
-    /// The task ended like this.
+    /// The task ended with this outcome.
     #[must_use]
     pub fn new(task: impl Into<TaskRef>, outcome: Outcome) -> Self {
         Self { task: task.into(), outcome, error: None, result: None, completed: None }
     }
 
-    /// The task did what it was asked to do.
+    /// The task did its work.
     #[must_use]
     pub fn completed(task: impl Into<TaskRef>) -> Self {
         Self::new(task, Outcome::Completed)
     }
 
-    /// The task could not do what it was asked to do.
+    /// The task could not do its work.
     #[must_use]
     pub fn failed(task: impl Into<TaskRef>, error: impl Into<Arc<str>>) -> Self {
         Self::new(task, Outcome::Failed).error(error)
@@ -239,7 +239,7 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// A task that stood there; `spawn` must have its id and the time at which it was created.
+    /// A task of a snapshot; `spawn` must have its id and the time at which it was created.
     #[must_use]
     pub fn new(spawn: Spawn, status: TaskStatus) -> Self {
         Self { spawn, status, error: None, result: None, completed: None }

@@ -46,9 +46,9 @@ impl Ledger {
         Self::create_standby_in(&directory(path, &options), ledger, options)
     }
 
-    /// Opens the ledger in `path`. Never creates one. Blocks. Mends nothing but the engine's files,
-    /// and those only where loss of power can have cut them short: they are then made anew, as by
-    /// [`rebuild`](Self::rebuild).
+    /// Opens the ledger in `path`. Never creates one. Blocks. Repairs only the engine's files, and only
+    /// where loss of power can have cut them short: it makes them again, as
+    /// [`rebuild`](Self::rebuild) does.
     ///
     /// # Errors
     /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],

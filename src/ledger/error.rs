@@ -60,7 +60,7 @@ pub enum OpenError {
     /// A newer version wrote it.
     #[error("the ledger has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
-        /// What is unknown: the format of a file or an event, or a tag or flag in it.
+        /// The unknown thing: the format of a file or an event, or a tag or flag in it.
         what: &'static str,
         /// Its number.
         found: u32,
@@ -99,7 +99,7 @@ pub enum OpenError {
         /// The root that the events have.
         found: Root,
     },
-    /// An option has a value with which the ledger could not do its work.
+    /// An option has a value with which the ledger cannot work.
     #[error("the option {option} is {value}; it must be from {min} to {max}")]
     Option {
         /// Its name.
@@ -273,10 +273,10 @@ pub enum AppendError {
     /// This ledger was opened for reading, or is a standby.
     #[error("this ledger takes no appends")]
     NotPrimary,
-    /// This ledger takes no frames: it decides itself, or was opened for reading.
+    /// This ledger takes no frames: it is a primary, or was opened for reading.
     #[error("this ledger takes no frames of another one")]
     NotStandby,
-    /// Another node took over from this one, which takes nothing any more.
+    /// Another node took over from this one, which takes no more requests.
     #[error("this ledger is fenced by epoch {by}: another node is in charge")]
     Fenced {
         /// The epoch of that node.
@@ -425,7 +425,8 @@ impl AppendError {
     }
 }
 
-/// Why redacted texts were not taken out of every file. What was not reached still holds them.
+/// The reason that redacted texts were not removed from every file. Files that were not reached still
+/// hold them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PurgeError {
@@ -438,7 +439,7 @@ pub enum PurgeError {
     /// Too many requests wait. Try again.
     #[error("{max} requests are waiting already")]
     Busy {
-        /// How many may.
+        /// The limit of waiting requests.
         max: usize,
     },
     /// Storage failed earlier, or the ledger is closed. Open it again.
@@ -465,7 +466,7 @@ impl PurgeError {
     }
 }
 
-/// What a size is counted in.
+/// The unit of a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes.
@@ -511,7 +512,7 @@ pub enum ReadError {
     /// A newer version wrote it.
     #[error("an event has {what} {found}; this version reads up to {max}")]
     UnsupportedFormat {
-        /// What is unknown: the format, or a tag or flag in it.
+        /// The unknown thing: the format, or a tag or flag in it.
         what: &'static str,
         /// Its number.
         found: u32,

@@ -408,7 +408,7 @@ impl Ledger {
         closed
     }
 
-    /// Where appends are handed in, unless the ledger is halted.
+    /// The desk, unless the ledger is halted.
     fn desk(&self) -> Result<&Desk, AppendError> {
         let halted = self.inner.reader.shared().is_halted();
         if halted { Err(AppendError::Halted) } else { Ok(&self.inner.desk) }

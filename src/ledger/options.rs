@@ -25,7 +25,7 @@ const _: () = assert!(
     "a batch holds any one frame, and fits the store behind a group that is nearly full"
 );
 
-/// What an acknowledged append has survived.
+/// The failure that an acknowledged append survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// Loss of power: the device has synced it. One sync for all appends that wait.
@@ -118,7 +118,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Refuses values with which a ledger could not do its work.
+    /// Refuses values with which a ledger cannot work.
     pub(super) fn check(&self) -> Result<(), OpenError> {
         let at_least_one = [
             ("group_events_max", self.group_events_max),

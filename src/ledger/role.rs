@@ -1,7 +1,7 @@
-//! What a ledger takes: appends, frames of its primary, or nothing.
+//! Roles: a ledger takes appends, or frames of its primary, or nothing.
 //!
-//! Kept at the desk and checked there, once for each request. The directory's identity says which
-//! role an opening begins with.
+//! The desk keeps the role and checks it once for each request. An opening begins with the role in the
+//! directory's identity.
 
 use super::{
     AppendError, Ledger, OpenError, Options, PurgeError, Unit,
@@ -14,22 +14,22 @@ use crate::{
 };
 use std::fmt;
 
-/// What a ledger takes.
+/// The role of a ledger: the requests that it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It decides: appends are taken, frames of another ledger are not.
+    /// It decides: it takes appends, and no frames of another ledger.
     Primary,
-    /// It follows a primary: frames are taken, appends are not.
+    /// It follows a primary: it takes frames, and no appends.
     Standby,
-    /// It is being made as a copy: takes the frames that it is filled with, and then the appends
-    /// that repeat redactions.
+    /// It is an unfinished copy: it takes the frames that fill it, and then the appends that repeat
+    /// redactions.
     Copying,
-    /// Another node took over from it: neither is taken.
+    /// Another node took over from it: it takes neither.
     Fenced {
         /// The epoch of that node.
         by: Epoch,
     },
-    /// It was opened for reading: neither is taken.
+    /// It was opened for reading: it takes neither.
     ReadOnly,
 }
 
@@ -95,29 +95,28 @@ impl Ledger {
         Self::start(home.create(identity)?, options)
     }
 
-    /// What this ledger takes.
+    /// The role of this ledger.
     pub fn role(&self) -> Role {
         self.inner.desk.role()
     }
 
-    /// Makes this ledger take what another role takes, without a word on the disk.
+    /// Gives this ledger another role in memory only, for tests.
     #[cfg(feature = "test-util")]
     pub fn pretend_role(&self, role: Role) {
         self.inner.desk.set_role(role);
     }
 
-    /// Writes frames of the primary behind the last event, byte for byte, as one group: a batch of
-    /// the primary that is handed over whole stays whole, also across a crash. All or nothing.
+    /// Writes frames of the primary after the last event, byte for byte, as one group. All or nothing: a
+    /// whole batch of the primary stays whole, also across a crash.
     ///
     /// They must continue this log and end where a batch does: numbers, links, epochs and times are
     /// checked before anything is written, and so is `expect`, the head that they must lead to.
     ///
     /// # Durability
-    /// `Ok` means that they survive loss of power, whatever [`Durability`](super::Durability) is
-    /// set. An error other than [`AppendError::OutcomeUnknown`] means that nothing was written.
+    /// `Ok` means that they survive loss of power, with any [`Durability`](super::Durability). An error other than [`AppendError::OutcomeUnknown`] means that nothing was written.
     ///
     /// # Errors
-    /// - [`AppendError::NotContinuation`] if they do not fit.
+    /// - [`AppendError::NotContinuation`] if they do not continue this log.
     /// - [`AppendError::TooLarge`] if they are more bytes than one group may have.
     /// - [`AppendError::NotStandby`], [`AppendError::Fenced`] if this ledger takes no frames.
     /// - [`AppendError::Busy`] if [`Options::queue_jobs_max`] requests wait;
@@ -125,7 +124,8 @@ impl Ledger {
     /// - [`AppendError::OutcomeUnknown`], then [`AppendError::Halted`], after a storage failure.
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropped, the frames may still be written. The head says whether they were.
+    /// Not cancel safe: if it is dropped, the frames may still be written. The head shows whether they
+    /// were.
     ///
     /// # Cost
     /// O(bytes), about 5 us an event, and a sync of its own.
@@ -137,7 +137,7 @@ impl Ledger {
         self.hand_in(frames, expect)?.wait().await
     }
 
-    /// [`ingest`](Self::ingest) for callers outside of async code.
+    /// Like [`ingest`](Self::ingest), for callers outside of async code.
     ///
     /// # Errors
     /// As [`ingest`](Self::ingest).

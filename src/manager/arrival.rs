@@ -1,7 +1,8 @@
-//! How a task gets its handle: from the thread that records its spawn, before anybody can see it.
+//! The arrival of a task's handle: the thread that records the spawn enters it, before others see
+//! it.
 //!
-//! So a policy that follows the log can cancel what it sees, and write to it, at once. If whoever
-//! spawns is dropped meanwhile, with its runtime, what is recorded is ended on the record.
+//! So a policy that follows the log can cancel a task that it sees, and write to it, at once. If
+//! the spawning code is dropped meanwhile, with its runtime, a recorded task is ended in the log.
 //!
 //! Start reading at [`Coming`].
 
@@ -19,10 +20,10 @@ use std::sync::{Arc, OnceLock, PoisonError, atomic::AtomicBool};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What is held of a task before it has an id.
+/// The parts of a task's handle before it has an id.
 pub(super) struct Seed {
     pub(super) thread: ThreadId,
-    /// That of an agent.
+    /// The inbox of an agent.
     pub(super) inbox: Option<InboxSender>,
     pub(super) owner_inbox: Option<InboxSender>,
     pub(super) runtime: Runtime,
@@ -48,21 +49,21 @@ impl Seed {
     }
 }
 
-/// Where a task is on its way.
+/// The stage of a task on its way.
 enum Stage {
     /// Its spawn is not recorded yet.
     Asked(Seed),
-    /// The same, and whoever spawns it is gone.
+    /// The same, and the spawning code is gone.
     Left(Seed),
-    /// Its spawn is recorded, and whoever spawns it is gone: it is to be ended.
+    /// Its spawn is recorded, and the spawning code is gone: the task must be ended.
     Stranded(Arc<Live>, Slot),
     /// It has its handle.
     Here(Arc<Live>, Slot),
-    /// Others see to it.
+    /// Other code takes care of it.
     Gone,
 }
 
-/// A task whose spawn is on its way into the log. Dropped, what is recorded of it is ended.
+/// A task whose spawn is on its way into the log. Dropping it ends the task, if it is recorded.
 pub(super) struct Coming(Arc<Arrival>);
 
 impl Coming {
@@ -71,7 +72,7 @@ impl Coming {
         Self(Arc::new(Arrival { table: Arc::clone(table), door, stage }))
     }
 
-    /// Who sees it recorded.
+    /// The witness that sees it recorded.
     pub(super) fn witness(&self) -> Arc<dyn Witness> {
         self.0.clone()
     }
@@ -112,7 +113,7 @@ impl Drop for Coming {
     }
 }
 
-/// What the thread that writes knows of a task on its way. Holds no ledger and no manager.
+/// The state of a task on its way, for the thread that writes. Holds no ledger and no manager.
 struct Arrival {
     table: Arc<Table>,
     door: Option<Door>,

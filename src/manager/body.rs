@@ -1,4 +1,4 @@
-//! The code of a task: polled and dropped so that whatever it does is an answer.
+//! The code of a task: polled and dropped so that a panic becomes a result.
 
 use super::TaskResult;
 use crate::sync::assert_no_lock_held;
@@ -11,15 +11,15 @@ use std::{
     time::Duration,
 };
 
-/// How a body came to its end.
+/// The way in which a body ended.
 pub(super) enum End {
     Returned(TaskResult),
     Panicked(String),
-    /// It was given so long to stop, and was dropped.
+    /// It did not stop within this time, and was dropped.
     Aborted(Duration),
 }
 
-/// The code of a task, polled so that a panic is an answer.
+/// The code of a task, polled so that a panic becomes a result.
 pub(super) struct Body(Option<Pin<Box<dyn Future<Output = TaskResult> + Send>>>);
 
 impl Body {
@@ -61,7 +61,7 @@ fn message_of(panic: Box<dyn Any + Send>) -> String {
     message
 }
 
-/// Drops what others wrote: what they do when it is dropped must not end the supervision.
+/// Drops foreign values: a panic of their drop must not end the supervision.
 pub(super) fn drop_quietly<T>(value: T) {
     assert_no_lock_held();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {

@@ -1,11 +1,10 @@
-//! Asking tasks to stop: recorded and signalled, looked for again, and after a deadline stopped.
+//! Cancelling tasks: a request is recorded and signalled, and a task that does not stop is dropped.
 //!
 //! The request is in the queue of the ledger before the signal is given, so it is in the log before
-//! the end that it brings about. The signal does not depend on the record: a request that cannot be
+//! the end that it causes. The signal does not depend on the record: a request that cannot be
 //! recorded at once is tried again in the background, and names each task that has ended meanwhile.
-//! A tree or a run that was cancelled stays cancelled, which is a rule of the ledger; what was
-//! recorded before the request has its handle before the request can be seen, and is found by the
-//! second look.
+//! A cancelled tree or run stays cancelled, which is a rule of the ledger. A task that was recorded
+//! before the request has its handle before the request can be seen, and a second look finds it.
 
 use super::{
     BackgroundTaskManager, Bound,
@@ -22,13 +21,13 @@ use crate::{
 };
 use std::{borrow::Borrow, collections::BTreeMap, sync::Arc, time::Duration};
 
-/// How a task is to be stopped.
+/// Options of a cancel request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CancelOptions {
-    /// Why; recorded. One that is longer than the ledger takes is cut, and says so.
+    /// The reason; recorded. A reason that is too long for the ledger is cut, and says so.
     pub reason: Option<String>,
-    /// How long it is given. After that it is dropped where it waits, and recorded as Cancelled
-    /// with `did not stop within {d}`. Code that never waits cannot be dropped:
+    /// The time that the task has to stop. After that it is dropped at its next wait, and recorded
+    /// as Cancelled with `did not stop within {d}`. Code that never waits cannot be dropped:
     /// [`health`](BackgroundTaskManager::health) names it.
     pub deadline: Option<Duration>,
 }
@@ -36,15 +35,17 @@ pub struct CancelOptions {
 impl BackgroundTaskManager {
     /// Asks a task to stop. `false` if no live task of this process has the id.
     ///
-    /// Does not wait for it to stop; that is [`wait`](Self::wait). A task that returns a success
-    /// all the same is Completed.
+    /// Does not wait for it to stop; [`wait`](Self::wait) does. A task that still returns a success
+    /// is Completed.
     ///
     /// # Durability
-    /// When it returns, the request is recorded. If it could not be, the task was signalled
-    /// nevertheless, a warning is logged, and what can pass (a full disk) is tried again.
+    /// When it returns, the request is recorded. If it could not be recorded, the task was
+    /// signalled nevertheless, a warning is logged, and a request that was refused for a passing
+    /// cause (a full disk) is tried again.
     ///
     /// # Cancel safety
-    /// The task is signalled at the first poll; dropped after that, the request may be recorded.
+    /// The task is signalled at the first poll. If it is dropped after that, the request may be
+    /// recorded.
     ///
     /// # Cost
     /// One append.
@@ -52,7 +53,8 @@ impl BackgroundTaskManager {
         self.cancel_with(id, CancelOptions::default()).await
     }
 
-    /// As [`cancel`](Self::cancel), with a reason, and a deadline after which it is stopped.
+    /// Like [`cancel`](Self::cancel), with a reason, and a deadline after which the task is
+    /// stopped.
     ///
     /// # Durability
     /// As [`cancel`](Self::cancel).
@@ -74,16 +76,16 @@ impl BackgroundTaskManager {
         true
     }
 
-    /// Asks a task and all its descendants to stop, in whatever thread, also those below a task
-    /// that has ended. How many live tasks were signalled; 0 if the root is unknown. From then on
-    /// nothing can be spawned there.
+    /// Asks a task and all its descendants to stop, in any thread, also those below a task that has
+    /// ended. Returns the number of live tasks that were signalled; 0 if the root is unknown. From
+    /// then on nothing can be spawned in the tree.
     ///
     /// # Durability
-    /// As [`cancel`](Self::cancel). A request that could not be recorded closes nothing to later
+    /// As [`cancel`](Self::cancel). A request that could not be recorded does not prevent later
     /// spawns.
     ///
     /// Tasks that another manager of this ledger runs are not signalled: each manager signals its
-    /// own. That nothing can be spawned holds for all.
+    /// own. The ban on spawns holds for all.
     ///
     /// # Cancel safety
     /// Once polled, it goes on even if it is dropped.
@@ -94,7 +96,7 @@ impl BackgroundTaskManager {
         self.cancel_tree_with(id, CancelOptions::default()).await
     }
 
-    /// As [`cancel_tree`](Self::cancel_tree), with a reason, and a deadline after which each of them
+    /// Like [`cancel_tree`](Self::cancel_tree), with a reason, and a deadline after which each task
     /// is stopped.
     ///
     /// # Durability
@@ -119,14 +121,14 @@ impl BackgroundTaskManager {
         self.sweep(request, move |state| subtree(state, std::slice::from_ref(&root))).await
     }
 
-    /// Asks the live tasks of a thread to stop. How many were signalled.
+    /// Asks the live tasks of a thread to stop. Returns the number of tasks that were signalled.
     ///
     /// # Durability
     /// As [`cancel`](Self::cancel).
     ///
     /// # Cancel safety
-    /// They are signalled at the first poll; dropped after that, the request may be recorded. What
-    /// is spawned meanwhile is not signalled.
+    /// They are signalled at the first poll. If it is dropped after that, the request may be
+    /// recorded. Tasks that are spawned meanwhile are not signalled.
     ///
     /// # Cost
     /// O(live tasks), and one append if there are any in the thread.
@@ -134,8 +136,8 @@ impl BackgroundTaskManager {
         self.cancel_all_with(thread, CancelOptions::default()).await
     }
 
-    /// As [`cancel_all`](Self::cancel_all), with a reason, and a deadline after which each of them is
-    /// stopped.
+    /// Like [`cancel_all`](Self::cancel_all), with a reason, and a deadline after which each task
+    /// is stopped.
     ///
     /// # Durability
     /// As [`cancel_all`](Self::cancel_all).
@@ -160,8 +162,8 @@ impl BackgroundTaskManager {
         live.len()
     }
 
-    /// Asks every tree to stop whose root was spawned by this run, and not by a task of this ledger.
-    /// How many live tasks were signalled. From then on the run can spawn nothing.
+    /// Asks every tree to stop whose root this run spawned, and not a task of this ledger. Returns
+    /// the number of live tasks that were signalled. From then on the run can spawn nothing.
     ///
     /// # Durability
     /// As [`cancel_tree`](Self::cancel_tree).
@@ -175,8 +177,8 @@ impl BackgroundTaskManager {
         self.cancel_descendants_for_run_with(run, CancelOptions::default()).await
     }
 
-    /// As [`cancel_descendants_for_run`](Self::cancel_descendants_for_run), with a reason, and a
-    /// deadline after which each of them is stopped.
+    /// Like [`cancel_descendants_for_run`](Self::cancel_descendants_for_run), with a reason, and a
+    /// deadline after which each task is stopped.
     ///
     /// # Durability
     /// As [`cancel_tree`](Self::cancel_tree).
@@ -192,7 +194,7 @@ impl BackgroundTaskManager {
         run: &str,
         options: CancelOptions,
     ) -> usize {
-        // Spaces around a run do not count, unless there is nothing else.
+        // Spaces around a run do not count, unless it consists of spaces.
         let text = if run.trim().is_empty() { run } else { run.trim() };
         let (Ok(run), Some(bound)) = (RunId::new(text), self.bound.get()) else { return 0 };
         let request = bound.request(CancelTarget::Run(run.clone()), &options);
@@ -215,7 +217,7 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Records, signals, and signals again what came between.
+    /// Records, signals, and signals again the tasks that came between.
     async fn sweep(
         self: &Arc<Self>,
         request: Request,
@@ -230,7 +232,7 @@ impl BackgroundTaskManager {
             let late = is_refused_for_now(begun).await;
             manager.signal_each(&subtree, request.patience, &mut signalled);
             if late {
-                // What is spawned until the mark is there will not be refused.
+                // A spawn before the mark is recorded will not be refused.
                 let (again, patience) = (Arc::clone(&manager), request.patience);
                 let any = signalled.values().next().cloned();
                 let ids = signalled.keys().cloned().collect();
@@ -274,8 +276,8 @@ impl BackgroundTaskManager {
     }
 
     fn stop_after(&self, live: &Arc<Live>, deadline: Duration) {
-        // From now on, whenever the timer is polled first. A time past the end of all is no
-        // deadline.
+        // The deadline counts from the call, however late the timer is polled first. A time beyond
+        // the range is no deadline.
         let Some(until) = Instant::now().checked_add(deadline) else { return };
         // Not the handle itself: that would keep the inbox of an agent open.
         let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());
@@ -293,7 +295,7 @@ impl BackgroundTaskManager {
         drop(live.runtime.spawn(&self.tracker, patience));
     }
 
-    /// Records a request that was refused for now, beside whatever its caller does next.
+    /// Records a request that was refused for now, in the background.
     fn try_again(
         &self,
         bound: &Bound,
@@ -314,7 +316,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// Whether a task is known to have ended. One whose spawn nobody can see yet has not.
+/// Says whether a task is known to have ended. A task whose spawn is not published yet has not.
 pub(super) fn has_ended(state: &LedgerState, id: &TaskId) -> bool {
     state.task(id).is_some_and(|task| task.status.is_terminal())
 }

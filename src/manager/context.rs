@@ -1,4 +1,4 @@
-//! What the code of a task may touch: its token, its owner's inbox, its own inbox, the record.
+//! The handles for the code of a task: its token, its owner's inbox, its own inbox, the log.
 
 use super::{
     inbox::{InboxReceiver, InboxSender, Room},
@@ -20,40 +20,40 @@ use std::{io, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// What a task's code is given. Cheap to clone.
+/// The context of a task's code. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TaskContext {
     /// Its id.
     pub task_id: TaskId,
-    /// Cancelled when it is asked to stop.
+    /// Cancelled when the agent is asked to stop.
     pub cancel_token: CancellationToken,
     pub(super) owner_inbox: Option<InboxSender>,
     pub(super) ledger: Ledger,
     pub(super) table: Arc<Table>,
-    /// Where every emit goes to be recorded, if the manager does that.
+    /// The queue of emits to record, if the manager records them.
     pub(super) recorder: Option<mpsc::Sender<Emit>>,
 }
 
-/// What a sub-agent's code is given.
+/// The context of a sub-agent's code.
 #[derive(Debug)]
 pub struct AgentTaskContext {
     /// Its id.
     pub task_id: TaskId,
-    /// Cancelled when it is asked to stop.
+    /// Cancelled when the agent is asked to stop.
     pub cancel_token: CancellationToken,
-    /// Puts messages into its own inbox, for those whom it gives this to.
+    /// Puts messages into the agent's own inbox; give it to code that sends to the agent.
     pub inbox_sender: InboxSender,
-    /// What it is sent.
+    /// The agent's messages.
     pub inbox_receiver: InboxReceiver,
     pub(super) context: TaskContext,
 }
 
-/// Progress that is on the record.
+/// Progress that is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded {
     /// The event that records it.
     pub seq: Seq,
-    /// Whether the owner's inbox took it.
+    /// True if the owner's inbox took it.
     pub delivered: bool,
 }
 
@@ -66,12 +66,14 @@ pub(super) struct Emit {
 }
 
 impl TaskContext {
-    /// Tells the owner of some progress. `false` if there is no inbox to tell, or it is full or
-    /// closed, or if the progress is over the limits: 256 bytes of event type,
-    /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) and 512 levels of payload. Not
-    /// recorded, unless the manager records every emit
-    /// ([`ManagerOptions::record_emits`](super::ManagerOptions)): then it is told once it is
-    /// recorded, which `true` does not wait for. Never blocks.
+    /// Sends some progress to the owner. `false` if there is no inbox, if it is full or closed, or
+    /// if the progress is over the limits: 256 bytes of event type,
+    /// [`Options::part_bytes_max`](crate::Options::part_bytes_max) and 512 levels of payload. Never
+    /// blocks.
+    ///
+    /// Not recorded, unless the manager records every emit
+    /// ([`ManagerOptions::record_emits`](super::ManagerOptions)): then it is sent once it is
+    /// recorded, and `true` does not wait for that.
     ///
     /// # Cost
     /// O(payload).
@@ -90,16 +92,17 @@ impl TaskContext {
         recorder.try_send(emit).is_ok() && deliverable
     }
 
-    /// Records some progress, then tells the owner of it, with the number of the event.
+    /// Records some progress, then sends it to the owner, with the number of the event.
     ///
     /// # Durability
-    /// As [`Ledger::append`]. The owner is told only of what is acknowledged.
+    /// As [`Ledger::append`]. The owner gets only acknowledged progress.
     ///
     /// # Errors
-    /// As [`Ledger::append`]; nothing was told. The limits are those of [`emit`](Self::emit).
+    /// As [`Ledger::append`]; nothing was sent. The limits are those of [`emit`](Self::emit).
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropped, the progress may be recorded. If it is, it is told.
+    /// Not cancel safe: if it is dropped, the progress may be recorded. If it is recorded, it is
+    /// sent.
     ///
     /// # Cost
     /// One append.
@@ -126,12 +129,12 @@ impl TaskContext {
     /// Waits until the task is asked to stop.
     ///
     /// # Cancel safety
-    /// Cancel safe: it only waits. Made for one side of a `select!`.
+    /// Cancel safe: it only waits. Made for one branch of a `select!`.
     pub async fn cancelled(&self) {
         self.cancel_token.cancelled().await;
     }
 
-    /// Whether the task was asked to stop.
+    /// Says whether the task was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancel_token.is_cancelled()
     }
@@ -168,19 +171,19 @@ impl AgentTaskContext {
         self.context.cancelled().await;
     }
 
-    /// Whether the agent was asked to stop.
+    /// Says whether the agent was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.context.is_cancelled()
     }
 
-    /// All of it but the inbox, to be cloned and given to the agent's helpers: an inbox has one
+    /// All of it except the inbox, to clone and give to the agent's helpers: an inbox has one
     /// reader.
     pub fn task_context(&self) -> &TaskContext {
         &self.context
     }
 }
 
-/// Records what a task emits, if every emit is recorded.
+/// Records the emits of a task, if every emit is recorded.
 pub(super) struct Recorder {
     pub(super) ledger: Ledger,
     pub(super) table: Arc<Table>,
@@ -190,8 +193,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Records in order, and then delivers. Ends when `closing` is cancelled and nothing waits any
-    /// more.
+    /// Records in order, and then delivers. Ends when `closing` is cancelled and nothing waits.
     pub(super) async fn record_emits(
         self,
         mut emits: mpsc::Receiver<Emit>,
@@ -229,7 +231,7 @@ impl Recorder {
             record::persistently(&self.ledger, &batch, witness.as_ref(), giving_up, refused);
         if let Err(error) = recorded.await {
             tracing::warn!(%task, %error, "progress could not be recorded");
-            // It was promised to the owner: told without a number.
+            // The owner was promised it, so it is sent without a number.
             let parcel = telling.and_then(|telling| telling.take());
             if let (Some(parcel), Some(inbox)) = (parcel, &self.inbox) {
                 drop(parcel);
@@ -249,9 +251,9 @@ fn proposal(task: &TaskId, event_type: &str, payload: &Value) -> Proposal {
     Proposal::new(command::Emit::new(task, event_type, payload.to_string())).cause(cause)
 }
 
-/// Whether the ledger would take some progress, recorded or not.
+/// Says whether the ledger would take some progress, recorded or not.
 fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
-    /// Takes so many bytes and no more.
+    /// A writer that takes so many bytes and no more.
     struct Left(usize);
     impl io::Write for Left {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -267,7 +269,7 @@ fn is_within(event_type: &str, payload: &Value, part_bytes_max: usize) -> bool {
     label && flat && serde_json::to_writer(Left(part_bytes_max), payload).is_ok()
 }
 
-/// Progress as it is told; its number comes with its record.
+/// Progress as the owner gets it; its number comes with its record.
 fn custom(task: &TaskId, event_type: String, payload: Value) -> TaskEvent {
     TaskEvent::Custom { task_id: task.clone(), event_type, payload, seq: None }
 }

@@ -1,4 +1,4 @@
-//! What binding, spawning, sending, waiting and restoring can answer.
+//! Errors of binding, spawning, sending, waiting and restoring.
 
 use crate::{
     code::Code,
@@ -9,11 +9,11 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Why a manager could not be bound to a ledger.
+/// The reason that a manager could not be bound to a ledger.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// It is bound to one, and stays bound to it.
+    /// The manager is bound to one already, and stays bound to it.
     #[error("background task state store is already configured")]
     AlreadyBound,
     /// Orphans could not be recorded. Nothing was bound; try again.
@@ -32,14 +32,14 @@ impl BindError {
     }
 }
 
-/// Why no task was started. There is no record, no handle and no event, and the closure was
-/// dropped unrun.
+/// The reason that no task was started. There is no record, no handle and no event, and the closure
+/// was dropped without a run.
 ///
-/// Two are equal if they are of one kind and say the same.
+/// Two errors are equal if they have the same kind and the same text.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// The name means something else wherever tasks are named.
+    /// The name has a fixed meaning wherever tasks are named.
     #[error("'{0}' is a reserved name")]
     ReservedName(Arc<str>),
     /// A running task of the same owner thread has the name.
@@ -51,7 +51,7 @@ pub enum SpawnError {
     /// An id of the owner or of the lineage is empty, too long or holds control characters.
     #[error("invalid {what}")]
     InvalidId {
-        /// Which one.
+        /// The id.
         what: &'static str,
         /// The rule that it breaks.
         #[source]
@@ -73,7 +73,7 @@ pub enum SpawnError {
     /// Too many tasks run in this process.
     #[error("{max} tasks are running already")]
     TooManyTasks {
-        /// How many may.
+        /// The limit.
         max: usize,
     },
     /// The manager was shut down.
@@ -156,7 +156,8 @@ impl From<AppendError> for SpawnError {
     }
 }
 
-/// Why a message did not reach a task. Two are equal if they are of one kind and say the same.
+/// The reason that a message did not reach a task. Two errors are equal if they have the same kind
+/// and the same text.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -172,10 +173,10 @@ pub enum SendError {
     /// The task is not an agent of this process.
     #[error("task has no inbox (not a sub-agent)")]
     NoInbox,
-    /// The agent reads its inbox no more.
+    /// The agent no longer reads its inbox.
     #[error("sub-agent inbox closed")]
     InboxClosed,
-    /// The agent has not read what it was sent before.
+    /// The agent has not read its earlier messages.
     #[error("sub-agent inbox full")]
     InboxFull,
     /// The message could not be recorded, so it was not delivered.
@@ -199,7 +200,7 @@ impl SendError {
     }
 }
 
-/// Why there is no end to be told.
+/// The reason that the end of a task is not known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -230,19 +231,20 @@ impl WaitError {
     }
 }
 
-/// Why a snapshot was not restored. Unless it says otherwise, nothing was written.
+/// The reason that a snapshot was not restored. Unless the variant says otherwise, nothing was
+/// written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
     /// No ledger is bound.
     #[error("background task state store is not configured")]
     StoreNotConfigured,
-    /// A record stands under another id than its own.
+    /// A record is stored under another id than its own.
     #[error("the record under '{key}' is that of task '{task}'")]
     KeyMismatch {
-        /// Where it stands.
+        /// The id that it is stored under.
         key: TaskId,
-        /// Which task it is.
+        /// The id in the record.
         task: TaskId,
     },
     /// A record belongs to a thread that was not named.
@@ -255,10 +257,10 @@ pub enum RestoreError {
         /// The thread that is restored.
         thread: String,
     },
-    /// An id cannot be one.
+    /// An id is not valid.
     #[error("invalid {what} of task '{task}'")]
     InvalidId {
-        /// Which one.
+        /// The id.
         what: &'static str,
         /// The task.
         task: TaskId,
@@ -269,7 +271,7 @@ pub enum RestoreError {
     /// A record breaks a rule of the ledger.
     #[error(transparent)]
     Rejected(Rejection),
-    /// The ledger refused. Records of earlier batches, of at most 4,096 each, are there:
+    /// The ledger refused. Records of earlier batches, of at most 4,096 each, are in the ledger:
     /// restoring again adds the others.
     #[error(transparent)]
     State(#[from] AppendError),

@@ -1,4 +1,4 @@
-//! The end of a task: recorded, told, and made sure of, whatever becomes of its runtime.
+//! The end of a task: recorded and announced, also if its runtime goes away.
 //!
 //! Start reading at [`Guard::finish`].
 
@@ -23,21 +23,21 @@ use crate::{
 use serde_json::Value;
 use std::{sync::Arc, time::Instant};
 
-/// The event type by which a second outcome is on the record.
+/// The event type under which a second outcome is recorded.
 const OUTCOME_REFUSED: &str = "outcome_refused";
 
-/// The error of a task that went with its runtime.
+/// The error of a task that was dropped with its runtime.
 const DROPPED: &str = "task dropped: its runtime was shut down";
 
-/// Takes the handle away when a task is over, and sees to it that a task which is dropped with
-/// its runtime does not stay running on the record.
+/// Removes the handle when a task is over, and makes sure that a task that is dropped with its
+/// runtime does not stay recorded as running.
 pub(super) struct Guard {
     pub(super) manager: Arc<BackgroundTaskManager>,
     pub(super) ledger: Ledger,
     pub(super) live: Arc<Live>,
-    /// Its place among those that run, until its news takes that over.
+    /// Its place among running tasks, until its news takes that over.
     slot: Option<Slot>,
-    /// Whether its end is still to be recorded.
+    /// True while its end is still to be recorded.
     pending: bool,
     /// Its end on the way, and the news of it.
     finish: Option<Finish>,
@@ -107,8 +107,8 @@ impl Guard {
         self.telling = None;
     }
 
-    /// Appends the end, and tries again as long as that can help. `None` if there is another end
-    /// on the record.
+    /// Appends the end, and tries again as long as that can help. `None` if another end is
+    /// recorded.
     async fn record(&self, finish: &Finish) -> Result<Option<Receipt>, AppendError> {
         let (manager, id) = (&self.manager, &self.live.id);
         let batch = Batch::from(proposal(finish.clone()));
@@ -127,7 +127,7 @@ impl Guard {
                     if has_ended(&self.ledger.reader().current(), id) {
                         return Ok(None);
                     }
-                    // The other end is in a group that is being written, and may be refused yet.
+                    // The other end is in a group that is being written, and may still be refused.
                     yield_now().await;
                 }
                 Err(error) => return Err(error),
@@ -142,7 +142,7 @@ impl Guard {
         tracing::debug!(task = %id, seq_last = %seq, status, elapsed_ms, "task ended");
     }
 
-    /// The end will not be recorded by this process.
+    /// Gives the end up: this process will not record it.
     fn lose(&mut self, error: AppendError) {
         let id = &self.live.id;
         metrics::count(metrics::OUTCOMES_LOST);
@@ -151,7 +151,7 @@ impl Guard {
         self.ended = Some(Err(error));
     }
 
-    /// Another end is on the record already. That one stays and is told; this one leaves a trace.
+    /// Another end is recorded already. That one stays and is announced; this one leaves a trace.
     async fn second_outcome(&self, finish: &Finish) {
         metrics::count(metrics::OUTCOMES_REFUSED);
         let (id, status) = (&self.live.id, TaskStatus::from(finish.outcome).as_str());
@@ -193,7 +193,7 @@ impl Drop for Guard {
     }
 }
 
-/// Hands in the end of a task that was dropped with its runtime. Waits for nothing.
+/// Queues the end of a task that was dropped with its runtime. Waits for nothing.
 pub(super) fn end_dropped(
     table: &Arc<Table>,
     door: Option<&Door>,
@@ -207,7 +207,7 @@ pub(super) fn end_dropped(
     end_as(table, door, live, finish, telling);
 }
 
-/// Hands in an end that nobody will wait for.
+/// Queues an end that no code will wait for.
 fn end_as(
     table: &Arc<Table>,
     door: Option<&Door>,
@@ -240,7 +240,7 @@ fn proposal(finish: Finish) -> Proposal {
     Proposal::new(finish).cause(cause)
 }
 
-/// What is told of an end; its number comes with its record.
+/// The news of an end; its number comes with its record.
 fn event_of(task: &TaskId, finish: &Finish, result: Value) -> TaskEvent {
     let (task_id, seq) = (task.clone(), None);
     match finish.outcome {

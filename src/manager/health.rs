@@ -1,4 +1,4 @@
-//! How a manager is doing, and how it ends.
+//! The health of a manager, and its shutdown.
 
 use super::{
     BackgroundTaskManager, Bound, CancelOptions, TaskLineage,
@@ -23,39 +23,38 @@ use std::{
 /// The reason that a shutdown gives for its requests.
 pub(super) const SHUTDOWN: &str = "shutdown";
 
-/// How long a shutdown waits for tasks that were aborted, which only code that never waits needs.
+/// The longest wait of a shutdown for aborted tasks. Only code that never waits needs it.
 const ABORTED_WAIT: Duration = Duration::from_secs(1);
 
-/// How a manager is doing.
+/// The health of a manager.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Health {
-    /// Something below needs attention.
+    /// True if a value below needs attention.
     pub degraded: bool,
     /// Tasks that run in this process.
     pub live: usize,
-    /// Tasks that have ended, but whose end is not on the record: the ledger is busy, full or
-    /// halted.
+    /// Tasks that have ended, but whose end is not recorded: the ledger is busy, full or halted.
     pub unrecorded: Vec<TaskId>,
-    /// Tasks that were to be dropped after their deadline, but whose code never waits.
+    /// Tasks that should have been dropped after their deadline, but whose code never waits.
     pub deaf: Vec<TaskId>,
-    /// News on the record of which nobody was told: it waits for room in the inbox of an owner, or
-    /// for an inbox, or the inbox that it was for is not read any more and has no fallback.
+    /// The number of recorded events that no owner was told of. They wait for room in the inbox of
+    /// an owner, or for an inbox; or their inbox is no longer read and has no fallback.
     pub untold: usize,
 }
 
-/// How a shutdown went.
+/// The result of a shutdown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ShutdownReport {
     /// Tasks that stopped when they were asked to.
     pub stopped: usize,
     /// Tasks that were dropped, and are recorded as Cancelled.
     pub aborted: usize,
-    /// Tasks that never waited, and so are still there. The next opening finds them as orphans.
+    /// Tasks that never waited, and so still run. The next opening finds them as orphans.
     pub deaf: Vec<TaskId>,
 }
 
 impl BackgroundTaskManager {
-    /// How it is doing. O(live tasks).
+    /// The health of the manager. O(live tasks).
     pub fn health(&self) -> Health {
         let live = self.table.all();
         let state = self.bound.get().map(Bound::state);
@@ -75,25 +74,25 @@ impl BackgroundTaskManager {
     /// records their ends, and closes the ledger, also for other managers of it. Nothing can be
     /// spawned from its first poll on. News that waits for room stays in line for its reader.
     ///
-    /// May be called more than once, at once or later, on whatever runtime or none. A task of this
-    /// manager that calls it is not waited for: it is asked to stop like the others, gets the
-    /// answer when those have ended, and the ledger is closed once that task has ended too, at
-    /// the latest after `grace` more.
+    /// May be called more than once, at once or later, under any runtime or none. A task of this
+    /// manager that calls it is not waited for: it is asked to stop like the others, and gets the
+    /// answer when those have ended. The ledger is closed once that task has ended too, at the
+    /// latest after `grace` more.
     ///
     /// # Durability
-    /// `Ok` means that everything recorded survives loss of power, also with
+    /// `Ok` means that every recorded event survives loss of power, also with
     /// [`Durability::Interval`](crate::Durability).
     ///
     /// # Errors
-    /// [`store::Error`] if the last sync of the ledger failed; it is closed all the same.
+    /// [`store::Error`] if the last sync of the ledger failed; it is closed even then.
     ///
     /// # Cancel safety
-    /// Dropped, tasks have been asked to stop; call it again.
+    /// If it is dropped, tasks have been asked to stop; call it again.
     ///
     /// # Cost
-    /// One append for each thread that has live tasks. It takes at most `grace` and a second, what
-    /// it takes to read the texts that are kept for later reads (64 MiB at most), and the closing of
-    /// the ledger.
+    /// One append for each thread that has live tasks. Takes at most `grace` and a second, the time
+    /// to read the texts that are kept for later reads (64 MiB at most), and the closing of the
+    /// ledger.
     pub async fn shutdown(
         self: &Arc<Self>,
         grace: Duration,
@@ -144,14 +143,14 @@ impl BackgroundTaskManager {
         Ok(report)
     }
 
-    /// The task of this manager whose code is asking, if it runs.
+    /// The task of this manager whose code is the caller, if it runs.
     fn task_of_caller(&self) -> Option<TaskId> {
         let cause = TaskLineage::current().cause(self.bound.get()?.ledger_id());
         cause.task.filter(|task| self.table.get(task.as_str()).is_some())
     }
 
-    /// Waits until every task has ended, also those that are on their way, and whatever goes on
-    /// beside them; or every task but the one that asks.
+    /// Waits until every task has ended, also those that are on their way, and the work beside them;
+    /// or every task except the caller.
     async fn wait_for_ends(&self, one_asks: bool) {
         self.table.quiet(usize::from(one_asks)).await;
         if !one_asks {
@@ -159,7 +158,7 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Closes the ledger, and keeps what will be asked for.
+    /// Closes the ledger, and keeps the texts for later reads.
     async fn close_ledger(&self) -> Result<(), store::Error> {
         let Some(bound) = self.bound.get() else { return Ok(()) };
         let reader = bound.past.reader().clone();
@@ -169,7 +168,7 @@ impl BackgroundTaskManager {
         bound.ledger.close().await
     }
 
-    /// Makes everything durable, and closes the ledger when the task that asked for it has ended.
+    /// Makes all events durable, and closes the ledger when the calling task has ended.
     async fn close_ledger_after(
         self: &Arc<Self>,
         task: TaskId,
@@ -199,8 +198,8 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// Puts into the queue of the ledger why these tasks are asked to stop. Another shutdown that
-    /// began may not have come so far, so each asks for itself.
+    /// Queues a request to stop these tasks. Each shutdown makes its own requests, since another one
+    /// may not have come so far.
     async fn begin_requests(&self, live: &[Arc<Live>]) -> Vec<Asked> {
         let Some(bound) = self.bound.get() else { return Vec::new() };
         let mut threads: BTreeMap<ThreadId, Vec<TaskId>> = BTreeMap::new();
@@ -225,7 +224,7 @@ impl BackgroundTaskManager {
         begun
     }
 
-    /// Waits until the requests are recorded, and tries again what was refused for now.
+    /// Waits until the requests are recorded, and tries those again that were refused for now.
     async fn finish_requests(&self, asked: Vec<Asked>) {
         let Some(bound) = self.bound.get() else { return };
         for Asked { begun, requests, tasks } in asked {

@@ -1,8 +1,8 @@
-//! Bounded queues of JSON values: how a task tells its owner, and how an agent is told.
+//! Bounded queues of JSON values, from a task to its owner and to an agent.
 //!
 //! Knows nothing of tasks or ledgers. First in, first out for each sender. Nothing is dropped
-//! silently: what does not fit comes back as `false` or as an error. News of the log waits for room
-//! in the [`line`](super::line) of the inbox.
+//! silently: a message without room comes back as `false` or as an error. News of the log waits for
+//! room in the [`line`](super::line) of the inbox.
 
 use super::line::{Line, News};
 use crate::{metrics, sync::assert_no_lock_held};
@@ -15,18 +15,18 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Messages that an inbox holds unless it is told otherwise: some seconds of a chatty task.
+/// The default capacity of an inbox in messages: some seconds of a task that sends much.
 pub const INBOX_MESSAGES_MAX: usize = 1_024;
 
-/// Is told of messages that came too late for their reader.
+/// Gets messages that came too late for their reader.
 pub trait OnInboxClosed: Send + Sync + 'static {
     /// The receiver is gone, and this message was not delivered. Called with no lock held, on the
-    /// thread that found out, which may be one of the ledger's: must not block, nor wait for the
+    /// thread that found out, which may be one of the ledger's: it must not block, nor wait for the
     /// ledger.
     fn closed(&self, message: &Value);
 }
 
-/// Where messages are put. Cheap to clone.
+/// The sending side of an inbox. Cheap to clone.
 #[derive(Clone)]
 pub struct InboxSender {
     sender: mpsc::Sender<Value>,
@@ -34,21 +34,21 @@ pub struct InboxSender {
     line: Arc<Line>,
 }
 
-/// Where messages are taken from.
+/// The receiving side of an inbox.
 #[derive(Debug)]
 pub struct InboxReceiver {
     receiver: mpsc::Receiver<Value>,
     line: Arc<Line>,
 }
 
-/// An inbox for [`INBOX_MESSAGES_MAX`] messages.
+/// Makes an inbox for [`INBOX_MESSAGES_MAX`] messages.
 #[must_use]
 pub fn inbox_channel() -> (InboxSender, InboxReceiver) {
     inbox_channel_of(INBOX_MESSAGES_MAX, None)
 }
 
-/// The same, with somebody who is told of what [`InboxSender::send`] could not deliver because
-/// the receiver is gone.
+/// Makes the same, with a fallback that gets each message that [`InboxSender::send`] could not
+/// deliver because the receiver is gone.
 #[must_use]
 pub fn inbox_channel_with_fallback(
     on_closed: Arc<dyn OnInboxClosed>,
@@ -56,8 +56,8 @@ pub fn inbox_channel_with_fallback(
     inbox_channel_of(INBOX_MESSAGES_MAX, Some(on_closed))
 }
 
-/// An inbox for `messages_max` messages: at least one, and at most what a channel of tokio can
-/// count, an eighth of `usize::MAX`.
+/// Makes an inbox for `messages_max` messages: at least one, and at most the limit of a channel of
+/// tokio, an eighth of `usize::MAX`.
 #[must_use]
 pub fn inbox_channel_of(
     messages_max: usize,
@@ -69,24 +69,24 @@ pub fn inbox_channel_of(
     (sender, InboxReceiver { receiver, line })
 }
 
-/// What a channel can hold of what was asked for.
+/// The capacity that a channel can have, near the wanted one.
 pub(super) fn channel_capacity(messages: usize) -> usize {
     messages.clamp(1, Semaphore::MAX_PERMITS)
 }
 
-/// Why a message has no place in an inbox.
+/// The reason that a message has no place in an inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
     Closed,
 }
 
-/// A place in an inbox that nobody else can take.
+/// A reserved place in an inbox.
 #[derive(Debug)]
 pub(super) struct Room(mpsc::OwnedPermit<Value>);
 
 impl Room {
-    /// Fills the place. Whether anybody is there to read it is to be asked before.
+    /// Fills the place. Callers check before that the receiver is still there.
     pub(super) fn fill(self, message: Value) {
         assert_no_lock_held();
         drop(self.0.send(message)); // wakes the reader
@@ -94,34 +94,35 @@ impl Room {
 }
 
 impl InboxSender {
-    /// Puts a message in. `false` if there is no room, or nobody to read it, of which the
-    /// fallback is told.
+    /// Puts a message in. `false` if there is no room, or if the receiver is gone; then the
+    /// fallback gets the message.
     pub fn send(&self, message: Value) -> bool {
         self.offer(message).is_ok()
     }
 
-    /// Puts a message in. `false` if there is no room, or nobody to read it. Tells nobody.
+    /// Puts a message in. `false` if there is no room, or if the receiver is gone. Calls no
+    /// fallback.
     pub fn try_send(&self, message: Value) -> bool {
         assert_no_lock_held();
         self.sender.try_send(message).is_ok()
     }
 
-    /// Messages that wait, and places that are taken for some.
+    /// The number of waiting messages and reserved places.
     pub fn len(&self) -> usize {
         self.sender.max_capacity() - self.sender.capacity()
     }
 
-    /// Whether nothing waits.
+    /// Says whether no message waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the receiver is gone.
+    /// Says whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// As [`send`](Self::send), and says why not.
+    /// Like [`send`](Self::send), and returns the reason of a refusal.
     fn offer(&self, message: Value) -> Result<(), Refused> {
         assert_no_lock_held();
         self.sender.try_send(message).map_err(|error| match error {
@@ -145,7 +146,7 @@ impl InboxSender {
         room
     }
 
-    /// The same for what waits all the same if there is none.
+    /// The same for news, which waits elsewhere if there is no place.
     pub(super) fn try_reserve(&self) -> Result<Room, Refused> {
         match self.sender.clone().try_reserve_owned() {
             Ok(permit) => Ok(Room(permit)),
@@ -154,27 +155,27 @@ impl InboxSender {
         }
     }
 
-    /// Whether both put messages into one inbox.
+    /// Says whether both put messages into one inbox.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.sender.same_channel(&other.sender)
     }
 
-    /// Puts news in line, by its number. Calls nobody.
+    /// Puts news in line, by its number. Calls no foreign code.
     pub(super) fn line_up(&self, news: News) {
         self.line.push(news);
     }
 
-    /// Puts into the inbox what waits in line, as far as there is room.
+    /// Moves news from the line into the inbox, as far as there is room.
     pub(super) fn feed(&self) {
         self.line.feed();
     }
 
-    /// The same, and if others are at it, waits until they have tried with what is in line now.
+    /// The same. If another thread is doing so, waits until it has tried all news now in line.
     pub(super) async fn settle(&self) {
         self.line.settle().await;
     }
 
-    /// Whether somebody is told of what comes too late, and if so, tells.
+    /// Gives a message that came too late to the fallback. Returns true if there is one.
     pub(super) fn tell_closed(&self, message: &Value) -> bool {
         let Some(on_closed) = &self.on_closed else { return false };
         assert_no_lock_held();
@@ -211,9 +212,9 @@ impl InboxReceiver {
         messages
     }
 
-    /// The next message; `None` once `cancel` is cancelled, or when none waits and every sender
-    /// is gone. After a cancellation, what waits can still be taken by
-    /// [`try_recv`](Self::try_recv).
+    /// Waits for the next message; `None` once `cancel` is cancelled, or when no message waits and
+    /// every sender is gone. After a cancellation, [`try_recv`](Self::try_recv) still gives waiting
+    /// messages.
     ///
     /// # Cancel safety
     /// Cancel safe: no message is lost.
@@ -230,24 +231,24 @@ impl InboxReceiver {
         message
     }
 
-    /// Messages that wait.
+    /// The number of waiting messages.
     pub fn len(&self) -> usize {
         self.receiver.len()
     }
 
-    /// Whether nothing waits.
+    /// Says whether no message waits.
     pub fn is_empty(&self) -> bool {
         self.receiver.is_empty()
     }
 
-    /// Whether every sender is gone, so that nothing more will come than what waits.
+    /// Says whether every sender is gone: then only waiting messages will come.
     pub fn is_closed(&self) -> bool {
         self.receiver.is_closed()
     }
 }
 
 impl Drop for InboxReceiver {
-    /// What waits in line learns that nobody will read it.
+    /// Tells the news in line that the receiver is gone.
     fn drop(&mut self) {
         self.receiver.close();
         self.line.feed();

@@ -1,17 +1,17 @@
-//! JSON values that are nested deeply: measured, read and taken apart without recursion, or with
-//! one that has an end.
+//! JSON values that are nested deeply: measured, read and dropped without recursion, or with a
+//! bounded one.
 //!
-//! A value is written and read by recursion, as deep as it is nested. So there is a limit, which is
-//! the same wherever a value comes in.
+//! A value is written and read by recursion, as deep as it is nested. So there is a limit, the same
+//! wherever a value comes in.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The most levels of arrays and objects in a value that is recorded or told. 512: far below what
+/// The most levels of arrays and objects in a value that is recorded or sent. 512: far less than
 /// the stack of a worker thread holds.
 pub(super) const LEVELS_MAX: usize = 512;
 
-/// How many levels of arrays and objects a value has; 0 for a number or a text. O(value).
+/// The number of levels of arrays and objects in a value; 0 for a number or a text. O(value).
 pub(super) fn levels(value: &Value) -> usize {
     let (mut deepest, mut left) = (0, vec![(value, 1)]);
     while let Some((value, level)) = left.pop() {
@@ -25,7 +25,7 @@ pub(super) fn levels(value: &Value) -> usize {
     deepest
 }
 
-/// Drops a value that is nested too deeply for being dropped by recursion.
+/// Drops a value that is nested too deeply to be dropped by recursion.
 pub(super) fn take_apart(value: Value) {
     let mut left = vec![value];
     while let Some(value) = left.pop() {
@@ -37,10 +37,10 @@ pub(super) fn take_apart(value: Value) {
     }
 }
 
-/// The value that a text is the JSON of; the text itself if it is no JSON.
+/// Parses a text as JSON; the text itself if it is no JSON.
 ///
 /// # Errors
-/// How many levels it has, if they are too many.
+/// The number of its levels, if there are too many.
 pub(super) fn value_of(text: &str) -> Result<Value, usize> {
     let levels = levels_of(text);
     if levels > LEVELS_MAX {
@@ -52,7 +52,7 @@ pub(super) fn value_of(text: &str) -> Result<Value, usize> {
     Ok(value.unwrap_or_else(|_| Value::String(text.to_owned())))
 }
 
-/// How many levels of brackets are open at once in a text, outside of its strings.
+/// The most brackets that are open at once in a text, outside of its strings.
 fn levels_of(text: &str) -> usize {
     let (mut deepest, mut level, mut quoted, mut escaped) = (0_usize, 0_usize, false, false);
     for byte in text.bytes() {

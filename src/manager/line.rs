@@ -1,9 +1,9 @@
 //! News of the log on its way into an inbox: each once, in the order of the log.
 //!
-//! The thread that writes the log puts news in line when its event is shown, so the line has the
-//! order of the log. Whoever comes by feeds it into the inbox: the task that it is about, the reader
-//! of the inbox, the next one who has news. One at a time feeds, with no lock held while it calls
-//! what others wrote. Nothing here waits for a runtime, so nothing is lost with one.
+//! The thread that writes the log puts news in line when its event is published, so the line has
+//! the order of the log. Several places feed it into the inbox: the task that it is about, the
+//! reader of the inbox, the sender of later news. One at a time feeds, with no lock held while it
+//! calls foreign code. Nothing here waits for a runtime, so nothing is lost when one goes away.
 //!
 //! Start reading at [`Line::feed`].
 
@@ -19,26 +19,26 @@ use serde_json::Value;
 use std::{collections::VecDeque, fmt, sync::PoisonError};
 use tokio::sync::oneshot;
 
-/// An event of the log that somebody is to be told of.
+/// An event of the log for an owner.
 pub(super) struct News {
     pub(super) seq: Seq,
-    /// As it stands in the inbox, with its number.
+    /// The message in the inbox, with its number.
     pub(super) message: Value,
-    /// Keeps the inbox open until it is told.
+    /// Keeps the inbox open until it is sent.
     pub(super) inbox: InboxSender,
-    /// The place that was kept for it, if any was.
+    /// The place that was reserved for it, if there is one.
     pub(super) room: Option<Room>,
-    /// Counts it until it is told.
+    /// Counts it until it is sent.
     pub(super) untold: Untold,
     /// The place of its task among those that run or wait to be told.
     pub(super) slot: Option<Slot>,
-    /// Takes it back if nobody reads the inbox any more.
+    /// Takes it back if the inbox is no longer read.
     pub(super) sender: Option<Box<dyn TakeBack>>,
 }
 
-/// Who has news and can tell somebody else.
+/// A source of news that can send it to another inbox.
 pub(super) trait TakeBack: Send {
-    /// It was not told. Called with no lock held.
+    /// Called with no lock held, for news that was not sent.
     fn take_back(self: Box<Self>, seq: Seq);
 }
 
@@ -55,20 +55,20 @@ impl fmt::Debug for Line {
 #[derive(Default)]
 struct Waiting {
     news: VecDeque<News>,
-    /// How many of them have a place of their own.
+    /// The number of them that have a reserved place.
     rooms: usize,
-    /// Somebody feeds; somebody else came by meanwhile.
+    /// True while a thread feeds; true if another one came meanwhile.
     feeding: bool,
     again: bool,
-    /// Those who wait until what was in line when they came has been tried.
+    /// The callers that wait until all news that was in line when they came has been tried.
     tried: Vec<oneshot::Sender<()>>,
 }
 
-/// What became of the first in line.
+/// The result for the first news in line.
 enum Fed {
     Told,
     NoRoom(News),
-    /// Nobody reads the inbox any more.
+    /// The inbox is no longer read.
     Closed(News),
 }
 
@@ -81,8 +81,8 @@ impl Line {
         waiting.news.insert(place.map_or(0, |place| place + 1), news);
     }
 
-    /// Feeds what waits into the inbox, as far as there is room; or has it done by the one who is
-    /// at it.
+    /// Feeds the line into the inbox, as far as there is room; or leaves that to the thread that is
+    /// feeding.
     pub(super) fn feed(&self) {
         let mut waiting = self.waiting();
         if std::mem::replace(&mut waiting.feeding, true) {
@@ -117,7 +117,7 @@ impl Line {
         }
     }
 
-    /// Feeds, and if others are at it, waits until they have tried with what is in line now.
+    /// Feeds. If another thread is feeding, waits until it has tried all news now in line.
     pub(super) async fn settle(&self) {
         let tried = {
             let mut waiting = self.waiting();
@@ -146,8 +146,8 @@ impl Waiting {
         Some(first)
     }
 
-    /// Puts it back, with the place that one behind it has: the first is told first. Whether there
-    /// is one.
+    /// Puts it back, with the place that later news has: the first is sent first. Returns true if
+    /// there is such a place.
     fn put_first(&mut self, mut news: News) -> bool {
         if self.rooms > 0 {
             news.room = self.news.iter_mut().find_map(|behind| behind.room.take());
@@ -180,8 +180,8 @@ impl News {
     }
 }
 
-/// Nobody reads the inbox of these any more. What can be told somebody else is taken back, but
-/// for the first, of which the fallback learns that the inbox is closed.
+/// The inbox of these is no longer read. News that can go to another inbox is taken back, except
+/// the first, by which the fallback learns that the inbox is closed.
 fn refuse(refused: Vec<News>) {
     let mut back = Vec::new();
     for News { seq, message, inbox, untold, slot, sender, .. } in refused {

@@ -1,8 +1,8 @@
-//! Who spawns what: the lineage that surrounds running code, and how it fills what a caller
+//! Lineage: the task, run and call that surround running code, and fill the values that a spawn
 //! leaves open.
 //!
-//! Ambience is task-local, so it ends at `tokio::spawn`; [`TaskLineage`] carries it across. Start
-//! reading at [`TaskLineage::current`].
+//! The surroundings are task-local, so they end at `tokio::spawn`; [`TaskLineage`] carries them
+//! across. Start reading at [`TaskLineage::current`].
 
 use super::{error::SpawnError, shapes::TaskParentContext};
 use crate::{
@@ -16,7 +16,7 @@ crate::sync::task_local! {
     static LINEAGE: TaskLineage;
 }
 
-/// The tool call that surrounds running code. An empty text is as good as none.
+/// The tool call that surrounds running code. An empty text counts as none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToolLineageContext {
     /// The agent run.
@@ -58,13 +58,13 @@ struct AmbientTask {
 }
 
 impl TaskLineage {
-    /// What surrounds the code that asks.
+    /// The surroundings of the caller.
     #[must_use]
     pub fn current() -> Self {
         LINEAGE.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// Runs `future` as if it stood where this lineage was taken.
+    /// Runs `future` in these surroundings.
     ///
     /// # Cancel safety
     /// That of `future`, which is dropped with it.
@@ -72,18 +72,18 @@ impl TaskLineage {
         LINEAGE.scope(self, future).await
     }
 
-    /// The background task, whichever ledger holds it.
+    /// The background task, of any ledger.
     #[must_use]
     pub fn task_id(&self) -> Option<&TaskId> {
         self.task.as_ref().map(|task| &task.id)
     }
 
-    /// What surrounds the body of a task.
+    /// The surroundings of a task's body.
     pub(super) fn of_task(ledger: LedgerId, id: TaskId, run: Option<RunId>) -> Self {
         Self { task: Some(AmbientTask { ledger, id, run }), tool: None }
     }
 
-    /// Who is asking, for a ledger that this is about.
+    /// The cause of an event that the caller records in this ledger.
     pub(super) fn cause(&self, ledger: LedgerId) -> Cause {
         let ours = self.task.as_ref().filter(|task| task.ledger == ledger);
         let task = self.task.as_ref();
@@ -95,7 +95,7 @@ impl TaskLineage {
         }
     }
 
-    /// Fills what `explicit` leaves open. `ledger` is the one that will hold the task.
+    /// Fills the values that `explicit` leaves open. `ledger` is the one that will hold the task.
     pub(super) fn merge(
         &self,
         explicit: &TaskParentContext,
@@ -138,7 +138,7 @@ impl TaskLineage {
     }
 }
 
-/// Where a new task comes from, with nothing left open.
+/// The complete lineage of a new task.
 #[derive(Debug, Clone)]
 pub(super) struct Lineage {
     pub(super) parent: Option<ParentRef>,
@@ -148,7 +148,7 @@ pub(super) struct Lineage {
 }
 
 impl Lineage {
-    /// Who spawns it. A parent that another ledger holds is no task here.
+    /// The cause of its spawn. A parent in another ledger is no task here.
     pub(super) fn cause(&self) -> Cause {
         let local = self.parent.as_ref().filter(|parent| parent.ledger().is_none());
         Cause {
@@ -160,8 +160,8 @@ impl Lineage {
     }
 }
 
-/// Runs `future` as part of a tool call: what is spawned in it has the call, and the run and the
-/// agent where nobody says something else. The background task around it stays.
+/// Runs `future` as part of a tool call. A task that is spawned in it has this call, and also this
+/// run and agent, unless the spawn names others. The background task around it stays.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -198,7 +198,7 @@ pub async fn scope_tool_lineage_context<F: Future>(
     lineage.scope(future).await
 }
 
-/// The background task whose code is asking.
+/// The background task whose code is the caller.
 #[must_use]
 pub fn current_background_task_id() -> Option<TaskId> {
     LINEAGE.try_with(|lineage| lineage.task_id().cloned()).ok().flatten()

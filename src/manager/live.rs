@@ -1,8 +1,8 @@
 //! The handles of the tasks that run in this process.
 //!
-//! A handle is in the table from the moment that its spawn is acknowledged until its end is; then
-//! all of it goes, so that memory does not grow with the tasks that were. Every lock here is held
-//! for one look-up and never across an await.
+//! A handle is in the table from the acknowledgement of its spawn until that of its end. Then all
+//! of it is dropped, so that memory does not grow with ended tasks. Every lock here is held for one
+//! look-up and never across an await.
 
 use super::inbox::InboxSender;
 use crate::{
@@ -21,50 +21,50 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// What is held of one running task.
+/// The handle of one running task.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) id: TaskId,
     pub(super) thread: ThreadId,
-    /// Asks it to stop.
+    /// Asks the task to stop.
     pub(super) token: CancellationToken,
-    /// Stops it.
+    /// Stops the task.
     pub(super) abort: CancellationToken,
-    /// How long it was given to stop, once that has passed.
+    /// The time that it had to stop, once that has passed.
     pub(super) overdue: OnceLock<Duration>,
-    /// Whether its code has come to an end, recorded or not.
+    /// True if its code has ended, recorded or not.
     pub(super) ended: AtomicBool,
-    /// What was asked of it goes here; `None` for a task that is not an agent.
+    /// The inbox of an agent; `None` for another task.
     pub(super) inbox: Option<InboxSender>,
-    /// Where its news goes: what was set when it was spawned.
+    /// The inbox for its news: the owner's inbox at the time of its spawn.
     pub(super) owner_inbox: Option<InboxSender>,
-    /// How its end was recorded.
+    /// The result of recording its end.
     pub(super) end: watch::Sender<Option<Result<(), AppendError>>>,
-    /// Where timers for it can run.
+    /// The runtime for its timers.
     pub(super) runtime: Runtime,
 }
 
 impl Live {
-    /// Asks it to stop. Its code may go on at once, on this thread.
+    /// Asks the task to stop. Its code may continue at once, on this thread.
     pub(super) fn signal(&self) {
         assert_no_lock_held();
         self.token.cancel();
     }
 
-    /// Stops it because it did not stop by itself.
+    /// Stops the task, since it did not stop by itself.
     pub(super) fn abort_after(&self, waited: Duration) {
         let _ = self.overdue.set(waited);
         assert_no_lock_held();
         self.abort.cancel();
     }
 
-    /// Tells those who wait for its end how it was recorded.
+    /// Tells code that waits for the end how it was recorded.
     pub(super) fn tell_end(&self, ended: Result<(), AppendError>) {
         assert_no_lock_held();
         self.end.send_replace(Some(ended));
     }
 
-    /// Whether it was to be dropped, but its code never waits.
+    /// Says whether it should have been dropped, but its code never waits.
     pub(super) fn is_deaf(&self) -> bool {
         self.overdue.get().is_some() && !self.ended.load(Ordering::Acquire)
     }
@@ -81,17 +81,18 @@ struct Rows {
     live: BTreeMap<TaskId, Arc<Live>>,
     /// Tasks whose end could not be recorded so far, or at all.
     unrecorded: BTreeMap<TaskId, AppendError>,
-    /// Tasks on their way, running, or whose end waits to be told; and how many of the last kind.
+    /// The places taken by tasks on their way, running, or with an end that waits to be sent; and
+    /// the number of the last kind.
     slots: usize,
     parked: usize,
-    /// News that waits to be told, or never will be.
+    /// The number of news that wait to be sent, or never will be.
     untold: usize,
     closed: bool,
-    /// Called when a place is free again.
+    /// Notified when a place is free again.
     freed: Arc<Notify>,
 }
 
-/// Why there is no room for a task.
+/// The reason that there is no place for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoSlot {
     Full,
@@ -106,7 +107,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Its task has ended on the record, and only its news keeps the place.
+    /// Its task has ended in the log, and only its news keeps the place.
     pub(super) fn park(mut self) -> Self {
         self.parked = true;
         self.table.rows().parked += 1;
@@ -127,14 +128,14 @@ impl Drop for Slot {
     }
 }
 
-/// News that waits to be told, until this is dropped.
+/// Counts news that waits to be sent, until this is dropped.
 pub(super) struct Untold {
     table: Arc<Table>,
     for_good: bool,
 }
 
 impl Untold {
-    /// It will never be told, and stays counted.
+    /// Keeps the count: the news will never be sent.
     pub(super) fn for_good(mut self) {
         self.for_good = true;
     }
@@ -163,25 +164,25 @@ impl Table {
         Ok(Slot { table: Arc::clone(self), parked: false })
     }
 
-    /// Gives no more slots. Every task that is live, or comes to be, is to be asked to stop: a handle
-    /// that comes later finds the table closed.
+    /// Gives no more places, and returns the live tasks, which the caller asks to stop. A later
+    /// handle finds the table closed.
     pub(super) fn close(&self) -> Vec<Arc<Live>> {
         let mut rows = self.rows();
         rows.closed = true;
         rows.live.values().cloned().collect()
     }
 
-    /// Takes a handle in. Calls nobody.
+    /// Takes a handle in. Calls no foreign code.
     pub(super) fn enter(&self, live: &Arc<Live>) {
         self.rows().live.insert(live.id.clone(), Arc::clone(live));
     }
 
-    /// Whether no more slots are given.
+    /// Says whether no more places are given.
     pub(super) fn is_closed(&self) -> bool {
         self.rows().closed
     }
 
-    /// Waits until at most so many places are taken by tasks that run or are on their way.
+    /// Waits until tasks that run or are on their way take at most so many places.
     pub(super) async fn quiet(&self, tasks_max: usize) {
         loop {
             let freed = Arc::clone(&self.rows().freed);
@@ -212,7 +213,7 @@ impl Table {
         self.rows().live.values().cloned().collect()
     }
 
-    /// Counts news that waits to be told.
+    /// Counts news that waits to be sent.
     pub(super) fn wait_to_tell(self: &Arc<Self>) -> Untold {
         self.rows().untold += 1;
         Untold { table: Arc::clone(self), for_good: false }
@@ -234,8 +235,8 @@ impl Table {
         self.rows().unrecorded.get(id).cloned()
     }
 
-    /// Tasks whose end is not on the record. `recorded` says of which it is by now: somebody else
-    /// may have recorded one, or an append whose answer nobody waited for.
+    /// Tasks whose end is not recorded. `recorded` says for each whether it is recorded by now: by
+    /// other code, or by an append whose answer was not awaited.
     pub(super) fn all_unrecorded(&self, recorded: impl Fn(&TaskId) -> bool) -> Vec<TaskId> {
         let mut rows = self.rows();
         rows.unrecorded.retain(|id, _| !recorded(id));

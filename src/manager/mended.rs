@@ -1,4 +1,4 @@
-//! Texts that older rules allowed, made such that the ledger takes them: escaped or cut, and noted.
+//! Texts that older rules allowed, changed so that the ledger takes them: escaped or cut, and noted.
 
 use super::{
     json::{LEVELS_MAX, levels},
@@ -22,7 +22,7 @@ impl Mended {
         Self { text_bytes_max, changes: Vec::new() }
     }
 
-    /// What was changed.
+    /// The changes that were made.
     pub(super) fn into_changes(self) -> Vec<String> {
         self.changes
     }

@@ -1,4 +1,4 @@
-//! Messages to agents: a slot is taken, the message is recorded, then it is put there.
+//! Messages to agents: a slot is reserved, the message is recorded, then it fills the slot.
 
 use super::{
     BackgroundTaskManager, SendError, TaskEvent, TaskLineage,
@@ -21,20 +21,20 @@ const AGENT_MESSAGE: &str = "agent_message";
 
 impl BackgroundTaskManager {
     /// Sends a message to the inbox of a running sub-agent of `thread`. It is recorded with its
-    /// sender, and with what became of it.
+    /// sender and with the result of its delivery.
     ///
     /// # Durability
     /// `Ok` means that the message is acknowledged by the ledger and in the inbox.
     ///
     /// # Errors
-    /// The first that holds of [`SendError::TaskNotFound`], [`SendError::NotOwner`],
+    /// The first that applies of [`SendError::TaskNotFound`], [`SendError::NotOwner`],
     /// [`SendError::TaskTerminated`], [`SendError::NoInbox`], [`SendError::InboxClosed`] and
-    /// [`SendError::InboxFull`], of which the last two are recorded; [`SendError::State`] if the
-    /// message could not be: a content has at most 1 MiB
+    /// [`SendError::InboxFull`]; the last two are recorded. [`SendError::State`] if the message
+    /// could not be recorded: a content has at most 1 MiB
     /// ([`Options::part_bytes_max`](crate::Options::part_bytes_max)), a sender 256 bytes.
     ///
     /// # Cancel safety
-    /// Once polled, it goes on even if it is dropped: what is recorded is delivered.
+    /// Once polled, it goes on even if it is dropped: a recorded message is delivered.
     ///
     /// # Cost
     /// One append.

@@ -1,12 +1,12 @@
-//! Background tasks and sub-agents on tokio, every state action on the record.
+//! Background tasks and sub-agents on tokio; every state action is recorded.
 //!
 //! A task starts only after its spawn is acknowledged; its end is announced only after its terminal
 //! event is. Every state action goes through [`Ledger::append`], so every rule is checked there,
-//! under the one writer: nothing here checks first and acts later. What is held of a running task
-//! (token, inbox, timers) is held beside the log and goes when the task ends.
+//! under the one writer: nothing here checks first and acts later. The token, inbox and timers of a
+//! running task are held beside the log and dropped when the task ends.
 //!
-//! Knows no bytes, no query and no audit. Start reading at [`BackgroundTaskManager`]; the life of
-//! a task is `spawn.rs` and then `supervise.rs`.
+//! Knows no bytes, no query and no audit. Start reading at [`BackgroundTaskManager`]; the life of a
+//! task is `spawn.rs` and then `supervise.rs`.
 //!
 //! ```
 //! use taskledger::{BackgroundTaskManager, Ledger, Options};
@@ -116,10 +116,10 @@ use std::{future::Future, sync::Arc};
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Runs background tasks and sub-agents, and records what they do. Used as `Arc<Self>`.
+/// Runs background tasks and sub-agents, and records their state actions. Used as `Arc<Self>`.
 ///
-/// Runs on whatever tokio runtime a task is spawned on. One that was built without timers
-/// (`enable_time`) will do. Only a spawn needs a runtime; every other call answers anywhere.
+/// A task runs on the tokio runtime that spawns it; the runtime may be one without timers
+/// (`enable_time`). Only a spawn needs a runtime; every other call works anywhere.
 ///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
 /// recorded. [`shutdown`](Self::shutdown) ends them.
@@ -129,7 +129,7 @@ pub struct BackgroundTaskManager {
     bound: OnceCell<Bound>,
     owner: Arc<Owner>,
     table: Arc<Table>,
-    /// Every tokio task that was started here.
+    /// All tokio tasks that were started here.
     tracker: TaskTracker,
     /// Cancelled when nothing is tried again.
     giving_up: CancellationToken,
@@ -160,13 +160,13 @@ impl Default for BackgroundTaskManager {
 }
 
 impl BackgroundTaskManager {
-    /// A manager without a ledger: it spawns nothing until [`set_store`](Self::set_store).
+    /// Makes a manager without a ledger: it spawns nothing until [`set_store`](Self::set_store).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, with other limits.
+    /// Makes the same, with other limits.
     #[must_use]
     pub fn with_options(options: ManagerOptions) -> Self {
         let table = Arc::<Table>::default();
@@ -180,8 +180,8 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// A manager of this ledger, with default options. Tasks that a dead process left running in it
-    /// are recovered first, as [`set_store`](Self::set_store) says.
+    /// Makes a manager of this ledger, with default options. First recovers tasks that a dead
+    /// process left running in it, as [`set_store`](Self::set_store) does.
     ///
     /// # Durability
     /// As [`set_store`](Self::set_store).
@@ -212,8 +212,8 @@ impl BackgroundTaskManager {
     /// - [`BindError::State`] if the orphans could not be recorded; nothing is bound.
     ///
     /// # Cancel safety
-    /// Dropped, nothing is bound. Orphans that were recorded stay so, and are told of once an inbox
-    /// is set.
+    /// If it is dropped, nothing is bound. Orphans that were recorded stay so, and are announced
+    /// once an inbox is set.
     ///
     /// # Cost
     /// O(running Managed tasks).
@@ -233,11 +233,11 @@ impl BackgroundTaskManager {
         Ok(())
     }
 
-    /// Sets where the events of tasks that are spawned from now on go. Those that run keep the
+    /// Sets the inbox for the events of tasks that are spawned from now on. Running tasks keep the
     /// inbox that was set when they were spawned.
     ///
-    /// The inbox is told of the orphans that were found at binding and that nobody was told of: what
-    /// waits for room in an inbox whose receiver goes away is told to the next one.
+    /// The inbox also gets the orphans that were found at binding and not announced yet. News that
+    /// waits for room in an inbox whose receiver goes away goes to the next one.
     pub fn set_owner_inbox(&self, inbox: InboxSender) {
         self.owner.set_inbox(inbox);
     }
@@ -252,8 +252,8 @@ impl BackgroundTaskManager {
         &self.options
     }
 
-    /// Runs `work` to its end even if the future that waits for it is dropped. Without a runtime
-    /// it runs where it stands.
+    /// Runs `work` to its end even if the waiting future is dropped. Without a runtime it runs in
+    /// place.
     async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

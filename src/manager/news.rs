@@ -1,4 +1,4 @@
-//! What an owner is told of an event, from before it is in the log until it is in line.
+//! News of an event for its owner, from before the event is in the log until the news is in line.
 //!
 //! Start reading at [`Telling`].
 
@@ -21,14 +21,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// News of an event that is on its way into the log. Put in line when the event is shown, so that
-/// the line has the order of the log.
+/// News of an event that is on its way into the log. It is put in line when the event is published,
+/// so that the line has the order of the log.
 #[derive(Debug)]
 pub(super) struct Telling {
     table: Arc<Table>,
     inbox: InboxSender,
     parcel: Mutex<Option<Parcel>>,
-    /// Whoever waited for the append is gone: the thread that answers it feeds the line.
+    /// The code that waited for the append is gone: the thread that answers it feeds the line.
     unattended: AtomicBool,
 }
 
@@ -59,30 +59,31 @@ impl Telling {
         Arc::new(Self { table, inbox, parcel, unattended })
     }
 
-    /// What is still to be told.
+    /// Takes the news that is not sent yet.
     pub(super) fn take(&self) -> Option<Parcel> {
         self.parcel.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Tells of another event instead, if nothing was told yet: somebody else recorded it.
+    /// Sends news of another event instead, if nothing was sent yet: other code recorded that
+    /// event.
     pub(super) fn tell_instead(&self, event: &TaskEvent, seq: Seq) {
         if let Some(parcel) = self.take() {
             self.line_up(Parcel { message: event.to_value(), ..parcel }, seq);
         }
     }
 
-    /// Waits until what was told is in the inbox, or waits for room there.
+    /// Waits until the news is in the inbox, or waits for room there.
     pub(super) async fn settle(&self) {
         self.inbox.settle().await;
     }
 
-    /// Whoever waited for the append is gone.
+    /// The code that waited for the append is gone.
     pub(super) fn leave(&self) {
         self.unattended.store(true, Ordering::SeqCst);
         self.inbox.feed();
     }
 
-    /// Counts news that will not be told.
+    /// Counts news that will not be sent.
     fn lose(&self) {
         if self.take().is_some() {
             self.table.wait_to_tell().for_good();
@@ -120,8 +121,8 @@ impl Witness for Telling {
     }
 }
 
-/// Stays beside an append that is waited for. If the one who waits is dropped, what is recorded is
-/// told all the same.
+/// Stands beside an append that is awaited. If the waiting code is dropped, a recorded event is
+/// still announced.
 pub(super) struct Attended(Option<Arc<Telling>>);
 
 impl Attended {
@@ -146,8 +147,8 @@ impl Drop for Attended {
     }
 }
 
-/// The end of a task that was dropped with its runtime, on its way into the log. Nobody waits for
-/// it, so the thread that answers it does what is left to do.
+/// The end of a task that was dropped with its runtime, on its way into the log. No code waits for
+/// it, so the thread that answers it does the rest.
 #[derive(Debug)]
 pub(super) struct LastWord {
     pub(super) table: Arc<Table>,
@@ -166,7 +167,7 @@ impl Witness for LastWord {
         let id = &self.live.id;
         let ended = match outcome {
             Ok(_) => Ok(()),
-            // Its own end was on its way when it was dropped, or others have recorded one.
+            // Its own end was on its way when it was dropped, or other code has recorded one.
             Err(AppendError::Rejected(Rejection::AlreadyEnded { .. })) => {
                 self.telling.iter().for_each(|telling| telling.lose());
                 Ok(())

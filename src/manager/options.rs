@@ -1,16 +1,16 @@
-//! Every limit and default of a manager, with its unit and its reason.
+//! The limits and defaults of a manager, each with its unit and its reason.
 
 use super::inbox::INBOX_MESSAGES_MAX;
 
-/// How a manager behaves. `ManagerOptions::default()` is right for most.
+/// Options of a manager. `ManagerOptions::default()` is right for most.
 #[derive(Debug, Clone)]
 pub struct ManagerOptions {
     /// Messages in the inbox of an agent. 1,024.
     pub inbox_messages_max: usize,
-    /// Tasks of this manager that may run, or whose end waits to be told, at once. 65,536: a
-    /// bound on memory.
+    /// Tasks of this manager that may run at once, or whose end waits to be sent. 65,536: a bound
+    /// on memory.
     pub tasks_max: usize,
-    /// Whether every `emit` of a task is recorded, not only `record`. Default: no.
+    /// Records every `emit` of a task, not only `record`. Default: no.
     pub record_emits: bool,
 }
 

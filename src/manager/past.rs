@@ -1,7 +1,8 @@
-//! Reading what is on the record, also after the ledger was closed.
+//! Reading recorded texts, also after the ledger was closed.
 //!
-//! A state holds short texts; the others are in the log, which is gone with the ledger's files. So
-//! what tasks said last is kept when a manager shuts down, up to a limit. Start reading at [`Past`].
+//! A state holds short texts; the others are in the log, which cannot be read after the ledger is
+//! closed. So the newest texts are kept when a manager shuts down, up to a limit. Start reading at
+//! [`Past`].
 
 use crate::{
     event::Entry,
@@ -11,9 +12,9 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::OnceLock};
 
-/// The most bytes of texts that are kept beyond the ledger.
+/// The most bytes of texts that are kept after the ledger is closed.
 const KEPT_BYTES_MAX: usize = 64 << 20;
-/// Of how many tasks, the newest ones, everything is kept that a view shows.
+/// The number of tasks, the newest, whose views are kept completely.
 const VIEWS_KEPT: usize = 1_024;
 
 /// The events of a ledger, and some of them for longer than it is open.
@@ -43,14 +44,14 @@ impl Past {
         }
     }
 
-    /// Keeps the newest of what will be asked for once the ledger is closed.
+    /// Keeps events for reads after the ledger is closed.
     pub(super) fn keep(&self, kept: BTreeMap<Seq, Entry>) {
         let _ = self.kept.set(kept); // the first who closed it saw the same
     }
 }
 
-/// What is to be kept of a ledger that will be closed: long texts of its newest tasks, and what
-/// views of them show. Blocks while it is read; what cannot be read is left out.
+/// Reads the events to keep before a ledger is closed: long texts of its newest tasks, and the
+/// events that their views show. Blocks; skips events that cannot be read.
 pub(super) fn worth_keeping(reader: &Reader) -> BTreeMap<Seq, Entry> {
     let state = reader.current();
     let mut cursor = reader.cursor();

@@ -1,5 +1,5 @@
-//! What is on the record, in the shapes that users hold. Every read costs O(result), whatever the
-//! number of tasks.
+//! Recorded tasks in the shapes that users hold. Every read costs O(result), for any number of
+//! tasks.
 
 use super::{
     BackgroundTaskManager, FailureReason, TaskEvent, TaskParentContext, TaskSummary, WaitError,
@@ -16,12 +16,11 @@ use serde_json::Value;
 use std::{borrow::Borrow, convert::Infallible, sync::Arc};
 
 impl BackgroundTaskManager {
-    /// The tasks of a thread, whatever became of them, in the order of their creation. Empty
-    /// without a ledger.
+    /// The tasks of a thread, in any status, in the order of their creation. Empty without a ledger.
     ///
     /// A text that cannot be read is missing, and the error of the summary says so, unless the task
-    /// has one; [`try_list`](Self::try_list) gives the cause. A result that others recorded and that
-    /// is no JSON, or of more than 512 levels, is given as its text.
+    /// has one; [`try_list`](Self::try_list) gives the cause. A result from another recorder that is
+    /// no JSON, or has more than 512 levels, is given as its text.
     ///
     /// # Cost
     /// O(result). A text of more than 4 KiB is read from the log, which blocks for some 50 us.
@@ -31,7 +30,7 @@ impl BackgroundTaskManager {
         bound.state().tasks_in(&thread).map(|task| summary(&bound.past, task)).collect()
     }
 
-    /// As [`list`](Self::list), or why a text could not be read.
+    /// Like [`list`](Self::list), but returns the error of a text that could not be read.
     ///
     /// # Errors
     /// As [`Reader::entry`](crate::ledger::Reader::entry).
@@ -44,7 +43,7 @@ impl BackgroundTaskManager {
         bound.state().tasks_in(&thread).map(|task| try_summary(&bound.past, task)).collect()
     }
 
-    /// One task, of whatever thread. What cannot be read is missing, as for [`list`](Self::list).
+    /// One task, of any thread. A text that cannot be read is missing, as in [`list`](Self::list).
     ///
     /// # Cost
     /// As [`list`](Self::list) for one task.
@@ -54,7 +53,7 @@ impl BackgroundTaskManager {
         bound.state().task(&id).map(|task| summary(&bound.past, task))
     }
 
-    /// As [`get`](Self::get), or why a text could not be read.
+    /// Like [`get`](Self::get), but returns the error of a text that could not be read.
     ///
     /// # Errors
     /// As [`Reader::entry`](crate::ledger::Reader::entry).
@@ -70,7 +69,7 @@ impl BackgroundTaskManager {
         bound.state().task(&id).map(|task| try_summary(&bound.past, task)).transpose()
     }
 
-    /// Whether a task of the thread has not ended.
+    /// Says whether a task of the thread has not ended.
     ///
     /// # Cost
     /// O(1).
@@ -85,15 +84,15 @@ impl BackgroundTaskManager {
     /// # Errors
     /// - [`WaitError::TaskNotFound`], [`WaitError::StoreNotConfigured`].
     /// - [`WaitError::State`] if its end cannot be recorded: the ledger is halted or closed.
-    /// - [`WaitError::Read`] if the events of a task that runs elsewhere, or what it returned,
-    ///   cannot be read.
+    /// - [`WaitError::Read`] if the events of a task that runs elsewhere, or its result, cannot be
+    ///   read.
     ///
     /// # Cancel safety
     /// Cancel safe: it only waits.
     ///
     /// # Cost
-    /// Nothing for a task of this manager. For a task that runs elsewhere, every event until its
-    /// end is read.
+    /// Nothing for a task of this manager. For a task that runs elsewhere, it reads every event
+    /// until the end of the task.
     pub async fn wait(
         &self,
         id: &(impl Borrow<str> + ?Sized + Sync),
@@ -120,7 +119,7 @@ impl BackgroundTaskManager {
             let follow = match &mut follow {
                 Some(follow) => follow,
                 slot @ None => {
-                    // From here on, before the state is looked at again.
+                    // From this head on, taken before the state is read again.
                     let head: Head = bound.past.reader().head();
                     *slot = Some(bound.ledger.follow(head).map_err(WaitError::Read)?);
                     continue;
@@ -132,7 +131,7 @@ impl BackgroundTaskManager {
         }
     }
 
-    /// What is told of a task that has ended, and the event that ended it.
+    /// The news of an ended task, and the event that ended it.
     pub(super) fn terminal_event(&self, id: &TaskId) -> Option<(TaskEvent, Seq)> {
         let bound = self.bound.get()?;
         let state = bound.state();
@@ -161,8 +160,8 @@ fn is_orphan(past: &Past, seq: Seq) -> bool {
     })
 }
 
-/// A task as users see it. A text that was erased is left out; that one cannot be read is said in
-/// place of the error, unless there is one.
+/// A task as users see it. An erased text is left out. If a text cannot be read, the error says so,
+/// unless the task has one.
 pub(super) fn summary(past: &Past, task: &Task) -> TaskSummary {
     let mut unread = None;
     let mut summary = read_summary(past, task, |seq, what, error| {
@@ -175,7 +174,7 @@ pub(super) fn summary(past: &Past, task: &Task) -> TaskSummary {
     summary
 }
 
-/// The same, or why a text could not be read.
+/// The same, or the error of a text that could not be read.
 pub(super) fn try_summary(past: &Past, task: &Task) -> Result<TaskSummary, ReadError> {
     read_summary(past, task, |_, _, error| Err(error))
 }
@@ -217,7 +216,7 @@ fn read_summary<E>(
     })
 }
 
-/// Where a task comes from.
+/// The lineage of a task.
 pub(super) fn lineage(record: &TaskRecord) -> TaskParentContext {
     TaskParentContext {
         task_id: record.parent.as_ref().map(Parent::id).map(ToString::to_string),
@@ -235,7 +234,7 @@ fn read(past: &Past, text: &Text, kind: PartKind) -> Result<Option<Arc<str>>, Re
     }
 }
 
-/// An error and what caused it.
+/// An error and its causes.
 fn chain(error: &ReadError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,7 +1,7 @@
-//! Appending what must not be lost: again and again, until the ledger takes it or says never.
+//! Appends that must not be lost: repeated until the ledger takes them or refuses for good.
 //!
 //! Knows no task. Nothing was written when an append is answered with `Busy` or `DiskFull`, so
-//! trying again cannot record anything twice.
+//! repeating it cannot record anything twice.
 
 use crate::{
     command::{Batch, Proposal},
@@ -37,8 +37,8 @@ impl Begun {
     }
 }
 
-/// Puts an append into the queue of the ledger, without an await: whatever is appended after this
-/// comes later in the log. Dropped, what is in the queue is still written.
+/// Puts an append into the queue of the ledger, without an await: a later append comes later in the
+/// log. If it is dropped, the queued append is still written.
 pub(super) async fn begin(ledger: &Ledger, proposals: Vec<Proposal>) -> Begun {
     let ledger = ledger.clone();
     let mut append: Pin<Box<dyn Future<Output = _> + Send>> =
@@ -51,7 +51,7 @@ pub(super) async fn begin(ledger: &Ledger, proposals: Vec<Proposal>) -> Begun {
     Begun { append, answer }
 }
 
-/// Appends one proposal, before the eyes of a witness if there is one.
+/// Appends one proposal, with a witness if there is one.
 pub(super) async fn once(
     ledger: &Ledger,
     proposal: Proposal,
@@ -61,8 +61,8 @@ pub(super) async fn once(
     Ok(Receipt::only(receipts))
 }
 
-/// Appends a batch, and tries again for as long as that can help and `giving_up` is not cancelled.
-/// `refused` is told of each refusal. A try costs no copy of the batch.
+/// Appends proposals, and tries again as long as that can help and `giving_up` is not cancelled.
+/// Calls `refused` for each refusal. A try costs no copy of the batch.
 pub(super) async fn persistently(
     ledger: &Ledger,
     batch: &Batch,
@@ -88,13 +88,13 @@ pub(super) async fn persistently(
     }
 }
 
-/// Puts one proposal into the queue of the ledger and waits for nothing.
+/// Puts one proposal into the queue of the ledger, without waiting.
 ///
 /// # Errors
-/// Why it was not even taken. Taken, it may still be refused, and nobody is told.
+/// The reason that it was not queued. A queued proposal may still be refused, without a report.
 pub(super) fn without_waiting(ledger: &Ledger, proposal: Proposal) -> Result<(), AppendError> {
     let append = pin!(ledger.append([proposal]));
-    // The first poll hands it over; dropped after that, it is still written.
+    // The first poll queues it; if it is dropped after that, it is still written.
     match append.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => Err(error),
         Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),

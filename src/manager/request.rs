@@ -1,6 +1,6 @@
 //! Requests to stop, on their way into the log: at once, or later if the ledger refuses for now.
 //!
-//! Signals nobody; that is `cancel.rs`.
+//! Signals no task; `cancel.rs` does.
 
 use super::{
     Bound, CancelOptions, TaskLineage,
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 impl Bound {
-    /// A request by whoever runs the caller.
+    /// A request whose cause is the caller's surroundings.
     pub(super) fn request(&self, target: CancelTarget, options: &CancelOptions) -> Request {
         let cause = TaskLineage::current().cause(self.ledger_id());
         Request { cause, ..Request::new(&self.ledger, target, options) }
@@ -31,14 +31,14 @@ impl Bound {
 pub(super) struct Request {
     cause: Cause,
     cancel: Cancel,
-    /// How long what is signalled is given to stop.
+    /// The time that signalled tasks have to stop.
     pub(super) patience: Option<Duration>,
-    /// When it was asked.
+    /// The time of the request.
     at: Millis,
 }
 
 impl Request {
-    /// By nobody in particular.
+    /// A request without a cause.
     pub(super) fn new(ledger: &Ledger, target: CancelTarget, options: &CancelOptions) -> Self {
         let CancelOptions { reason, deadline: patience } = options;
         let at = ledger.options().clock.now();
@@ -55,7 +55,7 @@ impl Request {
         Proposal::new(self.cancel.clone()).cause(self.cause.clone())
     }
 
-    /// The same for one of the tasks that it was for.
+    /// The same request for one of its tasks.
     fn narrowed_to(&self, task: &TaskId) -> Self {
         let cancel = Cancel { target: CancelTarget::Task(task.into()), ..self.cancel.clone() };
         Self { cancel, ..self.clone() }
@@ -63,16 +63,16 @@ impl Request {
 }
 
 /// Waits for the answer to a request. Its tasks have been signalled, so a refusal is not the
-/// caller's: it is told, and comes back as `true` if the request is to be tried again.
+/// caller's problem: it is logged. Returns `true` if the request is to be tried again.
 pub(super) async fn is_refused_for_now(begun: Begun) -> bool {
     let Err(error) = begun.finish().await else { return false };
     tell_unrecorded(&error);
     error.is_retryable()
 }
 
-/// Records requests that were refused for now, as of when they were asked. What was signalled and
-/// has ended before they were recorded is covered by none of them, so each such task gets one of
-/// its own. Whether the requests are recorded.
+/// Records requests that were refused for now, with the time at which they were made. A signalled
+/// task that has ended before is covered by none of them, so it gets a request of its own. Returns
+/// true if the requests are recorded.
 pub(super) async fn record_late(
     ledger: &Ledger,
     requests: &[Request],

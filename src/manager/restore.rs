@@ -1,6 +1,7 @@
-//! Bringing in the records of a snapshot that another store kept.
+//! Bringing in the records of a snapshot from another store.
 //!
-//! The whole snapshot is checked before anything is written. What the ledger has is never changed.
+//! The whole snapshot is checked before anything is written. Records that the ledger has are never
+//! changed.
 
 use super::{
     BackgroundTaskManager, BackgroundTaskStateSnapshot, Bound, PersistedTaskMeta, RestoreError,
@@ -18,47 +19,48 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How a snapshot is restored.
+/// Options of a restore.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RestoreOptions {
-    /// A thread whose tasks are to belong to the restored thread from now on.
+    /// A thread whose tasks will belong to the restored thread from now on.
     pub adopt_from: Option<String>,
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RestoreReport {
     /// Records that were brought in.
     pub restored: usize,
-    /// How many of them were running, and are Failed now.
+    /// The number of these that were running, and are Failed now.
     pub orphaned: usize,
     /// Records whose id the ledger has: unchanged.
     pub skipped: usize,
 }
 
-/// What a restore says about one record.
+/// The note of a restore about one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreNote {
     /// The task.
     pub task: TaskId,
-    /// What was changed in it, or why it was left out.
+    /// The changes in it, or the reason that it was left out.
     pub what: String,
-    /// Whether it was brought in.
+    /// True if it was brought in.
     pub restored: bool,
 }
 
 impl BackgroundTaskManager {
-    /// Brings in the records of `snapshot`, all of which belong to `thread` or, of old, to nobody.
+    /// Brings in the records of `snapshot`. All of them belong to `thread` or, if they are old, to
+    /// no thread.
     ///
     /// An id that the ledger has is skipped. A running record becomes Failed with the text
-    /// [`ORPHANED`], since nobody runs it; a terminal one is kept as it is. New ids count on from
-    /// the highest that was restored.
+    /// [`ORPHANED`], since no manager runs it; a terminal one is kept unchanged. New ids count from
+    /// the highest restored one.
     ///
     /// A text that older rules allowed comes in escaped or cut: control characters in names, types
     /// and ids; names, types and ids of more than 256 bytes, descriptions of more than 4 KiB, other
     /// texts of more than 1 MiB. A note of that is recorded beside the task, as progress of the type
-    /// `restored_changed`. A record that the ledger refuses all the same costs itself alone;
-    /// [`restore_for_thread_noting`](Self::restore_for_thread_noting) tells of each.
+    /// `restored_changed`. A record that the ledger still refuses is left out alone;
+    /// [`restore_for_thread_noting`](Self::restore_for_thread_noting) returns a note of each.
     ///
     /// # Durability
     /// As [`Ledger::append`](crate::Ledger::append); up to 4,096 records are brought in at once.
@@ -67,7 +69,7 @@ impl BackgroundTaskManager {
     /// [`RestoreError`]. Nothing was written, unless it is [`RestoreError::State`].
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropped, some records may be there. Restoring again adds the others.
+    /// Not cancel safe: if it is dropped, some records may be there. Restoring again adds the others.
     ///
     /// # Cost
     /// O(snapshot).
@@ -79,7 +81,7 @@ impl BackgroundTaskManager {
         self.restore_for_thread_with(thread, snapshot, &RestoreOptions::default()).await
     }
 
-    /// As [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks:
+    /// Like [`restore_for_thread`](Self::restore_for_thread), and may change the owner of tasks, if
     /// both threads are named.
     ///
     /// # Durability
@@ -102,7 +104,7 @@ impl BackgroundTaskManager {
         self.restore_for_thread_noting(thread, snapshot, options, &mut Vec::new()).await
     }
 
-    /// As [`restore_for_thread_with`](Self::restore_for_thread_with), and adds a note for each
+    /// Like [`restore_for_thread_with`](Self::restore_for_thread_with), and adds a note for each
     /// record that was changed or left out.
     ///
     /// # Durability
@@ -137,7 +139,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// Refuses a snapshot that is not what it says it is.
+/// Refuses a snapshot that contradicts itself.
 fn check(
     thread: &str,
     snapshot: &BackgroundTaskStateSnapshot,
@@ -241,7 +243,7 @@ fn parents_first(
     Ok(ordered)
 }
 
-/// Why a chain of parents has no end.
+/// The reason that a chain of parents has no end.
 fn cycle(chain: &[&PersistedTaskMeta], repeated: &PersistedTaskMeta) -> Rejection {
     let child = chain.last().map_or(&repeated.task_id, |child| &child.task_id);
     Rejection::Cycle { task: child.clone(), parent: repeated.task_id.clone() }

@@ -1,4 +1,4 @@
-//! Records of a snapshot on their way into the ledger: many at once, and around those that it refuses.
+//! Records of a snapshot on their way into the ledger: many at once, without those that it refuses.
 //!
 //! Start reading at [`Restoring::bring_in`].
 
@@ -10,16 +10,16 @@ use crate::{
     sync::yield_now,
 };
 
-/// The event type by which it is on the record that a text was changed.
+/// The event type of a note that a text was changed.
 const CHANGED: &str = "restored_changed";
 
 /// A record as it is brought in.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) restore: Restore,
-    /// Whether it was running.
+    /// True if it was running.
     pub(super) orphaned: bool,
-    /// What was changed in its texts.
+    /// The changes in its texts.
     pub(super) changes: Vec<String>,
 }
 
@@ -40,8 +40,8 @@ pub(super) struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
-    /// Brings in what fits one batch. If a rule forbids it, half of it at a time, down to the one
-    /// that is left out.
+    /// Brings in one batch. If a rule forbids it, brings in half of it at a time, down to the one
+    /// record that is left out.
     pub(super) async fn bring_in(&mut self, batch: &[Record]) -> Result<(), RestoreError> {
         let mut left = vec![batch];
         while let Some(batch) = left.pop() {
@@ -57,7 +57,7 @@ impl Restoring<'_> {
             };
             match (appended, batch) {
                 (Ok(_), _) => self.count(&new, batch.len() - new.len()),
-                // Others brought it in since we looked: look again.
+                // Other code brought it in since the check: check again.
                 (Err(AppendError::Rejected(Rejection::TaskExists { .. })), _) => {
                     yield_now().await;
                     left.push(batch);
@@ -78,7 +78,7 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    /// Brings in a record that a rule forbids as it is, if it can be without its parent.
+    /// Brings in a record without its parent, if a rule forbids it with the parent.
     async fn bring_in_alone(
         &mut self,
         one: &Record,
@@ -119,9 +119,9 @@ impl Restoring<'_> {
     }
 }
 
-/// How many of these fit one batch with certainty.
+/// The number of these that certainly fit one batch.
 pub(super) fn batch_len(bound: &Bound, records: &[Record]) -> usize {
-    /// What a frame takes besides its texts, generously.
+    /// The bytes of a frame besides its texts, more than enough.
     const FRAME_BYTES: usize = 4 * 1024;
     let options = bound.ledger.options();
     let mut bytes = 0_usize;

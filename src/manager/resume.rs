@@ -1,8 +1,8 @@
-//! Tasks that are running on the record and nowhere else: found when a manager is bound, and
-//! ended once.
+//! Tasks that are recorded as running but run nowhere: found when a manager is bound, and ended
+//! once.
 //!
-//! A task is an orphan if the manager that its record names has no seat any more. How long nothing
-//! was heard of it says nothing.
+//! A task is an orphan if the manager that its record names has no seat any more. Silence of a task
+//! proves nothing.
 
 use super::{
     BackgroundTaskManager, FailureReason, InboxSender, TaskEvent,
@@ -26,10 +26,10 @@ use std::{
 /// The error of a task whose manager is gone.
 pub const ORPHANED: &str = "task orphaned: runtime restarted while running";
 
-/// Orphans that are recorded at once.
+/// The number of orphans that are recorded at once.
 const ORPHANS_AT_ONCE: usize = 256;
 
-/// Who is told of orphans: the inbox that was set last, as long as it is read.
+/// The owner of orphans: the inbox that was set last, as long as it is read.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     table: Arc<Table>,
@@ -39,10 +39,10 @@ pub(super) struct Owner {
 #[derive(Debug, Default)]
 struct Orphans {
     inbox: Option<InboxSender>,
-    /// Those that nobody was told of, in the order of the log.
+    /// Orphans that were not announced yet, in the order of the log.
     untold: VecDeque<Orphan>,
-    /// How many are in line, and where. Until all of them are told or back, no other inbox is told
-    /// of any: it would not be told in order.
+    /// The number of orphans in line, and their inbox. Until all of them are announced or taken back, no
+    /// other inbox gets one: it would not get them in order.
     in_line: usize,
     line: Option<InboxSender>,
 }
@@ -68,14 +68,14 @@ impl Owner {
         self.news().inbox.clone()
     }
 
-    /// From now on, this one.
+    /// Uses this inbox from now on.
     pub(super) fn set_inbox(self: &Arc<Self>, inbox: InboxSender) {
         let before = self.news().inbox.replace(inbox);
         drop(before); // outside of the lock: its fallback may go with it
         self.tell();
     }
 
-    /// Puts what nobody was told of in line, if somebody reads.
+    /// Puts the orphans that were not announced in line, if the inbox is read.
     pub(super) fn tell(self: &Arc<Self>) {
         let (inbox, orphans, before) = {
             let mut news = self.news();
@@ -104,7 +104,7 @@ impl Owner {
         inbox.feed();
     }
 
-    /// Keeps an orphan until somebody can be told. Calls nobody.
+    /// Keeps an orphan until it can be announced. Calls no foreign code.
     fn keep(&self, task: TaskId, seq: Seq) {
         let orphan = Orphan { task, seq, untold: self.table.wait_to_tell() };
         let mut news = self.news();
@@ -117,7 +117,7 @@ impl Owner {
     }
 }
 
-/// News of an orphan in line, which can be told to the next inbox if this one is not read any more.
+/// News of an orphan in line, which can go to the next inbox if this one is no longer read.
 struct FromOrphan {
     owner: Arc<Owner>,
     task: TaskId,
@@ -130,7 +130,7 @@ impl TakeBack for FromOrphan {
 }
 
 impl Drop for FromOrphan {
-    /// It was told, or is back. After the last one, another inbox can be told of what is left.
+    /// The orphan was announced or taken back. After the last one, another inbox can get the rest.
     fn drop(&mut self) {
         let last = {
             let mut news = self.owner.news();
@@ -144,8 +144,8 @@ impl Drop for FromOrphan {
     }
 }
 
-/// Orphans whose ends are on their way into the log: once there, somebody is to be told, whatever
-/// becomes of the binding that found them.
+/// Orphans whose ends are on their way into the log. Once recorded, they are announced, even if the
+/// binding that found them fails.
 #[derive(Debug)]
 struct Found {
     owner: Arc<Owner>,
@@ -161,7 +161,7 @@ impl Witness for Found {
 }
 
 impl BackgroundTaskManager {
-    /// Ends every orphan, and remembers whom to tell of it.
+    /// Ends every orphan, and remembers it for the owner.
     pub(super) async fn recover(&self, ledger: &Ledger) -> Result<(), AppendError> {
         let reader = ledger.reader();
         loop {

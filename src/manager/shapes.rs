@@ -1,26 +1,26 @@
 //! The values that users of a manager hold, and their JSON, which never changes.
 //!
-//! Knows no ledger. The event types at the core are not serializable by themselves: what JSON
-//! looks like is decided here.
+//! Knows no ledger. The event types at the core are not serializable by themselves: this module
+//! decides the form of the JSON.
 
 use crate::{event::TaskStatus, ids::TaskId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a task returned.
+/// The return value of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskResult {
-    /// It did what it was asked to do.
+    /// The task did its work.
     Success(Value),
-    /// It could not, for this reason.
+    /// The task could not do its work, for this reason.
     Failed(String),
-    /// It was stopped.
+    /// The task was stopped.
     Cancelled,
 }
 
 impl TaskResult {
-    /// Where a task stands that returned this.
+    /// The status of a task that returned this.
     #[must_use]
     pub fn status(&self) -> TaskStatus {
         match self {
@@ -31,7 +31,7 @@ impl TaskResult {
     }
 }
 
-/// Where a task comes from. What is `None` is filled from the surroundings of the spawn.
+/// The lineage of a task. A value that is `None` is filled from the surroundings of the spawn.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TaskParentContext {
     /// The background task that spawns it.
@@ -49,42 +49,42 @@ pub struct TaskParentContext {
 }
 
 impl TaskParentContext {
-    /// Whether nothing is known.
+    /// Says whether nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What happened to a task, as it is told to an inbox.
+/// An event of a task, as an inbox gets it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TaskEvent {
-    /// It did what it was asked to do.
+    /// The task did its work.
     Completed {
         /// The task.
         task_id: TaskId,
-        /// What it returned; older JSON may leave it out.
+        /// Its result; older JSON may leave it out.
         #[serde(default)]
         result: Value,
         /// The ledger's event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// It could not.
+    /// The task could not do its work.
     Failed {
         /// The task.
         task_id: TaskId,
-        /// Why.
+        /// The error.
         error: String,
-        /// What brought it about, if it was not the task that said so.
+        /// The cause, if the task did not give the error itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<FailureReason>,
         /// The ledger's event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// It was stopped.
+    /// The task was stopped.
     Cancelled {
         /// The task.
         task_id: TaskId,
@@ -94,11 +94,11 @@ pub enum TaskEvent {
     },
     /// Progress of a task, or a message to an agent (`agent_message`).
     Custom {
-        /// The task that tells, or the agent that is told.
+        /// The task that reports, or the agent that gets the message.
         task_id: TaskId,
-        /// What kind of event.
+        /// The kind of event.
         event_type: String,
-        /// What is told.
+        /// The progress, or the message.
         payload: Value,
         /// The ledger's event, if it was recorded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,15 +107,15 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
-    /// As it stands in an inbox.
+    /// The form in an inbox.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        // Strings and JSON values have no way to fail.
+        // Strings and JSON values cannot fail.
         serde_json::to_value(self).unwrap_or(Value::Null)
     }
 }
 
-/// What ended a task that could not say so itself.
+/// The cause of an end that the task could not report itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
@@ -123,72 +123,72 @@ pub enum FailureReason {
     Orphaned,
 }
 
-/// A task in short.
+/// A short form of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSummary {
     /// Its id.
     pub task_id: TaskId,
-    /// What kind of task.
+    /// Its type.
     pub task_type: String,
-    /// What it is for.
+    /// Its description.
     pub description: String,
-    /// Where it stands.
+    /// Its status.
     pub status: TaskStatus,
-    /// Why it failed.
+    /// The error with which it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What it returned.
+    /// Its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// When it was created, in milliseconds since 1970.
+    /// The time at which it was created, in milliseconds since 1970.
     pub created_at_ms: u64,
-    /// When it ended, in milliseconds since 1970.
+    /// The time at which it ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at_ms: Option<u64>,
-    /// Where it comes from.
+    /// Its lineage.
     #[serde(default, skip_serializing_if = "TaskParentContext::is_empty")]
     pub parent_context: TaskParentContext,
 }
 
-/// A task as older stores kept it, and as [`restore_for_thread`] takes it.
+/// A task in the form of older stores, which [`restore_for_thread`] takes.
 ///
 /// [`restore_for_thread`]: super::BackgroundTaskManager::restore_for_thread
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PersistedTaskMeta {
     /// Its id.
     pub task_id: TaskId,
-    /// The thread that owns it; empty in records of old.
+    /// The thread that owns it; empty in old records.
     #[serde(default)]
     pub owner_thread_id: String,
-    /// What kind of task.
+    /// Its type.
     pub task_type: String,
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it is for.
+    /// Its description.
     pub description: String,
-    /// Where it stood.
+    /// Its status.
     pub status: TaskStatus,
-    /// Why it failed.
+    /// The error with which it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What it returned.
+    /// Its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// When it was created, in milliseconds since 1970.
+    /// The time at which it was created, in milliseconds since 1970.
     pub created_at_ms: u64,
-    /// When it ended, in milliseconds since 1970.
+    /// The time at which it ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at_ms: Option<u64>,
-    /// Where it comes from.
+    /// Its lineage.
     #[serde(default)]
     pub parent_context: TaskParentContext,
 }
 
-/// Tasks as older stores kept them.
+/// Tasks in the form of older stores.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct BackgroundTaskStateSnapshot {
-    /// Each under its id.
+    /// The tasks, each under its id.
     pub tasks: BTreeMap<TaskId, PersistedTaskMeta>,
 }
 

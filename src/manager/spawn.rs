@@ -1,9 +1,9 @@
-//! From a request to a running task: recorded, held, shown, started, in this order.
+//! From a request to a running task: recorded, registered, published, started, in this order.
 //!
-//! All of it happens in one tokio task, the one that then supervises the body. So the future that
-//! waits for the answer can be dropped at any point: what was recorded has a handle and runs. The
-//! thread that records the spawn enters the handle before anybody can see the record, so whoever
-//! sees a task can cancel it: `arrival.rs`.
+//! All of it happens in one tokio task, which then supervises the body. So the future that waits
+//! for the answer can be dropped at any point: a recorded task has a handle and runs. The thread
+//! that records the spawn enters the handle before others can see the record, so code that sees a
+//! task can cancel it: `arrival.rs`.
 
 use super::{
     AgentTaskContext, BackgroundTaskManager, Bound, InboxReceiver, InboxSender, SpawnError,
@@ -30,32 +30,33 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-/// What kind of task a sub-agent is.
+/// The type of a sub-agent's task.
 const SUB_AGENT: &str = "sub_agent";
 
-/// What the body is made of once the task has an id.
+/// Makes the body once the task has an id.
 type Start = Box<dyn FnOnce(TaskContext, Option<(InboxSender, InboxReceiver)>) -> Body + Send>;
 
 impl BackgroundTaskManager {
     /// Records a task and starts it. Does not wait for it to end.
     ///
-    /// What `parent_context` leaves open is filled from the task and the tool call that surround
-    /// the caller. The closure runs on the new tokio task, with the handle registered: from its
-    /// first statement on, the task can be cancelled.
+    /// Values that `parent_context` leaves open are filled from the task and the tool call that
+    /// surround the caller. The closure runs on the new tokio task, after its handle is registered:
+    /// from its first statement on, the task can be cancelled.
     ///
     /// # Durability
     /// `Ok` means that the spawn is acknowledged by the ledger.
     ///
     /// # Errors
-    /// [`SpawnError`]: the closure was dropped unrun, and there is no record, handle or event. A
-    /// description has at most 4 KiB ([`DESCRIPTION_BYTES_MAX`](crate::state::DESCRIPTION_BYTES_MAX)),
-    /// a type, a name and each id at most 256 bytes ([`ID_BYTES_MAX`](crate::ids::ID_BYTES_MAX)), and
+    /// [`SpawnError`]: the closure was dropped without a run, and there is no record, handle or
+    /// event. A description has at most 4 KiB
+    /// ([`DESCRIPTION_BYTES_MAX`](crate::event::DESCRIPTION_BYTES_MAX)), a type, a name and each id
+    /// at most 256 bytes ([`ID_BYTES_MAX`](crate::ids::ID_BYTES_MAX)), and at most
     /// [`tasks_max`](super::ManagerOptions::tasks_max) tasks run at once. After
-    /// [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds to be an
-    /// orphan. A panic of the closure or of its future is none of these: the task is Failed.
+    /// [`AppendError::OutcomeUnknown`] there may be a record, which the next opening finds as an
+    /// orphan. A panic of the closure or of its future is no such error: the task is Failed.
     ///
     /// # Cancel safety
-    /// Dropped, there is either no task, or one that runs and can be cancelled.
+    /// If it is dropped, there is either no task, or one that runs and can be cancelled.
     ///
     /// # Cost
     /// One append.
@@ -77,7 +78,7 @@ impl BackgroundTaskManager {
             .await
     }
 
-    /// As [`spawn`](Self::spawn), for a sub-agent: it has an inbox of its own, for
+    /// Like [`spawn`](Self::spawn), for a sub-agent: it has an inbox of its own, for
     /// [`send_task_inbox_message`](Self::send_task_inbox_message). Its task type is `sub_agent`.
     ///
     /// # Durability
@@ -121,8 +122,8 @@ impl BackgroundTaskManager {
         self.start(order, true, start).await
     }
 
-    /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context), for code that does not
-    /// need to know its id.
+    /// Like [`spawn_agent_with_context`](Self::spawn_agent_with_context), for code that does not
+    /// need its id.
     ///
     /// # Durability
     /// As [`spawn`](Self::spawn).
@@ -170,7 +171,7 @@ impl BackgroundTaskManager {
         })
     }
 
-    /// Checks what can be checked without the ledger, and hands the rest to a tokio task.
+    /// Makes the checks that need no ledger, and gives the rest to a tokio task.
     fn launch(
         self: &Arc<Self>,
         order: &Order<'_>,
@@ -214,7 +215,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// What the caller of a spawn said.
+/// The arguments of a spawn.
 struct Order<'a> {
     owner_thread_id: &'a str,
     task_type: &'a str,
@@ -263,7 +264,7 @@ impl Launch {
             .and_then(|receipt| coming.arrive().ok_or(AppendError::Halted).map(|it| (receipt, it)))
         {
             Ok((Receipt { seq, .. }, (live, slot))) => {
-                // From here on its end is recorded, whatever happens.
+                // From here on its end is recorded in any case.
                 let guard = Guard::new(manager, ledger, live, slot);
                 metrics::count(metrics::TASKS_SPAWNED);
                 tracing::debug!(task = %guard.live.id, seq_first = %seq, "task started");

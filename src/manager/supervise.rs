@@ -2,7 +2,7 @@
 //!
 //! The body runs inside the tokio task that supervises it: a panic is caught where it is polled,
 //! and an abort is a drop, after which nothing of the body runs. Only when the terminal event is
-//! acknowledged is anybody told: `guard.rs`. Start reading at [`Supervised::run`].
+//! acknowledged is it announced: `guard.rs`. Start reading at [`Supervised::run`].
 
 use super::{
     TaskContext, TaskLineage, TaskResult,
@@ -29,7 +29,7 @@ use tracing::{Instrument, Span};
 /// The longest error of a panic, in bytes.
 const PANIC_BYTES_MAX: usize = 4 * 1024;
 
-/// A running task, and all that goes when it ends.
+/// A running task, and everything that is dropped when it ends.
 pub(super) struct Supervised {
     guard: Guard,
     body: Body,
@@ -65,7 +65,7 @@ impl Supervised {
         Self { body: start(context), guard, lineage, emits, span }
     }
 
-    /// Runs the body, records how it ended, then tells.
+    /// Runs the body, records its end, then announces it.
     pub(super) async fn run(self) {
         let Self { mut guard, body, lineage, emits, span } = self;
         let end = run_body(&guard, body, lineage, emits).instrument(span).await;
@@ -79,7 +79,7 @@ pub(super) fn text_bytes_max(ledger: &Ledger) -> usize {
     ledger.options().part_bytes_max.min(PART_BYTES_MAX)
 }
 
-/// Runs a body until it ends, however it does.
+/// Runs a body until it ends, in any way.
 async fn run_body(
     guard: &Guard,
     body: Body,
@@ -102,7 +102,7 @@ async fn run_body(
         closing.cancel();
         end
     };
-    // What was emitted is on the record before the end is.
+    // Emits are recorded before the end is.
     tokio::join!(ended, told).0
 }
 
@@ -118,7 +118,7 @@ async fn body_or_abort(live: &Live, body: Body, lineage: TaskLineage) -> End {
     end
 }
 
-/// How a body ended, within the limits of the ledger, and the value of a success.
+/// The end of a body, within the limits of the ledger, and the value of a success.
 fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> (Finish, Value) {
     let ended = |as_: Outcome, error: Option<String>| {
         (outcome(id, as_, error.map(|error| cut(error, part_bytes_max)), None), Value::Null)
@@ -151,7 +151,7 @@ fn finish(id: &TaskId, end: End, part_bytes_max: usize) -> (Finish, Value) {
     }
 }
 
-/// At most `bytes_max` bytes of a text, which ends with how long it was.
+/// At most `bytes_max` bytes of a text, with its original length at the end.
 pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         let note = format!(" ({} bytes in all)", text.len());

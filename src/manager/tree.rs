@@ -1,4 +1,5 @@
-//! Walks over the trees that tasks form. Each is linear in what it visits, and in creation order.
+//! Walks over the trees of tasks. Each is linear in the tasks that it visits, and in creation
+//! order.
 
 use super::BackgroundTaskManager;
 use crate::{
@@ -9,8 +10,8 @@ use crate::{
 use std::{borrow::Borrow, collections::BTreeSet, sync::Arc};
 
 impl BackgroundTaskManager {
-    /// A task and all its descendants, in whatever thread: each once, parents before children,
-    /// siblings in the order of their creation. `None` if it is unknown.
+    /// A task and all its descendants, in any thread: each once, parents before children, siblings
+    /// in the order of their creation. `None` if it is unknown.
     ///
     /// # Cost
     /// O(result).
@@ -21,8 +22,8 @@ impl BackgroundTaskManager {
         Some(subtree(&state, &[root]))
     }
 
-    /// The running child of `parent` whose id or else whose name is `wanted`; of several with the
-    /// name, the one that was created first.
+    /// The running child of `parent` with this id or, if there is none, with this name; of several
+    /// with the name, the one that was created first.
     ///
     /// # Cost
     /// O(children).
@@ -47,7 +48,7 @@ impl BackgroundTaskManager {
     }
 }
 
-/// An id beats a name.
+/// Picks by id before name.
 fn pick<'s>(tasks: impl Iterator<Item = &'s Arc<Task>>, wanted: &str) -> Option<TaskId> {
     let mut named = None;
     for task in tasks.filter(|task| task.status == TaskStatus::Running) {
@@ -61,7 +62,7 @@ fn pick<'s>(tasks: impl Iterator<Item = &'s Arc<Task>>, wanted: &str) -> Option<
     named
 }
 
-/// The tasks `roots` and all below them, each once, in pre-order.
+/// The tasks `roots` and all tasks below them, each once, in pre-order.
 pub(super) fn subtree(state: &LedgerState, roots: &[TaskId]) -> Vec<TaskId> {
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     let mut stack: Vec<TaskId> = roots.iter().rev().cloned().collect();

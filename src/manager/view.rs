@@ -9,35 +9,35 @@ use crate::{
 };
 use std::{borrow::Borrow, sync::Arc};
 
-/// Everything that is on the record of one task.
+/// All recorded facts about one task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskView {
-    /// The same in short.
+    /// The short form.
     pub summary: TaskSummary,
     /// The thread that owns it.
     pub owner_thread_id: ThreadId,
     /// Its name.
     pub name: Option<Arc<str>>,
-    /// The task that spawned it, and which ledger holds that.
+    /// The task that spawned it, and the ledger that holds that task.
     pub parent: Option<Parent>,
-    /// Who runs it.
+    /// The host that runs it.
     pub host: Host,
-    /// Who recorded it.
+    /// The cause of its spawn.
     pub cause: Cause,
-    /// The first request to stop it: it alone, or, while it ran, a tree that it is in, its run or
-    /// that of the root above it, or its thread, as a shutdown does.
+    /// The first request to stop it: for it alone or, while it ran, for a tree that it is in, for
+    /// its run or that of the root above it, or for its thread, as a shutdown does.
     pub cancel: Option<CancelView>,
-    /// What ended it.
+    /// The cause of its end.
     pub end: Option<EndReason>,
-    /// The event that brought it here.
+    /// The event that created it.
     pub first_seq: Seq,
     /// Its newest event.
     pub last_seq: Seq,
     /// The event that ended it.
     pub terminal_seq: Option<Seq>,
-    /// When it last did something.
+    /// The time of its last activity.
     pub last_activity: Millis,
-    /// How many events are about it.
+    /// The number of events about it.
     pub events: u64,
 }
 
@@ -46,22 +46,22 @@ pub struct TaskView {
 pub struct CancelView {
     /// The event.
     pub seq: Seq,
-    /// What was to stop.
+    /// The scope that was to stop.
     pub scope: CancelScope,
-    /// Who asked.
+    /// The cause of the request.
     pub cause: Cause,
-    /// Why, unless nobody said or it was erased.
+    /// The reason, unless none was given or it was erased.
     pub reason: Option<Arc<str>>,
-    /// When it was asked.
+    /// The time of the request.
     pub at: Millis,
-    /// Until when it was given time.
+    /// The time until which it had to stop.
     pub deadline: Option<Millis>,
 }
 
-/// What ended a task.
+/// The cause of a task's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// Whoever runs it said so.
+    /// Its host reported it.
     Finished,
     /// Its manager was gone.
     Orphaned,

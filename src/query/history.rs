@@ -221,7 +221,7 @@ fn collect(
     Ok(entries)
 }
 
-/// Whether anything can be both in the scope and about the filter's task, which `now` holds.
+/// Says whether an event can be both in the scope and about the filter's task, which `now` holds.
 fn overlaps(
     source: &impl Source,
     now: &LedgerState,

@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 /// - Every event up to `now().size` can be read. The size never falls; it may grow between two
 ///   calls.
 ///
-/// A source may hold no state at all and read what it is asked for: ask for the smallest scope.
+/// A source may hold no state at all and read it for each question: ask for the smallest scope.
 pub trait Source: Sync {
     /// The end of the log. Cheap: asks for no task.
     ///
@@ -77,12 +77,12 @@ pub trait Source: Sync {
     ) -> Result<(), E>;
 }
 
-/// Where a log ends.
+/// The end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// How many events it holds.
+    /// The number of its events.
     pub size: u64,
-    /// When the last of them was recorded; zero before the first.
+    /// The time at which the last of them was recorded; zero before the first.
     pub recorded: Millis,
 }
 
@@ -103,7 +103,7 @@ impl Source for Reader {
         Self::redacted(self, seq)
     }
 
-    /// The whole map, which is at hand. O(1).
+    /// Gives the whole map. O(1).
     fn state_of(&self, _: Scope<'_>) -> Result<LedgerState, ReadError> {
         Self::state(self)
     }

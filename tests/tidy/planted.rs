@@ -130,25 +130,19 @@ fn a_doc_comment_does_not_begin_with_a_riddle() {
     for word in super::RIDDLES {
         let text = format!("/// {word} is asked for.\npub fn a() {{}}");
         assert_eq!(
-            findings("src/replication/a.rs", &text),
+            findings("src/ids.rs", &text),
             [format!(
-                "src/replication/a.rs:2: \"{word} ..\": a doc comment begins with a verb or a named subject"
+                "src/ids.rs:2: \"{word} ..\": a doc comment begins with a verb or a named subject"
             )]
         );
     }
-    assert_eq!(check("src/replication/a.rs", "//! How it works.").len(), 1);
-    assert_eq!(
-        findings("src/replication/a.rs", "enum A {\n    /// Who asked.\n    B,\n}").len(),
-        1
-    );
+    assert_eq!(check("src/ids.rs", "//! How it works.").len(), 1);
+    assert_eq!(findings("src/ids.rs", "enum A {\n    /// Who asked.\n    B,\n}").len(), 1);
     assert_fine(
-        "src/replication/a.rs",
+        "src/ids.rs",
         "/// Asks.\n///\n/// What follows, and\n/// Where it ends.\nfn a() {}",
     );
-    assert_fine(
-        "src/replication/a.rs",
-        "// What is not documentation.\n/// Whole numbers.\nfn a() {}",
-    );
+    assert_fine("src/ids.rs", "// What is not documentation.\n/// Whole numbers.\nfn a() {}");
     assert_fine("tests/a.rs", "/// What a test is about.\nfn a() {}");
 }
 

@@ -58,7 +58,7 @@ enum Job<'a> {
     Sync(Hold<'a>, Option<Reply<Head>>),
     /// A request that needs the writer and the right to sync, with no other thread at work.
     Alone(Hold<'a>, Alone),
-    /// Every handle is dropped: sync, and let go of the files.
+    /// Every handle is dropped: sync, and close the files.
     Leave(Hold<'a>),
 }
 
@@ -78,18 +78,18 @@ impl Desk {
         }
     }
 
-    /// What the ledger takes.
+    /// The role of the ledger.
     pub(crate) fn role(&self) -> Role {
         self.queue().role
     }
 
-    /// Gives the ledger another role. Requests that wait were taken in the old one and are served.
+    /// Gives the ledger another role. Waiting requests were taken in the old one and are served.
     pub(crate) fn set_role(&self, role: Role) {
         self.queue().role = role;
     }
 
-    /// Serves an append whose thread would do nothing but wait: here and now if the writer is
-    /// unused and nothing waits, or by a thread. Either way its reply is answered.
+    /// Serves an append whose thread would only wait: here if the writer is free and nothing waits, or by
+    /// a thread of the ledger. Its reply is answered in both cases.
     pub(crate) fn append(&self, append: Append) -> Result<(), AppendError> {
         let mut queue = self.admit(Role::check_append)?;
         let synced = self.durability == Durability::Synced;
@@ -104,7 +104,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Queues what is no append, behind all that waits, if the role allows it.
+    /// Queues a request other than an append, after all waiting ones, if the role allows it.
     pub(crate) fn ask<E: From<NotTaken>>(
         &self,
         may: impl FnOnce(Role) -> Result<(), E>,
@@ -116,8 +116,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Queues a close, behind all that waits. Nothing but another close is taken any more. Answers
-    /// `None` if the ledger is closed, or if more calls than [`queue_jobs_max`] wait for that.
+    /// Queues a close, after all waiting requests. After it, only another close is taken. Returns `None`
+    /// if the ledger is closed, or if more calls than [`queue_jobs_max`] wait for that.
     ///
     /// [`queue_jobs_max`]: crate::ledger::Options::queue_jobs_max
     pub(crate) fn close(&self) -> Option<oneshot::Receiver<Result<(), store::Error>>> {
@@ -128,7 +128,7 @@ impl Desk {
         Some(answer)
     }
 
-    /// Ends the threads when all that waits is done. Called when no handle is left.
+    /// Ends the threads when all waiting requests are done. Called when no handle is left.
     pub(crate) fn drain(&self) {
         let mut queue = self.queue();
         if queue.service == Service::Open {
@@ -203,7 +203,7 @@ impl Desk {
         })
     }
 
-    /// One group commit: `first`, and what waits behind it. Then so many more, if more waits.
+    /// Makes one group commit of `first` and the appends after it, then up to `others` more groups.
     fn write(&self, mut hold: Hold<'_>, first: Option<Append>, others: usize) {
         let mut group = hold.writer().begin();
         if let Some(append) = first {
@@ -294,7 +294,7 @@ impl Desk {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The queue, if the role allows what is asked and requests are taken.
+    /// The queue, if the role allows the request and requests are taken.
     fn admit<E: From<NotTaken>>(
         &self,
         may: impl FnOnce(Role) -> Result<(), E>,

@@ -11,7 +11,7 @@ use crate::{
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// What waits at the desk.
+/// A request that waits at the desk.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Needs the writer. Several of them become one commit.
@@ -29,7 +29,7 @@ pub(crate) struct Append {
     pub(crate) reply: Answer,
 }
 
-/// What is done with nobody else at work.
+/// A request that is done while no other thread is at work.
 #[derive(Debug)]
 pub(crate) enum Alone {
     Ingest(Ingest),
@@ -47,10 +47,10 @@ pub(crate) struct Ingest {
     pub(crate) reply: Reply<Head>,
 }
 
-/// Where an answer goes.
+/// The place for an answer.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, NotWritten>>;
 
-/// Why nothing was acknowledged.
+/// The reason that nothing was acknowledged.
 #[derive(Debug, Clone)]
 pub(crate) enum NotWritten {
     /// Storage failed while it was in flight: it may be there when the ledger is opened again.
@@ -78,7 +78,7 @@ impl From<AppendError> for NotWritten {
 /// The caller's end of a request: the answer, once there is one.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
-    /// What names the request if its outcome is unknown.
+    /// The key that names the request if its outcome is unknown.
     key: Option<Key>,
     from: oneshot::Receiver<Result<T, NotWritten>>,
 }
@@ -101,7 +101,7 @@ impl<T> Pending<T> {
         Self::told(wait_for(from), key)
     }
 
-    /// No answer at all means that the writer died with the request in its hands.
+    /// The answer. A missing one means that the writer thread died while it had the request.
     fn told(answer: Option<Result<T, NotWritten>>, key: Option<Key>) -> Result<T, AppendError> {
         answer.unwrap_or(Err(NotWritten::Unknown)).map_err(|error| error.of_append(key))
     }
@@ -116,7 +116,7 @@ impl Append {
         (Self { batch, reply: Answer::new(reply, witness) }, pending)
     }
 
-    /// How many events it may become.
+    /// The number of events that it may become.
     pub(crate) fn events(&self) -> usize {
         self.batch.len()
     }
@@ -146,8 +146,8 @@ impl Request {
         Self::Alone(Alone::Ingest(ingest))
     }
 
-    /// Answers that it came too late: nothing of it was done. With `closed` the ledger was closed
-    /// and everything in it is durable: then closing it once more is done, too.
+    /// Refuses a request that came too late: none of it was done. `closed` says that the ledger was closed
+    /// and all of it is durable; then closing it again succeeds.
     pub(crate) fn refuse(self, closed: bool) {
         let halted = NotWritten::Refused(AppendError::Halted);
         match self {

@@ -115,7 +115,8 @@ impl Shared {
         self.progress.send_modify(|progress| progress.ended = true);
     }
 
-    /// Storage failed: nothing is written from here on, and what was in flight may be lost.
+    /// Halts after a storage failure: nothing is written from here on, and appends in flight may be
+    /// lost.
     pub(crate) fn halt(&self, error: &store::Error) -> NotWritten {
         tracing::error!(%error, "storage failed: the ledger takes no more appends");
         self.set_halted();

@@ -83,7 +83,8 @@ impl Door {
     /// Puts one proposal into the queue, without waiting.
     ///
     /// # Errors
-    /// Why it was not even taken. Taken, it may still be refused, of which the witness is told.
+    /// The reason that it was not queued. A queued proposal may still be refused; then the witness learns
+    /// of it.
     pub(crate) fn hand_in(
         &self,
         proposal: Proposal,

@@ -48,7 +48,7 @@ pub(crate) struct Closed {
 /// A group that was written, or was not, and is not yet answered.
 pub(crate) struct Written {
     answers: Answers,
-    /// What is true with it; `None` if it holds no event.
+    /// The state with it; `None` if it holds no event.
     outcome: Result<Option<Arc<Published>>, NotWritten>,
     began: Instant,
     events: usize,
@@ -64,8 +64,8 @@ impl Writer {
         &self.options
     }
 
-    /// Whether to write these may wait for a device: to sync what must be durable before them, to
-    /// begin the next file, or for room. Meant for `Interval`.
+    /// Says whether writing these may wait for a device: to sync events that must be durable before
+    /// them, to begin the next file, or for room. For `Interval`.
     pub(crate) fn may_wait<'a>(&self, mut appends: impl Iterator<Item = &'a Append>) -> bool {
         let reserves = self.runs_short(self.core.state().next_number())
             && appends.any(Append::asks_for_number);
@@ -154,8 +154,8 @@ impl Writer {
         })
     }
 
-    /// Under `Interval`, an id could be acknowledged, lost with the power and given again. So
-    /// numbers are reserved durably, many at a time, before the first of them is given.
+    /// Reserves numbers durably, many at a time, before the first of them is assigned. Under
+    /// `Interval`, an id could otherwise be acknowledged, lost with the power and assigned again.
     fn reserve_numbers(&mut self, staging: &Staging) -> Result<(), NotWritten> {
         let next = staging.state().next_number();
         let needed = match self.options.durability {

@@ -12,8 +12,8 @@ use std::{future::poll_fn, task::Poll};
 
 impl Desk {
     /// Serves an append whose thread has other tasks to run, and never waits for a device on it.
-    /// Once it has been polled the append is done when it is polled again or dropped, or when
-    /// another append comes. Kept without either, it waits.
+    /// After its first poll the append is done when it is polled again or dropped, or when another append
+    /// comes. If none of that happens, it waits.
     pub(crate) async fn append_later(&self, append: Append) -> Result<(), AppendError> {
         if let Some(promise) = self.enqueue(append)? {
             give_way().await;
@@ -22,7 +22,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Queues an append; with a promise to come back, or else for a thread at work or woken.
+    /// Queues an append; returns a promise to come back, or leaves it to a thread that is at work or is
+    /// woken.
     fn enqueue(&self, append: Append) -> Result<Option<Promise<'_>>, AppendError> {
         let mut queue = self.admit(Role::check_append)?;
         queue.push_append(append)?;

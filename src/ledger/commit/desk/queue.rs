@@ -18,13 +18,13 @@ use std::{
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// In the order in which they came.
+    /// The requests, in the order in which they came.
     waiting: VecDeque<Request>,
-    /// How many of them are no appends.
+    /// The number of them that are no appends.
     jobs: usize,
     appends_max: usize,
     jobs_max: usize,
-    /// What the ledger takes.
+    /// The role of the ledger.
     pub(super) role: Role,
     /// `None` while a thread decides and writes.
     pub(super) writer: Option<Box<Writer>>,
@@ -41,12 +41,12 @@ pub(super) struct Queue {
     pub(super) service: Service,
 }
 
-/// Why a request was not queued.
+/// The reason that a request was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotTaken {
     /// The ledger is halted or closed.
     Ended,
-    /// So many wait already.
+    /// The most requests wait already.
     Full { max: usize },
 }
 
@@ -68,7 +68,7 @@ impl From<NotTaken> for PurgeError {
     }
 }
 
-/// What the thread that holds the writer sleeps for.
+/// The reason that the thread with the writer sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gathering {
     /// It does not sleep.
@@ -83,9 +83,9 @@ pub(super) enum Gathering {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     Open,
-    /// A close waits, behind all that came before it. Nothing but another close is taken.
+    /// A close waits, after all earlier requests. Only another close is taken.
     Closing,
-    /// Every handle is dropped: what waits is done, and nothing more will come.
+    /// Every handle is dropped: waiting requests are done, and no more will come.
     Draining,
     /// It does nothing any more.
     Ended,
@@ -150,7 +150,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues what is no append, behind all that waits, unless too many of its kind do.
+    /// Queues a request other than an append, after all waiting ones, unless too many of its kind wait.
     pub(super) fn push_job(&mut self, job: Request) -> Result<(), NotTaken> {
         if self.jobs >= self.jobs_max {
             return Err(NotTaken::Full { max: self.jobs_max });
@@ -160,7 +160,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a close. The first one is always taken, whatever waits before it.
+    /// Queues a close. The first one is always taken.
     pub(super) fn push_close(&mut self, close: Alone) -> Result<(), NotTaken> {
         match self.service {
             Service::Open | Service::Draining => self.service = Service::Closing,
@@ -196,7 +196,7 @@ impl Queue {
         }
     }
 
-    /// Takes what needs both from the front of the queue.
+    /// Takes the request at the front of the queue if it needs writer and sync.
     pub(super) fn pop_alone(&mut self) -> Option<Alone> {
         match self.waiting.pop_front()? {
             Request::Alone(alone) => {
@@ -222,7 +222,7 @@ impl Queue {
         taken
     }
 
-    /// Returns what was taken and found no room.
+    /// Returns the appends that were taken and found no room.
     pub(super) fn put_back(&mut self, appends: VecDeque<Append>) {
         let requests = appends.into_iter().rev().map(Request::Append);
         requests.for_each(|request| self.waiting.push_front(request));

@@ -100,7 +100,7 @@ impl Taken {
     }
 }
 
-/// Whether a read may take more.
+/// The room for more frames in a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Room {
     Left,
