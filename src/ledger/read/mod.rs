@@ -4,5 +4,6 @@
 
 pub(super) mod follow;
 pub(crate) mod links;
+pub(super) mod pool;
 pub(super) mod reader;
 pub(super) mod replay;
