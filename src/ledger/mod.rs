@@ -209,7 +209,7 @@ impl Ledger {
         let writer = Writer::new(core, Arc::clone(&shared), options.clone());
         let desk = Arc::new(Desk::new(writer, Arc::clone(&shared), role));
         let inner = Inner {
-            reader: Reader::new(shared, ledger),
+            reader: Reader::new(shared, ledger, options.reads_at_once_max),
             options,
             desk: Arc::clone(&desk),
             threads: Mutex::default(),
@@ -369,7 +369,7 @@ impl Ledger {
     /// # Errors
     /// [`ReadError::OtherHistory`] if `after` is not a head of this history.
     pub fn follow(&self, after: Head) -> Result<Follow, ReadError> {
-        Follow::new(self.reader(), after)
+        self.inner.reader.follow(after)
     }
 
     /// The number of this writer among all writers of this log.

@@ -50,6 +50,12 @@ pub struct Options {
     /// Other requests that may wait for the writer before they are `Busy`: frames to ingest, syncs
     /// and purges. 64: each has a caller that waits for it. Frames that wait are in memory.
     pub queue_jobs_max: usize,
+    /// Reads that run at once off an executor, by [`Reader::run`] and by followers, each on a
+    /// thread of its own that is started when it is needed. 16: disks answer several at once. At
+    /// least 1.
+    ///
+    /// [`Reader::run`]: super::Reader::run
+    pub reads_at_once_max: usize,
     /// Events in one commit. 256: past that a sync is already spread thin enough. At least 1.
     pub group_events_max: usize,
     /// Bytes in one commit. 1 MiB: well under a millisecond of a disk's bandwidth. At least 1.
@@ -84,6 +90,7 @@ impl Options {
         set durability: Durability,
         set queue_requests_max: usize,
         set queue_jobs_max: usize,
+        set reads_at_once_max: usize,
         set group_events_max: usize,
         set group_bytes_max: usize,
         set batch_events_max: usize,
@@ -103,6 +110,7 @@ impl Default for Options {
             durability: Durability::default(),
             queue_requests_max: 4_096,
             queue_jobs_max: 64,
+            reads_at_once_max: 16,
             group_events_max: 256,
             group_bytes_max: GROUP_BYTES,
             batch_events_max: 4_096,
@@ -121,6 +129,7 @@ impl Options {
     /// Refuses values with which a ledger cannot work.
     pub(super) fn check(&self) -> Result<(), OpenError> {
         let at_least_one = [
+            ("reads_at_once_max", self.reads_at_once_max),
             ("group_events_max", self.group_events_max),
             ("group_bytes_max", self.group_bytes_max),
         ];

@@ -22,6 +22,7 @@ mod ingest;
 mod invariants;
 mod manager;
 mod power;
+mod reads;
 mod redaction;
 mod roles;
 mod stored;

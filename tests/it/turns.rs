@@ -44,9 +44,10 @@ impl Clock for Witness {
 }
 
 /// A store in memory whose syncs wait until they are told how to end.
-#[derive(Debug)]
 struct Gate {
     store: MemStore,
+    /// Called before each read.
+    reads: Box<dyn Fn() + Send + Sync>,
     commits: SyncSender<usize>,
     syncing: SyncSender<()>,
     answers: Mutex<Receiver<bool>>,
@@ -60,11 +61,18 @@ struct Keeper {
     answers: SyncSender<bool>,
 }
 
-fn gate() -> (Arc<Gate>, Keeper) {
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
+fn gate(reads: impl Fn() + Send + Sync + 'static) -> (Arc<Gate>, Keeper) {
     let (commits, committed) = sync_channel(100);
     let (syncing, is_syncing) = sync_channel(100);
     let (answers, answered) = sync_channel(100);
-    let gate = Gate { store: MemStore::new(), commits, syncing, answers: Mutex::new(answered) };
+    let (store, reads, answers_of) = (MemStore::new(), Box::new(reads), Mutex::new(answered));
+    let gate = Gate { store, reads, commits, syncing, answers: answers_of };
     (Arc::new(gate), Keeper { commits: committed, syncing: is_syncing, answers })
 }
 
@@ -83,7 +91,7 @@ impl FrameLog for Gate {
         self.store.append_may_wait()
     }
     fn sync(&self) -> Result<Head, Error> {
-        self.syncing.send(()).unwrap();
+        let _ = self.syncing.send(());
         // A test that has ended lets everything pass.
         if self.answers.lock().unwrap().recv().unwrap_or(true) {
             return self.store.sync();
@@ -91,6 +99,7 @@ impl FrameLog for Gate {
         Err(Error::Io { during: "sync", path: None, source: std::io::Error::other("no") })
     }
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        (self.reads)();
         self.store.read(from, bytes_max)
     }
     fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
@@ -119,8 +128,16 @@ fn witnessed(durability: Durability) -> (Options, Receiver<String>) {
     (options().durability(durability).clock(clock), threads)
 }
 
+/// A ledger whose store calls `reads` before each read.
+pub(crate) fn watched(options: Options, reads: impl Fn() + Send + Sync + 'static) -> Ledger {
+    let (gate, keeper) = gate(reads);
+    drop(keeper.answers); // each sync passes
+    let snapshots = Arc::new(MemStore::new());
+    Ledger::over_store(gate, snapshots, LedgerId([9; 16]), options).unwrap()
+}
+
 fn behind_a_gate(durability: Durability) -> (Ledger, Keeper, Receiver<String>) {
-    let (gate, keeper) = gate();
+    let (gate, keeper) = gate(|| {});
     let (options, decided) = witnessed(durability);
     let snapshots = Arc::new(MemStore::new());
     let ledger = Ledger::over_store(gate, snapshots, LedgerId([9; 16]), options).unwrap();

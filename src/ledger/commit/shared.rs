@@ -94,6 +94,11 @@ impl Shared {
         self.published.load().tree.size()
     }
 
+    /// The number of events that are durable and published. O(1).
+    pub(crate) fn durable(&self) -> u64 {
+        self.log.synced().size.min(self.size())
+    }
+
     pub(crate) fn incarnation(&self) -> u64 {
         self.incarnation.load(Ordering::Acquire)
     }
@@ -302,6 +307,7 @@ mod tests {
         assert_eq!(announced(), Head::EMPTY);
         shared.publish(one);
         assert_eq!(announced(), Head::EMPTY, "the second is durable too, and not shown yet");
+        assert_eq!(shared.durable(), 1);
         shared.publish(Arc::clone(&two));
         assert_eq!(announced(), two.tree.head());
     }

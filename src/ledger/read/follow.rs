@@ -2,13 +2,13 @@
 
 use crate::{
     event::Entry,
-    ids::{Head, Seq},
+    ids::{Head, Seq, ThreadId},
     ledger::{
         Damage, ReadError, Reader,
         commit::shared::{Progress, decode},
     },
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt, future::Future, pin::Pin};
 use tokio::sync::watch;
 
 /// The number of bytes that are read ahead at once.
@@ -30,9 +30,34 @@ pub enum Followed {
 pub struct Follow {
     reader: Reader,
     progress: watch::Receiver<Progress>,
+    /// The first event that is not read yet.
     next: Seq,
     ahead: VecDeque<Entry>,
+    /// The read that goes on beside the executor, if one does.
+    reading: Option<Reading>,
     caught_up: bool,
+    /// The thread whose events are given; `None` for all.
+    thread: Option<ThreadId>,
+}
+
+/// What a follower does next.
+enum Step {
+    Give(Followed),
+    /// Read the events that are durable up to this head.
+    Read(Head),
+    Wait,
+}
+
+/// Events that were read: those to give, and the one after the last that was read.
+type Batch = (VecDeque<Entry>, Seq);
+
+/// A read that goes on. It is kept while a caller is not there to wait for it.
+struct Reading(Pin<Box<dyn Future<Output = Result<Batch, ReadError>> + Send>>);
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reading")
+    }
 }
 
 impl Follow {
@@ -48,7 +73,18 @@ impl Follow {
         }
         let progress = reader.shared().watch_progress();
         let next = Seq::new(after.size + 1).unwrap_or(Seq::FIRST);
-        Ok(Self { reader, progress, next, ahead: VecDeque::new(), caught_up: false })
+        let (ahead, reading) = (VecDeque::new(), None);
+        Ok(Self { reader, progress, next, ahead, reading, caught_up: false, thread: None })
+    }
+
+    /// Gives the events of one thread only. Events of no thread, such as the beginning of a writer
+    /// or the cancelling of a run, are left out.
+    #[must_use]
+    pub fn of_thread(mut self, thread: ThreadId) -> Self {
+        self.ahead.retain(|entry| entry.event.thread.as_ref() == Some(&thread));
+        self.reading = None;
+        self.thread = Some(thread);
+        self
     }
 
     /// Returns the next event, or the sign that there are no older ones; `None` once the ledger is
@@ -60,52 +96,74 @@ impl Follow {
     /// [`resume_token`](Self::resume_token) it can continue when the ledger is open again.
     ///
     /// # Cancel safety
-    /// Cancel safe: an event that was not returned is returned by the next call.
+    /// Cancel safe: an event that was not returned is returned by the next call, and a read that
+    /// has begun is not begun again.
     ///
     /// # Cost
-    /// Reads 256 KiB ahead, on the calling thread: about 1 ms once in some hundred events.
+    /// Reads 256 KiB ahead by [`Reader::run`], never on the calling thread: about 1 ms once in some
+    /// hundred events.
     pub async fn next(&mut self) -> Result<Option<Followed>, ReadError> {
         loop {
             // Asked before the read: an event that comes between the read and the end would be
             // missed otherwise.
             let ended = self.progress.borrow().ended;
-            if let Some(given) = self.next_ready()? {
-                return Ok(Some(given));
+            if let Some(reading) = &mut self.reading {
+                let read = reading.0.as_mut().await;
+                self.reading = None;
+                (self.ahead, self.next) = read?;
             }
-            if ended || self.progress.changed().await.is_err() {
-                return Ok(None);
+            match self.step() {
+                Step::Give(given) => return Ok(Some(given)),
+                Step::Read(head) => self.reading = Some(self.begin(head)),
+                Step::Wait if ended || self.progress.changed().await.is_err() => return Ok(None),
+                Step::Wait => {}
             }
         }
     }
 
-    /// Like [`next`](Self::next), but `None` where that would wait.
+    /// Like [`next`](Self::next), but reads on the calling thread, and `None` where it would have
+    /// to wait for new events.
     ///
     /// # Errors
     /// As [`next`](Self::next).
     pub fn next_ready(&mut self) -> Result<Option<Followed>, ReadError> {
-        if let Some(given) = self.pop_ahead() {
-            return Ok(Some(given));
+        loop {
+            match self.step() {
+                Step::Give(given) => return Ok(Some(given)),
+                Step::Read(head) => {
+                    self.reading = None;
+                    let thread = self.thread.as_ref();
+                    (self.ahead, self.next) = read(&self.reader, self.next, head, thread)?;
+                }
+                Step::Wait => return Ok(None),
+            }
         }
-        let head = self.progress.borrow_and_update().synced;
-        if self.next.get() <= head.size {
-            self.read_ahead(head)?;
-            return Ok(self.pop_ahead());
-        }
-        if self.caught_up {
-            return Ok(None);
-        }
-        self.caught_up = true;
-        Ok(Some(Followed::CaughtUp(head)))
     }
 
-    /// The head from which a later follower can continue after the last returned event.
+    /// The head from which a later follower can continue after the last returned event. Reads
+    /// O(log size) events: async code calls it within [`Reader::run`].
     ///
     /// # Errors
     /// As [`Reader::root_at`].
     pub fn resume_token(&self) -> Result<Head, ReadError> {
-        let waiting = u64::try_from(self.ahead.len()).unwrap_or(0);
-        let size = self.next.leaf_index() - waiting;
+        let next = self.ahead.front().map_or(self.next, |entry| entry.event.seq);
+        let size = next.leaf_index();
         Ok(Head { size, root: self.reader.root_at(size)? })
+    }
+
+    fn step(&mut self) -> Step {
+        if let Some(given) = self.pop_ahead() {
+            return Step::Give(given);
+        }
+        let head = self.progress.borrow_and_update().synced;
+        if self.next.get() <= head.size {
+            return Step::Read(head);
+        }
+        if self.caught_up {
+            return Step::Wait;
+        }
+        self.caught_up = true;
+        Step::Give(Followed::CaughtUp(head))
     }
 
     /// Applies the redactions of the moment at which an event is given, not of that at which it was
@@ -116,22 +174,36 @@ impl Follow {
         Some(Followed::Event(Box::new(entry)))
     }
 
-    fn read_ahead(&mut self, head: Head) -> Result<(), ReadError> {
-        let frames = self.reader.shared().log.read(self.next, READ_AHEAD_BYTES)?;
-        let mut next = self.next;
-        let mut read = VecDeque::with_capacity(frames.len());
-        for frame in &frames {
-            if next.get() > head.size {
-                break;
-            }
-            read.push_back(decode(next, frame)?);
-            next = next.next().unwrap_or(next);
-        }
-        if read.is_empty() {
-            return Err(ReadError::damaged(next, Damage::Missing));
-        }
-        self.ahead = read;
-        self.next = next;
-        Ok(())
+    /// The read of the events up to `head`, which waits until it is polled.
+    fn begin(&self, head: Head) -> Reading {
+        let (reader, next, thread) = (self.reader.clone(), self.next, self.thread.clone());
+        Reading(Box::pin(async move {
+            reader.run(move |reader| read(reader, next, head, thread.as_ref())).await
+        }))
     }
+}
+
+/// Reads events from `next` on, up to `head` and up to [`READ_AHEAD_BYTES`].
+fn read(
+    reader: &Reader,
+    mut next: Seq,
+    head: Head,
+    thread: Option<&ThreadId>,
+) -> Result<Batch, ReadError> {
+    let frames = reader.shared().log.read(next, READ_AHEAD_BYTES)?;
+    if frames.is_empty() {
+        return Err(ReadError::damaged(next, Damage::Missing));
+    }
+    let mut entries = VecDeque::new();
+    for frame in &frames {
+        if next.get() > head.size {
+            break;
+        }
+        let entry = decode(next, frame)?;
+        if thread.is_none_or(|thread| entry.event.thread.as_ref() == Some(thread)) {
+            entries.push_back(entry);
+        }
+        next = next.next().unwrap_or(next);
+    }
+    Ok((entries, next))
 }

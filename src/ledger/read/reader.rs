@@ -1,10 +1,10 @@
 //! Reads of a ledger, at its head and in its past.
 //!
 //! Every read of the past goes through [`Reader::entry`], [`Reader::scan`] or a [`Cursor`], which
-//! leave out the texts that have been redacted. Reads block on the disk: call them from
-//! `spawn_blocking` in async code. Reads of the current state do not block.
+//! leave out the texts that have been redacted. Reads block on the disk: async code
+//! calls them within [`Reader::run`]. Reads of the current state do not block.
 
-use super::{replay, saved};
+use super::{follow::Follow, pool::Pool, replay, saved};
 use crate::{
     codec,
     event::{Entry, PartSet},
@@ -18,7 +18,7 @@ use crate::{
     },
     proof::{self, Checkpoint, HashSource},
     state::{LedgerState, Task, Thread},
-    store::FrameLog,
+    store::{self, FrameLog},
 };
 use std::{
     ops::{ControlFlow, Deref},
@@ -33,11 +33,12 @@ const BLOCK_BYTES: usize = 12 << 10;
 pub struct Reader {
     shared: Arc<Shared>,
     ledger: LedgerId,
+    reads: Arc<Pool>,
 }
 
 impl Reader {
-    pub(crate) fn new(shared: Arc<Shared>, ledger: LedgerId) -> Self {
-        Self { shared, ledger }
+    pub(crate) fn new(shared: Arc<Shared>, ledger: LedgerId, reads_at_once_max: usize) -> Self {
+        Self { shared, ledger, reads: Arc::new(Pool::new(reads_at_once_max)) }
     }
 
     /// The id of the ledger that is read.
@@ -138,6 +139,88 @@ impl Reader {
             entry.erase(state.redacted(seq));
             visit(entry).flow()
         })
+    }
+
+    /// Reads stored frames, byte for byte: those from `from` on that fit `bytes_max`, but at least
+    /// one if there is one. Empty past the end.
+    ///
+    /// Only durable events that are acknowledged: nothing that loss of power could still take back,
+    /// also under [`Durability::Interval`](super::super::Durability::Interval). The last frame may
+    /// be within a batch, which [`codec::batch_goes_on`] tells.
+    ///
+    /// Frames are as they are stored: a redacted text is in them until a purge. A caller that shows
+    /// them or sends them on takes it out, with [`redacted`](Self::redacted) and [`codec::erase`].
+    /// Their checksums are not checked; [`codec::decode`] does that.
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry).
+    ///
+    /// # Cost
+    /// O(bytes), plus about 50 us for the first block.
+    pub fn frames(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, ReadError> {
+        let durable = self.shared.durable();
+        let Some(left) = durable.checked_sub(from.leaf_index()).filter(|left| *left > 0) else {
+            return Ok(Vec::new());
+        };
+        let mut frames = self.shared.log.read(from, bytes_max)?;
+        if frames.is_empty() {
+            return Err(missing(from));
+        }
+        frames.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        Ok(frames)
+    }
+
+    /// Runs `read` with this reader on a thread that may block: how async code reads.
+    ///
+    /// ```
+    /// # async fn ask(reader: taskledger::ledger::Reader) -> Result<(), taskledger::ledger::ReadError> {
+    /// let head = reader.head();
+    /// let root = reader.run(move |reader| reader.root_at(head.size / 2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// At most [`Options::reads_at_once_max`] run at once, for all readers and followers of a
+    /// ledger together; the next one waits until one of them has ended. The threads are the
+    /// ledger's own, so this needs no runtime. A `read` that calls `run` and blocks on it can wait
+    /// for ever.
+    ///
+    /// # Errors
+    /// The error of `read`; [`ReadError::Store`] if the system gives no thread.
+    ///
+    /// # Panics
+    /// If `read` panics, with the same payload.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a read changes nothing. Dropped while it waits, it never runs; dropped later,
+    /// it goes on to its end on its thread, and its result is dropped.
+    ///
+    /// [`Options::reads_at_once_max`]: super::super::Options::reads_at_once_max
+    pub async fn run<T, E>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<ReadError> + Send + 'static,
+    {
+        let reader = self.clone();
+        let answer = self.reads.run(move || read(&reader)).await;
+        answer.unwrap_or_else(|source| {
+            let during = "start of a thread for reads";
+            Err(ReadError::Store(store::Error::Io { during, path: None, source }).into())
+        })
+    }
+
+    /// Follows the log from after `after`, then each event as it becomes durable;
+    /// [`Head::EMPTY`] for all. Reads O(log size) events: async code calls it within
+    /// [`run`](Self::run).
+    ///
+    /// # Errors
+    /// [`ReadError::OtherHistory`] if `after` is not a head of this history;
+    /// [`ReadError::NoSuchEvent`] if the log is shorter.
+    pub fn follow(&self, after: Head) -> Result<Follow, ReadError> {
+        Follow::new(self.clone(), after)
     }
 
     /// Like [`scan`](Self::scan), with the bytes of each frame. Keeps redacted texts.

@@ -7,7 +7,7 @@ use crate::{
     exit::{Exit, Problem},
     shown::line::{Around, line},
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 use taskledger::{codec, ids::Seq, proof, proof::Checkpoint};
 use taskledger_contract::answers::{ConsistencyBody, ProofBody};
@@ -74,9 +74,8 @@ fn inclusion(seq: Seq, size: u64, opened: &Opened, app: &mut App) -> Result<Exit
     }
     let checkpoint = checkpoint(opened, size)?;
     let proof = reader.prove_inclusion(seq, size)?;
-    // The leaf is without the texts, so it is the same whether they are erased or not.
-    let frame = codec::encode(&entry)?;
-    let leaf = codec::leaf(&frame)?;
+    let frames = reader.frames(seq, 1)?;
+    let leaf = codec::leaf(frames.first().with_context(|| format!("{seq} is not durable yet"))?)?;
     proof::check_inclusion(&proof, proof::leaf_hash(leaf), checkpoint.root)?;
     let body = ProofBody::new(seq, leaf, &proof, &checkpoint);
     app.out.single(body, None, |out, body| {

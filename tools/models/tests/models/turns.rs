@@ -6,8 +6,8 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use taskledger_models::{
     Ledger, Options,
     command::{Proposal, Spawn},
-    ids::{Seq, TaskId, ThreadId},
-    ledger::{AppendError, Durability, Receipt, Role},
+    ids::{Head, Seq, TaskId, ThreadId},
+    ledger::{AppendError, Durability, Followed, ReadError, Receipt, Role},
     store::{Error, FrameLog, MemStore},
     time::{ManualClock, Millis},
 };
@@ -157,6 +157,53 @@ fn an_ingest_against_a_close() {
                 assert!(matches!(error, AppendError::Halted), "{error}");
                 assert_eq!(standby.reader().head().size, 0);
             }
+        }
+    });
+}
+
+/// A follower reads on threads of its own, and is given each event once and in order, until the
+/// ledger is closed under it.
+#[test]
+fn a_follower_against_appends_and_a_close() {
+    explore(|| async {
+        let ledger = ledger(Durability::Synced);
+        let mut follow = ledger.follow(Head::EMPTY).unwrap();
+        let following = start(async move {
+            let mut seen = Vec::new();
+            while let Ok(Some(given)) = follow.next().await {
+                if let Followed::Event(entry) = given {
+                    seen.push(entry.event.seq.get());
+                }
+            }
+            seen
+        });
+        let answers = waiting(&ledger, "task").await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        let close = thread::spawn({
+            let ledger = ledger.clone();
+            move || ledger.close_blocking()
+        });
+        let seen = following.await.unwrap();
+        close.join().unwrap().unwrap();
+        let (all, head) = (1.., ledger.reader().head());
+        assert!(seen.iter().copied().eq(all.take(seen.len())), "{seen:?}");
+        assert!(seen.len() <= usize::try_from(head.size).unwrap());
+    });
+}
+
+/// Reads at once on fewer threads than there are: each is answered, and no thread is left.
+#[test]
+fn reads_against_one_another() {
+    explore(|| async {
+        let clock = Arc::new(ManualClock::at(Millis(1)));
+        let options = Options::default().clock(clock).reads_at_once_max(2);
+        let reader = Ledger::in_memory(options).unwrap().reader();
+        let asked = (0..4).map(|number| {
+            let reader = reader.clone();
+            start(async move { reader.run(move |_| Ok::<_, ReadError>(number)).await })
+        });
+        for (number, answer) in asked.collect::<Vec<_>>().into_iter().enumerate() {
+            assert_eq!(answer.await.unwrap().unwrap(), number);
         }
     });
 }
