@@ -19,9 +19,7 @@ use std::{
     sync::Arc,
 };
 use taskledger::{
-    command::{
-        CancelTarget, Command, Finish, ParentRef, Proposal, Restore, Update,
-    },
+    command::{CancelTarget, Command, Finish, ParentRef, Proposal, Restore, Update},
     event::TaskStatus,
     ids::{Key, TaskId, ThreadId},
     time::Millis,
