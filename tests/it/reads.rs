@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 use taskledger::{
-    Ledger, Options, codec,
+    Ledger, codec,
     event::{Outcome, PartSet},
     ids::{Head, Seq, ThreadId},
     ledger::{Durability, Follow, Followed, ReadError},
@@ -110,10 +110,8 @@ async fn a_follower_that_is_dropped_in_a_read_goes_on_with_it() {
 async fn a_follower_of_a_thread_gives_its_events_and_resumes_behind_them() {
     let ledger = ledger();
     let on = |thread: &str, id: &str| {
-        use taskledger::command::{Command, Spawn};
-        let spawn =
-            Spawn { task: Some(task(id)), ..Spawn::new(ThreadId::new(thread).unwrap(), "x") };
-        Command::Spawn(spawn).into()
+        let spawn = taskledger::command::Spawn::new(ThreadId::new(thread).unwrap(), "x");
+        taskledger::command::Proposal::from(spawn.task(task(id)))
     };
     ledger.append([on("t", "a"), on("u", "b"), on("t", "c"), on("u", "d")]).await.unwrap();
     let mut follow = ledger.follow(Head::EMPTY).unwrap().of_thread(thread("t"));
@@ -169,7 +167,7 @@ fn a_read_runs_on_a_thread_of_its_own_without_a_runtime() {
 #[test]
 fn so_many_reads_run_at_once_and_the_others_wait() {
     const READS: usize = 6;
-    let ledger = Ledger::in_memory(Options { reads_at_once_max: 2, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().reads_at_once_max(2)).unwrap();
     let (began, begun) = sync_channel(READS);
     let (go, goes) = sync_channel::<()>(READS);
     let goes = Arc::new(Mutex::new(goes));
@@ -208,7 +206,7 @@ fn so_many_reads_run_at_once_and_the_others_wait() {
 
 #[test]
 fn a_read_that_panics_panics_its_caller_and_nobody_else() {
-    let ledger = Ledger::in_memory(Options { reads_at_once_max: 1, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().reads_at_once_max(1)).unwrap();
     let reader = ledger.reader();
     let panics = || wait(reader.run(|_| -> Result<(), ReadError> { panic!("a read that panics") }));
     let panic = catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
@@ -236,7 +234,7 @@ fn stored_frames_are_given_as_they_are_and_no_more_than_fit() {
 #[test]
 fn frames_that_could_still_be_lost_are_not_given() {
     let durability = Durability::Interval(Duration::from_hours(1));
-    let ledger = Ledger::in_memory(Options { durability, ..options() }).unwrap();
+    let ledger = Ledger::in_memory(options().durability(durability)).unwrap();
     append(&ledger, [spawn("a")]);
     let (reader, all) =
         (ledger.reader(), || ledger.reader().frames(Seq::FIRST, usize::MAX).unwrap());

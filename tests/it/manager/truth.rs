@@ -208,7 +208,7 @@ async fn f6_other_numbers_are_legal_or_refused_before_anything_is_recorded() {
     let report = manager.shutdown(Duration::MAX).await.unwrap();
     assert_eq!((report.stopped, report.aborted), (0, 0));
     // A text may be longer than the format allows, whatever the ledger was told.
-    let roomy = Ledger::in_memory(taskledger::Options { part_bytes_max: usize::MAX, ..options() });
+    let roomy = Ledger::in_memory(options().part_bytes_max(usize::MAX));
     let manager = BackgroundTaskManager::with_ledger(roomy.unwrap()).await.unwrap();
     let ended = returns(&manager, json!("x".repeat(2 << 20))).await;
     assert_eq!(ended.status, TaskStatus::Failed);

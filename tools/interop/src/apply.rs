@@ -6,12 +6,11 @@
 //!
 //! Knows a ledger only as a [`Sink`].
 
+mod held;
+
 use crate::{
     error::ImportError,
-    identity::{self, Form},
-    notes::{NOTE, Note},
     options::{Phase, Progress},
-    plan::key_of,
     recording::Recording,
 };
 use std::{
@@ -20,9 +19,7 @@ use std::{
     sync::Arc,
 };
 use taskledger::{
-    command::{
-        CancelTarget, Command, Emit, Finish, Message, ParentRef, Proposal, Restore, TaskRef, Update,
-    },
+    command::{CancelTarget, Command, Finish, ParentRef, Proposal, Restore, Update},
     event::TaskStatus,
     ids::{Key, TaskId, ThreadId},
     time::Millis,
@@ -35,16 +32,16 @@ const BATCH_BYTES: usize = 2 << 20;
 /// The most refusals of which the reason is kept. All are counted.
 pub const REFUSED_KEPT_MAX: usize = 1_000;
 
-/// What an import must know of a task.
+/// Says what an import must know of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// The thread that owns it.
     pub thread: ThreadId,
     /// The task that spawned it, wherever that is.
     pub parent: Option<TaskId>,
-    /// Where it stands.
+    /// Says where it stands.
     pub status: TaskStatus,
-    /// When it ended, if it has and that is known.
+    /// Says when it ended, if it has and that is known.
     pub completed: Option<Millis>,
 }
 
@@ -71,7 +68,7 @@ pub trait Sink {
     /// The task, if the ledger holds it.
     fn task(&self, id: &TaskId) -> Option<Known>;
 
-    /// Whether the ledger remembers an event with this key. It may have forgotten an old one.
+    /// Says whether the ledger remembers an event with this key. It may have forgotten an old one.
     fn remembers(&self, key: &Key) -> bool;
 
     /// The keys of all events of a task or thread. O(its events).
@@ -103,7 +100,7 @@ pub struct Refused {
     pub why: String,
 }
 
-/// What an import did.
+/// Says what an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Proposals of the recording.
@@ -176,7 +173,7 @@ struct Import<'a, S> {
     pending: BTreeMap<TaskId, Known>,
     /// Tasks that the ledger holds in another thread: nothing of them is taken.
     elsewhere: BTreeSet<TaskId>,
-    /// What the ledger calls tasks that the recording calls otherwise.
+    /// Says what the ledger calls tasks that the recording calls otherwise.
     renamed: BTreeMap<TaskId, TaskId>,
     /// Tasks that the ledger holds as ended, and the recording has not told to be, by the ledger's
     /// id; and their id in the recording.
@@ -185,7 +182,7 @@ struct Import<'a, S> {
     report: Report,
 }
 
-/// What to do with a proposal.
+/// Says what to do with a proposal.
 enum Verdict {
     Append,
     Present,
@@ -221,141 +218,13 @@ impl<S: Sink> Import<'_, S> {
         self.batch.push(proposal);
     }
 
-    /// Adds a note that does not come from the recording, unless the ledger has it.
-    fn note(&mut self, note: Proposal) -> Result<(), ImportError> {
-        self.report.proposals += 1;
-        let owner = task_of(&note.command).map(Owner::Task);
-        if matches!(self.by_key(owner, note.key)?, Verdict::Append) {
-            self.add(note);
-        } else {
-            self.report.present += 1;
-        }
-        Ok(())
-    }
-
-    /// Calls the tasks of a proposal what the ledger calls them.
-    fn rename(&mut self, proposal: &mut Proposal) {
-        if !self.recording.calls {
-            return;
-        }
-        if let Command::Spawn(spawn) = &proposal.command
-            && let Some(id) = &spawn.task
-            && let Some(name) = self.name_in_ledger(id, &spawn.thread)
-        {
-            self.renamed.insert(id.clone(), name);
-        }
-        if self.renamed.is_empty() {
-            return;
-        }
-        let renamed = &self.renamed;
-        let of = |id: &mut TaskId| {
-            if let Some(name) = renamed.get(id) {
-                *id = name.clone();
-            }
-        };
-        let of_ref = |task: &mut TaskRef| match task {
-            TaskRef::Id(id) => of(id),
-            TaskRef::Spawned(_) => {}
-        };
-        proposal.cause.task.iter_mut().for_each(of);
-        match &mut proposal.command {
-            Command::Spawn(spawn) => {
-                spawn.task.iter_mut().for_each(of);
-                match &mut spawn.parent {
-                    Some(ParentRef::Task(task)) => of_ref(task),
-                    Some(ParentRef::InLedger { id, .. }) => of(id),
-                    None => {}
-                }
-            }
-            Command::Finish(Finish { task, .. })
-            | Command::Message(Message { task, .. })
-            | Command::Emit(Emit { task, .. }) => of_ref(task),
-            Command::Update(_)
-            | Command::Restore(_)
-            | Command::Orphan(_)
-            | Command::Cancel(_)
-            | Command::Redact(_) => {}
-        }
-    }
-
-    /// Another name of a task, if the ledger holds it by that, or holds another one by this.
-    fn name_in_ledger(&self, id: &TaskId, thread: &ThreadId) -> Option<TaskId> {
-        if identity::form(id.as_str()) == Form::Unique && !self.recording.aliases.contains_key(id) {
-            return None;
-        }
-        let held = self.known(id);
-        if held.as_ref().is_some_and(|held| held.thread == *thread) {
-            return None;
-        }
-        let other = self.recording.aliases.get(id)?;
-        match self.known(other) {
-            Some(known) if known.thread == *thread => Some(other.clone()),
-            None if held.is_some() => Some(other.clone()),
-            Some(_) | None => None,
-        }
-    }
-
     fn judge(&mut self, proposal: &mut Proposal) -> Result<Verdict, ImportError> {
         if task_of(&proposal.command).is_some_and(|task| self.elsewhere.contains(&task)) {
             return Ok(Verdict::Refuse("the task belongs to another thread".to_owned()));
         }
         Ok(match &proposal.command {
-            Command::Spawn(spawn) | Command::Restore(Restore { spawn, .. }) => {
-                let Some(id) = spawn.task.clone() else { return Ok(Verdict::Append) };
-                let parent = spawn.parent.as_ref().and_then(ParentRef::id).cloned();
-                let thread = spawn.thread.clone();
-                let restored = if let Command::Restore(restore) = &proposal.command {
-                    Some((restore.status, restore.completed))
-                } else {
-                    None
-                };
-                let (status, completed) = restored.unwrap_or((TaskStatus::Running, None));
-                match self.known(&id) {
-                    None => {
-                        self.pending.insert(id, Known { thread, parent, status, completed });
-                        Verdict::Append
-                    }
-                    // One id is one call: this recording has a copy of it.
-                    Some(known) if known.thread != thread && !self.is_call(&id) => {
-                        let why = format!("the ledger holds the task in thread {}", known.thread);
-                        self.elsewhere.insert(id);
-                        Verdict::Refuse(why)
-                    }
-                    Some(_) if !self.recording.spawns_grow => Verdict::Present,
-                    Some(known) => {
-                        if known.thread != thread {
-                            self.report.copies.insert(known.thread.clone());
-                        }
-                        if known.status.is_terminal() {
-                            let name = self.name_in_recording(&id);
-                            self.unended.insert(id.clone(), (name, known.clone()));
-                        }
-                        self.late_parent(id, known, parent, proposal)?
-                    }
-                }
-            }
-            Command::Finish(finish) => {
-                let Some(task) = finish.task.id() else { return Ok(Verdict::Append) };
-                let (status, completed) = (TaskStatus::from(finish.outcome), finish.completed);
-                match self.known(task) {
-                    // The end of a task of another session, which the ledger may hold or not.
-                    None if self.recording.strays.contains(task) => Verdict::Unknown,
-                    None => Verdict::Refuse("the task was never spawned".to_owned()),
-                    Some(known) if known.status.is_terminal() => {
-                        self.unended.remove(task);
-                        if known.status == status || !self.recording.spawns_grow {
-                            Verdict::Present
-                        } else {
-                            Verdict::Note(Box::new(self.other_end(task, &known, status, completed)))
-                        }
-                    }
-                    Some(known) => {
-                        let completed = completed.or(proposal.occurred);
-                        self.pending.insert(task.clone(), Known { status, completed, ..known });
-                        Verdict::Append
-                    }
-                }
-            }
+            Command::Spawn(_) | Command::Restore(_) => self.judge_spawn(proposal)?,
+            Command::Finish(finish) => self.judge_finish(&finish.clone(), proposal.occurred),
             Command::Orphan(orphan) => {
                 let Some(task) = orphan.task.id() else { return Ok(Verdict::Append) };
                 match self.known(task) {
@@ -386,6 +255,68 @@ impl<S: Sink> Import<'_, S> {
         })
     }
 
+    fn judge_spawn(&mut self, proposal: &mut Proposal) -> Result<Verdict, ImportError> {
+        let (Command::Spawn(spawn) | Command::Restore(Restore { spawn, .. })) = &proposal.command
+        else {
+            return Ok(Verdict::Append);
+        };
+        let Some(id) = spawn.task.clone() else { return Ok(Verdict::Append) };
+        let parent = spawn.parent.as_ref().and_then(ParentRef::id).cloned();
+        let thread = spawn.thread.clone();
+        let restored = if let Command::Restore(restore) = &proposal.command {
+            Some((restore.status, restore.completed))
+        } else {
+            None
+        };
+        let (status, completed) = restored.unwrap_or((TaskStatus::Running, None));
+        Ok(match self.known(&id) {
+            None => {
+                self.pending.insert(id, Known { thread, parent, status, completed });
+                Verdict::Append
+            }
+            // One id is one call: this recording has a copy of it.
+            Some(known) if known.thread != thread && !self.is_call(&id) => {
+                let why = format!("the ledger holds the task in thread {}", known.thread);
+                self.elsewhere.insert(id);
+                Verdict::Refuse(why)
+            }
+            Some(_) if !self.recording.spawns_grow => Verdict::Present,
+            Some(known) => {
+                if known.thread != thread {
+                    self.report.copies.insert(known.thread.clone());
+                }
+                if known.status.is_terminal() {
+                    let name = self.name_in_recording(&id);
+                    self.unended.insert(id.clone(), (name, known.clone()));
+                }
+                self.late_parent(id, known, parent, proposal)?
+            }
+        })
+    }
+
+    fn judge_finish(&mut self, finish: &Finish, occurred: Option<Millis>) -> Verdict {
+        let Some(task) = finish.task.id() else { return Verdict::Append };
+        let (status, completed) = (TaskStatus::from(finish.outcome), finish.completed);
+        match self.known(task) {
+            // The end of a task of another session, which the ledger may hold or not.
+            None if self.recording.strays.contains(task) => Verdict::Unknown,
+            None => Verdict::Refuse("the task was never spawned".to_owned()),
+            Some(known) if known.status.is_terminal() => {
+                self.unended.remove(task);
+                if known.status == status || !self.recording.spawns_grow {
+                    Verdict::Present
+                } else {
+                    Verdict::Note(Box::new(self.other_end(task, &known, status, completed)))
+                }
+            }
+            Some(known) => {
+                let completed = completed.or(occurred);
+                self.pending.insert(task.clone(), Known { status, completed, ..known });
+                Verdict::Append
+            }
+        }
+    }
+
     /// A recording that has grown may tell whose child a task is that was first read as a root.
     fn late_parent(
         &mut self,
@@ -406,71 +337,6 @@ impl<S: Sink> Import<'_, S> {
             proposal.key = key;
         }
         Ok(verdict)
-    }
-
-    /// Whether the task is a call of a tool, and its id that of no other.
-    fn is_call(&self, id: &TaskId) -> bool {
-        self.recording.calls && identity::form(id.as_str()) == Form::Unique
-    }
-
-    fn name_in_recording(&self, id: &TaskId) -> TaskId {
-        let found = self.renamed.iter().find(|(_, name)| *name == id);
-        found.map_or_else(|| id.clone(), |(own, _)| own.clone())
-    }
-
-    /// What to note of a task that ended otherwise than the ledger holds.
-    fn other_end(
-        &self,
-        task: &TaskId,
-        known: &Known,
-        status: TaskStatus,
-        at: Option<Millis>,
-    ) -> Proposal {
-        self.note_of(task, known, &Note::other_end(known.status, status, (at, 0)))
-    }
-
-    fn note_of(&self, task: &TaskId, known: &Known, note: &Note) -> Proposal {
-        let key = key_of(self.recording.format, &known.thread, task, &["note", note.kind]);
-        let mut proposal = Proposal::new(Emit::new(task, NOTE, note.content())).key(key);
-        proposal.occurred = note.at;
-        proposal
-    }
-
-    /// Notes the ends that an import made, and that the recording does not tell: an older version
-    /// took words of others for them. An end that came from elsewhere is not meant, nor one that
-    /// is newer than the recording.
-    fn note_untold_ends(&mut self) -> Result<(), ImportError> {
-        let unended = std::mem::take(&mut self.unended);
-        if self.recording.tally.malformed > 0 {
-            return Ok(());
-        }
-        for (task, (name, known)) in unended {
-            let covered = known.completed.is_some_and(|at| at.0 <= self.recording.covers);
-            if !covered || !self.ended_by_import(&task, &name, &known)? {
-                continue;
-            }
-            let note = Note::untold_end(known.status, (known.completed, 0));
-            let note = self.note_of(&task, &known, &note);
-            self.note(note)?;
-        }
-        Ok(())
-    }
-
-    fn ended_by_import(
-        &mut self,
-        task: &TaskId,
-        name: &TaskId,
-        known: &Known,
-    ) -> Result<bool, ImportError> {
-        let format = self.recording.format;
-        let of = |id: &TaskId| key_of(format, &known.thread, id, &["finish"]);
-        let wanted = [of(task), of(name)];
-        if wanted.iter().any(|key| self.sink.remembers(key)) {
-            return Ok(true);
-        }
-        let keys =
-            self.sink.keys(&Owner::Task(task.clone())).map_err(|source| self.failed(source))?;
-        Ok(wanted.iter().any(|key| keys.contains(key)))
     }
 
     fn by_key(&mut self, owner: Option<Owner>, key: Option<Key>) -> Result<Verdict, ImportError> {

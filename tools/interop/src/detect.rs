@@ -1,4 +1,4 @@
-//! Which recordings a path holds, and in which format each is. Looks at content, not at names.
+//! Says which recordings a path holds, and in which format each is. Looks at content, not at names.
 //!
 //! Start at [`look_among`]; [`Spooled`] makes a recording on standard input one that can be read
 //! twice.
@@ -16,16 +16,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is looked at before a format is given up.
+/// Says what is looked at before a format is given up.
 const LOOK_LINES_MAX: usize = 200;
 const LOOK_BYTES_MAX: u64 = 8 << 20;
-/// How deep below a folder that was named recordings are looked for.
+/// Says how deep below a folder that was named recordings are looked for.
 const FOLDERS_DEPTH_MAX: usize = 5;
 
 /// The formats that are tried, in this order.
 pub type Importers<'a> = &'a [&'static dyn Importer];
 
-/// What was found, and what was not.
+/// Says what was found, and what was not.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The recordings, in order of the paths and of names.
@@ -120,7 +120,7 @@ fn recognise(importers: Importers<'_>, input: &Input) -> Result<Format, ReadErro
     Err(ReadError::Unrecognised { path: PathBuf::from(&input.shown), like })
 }
 
-/// What is looked for, and what was found of it.
+/// Says what is looked for, and what was found of it.
 #[derive(Debug)]
 struct Finder<'a> {
     importers: Importers<'a>,
@@ -147,7 +147,7 @@ impl Finder<'_> {
         }
         let format = self.format_of(path)?;
         let own = |files: &Vec<PathBuf>| files.iter().any(|file| file == path);
-        for files in format.0.gather(&[path.to_owned()])?.into_iter().filter(own) {
+        for files in format.0.gather(&[path.to_owned()]).into_iter().filter(own) {
             self.dataset(format, &files)?;
         }
         Ok(())
@@ -179,13 +179,13 @@ impl Finder<'_> {
         if self.seen.contains(&real) {
             return Ok(());
         }
-        let (before, passed) = (self.found.datasets.len(), self.found.passed.len());
+        let (before, known) = (self.found.datasets.len(), self.found.passed.len());
         self.folders(path, FOLDERS_DEPTH_MAX)?;
         if self.found.datasets.len() > before {
             return Ok(());
         }
         // Nothing but what looks like something else: that is what the folder holds.
-        let mut said = self.found.passed.split_off(passed.min(self.found.passed.len()));
+        let mut said = self.found.passed.split_off(known);
         let other = |error: &ReadError| matches!(error, ReadError::Unrecognised { .. });
         let like = said.iter().position(other).map(|at| said.remove(at));
         self.found.passed.extend(said);
@@ -203,7 +203,7 @@ impl Finder<'_> {
             let wanted = self.format.is_none_or(|format| format == Format(*importer));
             if let Some(main) = importer.main_of(path).filter(|_| wanted) {
                 let format = Format(*importer);
-                for files in importer.gather(&[main])? {
+                for files in importer.gather(&[main]) {
                     self.dataset(format, &files)?;
                 }
                 return Ok(());
@@ -217,7 +217,7 @@ impl Finder<'_> {
             }
         }
         for (format, files) in files {
-            for files in format.0.gather(&files)? {
+            for files in format.0.gather(&files) {
                 if let Err(error) = self.dataset(format, &files) {
                     self.found.passed.push(error);
                 }
@@ -287,12 +287,12 @@ impl Finder<'_> {
     }
 }
 
-/// Whether a folder belongs to the file of the same name beside it.
+/// Says whether a folder belongs to the file of the same name beside it.
 fn is_own_folder(path: &Path) -> bool {
     [".jsonl", ".jsonl.gz", ".jsonl.zst"].iter().any(|end| with_suffix(path, end).is_file())
 }
 
-/// What a folder holds, in order of names.
+/// Says what a folder holds, in order of names.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let entries = fs::read_dir(folder).map_err(ReadError::io(folder))?;
     let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();

@@ -11,7 +11,7 @@ pub enum ReadError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// Says what the system said.
         #[source]
         source: io::Error,
     },
@@ -40,7 +40,7 @@ pub enum ReadError {
     Nothing {
         /// The directory.
         path: PathBuf,
-        /// What was looked for.
+        /// Says what was looked for.
         format: &'static str,
     },
     /// The file is no longer what the first pass read: read it again.
@@ -48,7 +48,7 @@ pub enum ReadError {
     Changed {
         /// The file.
         path: PathBuf,
-        /// Where the record was.
+        /// Says where the record was.
         offset: u64,
     },
 }
@@ -76,7 +76,7 @@ pub enum ImportError {
     Ledger {
         /// Events that this import had appended.
         appended: u64,
-        /// What the ledger said.
+        /// Says what the ledger said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -1,4 +1,4 @@
-//! When the id of a tool call names that call and no other.
+//! Says when the id of a tool call names that call and no other.
 //!
 //! Providers make ids in their own ways. Some draw them at random, so that one id is one call in
 //! all recordings; some count the calls of a session, or of one answer. Only the form tells.
@@ -6,7 +6,7 @@
 use crate::plan::key;
 use taskledger::ids::TaskId;
 
-/// What the form of an id says.
+/// Says what the form of an id says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Drawn at random: the same id is the same call, in whichever session it stands.
@@ -24,7 +24,7 @@ const DRAWN_LETTERS_MIN: usize = 16;
 /// Digits of a counter.
 const COUNTED_DIGITS_MAX: usize = 9;
 
-/// What the form of `id` says.
+/// Says what the form of `id` says.
 pub(crate) fn form(id: &str) -> Form {
     if DRAWN.iter().any(|start| id.starts_with(start)) || is_uuid(id) {
         return Form::Unique;
@@ -37,7 +37,7 @@ pub(crate) fn form(id: &str) -> Form {
     if counted && last.len() <= COUNTED_DIGITS_MAX { Form::Counted } else { Form::Unknown }
 }
 
-/// Whether `id` ends with a UUID.
+/// Says whether `id` ends with a UUID.
 fn is_uuid(id: &str) -> bool {
     let groups: Vec<&str> = id.rsplit('-').take(5).collect();
     let hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -47,10 +47,7 @@ fn is_uuid(id: &str) -> bool {
 
 /// The id of a task by this name; one that is too long for a ledger is known by its digest.
 pub(crate) fn id(name: &str, call: &TaskId) -> TaskId {
-    let digest = || {
-        let bytes = key([name]).0;
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
+    let digest = || format!("{:032x}", u128::from_be_bytes(key([name]).0));
     TaskId::new(name).or_else(|_| TaskId::new(digest())).unwrap_or_else(|_| call.clone())
 }
 

@@ -1,4 +1,4 @@
-//! What a format is: how it is recognised, read and written.
+//! Says what a format is: how it is recognised, read and written.
 //!
 //! A new format is one folder with an [`Importer`] or an [`Exporter`] in it, and one line in the
 //! list of them at the root of this crate. Nothing else names a format.
@@ -27,13 +27,13 @@ pub trait Importer: fmt::Debug + Send + Sync {
     /// Its name on the command line. Never changes: it is part of the events' keys.
     fn id(&self) -> &'static str;
 
-    /// What it reads, in a line.
+    /// Says what it reads, in a line.
     fn about(&self) -> &'static str;
 
-    /// Whether one line of a file, without its newline, can only be a record of this format.
+    /// Says whether one line of a file, without its newline, can only be a record of this format.
     fn detect(&self, line: &[u8]) -> bool;
 
-    /// Whether the name of a file alone says that it is part of a recording of this format.
+    /// Says whether the name of a file alone says that it is part of a recording of this format.
     fn knows(&self, file: &Path) -> bool {
         let _ = file;
         false
@@ -41,11 +41,8 @@ pub trait Importer: fmt::Debug + Send + Sync {
 
     /// Sorts files of one folder into recordings, the main file of each first, and adds those that
     /// belong to a recording too and stand beside or below.
-    ///
-    /// # Errors
-    /// [`ReadError::Io`] if what stands beside them cannot be listed.
-    fn gather(&self, files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, ReadError> {
-        Ok(files.iter().map(|file| vec![file.clone()]).collect())
+    fn gather(&self, files: &[PathBuf]) -> Vec<Vec<PathBuf>> {
+        files.iter().map(|file| vec![file.clone()]).collect()
     }
 
     /// The main file of the one recording that a folder is part of, if it is part of one. It may
@@ -83,7 +80,7 @@ pub trait Exporter: fmt::Debug + Send + Sync {
     /// Its name on the command line.
     fn id(&self) -> &'static str;
 
-    /// What it writes, in a line.
+    /// Says what it writes, in a line.
     fn about(&self) -> &'static str;
 
     /// Begins a document on `out`.

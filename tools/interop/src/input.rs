@@ -10,11 +10,11 @@ use std::{
 /// A file of a recording and how to call it.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// Where its text is.
+    /// Says where its text is.
     pub path: PathBuf,
-    /// How it is called in reports.
+    /// Says how it is called in reports.
     pub shown: String,
-    /// Where it was found: another place than `path` for what came through a pipe, or packed.
+    /// Says where it was found: another place than `path` for what came through a pipe, or packed.
     pub at: PathBuf,
     /// Why what could be unpacked of it is not all.
     pub(crate) cut: Option<Arc<str>>,
@@ -57,7 +57,7 @@ impl Input {
         Ok(Self::spooled(spooled, path.to_owned(), path.display().to_string()))
     }
 
-    /// What came through a pipe. It has no name of its own.
+    /// Says what came through a pipe. It has no name of its own.
     pub(crate) fn piped(spooled: spool::Copied, shown: String) -> Self {
         Self::spooled(spooled, "stdin".into(), shown)
     }
@@ -81,9 +81,11 @@ pub(crate) fn bare(path: &Path) -> PathBuf {
     path.with_extension("")
 }
 
-/// Whether a name is that of a file of lines, packed or not.
+/// Says whether a name is that of a file of lines, packed or not.
 pub(crate) fn has_lines(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
-    name.ends_with(".jsonl") || name.ends_with(".json")
+    let ends = |path: &Path, known: [&str; 2]| {
+        path.extension().is_some_and(|end| known.iter().any(|known| end == *known))
+    };
+    let lines = ["jsonl", "json"];
+    ends(path, lines) || ends(path, ["gz", "zst"]) && ends(&path.with_extension(""), lines)
 }

@@ -38,7 +38,7 @@ impl<T> Default for Obj<T> {
     }
 }
 
-/// Whether the value is `true`.
+/// Says whether the value is `true`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Flag(pub(crate) bool);
 

@@ -56,7 +56,7 @@ impl<'a> LedgerSink<'a> {
     }
 
     /// The event that a proposal would be, folded into `state`.
-    fn fold(&self, state: &mut LedgerState, proposal: &Proposal) -> Result<Event, Rejection> {
+    fn fold(state: &mut LedgerState, proposal: &Proposal) -> Result<Event, Rejection> {
         let now = proposal.occurred.unwrap_or_default().max(state.recorded());
         let draft = decide(state, proposal, Stamp { now, number_floor: 0 })?;
         let last_of_thread = draft.thread.as_ref().and_then(|id| state.thread(id));
@@ -129,7 +129,7 @@ impl Sink for LedgerSink<'_> {
         let mut state = self.state.clone();
         let mut events = Vec::new();
         for proposal in &batch {
-            match self.fold(&mut state, proposal) {
+            match Self::fold(&mut state, proposal) {
                 Ok(event) => events.push(event),
                 Err(rejection) => return Err(SinkError::Refused(rejection.into())),
             }

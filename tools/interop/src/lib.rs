@@ -155,7 +155,7 @@ pub fn key_of_call(thread: &str, task: &str, what: &str) -> taskledger::ids::Key
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown format {found:?}: {} are known", names())]
 pub struct UnknownFormat {
-    /// What was asked for.
+    /// Says what was asked for.
     pub found: String,
 }
 

@@ -41,7 +41,7 @@ struct Message {
     parts: Option<IgnoredAny>,
 }
 
-/// What a record looks like; `None` if it looks like nothing that is known.
+/// Says what a record looks like; `None` if it looks like nothing that is known.
 pub(crate) fn of(record: &str) -> Option<&'static str> {
     let look: Look<'_> = serde_json::from_str(record).ok()?;
     let kind = look.kind.get().unwrap_or_default();

@@ -29,10 +29,10 @@ const TRIED_BYTES_MAX: usize = 64 << 20;
 const BLANK_BYTES_MAX: usize = 64 << 10;
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
-/// Where a record stands, so that it can be read again.
+/// Says where a record stands, so that it can be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
-    /// Which file of the recording.
+    /// Says which file of the recording.
     pub(crate) file: u32,
     /// Bytes of text.
     pub(crate) len: u32,
@@ -45,11 +45,11 @@ pub(crate) struct Span {
 pub(crate) struct Record<'a> {
     pub(crate) span: Span,
     pub(crate) text: &'a str,
-    /// Whether damage stands in front of it on its line: what was found may be a part of a record.
+    /// Says whether damage stands in front of it on its line: it may be a part of a record.
     pub(crate) behind: bool,
 }
 
-/// Where the reading of a recording stands.
+/// Says where the reading of a recording stands.
 pub(crate) struct Walk<'a> {
     pub(crate) tally: Tally,
     pub(crate) options: &'a ReadOptions,
@@ -298,7 +298,7 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(&mend::record(bytes)).is_ok()
 }
 
-/// Whether text ends inside of a string.
+/// Says whether text ends inside of a string.
 fn breaks_off(why: &str) -> bool {
     why.contains("EOF while parsing a string")
 }
@@ -349,7 +349,7 @@ impl Held {
         Self { at, bytes, lines, why, tried: 0 }
     }
 
-    /// Whether the next line may go on where these break off.
+    /// Says whether the next line may go on where these break off.
     fn joins(&self, line: &Line<'_>, options: &ReadOptions) -> bool {
         let whole = self.bytes.len() + line.raw.len() + line.blank.len();
         self.bytes.starts_with(b"{\"")
@@ -378,9 +378,9 @@ impl Held {
 #[derive(Debug)]
 struct Line<'a> {
     number: u64,
-    /// Where the bytes start.
+    /// Says where the bytes start.
     start: u64,
-    /// Where the next line starts.
+    /// Says where the next line starts.
     end: u64,
     bytes: Result<&'a [u8], String>,
     /// All of it, with its newline.
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(lines[3], (4, 33, Ok("12345".to_owned())));
     }
 
-    /// What a walk takes of a file, and what it says of the others.
+    /// Says what a walk takes of a file, and what it says of the others.
     fn walked(bytes: &[u8]) -> (Vec<serde_json::Value>, Vec<String>, u64) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();

@@ -4,7 +4,7 @@
 //! half a surrogate pair, and some put raw line breaks into strings. Mending changes nothing but
 //! those, and it gives the same for the same bytes, so that a record can be read again.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// The record in `bytes`: without NULs and other damage in front, with U+FFFD for what is no text,
 /// and with strings that the parser takes. Borrowed when there is nothing to mend.
@@ -44,7 +44,8 @@ fn mended(text: &str) -> String {
             }
             [control, ..] => {
                 if inside {
-                    out.push_str(&format!("\\u{control:04x}"));
+                    // Writing to a string cannot fail.
+                    let _ = write!(out, "\\u{control:04x}");
                 } else {
                     out.push(char::from(*control));
                 }

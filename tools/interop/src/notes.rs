@@ -9,7 +9,7 @@ use taskledger::{
     time::Millis,
 };
 
-/// When what a note is about happened, and where it goes among the other events.
+/// Says when what a note is about happened, and where it goes among the other events.
 pub(crate) type At = (Option<Millis>, u64);
 
 /// The event type of a note.
@@ -22,9 +22,9 @@ pub(crate) struct Note {
     pub(crate) kind: &'static str,
     /// In words.
     pub(crate) text: String,
-    /// When what it is about happened.
+    /// Says when what it is about happened.
     pub(crate) at: Option<Millis>,
-    /// Where it goes among the other events.
+    /// Says where it goes among the other events.
     pub(crate) order: u64,
 }
 

@@ -1,8 +1,8 @@
-//! How recordings are read, and how far that is.
+//! Says how recordings are read, and how far that is.
 
 use taskledger::ids::ThreadId;
 
-/// How fine a recording of spans is read.
+/// Says how fine a recording of spans is read.
 ///
 /// The formats of this crate record spawns and nothing finer, so all three give the same; the
 /// choice is here for the formats that tell more.
@@ -17,12 +17,12 @@ pub enum Grain {
     All,
 }
 
-/// How a recording is read.
+/// Says how a recording is read.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// The thread that owns every task, instead of the one that the recording names.
     pub thread: Option<ThreadId>,
-    /// How fine spans are read.
+    /// Says how fine spans are read.
     pub grain: Grain,
     /// The longest line that is read, in bytes; a longer one is a broken line. It bounds memory.
     pub line_bytes_max: usize,
@@ -34,18 +34,18 @@ impl Default for ReadOptions {
     }
 }
 
-/// How far a long piece of work is.
+/// Says how far a long piece of work is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done.
+    /// Says what is being done.
     pub phase: Phase,
-    /// How much of it is done.
+    /// Says how much of it is done.
     pub done: u64,
-    /// How much there is.
+    /// Says how much there is.
     pub total: u64,
 }
 
-/// What is being done, and in what it is counted.
+/// Says what is being done, and in what it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Reading files, in bytes.

@@ -17,7 +17,7 @@ use taskledger::{
     time::Millis,
 };
 
-/// What a recording says of a task.
+/// Says what a recording says of a task.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskFacts {
     pub(crate) id: TaskId,
@@ -30,11 +30,11 @@ pub(crate) struct TaskFacts {
     pub(crate) call: Option<CallId>,
     pub(crate) agent: Option<AgentId>,
     pub(crate) created: Option<Millis>,
-    /// Where it goes among the other steps: a time, or what stands for it.
+    /// Says where it goes among the other steps: a time, or what stands for it.
     pub(crate) order: u64,
 }
 
-/// What a recording says of the end of a task.
+/// Says what a recording says of the end of a task.
 #[derive(Debug)]
 pub(crate) struct EndFacts {
     pub(crate) outcome: Outcome,
@@ -42,13 +42,13 @@ pub(crate) struct EndFacts {
     pub(crate) order: u64,
     pub(crate) error: Option<Arc<str>>,
     pub(crate) result: Option<Arc<str>>,
-    /// Where the texts are, if they are not here.
+    /// Says where the texts are, if they are not here.
     pub(crate) fill: Option<(Span, Box<dyn Texts>)>,
     /// The thread of another session that told of it.
     pub(crate) told_by: Option<ThreadId>,
 }
 
-/// How a format reads the texts of an end out of a record.
+/// Says how a format reads the texts of an end out of a record.
 pub(crate) trait Texts: fmt::Debug + Send + Sync {
     /// Adds them to `finish`; none if the record is not what it was.
     fn read(&self, record: &str, finish: &mut Finish) -> Option<()>;
@@ -177,7 +177,7 @@ impl Plan {
     }
 }
 
-/// What a task told while it ran.
+/// Says what a task told while it ran.
 #[derive(Debug)]
 pub(crate) enum Told {
     Progress { event_type: Arc<str>, content: Arc<str> },

@@ -1,4 +1,4 @@
-//! What reading a recording gives: proposals in order, and an account of every line.
+//! Says what reading a recording gives: proposals in order, and an account of every line.
 //!
 //! A [`Recording`] is small: it remembers tasks, not texts. Long texts and native events are read
 //! again, one at a time, while [`Recording::proposals`] is walked.
@@ -25,14 +25,14 @@ pub struct Recording {
     pub threads: Vec<ThreadId>,
     /// An account of its lines.
     pub tally: Tally,
-    /// Whether a longer recording may say more of a spawn. Exported events never change: what
+    /// Says whether a longer recording may say more of a spawn. Exported events never change: what
     /// became of a task's parent later is an event of its own.
     pub(crate) spawns_grow: bool,
     /// The threads of which it is a copy, in part or as a whole: what it has of them is theirs.
     pub copies: Vec<ThreadId>,
-    /// What it holds of others goes in after theirs: recordings of a lower rank come first.
+    /// Says what it holds of others goes in after theirs: recordings of a lower rank come first.
     pub rank: u32,
-    /// Whether its tasks are calls of tools, with ids that providers made.
+    /// Says whether its tasks are calls of tools, with ids that providers made.
     pub(crate) calls: bool,
     /// Other spellings of the ids of its tasks, which a ledger may hold already.
     pub(crate) aliases: BTreeMap<TaskId, TaskId>,
@@ -79,13 +79,13 @@ impl Recording {
         }
     }
 
-    /// How many proposals there are.
+    /// Says how many proposals there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.steps.len()
     }
 
-    /// Whether there are none.
+    /// Says whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -1,4 +1,4 @@
-//! The second pass: records of a recording's files, read again from where the first pass found them.
+//! The second pass: records, read again from where the first pass found them.
 
 use crate::{error::ReadError, input::Input, lines::Span, mend};
 use std::{

@@ -17,13 +17,13 @@ pub(crate) enum Step {
     Read { span: Span, fill: Box<dyn Fill> },
 }
 
-/// What a format keeps of a proposal until its record is read again.
+/// Says what a format keeps of a proposal until its record is read again.
 pub(crate) trait Fill: fmt::Debug + Send + Sync {
     /// The proposal, with the texts of `record`; none if the record is not what it was.
     fn proposal(&self, record: &str, options: &ReadOptions) -> Option<Proposal>;
 }
 
-/// Where a step stands among those of the same time.
+/// Says where a step stands among those of the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
     Spawn,
@@ -45,7 +45,7 @@ struct Place {
     /// Of its first spawn.
     order: Option<u64>,
     placed: Option<(u64, u32)>,
-    /// Whether it is on the path that is being walked.
+    /// Says whether it is on the path that is being walked.
     walked: bool,
 }
 
@@ -55,7 +55,7 @@ struct Item {
     order: u64,
     class: Class,
     depth: u32,
-    /// Where it was added.
+    /// Says where it was added.
     place: usize,
     task: Option<u32>,
     step: Step,

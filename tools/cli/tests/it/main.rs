@@ -23,6 +23,7 @@ mod options;
 mod pipes;
 mod proofs;
 mod record;
+mod recordings;
 mod repairs;
 mod run;
 mod run_signals;

@@ -1,4 +1,4 @@
-//! What an import left in doubt about a task, which every view shows.
+//! Says what an import left in doubt about a task, which every view shows.
 
 use taskledger::{
     event::{Action, Entry, Host, PartKind},

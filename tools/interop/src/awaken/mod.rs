@@ -65,7 +65,7 @@ impl Importer for Awaken {
     }
 
     /// None of the three means much without the others.
-    fn gather(&self, files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, ReadError> {
+    fn gather(&self, files: &[PathBuf]) -> Vec<Vec<PathBuf>> {
         let mut found: Vec<Vec<PathBuf>> = Vec::new();
         for file in files {
             if found.iter().flatten().any(|other| other == file) {
@@ -78,7 +78,7 @@ impl Importer for Awaken {
             let all = [STATES, INBOX, SUMMARIES].map(|name| file.with_file_name(name));
             found.push(all.into_iter().filter(|file| file.is_file()).collect());
         }
-        Ok(found)
+        found
     }
 
     fn main_of(&self, folder: &Path) -> Option<PathBuf> {
@@ -172,7 +172,7 @@ struct Task {
     told: usize,
 }
 
-/// What a message to an inbox told, in order.
+/// Says what a message to an inbox told, in order.
 struct Message {
     task: TaskId,
     at: u64,

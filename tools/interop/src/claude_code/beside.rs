@@ -19,8 +19,8 @@ use taskledger::time::Millis;
 const META_BYTES_MAX: u64 = 1 << 20;
 const FLOW_BYTES_MAX: u64 = 16 << 20;
 
-/// What stands in `agent-<id>.meta.json`. It only adds to what the transcripts say, so one that
-/// cannot be read is as good as none.
+/// Reads `agent-<id>.meta.json`. It only adds to what the transcripts say, so one that cannot be
+/// read is as good as none.
 pub(super) fn read_meta(scan: &mut Scan, context: &Context, transcript: &Path) {
     let Some(agent) = &context.agent else { return };
     let Some(text) = small(&with_suffix(&bare(transcript), ".meta.json"), META_BYTES_MAX) else {
@@ -44,8 +44,9 @@ pub(super) fn read_flows(scan: &mut Scan, tally: &mut Tally, main: &Path) {
     let Ok(files) = entries(&folder) else { return };
     for file in files {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-        let flow = name.is_some_and(|name| name.starts_with("wf_") && name.ends_with(".json"));
-        if !flow || !file.is_file() {
+        let flow = name.is_some_and(|name| name.starts_with("wf_"));
+        let json = file.extension().is_some_and(|end| end == "json");
+        if !flow || !json || !file.is_file() {
             continue;
         }
         let shown = file.display().to_string();
@@ -54,7 +55,7 @@ pub(super) fn read_flows(scan: &mut Scan, tally: &mut Tally, main: &Path) {
             continue;
         };
         match serde_json::from_str::<Flow<'_>>(&crate::mend::json(&text)) {
-            Ok(flow) => told(scan, &flow),
+            Ok(flow) => state(scan, &flow),
             Err(error) => {
                 let line = u64::try_from(error.line()).unwrap_or(1);
                 tally.bad(&shown, line, not_json(&error));
@@ -63,7 +64,7 @@ pub(super) fn read_flows(scan: &mut Scan, tally: &mut Tally, main: &Path) {
     }
 }
 
-fn told(scan: &mut Scan, flow: &Flow<'_>) {
+fn state(scan: &mut Scan, flow: &Flow<'_>) {
     let run = flow.run.owned();
     for launch in &mut scan.launches {
         if launch.run.is_some() && launch.run == run {
@@ -72,9 +73,9 @@ fn told(scan: &mut Scan, flow: &Flow<'_>) {
         }
     }
     let Some(outcome) = flow.status.get().and_then(notice::outcome) else { return };
-    let ended = flow.start.0.zip(flow.duration.0);
-    let ended = ended.map(|(start, took)| Millis(start.saturating_add(took)));
-    let at = ended.or_else(|| flow.timestamp.get().and_then(when::parse));
+    let ran = flow.start.0.zip(flow.duration.0);
+    let at = ran.map(|(start, took)| Millis(start.saturating_add(took)));
+    let at = at.or_else(|| flow.timestamp.get().and_then(when::parse));
     let span = Span { file: 0, len: 0, offset: 0 };
     let order = at.map_or(scan.newest, |at| at.0);
     let place = Place { at, order, span, thread: None, caller: None };

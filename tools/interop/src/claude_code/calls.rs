@@ -16,7 +16,7 @@ use taskledger::{
     time::Millis,
 };
 
-/// Which tool was called.
+/// Says which tool was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tool {
     Agent,
@@ -43,7 +43,7 @@ pub(super) struct Call {
     pub(super) order: u64,
     pub(super) span: Span,
     pub(super) name: Option<Arc<str>>,
-    /// What the name was, if it breaks the rules of names.
+    /// Says what the name was, if it breaks the rules of names.
     pub(super) misnamed: bool,
     pub(super) description: Arc<str>,
     /// The agent that made it; none for the main conversation.

@@ -1,10 +1,9 @@
-//! Which files belong to a session: its transcript, and those of its agents, which stand below it
-//! or, in older versions, beside it.
+//! The files of a session: its transcript, and those of its agents, which stand below it or, in
+//! older versions, beside it.
 
 use super::Look;
 use crate::{
     detect::{entries, with_suffix},
-    error::ReadError,
     input::{Input, bare, has_lines, stem},
     mend,
 };
@@ -15,18 +14,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How deep below a session's folder its transcripts can be.
+/// Says how deep below a session's folder its transcripts can be.
 const DEPTH_MAX: usize = 8;
-/// What is read of a transcript to learn whose it is.
+/// Says what is read of a transcript to learn whose it is.
 const LOOK_BYTES_MAX: u64 = 4 << 20;
 const LOOK_LINES_MAX: usize = 20;
 
 /// Sorts files of one folder into sessions, the transcript of each first. A transcript brings the
 /// agents of its session that stand beside it, also those that were not named.
-pub(super) fn gather(files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, ReadError> {
+pub(super) fn gather(files: &[PathBuf]) -> Vec<Vec<PathBuf>> {
     let (named, mains): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(|f| is_agent(f));
     let folder = mains.first().and_then(|main| main.parent());
-    let mut agents: Vec<PathBuf> = named.iter().map(|file| PathBuf::clone(file)).collect();
+    let mut agents: Vec<PathBuf> = named.iter().copied().cloned().collect();
     for file in folder.map(entries_of).unwrap_or_default() {
         if is_agent(&file) && has_lines(&file) && file.is_file() && !agents.contains(&file) {
             agents.push(file);
@@ -62,7 +61,7 @@ pub(super) fn gather(files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, ReadError> 
             sessions.push(files);
         }
     }
-    Ok(sessions)
+    sessions
 }
 
 /// The transcript beside a session's folder.
@@ -122,5 +121,5 @@ fn transcripts(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
 }
 
 fn is_transcript(path: &Path) -> bool {
-    has_lines(path) && !path.to_string_lossy().ends_with(".json")
+    has_lines(path) && path.extension().is_none_or(|end| end != "json")
 }

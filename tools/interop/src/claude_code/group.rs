@@ -26,6 +26,10 @@ pub(super) struct Group {
     pub(super) notes: Vec<Note>,
 }
 
+/// Names what copies of a call have in common: the id and, if that is not drawn at random, the
+/// time and what was asked.
+type Same<'a> = (&'a str, Option<(u64, u64)>);
+
 /// The task that spawned another, or the agent of which no call is known.
 #[derive(Debug, Default)]
 pub(super) struct ParentOf {
@@ -66,7 +70,7 @@ impl Groups {
     /// Copies of a call are one call: those with the same id, if it is drawn at random, else those
     /// with the same id that were made at the same time and ask the same.
     fn gather(&mut self, sessions: &[Session]) {
-        let mut same: BTreeMap<(&str, Option<(u64, u64)>), Vec<(usize, &Call)>> = BTreeMap::new();
+        let mut same: BTreeMap<Same<'_>, Vec<(usize, &Call)>> = BTreeMap::new();
         for (number, session) in sessions.iter().enumerate() {
             for call in &session.scan.calls {
                 let id = call.id.as_str();
@@ -118,7 +122,7 @@ impl Groups {
         self.calls.values_mut().for_each(|calls| calls.sort_unstable());
     }
 
-    /// What the runtime said of each call when it started something.
+    /// Says what the runtime said of each call when it started something.
     fn launched(&mut self, sessions: &[Session]) {
         for (number, session) in sessions.iter().enumerate() {
             for launch in &session.scan.launches {
@@ -237,14 +241,14 @@ impl Groups {
         };
         let pick = |passes: &dyn Fn(usize) -> bool| {
             let of = || calls.iter().filter(|(_, of)| passes(*of));
-            let last = of().filter(|(at, _)| *at <= by).next_back();
+            let last = of().rfind(|(at, _)| *at <= by);
             last.or_else(|| of().next()).map(|(_, of)| *of)
         };
         let counted = identity::form(native) == Form::Counted;
         pick(&own).or_else(|| if counted { None } else { pick(&near) })
     }
 
-    /// What is named by a call's id or, if that is of no task, by an id of the runtime.
+    /// Says what is named by a call's id or, if that is of no task, by an id of the runtime.
     pub(super) fn named(
         &self,
         session: usize,
@@ -281,7 +285,7 @@ impl Groups {
         }
     }
 
-    /// Whether the two ids of a notification name one task.
+    /// Says whether the two ids of a notification name one task.
     pub(super) fn agree(&self, session: usize, end: &End, of: usize, sessions: &[Session]) -> bool {
         let Source::Notice { call: Some(_), native: Some(native) } = &end.source else {
             return true;

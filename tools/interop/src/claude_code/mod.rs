@@ -15,6 +15,7 @@ mod scan;
 mod shape;
 mod team;
 mod texts;
+mod told;
 
 use crate::{
     error::ReadError,
@@ -65,7 +66,7 @@ impl Importer for ClaudeCode {
         !kin && look.session.get().is_some() && !kind.is_empty() || silent
     }
 
-    fn gather(&self, files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, ReadError> {
+    fn gather(&self, files: &[PathBuf]) -> Vec<Vec<PathBuf>> {
         files::gather(files)
     }
 
@@ -256,7 +257,7 @@ fn context(inputs: &[Input], input: &Input) -> Context {
 }
 
 impl Scan {
-    /// Where a record stands that is read again, which changes nothing.
+    /// Says where a record stands that is read again, which changes nothing.
     fn place_again(&self, context: &Context, line: &Line<'_>, span: crate::lines::Span) -> Place {
         let at = line.timestamp.get().and_then(when::parse);
         let forked = line.forked.0.as_ref().and_then(|forked| forked.session.get());

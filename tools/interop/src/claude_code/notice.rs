@@ -6,7 +6,7 @@
 
 use taskledger::event::Outcome;
 
-/// What a notification is called, and how it names what it is about.
+/// Says what a notification is called, and how it names what it is about.
 const KINDS: [(&str, &str); 4] = [
     ("<task-notification>", "</task-notification>"),
     ("<agent-notification>", "</agent-notification>"),
@@ -23,12 +23,12 @@ const IDS: [(&str, &str); 4] = [
 /// One notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Notice<'a> {
-    /// What the runtime says: up to the summary, the result or the event.
+    /// Says what the runtime says: up to the summary, the result or the event.
     head: &'a str,
     /// The summary and what follows it, up to the result or the event.
     told: &'a str,
     body: &'a str,
-    /// Whether it has its first name, which came with ids that are never used again.
+    /// Says whether it has its first name, which came with ids that are never used again.
     pub(super) old: bool,
 }
 
@@ -87,20 +87,20 @@ impl<'a> Notice<'a> {
         rest.rsplit_once("</result>").map(|(result, _)| result)
     }
 
-    /// What a watched command said.
+    /// Says what a watched command said.
     pub(super) fn event(self) -> Option<&'a str> {
         let (_, rest) = self.body.split_once("<event>")?;
         rest.rsplit_once("</event>").map(|(event, _)| event.trim())
     }
 
-    /// How the task ended; `None` if it has not.
+    /// Says how the task ended; `None` if it has not.
     pub(super) fn outcome(self) -> Option<Outcome> {
         let after = || Some(self.told.rsplit_once("</summary>")?.1);
         let status = |text| tag(text, "<status>", "</status>");
         outcome(status(self.head).or_else(|| status(after()?))?)
     }
 
-    /// Whether nothing but the monitor's own words say that its time is over.
+    /// Says whether nothing but the monitor's own words say that its time is over.
     pub(super) fn timed_out(self) -> bool {
         self.event().is_some_and(|event| {
             let one = event.lines().count() == 1 && event.ends_with(']');

@@ -22,9 +22,9 @@ use taskledger::{
     time::Millis,
 };
 
-/// How much earlier than its time a monitor may say that the time is over, in milliseconds.
+/// Says how much earlier than its time a monitor may say that the time is over, in milliseconds.
 const EARLY_MS: u64 = 1_000;
-/// How long after a stop its notification comes, in milliseconds.
+/// Says how long after a stop its notification comes, in milliseconds.
 const STOPPING_MS: u64 = 5_000;
 
 /// Puts every task into the plan of its session.
@@ -115,7 +115,7 @@ fn facts(group: &Group, id: TaskId, parent: Option<&TaskId>, options: &ReadOptio
     }
 }
 
-/// Whether an agent's id is one that the runtime gave.
+/// Says whether an agent's id is one that the runtime gave.
 pub(super) fn named_agent(agent: &str) -> bool {
     !agent.starts_with("chain:")
 }
@@ -174,7 +174,12 @@ impl Found {
             }
             Source::TimedOut { .. } => facts.error = Some("its time was over".into()),
             Source::Teammate { .. } | Source::Status { .. } => {}
-            source => facts.fill = Some((span, Box::new(source.clone()))),
+            source @ (Source::Result { .. }
+            | Source::Polled { .. }
+            | Source::Output { .. }
+            | Source::Words { .. }
+            | Source::Stopped { .. }
+            | Source::Notice { .. }) => facts.fill = Some((span, Box::new(source.clone()))),
         }
         facts
     }
@@ -302,7 +307,7 @@ impl Ends {
     }
 }
 
-/// Whether `notice` is the notification of what `stop` did: one end, of which it tells more.
+/// Says whether `notice` is the notification of what `stop` did: one end, of which it tells more.
 fn told_again(stop: &End, notice: &End) -> bool {
     let kinds =
         matches!((&stop.source, &notice.source), (Source::Stopped { .. }, Source::Notice { .. }));
@@ -310,7 +315,7 @@ fn told_again(stop: &End, notice: &End) -> bool {
     kinds && stop.outcome == notice.outcome && after.is_some_and(|after| after <= STOPPING_MS)
 }
 
-/// Whether a monitor's time was over when it said so.
+/// Says whether a monitor's time was over when it said so.
 fn over(group: &Group, end: &End) -> bool {
     let timeout = group.launch.timeout_ms.or(group.call.timeout_ms);
     let began = group.launch.order.max(group.call.order);
@@ -318,7 +323,7 @@ fn over(group: &Group, end: &End) -> bool {
         .is_some_and(|timeout| end.order.saturating_add(EARLY_MS) >= began.saturating_add(timeout))
 }
 
-/// Whether a text that waited in the queue turned out to be a person's.
+/// Says whether a text that waited in the queue turned out to be a person's.
 fn denied(session: &Session, end: &End) -> bool {
     end.queued.is_some_and(|text| session.scan.denied.contains(&text))
 }
@@ -329,7 +334,7 @@ fn stray(end: &End) -> Option<TaskId> {
     TaskId::new(call).ok().filter(|_| identity::form(call) == Form::Unique)
 }
 
-/// Whether a call with this id is in the session, and is no poll.
+/// Says whether a call with this id is in the session, and is no poll.
 fn other_call(scan: &Scan, id: &str) -> bool {
     let wanted = hash(id);
     let other = scan.others.partition_point(|(hash, _)| *hash < wanted);

@@ -6,11 +6,11 @@
 
 use super::{
     calls::{self, Call, Tool},
-    notice::{self, Notice},
-    shape::{Block, Line, Queued, SILENT_TYPES, Told},
-    team::{self, Said},
+    notice,
+    shape::{Block, Input, Line, SILENT_TYPES, Told},
 };
 use crate::{
+    lax::Str,
     lines::{Bad, Record, Span},
     tally::{Tally, bad_id},
     when,
@@ -21,12 +21,12 @@ use std::{
 };
 use taskledger::{event::Outcome, ids::ThreadId, time::Millis};
 
-/// What was found in one session.
+/// Says what was found in one session.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// Calls of the tools that start tasks.
     pub(super) calls: Vec<Call>,
-    /// Where other calls stand, by a hash of their ids: any of them may go to the background.
+    /// Says where other calls stand, by a hash of their ids: any of them may go to the background.
     pub(super) others: Vec<(u64, Span)>,
     /// Calls of servers' tools, by a hash of their ids.
     pub(super) foreign: BTreeSet<u64>,
@@ -58,7 +58,7 @@ pub(super) struct Scan {
     pub(super) thread: Option<ThreadId>,
     /// The newest time of a record.
     pub(super) newest: u64,
-    /// Which chain of records beside the conversation a record belongs to, by hashes of ids.
+    /// Says which chain of records beside the conversation a record belongs to, by hashes of ids.
     chains: BTreeMap<u64, u64>,
     last: u64,
 }
@@ -74,7 +74,7 @@ pub(super) struct Context {
     pub(super) workflow: Option<String>,
 }
 
-/// What the runtime said when a call started something.
+/// Says what the runtime said when a call started something.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Launch {
     pub(super) call: String,
@@ -124,7 +124,7 @@ pub(super) enum Doubt {
     Agreed,
 }
 
-/// What tells of an end, and of which task.
+/// Says what tells of an end, and of which task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     /// The result of the call that started it.
@@ -143,7 +143,7 @@ pub(super) enum Source {
     TimedOut { native: String },
     /// A record of the runtime with a status in it.
     Status { call: Option<String>, native: Option<String> },
-    /// What was said of a teammate, by its name.
+    /// Says what was said of a teammate, by its name.
     Teammate { name: String },
     /// The state file of a workflow; its texts are at hand.
     Flow {
@@ -199,12 +199,12 @@ impl Scan {
         match kind {
             "assistant" => self.uses(context, &line, &place)?,
             "user" => {
-                self.first_words(context, &line, &place);
+                self.first_words(&line, &place);
                 self.results(&line, &place);
                 self.told(context, &line, &place);
             }
-            "queue-operation" => self.queued(context, &line, &place),
-            "attachment" => self.attached(context, &line, &place),
+            "queue-operation" => self.queued(&line, &place),
+            "attachment" => self.attached(&line, &place),
             "system" if line.subtype.is("task_notification") => self.status(&line, &place),
             "progress" => {
                 let agent = line.data.0.as_ref().and_then(|data| data.agent.get());
@@ -282,12 +282,14 @@ impl Scan {
             let Some(id) = block.id.get() else { continue };
             match calls::tool(block) {
                 Tool::Poll => {
-                    let target = block.input.0.as_ref().and_then(|input| input.target());
+                    let target = block.input.0.as_ref().and_then(Input::target);
                     self.polls.entry(id.to_owned()).or_insert(target);
                 }
                 Tool::Foreign => drop(self.foreign.insert(hash(id))),
                 Tool::Other => self.others.push((hash(id), place.span)),
-                _ => self.calls.push(calls::call(context, block, place)?),
+                Tool::Agent | Tool::Workflow | Tool::Monitor | Tool::Skill => {
+                    self.calls.push(calls::call(context, block, place)?);
+                }
             }
         }
         Ok(())
@@ -326,7 +328,7 @@ impl Scan {
 
     fn launch(&mut self, call: &str, told: &Told<'_>, place: &Place) {
         let natives = [&told.agent, &told.background, &told.task, &told.teammate_id];
-        let natives = natives.into_iter().chain([&told.agent_id]).filter_map(|id| id.owned());
+        let natives = natives.into_iter().chain([&told.agent_id]).filter_map(Str::owned);
         let mut natives: Vec<String> = natives.collect();
         if told.teammate_id.get().is_some() {
             natives.extend(told.name.owned());
@@ -348,7 +350,7 @@ impl Scan {
         }
     }
 
-    /// What a poll or a stop told of.
+    /// Says what a poll or a stop told of.
     fn polled(&mut self, call: &str, told: &Told<'_>, block: &Block<'_>, place: &Place) {
         let by = |end: End| End { by: Some(call.to_owned()), ..end };
         let ended = |status: Option<&str>| status.and_then(notice::outcome);
@@ -385,119 +387,8 @@ impl Scan {
         self.ends.push(End { by: Some(call.to_owned()), ..end });
     }
 
-    /// What the texts of a `user` record tell.
-    fn told(&mut self, context: &Context, line: &Line<'_>, place: &Place) {
-        let known = known_by(line);
-        // What an agent is asked first, a model wrote.
-        let prompt = place.caller.is_some() && line.parent_uuid.get().is_none();
-        let trust = if prompt || line.compacted.0 { Trust::Nobody } else { known };
-        for text in line.texts() {
-            if context.agent.is_none() && !line.sidechain.0 && trust != Trust::Nobody {
-                for said in team::farewells(text) {
-                    self.farewell(&said, place);
-                }
-            }
-            self.notice(text, trust, None, place);
-        }
-    }
-
-    /// What waited in the queue: notifications, and what people typed meanwhile.
-    fn queued(&mut self, _: &Context, line: &Line<'_>, place: &Place) {
-        let Some(text) = line.content.get() else { return };
-        if text.starts_with('{') {
-            let queued: Queued<'_> = serde_json::from_str(text).unwrap_or_default();
-            if let (Some(call), Some(native), Some(_)) =
-                (queued.tool_use_id.get(), queued.task_id.get(), queued.task_type.get())
-            {
-                self.agent(call, native);
-            }
-            return;
-        }
-        self.notice(text, Trust::Beginning, Some(hash(text.trim())), place);
-    }
-
-    fn attached(&mut self, _: &Context, line: &Line<'_>, place: &Place) {
-        let Some(attachment) = &line.attachment.0 else { return };
-        if let Some(text) = attachment.prompt.get() {
-            let trust = match attachment.mode.get() {
-                Some("task-notification") => Trust::Runtime,
-                Some(_) => Trust::Nobody,
-                None => Trust::Beginning,
-            };
-            self.notice(text, trust, None, place);
-        }
-        let status = attachment.kind.get().is_some_and(|kind| kind.ends_with("_status"));
-        let ids = [&attachment.task, &attachment.agent, &attachment.shell];
-        let native = ids.into_iter().find_map(|id| id.owned());
-        if let (true, Some(native), Some(outcome)) =
-            (status, native, attachment.status.get().and_then(notice::outcome))
-        {
-            let source = Source::Status { call: None, native: Some(native) };
-            self.ends.push(place.end(outcome, source));
-        }
-    }
-
-    /// A `system` record that tells of an end.
-    fn status(&mut self, line: &Line<'_>, place: &Place) {
-        let Some(outcome) = line.status.get().and_then(notice::outcome) else { return };
-        let (call, native) = (line.tool_use_id.owned(), line.task_id.owned());
-        self.ends.push(place.end(outcome, Source::Status { call, native }));
-    }
-
-    fn notice(&mut self, text: &str, trust: Trust, queued: Option<u64>, place: &Place) {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        let found = match trust {
-            Trust::Runtime => notice::notice_in(text),
-            Trust::Beginning | Trust::Peer | Trust::Nobody => notice::notice(text),
-        };
-        if let Some(found) = found {
-            let (call, native) = (owned(found.call()), owned(found.native()));
-            if matches!(trust, Trust::Nobody | Trust::Peer) {
-                self.denied.insert(hash(text.trim()));
-                self.claim(found, place);
-            } else if let Some(outcome) =
-                found.outcome().filter(|_| (&call, &native) != (&None, &None))
-            {
-                let weak = found.old && queued.is_some();
-                let end = place.end(outcome, Source::Notice { call, native });
-                self.ends.push(End { weak, queued, to: place.caller.clone(), ..end });
-            } else if let (true, Some(native)) = (found.timed_out(), native) {
-                let end = place.end(Outcome::Cancelled, Source::TimedOut { native });
-                self.ends.push(End { queued, ..end });
-            }
-        }
-        for quoted in notice::quoted(text) {
-            self.claim(quoted, place);
-        }
-    }
-
-    fn claim(&mut self, notice: Notice<'_>, place: &Place) {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        if let Some(outcome) = notice.outcome() {
-            let (call, native) = (owned(notice.call()), owned(notice.native()));
-            let Place { at, order, .. } = *place;
-            self.claims.push(Claim { call, native, outcome, at, order });
-        }
-    }
-
-    fn farewell(&mut self, said: &team::Farewell, place: &Place) {
-        let name = said.name.clone();
-        let end = place.end(Outcome::Completed, Source::Teammate { name: name.clone() });
-        match said.what {
-            Said::Gone => self.ends.push(end),
-            Said::Agreed => {
-                self.ends.push(End { weak: true, doubt: Some(Doubt::Agreed), ..end });
-            }
-            Said::Claimed => {
-                let Place { at, order, .. } = *place;
-                let outcome = Outcome::Completed;
-                self.claims.push(Claim { call: None, native: Some(name), outcome, at, order });
-            }
-        }
-    }
-
     /// Remembers what an agent was asked first: its call asked the same.
-    fn first_words(&mut self, _: &Context, line: &Line<'_>, place: &Place) {
+    fn first_words(&mut self, line: &Line<'_>, place: &Place) {
         let Some(agent) = &place.caller else { return };
         if !self.prompts.contains_key(agent)
             && let Some(text) = line.texts().next()
@@ -507,31 +398,7 @@ impl Scan {
     }
 }
 
-/// Who wrote a text that looks like a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// The record says that the runtime did.
-    Runtime,
-    /// The record says nothing: the runtime, if the text begins as its notifications do.
-    Beginning,
-    /// Another agent; what the runtime says of teammates comes this way too.
-    Peer,
-    /// A person or a model.
-    Nobody,
-}
-
-fn known_by(line: &Line<'_>) -> Trust {
-    let origin = line.origin.0.as_ref().and_then(|origin| origin.kind.get());
-    match (origin, line.prompt_source.get()) {
-        (Some("task-notification"), _) => Trust::Runtime,
-        (Some("human" | "user" | "channel"), _) => Trust::Nobody,
-        (Some(_), _) => Trust::Peer,
-        (None, Some(source)) if source != "system" => Trust::Nobody,
-        (None, _) => Trust::Beginning,
-    }
-}
-
-/// Where a record stands in time and place.
+/// Says where a record stands in time and place.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) at: Option<Millis>,
@@ -550,7 +417,7 @@ impl Place {
     }
 }
 
-/// How an agent's call that is no error returned; none if it only started something.
+/// Says how an agent's call that is no error returned; none if it only started something.
 fn return_of(told: Option<&Told<'_>>, block: &Block<'_>) -> Option<(Outcome, Option<Doubt>)> {
     let Some(told) = told else {
         // A sub-agent's transcript has the words alone.
@@ -571,7 +438,7 @@ fn return_of(told: Option<&Told<'_>>, block: &Block<'_>) -> Option<(Outcome, Opt
     }
 }
 
-/// What the runtime says in place of an agent's words when it has only started it.
+/// Says what the runtime says in place of an agent's words when it has only started it.
 const LAUNCHED: [&str; 5] = [
     "Async agent launched",
     "Remote agent launched",
@@ -582,8 +449,8 @@ const LAUNCHED: [&str; 5] = [
 const STOPPED: &str = "Successfully ";
 const STOPPED_JSON: &str = "{\"message\":\"Successfully ";
 
-/// Whether a result is the runtime's word that the user stopped the call, which is what it begins
-/// with: anything behind may be what a tool or a server said.
+/// Says whether a result begins with the runtime's word that the user stopped the call. Anything
+/// behind may be what a tool or a server said.
 fn stopped_by_the_user(text: &str) -> bool {
     let text = text.trim_start().trim_start_matches("Error: ").to_ascii_lowercase();
     ["the user doesn't want to", "[request interrupted by user", "request interrupted by user"]

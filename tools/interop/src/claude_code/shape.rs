@@ -41,10 +41,10 @@ pub(super) struct Line<'a> {
     pub(super) uuid: Str<'a>,
     #[serde(borrow, rename = "parentUuid")]
     pub(super) parent_uuid: Str<'a>,
-    /// Where a copied record comes from.
+    /// Says where a copied record comes from.
     #[serde(borrow, rename = "forkedFrom")]
     pub(super) forked: Obj<Forked<'a>>,
-    /// Who wrote the text of a `user` record, in versions that say so.
+    /// Says who wrote the text of a `user` record, in versions that say so.
     #[serde(borrow)]
     pub(super) origin: Obj<Origin<'a>>,
     #[serde(borrow, rename = "promptSource")]
@@ -53,7 +53,7 @@ pub(super) struct Line<'a> {
     pub(super) compacted: Flag,
     #[serde(borrow)]
     pub(super) message: Obj<Message<'a>>,
-    /// What the tool told its runtime; older and sub-agents' transcripts have none.
+    /// Says what the tool told its runtime; older and sub-agents' transcripts have none.
     #[serde(borrow, rename = "toolUseResult")]
     pub(super) told: Option<Either<'a, Told<'a>>>,
     /// Of a `queue-operation`.
@@ -209,7 +209,7 @@ pub(super) struct Told<'a> {
     pub(super) shell_id: Str<'a>,
 }
 
-/// What polling a background task told.
+/// Says what polling a background task told.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Polled<'a> {
@@ -236,7 +236,7 @@ pub(super) struct Attachment<'a> {
     pub(super) kind: Str<'a>,
     #[serde(borrow)]
     pub(super) prompt: Str<'a>,
-    /// Who wrote the prompt, in versions that say so.
+    /// Says who wrote the prompt, in versions that say so.
     #[serde(borrow, rename = "commandMode")]
     pub(super) mode: Str<'a>,
     #[serde(borrow, rename = "taskId")]
@@ -256,7 +256,7 @@ pub(super) struct ProgressData<'a> {
     pub(super) agent: Str<'a>,
 }
 
-/// What the queue says when something starts in the background.
+/// Says what the queue says when something starts in the background.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Queued<'a> {
@@ -327,7 +327,7 @@ impl<'a> Line<'a> {
         whole.into_iter().chain(self.blocks().iter().filter_map(|block| block.text.get()))
     }
 
-    /// What the tool told its runtime, if that is an object.
+    /// Says what the tool told its runtime, if that is an object.
     pub(super) fn told(&self) -> Option<&Told<'a>> {
         match self.told.as_ref()? {
             Either::Object(told) => Some(told),
@@ -363,7 +363,7 @@ impl Polled<'_> {
 }
 
 impl Input<'_> {
-    /// What a poll or a stop is about.
+    /// Says what a poll or a stop is about.
     pub(super) fn target(&self) -> Option<String> {
         let ids = [&self.task_id, &self.shell_id, &self.bash_id, &self.agent, &self.agent_id];
         ids.into_iter().find_map(Str::owned)
@@ -408,7 +408,7 @@ impl Block<'_> {
         (!id.is_empty()).then(|| id.to_owned())
     }
 
-    /// Whether the result begins with these words.
+    /// Says whether the result begins with these words.
     pub(super) fn begins(&self, words: &[&str]) -> bool {
         // Quotes, brackets and the type of the first block stand before them.
         let raw = self.content.map_or("", RawValue::get);

@@ -9,14 +9,14 @@ use serde::Deserialize;
 const OPEN: &str = "<teammate-message ";
 const CLOSE: &str = "</teammate-message>";
 
-/// What is said of the end of a teammate.
+/// Says what is said of the end of a teammate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Farewell {
     pub(super) name: String,
     pub(super) what: Said,
 }
 
-/// Who says so.
+/// Says who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     /// The teammate agreed to shut down.
@@ -38,7 +38,7 @@ struct Body<'a> {
     from: Str<'a>,
 }
 
-/// What a text tells of teammates that end.
+/// Says what a text tells of teammates that end.
 pub(super) fn farewells(text: &str) -> Vec<Farewell> {
     let mut said = Vec::new();
     let mut rest = text.trim_start();

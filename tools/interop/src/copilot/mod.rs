@@ -147,7 +147,7 @@ fn ranks(scans: &[Result<(Scan, Tally), ReadError>]) -> Vec<u32> {
     ranks
 }
 
-/// What a session is called whose head is missing: its file, or the folder that is named by it.
+/// Names a session whose head is missing: by its file, or by the folder that is called like it.
 fn named_by(file: &Path) -> Option<String> {
     let own = stem(file)?;
     let above = || file.parent()?.file_name().map(|name| name.to_string_lossy().into_owned());

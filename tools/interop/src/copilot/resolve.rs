@@ -15,7 +15,7 @@ use taskledger::{
     time::Millis,
 };
 
-/// Where the texts of an end are.
+/// Says where the texts of an end are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// The record of a failure.
@@ -34,7 +34,7 @@ struct Task {
     end: Option<Ended>,
 }
 
-/// What becomes of the session beside its plan.
+/// Says what becomes of the session beside its plan.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub(super) skipped: u64,
@@ -227,14 +227,12 @@ fn add(
     if let (None, Some(above)) = (parent, above) {
         notes.push(Note::no_parent(above, here));
     }
-    match &task.end {
-        Some(end) if end.unsaid => notes.push(Note::no_status((end.at, end.order.max(*order)))),
-        Some(_) => {}
-        None if torn => {
-            let newest = scan.newest.max(*order);
-            notes.push(Note::torn((Some(Millis(newest)).filter(|at| at.0 > 0), newest)));
-        }
-        None => {}
+    if let Some(end) = task.end.as_ref().filter(|end| end.unsaid) {
+        notes.push(Note::no_status((end.at, end.order.max(*order))));
+    }
+    if task.end.is_none() && torn {
+        let newest = scan.newest.max(*order);
+        notes.push(Note::torn((Some(Millis(newest)).filter(|at| at.0 > 0), newest)));
     }
     for note in &notes {
         plan.note(&facts, note);
@@ -243,7 +241,7 @@ fn add(
     plan.task(facts, task.end.as_ref().map(|end| end_facts(end, returned.filter(|_| !command))));
 }
 
-/// Where the call of a task returned: the first time after it started.
+/// Says where the call of a task returned: the first time after it started.
 fn returned_by(all: &[Returned], task: &Task) -> Option<Span> {
     let after = all.iter().filter(|returned| returned.order >= task.started.order);
     let first = after.min_by_key(|returned| (returned.order, returned.span));

@@ -21,13 +21,13 @@ use taskledger::{
     time::Millis,
 };
 
-/// What was found in one session.
+/// Says what was found in one session.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) started: Vec<Started>,
     pub(super) ends: Vec<Ended>,
     pub(super) calls: BTreeMap<String, Called>,
-    /// Where calls returned; only those of tasks are read.
+    /// Says where calls returned; only those of tasks are read.
     pub(super) returns: BTreeMap<String, Vec<Returned>>,
     /// The call of each instance of an agent, as the start of the agent says.
     pub(super) instances: BTreeMap<String, Vec<(u64, String)>>,
@@ -68,13 +68,13 @@ pub(super) struct Ended {
     pub(super) at: Option<Millis>,
     pub(super) order: u64,
     pub(super) span: Span,
-    /// What it failed with, if that is not read from the record.
+    /// Says what it failed with, if that is not read from the record.
     pub(super) error: Option<String>,
-    /// Whether nothing says how it ended.
+    /// Says whether nothing says how it ended.
     pub(super) unsaid: bool,
 }
 
-/// What ended.
+/// Says what ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Of {
     Call { call: TaskId, instance: Option<String> },
@@ -101,9 +101,9 @@ pub(super) struct Returned {
     pub(super) span: Span,
     pub(super) at: Option<Millis>,
     pub(super) order: u64,
-    /// How it failed, if it did.
+    /// Says how it failed, if it did.
     pub(super) failed: Option<Outcome>,
-    /// What its last line says of a shell.
+    /// Says what its last line says of a shell.
     shell: Option<Shell>,
 }
 
@@ -222,7 +222,7 @@ impl Scan {
         }
     }
 
-    /// What a call returned means something once it is known what was called, which may stand
+    /// Says what a call returned means something once it is known what was called, which may stand
     /// behind it.
     fn returned(&mut self, data: &Data<'_>, at: Option<Millis>, span: Span) {
         let Some(call) = data.call.get() else { return };
@@ -290,7 +290,7 @@ impl Scan {
         }
     }
 
-    /// What the runtime tells the agent of the background.
+    /// Says what the runtime tells the agent of the background.
     fn told(&mut self, data: &Data<'_>, at: Option<Millis>, span: Span) {
         let Some(notice) = &data.notice.0 else { return };
         match notice.kind.get().unwrap_or_default() {
@@ -311,7 +311,7 @@ impl Scan {
                 let (outcome, error) = shell::ended(code);
                 self.end(Of::Shell(shell), outcome, at, span);
                 let unsaid = code.is_none() || kind == "shell_detached_completed";
-                for end in self.ends.last_mut() {
+                if let Some(end) = self.ends.last_mut() {
                     end.error.clone_from(&error);
                     end.unsaid = unsaid;
                 }

@@ -125,7 +125,7 @@ pub(super) struct Notice<'a> {
 }
 
 impl Data<'_> {
-    /// What an error says, and its code.
+    /// Says what an error says, and its code.
     pub(super) fn error(&self) -> (Option<String>, Option<String>) {
         let raw = self.error.map_or("null", RawValue::get);
         let words: Str<'_> = serde_json::from_str(raw).unwrap_or_default();

@@ -4,7 +4,7 @@
 
 use taskledger::event::Outcome;
 
-/// What the last line of a result says of a shell.
+/// Says what the last line of a result says of a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shell {
     /// The command goes on in the background.
@@ -13,22 +13,22 @@ pub(super) enum Shell {
     Ended(String, Outcome, Option<String>),
 }
 
-/// Whether a tool runs commands.
+/// Says whether a tool runs commands.
 pub(super) fn runs(tool: &str) -> bool {
     matches!(tool, "bash" | "powershell" | "shell" | "local_shell")
 }
 
-/// Whether a tool looks at commands in the background.
+/// Says whether a tool looks at commands in the background.
 pub(super) fn looks(tool: &str) -> bool {
     ["read_bash", "write_bash", "read_powershell", "write_powershell"].contains(&tool)
 }
 
-/// Whether a tool stops them.
+/// Says whether a tool stops them.
 pub(super) fn stops(tool: &str) -> bool {
     ["stop_bash", "stop_powershell"].contains(&tool)
 }
 
-/// What the runtime wrote at the end of a result.
+/// Says what the runtime wrote at the end of a result.
 pub(super) fn said(content: &str) -> Option<Shell> {
     let last = content.trim_end().lines().next_back()?.trim();
     let said = last.strip_prefix('<')?.strip_suffix('>')?;
@@ -54,7 +54,7 @@ pub(super) fn said(content: &str) -> Option<Shell> {
     Some(Shell::Ended(id.to_owned(), outcome, error))
 }
 
-/// How a command ended that left this exit code.
+/// Says how a command ended that left this exit code.
 pub(super) fn ended(code: Option<i64>) -> (Outcome, Option<String>) {
     match code {
         Some(0) | None => (Outcome::Completed, None),

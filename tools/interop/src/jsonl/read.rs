@@ -93,7 +93,7 @@ struct Events {
     /// Every task that a line names has a number here.
     numbers: BTreeMap<TaskId, u32>,
     tasks: Vec<TaskId>,
-    /// Whether a line has no number.
+    /// Says whether a line has no number.
     unnumbered: bool,
 }
 
@@ -185,7 +185,7 @@ fn parse(text: &str) -> Result<EventLine, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-/// What a line proposes; nothing if it only concerns the ledger that wrote it.
+/// Says what a line proposes; nothing if it only concerns the ledger that wrote it.
 fn convert(
     line: &EventLine,
     first: bool,
