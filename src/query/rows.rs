@@ -72,6 +72,10 @@ pub struct TaskFilter {
     pub since: Option<Millis>,
     /// The task was created then or earlier.
     pub until: Option<Millis>,
+    /// The task ended then or later. A running task does not pass.
+    pub ended_since: Option<Millis>,
+    /// The task ended then or earlier. A running task does not pass.
+    pub ended_until: Option<Millis>,
 }
 
 impl TaskFilter {
@@ -86,6 +90,8 @@ impl TaskFilter {
         into parent: Option<TaskId>,
         into since: Option<Millis>,
         into until: Option<Millis>,
+        into ended_since: Option<Millis>,
+        into ended_until: Option<Millis>,
     }
 }
 
@@ -107,6 +113,8 @@ impl TaskFilter {
             && same(self.parent.as_ref(), record.parent.as_ref().map(Parent::id))
             && self.since.is_none_or(|since| record.created >= since)
             && self.until.is_none_or(|until| record.created <= until)
+            && self.ended_since.is_none_or(|since| task.completed.is_some_and(|end| end >= since))
+            && self.ended_until.is_none_or(|until| task.completed.is_some_and(|end| end <= until))
     }
 }
 
@@ -117,6 +125,8 @@ pub struct Sort {
     pub key: SortKey,
     /// Puts the largest or latest first. Tasks without the key come last in either direction.
     pub descending: bool,
+    /// The moment up to which a running task has run. Without it, a running task has no duration.
+    pub now: Option<Millis>,
 }
 
 /// A key to sort tasks by.
@@ -131,7 +141,7 @@ pub enum SortKey {
     Completed,
     /// Its newest event.
     Activity,
-    /// The time from creation to end.
+    /// The time from creation to end, or to [`Sort::now`] for a running task.
     Duration,
     /// Its id.
     Task,
@@ -283,7 +293,10 @@ fn row(source: &impl Source, depth: usize, task: &Task) -> Result<TaskRow, Query
 
 impl Sort {
     fn compare(self, a: &Task, b: &Task) -> Ordering {
-        let ran = |task: &Task| task.completed.map(|at| at.0.saturating_sub(task.record.created.0));
+        let ran = |task: &Task| {
+            let end = task.completed.or(self.now.filter(|_| !task.status.is_terminal()));
+            end.map(|end| end.0.saturating_sub(task.record.created.0))
+        };
         match self.key {
             SortKey::Seq => self.order(Some(a.first_seq), Some(b.first_seq)),
             SortKey::Created => self.order(Some(a.record.created), Some(b.record.created)),

@@ -89,7 +89,8 @@ fn a_filter_lets_through_what_it_names() {
 
 #[test]
 fn tasks_are_sorted_with_what_they_lack_last() {
-    let sorted = |key, descending| listed(&TaskFilter::default(), Sort { key, descending }, None);
+    let sorted =
+        |key, descending| listed(&TaskFilter::default(), Sort { key, descending, now: None }, None);
     assert_eq!(sorted(SortKey::Seq, true), ["c", "a", "b"]);
     assert_eq!(sorted(SortKey::Created, false), ["b", "a", "c"]);
     assert_eq!(sorted(SortKey::Completed, false), ["a", "b", "c"]);
@@ -103,9 +104,37 @@ fn tasks_are_sorted_with_what_they_lack_last() {
     assert_eq!(sorted(SortKey::Status, false), ["c", "b", "a"]);
 }
 
+/// `b` ran for 30, `a` for 30, and `c`, which was created last, runs.
+#[test]
+fn a_running_task_has_run_up_to_the_moment_that_is_named() {
+    let by = |now, descending| Sort { key: SortKey::Duration, descending, now: Some(Millis(now)) };
+    let any = TaskFilter::default();
+    assert_eq!(listed(&any, by(1_000, true), None)[0], "c");
+    assert_eq!(listed(&any, by(1_000, false), None)[2], "c");
+    assert_eq!(listed(&any, by(0, false), None)[0], "c", "a moment before its creation");
+}
+
+#[test]
+fn an_end_is_what_ended_since_and_ended_until_look_at() {
+    let any = TaskFilter::default;
+    let log = log();
+    let ids = |filter: TaskFilter| -> Vec<String> {
+        let found = matching(&log.state_now(), &filter).map(|task| task.id.to_string()).collect();
+        found
+    };
+    let end = |id: &str| log.state_now().task(&task(id)).unwrap().completed.unwrap();
+    let (first, last) = (end("a").min(end("b")), end("a").max(end("b")));
+    let since = |at| TaskFilter { ended_since: Some(at), ..any() };
+    let until = |at| TaskFilter { ended_until: Some(at), ..any() };
+    assert_eq!(ids(since(first)), ["b", "a"]);
+    assert_eq!(ids(until(last)), ["b", "a"], "a running task has not ended");
+    assert_eq!(ids(since(Millis(last.0 + 1))), [""; 0]);
+    assert_eq!(ids(until(Millis(first.0 - 1))), [""; 0]);
+}
+
 #[test]
 fn a_limit_is_taken_after_sorting() {
-    let sort = Sort { key: SortKey::Task, descending: true };
+    let sort = Sort { key: SortKey::Task, descending: true, now: None };
     assert_eq!(listed(&TaskFilter::default(), sort, Some(1)), ["c"]);
     assert_eq!(listed(&TaskFilter::default(), sort, Some(0)), [""; 0]);
 }
@@ -123,7 +152,7 @@ fn a_text_too_long_for_a_state_is_read_from_its_event() {
         let rows = tasks(&log, &view.state, &only, Sort::default(), Some(1)).unwrap();
         assert_eq!(rows[0].result.as_deref(), Some(text.as_str()));
     }
-    let last = Sort { key: SortKey::Seq, descending: true };
+    let last = Sort { key: SortKey::Seq, descending: true, now: None };
     let reads = log.reads();
     tasks(&log, &log.state_now(), &only, last, Some(1)).unwrap();
     assert_eq!(log.reads(), reads, "texts of tasks that are not shown are not read");

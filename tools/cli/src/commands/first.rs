@@ -3,14 +3,15 @@
 use crate::{
     app::App,
     command::{Command, Moment},
-    exit::Exit,
+    exit::{Exit, Problem},
     output::Format,
     shown::line::{Around, line},
 };
 use anyhow::Result;
 use taskledger::{
     ids::ThreadId,
-    query::{self, Predicate},
+    ledger::Reader,
+    query::{self, Atom, Predicate, QueryError},
 };
 use taskledger_contract::answers::{At, EventLine, FirstBody, Row as _};
 
@@ -31,6 +32,26 @@ pub struct Args {
     condition: Predicate,
 }
 
+impl Args {
+    /// Refuses a status of a task that the thread does not hold: it is never true, which would look
+    /// like an answer.
+    fn check_names(&self, reader: &Reader) -> Result<()> {
+        for atom in self.condition.atoms() {
+            let Atom::Status { task, .. } = atom else { continue };
+            match reader.task(task)? {
+                None => return Err(QueryError::UnknownTask { task: task.clone() }.into()),
+                Some(found) if found.thread != self.thread => {
+                    let text = format!("task {task:?} is not in thread {:?}", self.thread);
+                    let hint = format!("it is in thread {}", found.thread);
+                    return Err(Problem::not_found(text).hint(hint).into());
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Command for Args {
     fn moment(&self) -> Moment {
         Moment::Refused("it looks at the whole log of the thread")
@@ -38,6 +59,7 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
+        self.check_names(&opened.reader)?;
         let found = query::first(&opened.reader, &self.thread, &self.condition)?;
         let body = FirstBody {
             at: At::head(&opened.reader)?,

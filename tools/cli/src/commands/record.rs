@@ -1,5 +1,6 @@
 //! `taskledger record`: one event from a script.
 
+use super::common::{check_parent, time};
 use crate::{
     app::App,
     command::{self, Moment},
@@ -13,7 +14,6 @@ use taskledger::{
     ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
     ledger::{AppendError, Receipt},
     query::Point,
-    time::Millis,
 };
 use taskledger_contract::answers::ReceiptBody;
 
@@ -66,9 +66,12 @@ struct SpawnArgs {
     /// Its name; unique only among the running tasks that a manager runs, so not for these
     #[arg(long)]
     name: Option<String>,
-    /// The task that spawned it; one that this ledger does not know is recorded as outside of it
+    /// The task of this ledger that spawned it
     #[arg(long, value_name = "ID")]
     parent: Option<TaskId>,
+    /// The task outside of this ledger that spawned it
+    #[arg(long, value_name = "ID", conflicts_with = "parent")]
+    external_parent: Option<TaskId>,
     /// What it is for
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
@@ -140,13 +143,10 @@ impl command::Command for Args {
         };
         let mut proposal = Proposal::new(command).cause(cause);
         proposal.key = common.key.as_deref().map(key);
-        proposal.occurred = common.occurred.map(|point| moment(&point, app.now())).transpose()?;
+        proposal.occurred = common.occurred.map(|point| time(&point, app.now())).transpose()?;
         let opened = app.open()?;
-        if let Command::Spawn(Spawn { parent: Some(parent), .. }) = &proposal.command
-            && let Some(id) = parent.id()
-            && opened.reader.task(id)?.is_none()
-        {
-            app.remark(&format!("no task {id}: recorded as a parent outside this ledger"));
+        if let What::Spawn(SpawnArgs { parent, external_parent, .. }) = &self.what {
+            check_parent(&opened.reader, parent.as_ref(), external_parent.as_ref())?;
         }
         let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
         opened.close();
@@ -158,15 +158,16 @@ impl command::Command for Args {
 type Recorded = (Common, bool, Cause, Command);
 
 fn spawn(args: SpawnArgs) -> Recorded {
+    let parent = args.parent.or(args.external_parent);
     let cause = Cause::default()
-        .task(args.parent.clone())
+        .task(parent.clone())
         .run(args.run.clone())
         .call(args.call.clone())
         .agent(args.agent.clone());
     let mut spawn = Spawn::new(args.thread, args.task_type).description(args.description);
     spawn.task = args.id;
     spawn.name = args.name.map(Into::into);
-    spawn.parent = args.parent.map(ParentRef::from);
+    spawn.parent = parent.map(ParentRef::from);
     spawn.run = args.run;
     spawn.call = args.call;
     spawn.agent = args.agent;
@@ -205,24 +206,6 @@ fn json(option: &str, text: String) -> Result<String> {
         Ok(_) => Ok(text),
         Err(error) => Err(Problem::usage(format!("{option} is not JSON: {error}"))
             .hint("a string needs its own quotes: '\"like this\"'")
-            .into()),
-    }
-}
-
-fn moment(point: &Point, now: Millis) -> Result<Millis> {
-    match point {
-        Point::Occurred(at) => Ok(*at),
-        Point::Ago(by) => {
-            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-            Ok(Millis(now.0.saturating_sub(by)))
-        }
-        Point::Head
-        | Point::Back(_)
-        | Point::Seq(_)
-        | Point::Spawn(_)
-        | Point::End(_)
-        | Point::Recorded(_) => Err(Problem::usage(format!("{point} is not a time"))
-            .hint("write 2026-01-31T12:00:00Z, or -10m")
             .into()),
     }
 }

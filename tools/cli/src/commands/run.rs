@@ -4,6 +4,7 @@
 //! open only for the two appends ([`recorder`]), so that commands can record too, and run more
 //! commands. What becomes of output and signals is in [`child`].
 
+use super::common::check_parent;
 use crate::{
     app::App,
     command::{self, Moment},
@@ -66,9 +67,12 @@ pub struct Args {
     /// Its name
     #[arg(long)]
     name: Option<String>,
-    /// The task that spawns it; else TASKLEDGER_TASK
+    /// The task of this ledger that spawns it; else TASKLEDGER_TASK
     #[arg(long, value_name = "ID")]
     parent: Option<TaskId>,
+    /// The task outside of this ledger that spawns it
+    #[arg(long, value_name = "ID", conflicts_with = "parent")]
+    external_parent: Option<TaskId>,
     /// What it is for; else the command itself
     #[arg(long)]
     description: Option<String>,
@@ -189,9 +193,11 @@ async fn begin(
     let proposal = keyed(spawn);
     let lineage = lineage.clone();
     let recorder = Recorder { creates: true, ..recorder.clone() };
-    let answer = recorder.append(Some(signals), move |ledger| {
-        let cause = lineage.cause(ledger);
-        vec![proposal.clone().cause(cause)]
+    let (parent, external) = (args.parent.clone(), args.external_parent.clone());
+    let answer = recorder.append(Some(signals), move |reader| {
+        check_parent(reader, parent.as_ref(), external.as_ref())?;
+        let cause = lineage.cause(reader.ledger_id());
+        Ok(vec![proposal.clone().cause(cause)])
     });
     let begun = answer.await?;
     let made = begun.made.then(|| recorder.db.clone());

@@ -1,6 +1,6 @@
 //! `taskledger tasks`: tasks that match.
 
-use super::common::{Between, StatusArg, draw};
+use super::common::{Between, StatusArg, draw, time};
 use crate::{
     app::App,
     command::{Command, Moment},
@@ -16,6 +16,7 @@ use taskledger::{
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
     ledger::Reader,
     query::{self, Point, Sort, SortKey, TaskFilter, View},
+    time::Millis,
 };
 use taskledger_contract::answers::{At, TaskItem, notes};
 
@@ -23,7 +24,8 @@ use taskledger_contract::answers::{At, TaskItem, notes};
 ///
 /// Example:
 ///   taskledger tasks --thread session-1 --status failed
-///   taskledger tasks --status running --sort duration -n 10 -o json
+///   taskledger tasks --status running --sort duration --reverse -n 10 -o json
+///   taskledger tasks --status failed --ended-since -24h
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -54,6 +56,12 @@ pub struct Args {
     /// Created at this time or earlier; for a place in the log, spawned by that event or earlier
     #[arg(long, value_name = "POS", allow_hyphen_values = true)]
     until: Option<Point>,
+    /// Ended at this time or later
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    ended_since: Option<Point>,
+    /// Ended at this time or earlier
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    ended_until: Option<Point>,
     /// What to sort by
     #[arg(long, value_name = "KEY", default_value = "seq")]
     sort: Key,
@@ -73,7 +81,7 @@ enum Key {
     Completed,
     /// The newest event
     Activity,
-    /// How long it ran
+    /// How long it ran, or has run so far
     Duration,
     Task,
     Thread,
@@ -107,12 +115,15 @@ impl Command for Args {
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
         let view = app.view_of(&opened.reader, self.thread.as_ref())?;
-        let sort = Sort { key: self.sort.into(), descending: self.reverse };
+        let now = if app.at.is_some() { view.time } else { app.now() };
+        let sort = Sort { key: self.sort.into(), descending: self.reverse, now: Some(now) };
         let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), &opened.reader)?;
         let statuses: Vec<_> = self.status.iter().copied().map(TaskStatus::from).collect();
         let filter = TaskFilter::default()
             .since(between.since)
             .until(between.until)
+            .ended_since(ended(app, self.ended_since.as_ref())?)
+            .ended_until(ended(app, self.ended_until.as_ref())?)
             .thread(self.thread.clone())
             .statuses(statuses)
             .types(self.types.clone())
@@ -137,6 +148,11 @@ impl Command for Args {
         app.out.list(&At::from(&view), items.into_iter().map(Ok))?;
         Ok(Exit::Ok)
     }
+}
+
+/// The time that --ended-since or --ended-until names.
+fn ended(app: &App, point: Option<&Point>) -> Result<Option<Millis>> {
+    point.map(|point| time(point, app.now())).transpose()
 }
 
 /// The trees of the threads in which a task matches; what matches stands out.

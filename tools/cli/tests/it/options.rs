@@ -152,8 +152,6 @@ fn what_contradicts_itself_is_refused() {
     place.run(&["tree", "build", "--depth", "0"]).fails(2);
     let told = place.run(&["--read-only", "purge"]).fails(6);
     assert!(told.contains("takes no appends"), "{told}");
-    let spawn = ["record", "spawn", "--thread", "t", "--type", "x", "--parent", "far"];
-    assert!(place.run(&spawn).err.contains("no task far"));
 }
 
 #[test]
@@ -180,4 +178,86 @@ fn the_checkpoint_of_another_ledger_is_told() {
     write(place.run(&["checkpoint", "--at", "#3"]).ok());
     let told = place.run(&["--db", "copy", "verify", "--expect", "kept"]).ok();
     assert!(told.contains("they begin alike"), "{told}");
+}
+
+/// Finding 44: running tasks stood in the order of the log, whatever `--sort duration` said, and
+/// `--reverse` changed nothing.
+#[test]
+fn running_tasks_are_sorted_by_how_long_they_have_run() {
+    let place = Place::new();
+    for (id, ago) in [("young", "-40s"), ("old", "-10m"), ("middle", "-5m")] {
+        let spawn = ["record", "spawn", "--thread", "t", "--type", "x", "--id", id];
+        place.run(&[&spawn[..], &["--occurred", ago]].concat()).ok();
+    }
+    let sort = |rest: &[&str]| {
+        let tasks = ["tasks", "--status", "running", "--sort", "duration", "-o", "name"];
+        place.run(&[&tasks[..], rest].concat()).ok()
+    };
+    assert_eq!(sort(&[]), "young\nmiddle\nold\n");
+    assert_eq!(sort(&["--reverse", "-n", "2"]), "old\nmiddle\n");
+    assert_eq!(sort(&["--at", "-1m", "--reverse"]), "old\nmiddle\n");
+    // Beside those that ended: this one ran for seven minutes.
+    let spawn = ["record", "spawn", "--thread", "t", "--type", "x", "--id", "done"];
+    place.run(&[&spawn[..], &["--occurred", "-20m"]].concat()).ok();
+    place.run(&["record", "end", "done", "--status", "completed", "--occurred", "-13m"]).ok();
+    let all = place.run(&["tasks", "--sort", "duration", "-o", "name"]).ok();
+    assert_eq!(all, "young\nmiddle\ndone\nold\n");
+}
+
+/// Finding 45: "tasks that failed today" were those that were created today.
+#[test]
+fn tasks_are_found_by_their_end() {
+    let place = Place::new();
+    for (id, from, to) in [("long", "-30h", "-1h"), ("before", "-30h", "-28h")] {
+        let spawn = ["record", "spawn", "--thread", "t", "--type", "x", "--id", id];
+        place.run(&[&spawn[..], &["--occurred", from]].concat()).ok();
+        place.run(&["record", "end", id, "--status", "failed", "--occurred", to]).ok();
+    }
+    place.run(&["record", "spawn", "--thread", "t", "--type", "x", "--id", "runs"]).ok();
+    let ids = |rest: &[&str]| place.run(&[&["tasks", "-o", "name"], rest].concat()).ok();
+    assert_eq!(ids(&["--status", "failed", "--ended-since", "-24h"]), "long\n");
+    assert_eq!(ids(&["--ended-until", "-24h"]), "before\n");
+    assert_eq!(ids(&["--ended-since", "-29h", "--ended-until", "-1m"]), "long\nbefore\n");
+    assert_eq!(ids(&["--since", "-24h"]), "runs\n");
+    let told = place.run(&["tasks", "--ended-since", "#2"]).fails(2);
+    assert!(told.contains("#2 is not a time"), "{told}");
+}
+
+/// Finding 52: `never` looked like an answer to what was a typo.
+#[test]
+fn a_condition_about_a_task_that_is_not_there_is_refused() {
+    let place = Place::with_story();
+    let first = |condition: &str| place.run(&["first", "build", "--where", condition]);
+    let told = first("running>0 and status(nope)=failed").fails(3);
+    assert!(told.contains("no task \"nope\"") && told.contains("taskledger tasks"), "{told}");
+    let told = first("status(talk)=cancelled").fails(3);
+    assert!(told.contains("it is in thread chat"), "{told}");
+    assert!(first("status(test)=failed").ok().contains("#7"));
+    // Whether a task is there is what this one asks.
+    let never = first("exists(nope)");
+    assert_eq!((never.code, &*never.out), (3, "exists(nope): never\n"));
+}
+
+/// Finding 53: a typo was recorded as a parent outside of the ledger, for good.
+#[test]
+fn a_parent_that_is_not_there_is_refused_unless_it_is_said_to_be_outside() {
+    let place = Place::with_story();
+    let spawn = |rest: &[&str]| {
+        place.run(&[&["record", "spawn", "--thread", "t", "--type", "x"], rest].concat())
+    };
+    let told = spawn(&["--parent", "rooot"]).fails(3);
+    assert!(told.contains("no task \"rooot\"") && told.contains("--external-parent"), "{told}");
+    spawn(&["--external-parent", "root"]).fails(2);
+    spawn(&["--external-parent", "far", "--parent", "root"]).fails(2);
+    let command = ["run", "--thread", "t", "--parent", "rooot", "--", "touch", "began"];
+    let told = place.run(&command).fails(3);
+    assert!(told.contains("the command was not started"), "{told}");
+    assert!(!place.path("began").exists());
+    assert_eq!(place.run(&["stats", "--json"]).json()["tasks"], 4);
+
+    assert_eq!(spawn(&["--external-parent", "far"]).ok(), "bg_0\n");
+    assert_eq!(place.run(&["show", "bg_0", "--json"]).json()["task"]["parent_task_id"], "far");
+    assert_eq!(spawn(&["--parent", "root"]).ok(), "bg_1\n");
+    let outside = ["run", "--thread", "t", "--external-parent", "far", "--", "true"];
+    assert!(place.run(&outside).err.contains("outside this ledger"));
 }

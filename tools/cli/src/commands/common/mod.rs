@@ -4,14 +4,18 @@ mod between;
 mod draw;
 mod each;
 mod new_file;
+mod parent;
 mod seq;
 mod status;
 mod tell;
+mod time;
 
 pub use between::Between;
 pub use draw::draw;
 pub use each::{each, list};
 pub use new_file::NewFile;
+pub use parent::check_parent;
 pub use seq::seq;
 pub use status::StatusArg;
 pub use tell::{tell, tell_kept};
+pub use time::time;

@@ -57,7 +57,7 @@ impl<'a> Record<'a> {
         let recorder = self.recorder.clone();
         early.spawn(async move {
             // Whatever becomes of it, it is proposed again with the end.
-            let _ = recorder.append(None, move |_| vec![proposal.clone()]).await;
+            let _ = recorder.append(None, move |_| Ok(vec![proposal.clone()])).await;
         });
     }
 
@@ -108,7 +108,7 @@ impl<'a> Record<'a> {
         let mut batch: Vec<_> = self.asked.iter().map(|(_, asked)| asked.clone()).collect();
         batch.push(keyed(finish).cause(cause).occurred_at(SystemClock.now()));
         // Signals do not end this wait: it is bounded, and the end would be lost.
-        match self.recorder.append(None, move |_| batch.clone()).await {
+        match self.recorder.append(None, move |_| Ok(batch.clone())).await {
             Ok(_) => Ok(Exit::Command(code)),
             Err(unrecorded) => self.unrecorded(unrecorded, outcome, error.as_deref(), code),
         }

@@ -45,7 +45,8 @@ impl Lineage {
         let thread = thread.ok_or_else(|| {
             Problem::usage("no thread is named").hint(format!("--thread THREAD, or set {THREAD}"))
         })?;
-        let parent = match &args.parent {
+        let named = args.parent.as_ref().or(args.external_parent.as_ref());
+        let parent = match named {
             Some(id) => Some(ParentRef::from(id.clone())),
             None => inherited::<TaskId>(TASK)?.map(|id| match inherited_ledger() {
                 Some(ledger) => ParentRef::InLedger { ledger, id },

@@ -8,7 +8,7 @@ use crate::{
     note::note,
     signals::{Kind, Signals},
 };
-use anyhow::Error;
+use anyhow::{Error, Result};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -17,7 +17,7 @@ use taskledger::{
     Ledger, Options,
     command::Proposal,
     ids::LedgerId,
-    ledger::{AppendError, OpenError, Receipt},
+    ledger::{AppendError, OpenError, Reader, Receipt},
     state::LedgerState,
     store,
 };
@@ -70,7 +70,7 @@ impl Recorder {
     pub async fn append(
         &self,
         mut signals: Option<&mut Signals>,
-        make: impl Fn(LedgerId) -> Vec<Proposal> + Clone + Send + 'static,
+        make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Clone + Send + 'static,
     ) -> Result<Recorded, Unrecorded> {
         let patience = sleep(self.wait);
         pin!(patience);
@@ -103,13 +103,14 @@ impl Recorder {
 
     async fn once(
         &self,
-        make: impl Fn(LedgerId) -> Vec<Proposal> + Send + 'static,
+        make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Send + 'static,
     ) -> Result<Recorded, Error> {
         let Self { db, creates, .. } = self.clone();
         let recorded = tokio::task::spawn_blocking(move || {
             let (ledger, is_new) = opened(&db, creates)?;
             let reader = ledger.reader();
-            let receipts = ledger.append_blocking(make(reader.ledger_id()));
+            let receipts =
+                make(&reader).and_then(|proposals| Ok(ledger.append_blocking(proposals)?));
             let closed = ledger.close_blocking();
             let receipts = receipts?;
             if let Err(error) = closed {
@@ -128,7 +129,7 @@ impl Recorder {
 }
 
 /// The ledger, and whether it was made just now.
-fn opened(db: &Path, creates: bool) -> Result<(Ledger, bool), OpenError> {
+fn opened(db: &Path, creates: bool) -> Result<(Ledger, bool)> {
     let open = || Ledger::open(db, Options::default());
     match open() {
         Err(OpenError::NotFound { .. }) if creates => {}
@@ -137,7 +138,7 @@ fn opened(db: &Path, creates: bool) -> Result<(Ledger, bool), OpenError> {
     match Ledger::create(db, Options::default()) {
         // Either another process has made it meanwhile, or something else is there.
         Err(exists @ OpenError::Exists { .. }) => match open() {
-            Err(OpenError::NotFound { .. }) => Err(exists),
+            Err(OpenError::NotFound { .. }) => Err(exists.into()),
             opened => Ok((opened?, false)),
         },
         made => Ok((made?, true)),
