@@ -5,31 +5,24 @@
 //! log, so restore, audit and time travel are one operation: replay.
 //!
 //! ```
-//! use taskledger::{
-//!     Ledger, Options,
-//!     command::{Finish, Spawn},
-//!     event::TaskStatus,
-//!     ids::ThreadId,
-//!     query::{Position, Scope, as_of},
-//! };
+//! use taskledger::{Ledger, Options, audit::verify_reader, command::{Finish, Spawn}};
+//! use taskledger::{event::TaskStatus, ids::ThreadId, query::{Position, Scope, as_of}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("ledger");
 //! let ledger = Ledger::open_or_create(&path, Options::default())?;
 //! let thread = ThreadId::new("session-1")?;
-//!
-//! // In async code: `ledger.append(..).await`. When it returns, the event survives loss of power.
-//! let spawned = ledger.append_blocking(Spawn::new(&thread, "agent"))?;
-//! let task = spawned[0].task.clone().ok_or("a spawn has a task")?;
+//! // When an append returns, its events survive loss of power. In async code: `append(..).await`.
+//! let spawned = ledger.append_blocking(Spawn::new(&thread, "agent"))?.remove(0);
+//! let task = spawned.task.ok_or("a spawn has a task")?;
 //! ledger.append_blocking(Finish::failed(&task, "out of tokens"))?;
 //!
-//! // Now, and before the end was recorded.
-//! let reader = ledger.reader();
-//! let status = |state: &taskledger::state::LedgerState| state.task(&task).map(|t| t.status);
-//! assert_eq!(status(&reader.state()?), Some(TaskStatus::Failed));
-//! let then = as_of(&reader, Scope::Thread(&thread), Position::Log(spawned[0].seq.get()))?;
-//! assert_eq!(status(&then.state), Some(TaskStatus::Running));
+//! let reader = ledger.reader(); // before the end was recorded, the task was running
+//! let then = as_of(&reader, Scope::Thread(&thread), Position::after(spawned.seq))?;
+//! assert_eq!(then.state.task(&task).map(|task| task.status), Some(TaskStatus::Running));
+//!
+//! assert!(verify_reader(&reader).is_ok()); // and nobody has changed what was recorded
 //! # ledger.close_blocking()?;
 //! # Ok(())
 //! # }

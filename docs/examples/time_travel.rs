@@ -29,9 +29,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let thread = ThreadId::new("thread-1")?;
 
     // After the event before its end, it was running; nothing is executed again to know that.
-    let before = as_of(&reader, Scope::Thread(&thread), Position::Log(end.get() - 1))?;
+    let before = as_of(&reader, Scope::Thread(&thread), Position::before(end))?;
     assert_eq!(before.state.task(&task).map(|task| task.status), Some(TaskStatus::Running));
-    let after = as_of(&reader, Scope::Thread(&thread), Position::Log(end.get()))?;
+    let after = as_of(&reader, Scope::Thread(&thread), Position::after(end))?;
     assert_eq!(after.state.task(&task).map(|task| task.status), Some(TaskStatus::Failed));
 
     // Who spawned it, up to the root, each link with the event that is its evidence.

@@ -10,6 +10,18 @@ use std::ops::ControlFlow;
 
 /// Checks every event that `reader` gives, as [`verify`](super::verify) does, but not the files
 /// that hold them. O(events).
+///
+/// # Example
+/// ```
+/// use taskledger::{Ledger, Options, audit::verify_reader, command::Spawn, ids::ThreadId};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ledger = Ledger::in_memory(Options::default())?;
+/// ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?;
+/// assert!(verify_reader(&ledger.reader()).is_ok());
+/// # Ok(())
+/// # }
+/// ```
 pub fn verify_reader(reader: &Reader) -> Report {
     let (mut history, mut findings) = (History::default(), Findings::default());
     let head = reader.head();

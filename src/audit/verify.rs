@@ -59,6 +59,24 @@ impl Default for VerifyOptions {
 ///
 /// # Cost
 /// O(bytes); some hundred thousand events a second.
+///
+/// # Example
+/// ```
+/// use taskledger::audit::{VerifyOptions, verify};
+/// use taskledger::{Ledger, Options, command::Spawn, ids::ThreadId};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("ledger");
+/// let ledger = Ledger::create(&path, Options::default())?;
+/// ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?;
+/// let kept = ledger.reader().head(); // where nobody who can change the ledger can change it
+/// ledger.close_blocking()?;
+/// let report = verify(&path, &VerifyOptions::default().expect(kept), &mut |_, _| {})?;
+/// assert!(report.is_ok(), "{:?}", report.findings);
+/// # Ok(())
+/// # }
+/// ```
 pub fn verify(
     path: impl AsRef<Path>,
     options: &VerifyOptions,

@@ -25,6 +25,19 @@ impl Ledger {
     ///
     /// # Errors
     /// [`OpenError::Exists`] if the path is in use; [`OpenError::UnsafeDir`]; [`OpenError::Io`].
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("ledger");
+    /// let ledger = Ledger::create(&path, Options::default())?;
+    /// ledger.close_blocking()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         Self::create_in(&directory(path, &options), options)
     }
@@ -58,6 +71,18 @@ impl Ledger {
     ///
     /// # Cost
     /// A snapshot, and the events since it; after loss of power it can be that of a rebuild.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, ledger::OpenError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("ledger");
+    /// assert!(matches!(Ledger::open(&path, Options::default()), Err(OpenError::NotFound { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let span = tracing::info_span!("ledger.open", path = %path.display());
@@ -69,6 +94,22 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`open`](Self::open) and [`create`](Self::create).
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use taskledger::{Durability, Ledger, Options};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("ledger");
+    /// // Acknowledged before the device has synced, which it does every 50 ms.
+    /// let options = Options::default().durability(Durability::Interval(Duration::from_millis(50)));
+    /// let ledger = Ledger::open_or_create(&path, options)?;
+    /// # ledger.close_blocking()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open_or_create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         match Self::open(path.as_ref(), options.clone()) {
             Err(OpenError::NotFound { .. }) => Self::create(path, options),
@@ -86,6 +127,20 @@ impl Ledger {
     /// # Errors
     /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
     /// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`].
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("ledger");
+    /// # Ledger::create(&path, Options::default())?.close_blocking()?;
+    /// let ledger = Ledger::open_read_only(&path, Options::default())?;
+    /// assert!(ledger.shortfall().is_none(), "nothing is missing");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         Self::open_read_only_in(&directory(path, &options), options)
     }
@@ -108,6 +163,22 @@ impl Ledger {
     ///
     /// # Cost
     /// O(bytes of the ledger), and as much space as the sealed store takes.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("ledger");
+    /// # Ledger::create(&path, Options::default())?.close_blocking()?;
+    /// let rebuilt = Ledger::rebuild(&path, &Options::default(), &mut |done, all| {
+    ///     println!("{done} of {all}");
+    /// })?;
+    /// println!("{} events; kept in quarantine: {:?}", rebuilt.head.size, rebuilt.set_aside);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rebuild(
         path: impl AsRef<Path>,
         options: &Options,
@@ -132,6 +203,26 @@ impl Ledger {
     ///
     /// # Cost
     /// O(bytes copied).
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::ThreadId};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("fork");
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// let spawned = ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?.remove(0);
+    /// let task = spawned.task.ok_or("a spawn has a task")?;
+    /// ledger.append_blocking(Finish::failed(&task, "lost"))?;
+    /// // A ledger in which the task has not failed.
+    /// let fork = ledger.fork_blocking(spawned.seq.get(), &path, Options::default(), &mut |_, _| {})?;
+    /// fork.append_blocking(Finish::completed(&task))?;
+    /// assert_ne!(fork.reader().ledger_id(), ledger.reader().ledger_id());
+    /// # fork.close_blocking()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fork_blocking(
         &self,
         size: u64,
@@ -152,6 +243,24 @@ impl Ledger {
     ///
     /// # Errors
     /// [`CopyError::BadBackup`] if the file was changed; an unfinished copy is removed.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::Spawn, ids::ThreadId, ledger::verify_backup};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let (file, path) = (directory.path().join("backup"), directory.path().join("restored"));
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?;
+    /// ledger.reader().backup(&file, &mut |_, _| {})?;
+    /// assert_eq!(verify_backup(&file, &mut |_, _| {})?.checkpoint.head(), ledger.reader().head());
+    /// let restored = Ledger::restore_blocking(&file, &path, Options::default(), &mut |_, _| {})?;
+    /// assert_eq!(restored.reader().state()?.tasks_len(), 1);
+    /// # restored.close_blocking()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn restore_blocking(
         file: impl AsRef<Path>,
         path: impl AsRef<Path>,

@@ -259,6 +259,24 @@ impl Ledger {
     /// the calling thread may decide and write, its own events and those of other waiting callers,
     /// some ten microseconds each; it never waits for a device. It lets other tasks run first,
     /// once, so that appends that are in progress together become one commit.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::{Finish, Proposal, Spawn}, ids::{Key, ThreadId}};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// // With a key it may be asked again, when the answer did not arrive.
+    /// let spawn = Proposal::new(Spawn::new(ThreadId::new("t")?, "agent")).key(Key::of("run 7, step 1"));
+    /// let first = ledger.append(spawn.clone()).await?.remove(0);
+    /// let again = ledger.append(spawn).await?.remove(0);
+    /// assert_eq!((again.repeated, again.seq), (true, first.seq));
+    /// let task = first.task.ok_or("a spawn has a task")?;
+    /// ledger.append(Finish::completed(task).result("[]")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn append(&self, batch: impl Into<Batch>) -> Result<Vec<Receipt>, AppendError> {
         self.append_before(batch, None).await
     }
@@ -292,6 +310,19 @@ impl Ledger {
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, ledger::AppendError, state::Rejection};
+    /// use taskledger::{command::Finish, ids::TaskId};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// let refused = ledger.append_blocking(Finish::completed(TaskId::new("nobody")?));
+    /// assert!(matches!(refused, Err(AppendError::Rejected(Rejection::UnknownTask { .. }))));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn append_blocking(&self, batch: impl Into<Batch>) -> Result<Vec<Receipt>, AppendError> {
         let (append, answer) = Append::new(batch.into(), None);
         let sent = self.desk().and_then(|desk| desk.append(append));
@@ -307,6 +338,24 @@ impl Ledger {
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::Spawn, ids::ThreadId};
+    /// use taskledger::event::{PartKind, PartSet};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// let spawn = Spawn::new(ThreadId::new("t")?, "agent").description("the password is swordfish");
+    /// let seq = ledger.append_blocking(spawn)?[0].seq;
+    /// let root = ledger.reader().root_at(seq.get())?;
+    /// ledger.redact_blocking(seq, PartSet::ALL, "a credential")?;
+    /// assert_eq!(ledger.reader().entry(seq)?.text(PartKind::Description), None);
+    /// ledger.purge_blocking()?; // now its bytes are gone as well
+    /// assert_eq!(ledger.reader().root_at(seq.get())?, root, "every proof still holds");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn redact_blocking(
         &self,
         seq: Seq,
@@ -368,6 +417,24 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ReadError::OtherHistory`] if `after` is not a head of this history.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::Spawn, ids::{Head, ThreadId}, ledger::Followed};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// ledger.append(Spawn::new(ThreadId::new("t")?, "agent")).await?;
+    /// let mut follow = ledger.follow(Head::EMPTY)?;
+    /// while let Some(Followed::Event(entry)) = follow.next().await? {
+    ///     println!("{}: {}", entry.event.seq, entry.event.action.as_str());
+    /// }
+    /// let seen = follow.resume_token()?; // a later follower continues here
+    /// assert!(ledger.follow(seen).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn follow(&self, after: Head) -> Result<Follow, ReadError> {
         self.inner.reader.follow(after)
     }
@@ -391,6 +458,18 @@ impl Ledger {
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::Batch, ledger::AppendError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// ledger.close_blocking()?;
+    /// assert!(matches!(ledger.append_blocking(Batch::new()), Err(AppendError::Halted)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close_blocking(&self) -> Result<(), store::Error> {
         let closed = self.inner.desk.close().map(|answer| wait_for(answer).unwrap_or(DIED));
         self.inner.stop();

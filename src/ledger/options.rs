@@ -37,6 +37,19 @@ pub enum Durability {
 }
 
 /// Options of a ledger. `Options::default()` is right for most.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use taskledger::{Ledger, Options, time::{ManualClock, Millis}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = Arc::new(ManualClock::at(Millis(1_700_000_000_000))); // in a test
+/// let ledger = Ledger::in_memory(Options::default().clock(clock).queue_requests_max(64))?;
+/// assert_eq!(ledger.options().queue_requests_max, 64);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {

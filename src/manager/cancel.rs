@@ -49,6 +49,30 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// One append.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert!(manager.cancel(&task).await);
+    /// assert_eq!(manager.wait(&task).await?.status, taskledger::manager::TaskStatus::Cancelled);
+    /// assert!(!manager.cancel(&task).await, "it does not run any more");
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel(&self, id: &(impl Borrow<str> + ?Sized)) -> bool {
         self.cancel_with(id, CancelOptions::default()).await
     }
@@ -64,6 +88,38 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// One append, and a timer until the task has ended.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use taskledger::manager::CancelOptions;
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// let options = CancelOptions {
+    ///     reason: Some("no longer needed".into()),
+    ///     deadline: Some(Duration::from_secs(2)), // then it is stopped
+    /// };
+    /// assert!(manager.cancel_with(&task, options).await);
+    /// manager.wait(&task).await?;
+    /// let request = manager.view(&task)?.and_then(|view| view.cancel).ok_or("it is on the record")?;
+    /// assert_eq!(request.reason.as_deref(), Some("no longer needed"));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel_with(
         &self,
         id: &(impl Borrow<str> + ?Sized),
@@ -92,6 +148,31 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(subtree), and one append.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert_eq!(manager.cancel_tree(&task).await, 1);
+    /// let below = TaskParentContext { task_id: Some(task.to_string()), ..Default::default() };
+    /// let late = manager.spawn("session-1", "late", None, "", below, async |_| TaskResult::Cancelled);
+    /// assert!(late.await.is_err(), "nothing starts below a tree that was cancelled");
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel_tree(self: &Arc<Self>, id: &(impl Borrow<str> + ?Sized)) -> usize {
         self.cancel_tree_with(id, CancelOptions::default()).await
     }
@@ -132,6 +213,28 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(live tasks), and one append if there are any in the thread.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert_eq!(manager.cancel_all("session-1").await, 1);
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel_all(&self, thread: &str) -> usize {
         self.cancel_all_with(thread, CancelOptions::default()).await
     }
@@ -173,6 +276,29 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(tasks of the run and below), and one append.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let of_run = TaskParentContext { run_id: Some("run-7".into()), ..Default::default() };
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", of_run, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert_eq!(manager.cancel_descendants_for_run("run-7").await, 1);
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel_descendants_for_run(self: &Arc<Self>, run: &str) -> usize {
         self.cancel_descendants_for_run_with(run, CancelOptions::default()).await
     }

@@ -106,6 +106,30 @@ impl TaskContext {
     ///
     /// # Cost
     /// One append.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "copy", None, "", parent, async |context| {
+    ///         match context.record("progress", json!({ "files": 10 })).await {
+    ///             Ok(_) => TaskResult::Success(json!(10)),
+    ///             Err(error) => TaskResult::Failed(error.to_string()),
+    ///         }
+    ///     })
+    ///     .await?;
+    /// manager.wait(&task).await?;
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn record(&self, event_type: &str, payload: Value) -> Result<Recorded, AppendError> {
         let len = levels(&payload);
         if len > LEVELS_MAX {

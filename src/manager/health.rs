@@ -55,6 +55,22 @@ pub struct ShutdownReport {
 
 impl BackgroundTaskManager {
     /// The health of the manager. O(live tasks).
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// assert!(!manager.health().degraded);
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn health(&self) -> Health {
         let live = self.table.all();
         let state = self.bound.get().map(Bound::state);
@@ -93,6 +109,32 @@ impl BackgroundTaskManager {
     /// One append for each thread that has live tasks. Takes at most `grace` and a second, the time
     /// to read the texts that are kept for later reads (64 MiB at most), and the closing of the
     /// ledger.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::manager::TaskStatus;
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// let report = manager.shutdown(std::time::Duration::from_secs(5)).await?;
+    /// println!("{report:?}");
+    /// assert_eq!(manager.get(&task).map(|task| task.status), Some(TaskStatus::Cancelled));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(
         self: &Arc<Self>,
         grace: Duration,

@@ -38,6 +38,23 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// One append.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let unknown = manager.send_task_inbox_message("bg_7", "session-1", "user", "hello").await;
+    /// assert!(unknown.is_err(), "no such task runs");
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn send_task_inbox_message(
         &self,
         id: &(impl Borrow<str> + ?Sized),

@@ -123,6 +123,33 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 ///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
 /// recorded. [`shutdown`](Self::shutdown) ends them.
+///
+/// # Example
+/// ```
+/// use serde_json::json;
+/// use taskledger::{BackgroundTaskManager, Ledger, Options};
+/// use taskledger::manager::{TaskParentContext, TaskResult, TaskStatus};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("ledger");
+/// let ledger = Ledger::open_or_create(&path, Options::default())?;
+/// let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+/// let parent = TaskParentContext::default();
+/// let task = manager
+///     .spawn("session-1", "build", Some("build"), "cargo build", parent, async |context| {
+///         context.emit("progress", json!({ "crates": 7 }));
+///         TaskResult::Success(json!({ "warnings": 0 }))
+///     })
+///     .await?; // the spawn is durable
+/// let ended = manager.wait(&task).await?; // the end is durable
+/// assert_eq!(ended.status, TaskStatus::Completed);
+/// assert_eq!(ended.result, Some(json!({ "warnings": 0 })));
+/// manager.shutdown(std::time::Duration::from_secs(5)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BackgroundTaskManager {
     options: ManagerOptions,
@@ -194,6 +221,22 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// As [`set_store`](Self::set_store).
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// assert!(manager.list("session-1").is_empty(), "nothing was running");
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn with_ledger(ledger: Ledger) -> Result<Arc<Self>, BindError> {
         let manager = Arc::new(Self::new());
         manager.set_store(ledger).await?;
@@ -217,6 +260,24 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(running Managed tasks).
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let unbound = std::sync::Arc::new(BackgroundTaskManager::new());
+    /// unbound.set_store(Ledger::in_memory(Options::default())?).await?;
+    /// assert!(unbound.ledger().is_some());
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn set_store(&self, ledger: Ledger) -> Result<(), BindError> {
         let mut mine = false;
         let bind = async {
@@ -238,6 +299,31 @@ impl BackgroundTaskManager {
     ///
     /// The inbox also gets the orphans that were found at binding and not announced yet. News that
     /// waits for room in an inbox whose receiver goes away goes to the next one.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::manager::inbox_channel;
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let (sender, mut inbox) = inbox_channel();
+    /// manager.set_owner_inbox(sender);
+    /// let task = manager
+    ///     .spawn("session-1", "sum", None, "", parent, async |_| TaskResult::Success(json!(42)))
+    ///     .await?;
+    /// let news = inbox.recv_or_cancel(None).await.ok_or("the inbox is open")?;
+    /// assert_eq!(news["task_id"], task.as_str());
+    /// assert_eq!(news["result"], 42);
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_owner_inbox(&self, inbox: InboxSender) {
         self.owner.set_inbox(inbox);
     }

@@ -24,6 +24,28 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(result). A text of more than 4 KiB is read from the log, which blocks for some 50 us.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert_eq!(manager.list("session-1")[0].task_id, task);
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn list(&self, thread: &str) -> Vec<TaskSummary> {
         let Some(bound) = self.bound.get() else { return Vec::new() };
         let Ok(thread) = ThreadId::new(thread) else { return Vec::new() };
@@ -47,6 +69,28 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// As [`list`](Self::list) for one task.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert!(manager.get(&task).is_some_and(|task| task.task_type == "watch"));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get(&self, id: &(impl Borrow<str> + ?Sized)) -> Option<TaskSummary> {
         let bound = self.bound.get()?;
         let id = TaskId::new(id.borrow()).ok()?;
@@ -73,6 +117,28 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert!(manager.has_running("session-1") && !manager.has_running("session-2"));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn has_running(&self, thread: &str) -> bool {
         let Some(bound) = self.bound.get() else { return false };
         let Ok(thread) = ThreadId::new(thread) else { return false };
@@ -93,6 +159,29 @@ impl BackgroundTaskManager {
     /// # Cost
     /// Nothing for a task of this manager. For a task that runs elsewhere, it reads every event
     /// until the end of the task.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// let slow = tokio::time::timeout(std::time::Duration::from_millis(1), manager.wait(&task)).await;
+    /// assert!(slow.is_err(), "it still runs; waiting for it changed nothing");
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn wait(
         &self,
         id: &(impl Borrow<str> + ?Sized + Sync),

@@ -73,6 +73,26 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(snapshot).
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::manager::BackgroundTaskStateSnapshot;
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let snapshot = BackgroundTaskStateSnapshot::default(); // as another store kept it
+    /// let report = manager.restore_for_thread("session-1", &snapshot).await?;
+    /// assert_eq!(report.orphaned, 0);
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn restore_for_thread(
         &self,
         thread: &str,

@@ -60,6 +60,25 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// One append.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "sum", None, "1 + 1", parent, async |_| TaskResult::Success(json!(2)))
+    ///     .await?;
+    /// assert_eq!(manager.wait(&task).await?.result, Some(json!(2)));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn spawn<F, Fut>(
         self: &Arc<Self>,
         owner_thread_id: &str,
@@ -92,6 +111,32 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// One append, and an inbox while it runs.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let agent = manager
+    ///     .spawn_agent_with_context("session-1", Some("helper"), "", parent, async |mut context| {
+    ///         context.emit("ready", json!({}));
+    ///         match context.inbox_receiver.recv_or_cancel(Some(&context.cancel_token)).await {
+    ///             Some(message) => TaskResult::Success(message["payload"]["content"].clone()),
+    ///             None => TaskResult::Cancelled,
+    ///         }
+    ///     })
+    ///     .await?;
+    /// manager.send_task_inbox_message(&agent, "session-1", "user", "go").await?;
+    /// assert_eq!(manager.wait(&agent).await?.result, Some(json!("go")));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn spawn_agent_with_context<F, Fut>(
         self: &Arc<Self>,
         owner_thread_id: &str,
@@ -136,6 +181,31 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// As [`spawn_agent_with_context`](Self::spawn_agent_with_context).
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let agent = manager
+    ///     .spawn_agent("session-1", Some("helper"), "", parent, async |cancel, _to_self, mut inbox| {
+    ///         match inbox.recv_or_cancel(Some(&cancel)).await {
+    ///             Some(message) => TaskResult::Success(message["payload"]["content"].clone()),
+    ///             None => TaskResult::Cancelled,
+    ///         }
+    ///     })
+    ///     .await?;
+    /// manager.send_task_inbox_message(&agent, "session-1", "user", "go").await?;
+    /// assert_eq!(manager.wait(&agent).await?.result, Some(json!("go")));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn spawn_agent<F, Fut>(
         self: &Arc<Self>,
         owner_thread_id: &str,

@@ -15,6 +15,28 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(result).
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// assert_eq!(manager.task_tree_ids(&task), Some(vec![task]));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn task_tree_ids(&self, id: &(impl Borrow<str> + ?Sized)) -> Option<Vec<TaskId>> {
         let state = self.bound.get()?.state();
         let root = TaskId::new(id.borrow()).ok()?;

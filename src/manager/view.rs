@@ -77,6 +77,29 @@ impl BackgroundTaskManager {
     ///
     /// # Cost
     /// O(depth), and up to three events are read from the log, which blocks for some 50 us each.
+    ///
+    /// # Example
+    /// ```
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// let view = manager.view(&task)?.ok_or("it is on the record")?;
+    /// assert_eq!((view.summary.task_id, view.terminal_seq), (task, None));
+    /// # drop(manager);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn view(&self, id: &(impl Borrow<str> + ?Sized)) -> Result<Option<TaskView>, ReadError> {
         let Some(bound) = self.bound.get() else { return Ok(None) };
         let Ok(id) = TaskId::new(id.borrow()) else { return Ok(None) };

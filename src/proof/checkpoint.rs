@@ -275,6 +275,19 @@ impl fmt::Debug for KeyPair {
 /// # Errors
 ///
 /// [`CheckpointError::BadKeyName`].
+///
+/// # Example
+/// ```
+/// use taskledger::{Ledger, Options, proof::{Checkpoint, generate_keys}, time::OsEntropy};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = generate_keys("ledger.example", &OsEntropy)?;
+/// let ledger = Ledger::in_memory(Options::default())?;
+/// let signed = ledger.reader().checkpoint().sign(&keys.signing.parse()?)?;
+/// assert_eq!(Checkpoint::verify(&signed, &keys.verifying.parse()?)?.size, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub fn generate_keys(name: &str, entropy: &dyn Entropy) -> Result<KeyPair, CheckpointError> {
     check_key_name(name)?;
     let (signing, verifying) = generate_key(&mut Chance(entropy), name);

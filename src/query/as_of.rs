@@ -75,6 +75,29 @@ impl View {
 /// - [`QueryError::PastHead`] if the log is shorter than the position.
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.
+///
+/// # Example
+/// ```
+/// use taskledger::query::{Point, Scope, as_of};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let before_its_end: Point = "@-1".parse()?;
+/// let position = before_its_end.resolve(&reader, ledger.options().clock.now())?;
+/// let view = as_of(&reader, Scope::Thread(&thread), position)?;
+/// assert!(view.state.task(&test).is_some_and(|task| !task.status.is_terminal()));
+/// # Ok(())
+/// # }
+/// ```
 pub fn as_of(
     source: &impl Source,
     scope: Scope<'_>,

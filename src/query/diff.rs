@@ -199,6 +199,28 @@ impl Eq for Value {}
 /// Applied to the visible part of `before` (status, parent and every [`Field`]), the changes give
 /// the visible part of `after`. Counts and numbers of events are not compared. Deterministic.
 /// O(tasks in both); a task that both states share costs almost nothing.
+///
+/// # Example
+/// ```
+/// use taskledger::query::{diff};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let (now, head) = (reader.state()?, reader.head());
+/// let diff = diff(&reader.state_at(head.size - 1)?, &now, Some(&thread));
+/// assert_eq!(diff.stat().ended, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn diff(before: &LedgerState, after: &LedgerState, thread: Option<&ThreadId>) -> Diff {
     let mut pairs: BTreeMap<(Seq, &TaskId), Pair<'_>> = BTreeMap::new();

@@ -20,6 +20,28 @@ use std::ops::ControlFlow;
 /// - [`QueryError::UnknownThread`] if the ledger does not hold the thread.
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.
+///
+/// # Example
+/// ```
+/// use taskledger::query::{Predicate, first};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let predicate: Predicate = "failed>0".parse()?;
+/// let event = first(&reader, &thread, &predicate)?.ok_or("it was never so")?;
+/// assert_eq!(event.event.task, Some(test));
+/// # Ok(())
+/// # }
+/// ```
 pub fn first(
     source: &impl Source,
     thread: &ThreadId,

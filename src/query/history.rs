@@ -114,6 +114,33 @@ impl EventFilter {
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.
 /// - Those of `visit`; see [`Visited`].
+///
+/// # Example
+/// ```
+/// use taskledger::query::{EventFilter, History, Order, history};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let wanted = History::default()
+///     .filter(EventFilter::default().task(test.clone()))
+///     .order(Order::NewestFirst)
+///     .limit(1);
+/// history(&reader, &wanted, |entry| {
+///     assert_eq!(entry.event.action.as_str(), "terminated");
+///     std::ops::ControlFlow::Continue(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn history<V: Visited<QueryError>>(
     source: &impl Source,
     wanted: &History<'_>,
@@ -187,6 +214,27 @@ pub fn history<V: Visited<QueryError>>(
 ///
 /// # Errors
 /// As [`history`].
+///
+/// # Example
+/// ```
+/// use taskledger::query::{Position, history_of_thread};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let all = history_of_thread(&reader, &thread, Position::Log(reader.head().size))?;
+/// assert_eq!(all.len(), 3);
+/// # Ok(())
+/// # }
+/// ```
 pub fn history_of_thread(
     source: &impl Source,
     thread: &ThreadId,
@@ -201,6 +249,27 @@ pub fn history_of_thread(
 ///
 /// # Errors
 /// As [`history`].
+///
+/// # Example
+/// ```
+/// use taskledger::query::{Position, history_of_task};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let all = history_of_task(&reader, &test, Position::Log(reader.head().size))?;
+/// assert_eq!(all.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 pub fn history_of_task(
     source: &impl Source,
     task: &TaskId,

@@ -148,6 +148,18 @@ impl Point {
 }
 
 impl Position {
+    /// The position after event `seq`: the log up to it, and it too.
+    #[must_use]
+    pub const fn after(seq: Seq) -> Self {
+        Self::Log(seq.get())
+    }
+
+    /// The position before event `seq`: the log up to it, without it.
+    #[must_use]
+    pub const fn before(seq: Seq) -> Self {
+        Self::Log(seq.leaf_index())
+    }
+
     /// The number of events of the log that it means, for fork and backup, which copy a prefix.
     ///
     /// # Errors

@@ -198,6 +198,28 @@ impl SortKey {
 ///
 /// # Errors
 /// [`QueryError::Read`] if a long text could not be read.
+///
+/// # Example
+/// ```
+/// use taskledger::query::{Sort, TaskFilter, tasks};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let filter = TaskFilter::default().statuses([taskledger::event::TaskStatus::Failed]);
+/// let rows = tasks(&reader, &reader.state()?, &filter, Sort::default(), None)?;
+/// assert_eq!(rows[0].error.as_deref(), Some("2 of 31"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn tasks(
     source: &impl Source,
     state: &LedgerState,
@@ -215,6 +237,27 @@ pub fn tasks(
 }
 
 /// The tasks that pass, in the order of creation. O(tasks of the thread, run, or of all).
+///
+/// # Example
+/// ```
+/// use taskledger::query::{TaskFilter, matching};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let filter = TaskFilter::default().parent(build.clone());
+/// assert_eq!(matching(&reader.state()?, &filter).count(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub fn matching<'s>(
     state: &'s LedgerState,
     filter: &TaskFilter,

@@ -30,6 +30,27 @@ pub struct ThreadRow {
 }
 
 /// Every thread, in the order of creation. O(tasks).
+///
+/// # Example
+/// ```
+/// use taskledger::query::{threads};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let rows = threads(&reader.state()?);
+/// assert_eq!((rows[0].tasks, rows[0].running), (2, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn threads(state: &LedgerState) -> Vec<ThreadRow> {
     let mut depths = Depths::new(state);

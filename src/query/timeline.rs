@@ -34,6 +34,27 @@ pub struct Span {
 
 /// The spans of the tasks of `thread`. `time` is the time of the view that `state` is from. O(tasks
 /// of the thread).
+///
+/// # Example
+/// ```
+/// use taskledger::query::{timeline};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let line = timeline(&reader.state()?, &thread, ledger.options().clock.now());
+/// assert!(line.spans[0].end.is_none(), "`build` runs");
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn timeline(state: &LedgerState, thread: &ThreadId, time: Millis) -> Timeline {
     let spans: Vec<Span> = state.tasks_in(thread).map(span).collect();

@@ -64,6 +64,27 @@ impl Forest {
 /// once, below the oldest of them.
 ///
 /// O(tasks of the thread, and children of theirs).
+///
+/// # Example
+/// ```
+/// use taskledger::query::{tree};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let forest = tree(&reader.state()?, &thread);
+/// assert_eq!((forest.nodes.len(), forest.depth()), (2, 2));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn tree(state: &LedgerState, thread: &ThreadId) -> Forest {
     grow(state, thread, |task| task.thread == *thread)

@@ -97,6 +97,28 @@ pub struct CancelRequest {
 /// - [`QueryError::PastHead`] if the log is shorter than the position.
 /// - [`QueryError::Damaged`] if the links between the events do not hold together.
 /// - [`QueryError::Read`] if an event could not be read.
+///
+/// # Example
+/// ```
+/// use taskledger::query::{Position, why};
+/// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ledger = Ledger::in_memory(Options::default())?;
+/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # ledger.append_blocking([
+/// #     Spawn::new(&thread, "agent").task(&build),
+/// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
+/// # ])?;
+/// # ledger.append_blocking(Finish::failed(&test, "2 of 31"))?;
+/// // `test`, below `build`, has failed.
+/// let reader = ledger.reader();
+/// let chain = why(&reader, &test, Position::Log(reader.head().size))?;
+/// let path: Vec<_> = chain.links.iter().map(|link| link.task.id.as_str()).collect();
+/// assert_eq!(path, ["test", "build"]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn why(source: &impl Source, task: &TaskId, position: Position) -> Result<Chain, QueryError> {
     let mut now = source.state_of(Scope::Task(task))?;
     let mut seen = BTreeSet::new();

@@ -29,6 +29,25 @@ use std::{
 const BLOCK_BYTES: usize = 12 << 10;
 
 /// A read-only view of a ledger. Cheap to clone; outlives the ledger's handle.
+///
+/// The current state is in memory. Every method that reads events, roots or an earlier state may
+/// block on the disk: in async code, call it from `spawn_blocking`.
+///
+/// # Example
+/// ```
+/// use taskledger::{Ledger, Options, command::Spawn, ids::ThreadId};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ledger = Ledger::in_memory(Options::default())?;
+/// let receipts = ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?;
+/// let reader = ledger.reader();
+/// assert_eq!(reader.head().size, receipts[0].seq.get());
+/// let entry = reader.entry(receipts[0].seq)?; // the event and the texts beside it
+/// assert_eq!(entry.event.task, receipts[0].task);
+/// assert_eq!(reader.state()?.tasks_len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Reader {
     shared: Arc<Shared>,
@@ -127,6 +146,26 @@ impl Reader {
     /// # Errors
     /// As [`entry`](Self::entry), and those of `visit`; see [`Visited`]. An end past the head is no
     /// error: the scan ends there.
+    ///
+    /// # Example
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use taskledger::{Ledger, Options, command::Spawn, ids::{Seq, ThreadId}};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// ledger.append_blocking(vec![Spawn::new(ThreadId::new("t")?, "agent"); 3])?;
+    /// let mut seen = 0;
+    /// let reader = ledger.reader();
+    /// let last = reader.head().seq().ok_or("there are events")?;
+    /// reader.scan(Seq::FIRST, last, |entry| {
+    ///     seen += u64::from(entry.event.task.is_some());
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(seen, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scan<V: Visited<ReadError>>(
         &self,
         from: Seq,
@@ -241,6 +280,21 @@ impl Reader {
     ///
     /// # Errors
     /// As [`entry`](Self::entry); [`ReadError::NoSuchEvent`] if the log is shorter.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::{Finish, Spawn}, event::TaskStatus, ids::ThreadId};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// let spawned = ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?.remove(0);
+    /// let task = spawned.task.ok_or("a spawn has a task")?;
+    /// ledger.append_blocking(Finish::completed(&task))?;
+    /// let then = ledger.reader().state_at(spawned.seq.get())?;
+    /// assert_eq!(then.task(&task).map(|task| task.status), Some(TaskStatus::Running));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
         let now = self.current();
         if size == now.size() {
@@ -272,6 +326,23 @@ impl Reader {
     ///
     /// # Errors
     /// As [`root_at`](Self::root_at).
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, codec, command::Spawn, ids::ThreadId, proof};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// let seq = ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?[0].seq;
+    /// let reader = ledger.reader();
+    /// let head = reader.head(); // kept where the ledger cannot be changed
+    /// let proof = reader.prove_inclusion(seq, head.size)?;
+    /// // Checked with the event, the proof and the root alone, also by another program.
+    /// let frame = codec::encode(&reader.entry(seq)?)?;
+    /// proof::check_inclusion(&proof, proof::leaf_hash(codec::leaf(&frame)?), head.root)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prove_inclusion(&self, seq: Seq, size: u64) -> Result<proof::InclusionProof, ReadError> {
         self.check_size(size)?;
         self.check_size(seq.get())?;
@@ -282,6 +353,24 @@ impl Reader {
     ///
     /// # Errors
     /// As [`root_at`](Self::root_at).
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::Spawn, ids::ThreadId, proof};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// let spawn = Spawn::new(ThreadId::new("t")?, "agent");
+    /// ledger.append_blocking(spawn.clone())?;
+    /// let reader = ledger.reader();
+    /// let old = reader.head();
+    /// ledger.append_blocking(spawn)?;
+    /// let new = reader.head();
+    /// let proof = reader.prove_consistency(old.size, new.size)?;
+    /// proof::check_consistency(&proof, old.root, new.root)?; // nothing before `old` was changed
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prove_consistency(
         &self,
         old: u64,
