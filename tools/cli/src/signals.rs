@@ -91,13 +91,12 @@ impl Signals {
     pub async fn come(&mut self) -> Option<&'static Kind> {
         let mask = self.caught.iter().fold(0, |mask, (kind, _)| mask | kind.bit());
         let began = Instant::now();
-        loop {
-            // Lets the runtime look at what its handlers were told.
+        // Twice in a row: a thread may take a signal while it is looked at.
+        while !(are_handled(mask) && are_handled(mask)) && began.elapsed() < PATIENCE {
             yield_now().await;
-            if are_handled(mask) || began.elapsed() > PATIENCE {
-                break;
-            }
         }
+        // Lets the runtime look at what its handlers were told.
+        yield_now().await;
         poll_fn(|context| {
             Poll::Ready(match self.poll(context) {
                 Poll::Ready(signal) => Some(signal),
