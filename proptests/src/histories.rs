@@ -56,8 +56,10 @@ impl History {
                 || matches!(scope, Scope::Thread(id) if event.thread.as_ref() == Some(id))
                 || matches!(
                     event.action,
-                    Action::CancelRequested { scope: CancelScope::Run(_), .. }
-                        | Action::Redacted { .. }
+                    Action::CancelRequested {
+                        scope: CancelScope::Run(_) | CancelScope::Thread,
+                        ..
+                    } | Action::Redacted { .. }
                 )
                 || event.seq.get() == now.size()
         };

@@ -147,16 +147,13 @@ pub fn history<V: Visited<QueryError>>(
     mut visit: impl FnMut(Entry) -> V,
 ) -> Result<(), V::Error> {
     let scope = wanted.filter.task.as_ref().map_or(wanted.scope, Scope::Task);
-    let (now, head) = match (scope, wanted.upto) {
+    let (now, head) = if let (Scope::All, None | Some(Position::Log(_))) = (scope, wanted.upto) {
         // Asks for no task: that of an event matters only by a time of occurrence.
-        (Scope::All, None | Some(Position::Log(_))) => {
-            (LedgerState::default(), source.now().map_err(QueryError::from)?.size)
-        }
-        _ => {
-            let now = source.state_of(scope).map_err(QueryError::from)?;
-            let head = now.size();
-            (now, head)
-        }
+        (LedgerState::default(), source.now().map_err(QueryError::from)?.size)
+    } else {
+        let now = source.state_of(scope).map_err(QueryError::from)?;
+        let head = now.size();
+        (now, head)
     };
     let upto = wanted.upto.unwrap_or(Position::Log(head));
     let mut moment = Moment::new(head, upto)?;

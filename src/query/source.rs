@@ -36,8 +36,9 @@ pub trait Source: Sync {
     /// The current state of `scope`.
     ///
     /// Complete for the scope, for the ancestors that its tasks have now, for the requests to stop
-    /// the threads of all these, and for the marks of runs. Of the rest it may hold all or nothing. Its size and its time are those of the end
-    /// of the log. A task or thread that it does not hold, though the scope names it, is unknown.
+    /// the threads of all these, and for the marks of runs. Of every other task it holds all or
+    /// nothing. Its size and its time are those of the end of the log. A task or thread that it
+    /// does not hold, though the scope names it, is unknown.
     ///
     /// # Errors
     /// [`ReadError`] if it could not be read.

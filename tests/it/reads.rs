@@ -15,6 +15,7 @@ use std::{
 };
 use taskledger::{
     Ledger, codec,
+    command::{Proposal, Spawn},
     event::{Outcome, PartSet},
     ids::{Head, Seq, ThreadId},
     ledger::{Durability, Follow, Followed, ReadError},
@@ -110,8 +111,7 @@ async fn a_follower_that_is_dropped_in_a_read_goes_on_with_it() {
 async fn a_follower_of_a_thread_gives_its_events_and_resumes_behind_them() {
     let ledger = ledger();
     let on = |thread: &str, id: &str| {
-        let spawn = taskledger::command::Spawn::new(ThreadId::new(thread).unwrap(), "x");
-        taskledger::command::Proposal::from(spawn.task(task(id)))
+        Proposal::new(Spawn::new(ThreadId::new(thread).unwrap(), "x").task(task(id)))
     };
     ledger.append([on("t", "a"), on("u", "b"), on("t", "c"), on("u", "d")]).await.unwrap();
     let mut follow = ledger.follow(Head::EMPTY).unwrap().of_thread(thread("t"));
@@ -161,22 +161,26 @@ fn a_read_runs_on_a_thread_of_its_own_without_a_runtime() {
     let refused = wait(reader.run(move |reader| reader.entry(missing)));
     assert!(matches!(refused, Err(ReadError::NoSuchEvent { .. })));
     // The last handle may go on one of these threads.
-    wait(reader.run(move |_| Ok::<_, ReadError>(drop(ledger)))).unwrap();
+    wait(reader.run(move |_| {
+        drop(ledger);
+        Ok::<_, ReadError>(())
+    }))
+    .unwrap();
 }
 
 #[test]
 fn so_many_reads_run_at_once_and_the_others_wait() {
     const READS: usize = 6;
     let ledger = Ledger::in_memory(options().reads_at_once_max(2)).unwrap();
-    let (began, begun) = sync_channel(READS);
+    let (start, begun) = sync_channel(READS);
     let (go, goes) = sync_channel::<()>(READS);
     let goes = Arc::new(Mutex::new(goes));
     let reader = ledger.reader();
     let mut reads: Vec<_> = (0..READS)
         .map(|number| {
-            let (began, goes) = (began.clone(), Arc::clone(&goes));
+            let (start, goes) = (start.clone(), Arc::clone(&goes));
             Box::pin(reader.run(move |_| {
-                began.send(number).unwrap();
+                start.send(number).unwrap();
                 goes.lock().unwrap().recv().unwrap();
                 Ok::<_, ReadError>(number)
             }))

@@ -190,7 +190,9 @@ fn a_close_is_taken_when_the_queue_is_full_and_every_caller_of_it_waits_for_it()
         }
         drop(open);
         assert!(decided.join().unwrap().is_ok(), "it came before the close");
-        closing.into_iter().for_each(|close| close.join().unwrap());
+        for close in closing {
+            close.join().unwrap();
+        }
     });
 }
 

@@ -127,7 +127,9 @@ fn closes_against_one_another() {
                 assert!(matches!(store.sync(), Err(Error::Halted)), "it is closed");
             })
         });
-        closes.into_iter().for_each(|close| close.join().unwrap());
+        for close in closes {
+            close.join().unwrap();
+        }
     });
 }
 
