@@ -192,6 +192,14 @@ impl Error {
         Self::Damaged { seq: seq.into(), file: Some(file.into()), detail }
     }
 
+    /// Names the file that a frame came from, if the error is damage and names no file.
+    pub(super) fn within(mut self, place: &Path) -> Self {
+        if let Self::Damaged { file: file @ None, .. } = &mut self {
+            *file = Some(place.to_owned());
+        }
+        self
+    }
+
     /// The error for a frame that cannot be rewritten; `why` comes from
     /// [`Rewrite`](super::Rewrite).
     pub(super) fn not_rewritten(seq: Seq, file: Option<&Path>, why: RewriteError) -> Self {

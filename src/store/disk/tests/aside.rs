@@ -1,6 +1,7 @@
 //! Files that are no longer in use are kept, unless they are marked as never finished.
 
 use super::*;
+use crate::store::Damage;
 
 /// The names in `quarantine/`.
 fn kept(dir: &Path) -> Vec<String> {
@@ -97,12 +98,16 @@ fn a_newer_sled_than_head_knows_of_is_kept_by_an_opening_and_by_a_rebuild() {
     assert!(below(&root.join("quarantine/sled-2")) == newer);
 }
 
-/// Ends a rebuild at event 50.
+/// Cannot read the frame of event 50, which ends a rebuild there.
 struct Failing(Tree);
 
 impl Replay for Failing {
     fn push(&mut self, at: Seq, frame: &[u8]) -> Result<Vec<TreeHash>, Error> {
-        if at == seq(50) { Err(Error::Halted) } else { self.0.push(at, frame) }
+        if at == seq(50) {
+            let detail = Damage::Frame { why: Arc::new(Error::Halted) };
+            return Err(Error::Damaged { seq: Some(at), file: None, detail });
+        }
+        self.0.push(at, frame)
     }
 
     fn root(&self) -> Root {
@@ -118,7 +123,9 @@ fn a_sled_that_was_never_whole_is_removed() {
     store.close().unwrap();
     drop(store);
     let root = ledger(dir.path());
-    rebuild(&root, &small(), &mut Failing(Tree(0))).unwrap_err();
+    let error = rebuild(&root, &small(), &mut Failing(Tree(0))).unwrap_err();
+    let Error::Damaged { seq: Some(at), file: Some(file), .. } = &error else { panic!("{error}") };
+    assert!(*at == seq(50) && file.exists(), "the file of the frame is named: {error}");
     assert!(root.join("sled/2").exists());
     assert_holds(&reopened(dir.path()), 100);
     assert_eq!(dir::entries(&root.join("sled")).unwrap(), [root.join("sled/1")]);

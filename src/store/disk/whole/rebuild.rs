@@ -104,13 +104,14 @@ impl Source {
     /// roots in the files. Returns the end of the log.
     fn replay(&self, push: Push<'_>) -> Result<Head, Error> {
         let mut after = Head::EMPTY;
-        let mut add = |seq: Seq, frame: &[u8]| -> Result<Head, Error> {
-            Ok(Head { size: seq.get(), root: push(seq, frame)? })
+        let mut add = |seq: Seq, frame: &[u8], file: &Path| -> Result<Head, Error> {
+            let root = push(seq, frame).map_err(|error| error.within(file))?;
+            Ok(Head { size: seq.get(), root })
         };
         for archive in &self.archives {
             for frames in archive.all_frames() {
                 for (seq, frame) in frames?.iter() {
-                    after = add(seq, frame)?;
+                    after = add(seq, frame, &archive.path)?;
                 }
             }
             agree(after, archive.span.after, &archive.path)?;
@@ -119,7 +120,7 @@ impl Source {
             let from = after.size;
             for group in scan.groups.iter().filter(|group| group.after.size > from) {
                 for (seq, frame) in scan.frames_of(group).filter(|(seq, _)| seq.get() > from) {
-                    after = add(seq, frame)?;
+                    after = add(seq, frame, &scan.path)?;
                 }
                 agree(after, group.after, &scan.path)?;
             }
