@@ -119,8 +119,7 @@ fn an_end_is_what_ended_since_and_ended_until_look_at() {
     let any = TaskFilter::default;
     let log = log();
     let ids = |filter: TaskFilter| -> Vec<String> {
-        let found = matching(&log.state_now(), &filter).map(|task| task.id.to_string()).collect();
-        found
+        matching(&log.state_now(), &filter).map(|task| task.id.to_string()).collect()
     };
     let end = |id: &str| log.state_now().task(&task(id)).unwrap().completed.unwrap();
     let (first, last) = (end("a").min(end("b")), end("a").max(end("b")));

@@ -83,7 +83,7 @@ impl Walk<'_> {
                 self.root(archive.span.after, &file.path);
             }
             Err(error) => {
-                self.findings.push(StoreFinding::of(StoreFindingKind::Archive, &file.path, &error))
+                self.findings.push(StoreFinding::of(StoreFindingKind::Archive, &file.path, &error));
             }
         }
         let after = file.last.and_then(Seq::next).map_or(u64::MAX, Seq::get);
