@@ -5,7 +5,8 @@
 //! implements. A task or a thread is folded from its own events alone, which are found through
 //! their links from the newest back. So the cost of its past grows with its own events, not with
 //! the log. No function here reads a clock, remembers anything between calls, or shows a redacted
-//! text. All of them block on the disk: in async code, call them from `spawn_blocking`.
+//! text. All of them block on the disk: in async code, call them by
+//! [`Reader::run`](crate::ledger::Reader::run).
 //!
 //! Start at [`Point`], the notation for a moment, and [`as_of`], the state at one. Questions about
 //! a state that the caller has: [`tree`], [`diff`], [`timeline`], [`tasks`] and [`threads`].

@@ -110,8 +110,8 @@ async fn a_follower_that_is_dropped_in_a_read_goes_on_with_it() {
 async fn a_follower_of_a_thread_gives_its_events_and_resumes_behind_them() {
     let ledger = ledger();
     let on = |thread: &str, id: &str| {
-        let spawn = taskledger::command::Spawn::new(ThreadId::new(thread).unwrap(), "x");
-        taskledger::command::Proposal::from(spawn.task(task(id)))
+        use taskledger::command::Spawn;
+        Spawn::new(ThreadId::new(thread).unwrap(), "x").task(task(id))
     };
     ledger.append([on("t", "a"), on("u", "b"), on("t", "c"), on("u", "d")]).await.unwrap();
     let mut follow = ledger.follow(Head::EMPTY).unwrap().of_thread(thread("t"));
