@@ -39,7 +39,7 @@
 //! | end | [`shutdown`] |
 //!
 //! Each of these is a program in `docs/examples`: `minimal_spawn`, `agent_with_inbox`,
-//! `cancel_with_deadline`, `restart_and_recovery`, `time_travel`, `follow_events`.
+//! `cancel_with_deadline`, `restart_and_recovery`, `agent_tree`, `time_travel`, `follow_events`.
 //!
 //! [`with_ledger`]: BackgroundTaskManager::with_ledger
 //! [`set_owner_inbox`]: BackgroundTaskManager::set_owner_inbox

@@ -122,7 +122,8 @@ impl EventFilter {
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ledger = Ledger::in_memory(Options::default())?;
-/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # let thread = ThreadId::new("t")?;
+/// # let (build, test) = (TaskId::new("build")?, TaskId::new("test")?);
 /// # ledger.append_blocking([
 /// #     Spawn::new(&thread, "agent").task(&build),
 /// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
@@ -219,7 +220,8 @@ pub fn history<V: Visited<QueryError>>(
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ledger = Ledger::in_memory(Options::default())?;
-/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # let thread = ThreadId::new("t")?;
+/// # let (build, test) = (TaskId::new("build")?, TaskId::new("test")?);
 /// # ledger.append_blocking([
 /// #     Spawn::new(&thread, "agent").task(&build),
 /// #     Spawn::new(&thread, "tool").task(&test).parent(&build),
@@ -254,7 +256,8 @@ pub fn history_of_thread(
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ledger = Ledger::in_memory(Options::default())?;
-/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # let thread = ThreadId::new("t")?;
+/// # let (build, test) = (TaskId::new("build")?, TaskId::new("test")?);
 /// # ledger.append_blocking([
 /// #     Spawn::new(&thread, "agent").task(&build),
 /// #     Spawn::new(&thread, "tool").task(&test).parent(&build),

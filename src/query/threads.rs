@@ -38,7 +38,8 @@ pub struct ThreadRow {
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ledger = Ledger::in_memory(Options::default())?;
-/// # let (thread, build, test) = (ThreadId::new("t")?, TaskId::new("build")?, TaskId::new("test")?);
+/// # let thread = ThreadId::new("t")?;
+/// # let (build, test) = (TaskId::new("build")?, TaskId::new("test")?);
 /// # ledger.append_blocking([
 /// #     Spawn::new(&thread, "agent").task(&build),
 /// #     Spawn::new(&thread, "tool").task(&test).parent(&build),

@@ -31,7 +31,7 @@ const BLOCK_BYTES: usize = 12 << 10;
 /// A read-only view of a ledger. Cheap to clone; outlives the ledger's handle.
 ///
 /// The current state is in memory. Every method that reads events, roots or an earlier state may
-/// block on the disk: in async code, call it from `spawn_blocking`.
+/// block on the disk: in async code, call it by [`run`](Self::run).
 ///
 /// # Example
 /// ```
