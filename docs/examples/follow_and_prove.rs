@@ -2,6 +2,11 @@
 //!
 //! `cargo run --example follow_and_prove`
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "an example may stop at the first surprise"
+)]
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use std::error::Error;

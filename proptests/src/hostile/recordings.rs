@@ -61,7 +61,8 @@ fn brought_in(format: &str, bytes: &[u8]) {
         .entropy(std::sync::Arc::new(SeededEntropy::new(1)));
     let Ok(ledger) = Ledger::in_memory(options) else { panic!("memory gives no errors") };
     let add = || {
-        let report = import(&mut LedgerSink::new(&ledger).unwrap(), &recording, false, &mut |_| {});
+        let Ok(mut sink) = LedgerSink::new(&ledger) else { panic!("memory can be read") };
+        let report = import(&mut sink, &recording, false, &mut |_| {});
         report.unwrap_or_else(|error| panic!("the ledger refuses one by one: {error:?}"))
     };
     let (first, second) = (add(), add());

@@ -40,7 +40,7 @@ pub struct Follow {
     thread: Option<ThreadId>,
 }
 
-/// What a follower does next.
+/// The next step of a follower.
 enum Step {
     Give(Followed),
     /// Read the events that are durable up to this head.

@@ -103,7 +103,7 @@ fn recognise(importers: Importers<'_>, input: &Input) -> Result<Format, ReadErro
     let file = File::open(&input.path).map_err(ReadError::io(&input.at))?;
     let mut reader = BufReader::new(file.take(LOOK_BYTES_MAX));
     let mut line = Vec::new();
-    let mut like = None;
+    let mut look_alike = None;
     for _ in 0..LOOK_LINES_MAX {
         line.clear();
         if reader.read_until(b'\n', &mut line).map_err(ReadError::io(&input.at))? == 0 {
@@ -115,9 +115,9 @@ fn recognise(importers: Importers<'_>, input: &Input) -> Result<Format, ReadErro
         if let Some(importer) = importers.iter().find(|found| found.detect(text.as_bytes())) {
             return Ok(Format(*importer));
         }
-        like = like.or_else(|| likeness::of(&text));
+        look_alike = look_alike.or_else(|| likeness::of(&text));
     }
-    Err(ReadError::Unrecognised { path: PathBuf::from(&input.shown), like })
+    Err(ReadError::Unrecognised { path: PathBuf::from(&input.shown), like: look_alike })
 }
 
 /// Says what is looked for, and what was found of it.

@@ -123,6 +123,7 @@ fn parse_boot_id(text: &str) -> Option<[u8; 16]> {
 
 /// The state of one of the two slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there are two, and they are looked at once")]
 pub(crate) enum Slot {
     /// A record.
     Valid(HeadRecord),

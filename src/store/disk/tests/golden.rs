@@ -116,7 +116,9 @@ fn a_golden_head_is_read_and_written() {
     for _ in 3..7 {
         head.write(&HeadRecord::NEW).unwrap();
     }
-    records().iter().for_each(|record| head.write(record).unwrap());
+    for record in &records() {
+        head.write(record).unwrap();
+    }
     assert_eq!(fs::read(root.path().join("HEAD")).unwrap(), bytes);
 }
 

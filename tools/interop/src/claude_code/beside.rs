@@ -76,9 +76,9 @@ fn state(scan: &mut Scan, flow: &Flow<'_>) {
     let ran = flow.start.0.zip(flow.duration.0);
     let at = ran.map(|(start, took)| Millis(start.saturating_add(took)));
     let at = at.or_else(|| flow.timestamp.get().and_then(when::parse));
-    let span = Span { file: 0, len: 0, offset: 0 };
     let order = at.map_or(scan.newest, |at| at.0);
-    let place = Place { at, order, span, thread: None, caller: None };
+    let nowhere = Span { file: 0, len: 0, offset: 0 };
+    let place = Place { at, order, span: nowhere, thread: None, caller: None };
     let result = flow.result.map(|raw| raw.get().to_owned()).filter(|raw| raw != "null");
     let source = Source::Flow { run, native: flow.task.owned(), error: flow.error.owned(), result };
     scan.ends.push(End { ..place.end(outcome, source) });

@@ -112,8 +112,8 @@ impl Events {
     fn add(&mut self, line: &EventLine, proposal: &Proposal, span: Span) {
         let task = proposal.command.task_id();
         let (class, parent) = match &proposal.command {
-            Command::Spawn(spawn) | Command::Restore(Restore { spawn, .. }) => {
-                (Class::Spawn, spawn.parent.as_ref().and_then(ParentRef::id))
+            Command::Spawn(begun) | Command::Restore(Restore { spawn: begun, .. }) => {
+                (Class::Spawn, begun.parent.as_ref().and_then(ParentRef::id))
             }
             Command::Finish(_) | Command::Orphan(_) => (Class::End, None),
             Command::Update(_)
