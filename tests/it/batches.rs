@@ -169,7 +169,7 @@ fn a_flag_of_a_newer_version_is_refused_by_an_opening_and_is_no_damage() {
         let newer = OpenError::UnsupportedFormat { what: "frame flag", found: bit, max: 3 };
         assert_eq!(format!("{refused:?}"), format!("{newer:?}"));
 
-        let refused = ledger().ingest_blocking(frames, None).unwrap_err();
+        let refused = standby_of(&source).ingest_blocking(frames, None).unwrap_err();
         assert!(refused.to_string().contains(&format!("{}", at + 1)), "{refused}");
         assert_eq!(refused.code(), taskledger::Code::UnsupportedFormat, "{refused:?}");
     }
