@@ -254,7 +254,7 @@ impl Model {
             return;
         };
         if !entry.event.parts.iter().any(|part| parts.contains(part.kind)) {
-            broken.insert("Invalid");
+            broken.insert("RedactNoSuchText");
         }
         if parts.is_empty() {
             broken.insert("RedactNothing");

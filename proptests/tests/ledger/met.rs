@@ -85,7 +85,6 @@ fn every_step_is_taken_and_every_rule_that_fits_this_world_is_broken() {
         "AlreadyRedacted",
         "BadNumber",
         "Cycle",
-        "Invalid",
         "InvalidLabel",
         "InvalidName",
         "NameLooksLikeId",
