@@ -27,12 +27,6 @@ impl Seq {
         }
     }
 
-    /// The last event of a log that holds `size` events; `None` if it is empty.
-    #[must_use]
-    pub const fn last_of(size: u64) -> Option<Self> {
-        Self::new(size)
-    }
-
     /// The number itself, which is also the size of a log that ends here.
     #[must_use]
     pub const fn get(self) -> u64 {
@@ -67,6 +61,126 @@ impl Seq {
     #[must_use]
     pub const fn leaf_index(self) -> u64 {
         self.0.get() - 1
+    }
+}
+
+impl Seq {
+    /// The size of a log that ends with this event.
+    #[must_use]
+    pub const fn size(self) -> Size {
+        Size(self.0.get())
+    }
+
+    /// The size of a log that ends before this event.
+    #[must_use]
+    pub const fn size_before(self) -> Size {
+        Size(self.0.get() - 1)
+    }
+}
+
+/// A number of events: the size of a log, or of the beginning of one. 0 for none.
+///
+/// ```
+/// use taskledger::ids::{Seq, Size};
+///
+/// let size = Size::new(16);
+/// assert_eq!(size.last_seq(), Seq::new(16));
+/// assert_eq!(size.next_seq(), Seq::new(17));
+/// assert_eq!(Size::EMPTY.next_seq(), Some(Seq::FIRST));
+/// assert_eq!(Seq::FIRST.size_before(), 0);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Size(u64);
+
+impl Size {
+    /// The size of a log without events.
+    pub const EMPTY: Self = Self(0);
+
+    /// So many events.
+    #[must_use]
+    pub const fn new(events: u64) -> Self {
+        Self(events)
+    }
+
+    /// The number of events.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// True for a log without events.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The last event of a log of this size; `None` if it is empty.
+    #[must_use]
+    pub const fn last_seq(self) -> Option<Seq> {
+        Seq::new(self.0)
+    }
+
+    /// The event that follows a log of this size; `None` at the end of the range.
+    #[must_use]
+    pub const fn next_seq(self) -> Option<Seq> {
+        match self.0.checked_add(1) {
+            Some(number) => Seq::new(number),
+            None => None,
+        }
+    }
+
+    /// This size and so many events more; the end of the range if there are no more numbers.
+    #[must_use]
+    pub const fn more(self, events: u64) -> Self {
+        Self(self.0.saturating_add(events))
+    }
+
+    /// This size without its last `events`; empty if there are no more than that.
+    #[must_use]
+    pub const fn less(self, events: u64) -> Self {
+        Self(self.0.saturating_sub(events))
+    }
+}
+
+impl From<Seq> for Size {
+    fn from(last: Seq) -> Self {
+        last.size()
+    }
+}
+
+impl PartialEq<u64> for Size {
+    fn eq(&self, events: &u64) -> bool {
+        self.0 == *events
+    }
+}
+
+impl PartialOrd<u64> for Size {
+    fn partial_cmp(&self, events: &u64) -> Option<std::cmp::Ordering> {
+        self.0.partial_cmp(events)
+    }
+}
+
+impl PartialEq<Size> for u64 {
+    fn eq(&self, size: &Size) -> bool {
+        *self == size.0
+    }
+}
+
+impl PartialOrd<Size> for u64 {
+    fn partial_cmp(&self, size: &Size) -> Option<std::cmp::Ordering> {
+        self.partial_cmp(&size.0)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -338,19 +452,19 @@ impl fmt::Debug for Root {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// The number of events.
-    pub size: u64,
+    pub size: Size,
     /// The root over them.
     pub root: Root,
 }
 
 impl Head {
     /// The head of a log without events.
-    pub const EMPTY: Self = Self { size: 0, root: Root::EMPTY };
+    pub const EMPTY: Self = Self { size: Size::EMPTY, root: Root::EMPTY };
 
     /// The last event; `None` in an empty log.
     #[must_use]
     pub const fn seq(self) -> Option<Seq> {
-        Seq::last_of(self.size)
+        self.size.last_seq()
     }
 }
 

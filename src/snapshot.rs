@@ -9,7 +9,7 @@
 
 use crate::{
     code::Code,
-    ids::{Head, Root},
+    ids::{Head, Root, Size},
     state::{DecodeError, FOLD_VERSION, LedgerState},
 };
 use sha2::{Digest, Sha256};
@@ -137,7 +137,7 @@ pub fn decode(bytes: &[u8]) -> Result<(LedgerState, Head), SnapshotError> {
     let (raw, head) = unpack(bytes)?;
     let state = LedgerState::from_bytes(&raw).map_err(|source| SnapshotError::State { source })?;
     if state.size() != head.size {
-        return Err(SnapshotError::WrongSize { said: head.size, found: state.size() });
+        return Err(SnapshotError::WrongSize { said: head.size.get(), found: state.size().get() });
     }
     Ok((state, head))
 }
@@ -196,7 +196,7 @@ impl Header {
             Method::Stored => 0,
             Method::Zstd => 1,
         });
-        bytes.extend(self.head.size.to_le_bytes());
+        bytes.extend(self.head.size.get().to_le_bytes());
         bytes.extend(self.head.root.0);
         bytes.extend(self.len.to_le_bytes());
         let digest = digest(&bytes, payload);
@@ -233,7 +233,7 @@ impl Header {
             1 => Method::Zstd,
             _ => return Err(SnapshotError::NotASnapshot),
         };
-        Ok((Self { method, head: Head { size, root }, len }, rest))
+        Ok((Self { method, head: Head { size: Size::new(size), root }, len }, rest))
     }
 }
 

@@ -146,7 +146,7 @@ impl History {
     fn event(&self, action: Action) -> Event {
         let state = self.state();
         Event {
-            seq: Seq::last_of(state.size() + 1).unwrap_or(Seq::FIRST),
+            seq: state.size().next_seq().unwrap_or(Seq::FIRST),
             epoch: state.epoch().unwrap_or(Epoch { number: 1, nonce: 0 }),
             recorded: self.now(),
             occurred: self.now(),
@@ -162,7 +162,7 @@ impl History {
     }
 
     fn now(&self) -> Millis {
-        Millis(1_000 + self.state().size())
+        Millis(1_000 + self.state().size().get())
     }
 
     fn push(&mut self, entry: Entry, proposal: Option<Proposal>) {
@@ -225,7 +225,7 @@ pub fn forgeries(steps_max: usize) -> impl Strategy<Value = Vec<Entry>> {
                 5 => entry.event.key = other.key,
                 _ => {}
             }
-            entry.event.seq = Seq::last_of(number)?;
+            entry.event.seq = Seq::new(number)?;
             Some(entry)
         });
         forged.collect()

@@ -378,7 +378,7 @@ impl Plain {
     }
 
     fn next_seq(&self) -> Seq {
-        Seq::last_of(self.model.size() + 1).unwrap_or(Seq::FIRST)
+        Seq::new(self.model.size() + 1).unwrap_or(Seq::FIRST)
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::{prelude::*, sample::Index};
 use std::ops::ControlFlow;
 use taskledger::{
     event::{Entry, PartSet},
-    ids::{Head, Seq},
+    ids::{Head, Seq, Size},
     ledger::ReadError,
     query::{Now, Position, Scope, Source, as_of},
     state::LedgerState,
@@ -35,8 +35,8 @@ impl Source for Log<'_> {
         Ok(self.0.state_of(scope))
     }
 
-    fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
-        Ok(self.0.states[usize::try_from(size).unwrap()].clone())
+    fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {
+        Ok(self.0.states[usize::try_from(size.get()).unwrap()].clone())
     }
 
     fn cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError> {
@@ -87,8 +87,8 @@ proptest! {
         task in any::<Index>(),
     ) {
         let log = Log(&history);
-        for size in 0..=log.0.state().size() {
-            prop_assert_eq!(check(&log, Position::Log(size), task), Ok(()));
+        for size in 0..=log.0.state().size().get() {
+            prop_assert_eq!(check(&log, Position::Log(Size::new(size)), task), Ok(()));
         }
     }
 

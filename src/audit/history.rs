@@ -43,7 +43,7 @@ impl History {
     /// Sets the root that the first `head.size` events must have. Call this before they are read.
     pub(super) fn expect(&mut self, head: Head, kind: FindingKind, who: impl Into<String>) {
         let witness = Witness { root: head.root, kind, who: who.into() };
-        self.witnesses.entry(head.size).or_default().push(witness);
+        self.witnesses.entry(head.size.get()).or_default().push(witness);
     }
 
     /// Sets the digest that the state after event `at` must have.
@@ -53,7 +53,7 @@ impl History {
 
     /// The snapshots of states that no event so far has led to.
     pub(super) fn unreached_snapshots(&self) -> Vec<Seq> {
-        self.snapshots.keys().copied().filter_map(Seq::last_of).collect()
+        self.snapshots.keys().copied().filter_map(Seq::new).collect()
     }
 
     /// The fold of the events so far. O(1).
@@ -63,7 +63,7 @@ impl History {
 
     /// The number of events that were read.
     pub(super) fn size(&self) -> u64 {
-        self.tree.size()
+        self.tree.size().get()
     }
 
     /// True after a frame that could not be read: the events after it cannot be judged.
@@ -91,10 +91,10 @@ impl History {
         if self.unreadable {
             return;
         }
-        if seq.get() != self.tree.size() + 1 {
+        if Some(seq) != self.tree.size().next_seq() {
             self.unreadable = true;
             let detail = format!("event {seq} follows {}", self.tree.size());
-            return findings.add(Seq::new(self.tree.size() + 1), FindingKind::Gap, detail);
+            return findings.add(self.tree.size().next_seq(), FindingKind::Gap, detail);
         }
         match content {
             Ok(content) => self.event(seq, content, findings),
@@ -136,7 +136,7 @@ impl History {
         if size > found.size {
             self.unreadable = true;
             let detail = format!("{who} goes on after {size} events; {} are there", found.size);
-            return findings.add(Seq::new(found.size + 1), FindingKind::Gap, detail);
+            return findings.add(found.size.next_seq(), FindingKind::Gap, detail);
         }
         let detail =
             format!("{who} says {root} after {size} events; {} give {}", found.size, found.root);
@@ -149,24 +149,24 @@ impl History {
     pub(super) fn finish(self, end: &LedgerState, findings: &mut Findings) -> Head {
         self.check_absent(end, findings);
         let head = self.tree.head();
-        for (size, witnesses) in self.witnesses.range(head.size + 1..) {
+        for (size, witnesses) in self.witnesses.range(head.size.get() + 1..) {
             for Witness { kind, who, .. } in witnesses {
                 let detail = format!("{who} says {size} events; {} are there", head.size);
                 let asked_for = *kind == FindingKind::Checkpoint;
                 if asked_for || !self.unreadable {
                     let kind = if asked_for { *kind } else { FindingKind::LostTail };
-                    findings.add(Seq::new(head.size + 1), kind, detail);
+                    findings.add(head.size.next_seq(), kind, detail);
                 }
             }
         }
         if self.batch_goes_on && !self.unreadable {
             let detail = format!("the batch of event {} goes on, but no event follows", head.size);
-            findings.add(Seq::new(head.size + 1), FindingKind::LostTail, detail);
+            findings.add(head.size.next_seq(), FindingKind::LostTail, detail);
         }
-        let beyond = self.snapshots.range(head.size + 1..).filter(|_| !self.unreadable);
+        let beyond = self.snapshots.range(head.size.get() + 1..).filter(|_| !self.unreadable);
         for size in beyond.map(|(size, _)| size) {
             let detail = format!("it is of {size} events; {} are there", head.size);
-            findings.add(Seq::last_of(*size), FindingKind::Snapshot, detail);
+            findings.add(Seq::new(*size), FindingKind::Snapshot, detail);
         }
         head
     }
@@ -191,7 +191,7 @@ impl History {
     }
 
     fn check_witnesses(&mut self, findings: &mut Findings) {
-        let Some(witnesses) = self.witnesses.remove(&self.tree.size()) else { return };
+        let Some(witnesses) = self.witnesses.remove(&self.tree.size().get()) else { return };
         // A root costs some twenty hashes, so it is computed only if there is a witness for it.
         let head = self.tree.head();
         for witness in witnesses {
@@ -205,11 +205,11 @@ impl History {
 
     fn check_snapshot(&mut self, findings: &mut Findings) {
         let size = self.tree.size();
-        if let Some(digest) = self.snapshots.remove(&size)
+        if let Some(digest) = self.snapshots.remove(&size.get())
             && digest != self.state.digest()
         {
             let detail = "it is not what its events fold to".to_owned();
-            findings.add(Seq::last_of(size), FindingKind::Snapshot, detail);
+            findings.add(size.last_seq(), FindingKind::Snapshot, detail);
         }
     }
 }

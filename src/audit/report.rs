@@ -1,6 +1,6 @@
 //! The result of an audit: data, not an error.
 
-use crate::ids::{Head, LedgerId, Root, Seq};
+use crate::ids::{Head, LedgerId, Root, Seq, Size};
 use std::fmt;
 
 /// The most findings that a report keeps; the rest is only counted. More than a person reads.
@@ -117,7 +117,7 @@ impl Report {
     /// The size and the root.
     #[must_use]
     pub fn head(&self) -> Head {
-        Head { size: self.size, root: self.root }
+        Head { size: Size::new(self.size), root: self.root }
     }
 }
 
@@ -160,7 +160,7 @@ impl Findings {
         let Head { size, root } = head;
         Report {
             ledger: None,
-            size,
+            size: size.get(),
             root,
             findings: self.kept,
             more_findings: self.more,

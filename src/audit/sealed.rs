@@ -41,7 +41,7 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
 
     /// Compares one event of the history with the same event here.
     pub(super) fn compare(&mut self, seq: Seq, frame: &[u8], findings: &mut Findings) {
-        if seq.get() > self.sealed.size {
+        if seq.get() > self.sealed.size.get() {
             return;
         }
         self.come_to(seq, findings);
@@ -157,8 +157,9 @@ fn check_tree_hashes(
     history: &History,
     findings: &mut Findings,
 ) {
-    let missing =
-        history.tree_hashes(sealed.size).filter(|tree_hash| !there.contains(&tree_hash.index));
+    let missing = history
+        .tree_hashes(sealed.size.get())
+        .filter(|tree_hash| !there.contains(&tree_hash.index));
     let (count, first) = missing.fold((0_u64, None), |(count, first), tree_hash| {
         let earlier = first.filter(|first: &TreeHash| first.seq <= tree_hash.seq);
         (count + 1, earlier.or(Some(tree_hash)))
@@ -178,6 +179,7 @@ fn add_sealed(finding: &StoreFinding, findings: &mut Findings) {
 mod tests {
     use super::*;
     use crate::ids::Root;
+    use crate::ids::Size;
 
     fn block(first: u64) -> SealedItem {
         let first = Seq::new(first).unwrap();
@@ -188,7 +190,7 @@ mod tests {
 
     /// The items of the sealed store for 48 events of the same bytes.
     fn found(blocks: &[u64]) -> Vec<Option<Seq>> {
-        let sealed = Head { size: 48, root: Root([0; 32]) };
+        let sealed = Head { size: Size::new(48), root: Root([0; 32]) };
         let items = blocks.iter().map(|first| Ok(block(*first)));
         let (mut walk, mut findings) = (SealedWalk::new(items, sealed), Findings::default());
         for seq in (1..=48).filter_map(Seq::new) {

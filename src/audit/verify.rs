@@ -110,7 +110,7 @@ pub fn verify_in(
     let sealed = record.map_or(Head::EMPTY, |record| record.sealed);
     // This comes first, since its copy takes time.
     let walk = SealedWalk::new(inspection.sealed(options.sealed_deadline), sealed);
-    let total = record.map_or(0, |record| record.written.size);
+    let total = record.map_or(0, |record| record.written.size.get());
     check_oldest_journal(inspection, sealed, &mut findings);
     expect_heads(inspection, options, &mut history);
     expect_snapshots(inspection, &mut history, &mut findings);
@@ -138,8 +138,8 @@ pub fn verify_in(
     }
     let end = history.state();
     let head = history.finish(&end, &mut findings);
-    progress(head.size, total.max(head.size));
-    span.record("events", head.size);
+    progress(head.size.get(), total.max(head.size.get()));
+    span.record("events", head.size.get());
     let ledger = inspection.identity().map(|identity| identity.ledger);
     Ok(Report { ledger, ..findings.report(head) })
 }
@@ -148,13 +148,13 @@ pub fn verify_in(
 /// `HEAD` no event is missing, and yet the ledger does not open.
 fn check_oldest_journal(inspection: &dyn Inspect, sealed: Head, findings: &mut Findings) {
     let oldest = inspection.commits_from();
-    if let Some(first) = oldest.filter(|first| first.leaf_index() > sealed.size)
+    if let Some(first) = oldest.filter(|first| first.leaf_index() > sealed.size.get())
         && inspection.witness().is_some()
     {
         let sealed = sealed.size;
         let detail =
             format!("it says that {sealed} events are sealed; the journals begin at {first}");
-        findings.add(Seq::new(sealed + 1), FindingKind::Head, detail);
+        findings.add(Seq::new(sealed.get() + 1), FindingKind::Head, detail);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{CopyError, Ledger, OpenError, Options, Rebuilt};
 use crate::{
-    ids::LedgerId,
+    ids::{LedgerId, Size},
     store::disk::{DiskHome, DiskOptions},
 };
 use std::path::Path;
@@ -225,7 +225,7 @@ impl Ledger {
     /// ```
     pub fn fork_blocking(
         &self,
-        size: u64,
+        size: Size,
         path: impl AsRef<Path>,
         options: Options,
         progress: &mut dyn FnMut(u64, u64),

@@ -184,10 +184,10 @@ impl From<ReadError> for OpenError {
             }
             ReadError::Store(error) => error.into(),
             ReadError::NoSuchEvent { seq, head } => {
-                Self::LostTail { expected: seq.get(), found: head.size }
+                Self::LostTail { expected: seq.get(), found: head.size.get() }
             }
             ReadError::OtherHistory { expected, found } => {
-                Self::Tampered { at: expected.size, expected: expected.root, found }
+                Self::Tampered { at: expected.size.get(), expected: expected.root, found }
             }
         }
     }
@@ -570,7 +570,7 @@ impl From<ProofError<Self>> for ReadError {
                 (first, ProofError::MissingLeaves { first, expected, found })
             }
             ProofError::OutOfRange { size } => {
-                (Seq::last_of(size).unwrap_or(Seq::FIRST), ProofError::OutOfRange { size })
+                (Seq::new(size).unwrap_or(Seq::FIRST), ProofError::OutOfRange { size })
             }
             ProofError::MissingTreeHash { index } => {
                 (Seq::FIRST, ProofError::MissingTreeHash { index })

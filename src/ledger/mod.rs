@@ -38,7 +38,7 @@ pub(crate) use commit::witness::{Door, Witness};
 use crate::{
     command::{Batch, Redact},
     event::{Origin, PartSet},
-    ids::{Head, LedgerId, NodeId, Seq, TaskId},
+    ids::{Head, LedgerId, NodeId, Seq, Size, TaskId},
     ledger::{
         commit::{
             desk::Desk,
@@ -168,9 +168,9 @@ impl Ledger {
         let (reader, expected) = (self.reader(), origin.at.map_or(0, Seq::get));
         let found = reader.head().size;
         if found < expected {
-            return Err(OpenError::LostTail { expected, found });
+            return Err(OpenError::LostTail { expected, found: found.get() });
         }
-        let root = reader.root_at(expected)?;
+        let root = reader.root_at(Size::new(expected))?;
         if root != origin.root {
             return Err(OpenError::Tampered { at: expected, expected: origin.root, found: root });
         }

@@ -11,7 +11,7 @@
 
 use crate::{
     code::Code,
-    ids::{Head, LedgerId, Root, check_id},
+    ids::{Head, LedgerId, Root, Size, check_id},
     time::Entropy,
 };
 use signed_note::{
@@ -29,7 +29,7 @@ pub struct Checkpoint {
     /// The ledger.
     pub ledger: LedgerId,
     /// The number of events that it held.
-    pub size: u64,
+    pub size: Size,
     /// The root over those events.
     pub root: Root,
 }
@@ -175,7 +175,7 @@ impl Checkpoint {
         let Some(ledger) = ledger else {
             return Err(CheckpointError::OtherOrigin { origin: parsed.origin().into() });
         };
-        Ok(Self { ledger, size: parsed.size(), root: Root(parsed.hash().0) })
+        Ok(Self { ledger, size: Size::new(parsed.size()), root: Root(parsed.hash().0) })
     }
 }
 

@@ -10,7 +10,7 @@
 //! Start reading at [`Tree`], which grows with the log, then [`prove_inclusion`] and
 //! [`prove_consistency`]; [`Checkpoint`] is a head as text that can be signed.
 
-use crate::ids::{BLOCK_EVENTS, Head, Root, Seq, TreeHash};
+use crate::ids::{BLOCK_EVENTS, Head, Root, Seq, Size, TreeHash};
 use tlog_tiles::{Hash, node_hash, record_hash, stored_hash_index, sub_tree_index};
 
 mod checkpoint;
@@ -66,18 +66,22 @@ impl Tree {
     /// # Errors
     ///
     /// [`ProofError`] if the source does not have a hash that it should have.
-    pub fn restore<S: HashSource>(size: u64, source: &S) -> Result<Self, ProofError<S::Error>> {
+    pub fn restore<S: HashSource>(size: Size, source: &S) -> Result<Self, ProofError<S::Error>> {
         if size > SIZE_MAX {
-            return Err(ProofError::OutOfRange { size });
+            return Err(ProofError::OutOfRange { size: size.get() });
         }
-        let edge = source::Reader::new(source, size).hashes(&sub_tree_index(0, size, vec![]))?;
-        Ok(Self { size, edge })
+        let edge = source::Reader::new(source, size.get()).hashes(&sub_tree_index(
+            0,
+            size.get(),
+            vec![],
+        ))?;
+        Ok(Self { size: size.get(), edge })
     }
 
     /// The number of leaves.
     #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
+    pub fn size(&self) -> Size {
+        Size::new(self.size)
     }
 
     /// The root over the leaves. O(log n) hashes, about 2 us for a million leaves.
@@ -95,7 +99,7 @@ impl Tree {
     /// The size and the root.
     #[must_use]
     pub fn head(&self) -> Head {
-        Head { size: self.size, root: self.root() }
+        Head { size: Size::new(self.size), root: self.root() }
     }
 
     /// Adds a leaf and returns the completed hashes, which the caller keeps. O(bytes), and one more
@@ -115,7 +119,7 @@ impl Tree {
             let Some(left) = self.edge.pop() else { break };
             sum = node_hash(Hash(left), sum);
             if level >= KEPT_LEVEL
-                && let Some(seq) = Seq::last_of(self.size)
+                && let Some(seq) = Seq::new(self.size)
             {
                 let index = stored_hash_index(level, leaf_index >> level);
                 tree_hashes.push(TreeHash { seq, index, hash: sum.0 });

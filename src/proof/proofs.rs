@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     code::Code,
-    ids::{Root, Seq},
+    ids::{Root, Seq, Size},
 };
 use tlog_tiles::{Hash, check_record, check_tree, prove_record, prove_tree, tree_hash};
 
@@ -20,7 +20,7 @@ pub struct InclusionProof {
     /// The number of the leaf.
     pub seq: Seq,
     /// The size of the log.
-    pub size: u64,
+    pub size: Size,
     /// The hashes, from the leaf's neighbour upwards.
     pub hashes: Vec<[u8; 32]>,
 }
@@ -29,9 +29,9 @@ pub struct InclusionProof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsistencyProof {
     /// The size then.
-    pub old: u64,
+    pub old: Size,
     /// The size now.
-    pub new: u64,
+    pub new: Size,
     /// The hashes, from below upwards.
     pub hashes: Vec<[u8; 32]>,
 }
@@ -76,8 +76,8 @@ impl CheckError {
 /// # Errors
 ///
 /// [`ProofError`] if the source does not have a hash that it should have.
-pub fn root_at<S: HashSource>(size: u64, source: &S) -> Result<Root, ProofError<S::Error>> {
-    let root = reader(size, source)?.run(|reader| tree_hash(size, reader))?;
+pub fn root_at<S: HashSource>(size: Size, source: &S) -> Result<Root, ProofError<S::Error>> {
+    let root = reader(size.get(), source)?.run(|reader| tree_hash(size.get(), reader))?;
     Ok(Root(root.0))
 }
 
@@ -89,10 +89,11 @@ pub fn root_at<S: HashSource>(size: u64, source: &S) -> Result<Root, ProofError<
 /// - Another one if the source does not have a hash that it should have.
 pub fn prove_inclusion<S: HashSource>(
     seq: Seq,
-    size: u64,
+    size: Size,
     source: &S,
 ) -> Result<InclusionProof, ProofError<S::Error>> {
-    let proof = reader(size, source)?.run(|hashes| prove_record(size, seq.leaf_index(), hashes))?;
+    let proof = reader(size.get(), source)?
+        .run(|hashes| prove_record(size.get(), seq.leaf_index(), hashes))?;
     Ok(InclusionProof { seq, size, hashes: proof.into_iter().map(|hash| hash.0).collect() })
 }
 
@@ -103,14 +104,15 @@ pub fn prove_inclusion<S: HashSource>(
 /// - [`ProofError::OutOfRange`] if `old` is larger than `new`.
 /// - Another one if the source does not have a hash that it should have.
 pub fn prove_consistency<S: HashSource>(
-    old: u64,
-    new: u64,
+    old: Size,
+    new: Size,
     source: &S,
 ) -> Result<ConsistencyProof, ProofError<S::Error>> {
     // Every log begins with the empty one. RFC 6962 leaves that proof out.
-    let proof = match old {
-        0 => Vec::new(),
-        _ => reader(new, source)?.run(|reader| prove_tree(new, old, reader))?,
+    let proof = if old.is_empty() {
+        Vec::new()
+    } else {
+        reader(new.get(), source)?.run(|reader| prove_tree(new.get(), old.get(), reader))?
     };
     Ok(ConsistencyProof { old, new, hashes: proof.into_iter().map(|hash| hash.0).collect() })
 }
@@ -128,9 +130,9 @@ pub fn check_inclusion(
 ) -> Result<(), CheckError> {
     let (size, leaf_index) = (proof.size, proof.seq.leaf_index());
     if leaf_index >= size {
-        return Err(CheckError::OutOfRange { what: proof.seq.get(), size });
+        return Err(CheckError::OutOfRange { what: proof.seq.get(), size: size.get() });
     }
-    check_record(&hashes(&proof.hashes)?, size, Hash(root.0), leaf_index, Hash(leaf_hash))
+    check_record(&hashes(&proof.hashes)?, size.get(), Hash(root.0), leaf_index, Hash(leaf_hash))
         .map_err(|_| CheckError::Refuted)
 }
 
@@ -142,7 +144,7 @@ pub fn check_inclusion(
 /// [`CheckError`] if the proof does not show that.
 pub fn check_consistency(proof: &ConsistencyProof, old: Root, new: Root) -> Result<(), CheckError> {
     if proof.old > proof.new {
-        return Err(CheckError::OutOfRange { what: proof.old, size: proof.new });
+        return Err(CheckError::OutOfRange { what: proof.old.get(), size: proof.new.get() });
     }
     let hashes = hashes(&proof.hashes)?;
     if proof.old == 0 {
@@ -150,7 +152,7 @@ pub fn check_consistency(proof: &ConsistencyProof, old: Root, new: Root) -> Resu
             hashes.is_empty() && old == Root::EMPTY && (proof.new > 0 || new == Root::EMPTY);
         return if holds { Ok(()) } else { Err(CheckError::Refuted) };
     }
-    check_tree(&hashes, proof.new, Hash(new.0), proof.old, Hash(old.0))
+    check_tree(&hashes, proof.new.get(), Hash(new.0), proof.old.get(), Hash(old.0))
         .map_err(|_| CheckError::Refuted)
 }
 

@@ -132,9 +132,9 @@ fn a_tree_restored_at_any_size_is_the_tree_that_grew() {
     let log = Log::of(300);
     let mut grown = Tree::new();
     for size in 0..=300 {
-        let mut restored = Tree::restore(size, &log).unwrap();
+        let mut restored = Tree::restore(Size::new(size), &log).unwrap();
         assert_eq!(restored, grown);
-        assert_eq!(root_at(size, &log).unwrap(), grown.root());
+        assert_eq!(root_at(Size::new(size), &log).unwrap(), grown.root());
         assert_eq!(restored.push(b"next"), grown.clone().push(b"next"));
         grown.push(&size.to_le_bytes());
     }
@@ -144,9 +144,9 @@ fn a_tree_restored_at_any_size_is_the_tree_that_grew() {
 fn every_inclusion_proof_holds_and_none_holds_with_a_bit_changed() {
     let log = Log::of(70);
     for size in 1..=70 {
-        let root = root_at(size, &log).unwrap();
+        let root = root_at(Size::new(size), &log).unwrap();
         for number in 1..=size {
-            let proof = prove_inclusion(seq(number), size, &log).unwrap();
+            let proof = prove_inclusion(seq(number), Size::new(size), &log).unwrap();
             let leaf = leaf_hash(&(number - 1).to_le_bytes());
             assert_eq!(check_inclusion(&proof, leaf, root), Ok(()), "{number} of {size}");
             assert_refuted_when_changed(&proof.hashes, |hashes| {
@@ -163,10 +163,10 @@ fn every_inclusion_proof_holds_and_none_holds_with_a_bit_changed() {
 fn every_consistency_proof_holds_and_none_holds_with_a_bit_changed() {
     let log = Log::of(70);
     for new in 0..=70 {
-        let new_root = root_at(new, &log).unwrap();
+        let new_root = root_at(Size::new(new), &log).unwrap();
         for old in 0..=new {
-            let old_root = root_at(old, &log).unwrap();
-            let proof = prove_consistency(old, new, &log).unwrap();
+            let old_root = root_at(Size::new(old), &log).unwrap();
+            let proof = prove_consistency(Size::new(old), Size::new(new), &log).unwrap();
             assert_eq!(check_consistency(&proof, old_root, new_root), Ok(()), "{old} of {new}");
             assert_refuted_when_changed(&proof.hashes, |hashes| {
                 let changed = ConsistencyProof { hashes, ..proof.clone() };
@@ -210,18 +210,18 @@ fn flipped(root: Root) -> Root {
 fn questions_that_no_log_can_answer_are_refused_without_a_panic() {
     let log = Log::of(20);
     let refused = |size| ProofError::OutOfRange { size };
-    assert_eq!(prove_inclusion(seq(21), 20, &log).unwrap_err(), refused(20));
-    assert_eq!(prove_inclusion(seq(1), 0, &log).unwrap_err(), refused(0));
-    assert_eq!(prove_consistency(21, 20, &log).unwrap_err(), refused(20));
-    assert_eq!(root_at(u64::MAX, &log).unwrap_err(), refused(u64::MAX));
-    assert_eq!(Tree::restore(u64::MAX, &log).unwrap_err(), refused(u64::MAX));
+    assert_eq!(prove_inclusion(seq(21), Size::new(20), &log).unwrap_err(), refused(20));
+    assert_eq!(prove_inclusion(seq(1), Size::EMPTY, &log).unwrap_err(), refused(0));
+    assert_eq!(prove_consistency(Size::new(21), Size::new(20), &log).unwrap_err(), refused(20));
+    assert_eq!(root_at(Size::new(u64::MAX), &log).unwrap_err(), refused(u64::MAX));
+    assert_eq!(Tree::restore(Size::new(u64::MAX), &log).unwrap_err(), refused(u64::MAX));
     let missing = ProofError::MissingLeaves { first: seq(17), expected: 5, found: 4 };
-    assert_eq!(root_at(21, &log), Err(missing));
+    assert_eq!(root_at(Size::new(21), &log), Err(missing));
 
     let mut holed = Log::of(40);
     let index = stored_hash_index(5, 0);
     holed.tree_hashes.remove(&index);
-    assert_eq!(root_at(40, &holed), Err(ProofError::MissingTreeHash { index }));
+    assert_eq!(root_at(Size::new(40), &holed), Err(ProofError::MissingTreeHash { index }));
 }
 
 #[test]
@@ -230,14 +230,23 @@ fn hostile_proofs_are_refused_without_a_panic() {
     let long = vec![[0; 32]; 129];
     let inclusion = |number, size, hashes| InclusionProof { seq: seq(number), size, hashes };
     let check = |proof: &InclusionProof| check_inclusion(proof, [0; 32], root);
-    assert_eq!(check(&inclusion(u64::MAX, u64::MAX, vec![[0; 32]; 64])), Err(CheckError::Refuted));
-    assert_eq!(check(&inclusion(1, u64::MAX, vec![])), Err(CheckError::Refuted));
-    assert_eq!(check(&inclusion(2, 1, vec![])), Err(CheckError::OutOfRange { what: 2, size: 1 }));
     assert_eq!(
-        check(&inclusion(1, 2, long.clone())),
+        check(&inclusion(u64::MAX, Size::new(u64::MAX), vec![[0; 32]; 64])),
+        Err(CheckError::Refuted)
+    );
+    assert_eq!(check(&inclusion(1, Size::new(u64::MAX), vec![])), Err(CheckError::Refuted));
+    assert_eq!(
+        check(&inclusion(2, Size::new(1), vec![])),
+        Err(CheckError::OutOfRange { what: 2, size: 1 })
+    );
+    assert_eq!(
+        check(&inclusion(1, Size::new(2), long.clone())),
         Err(CheckError::TooLong { len: 129, max: 128 })
     );
-    let consistency = |old, new, hashes| ConsistencyProof { old, new, hashes };
+    let consistency = |old, new, hashes| {
+        let (old, new) = (Size::new(old), Size::new(new));
+        ConsistencyProof { old, new, hashes }
+    };
     let check = |proof: &ConsistencyProof| check_consistency(proof, root, root);
     assert_eq!(
         check(&consistency(u64::MAX - 1, u64::MAX, vec![[0; 32]; 64])),
@@ -251,12 +260,12 @@ fn hostile_proofs_are_refused_without_a_panic() {
 fn the_largest_tree_and_the_longest_proof_are_not_refused_for_their_size() {
     let log = Log::of(20);
     let missing = |refused| matches!(refused, ProofError::MissingTreeHash { .. });
-    assert!(missing(root_at(SIZE_MAX, &log).unwrap_err()));
-    assert!(missing(Tree::restore(SIZE_MAX, &log).unwrap_err()));
+    assert!(missing(root_at(Size::new(SIZE_MAX), &log).unwrap_err()));
+    assert!(missing(Tree::restore(Size::new(SIZE_MAX), &log).unwrap_err()));
     let beyond = ProofError::OutOfRange { size: SIZE_MAX + 1 };
-    assert_eq!(root_at(SIZE_MAX + 1, &log).unwrap_err(), beyond);
-    assert_eq!(Tree::restore(SIZE_MAX + 1, &log).unwrap_err(), beyond);
-    let longest = InclusionProof { seq: seq(1), size: 2, hashes: vec![[0; 32]; 128] };
+    assert_eq!(root_at(Size::new(SIZE_MAX + 1), &log).unwrap_err(), beyond);
+    assert_eq!(Tree::restore(Size::new(SIZE_MAX + 1), &log).unwrap_err(), beyond);
+    let longest = InclusionProof { seq: seq(1), size: Size::new(2), hashes: vec![[0; 32]; 128] };
     assert_eq!(check_inclusion(&longest, [0; 32], Root::EMPTY), Err(CheckError::Refuted));
 }
 
@@ -266,7 +275,11 @@ const TEXT: &str = "taskledger/000102030405060708090a0b0c0d0e0f\n\
 
 fn checkpoint() -> Checkpoint {
     let root = Root(unhex(ROOTS[7]).try_into().unwrap());
-    Checkpoint { ledger: LedgerId(std::array::from_fn(|i| i.try_into().unwrap())), size: 8, root }
+    Checkpoint {
+        ledger: LedgerId(std::array::from_fn(|i| i.try_into().unwrap())),
+        size: Size::new(8),
+        root,
+    }
 }
 
 #[test]

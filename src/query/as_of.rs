@@ -2,7 +2,7 @@
 
 use super::{Position, QueryError, Source, marks::Marks, moment::Moment};
 use crate::{
-    ids::{RunId, Seq, TaskId, ThreadId},
+    ids::{RunId, Seq, Size, TaskId, ThreadId},
     state::LedgerState,
     time::Millis,
 };
@@ -30,7 +30,7 @@ pub struct View {
     pub position: Position,
     /// No event after this many counts: the size of the prefix or, for a time of occurrence, of the
     /// whole log.
-    pub size: u64,
+    pub size: Size,
     /// For a log position the time at which its last event was recorded; otherwise the time of
     /// occurrence.
     pub time: Millis,
@@ -106,28 +106,28 @@ pub fn as_of(
 ) -> Result<View, QueryError> {
     let marks = Marks::default();
     if let (Position::Log(at), Scope::All) = (position, scope) {
-        let size = Moment::new(source.now()?.size, position)?.size();
+        let size = Moment::new(source.now()?.size.get(), position)?.size();
         let state = source.state_at(at)?;
         let time = state.recorded();
-        return Ok(View { state, position, size, time, marks });
+        return Ok(View { state, position, size: Size::new(size), time, marks });
     }
     let now = source.state_of(scope)?;
     check_known(&now, scope)?;
-    let moment = Moment::new(now.size(), position)?;
+    let moment = Moment::new(now.size().get(), position)?;
     let size = moment.size();
     match position {
         Position::Log(at) if at == now.size() => {
             let time = now.recorded();
-            Ok(View { state: now, position, size, time, marks })
+            Ok(View { state: now, position, size: Size::new(size), time, marks })
         }
         Position::Log(_) => {
             let state = moment.fold(source, &now, scope)?;
             let marks = Marks::gather(source, &now, &state, position)?;
-            let time = match Seq::last_of(size) {
+            let time = match Seq::new(size) {
                 Some(last) => source.cursor()(last)?.event.recorded,
                 None => Millis(0),
             };
-            Ok(View { state, position, size, time, marks })
+            Ok(View { state, position, size: Size::new(size), time, marks })
         }
         Position::Occurred(time) => {
             let state = moment.fold(source, &now, scope)?;
@@ -135,7 +135,7 @@ pub fn as_of(
                 Scope::All => marks,
                 Scope::Thread(_) | Scope::Task(_) => Marks::gather(source, &now, &state, position)?,
             };
-            Ok(View { state, position, size, time, marks })
+            Ok(View { state, position, size: Size::new(size), time, marks })
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn first(
         source,
         &now,
         Scope::Thread(thread),
-        now.size(),
+        now.size().get(),
         |_| true,
         |entry| -> Flow {
             state.apply(&entry);

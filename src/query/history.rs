@@ -157,7 +157,7 @@ pub fn history<V: Visited<QueryError>>(
         (now, head)
     };
     let upto = wanted.upto.unwrap_or(Position::Log(head));
-    let mut moment = Moment::new(head, upto)?;
+    let mut moment = Moment::new(head.get(), upto)?;
     let size = moment.size();
     if !overlaps(source, &now, wanted)? {
         return Ok(());

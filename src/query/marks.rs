@@ -109,7 +109,7 @@ impl<S: Source> AtPosition<'_, S> {
         if is_unchanged {
             return Ok(Some(Arc::clone(task)));
         }
-        let moment = Moment::new(now.size(), self.position)?;
+        let moment = Moment::new(now.size().get(), self.position)?;
         let folded = moment.fold(self.source, now, Scope::Task(id))?;
         Ok(folded.task(id).cloned())
     }
@@ -126,7 +126,7 @@ impl<S: Source> AtPosition<'_, S> {
         let (Position::Occurred(_), Some(from)) = (self.position, late.values().min()) else {
             return Ok(marks);
         };
-        let Some(last) = Seq::last_of(self.now.size()) else { return Ok(marks) };
+        let Some(last) = self.now.size().last_seq() else { return Ok(marks) };
         walk::scan(self.source, *from, last, |entry| -> Flow {
             if let Action::CancelRequested { scope: CancelScope::Run(run), .. } =
                 &entry.event.action

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     event::{Entry, Event},
-    ids::{Seq, TaskId},
+    ids::{Seq, Size, TaskId},
     ledger::ReadError,
     state::LedgerState,
 };
@@ -49,12 +49,12 @@ impl Moment {
     pub(super) fn new(head: u64, position: Position) -> Result<Self, QueryError> {
         let size = match position {
             Position::Log(size) if size > head => {
-                return Err(QueryError::PastHead { size, head });
+                return Err(QueryError::PastHead { size: size.get(), head });
             }
             Position::Log(size) => size,
-            Position::Occurred(_) => head,
+            Position::Occurred(_) => Size::new(head),
         };
-        Ok(Self { position, size, spawned: BTreeMap::new() })
+        Ok(Self { position, size: size.get(), spawned: BTreeMap::new() })
     }
 
     /// Folds the events of `scope` that count. Costs a read for each event of a thread or task, or

@@ -18,7 +18,7 @@
 use super::{Now, QueryError, Scope, Source};
 use crate::{
     code::Code,
-    ids::{IdError, Seq, TaskId},
+    ids::{IdError, Seq, Size, TaskId},
     time::Millis,
 };
 use jiff::Timestamp;
@@ -62,7 +62,7 @@ pub enum Point {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     /// The first so many events: a prefix of the log, the same for ever.
-    Log(u64),
+    Log(Size),
     /// The events that had occurred by then, in the order of the log. A recording that is imported
     /// later can add to them.
     Occurred(Millis),
@@ -118,17 +118,17 @@ impl Point {
         };
         match self {
             Self::Head => Ok(Position::Log(source.now()?.size)),
-            Self::Back(count) => Ok(Position::Log(source.now()?.size.saturating_sub(*count))),
+            Self::Back(count) => Ok(Position::Log(source.now()?.size.less(*count))),
             Self::Seq(seq) => {
                 let (size, head) = (seq.get(), source.now()?.size);
                 if size > head {
-                    return Err(QueryError::PastHead { size, head });
+                    return Err(QueryError::PastHead { size, head: head.get() });
                 }
-                Ok(Position::Log(size))
+                Ok(Position::Log(Size::new(size)))
             }
-            Self::Spawn(id) => Ok(Position::Log(task(id)?.first_seq.get())),
+            Self::Spawn(id) => Ok(Position::Log(task(id)?.first_seq.size())),
             Self::End(id) => match task(id)?.terminal_seq {
-                Some(seq) => Ok(Position::Log(seq.get())),
+                Some(seq) => Ok(Position::Log(seq.size())),
                 None => Err(QueryError::NotEnded { task: id.clone() }),
             },
             Self::Occurred(at) => Ok(Position::Occurred(*at)),
@@ -151,20 +151,20 @@ impl Position {
     /// The position after event `seq`: the log up to it, and it too.
     #[must_use]
     pub const fn after(seq: Seq) -> Self {
-        Self::Log(seq.get())
+        Self::Log(seq.size())
     }
 
     /// The position before event `seq`: the log up to it, without it.
     #[must_use]
     pub const fn before(seq: Seq) -> Self {
-        Self::Log(seq.leaf_index())
+        Self::Log(seq.size_before())
     }
 
     /// The number of events of the log that it means, for fork and backup, which copy a prefix.
     ///
     /// # Errors
     /// [`QueryError::NotLogPosition`] if it is a time of occurrence, which may not be a prefix.
-    pub fn log_position(self) -> Result<u64, QueryError> {
+    pub fn log_position(self) -> Result<Size, QueryError> {
         match self {
             Self::Log(size) => Ok(size),
             Self::Occurred(at) => Err(QueryError::NotLogPosition { at }),
@@ -182,9 +182,9 @@ impl fmt::Display for Position {
 }
 
 /// The number of events that had been recorded by `at`. Binary search: recorded times never fall.
-fn recorded_by(source: &impl Source, at: Millis, size: u64) -> Result<u64, QueryError> {
+fn recorded_by(source: &impl Source, at: Millis, size: Size) -> Result<Size, QueryError> {
     let mut read = source.cursor();
-    let (mut within, mut beyond) = (0, size.saturating_add(1));
+    let (mut within, mut beyond) = (0, size.get().saturating_add(1));
     while beyond - within > 1 {
         let middle = within + (beyond - within) / 2;
         let Some(seq) = Seq::new(middle) else { break };
@@ -193,7 +193,7 @@ fn recorded_by(source: &impl Source, at: Millis, size: u64) -> Result<u64, Query
             Ordering::Greater => beyond = middle,
         }
     }
-    Ok(within)
+    Ok(Size::new(within))
 }
 
 const ANY: &str = "`@`, `@-3`, `#1204`, `spawn:TASK`, `end:TASK`, a time such as \

@@ -3,7 +3,7 @@
 use super::Scope;
 use crate::{
     event::{Entry, PartSet},
-    ids::Seq,
+    ids::{Seq, Size},
     ledger::{ReadError, Reader},
     state::LedgerState,
     time::Millis,
@@ -56,7 +56,7 @@ pub trait Source: Sync {
     ///
     /// # Errors
     /// [`ReadError`] if the log is shorter, or could not be read.
-    fn state_at(&self, size: u64) -> Result<LedgerState, ReadError>;
+    fn state_at(&self, size: Size) -> Result<LedgerState, ReadError>;
 
     /// Returns a function that reads single events. Quick when they lie near each other.
     ///
@@ -82,7 +82,7 @@ pub trait Source: Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// The number of its events.
-    pub size: u64,
+    pub size: Size,
     /// The time at which the last of them was recorded; zero before the first.
     pub recorded: Millis,
 }
@@ -109,7 +109,7 @@ impl Source for Reader {
         Self::state(self)
     }
 
-    fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
+    fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {
         Self::state_at(self, size)
     }
 

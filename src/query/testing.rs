@@ -10,7 +10,7 @@ use crate::{
         Action, Began, CancelScope, Cause, Commitment, Entry, Event, Host, Outcome, Parent, Part,
         PartBody, PartKind, PartSet,
     },
-    ids::{Epoch, Head, LedgerId, NodeId, Root, RunId, Seq, TaskId, ThreadId},
+    ids::{Epoch, Head, LedgerId, NodeId, Root, RunId, Seq, Size, TaskId, ThreadId},
     ledger::ReadError,
     state::{Draft, LedgerState, Stamp, decide},
     time::Millis,
@@ -186,7 +186,7 @@ impl Log {
         let of_task = draft.task.as_ref().and_then(|id| state.task(id));
         let entry = Entry {
             event: Event {
-                seq: Seq::new(state.size() + 1).unwrap(),
+                seq: state.size().next_seq().unwrap(),
                 epoch: Epoch { number: 1, nonce: 1 },
                 recorded: self.clock,
                 occurred: draft.occurred,
@@ -277,9 +277,9 @@ impl Source for Log {
         Ok(narrow(&self.state, &self.told, scope))
     }
 
-    fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
+    fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {
         let mut state = LedgerState::default();
-        for entry in self.entries.iter().take(usize::try_from(size).unwrap()) {
+        for entry in self.entries.iter().take(usize::try_from(size.get()).unwrap()) {
             state.apply(&self.masked(entry));
         }
         Ok(state)

@@ -99,7 +99,7 @@ fn oldest_first_on<E: From<QueryError>>(
     mut visit: impl FnMut(Entry) -> Flow<E>,
 ) -> Result<(), E> {
     let Some(ends) = ends(state, scope)? else {
-        let Some(last) = Seq::last_of(size) else { return Ok(()) };
+        let Some(last) = Seq::new(size) else { return Ok(()) };
         return scan(source, Seq::FIRST, last, |entry| {
             if keep(&entry.event) { visit(entry) } else { Ok(ControlFlow::Continue(())) }
         });
@@ -153,7 +153,7 @@ fn all_newest_first<E: From<QueryError>>(
 ) -> Result<(), E> {
     let mut end = size;
     let mut window = WINDOW_EVENTS_MIN;
-    while let Some(last) = Seq::last_of(end) {
+    while let Some(last) = Seq::new(end) {
         let before = end.saturating_sub(window);
         let mut pile = Pile::default();
         scan(source, Seq::new(before + 1).unwrap_or(last), last, |entry| -> Flow<E> {

@@ -159,7 +159,7 @@ fn link(
     id: &TaskId,
     position: Position,
 ) -> Result<Option<Link>, QueryError> {
-    let mut moment = Moment::new(now.size(), position)?;
+    let mut moment = Moment::new(now.size().get(), position)?;
     let size = moment.size();
     let mut read = source.cursor();
     let mut state = LedgerState::default();

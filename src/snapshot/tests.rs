@@ -33,7 +33,7 @@ fn state() -> (LedgerState, Head) {
         parts: vec![],
     };
     state.apply(&Entry { event, parts: vec![], batch_goes_on: false });
-    (state, Head { size: 1, root: Root([5; 32]) })
+    (state, Head { size: Size::new(1), root: Root([5; 32]) })
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_cut_snapshot_is_noticed() {
 #[should_panic(expected = "named by the last event")]
 fn a_snapshot_cannot_be_given_another_head() {
     let (state, head) = state();
-    drop(encode(&state, Head { size: 2, ..head }));
+    drop(encode(&state, Head { size: Size::new(2), ..head }));
 }
 
 /// Bytes with a valid digest that a forger made are still not believed.
@@ -89,7 +89,7 @@ fn a_well_sealed_lie_is_refused() {
     let sealed =
         |method, head, len, payload: &[u8]| decode(&Header { method, head, len }.seal(payload));
     assert!(sealed(stored, head, len, &raw).is_ok());
-    let two = Head { size: 2, ..head };
+    let two = Head { size: Size::new(2), ..head };
     let refused = sealed(stored, two, len, &raw).unwrap_err();
     assert!(matches!(refused, SnapshotError::WrongSize { said: 2, found: 1 }));
     let refused = sealed(stored, head, len + 1, &raw).unwrap_err();
@@ -124,7 +124,7 @@ fn a_golden_snapshot_is_read_and_written() {
         Err(SnapshotError::OtherFold { found: 1, known }) if known > 1 => return,
         read => read.unwrap(),
     };
-    assert_eq!((head.size, state.tasks_len()), (39, 15));
+    assert_eq!((head.size.get(), state.tasks_len()), (39, 15));
     let written = encode(&state, head);
     assert_eq!(written[..69], golden[..69], "magic, format, fold, method, head, length");
     assert_eq!(state_digest(&written).unwrap(), state_digest(golden).unwrap());

@@ -308,7 +308,7 @@ fn record(spawn: &Spawn, parent: Option<Parent>, created: Millis) -> TaskRecord 
 
 fn check_redaction(state: &LedgerState, seq: Seq, parts: PartSet) -> Result<(), Rejection> {
     if seq.get() > state.size() {
-        return Err(Rejection::RedactUnknown { seq, size: state.size() });
+        return Err(Rejection::RedactUnknown { seq, size: state.size().get() });
     }
     if parts.is_empty() {
         return Err(Rejection::RedactNothing { seq });

@@ -32,7 +32,7 @@ pub use task::{Counts, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread};
 
 use crate::{
     event::{Parent, PartSet},
-    ids::{Epoch, Key, LedgerId, RunId, Seq, TaskId, ThreadId},
+    ids::{Epoch, Key, LedgerId, RunId, Seq, Size, TaskId, ThreadId},
     time::Millis,
 };
 use imbl::{OrdMap, OrdSet, Vector};
@@ -86,8 +86,8 @@ struct RunningName {
 impl LedgerState {
     /// The number of the last event in it; 0 before the first.
     #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
+    pub fn size(&self) -> Size {
+        Size::new(self.size)
     }
 
     /// The time at which the last event in it was recorded.
@@ -246,7 +246,7 @@ impl LedgerState {
     /// Removes the texts that `later`, a later state of the same ledger, has redacted.
     /// O(redactions).
     pub fn mask(&mut self, later: &Self) {
-        let Some(end) = Seq::last_of(self.size) else { return };
+        let Some(end) = Seq::new(self.size) else { return };
         for (seq, redaction) in later.redactions.range(..=end) {
             let row = redaction.task.as_ref().and_then(|task| self.tasks.find(task.as_str()));
             let Some(task) = row.and_then(|row| self.tasks.row_mut(row)) else { continue };

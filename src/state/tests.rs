@@ -53,11 +53,11 @@ impl History {
     }
 
     fn now(&self) -> Millis {
-        Millis(1_000 + self.state.size())
+        Millis(1_000 + self.state.size().get())
     }
 
     fn seq(&self) -> Seq {
-        Seq::new(self.state.size() + 1).unwrap()
+        self.state.size().next_seq().unwrap()
     }
 
     fn when(self, proposal: impl Into<Proposal>) -> Asked {

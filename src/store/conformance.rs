@@ -19,7 +19,7 @@ pub mod sealed;
 pub mod snapshots;
 
 use super::{Error, FixedNode, FrameLog, Group, Identity, MemStore, Opened, SnapshotStore};
-use crate::ids::{Head, LedgerId, NodeId, Root, Seq, TreeHash};
+use crate::ids::{Head, LedgerId, NodeId, Root, Seq, Size, TreeHash};
 use std::sync::Arc;
 
 /// A place that holds a store, which can be opened again and again.
@@ -151,8 +151,11 @@ macro_rules! conformance_tests {
 /// Opens the store and starts its sealing, with the tree hashes that are not sealed yet.
 fn open(place: &mut impl Place) -> Opened {
     let opened = place.open();
-    let after = opened.log.sealed().size + 1;
-    opened.log.resume((after..=opened.log.written().size).filter_map(tree_hash).collect()).unwrap();
+    let after = opened.log.sealed().size.get() + 1;
+    opened
+        .log
+        .resume((after..=opened.log.written().size.get()).filter_map(tree_hash).collect())
+        .unwrap();
     opened
 }
 
@@ -180,7 +183,7 @@ fn root(size: u64) -> Root {
 
 /// The head of a log that holds the first `size` frames.
 fn head(size: u64) -> Head {
-    Head { size, root: root(size) }
+    Head { size: Size::new(size), root: root(size) }
 }
 
 /// The tree hash that the frame with this number completes, if there is one.
@@ -205,8 +208,8 @@ fn append_at(log: &dyn FrameLog, first: u64, count: u64) -> Result<(), Error> {
 /// Appends groups of these sizes after the last frame, and returns the size of the log after each.
 fn fill(log: &dyn FrameLog, groups: &[u64]) -> Vec<u64> {
     let one = |count: &u64| {
-        append_at(log, log.written().size + 1, *count).unwrap();
-        log.written().size
+        append_at(log, log.written().size.get() + 1, *count).unwrap();
+        log.written().size.get()
     };
     groups.iter().map(one).collect()
 }

@@ -7,7 +7,7 @@ use super::{
     Error, Evidence, FrameLog, Frames, Group, Home, Identity, Inspect, NodeStore, Opened, Rebuilt,
     Replay, Rewrite, Role, SealedItem, SealedItems, SnapshotStore, StoreFinding, Witness,
 };
-use crate::ids::{Head, LedgerId, NodeId, Seq, TreeHash};
+use crate::ids::{Head, LedgerId, NodeId, Seq, Size, TreeHash};
 use std::{
     collections::BTreeMap,
     io,
@@ -76,7 +76,7 @@ impl MemStore {
         memory.opening += 1;
         memory.synced = memory.written;
         let sealed = memory.sealed.size;
-        memory.tree_hashes.retain(|_, tree_hash| tree_hash.seq.get() <= sealed);
+        memory.tree_hashes.retain(|_, tree_hash| tree_hash.seq.get() <= sealed.get());
         Self { memory: Arc::clone(&self.memory), opening: memory.opening }
     }
 
@@ -121,7 +121,7 @@ impl Memory {
         }
         self.frames.extend_from_slice(group.frames);
         self.keep(group.tree_hashes);
-        self.written = Head { size: size_of(&self.frames), root: group.root };
+        self.written = Head { size: Size::new(size_of(&self.frames)), root: group.root };
         Ok(())
     }
 
@@ -319,7 +319,7 @@ impl Inspect for MemStore {
 
     fn sealed(&self, _: Duration) -> SealedItems {
         let memory = self.look();
-        let sealed = usize::try_from(memory.sealed.size).unwrap_or(usize::MAX);
+        let sealed = usize::try_from(memory.sealed.size.get()).unwrap_or(usize::MAX);
         let frames = memory.frames.iter().take(sealed);
         let block = |(seq, frame): (Seq, &Vec<u8>)| Frames::collect(seq, [frame.as_slice()]);
         let blocks =

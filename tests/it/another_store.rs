@@ -13,7 +13,7 @@ use taskledger::{
     Ledger, Options,
     audit::{VerifyOptions, verify_in},
     command::Spawn,
-    ids::{Head, LedgerId, NodeId, Seq, ThreadId, TreeHash},
+    ids::{Head, LedgerId, NodeId, Seq, Size, ThreadId, TreeHash},
     store::{
         Damage, Error, Evidence, FixedNode, FrameLog, Group, Home, Identity, Inspect, MemStore,
         NodeStore, Opened, Rebuilt, Replay, Rewrite, RewriteError, Role, SealedItems,
@@ -149,7 +149,8 @@ impl FrameLog for Handle {
             }
             kept.frames.extend_from_slice(group.frames);
             kept.tree_hashes.extend(group.tree_hashes.iter().map(|one| (one.index, one.hash)));
-            kept.head = Head { size: kept.frames.len().try_into().unwrap(), root: group.root };
+            kept.head =
+                Head { size: Size::new(kept.frames.len().try_into().unwrap()), root: group.root };
             Ok(())
         })?
     }

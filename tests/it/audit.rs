@@ -14,7 +14,7 @@ use taskledger::{
     audit::{FindingKind, Report, VerifyOptions, verify, verify_reader},
     codec,
     event::{Outcome, PartSet},
-    ids::{Head, Root, Seq},
+    ids::{Head, Root, Seq, Size},
     ledger::{AppendError, OpenError},
     proof::Tree,
     store::{self, DiskHome, Home, Replay},
@@ -62,9 +62,9 @@ fn a_history_is_held_against_a_checkpoint_that_somebody_kept() {
     let expect = |expect| VerifyOptions::default().expect(expect);
     let verify = |options| verify(&path, &options, &mut |_, _| {}).unwrap();
     assert!(verify(expect(head)).is_ok());
-    let other = verify(expect(Head { size: 7, root: Root([1; 32]) }));
+    let other = verify(expect(Head { size: Size::new(7), root: Root([1; 32]) }));
     assert_eq!(other.findings[0].kind, FindingKind::Checkpoint);
-    let longer = verify(expect(Head { size: head.size + 1, root: head.root }));
+    let longer = verify(expect(Head { size: head.size.more(1), root: head.root }));
     assert_eq!(longer.findings[0].kind, FindingKind::Checkpoint);
 }
 
@@ -93,7 +93,7 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     let report = audit(&path);
     assert_eq!(report.head(), head);
     let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
-    assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, Seq::new(head.size + 1)));
+    assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, head.size.next_seq()));
     let refused = Ledger::open(&path, small());
     assert!(matches!(refused, Err(OpenError::LostTail { .. })), "{refused:?}");
 
@@ -203,7 +203,11 @@ fn a_copy_that_was_cut_short_is_found() {
     for (cut, path) in [(80, &fork), (40, &short)] {
         let entropy = Arc::new(SeededEntropy::new(9));
         let options = small().entropy(entropy);
-        ledger.fork_blocking(cut, path, options, &mut |_, _| {}).unwrap().close_blocking().unwrap();
+        ledger
+            .fork_blocking(Size::new(cut), path, options, &mut |_, _| {})
+            .unwrap()
+            .close_blocking()
+            .unwrap();
         assert_eq!(audit(path).findings, []);
     }
     fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
@@ -292,7 +296,9 @@ fn one_flipped_bit_is_harmless_or_found() {
                     harmless += 1;
                 }
                 Ok(report) => {
-                    assert!(report.findings[0].seq.is_none_or(|seq| seq.get() <= head.size + 1));
+                    assert!(
+                        report.findings[0].seq.is_none_or(|seq| seq.get() <= head.size.get() + 1)
+                    );
                     found += 1;
                 }
                 Err(error) => {
@@ -364,9 +370,9 @@ fn what_is_before_the_damage_can_be_read_and_nothing_can_be_appended() {
     let ledger = Ledger::open_read_only(&path, small()).unwrap();
     let size = ledger.reader().head().size;
     let shortfall = ledger.shortfall().expect("it says what it does not show");
-    assert_eq!((shortfall.readable, shortfall.held), (size, Some(head.size)));
+    assert_eq!((shortfall.readable, shortfall.held), (size.get(), Some(head.size.get())));
     assert!(size < head.size && size > 0, "{size}");
-    assert_eq!(entries(&ledger).len(), usize::try_from(size).unwrap());
+    assert_eq!(entries(&ledger).len(), usize::try_from(size.get()).unwrap());
     assert!(matches!(ledger.append_blocking([spawn("x")]), Err(AppendError::NotPrimary)));
 }
 
@@ -407,5 +413,5 @@ fn what_an_archive_has_lost_is_read_from_the_sealed_store() {
     fs::remove_dir_all(path.join("sled")).unwrap();
     let ledger = Ledger::open_read_only(&path, small()).unwrap();
     let shortfall = ledger.shortfall().expect("now nobody holds them");
-    assert_eq!((shortfall.readable, shortfall.held), (0, Some(head.size)));
+    assert_eq!((shortfall.readable, shortfall.held), (0, Some(head.size.get())));
 }

@@ -8,7 +8,7 @@ use taskledger::{
     audit::{FindingKind, verify_reader},
     codec,
     event::Entry,
-    ids::{Head, LedgerId, Seq},
+    ids::{Head, LedgerId, Seq, Size},
     ledger::{AppendError, BackupDamage, CopyError, OpenError, verify_backup},
     proof::Tree,
     store::{FrameLog, Group, MemStore},
@@ -104,7 +104,7 @@ fn a_batch_that_is_longer_than_a_step_of_a_copy_arrives_whole() {
     assert_eq!(entries(&fork), entries(&ledger));
     let all = entries(&ledger);
     let ends = |done: &u64| {
-        Seq::last_of(*done)
+        Seq::new(*done)
             .is_none_or(|seq| !all[usize::try_from(seq.leaf_index()).unwrap()].batch_goes_on)
     };
     assert!(steps.iter().all(ends), "{steps:?}");
@@ -119,11 +119,14 @@ fn a_fork_that_is_cut_within_a_batch_ends_the_batch() {
     story(&ledger);
     for cut in 1..=6 {
         let path = temporary.path().join(format!("fork-{cut}"));
-        let fork = ledger.fork_blocking(cut, &path, small(), &mut |_, _| {}).unwrap();
+        let fork = ledger.fork_blocking(Size::new(cut), &path, small(), &mut |_, _| {}).unwrap();
         let flags = going_on(&fork);
         assert_eq!(flags.last(), Some(&false), "{cut}: {flags:?}");
         assert_eq!(flags[..flags.len() - 1], going_on(&ledger)[..flags.len() - 1]);
-        assert_eq!(fork.reader().root_at(cut).unwrap(), ledger.reader().root_at(cut).unwrap());
+        assert_eq!(
+            fork.reader().root_at(Size::new(cut)).unwrap(),
+            ledger.reader().root_at(Size::new(cut)).unwrap()
+        );
         append(&fork, [spawn("what if"), spawn("what then")]);
         fork.close_blocking().unwrap();
         drop(fork);
@@ -195,7 +198,7 @@ fn no_backup_ends_within_a_batch() {
     assert!(matches!(refused, CopyError::WithinBatch { last } if last.get() == 4), "{refused}");
     assert!(!file.exists());
 
-    let whole = ledger.fork_blocking(4, &fork, small(), &mut |_, _| {}).unwrap();
+    let whole = ledger.fork_blocking(Size::new(4), &fork, small(), &mut |_, _| {}).unwrap();
     whole.reader().backup(&file, &mut |_, _| {}).unwrap();
     verify_backup(&file, &mut |_, _| {}).unwrap();
 }

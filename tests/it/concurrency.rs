@@ -19,7 +19,7 @@ use taskledger::{
     audit::verify_reader,
     command::{Command, Proposal, Spawn},
     event::{Action, Entry, Host, Outcome},
-    ids::{Head, Seq},
+    ids::{Head, Seq, Size},
     ledger::{AppendError, Followed, Receipt},
     state::Rejection,
 };
@@ -48,11 +48,11 @@ fn watch(ledger: &Ledger, done: &AtomicBool) {
         let state = reader.state().unwrap();
         assert!(state.size() >= before, "a reader went back in time");
         assert_eq!(state.counts().running, 0, "a reader saw half a batch");
-        if let Some(last) = Seq::new(state.size()) {
+        if let Some(last) = Seq::new(state.size().get()) {
             assert_eq!(reader.entry(last).unwrap().event.seq, last, "what is shown can be read");
-            assert_eq!(reader.state_at(before).unwrap().size(), before);
+            assert_eq!(reader.state_at(Size::new(before)).unwrap().size(), before);
         }
-        before = state.size();
+        before = state.size().get();
     }
 }
 
@@ -104,7 +104,7 @@ async fn many_append_read_and_follow_at_once() {
     assert_everything_is_there(&ledger, &receipts);
     assert!(verify_reader(&reader).is_ok());
     tokio::task::spawn_blocking(move || closing.close_blocking()).await.unwrap().unwrap();
-    let all: Vec<_> = (1..=reader.head().size).collect();
+    let all: Vec<_> = (1..=reader.head().size.get()).collect();
     for follower in followers {
         assert_eq!(follower.await.unwrap(), all, "no gap, no repeat");
     }
@@ -246,9 +246,9 @@ fn a_reader_that_does_not_go_on_delays_no_append() {
 
     let size = reader.head().size;
     assert_eq!(size, 101 + 6 * 120, "all of it was appended while the scan stood still");
-    assert_eq!((state.size(), state.digest()), (101, digest), "a state that is held stays");
+    assert_eq!((state.size().get(), state.digest()), (101, digest), "a state that is held stays");
     assert_eq!(cursor.entry(last).unwrap().event.seq, last);
-    for expected in 2..=size {
+    for expected in 2..=size.get() {
         let Some(Followed::Event(entry)) = follower.next_ready().unwrap() else {
             panic!("{expected} is not given");
         };

@@ -9,7 +9,7 @@ use taskledger::{
     Ledger,
     audit::{VerifyOptions, verify},
     event::PartSet,
-    ids::Seq,
+    ids::{Seq, Size},
     ledger::{CopyError, OpenError, verify_backup},
 };
 
@@ -39,7 +39,7 @@ fn a_fork_that_was_killed_anywhere_is_no_ledger_and_can_be_made_again() {
     made.unwrap().close_blocking().unwrap();
     assert!(killed.len() > 2, "{killed:?}");
     let (done, total, _) = killed.last().unwrap();
-    assert_eq!((done, total), (&cut, &cut), "all events are there, no redaction is");
+    assert_eq!((done, total), (&cut.get(), &cut.get()), "all events are there, no redaction is");
 
     for (_, _, image) in killed {
         is_unfinished(&Ledger::open(&image, small()), &image);
@@ -93,7 +93,7 @@ fn a_progress_that_unwinds_takes_what_was_begun_with_it() {
         let mut stop = |_: u64, _: u64| std::panic::resume_unwind(Box::new("stop"));
         catch_unwind(AssertUnwindSafe(|| work(&mut stop))).unwrap_err();
     };
-    stopped(&mut |stop| drop(ledger.fork_blocking(900, &target, small(), stop)));
+    stopped(&mut |stop| drop(ledger.fork_blocking(Size::new(900), &target, small(), stop)));
     assert!(!target.exists());
     stopped(&mut |stop| drop(ledger.reader().backup(&file, stop)));
     assert!(!file.exists());
@@ -120,21 +120,21 @@ fn progress_only_grows_and_ends_with_all_of_it() {
         assert!(steps.iter().all(|(_, of)| *of == total), "{name}: {steps:?}");
         assert_eq!(steps.last().unwrap().0, total, "{name}: {steps:?}");
     };
-    told("backup", size, &mut |tell| {
+    told("backup", size.get(), &mut |tell| {
         ledger.reader().backup(&file, tell).unwrap();
     });
-    told("verify_backup", size, &mut |tell| {
+    told("verify_backup", size.get(), &mut |tell| {
         verify_backup(&file, tell).unwrap();
     });
-    told("fork", size, &mut |tell| {
+    told("fork", size.get(), &mut |tell| {
         drop(ledger.fork_blocking(size, &fork, small(), tell).unwrap());
     });
-    told("restore", 2 * size, &mut |tell| {
+    told("restore", 2 * size.get(), &mut |tell| {
         drop(Ledger::restore_blocking(&file, &new, small(), tell).unwrap());
     });
     ledger.close_blocking().unwrap();
     drop(ledger);
-    told("rebuild", size, &mut |tell| {
+    told("rebuild", size.get(), &mut |tell| {
         drop(Ledger::rebuild(&path, &small(), tell).unwrap());
     });
 }

@@ -7,7 +7,7 @@ use taskledger::{
     audit::{Report, VerifyOptions, verify},
     command::Spawn,
     event::{Action, Began, Outcome, PartKind, PartSet},
-    ids::{Seq, TaskId},
+    ids::{Seq, Size, TaskId},
     ledger::{AppendError, CopyError, Durability, OpenError, Role, verify_backup},
     store::DiskOptions,
     time::OsEntropy,
@@ -134,10 +134,11 @@ fn a_fork_has_the_same_roots_up_to_its_cut_and_its_own_life_after() {
     let errors = PartSet::default().with(PartKind::Error);
     ledger.redact_blocking(secret, errors, "a credential").unwrap();
 
-    let fork =
-        ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
+    let fork = ledger
+        .fork_blocking(Size::new(cut), temporary.path().join("fork"), small(), &mut |_, _| {})
+        .unwrap();
     let (ours, theirs) = (ledger.reader(), fork.reader());
-    assert_eq!(theirs.root_at(cut).unwrap(), ours.root_at(cut).unwrap());
+    assert_eq!(theirs.root_at(Size::new(cut)).unwrap(), ours.root_at(Size::new(cut)).unwrap());
     assert_ne!(theirs.ledger_id(), ours.ledger_id());
     assert_eq!(theirs.entry(secret).unwrap().text(PartKind::Error), None, "redacted there too");
     let why = began(&fork).pop().unwrap().1;
@@ -158,8 +159,9 @@ fn a_fork_between_two_redactions_of_one_event_is_made() {
     let errors = PartSet::default().with(PartKind::Error);
     let cut = ledger.redact_blocking(secret, errors, "a credential").unwrap().seq.get();
     ledger.redact_blocking(secret, errors.with(PartKind::Result), "all of it").unwrap();
-    let fork =
-        ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
+    let fork = ledger
+        .fork_blocking(Size::new(cut), temporary.path().join("fork"), small(), &mut |_, _| {})
+        .unwrap();
     assert_eq!(fork.reader().head().size, cut, "there is nothing more to erase");
     assert_eq!(fork.reader().entry(secret).unwrap().text(PartKind::Error), None);
 }
@@ -270,10 +272,10 @@ fn a_copy_that_was_cut_short_is_no_ledger() {
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..50);
     let fork = temporary.path().join("fork");
-    drop(ledger.fork_blocking(80, &fork, small(), &mut |_, _| {}).unwrap());
+    drop(ledger.fork_blocking(Size::new(80), &fork, small(), &mut |_, _| {}).unwrap());
     // What a kill leaves: the copy's own name, and the beginning of the history.
     let short = temporary.path().join("short");
-    drop(ledger.fork_blocking(40, &short, small(), &mut |_, _| {}).unwrap());
+    drop(ledger.fork_blocking(Size::new(40), &short, small(), &mut |_, _| {}).unwrap());
     fs::copy(fork.join("NODE"), short.join("NODE")).unwrap();
     let error = Ledger::open(&short, small()).unwrap_err();
     let known = matches!(error, OpenError::LostTail { .. } | OpenError::Damaged { .. });
@@ -343,7 +345,7 @@ fn a_cursor_does_not_show_what_is_not_acknowledged() {
         let mut cursor = reader.cursor();
         while !appending.is_finished() {
             let head = reader.head();
-            for seq in [head.size, head.size + 1].into_iter().filter_map(Seq::new) {
+            for seq in [head.seq(), head.size.next_seq()].into_iter().flatten() {
                 let shown = cursor.entry(seq).is_ok();
                 assert!(!shown || seq.get() <= reader.head().size, "{seq} was shown too early");
             }
@@ -462,7 +464,7 @@ fn snapshots_stand_along_the_log_and_any_of_them_may_be_asked_or_lost() {
     let (reader, all) = (ledger.reader(), entries(&ledger));
     let look = || {
         for size in (0..=all.len()).step_by(37) {
-            let found = reader.state_at(u64::try_from(size).unwrap()).unwrap();
+            let found = reader.state_at(Size::new(u64::try_from(size).unwrap())).unwrap();
             assert_eq!(found, fold(&all[..size]), "at {size}");
         }
     };

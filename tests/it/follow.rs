@@ -4,7 +4,7 @@ use crate::support::*;
 use std::time::Duration;
 use taskledger::{
     Ledger,
-    ids::{Head, Root},
+    ids::{Head, Root, Size},
     ledger::{Durability, Followed, ReadError},
 };
 
@@ -44,9 +44,9 @@ async fn a_resumed_follower_goes_on_where_it_was() {
 fn a_token_of_another_history_is_refused() {
     let ledger = ledger();
     append(&ledger, [spawn("a")]);
-    let foreign = Head { size: 1, root: Root([1; 32]) };
+    let foreign = Head { size: Size::new(1), root: Root([1; 32]) };
     assert!(matches!(ledger.follow(foreign), Err(ReadError::OtherHistory { .. })));
-    let later = Head { size: 9, root: Root([1; 32]) };
+    let later = Head { size: Size::new(9), root: Root([1; 32]) };
     assert!(matches!(ledger.follow(later), Err(ReadError::NoSuchEvent { .. })));
 }
 

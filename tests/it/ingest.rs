@@ -34,7 +34,7 @@ fn why(before: Vec<Vec<u8>>, last: Vec<u8>, expect: Option<Head>) -> Discontinui
     let refused = receiver.ingest_blocking(vec![last], expect).unwrap_err();
     assert_eq!(receiver.reader().head(), head, "all or nothing");
     let AppendError::NotContinuation { at, why } = refused else { panic!("{refused}") };
-    assert_eq!(at.get(), head.size + 1);
+    assert_eq!(at.get(), head.size.get() + 1);
     why
 }
 

@@ -16,7 +16,7 @@ use taskledger::{
     Ledger,
     command::{Command, Proposal, Spawn},
     event::{Action, Began, Entry, TaskStatus},
-    ids::{Epoch, Head, Seq, TaskId},
+    ids::{Epoch, Head, Seq, Size, TaskId},
     ledger::{AppendError, Durability, Followed, OpenError},
     query::{Position, Scope, as_of},
     state::LedgerState,
@@ -114,7 +114,7 @@ fn the_state_at_every_number_is_the_fold_of_the_prefix() {
         let (reader, all) = (ledger.reader(), entries(ledger));
         for size in 0..=all.len() {
             let expected = fold(&all[..size]);
-            let found = reader.state_at(u64::try_from(size).unwrap()).unwrap();
+            let found = reader.state_at(Size::new(u64::try_from(size).unwrap())).unwrap();
             assert_eq!(found, expected, "at {size}");
             match digests.get(size) {
                 Some(digest) => assert_eq!(found.digest(), *digest, "{size} has changed"),
@@ -122,9 +122,9 @@ fn the_state_at_every_number_is_the_fold_of_the_prefix() {
             }
         }
         let first = task("t0-0");
-        for size in 2..=reader.head().size {
-            let view = as_of(&reader, Scope::Task(&first), Position::Log(size)).unwrap();
-            let expected = reader.state_at(size).unwrap();
+        for size in 2..=reader.head().size.get() {
+            let view = as_of(&reader, Scope::Task(&first), Position::Log(Size::new(size))).unwrap();
+            let expected = reader.state_at(Size::new(size)).unwrap();
             assert_eq!(view.state.task(&first), expected.task(&first), "at {size}");
         }
         assert_eq!(reader.state().unwrap(), fold(&all));
@@ -175,9 +175,10 @@ fn no_id_is_assigned_twice_across_restarts_and_forks() {
         assert!(ids.into_iter().all(|id| given.insert(id)));
     });
     let ledger = Ledger::open(&path, small()).unwrap();
-    let cut = ledger.reader().head().size - 2;
-    let fork =
-        ledger.fork_blocking(cut, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
+    let cut = ledger.reader().head().size.get() - 2;
+    let fork = ledger
+        .fork_blocking(Size::new(cut), temporary.path().join("fork"), small(), &mut |_, _| {})
+        .unwrap();
     let known: BTreeSet<_> =
         fork.reader().state().unwrap().tasks().map(|task| task.id.clone()).collect();
     assert!(assigned(&fork, 5).iter().all(|id| !known.contains(id)));
@@ -219,8 +220,9 @@ fn epochs_grow_with_every_fork_and_restore_and_with_nothing_else() {
         assert!(entries(ledger).iter().all(|entry| entry.event.epoch.number == 1));
     });
     let ledger = Ledger::open(&path, small()).unwrap();
-    let fork =
-        ledger.fork_blocking(4, temporary.path().join("fork"), small(), &mut |_, _| {}).unwrap();
+    let fork = ledger
+        .fork_blocking(Size::new(4), temporary.path().join("fork"), small(), &mut |_, _| {})
+        .unwrap();
     append(&fork, [spawn("in the fork")]);
     let file = temporary.path().join("backup");
     fork.reader().backup(&file, &mut |_, _| {}).unwrap();
@@ -314,7 +316,7 @@ fn a_second_process_is_refused_until_the_first_lets_go() {
     assert_eq!(run_second_process(&path), Some(0));
     let again = Ledger::open(&path, small()).unwrap();
     assert!(again.reader().state().unwrap().task(&task("by the second")).is_some());
-    assert_eq!(Seq::last_of(again.reader().head().size), Seq::new(5));
+    assert_eq!(again.reader().head().size.last_seq(), Seq::new(5));
 }
 
 /// A table of evidence that names a test nobody has is worth nothing.

@@ -85,7 +85,7 @@ fn work(ledger: &Ledger) -> Known {
             Step::Redact => redaction(ledger),
             Step::Sync => {
                 match ledger.sync_blocking() {
-                    Ok(head) => known.durable = known.durable.max(head.size),
+                    Ok(head) => known.durable = known.durable.max(head.size.get()),
                     Err(_) => failed = true,
                 }
                 continue;
@@ -229,7 +229,7 @@ fn a_device_that_only_says_that_it_has_synced_loses_what_was_acknowledged() {
         drop(ledger);
         let acknowledged = known.receipts.iter().map(|receipt| receipt.seq.get()).max();
         let left = open(&disk, Durability::Synced);
-        left.is_ok_and(|ledger| Some(ledger.reader().head().size) < acknowledged)
+        left.is_ok_and(|ledger| Some(ledger.reader().head().size.get()) < acknowledged)
     });
     assert!(lost.count() > 0);
 }

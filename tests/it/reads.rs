@@ -17,7 +17,7 @@ use taskledger::{
     Ledger, codec,
     command::{Proposal, Spawn},
     event::{Outcome, PartSet},
-    ids::{Head, Seq, ThreadId},
+    ids::{Head, Seq, Size, ThreadId},
     ledger::{Durability, Follow, Followed, ReadError},
     query::{Position, Scope, as_of},
 };
@@ -154,7 +154,7 @@ fn a_read_runs_on_a_thread_of_its_own_without_a_runtime() {
     let reader = ledger.reader();
     let view = wait(reader.run(|reader| {
         assert_eq!(thread::current().name(), Some("taskledger-read"));
-        as_of(reader, Scope::Task(&task("a")), Position::Log(2))
+        as_of(reader, Scope::Task(&task("a")), Position::Log(Size::new(2)))
     }));
     assert!(view.unwrap().state.task(&task("a")).is_some());
     let missing = Seq::new(9).unwrap();
@@ -242,8 +242,8 @@ fn frames_that_could_still_be_lost_are_not_given() {
     append(&ledger, [spawn("a")]);
     let (reader, all) =
         (ledger.reader(), || ledger.reader().frames(Seq::FIRST, usize::MAX).unwrap());
-    assert_eq!((reader.head().size, all().len()), (2, 0));
+    assert_eq!((reader.head().size.get(), all().len()), (2, 0));
     ledger.sync_blocking().unwrap();
     append(&ledger, [spawn("b")]);
-    assert_eq!((reader.head().size, all().len()), (3, 2));
+    assert_eq!((reader.head().size.get(), all().len()), (3, 2));
 }

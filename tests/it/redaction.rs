@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taskledger::{
     Code, Ledger,
     event::{Outcome, PartKind, PartSet},
-    ids::{LedgerId, Seq},
+    ids::{LedgerId, Seq, Size},
     ledger::{AppendError, PurgeError},
     proof,
     state::TextBody,
@@ -29,11 +29,11 @@ fn a_redacted_text_is_gone_from_the_state_and_from_every_past() {
     ledger.redact_blocking(end, errors(), "a credential").unwrap();
     assert_eq!(reader.entry(end).unwrap().text(PartKind::Error), None);
     assert!(entries(&ledger).iter().all(|entry| entry.text(PartKind::Error).is_none()));
-    for state in [reader.state().unwrap(), reader.state_at(3).unwrap()] {
+    for state in [reader.state().unwrap(), reader.state_at(Size::new(3)).unwrap()] {
         let task = state.task(&task("a")).unwrap();
         assert_eq!(task.error.as_ref().unwrap().body, TextBody::Erased);
     }
-    assert_eq!(reader.root_at(3).unwrap(), root, "no hash has changed");
+    assert_eq!(reader.root_at(Size::new(3)).unwrap(), root, "no hash has changed");
 }
 
 #[test]
@@ -66,9 +66,10 @@ fn every_event_stays_provable_after_a_redaction_and_a_purge() {
     let reader = ledger.reader();
     let head = reader.head();
     assert_eq!(reader.erased_upto(), head.seq());
-    for size in 1..=head.size {
-        let proof = reader.prove_consistency(size, head.size).unwrap();
-        proof::check_consistency(&proof, reader.root_at(size).unwrap(), head.root).unwrap();
+    for size in 1..=head.size.get() {
+        let proof = reader.prove_consistency(Size::new(size), head.size).unwrap();
+        proof::check_consistency(&proof, reader.root_at(Size::new(size)).unwrap(), head.root)
+            .unwrap();
     }
     assert_eq!(reader.entry(Seq::new(3).unwrap()).unwrap().text(PartKind::Error), None);
 }

@@ -4,7 +4,7 @@ use crate::support::*;
 use std::{pin::pin, sync::Mutex, task::Poll, thread::scope};
 use taskledger::{
     Ledger, codec,
-    ids::{Epoch, Head},
+    ids::{Epoch, Head, Size},
     ledger::{AppendError, PurgeError, Role},
     store::{DiskHome, DiskOptions, Home, Identity},
 };
@@ -27,7 +27,7 @@ fn a_standby_takes_frames_and_no_appends_also_when_it_is_opened_again() {
     let standby = Ledger::create_standby(&path, reader.ledger_id(), options()).unwrap();
     assert_eq!((primary.role(), standby.role()), (Role::Primary, Role::Standby));
     assert!(matches!(refused(&standby, [spawn("c")]), AppendError::NotPrimary));
-    let third = Head { size: 3, root: reader.root_at(3).unwrap() };
+    let third = Head { size: Size::new(3), root: reader.root_at(Size::new(3)).unwrap() };
     assert_eq!(standby.ingest_blocking(first.to_vec(), Some(third)).unwrap(), third);
     standby.close_blocking().unwrap();
     drop(standby);
@@ -49,7 +49,8 @@ fn what_does_not_fit_leaves_a_standby_as_it_was() {
     let standby = standby_of(&primary);
     let mut gap = frames.clone();
     gap.remove(3);
-    let wrong = Some(Head { size: 5, root: primary.reader().root_at(4).unwrap() });
+    let wrong =
+        Some(Head { size: Size::new(5), root: primary.reader().root_at(Size::new(4)).unwrap() });
     for (frames, expect) in [(gap, None), (frames.clone(), wrong)] {
         let refused = standby.ingest_blocking(frames, expect);
         assert!(matches!(refused, Err(AppendError::NotContinuation { .. })), "{refused:?}");
@@ -71,7 +72,7 @@ fn a_primary_takes_no_frames() {
 fn a_copy_is_a_primary_once_it_is_whole() {
     let (primary, _frames, place) = primary();
     let path = place.path().join("fork");
-    let fork = primary.fork_blocking(4, path, options(), &mut |_, _| {}).unwrap();
+    let fork = primary.fork_blocking(Size::new(4), path, options(), &mut |_, _| {}).unwrap();
     assert_eq!(fork.role(), Role::Primary);
     assert_eq!(append(&fork, [finish("b")]).len(), 1);
     assert!(matches!(fork.ingest_blocking(vec![], None), Err(AppendError::NotStandby)));

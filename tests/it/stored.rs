@@ -15,6 +15,7 @@ use std::{
 use taskledger::{
     Ledger,
     event::{Entry, PartKind, TaskStatus},
+    ids::Size,
     ledger::verify_backup,
     store::parse,
 };
@@ -60,7 +61,7 @@ fn told(ledger: &Ledger) -> String {
         let texts = texts.collect::<Vec<_>>().join(", ");
         let task = event.task.as_ref().map_or("-", |task| task.as_str());
         let (seq, recorded, action) = (event.seq, event.recorded.0, event.action.as_str());
-        let root = reader.root_at(seq.get()).unwrap();
+        let root = reader.root_at(seq.size()).unwrap();
         writeln!(told, "{seq} {recorded} {action} {task} [{texts}] {root}").unwrap();
     }
     told
@@ -74,7 +75,7 @@ fn told_then() -> String {
 fn a_ledger_of_an_early_version_is_sound_and_holds_what_it_held() {
     let (_temporary, path) = stored();
     let report = audit(&path);
-    assert_eq!((&*report.findings, report.head().size), (&[][..], 55));
+    assert_eq!((&*report.findings, report.head().size.get()), (&[][..], 55));
 
     let looked = Ledger::open_read_only(&path, small()).unwrap();
     assert_eq!((told(&looked), looked.shortfall()), (told_then(), None));
@@ -103,8 +104,11 @@ fn a_ledger_of_an_early_version_goes_on() {
     // A cut within a batch that was written without the flag, and one within a batch with it.
     for cut in [3, 57] {
         let fork = temporary.path().join(format!("fork-{cut}"));
-        let fork = ledger.fork_blocking(cut, &fork, small(), &mut |_, _| {}).unwrap();
-        assert_eq!(fork.reader().root_at(cut).unwrap(), ledger.reader().root_at(cut).unwrap());
+        let fork = ledger.fork_blocking(Size::new(cut), &fork, small(), &mut |_, _| {}).unwrap();
+        assert_eq!(
+            fork.reader().root_at(Size::new(cut)).unwrap(),
+            ledger.reader().root_at(Size::new(cut)).unwrap()
+        );
     }
     ledger.purge_blocking().unwrap();
     ledger.close_blocking().unwrap();

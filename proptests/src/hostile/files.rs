@@ -6,7 +6,7 @@ use super::{Input, frames::sealed, recordings::file, short};
 use sha2::{Digest, Sha256};
 use taskledger::{
     codec,
-    ids::{Head, LedgerId, Root, Seq},
+    ids::{Head, LedgerId, Root, Seq, Size},
     ledger::verify_backup,
     proof::Checkpoint,
     snapshot,
@@ -212,7 +212,8 @@ pub fn block(bytes: &[u8]) {
 /// # Panics
 /// If a backup is sound that does not hold what its checkpoint says.
 pub fn backup(bytes: &[u8]) {
-    let checkpoint = Checkpoint { ledger: LedgerId([5; 16]), size: 1, root: Root([1; 32]) };
+    let checkpoint =
+        Checkpoint { ledger: LedgerId([5; 16]), size: Size::new(1), root: Root([1; 32]) };
     let text = checkpoint.to_text();
     let mut forged = b"TLBACKUP".to_vec();
     forged.extend(1_u32.to_le_bytes());

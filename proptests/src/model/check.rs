@@ -14,7 +14,7 @@ impl Model {
     /// # Errors
     /// What was asked, and both answers.
     pub fn check(&self, state: &LedgerState) -> Result<(), String> {
-        same("size", &state.size(), &self.size)?;
+        same("size", &state.size().get(), &self.size)?;
         same("recorded", &state.recorded(), &self.recorded)?;
         same("ledger", &state.ledger(), &self.ledger)?;
         same("incarnation", &state.incarnation(), &self.incarnation)?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 use taskledger::{
     audit::verify_reader,
     event::Entry,
-    ids::{Head, Seq, TaskId, ThreadId},
+    ids::{Head, Seq, Size, TaskId, ThreadId},
     ledger::{Followed, ReadError, Reader},
     proof,
     query::{
@@ -34,7 +34,7 @@ impl Real {
             (What::State, _) => {
                 self.assert_state_at(&reader, a);
                 self.assert_state_at(&reader, b);
-                let beyond = reader.state_at(wide(size) + 1);
+                let beyond = reader.state_at(Size::new(wide(size) + 1));
                 assert!(matches!(beyond, Err(ReadError::NoSuchEvent { .. })));
             }
             (What::Thread, Some((_, thread))) => self.assert_thread_at(&reader, thread, a),
@@ -61,14 +61,15 @@ impl Real {
 
     /// From a snapshot or without one, a past state is the fold of the events as they are now.
     fn assert_state_at(&self, reader: &Reader, size: usize) {
-        let found = reader.state_at(wide(size)).unwrap();
+        let found = reader.state_at(Size::new(wide(size))).unwrap();
         let shown = self.shown(size);
         assert_eq!(found, fold(&shown), "the state after {size} events");
         assert_eq!(Model::of(&shown).check(&found), Ok(()), "the state after {size} events");
     }
 
     fn assert_thread_at(&self, reader: &Reader, thread: &ThreadId, size: usize) {
-        let view = as_of(reader, Scope::Thread(thread), Position::Log(wide(size))).unwrap();
+        let view =
+            as_of(reader, Scope::Thread(thread), Position::Log(Size::new(wide(size)))).unwrap();
         let of = self.scoped(size, |entry| entry.event.thread.as_ref() == Some(thread));
         assert_eq!(Model::of(&of).check(&view.state), Ok(()), "{thread} after {size} events");
         let tasks: Vec<_> = view.state.tasks_in(thread).map(|task| task.id.clone()).collect();
@@ -76,7 +77,7 @@ impl Real {
     }
 
     fn assert_task_at(&self, reader: &Reader, task: &TaskId, size: usize) {
-        let view = as_of(reader, Scope::Task(task), Position::Log(wide(size))).unwrap();
+        let view = as_of(reader, Scope::Task(task), Position::Log(Size::new(wide(size)))).unwrap();
         let of = self.scoped(size, |entry| entry.event.task.as_ref() == Some(task));
         assert_eq!(Model::of(&of).check(&view.state), Ok(()), "{task} after {size} events");
         assert_eq!(same_marks(&view, [task], &fold(&self.shown(size))), Ok(()));
@@ -124,7 +125,7 @@ impl Real {
         size: usize,
         limit: usize,
     ) {
-        let upto = Position::Log(wide(size));
+        let upto = Position::Log(Size::new(wide(size)));
         let shown = self.shown(size);
         let with = |wanted: &dyn Fn(&Entry) -> bool| -> Vec<Entry> {
             shown.iter().filter(|entry| wanted(entry)).cloned().collect()
@@ -155,7 +156,7 @@ impl Real {
 
     /// Done to the earlier state, in either direction, the changes give the other.
     fn assert_difference(reader: &Reader, a: usize, b: usize, thread: Option<&ThreadId>) {
-        let state = |size: usize| reader.state_at(wide(size)).unwrap();
+        let state = |size: usize| reader.state_at(Size::new(wide(size))).unwrap();
         let (a, b) = (state(a), state(b));
         for (from, to) in [(&a, &b), (&b, &a)] {
             assert_eq!(done(all_visible(from), &diff(from, to, None)), Ok(all_visible(to)));
@@ -170,12 +171,16 @@ impl Real {
     /// Every root is what it was when it was first told, and proofs hold against it.
     fn assert_proofs(&self, reader: &Reader, a: usize, b: usize) {
         for size in [a, b] {
-            assert_eq!(reader.root_at(wide(size)).unwrap(), self.root(size), "root of {size}");
+            assert_eq!(
+                reader.root_at(Size::new(wide(size))).unwrap(),
+                self.root(size),
+                "root of {size}"
+            );
         }
-        let consistent = reader.prove_consistency(wide(a), wide(b)).unwrap();
+        let consistent = reader.prove_consistency(Size::new(wide(a)), Size::new(wide(b))).unwrap();
         proof::check_consistency(&consistent, self.root(a), self.root(b)).unwrap();
-        if let Some(seq) = Seq::last_of(wide(a)) {
-            let included = reader.prove_inclusion(seq, wide(b)).unwrap();
+        if let Some(seq) = Seq::new(wide(a)) {
+            let included = reader.prove_inclusion(seq, Size::new(wide(b))).unwrap();
             let frame = taskledger::codec::encode(&reader.entry(seq).unwrap()).unwrap();
             let leaf = taskledger::codec::leaf(&frame).unwrap();
             proof::check_inclusion(&included, proof::leaf_hash(leaf), self.root(b)).unwrap();
@@ -184,8 +189,8 @@ impl Real {
 
     fn assert_events(&self, reader: &Reader, a: usize, b: usize) {
         let shown = self.shown(self.size());
-        let Some(from) = Seq::last_of(wide(a)) else { return };
-        let to = Seq::last_of(wide(b)).unwrap();
+        let Some(from) = Seq::new(wide(a)) else { return };
+        let to = Seq::new(wide(b)).unwrap();
         let mut found = vec![];
         let visit = |entry| {
             found.push(entry);
@@ -197,15 +202,15 @@ impl Real {
         for seq in [to, from, to.prev().unwrap_or(from)] {
             assert_eq!(cursor.entry(seq).unwrap(), shown[place(seq)]);
         }
-        let beyond = reader.entry(Seq::last_of(wide(self.size()) + 1).unwrap());
+        let beyond = reader.entry(Seq::new(wide(self.size()) + 1).unwrap());
         assert!(matches!(beyond, Err(ReadError::NoSuchEvent { .. })));
-        let past = as_of(reader, Scope::All, Position::Log(wide(self.size()) + 1));
+        let past = as_of(reader, Scope::All, Position::Log(Size::new(wide(self.size()) + 1)));
         assert!(matches!(past, Err(QueryError::PastHead { .. })));
     }
 
     /// Whoever follows is given everything that is durable since, once and in order.
     fn assert_follows(&self, reader: &Reader, a: usize) {
-        let after = Head { size: wide(a), root: self.root(a) };
+        let after = Head { size: Size::new(wide(a)), root: self.root(a) };
         let synced = reader.synced();
         let mut follow = self.ledger().follow(after).unwrap();
         let mut found = vec![];
@@ -217,7 +222,7 @@ impl Real {
             }
         };
         assert_eq!(caught_up, synced);
-        let durable = usize::try_from(synced.size).unwrap();
+        let durable = usize::try_from(synced.size.get()).unwrap();
         let expected = &self.shown(self.size())[a.min(durable)..durable];
         assert_events(&found, expected, "what was followed");
     }

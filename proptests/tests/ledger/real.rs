@@ -8,7 +8,7 @@ use taskledger::{
     codec,
     command::Batch,
     event::{Action, Began, Entry, PartBody},
-    ids::{Head, LedgerId, NodeId, Root, Seq},
+    ids::{Head, LedgerId, NodeId, Root, Seq, Size},
     ledger::{AppendError, Receipt, Role},
     state::LedgerState,
     store::faulty::{Call, Effect, Fault},
@@ -183,7 +183,7 @@ impl Real {
     /// Takes note of the events that are new, which must be those of the plain ledger.
     fn learn(&mut self, reference: &Reference) {
         let (reader, known) = (self.ledger().reader(), self.seen.len());
-        let (Some(last), Some(from)) = (reader.head().seq(), Seq::last_of(wide(known) + 1)) else {
+        let (Some(last), Some(from)) = (reader.head().seq(), Seq::new(wide(known) + 1)) else {
             return;
         };
         let mut new = vec![];
@@ -199,7 +199,7 @@ impl Real {
         for entry in new {
             self.model.fold(&entry);
             self.assert_origin(&entry);
-            self.roots.push(reader.root_at(entry.event.seq.get()).unwrap());
+            self.roots.push(reader.root_at(entry.event.seq.size()).unwrap());
             self.seen.push(entry);
         }
     }
@@ -222,12 +222,12 @@ impl Real {
             found.push(entry);
             ControlFlow::Continue(())
         };
-        reader.scan(Seq::FIRST, Seq::last_of(wide(size) + 9).unwrap(), visit).unwrap();
+        reader.scan(Seq::FIRST, Seq::new(wide(size) + 9).unwrap(), visit).unwrap();
         assert_events(&found, &self.shown(size), "what the log holds");
         let plain = &self.world(reference).plain;
         let found: Vec<Entry> = found.iter().map(plainly).collect();
         assert_events(&found, &plain.shown(size), "what the log holds");
-        assert_eq!(reader.head(), Head { size: wide(size), root: self.roots[size] });
+        assert_eq!(reader.head(), Head { size: Size::new(wide(size)), root: self.roots[size] });
     }
 
     fn options(&self, reference: &Reference) -> Options {
@@ -280,7 +280,8 @@ impl Real {
         let Began::Forked(origin) = copy.came() else { panic!("a fork") };
         let size = origin.at.map_or(0, Seq::get);
         let options = options(&reference.setup, &self.clock, copy.ledger(), self.openings);
-        let fork = self.ledger().fork_blocking(size, &path, options, &mut |_, _| {}).unwrap();
+        let fork =
+            self.ledger().fork_blocking(Size::new(size), &path, options, &mut |_, _| {}).unwrap();
         assert_eq!(self.ledger().reader().head(), before, "a fork leaves no trace");
         self.copied(reference, fork, path, stay);
     }
@@ -308,7 +309,7 @@ impl Real {
         let plain = self.world(reference).copy.clone().unwrap();
         let shared = plain.came_with();
         assert_shows(&copy, &plain);
-        assert_eq!(copy.reader().root_at(wide(shared)).unwrap(), self.roots[shared]);
+        assert_eq!(copy.reader().root_at(Size::new(wide(shared))).unwrap(), self.roots[shared]);
         if !stay {
             let head = copy.reader().head();
             copy.close_blocking().unwrap();
@@ -395,7 +396,7 @@ impl Real {
             let sizes: Vec<_> = worlds.map(|n| reference.worlds[n].plain.model().size()).collect();
             panic!("{size} events are there; it may be one of {sizes:?}")
         });
-        let kept = self.seen.len().min(usize::try_from(size).unwrap());
+        let kept = self.seen.len().min(usize::try_from(size.get()).unwrap());
         self.seen.truncate(kept);
         self.roots.truncate(kept + 1);
         self.model = Model::of(&self.seen);
@@ -451,7 +452,7 @@ fn assert_shows(ledger: &Ledger, plain: &Plain) {
         found.push(plainly(&entry));
         ControlFlow::Continue(())
     };
-    let end = Seq::last_of(plain.model().size() + 9).unwrap();
+    let end = Seq::new(plain.model().size() + 9).unwrap();
     ledger.reader().scan(Seq::FIRST, end, visit).unwrap();
     assert_events(&found, &plain.shown(plain.entries().len()), "what a copy holds");
 }

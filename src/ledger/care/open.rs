@@ -7,7 +7,7 @@
 use crate::{
     codec,
     event::Began,
-    ids::{Head, Root, Seq, TreeHash},
+    ids::{Head, Root, Seq, Size, TreeHash},
     ledger::{
         OpenError, Options,
         commit::{
@@ -35,12 +35,14 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     let tail = hash_tail(&*log, tree, &saved)?;
     let mut state = saved::newest(&*snapshots, &saved, tail.tree.head().seq(), |size| {
         let known = tail.roots.get(&size).copied();
-        known
-            .map_or_else(|| Ok(crate::proof::root_at(size, &LogHashes(&*log))?), Ok::<_, OpenError>)
+        known.map_or_else(
+            || Ok(crate::proof::root_at(Size::new(size), &LogHashes(&*log))?),
+            Ok::<_, OpenError>,
+        )
     })?;
     let snapshot_at = state.size();
     let written = log.written().size;
-    replay::fold(&*log, &mut state, written, |seq| lost(written, seq))?;
+    replay::fold(&*log, &mut state, written.get(), |seq| lost(written.get(), seq))?;
     let Tail { tree, tree_hashes, .. } = tail;
     log.resume(tree_hashes)?;
 
@@ -56,7 +58,7 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     let core = Core::new(Arc::clone(&published), writer);
     let Options { snapshots_kept: newest, snapshot_distance: distance, .. } = *options;
     let kept = KeptSnapshots { newest, distance };
-    let shared = Shared::new(log, snapshots, published, snapshot_at, kept);
+    let shared = Shared::new(log, snapshots, published, snapshot_at.get(), kept);
     Ok((core, Arc::new(shared)))
 }
 
@@ -64,7 +66,7 @@ fn check_root(expected: Head, found: Head) -> Result<(), OpenError> {
     if expected.root == found.root {
         return Ok(());
     }
-    Err(OpenError::Tampered { at: expected.size, expected: expected.root, found: found.root })
+    Err(OpenError::Tampered { at: expected.size.get(), expected: expected.root, found: found.root })
 }
 
 fn lost(expected: u64, first: Seq) -> OpenError {
@@ -82,7 +84,7 @@ struct Tail {
 /// Hashes the events that the sealed store does not hold, and checks the result against the head.
 fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, OpenError> {
     let (mut tree_hashes, mut roots) = (Vec::new(), BTreeMap::new());
-    let span = (tree.size(), log.written().size);
+    let span = (tree.size().get(), log.written().size.get());
     replay::each_frame(
         log,
         span,
@@ -92,7 +94,7 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, 
             let completed = tree.push(leaf).into_iter();
             tree_hashes.extend(completed);
             if saved.contains(&seq) {
-                roots.insert(tree.size(), tree.root());
+                roots.insert(tree.size().get(), tree.root());
             }
             Ok::<_, OpenError>(ControlFlow::Continue(()))
         },
@@ -165,7 +167,7 @@ mod tests {
             entry.event.task = entry.event.task.filter(|id| id.as_str() != "bg_0");
             state.apply(&entry);
         }
-        let head = Head { size, root };
+        let head = Head { size: Size::new(size), root };
         store.save(head.seq().unwrap(), &snapshot::encode(&state, head)).unwrap();
         state
     }
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn the_replay_begins_with_the_newest_snapshot_of_this_history() {
         let store = stored(9);
-        let third = crate::proof::root_at(3, &LogHashes(&store)).unwrap();
+        let third = crate::proof::root_at(Size::new(3), &LogHashes(&store)).unwrap();
         assert_eq!(opened(&store).unwrap().tasks_len(), 9);
         let older = store.reopen();
         plant(&older, 3, third);

@@ -45,8 +45,8 @@ impl Ledger {
         if (held.is_none() || held != then)
             && let Some(inner) = Arc::get_mut(&mut ledger.inner)
         {
-            let held = held.map(|head| head.size);
-            inner.shortfall = Some(Shortfall { readable: found.size, held });
+            let held = held.map(|head| head.size.get());
+            inner.shortfall = Some(Shortfall { readable: found.size.get(), held });
         }
         Ok(ledger)
     }
@@ -95,7 +95,7 @@ impl<'a> Salvage<'a> {
             let taken = self.take(seq, bytes)?;
             Ok(if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
-        let held = inspection.witness().map_or(0, |witness| witness.sealed.size);
+        let held = inspection.witness().map_or(0, |witness| witness.sealed.size.get());
         self.fill(held, SEALED_DEADLINE)?;
         // Only durable events are sealed: if journal and `HEAD` were put back from an older copy,
         // the sealed store knows of more events than both.
@@ -131,7 +131,7 @@ impl<'a> Salvage<'a> {
     /// Takes events of a block, up to number `size`; `false` if the next one is not there or cannot
     /// be read.
     fn take_from(&mut self, block: &Frames, size: u64) -> Result<bool, Error> {
-        let missing = self.tree.size() + 1..=size;
+        let missing = self.tree.size().get() + 1..=size;
         for (seq, frame) in block.iter().filter(|(seq, _)| missing.contains(&seq.get())) {
             if !self.take(seq, frame)? {
                 return Ok(false);
@@ -142,7 +142,7 @@ impl<'a> Salvage<'a> {
 
     /// Takes the next event; `false` if the frame is another one, or cannot be read.
     fn take(&mut self, seq: Seq, frame: &[u8]) -> Result<bool, Error> {
-        let follows = seq.get() == self.tree.size() + 1;
+        let follows = Some(seq) == self.tree.size().next_seq();
         let leaf = codec::leaf(frame).ok().filter(|_| follows && decode(seq, frame).is_ok());
         let Some(leaf) = leaf else { return Ok(false) };
         self.tree.push(leaf);
@@ -160,7 +160,7 @@ impl<'a> Salvage<'a> {
     fn write(&mut self) -> Result<(), Error> {
         let frames = std::mem::take(&mut self.frames);
         self.bytes = 0;
-        let next = Seq::new(self.store.written().size + 1);
+        let next = self.store.written().size.next_seq();
         let Some(first) = next.filter(|_| !frames.is_empty()) else { return Ok(()) };
         let root = self.tree.root();
         self.store.append(Group { first, frames: &frames, root, tree_hashes: &[] })

@@ -7,7 +7,7 @@ use super::{request::NotWritten, staging::Published};
 use crate::{
     codec,
     event::{Entry, PartSet},
-    ids::{Head, Seq},
+    ids::{Head, Seq, Size},
     ledger::{AppendError, Damage, ReadError},
     snapshot::{self, Rung},
     store::{self, FrameLog, SnapshotStore},
@@ -90,13 +90,13 @@ impl Shared {
     }
 
     /// The number of published events. O(1).
-    pub(crate) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> Size {
         self.published.load().tree.size()
     }
 
     /// The number of events that are durable and published. O(1).
     pub(crate) fn durable(&self) -> u64 {
-        self.log.synced().size.min(self.size())
+        self.log.synced().size.min(self.size()).get()
     }
 
     pub(crate) fn incarnation(&self) -> u64 {
@@ -180,11 +180,11 @@ impl Shared {
         }
         let published = self.published();
         let (size, tasks) = (published.tree.size(), published.state.tasks_len());
-        if !snapshot::due(size.saturating_sub(job.last), tasks) {
+        if !snapshot::due(size.get().saturating_sub(job.last), tasks) {
             return;
         }
         drop(published);
-        job.last = size;
+        job.last = size.get();
         let shared = Arc::clone(self);
         let take = move || {
             if let Err(error) = shared.take_snapshot(&shared.hold_snapshots()) {
@@ -299,7 +299,7 @@ mod tests {
         let announced = || progress.borrow().synced;
         let (one, two) = (published(1), published(2));
         for Head { size, root } in [one.tree.head(), two.tree.head()] {
-            let (first, frames) = (Seq::new(size).unwrap(), [b"an event".to_vec()]);
+            let (first, frames) = (Seq::new(size.get()).unwrap(), [b"an event".to_vec()]);
             store.append(Group { first, frames: &frames, root, tree_hashes: &[] }).unwrap();
         }
         store.sync().unwrap();

@@ -45,7 +45,16 @@ impl Staging {
         let (state, tree) = (last.state.clone(), last.tree.clone());
         let base = tree.size();
         let (frames, tree_hashes) = (Vec::new(), Vec::new());
-        Self { state, tree, base, frames, tree_hashes, bytes: 0, began: false, unasked: 0 }
+        Self {
+            state,
+            tree,
+            base: base.get(),
+            frames,
+            tree_hashes,
+            bytes: 0,
+            began: false,
+            unasked: 0,
+        }
     }
 
     /// Says whether it has no event that a caller asked for.
@@ -84,7 +93,7 @@ impl Staging {
     }
 
     pub(crate) fn next_seq(&self) -> Seq {
-        let next = Seq::FIRST.plus(self.tree.size());
+        let next = Seq::FIRST.plus(self.tree.size().get());
         next.unwrap_or_else(|| unreachable!("a tree has fewer leaves than there are numbers"))
     }
 

@@ -215,7 +215,7 @@ impl Writer {
 
     fn purge(&mut self) -> Result<(), PurgeError> {
         let state = self.core.state().clone();
-        let Some(upto) = Seq::last_of(state.size()) else { return Ok(()) };
+        let Some(upto) = state.size().last_seq() else { return Ok(()) };
         if self.shared.is_halted() {
             return Err(PurgeError::Halted);
         }
@@ -280,7 +280,7 @@ impl Written {
         let durable = shared.log.synced();
         for (mut receipts, reply) in self.answers {
             for receipt in &mut receipts {
-                receipt.durable = receipt.seq.get() <= durable.size;
+                receipt.durable = receipt.seq.get() <= durable.size.get();
             }
             let answer = match &self.outcome {
                 Ok(_) => Ok(receipts),

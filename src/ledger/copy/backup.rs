@@ -138,7 +138,7 @@ impl Reader {
                 let frame = without_redacted(seq, frame, state)?;
                 bytes += u64::try_from(frame.len()).unwrap_or(0);
                 goes_on = codec::batch_goes_on(&frame);
-                tell(seq.get(), size, progress);
+                tell(seq.get(), size.get(), progress);
                 zstd.write_all(&frame).map(ControlFlow::Continue).map_err(written)
             })?;
         }
@@ -200,7 +200,7 @@ pub fn verify_backup(
         let entry = codec::decode(&frame).map_err(bad)?;
         codec::check_parts(&entry).map_err(bad)?;
         tree.push(codec::leaf(&frame).map_err(bad)?);
-        tell(tree.size(), checkpoint.size, progress);
+        tell(tree.size().get(), checkpoint.size.get(), progress);
         goes_on = entry.batch_goes_on;
         bytes += u64::try_from(frame.len()).unwrap_or(0);
     }
@@ -209,7 +209,7 @@ pub fn verify_backup(
         return Err(bad(BackupDamage::OtherHead { expected, found }));
     }
     if goes_on {
-        return Err(bad(BackupDamage::WithinBatch { last: found.size }));
+        return Err(bad(BackupDamage::WithinBatch { last: found.size.get() }));
     }
     Ok(BackupInfo { checkpoint, bytes })
 }

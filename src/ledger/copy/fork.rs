@@ -16,7 +16,7 @@ use crate::{
     codec,
     command::Redact,
     event::Origin,
-    ids::{Head, Seq},
+    ids::{Head, Seq, Size},
     ledger::{
         AppendError, Ledger, OpenError, Options, ReadError, Reader, Role,
         commit::shared::unreadable, new_identity,
@@ -102,14 +102,14 @@ impl Ledger {
     /// As [`fork_blocking`](Self::fork_blocking).
     pub fn fork_in_blocking(
         &self,
-        size: u64,
+        size: Size,
         home: &dyn Home,
         options: Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, CopyError> {
         let reader = self.reader();
         let root = reader.root_at(size)?;
-        let origin = Origin { ledger: reader.ledger_id(), at: Seq::last_of(size), root };
+        let origin = Origin { ledger: reader.ledger_id(), at: size.last_seq(), root };
         let draft = Draft::begin(home, options, OriginNote::Forked(origin))?;
         draft.fill_fork(&reader, Head { size, root }, progress)?;
         draft.finish()
@@ -179,7 +179,7 @@ impl<'a> Draft<'a> {
             })?;
         }
         intake.finish()?;
-        repeat_redactions(self.ledger(), &from.current(), head.size)
+        repeat_redactions(self.ledger(), &from.current(), head.size.get())
     }
 
     fn fill_restore(
@@ -295,7 +295,7 @@ impl<'a> Intake<'a> {
     fn hand_over(&mut self, expect: Option<Head>) -> Result<(), CopyError> {
         (self.bytes, self.whole) = (0, 0);
         let now = self.to.ingest_blocking(std::mem::take(&mut self.frames), expect)?;
-        (self.progress)(now.size, self.head.size.max(now.size));
+        (self.progress)(now.size.get(), self.head.size.max(now.size).get());
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     event::Origin,
-    ids::{Head, LedgerId, Root, Seq},
+    ids::{Head, LedgerId, Root, Seq, Size},
     store::NOTE_BYTES,
 };
 
@@ -43,7 +43,7 @@ impl OriginNote {
     /// The history that the copy must begin with.
     pub(crate) fn head(self) -> Head {
         let (Self::Forked(origin) | Self::RestoredFrom(origin)) = self;
-        Head { size: origin.at.map_or(0, Seq::get), root: origin.root }
+        Head { size: origin.at.map_or(Size::EMPTY, Seq::size), root: origin.root }
     }
 
     fn to_bytes(self) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use crate::{
     event::Entry,
-    ids::{Head, Seq, ThreadId},
+    ids::{Head, Seq, Size, ThreadId},
     ledger::{
         Damage, ReadError, Reader,
         commit::shared::{Progress, decode},
@@ -72,7 +72,7 @@ impl Follow {
             return Err(ReadError::OtherHistory { expected: after, found });
         }
         let progress = reader.shared().watch_progress();
-        let next = Seq::new(after.size + 1).unwrap_or(Seq::FIRST);
+        let next = after.size.next_seq().unwrap_or(Seq::FIRST);
         let (ahead, reading) = (VecDeque::new(), None);
         Ok(Self { reader, progress, next, ahead, reading, caught_up: false, thread: None })
     }
@@ -148,7 +148,7 @@ impl Follow {
     pub fn resume_token(&self) -> Result<Head, ReadError> {
         let next = self.ahead.front().map_or(self.next, |entry| entry.event.seq);
         let size = next.leaf_index();
-        Ok(Head { size, root: self.reader.root_at(size)? })
+        Ok(Head { size: Size::new(size), root: self.reader.root_at(Size::new(size))? })
     }
 
     fn step(&mut self) -> Step {
@@ -156,7 +156,7 @@ impl Follow {
             return Step::Give(given);
         }
         let head = self.progress.borrow_and_update().synced;
-        if self.next.get() <= head.size {
+        if self.next.get() <= head.size.get() {
             return Step::Read(head);
         }
         if self.caught_up {
@@ -196,7 +196,7 @@ fn read(
     }
     let mut entries = VecDeque::new();
     for frame in &frames {
-        if next.get() > head.size {
+        if next.get() > head.size.get() {
             break;
         }
         let entry = decode(next, frame)?;

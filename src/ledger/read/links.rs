@@ -23,7 +23,7 @@ pub(crate) fn check_continues_at(
     place: &Place,
     event: &Event,
 ) -> Result<(), Discontinuity> {
-    let (expected, found) = (Seq::FIRST.plus(state.size()), event.seq);
+    let (expected, found) = (Seq::FIRST.plus(state.size().get()), event.seq);
     if expected != Some(found) {
         // No event follows the last number, so any event is a wrong one.
         return Err(Discontinuity::Gap { expected: expected.unwrap_or(found), found });

@@ -8,7 +8,7 @@ use super::{follow::Follow, pool::Pool, replay, saved};
 use crate::{
     codec,
     event::{Entry, PartSet},
-    ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, TaskId, ThreadId},
+    ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, Size, TaskId, ThreadId},
     ledger::{
         Damage, ReadError, Visited,
         commit::{
@@ -269,7 +269,7 @@ impl Reader {
         to: Seq,
         visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        let last = to.get().min(self.shared.size());
+        let last = to.get().min(self.shared.size().get());
         let missing = |seq| missing(seq).into();
         replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
     }
@@ -295,16 +295,17 @@ impl Reader {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn state_at(&self, size: u64) -> Result<LedgerState, ReadError> {
+    pub fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {
         let now = self.current();
         if size == now.size() {
             return Ok(now.clone());
         }
         self.check_size(size)?;
         let snapshots = &*self.shared.snapshots;
-        let (saved, last) = (snapshots.list()?, Seq::last_of(size));
-        let mut state = saved::newest(snapshots, &saved, last, |size| self.root_at(size))?;
-        replay::fold(&*self.shared.log, &mut state, size, missing)?;
+        let (saved, last) = (snapshots.list()?, size.last_seq());
+        let mut state =
+            saved::newest(snapshots, &saved, last, |size| self.root_at(Size::new(size)))?;
+        replay::fold(&*self.shared.log, &mut state, size.get(), missing)?;
         state.mask(&now);
         Ok(state)
     }
@@ -313,7 +314,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`entry`](Self::entry); [`ReadError::NoSuchEvent`] if the log is shorter.
-    pub fn root_at(&self, size: u64) -> Result<Root, ReadError> {
+    pub fn root_at(&self, size: Size) -> Result<Root, ReadError> {
         let head = self.head();
         if size == head.size {
             return Ok(head.root);
@@ -343,9 +344,13 @@ impl Reader {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn prove_inclusion(&self, seq: Seq, size: u64) -> Result<proof::InclusionProof, ReadError> {
+    pub fn prove_inclusion(
+        &self,
+        seq: Seq,
+        size: Size,
+    ) -> Result<proof::InclusionProof, ReadError> {
         self.check_size(size)?;
-        self.check_size(seq.get())?;
+        self.check_size(seq.size())?;
         Ok(proof::prove_inclusion(seq, size, &LogHashes(&*self.shared.log))?)
     }
 
@@ -373,8 +378,8 @@ impl Reader {
     /// ```
     pub fn prove_consistency(
         &self,
-        old: u64,
-        new: u64,
+        old: Size,
+        new: Size,
     ) -> Result<proof::ConsistencyProof, ReadError> {
         self.check_size(old.max(new))?;
         Ok(proof::prove_consistency(old, new, &LogHashes(&*self.shared.log))?)
@@ -386,13 +391,13 @@ impl Reader {
         Checkpoint { ledger: self.ledger, size, root }
     }
 
-    fn check_size(&self, size: u64) -> Result<(), ReadError> {
+    fn check_size(&self, size: Size) -> Result<(), ReadError> {
         // The root, which only an error names, is not hashed for every read.
         if size <= self.shared.size() {
             return Ok(());
         }
         let head = self.head();
-        match Seq::last_of(size) {
+        match size.last_seq() {
             Some(seq) if size > head.size => Err(ReadError::NoSuchEvent { seq, head }),
             _ => Ok(()),
         }
@@ -438,7 +443,7 @@ impl Cursor<'_> {
     pub fn entry(&mut self, seq: Seq) -> Result<Entry, ReadError> {
         // The store also holds events that are written and not yet acknowledged: readers must not
         // see them.
-        self.reader.check_size(seq.get())?;
+        self.reader.check_size(seq.size())?;
         if self.cached(seq).is_none() {
             self.load(seq)?;
         }

@@ -59,7 +59,7 @@ pub(crate) fn fold<E: From<ReadError> + Send>(
     let read = ahead(
         |handover| {
             let (mut batch, mut raw) = (Batch::default(), false);
-            let read = each_frame(log, (behind, size), missing, |seq, frame| {
+            let read = each_frame(log, (behind.get(), size), missing, |seq, frame| {
                 batch.push(seq, frame, raw)?;
                 if !batch.is_full() {
                     return Ok(ControlFlow::Continue(()));

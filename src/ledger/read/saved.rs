@@ -33,7 +33,9 @@ pub(crate) fn newest<E>(
             }
         };
         match snapshot::decode(&bytes) {
-            Ok((state, head)) if head.seq() == Some(at) && root_at(head.size)? == head.root => {
+            Ok((state, head))
+                if head.seq() == Some(at) && root_at(head.size.get())? == head.root =>
+            {
                 return Ok(state);
             }
             Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),

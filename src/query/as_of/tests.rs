@@ -43,15 +43,15 @@ fn told(state: &LedgerState, id: &ThreadId) -> String {
 fn a_thread_as_of_any_position_is_that_thread_in_the_fold_of_the_prefix() {
     let log = log();
     for size in 0..=13 {
-        let prefix = log.state_at(size).unwrap();
+        let prefix = log.state_at(Size::new(size)).unwrap();
         for id in [thread("t"), thread("u")] {
-            let view = as_of(&log, Scope::Thread(&id), Position::Log(size)).unwrap();
+            let view = as_of(&log, Scope::Thread(&id), Position::Log(Size::new(size))).unwrap();
             assert_eq!(told(&view.state, &id), told(&prefix, &id), "{id} as of {size}");
-            assert_eq!((view.size, view.time), (size, prefix.recorded()));
+            assert_eq!((view.size.get(), view.time), (size, prefix.recorded()));
         }
-        let all = as_of(&log, Scope::All, Position::Log(size)).unwrap();
+        let all = as_of(&log, Scope::All, Position::Log(Size::new(size))).unwrap();
         assert_eq!(all.state, prefix);
-        assert_eq!((all.size, all.time), (size, prefix.recorded()));
+        assert_eq!((all.size.get(), all.time), (size, prefix.recorded()));
     }
 }
 
@@ -59,9 +59,9 @@ fn a_thread_as_of_any_position_is_that_thread_in_the_fold_of_the_prefix() {
 fn a_task_as_of_any_position_is_that_task_in_the_fold_of_the_prefix() {
     let log = log();
     for size in 0..=13 {
-        let prefix = log.state_at(size).unwrap();
+        let prefix = log.state_at(Size::new(size)).unwrap();
         for id in ["a", "b", "c", "x"] {
-            let view = as_of(&log, Scope::Task(&task(id)), Position::Log(size)).unwrap();
+            let view = as_of(&log, Scope::Task(&task(id)), Position::Log(Size::new(size))).unwrap();
             let told = |state: &LedgerState| {
                 state.task(&task(id)).map(|t| (t.record.clone(), t.status, t.last_seq, t.events))
             };
@@ -73,9 +73,9 @@ fn a_task_as_of_any_position_is_that_task_in_the_fold_of_the_prefix() {
 #[test]
 fn the_head_costs_no_reads_and_the_past_its_own_events() {
     let log = log();
-    as_of(&log, Scope::Thread(&thread("u")), Position::Log(13)).unwrap();
+    as_of(&log, Scope::Thread(&thread("u")), Position::Log(Size::new(13))).unwrap();
     assert_eq!(log.reads(), 0);
-    as_of(&log, Scope::Thread(&thread("u")), Position::Log(12)).unwrap();
+    as_of(&log, Scope::Thread(&thread("u")), Position::Log(Size::new(12))).unwrap();
     let (own, for_its_time) = (3, 1);
     assert_eq!(log.reads(), own + for_its_time);
 }
@@ -84,8 +84,9 @@ fn the_head_costs_no_reads_and_the_past_its_own_events() {
 fn requests_of_other_threads_count_if_they_are_not_later() {
     let log = log();
     for size in 3..=13 {
-        let prefix = log.state_at(size).unwrap();
-        let view = as_of(&log, Scope::Thread(&thread("u")), Position::Log(size)).unwrap();
+        let prefix = log.state_at(Size::new(size)).unwrap();
+        let view =
+            as_of(&log, Scope::Thread(&thread("u")), Position::Log(Size::new(size))).unwrap();
         assert_eq!(view.tree_mark(&task("a")), prefix.tree_mark(&task("a")), "as of {size}");
         for id in ["run-1", "run-2", " run-2 "] {
             assert_eq!(view.run_mark(&run(id)), prefix.run_mark(&run(id)), "{id} as of {size}");
@@ -145,16 +146,16 @@ fn requests_bind_through_the_ancestors_of_then_at_a_log_position() {
     let log = moved();
     let (x, parent, u) = (task("x"), task("parent"), thread("u"));
     for size in 0..=13 {
-        check_marks(&log, Scope::Task(&x), Position::Log(size));
-        check_marks(&log, Scope::Task(&parent), Position::Log(size));
-        check_marks(&log, Scope::Thread(&u), Position::Log(size));
+        check_marks(&log, Scope::Task(&x), Position::Log(Size::new(size)));
+        check_marks(&log, Scope::Task(&parent), Position::Log(Size::new(size)));
+        check_marks(&log, Scope::Thread(&u), Position::Log(Size::new(size)));
     }
-    let view = as_of(&log, Scope::Task(&x), Position::Log(8)).unwrap();
+    let view = as_of(&log, Scope::Task(&x), Position::Log(Size::new(8))).unwrap();
     assert_eq!(view.tree_mark(&task("former")), Seq::new(6));
     assert_eq!(view.run_mark(&run("run-former")), Seq::new(7));
     assert_eq!(view.run_mark(&run(" run-top")), Seq::new(8));
     assert_eq!(view.tree_mark(&task("later")), None);
-    let view = as_of(&log, Scope::Task(&x), Position::Log(12)).unwrap();
+    let view = as_of(&log, Scope::Task(&x), Position::Log(Size::new(12))).unwrap();
     assert_eq!(view.tree_mark(&task("later")), Seq::new(10));
     assert_eq!(view.run_mark(&run("run-later")), Seq::new(11));
 }
@@ -218,8 +219,8 @@ fn an_ancestor_is_read_again_only_if_something_was_said_about_it_since_and_once(
         log.reads() - before
     };
     let (for_its_time, top, former, parent) = (1, 2, 3, 3);
-    assert_eq!(reads(Position::Log(16)), own + for_its_time + parent);
-    assert_eq!(reads(Position::Log(8)), own + for_its_time + parent + former + top);
+    assert_eq!(reads(Position::Log(Size::new(16))), own + for_its_time + parent);
+    assert_eq!(reads(Position::Log(Size::new(8))), own + for_its_time + parent + former + top);
     let (first_tree, first_run) = (1, 1);
     assert_eq!(reads(Position::Occurred(Millis(130))), own + first_tree + first_run);
 }
@@ -235,17 +236,17 @@ fn requests_are_told_of_ancestors_that_go_in_circles() {
     log.at(60).message("c", "hello");
     let u = thread("u");
     for size in 0..=6 {
-        check_marks(&log, Scope::Thread(&u), Position::Log(size));
+        check_marks(&log, Scope::Thread(&u), Position::Log(Size::new(size)));
         check_marks(&log, Scope::Thread(&u), Position::Occurred(Millis(10 * size)));
     }
-    let view = as_of(&log, Scope::Thread(&u), Position::Log(5)).unwrap();
+    let view = as_of(&log, Scope::Thread(&u), Position::Log(Size::new(5))).unwrap();
     assert_eq!(view.tree_mark(&task("a")), Seq::new(4));
 }
 
 #[test]
 fn a_later_event_changes_no_view() {
     let mut log = log();
-    let position = Position::Log(8);
+    let position = Position::Log(Size::new(8));
     let before = as_of(&log, Scope::Thread(&thread("t")), position).unwrap();
     log.fail("c", "late");
     log.spawn("t", "d", None);
@@ -269,7 +270,7 @@ fn by_a_time_of_occurrence_what_had_happened_counts_in_the_order_of_the_log() {
     let log = shuffled();
     let seen = |at: u64, scope: Scope<'_>| {
         let view = as_of(&log, scope, Position::Occurred(Millis(at))).unwrap();
-        assert_eq!((view.size, view.time), (6, Millis(at)));
+        assert_eq!((view.size.get(), view.time), (6, Millis(at)));
         let tell = |t: &Arc<Task>| format!("{} {}", t.id, t.status.as_str());
         view.state.tasks().map(tell).collect::<Vec<_>>()
     };
@@ -302,8 +303,8 @@ fn a_redacted_text_is_missing_from_every_view_of_the_past() {
     let mut log = log();
     log.redact(5, PartSet::default().with(PartKind::Error));
     for (scope, position) in [
-        (Scope::All, Position::Log(6)),
-        (Scope::Thread(&thread("t")), Position::Log(6)),
+        (Scope::All, Position::Log(Size::new(6))),
+        (Scope::Thread(&thread("t")), Position::Log(Size::new(6))),
         (Scope::Task(&task("b")), Position::Occurred(Millis(60))),
     ] {
         let view = as_of(&log, scope, position).unwrap();
@@ -316,9 +317,11 @@ fn a_redacted_text_is_missing_from_every_view_of_the_past() {
 #[test]
 fn what_the_ledger_does_not_hold_is_an_error_of_its_own() {
     let log = log();
-    let past = as_of(&log, Scope::All, Position::Log(14));
+    let past = as_of(&log, Scope::All, Position::Log(Size::new(14)));
     assert!(matches!(past, Err(QueryError::PastHead { size: 14, head: 13 })));
-    for position in [Position::Log(13), Position::Log(1), Position::Occurred(Millis(9))] {
+    for position in
+        [Position::Log(Size::new(13)), Position::Log(Size::new(1)), Position::Occurred(Millis(9))]
+    {
         let unknown = as_of(&log, Scope::Thread(&thread("x")), position);
         assert!(matches!(unknown, Err(QueryError::UnknownThread { .. })));
         let unknown = as_of(&log, Scope::Task(&task("t")), position);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     event::{CancelScope, Outcome},
+    ids::Size,
     query::{
         Source,
         testing::{Log, thread},
@@ -72,7 +73,8 @@ fn the_changes_done_to_one_state_give_the_other_forwards_and_back() {
     let log = log();
     for from in 0..=14 {
         for to in 0..=14 {
-            let (a, b) = (log.state_at(from).unwrap(), log.state_at(to).unwrap());
+            let (a, b) =
+                (log.state_at(Size::new(from)).unwrap(), log.state_at(Size::new(to)).unwrap());
             let mut tasks = all_seen(&a);
             apply(&diff(&a, &b, None), &mut tasks);
             assert_eq!(tasks, all_seen(&b), "from {from} to {to}");
@@ -99,7 +101,7 @@ fn told(diff: &Diff) -> Vec<String> {
 #[test]
 fn changes_are_told_by_the_creation_of_the_tasks() {
     let log = log();
-    let (a, b) = (log.state_at(4).unwrap(), log.state_at(13).unwrap());
+    let (a, b) = (log.state_at(Size::new(4)).unwrap(), log.state_at(Size::new(13)).unwrap());
     let changes = diff(&a, &b, Some(&thread("t")));
     assert_eq!(
         told(&changes),
@@ -120,9 +122,11 @@ fn changes_are_told_by_the_creation_of_the_tasks() {
     );
     let stat = DiffStat { spawned: 2, vanished: 0, ended: 3, reparented: 0, changed: 7 };
     assert_eq!(changes.stat(), stat);
-    let moved = diff(&log.state_at(8).unwrap(), &log.state_at(9).unwrap(), None);
+    let moved =
+        diff(&log.state_at(Size::new(8)).unwrap(), &log.state_at(Size::new(9)).unwrap(), None);
     assert_eq!(told(&moved), ["reparented d c a"]);
-    let back = diff(&log.state_at(7).unwrap(), &log.state_at(5).unwrap(), None);
+    let back =
+        diff(&log.state_at(Size::new(7)).unwrap(), &log.state_at(Size::new(5)).unwrap(), None);
     assert_eq!(told(&back)[0], "ended b failed running");
     assert_eq!(told(&back).last().unwrap(), "vanished c");
 }
@@ -131,9 +135,9 @@ fn changes_are_told_by_the_creation_of_the_tasks() {
 fn what_other_threads_do_and_what_only_counts_is_no_change() {
     let log = log();
     let at = |size| log.state_at(size).unwrap();
-    assert_eq!(diff(&at(13), &at(14), Some(&thread("t"))), Diff::default());
-    assert_eq!(diff(&at(11), &at(12), None), Diff::default());
-    assert_eq!(diff(&at(14), &at(14), None), Diff::default());
+    assert_eq!(diff(&at(Size::new(13)), &at(Size::new(14)), Some(&thread("t"))), Diff::default());
+    assert_eq!(diff(&at(Size::new(11)), &at(Size::new(12)), None), Diff::default());
+    assert_eq!(diff(&at(Size::new(14)), &at(Size::new(14)), None), Diff::default());
 }
 
 #[test]

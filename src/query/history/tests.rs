@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     event::ActionKind,
+    ids::Size,
     query::testing::{Log, task, thread},
 };
 
@@ -47,13 +48,13 @@ fn check(scope: Scope<'_>, filter: &EventFilter, upto: Position, expected: &[u64
 fn a_history_has_the_events_of_its_scope_up_to_the_position() {
     let (t, a) = (thread("t"), task("a"));
     let any = EventFilter::default();
-    check(Scope::All, &any, Position::Log(7), &[1, 2, 3, 4, 5, 6, 7]);
-    check(Scope::All, &any, Position::Log(3), &[1, 2, 3]);
-    check(Scope::All, &any, Position::Log(0), &[]);
-    check(Scope::Thread(&t), &any, Position::Log(7), &[2, 4, 5, 7]);
-    check(Scope::Thread(&t), &any, Position::Log(6), &[2, 4, 5]);
-    check(Scope::Thread(&t), &any, Position::Log(1), &[]);
-    check(Scope::Task(&a), &any, Position::Log(7), &[2, 4, 7]);
+    check(Scope::All, &any, Position::Log(Size::new(7)), &[1, 2, 3, 4, 5, 6, 7]);
+    check(Scope::All, &any, Position::Log(Size::new(3)), &[1, 2, 3]);
+    check(Scope::All, &any, Position::Log(Size::EMPTY), &[]);
+    check(Scope::Thread(&t), &any, Position::Log(Size::new(7)), &[2, 4, 5, 7]);
+    check(Scope::Thread(&t), &any, Position::Log(Size::new(6)), &[2, 4, 5]);
+    check(Scope::Thread(&t), &any, Position::Log(Size::new(1)), &[]);
+    check(Scope::Task(&a), &any, Position::Log(Size::new(7)), &[2, 4, 7]);
     check(Scope::Task(&a), &any, Position::Occurred(Millis(69)), &[2, 4]);
     check(Scope::All, &any, Position::Occurred(Millis(30)), &[1, 2, 3]);
 }
@@ -62,19 +63,19 @@ fn a_history_has_the_events_of_its_scope_up_to_the_position() {
 fn a_filter_lets_through_what_it_names() {
     let t = thread("t");
     let of_task = EventFilter { task: Some(task("a")), ..EventFilter::default() };
-    check(Scope::All, &of_task, Position::Log(7), &[2, 4, 7]);
-    check(Scope::Thread(&t), &of_task, Position::Log(5), &[2, 4]);
+    check(Scope::All, &of_task, Position::Log(Size::new(7)), &[2, 4, 7]);
+    check(Scope::Thread(&t), &of_task, Position::Log(Size::new(5)), &[2, 4]);
     let elsewhere = EventFilter { task: Some(task("x")), ..EventFilter::default() };
-    check(Scope::Thread(&t), &elsewhere, Position::Log(7), &[]);
-    check(Scope::Task(&task("a")), &elsewhere, Position::Log(7), &[]);
+    check(Scope::Thread(&t), &elsewhere, Position::Log(Size::new(7)), &[]);
+    check(Scope::Task(&task("a")), &elsewhere, Position::Log(Size::new(7)), &[]);
     let actions = vec![ActionKind::Upserted, ActionKind::Messaged];
     let named = EventFilter { actions, ..EventFilter::default() };
-    check(Scope::All, &named, Position::Log(7), &[2, 3, 4, 5]);
-    check(Scope::Thread(&t), &named, Position::Log(7), &[2, 4, 5]);
+    check(Scope::All, &named, Position::Log(Size::new(7)), &[2, 3, 4, 5]);
+    check(Scope::Thread(&t), &named, Position::Log(Size::new(7)), &[2, 4, 5]);
     let (since, until) = (Some(Millis(40)), Some(Millis(60)));
     let between = EventFilter { since, until, ..EventFilter::default() };
-    check(Scope::All, &between, Position::Log(7), &[4, 5, 6]);
-    check(Scope::Thread(&t), &between, Position::Log(7), &[4, 5]);
+    check(Scope::All, &between, Position::Log(Size::new(7)), &[4, 5, 6]);
+    check(Scope::Thread(&t), &between, Position::Log(Size::new(7)), &[4, 5]);
 }
 
 #[test]
@@ -128,11 +129,11 @@ fn a_visitor_can_stop() {
 
 #[test]
 fn whole_histories_come_oldest_first() {
-    let of_thread = history_of_thread(&log(), &thread("u"), Position::Log(7)).unwrap();
+    let of_thread = history_of_thread(&log(), &thread("u"), Position::Log(Size::new(7))).unwrap();
     let numbers =
         |entries: Vec<Entry>| entries.iter().map(|e| e.event.seq.get()).collect::<Vec<_>>();
     assert_eq!(numbers(of_thread), [3, 6]);
-    let of_task = history_of_task(&log(), &task("a"), Position::Log(4)).unwrap();
+    let of_task = history_of_task(&log(), &task("a"), Position::Log(Size::new(4))).unwrap();
     assert_eq!(numbers(of_task), [2, 4]);
 }
 
@@ -144,6 +145,6 @@ fn what_the_ledger_does_not_hold_is_an_error_of_its_own() {
     let filter = EventFilter { task: Some(task("y")), ..EventFilter::default() };
     let unknown = shown(&History { filter, ..History::default() });
     assert!(matches!(unknown, Err(QueryError::UnknownTask { .. })));
-    let past = shown(&History { upto: Some(Position::Log(8)), ..History::default() });
+    let past = shown(&History { upto: Some(Position::Log(Size::new(8))), ..History::default() });
     assert!(matches!(past, Err(QueryError::PastHead { size: 8, head: 7 })));
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     event::{Outcome, PartSet},
+    ids::Size,
     query::{
         Position, Scope, as_of,
         testing::{Log, run, task, thread},
@@ -147,7 +148,7 @@ fn a_text_too_long_for_a_state_is_read_from_its_event() {
     log.spawn("t", "b", None);
     let only = TaskFilter::default();
     for size in [2, 3] {
-        let view = as_of(&log, Scope::All, Position::Log(size)).unwrap();
+        let view = as_of(&log, Scope::All, Position::Log(Size::new(size))).unwrap();
         let rows = tasks(&log, &view.state, &only, Sort::default(), Some(1)).unwrap();
         assert_eq!(rows[0].result.as_deref(), Some(text.as_str()));
     }

@@ -3,7 +3,7 @@
 use crate::{
     command::{Cancel, Command, Emit, Finish, ParentRef, Proposal, Spawn, Update},
     event::{Outcome, PartKind, PartSet, TaskStatus},
-    ids::{Seq, TaskId, ThreadId},
+    ids::{Seq, Size, TaskId, ThreadId},
     ledger::{Damage, Ledger, Options, ReadError},
     query::{
         History, Now, Order, Point, Position, QueryError, Scope, Sort, Source, TaskFilter, as_of,
@@ -79,10 +79,10 @@ fn a_thread_as_of_any_position_is_that_thread_in_the_fold_of_the_prefix() {
     let ledger = ledger();
     let reader = ledger.reader();
     let size = reader.state().unwrap().size();
-    for at in (0..=size).step_by(17).chain([size - 1, size]) {
-        let prefix = reader.state_at(at).unwrap();
+    for at in (0..=size.get()).step_by(17).chain([size.get() - 1, size.get()]) {
+        let prefix = reader.state_at(Size::new(at)).unwrap();
         for id in ["t0", "t1", "t2"].map(thread) {
-            let view = as_of(&reader, Scope::Thread(&id), Position::Log(at)).unwrap();
+            let view = as_of(&reader, Scope::Thread(&id), Position::Log(Size::new(at))).unwrap();
             assert_eq!(told(&view.state, &id), told(&prefix, &id), "{id} as of {at}");
             assert_eq!(view.time, prefix.recorded());
             // Recorded as they occurred, the log cut by time is the log cut by number.
@@ -90,7 +90,7 @@ fn a_thread_as_of_any_position_is_that_thread_in_the_fold_of_the_prefix() {
             assert_eq!(told(&by_time.unwrap().state, &id), told(&prefix, &id));
             assert_eq!(drawn(&view.state, &id), drawn(&prefix, &id));
         }
-        let everything = as_of(&reader, Scope::All, Position::Log(at)).unwrap();
+        let everything = as_of(&reader, Scope::All, Position::Log(Size::new(at))).unwrap();
         assert_eq!(everything.state, prefix);
         assert_eq!(threads(&everything.state), threads(&prefix));
     }
@@ -103,14 +103,14 @@ fn points_are_found_by_name_by_number_and_by_time() {
     let size = reader.state().unwrap().size();
     let resolve = |text: &str| text.parse::<Point>().unwrap().resolve(&reader, Millis(0)).unwrap();
     assert_eq!(resolve("@"), Position::Log(size));
-    assert_eq!(resolve("@-1"), Position::Log(size - 1));
-    assert_eq!(resolve("spawn:t0-0"), Position::Log(2));
-    assert_eq!(resolve("end:t0-0"), Position::Log(5));
-    for at in [0, 1, 2, 17, 100, size] {
+    assert_eq!(resolve("@-1"), Position::Log(Size::new(size.get() - 1)));
+    assert_eq!(resolve("spawn:t0-0"), Position::Log(Size::new(2)));
+    assert_eq!(resolve("end:t0-0"), Position::Log(Size::new(5)));
+    for at in [0, 1, 2, 17, 100, size.get()].map(Size::new) {
         let recorded = reader.state_at(at).unwrap().recorded();
         let found = Point::Recorded(recorded).resolve(&reader, Millis(0)).unwrap();
         // Began and the first spawn are recorded together.
-        assert_eq!(found, Position::Log(if at == 1 { 2 } else { at }));
+        assert_eq!(found, Position::Log(if at == 1 { Size::new(2) } else { at }));
     }
 }
 
@@ -152,8 +152,8 @@ fn the_questions_agree_with_each_other() {
     let found = first(&reader, &t1, &"tasks>=10".parse().unwrap()).unwrap().unwrap();
     assert_eq!(found.event.task, Some(task("t1-9")));
     let at = found.event.seq.get();
-    let before = as_of(&reader, Scope::Thread(&t1), Position::Log(at - 1)).unwrap();
-    let after = as_of(&reader, Scope::Thread(&t1), Position::Log(at)).unwrap();
+    let before = as_of(&reader, Scope::Thread(&t1), Position::Log(Size::new(at - 1))).unwrap();
+    let after = as_of(&reader, Scope::Thread(&t1), Position::Log(Size::new(at))).unwrap();
     assert_eq!(diff(&before.state, &after.state, Some(&t1)).stat().spawned, 1);
 
     let chain =
@@ -161,10 +161,13 @@ fn the_questions_agree_with_each_other() {
     assert_eq!(chain.links.len(), 1);
     assert!(chain.links[0].linked > chain.links[0].task.first_seq);
     let then = chain.links[0].linked.get() - 1;
-    let chain = why(&reader, &task("t1-49"), Position::Log(then)).unwrap();
+    let chain = why(&reader, &task("t1-49"), Position::Log(Size::new(then))).unwrap();
     let ids: Vec<_> = chain.links.iter().map(|link| link.task.id.as_str().to_owned()).collect();
     assert_eq!(ids, ["t1-49", "t1-24", "t1-11", "t1-5", "t1-2", "t1-0"]);
-    assert_eq!(history_of_task(&reader, &task("t1-49"), Position::Log(then)).unwrap().len(), 1);
+    assert_eq!(
+        history_of_task(&reader, &task("t1-49"), Position::Log(Size::new(then))).unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn long_texts_are_read_from_the_log_until_they_are_redacted() {
     let seq = reader.state().unwrap().task(&task("t2-0")).unwrap().terminal_seq.unwrap();
     ledger.redact_blocking(seq, PartSet::default().with(PartKind::Result), "secret").unwrap();
     assert_eq!(result(), None);
-    let view = as_of(&reader, Scope::Task(&task("t2-0")), Position::Log(seq.get())).unwrap();
+    let view = as_of(&reader, Scope::Task(&task("t2-0")), Position::Log(seq.size())).unwrap();
     let rows = tasks(&reader, &view.state, &filter, Sort::default(), None).unwrap();
     assert_eq!(rows[0].result, None);
 }
@@ -193,13 +196,13 @@ fn long_texts_are_read_from_the_log_until_they_are_redacted() {
 fn what_the_ledger_does_not_hold_is_an_error_of_its_own() {
     let ledger = ledger();
     let reader = ledger.reader();
-    let beyond = reader.state().unwrap().size() + 1;
-    let past = as_of(&reader, Scope::All, Position::Log(beyond));
+    let beyond = reader.state().unwrap().size().get() + 1;
+    let past = as_of(&reader, Scope::All, Position::Log(Size::new(beyond)));
     assert!(matches!(past, Err(QueryError::PastHead { .. })));
-    let unknown = as_of(&reader, Scope::Thread(&thread("x")), Position::Log(0));
+    let unknown = as_of(&reader, Scope::Thread(&thread("x")), Position::Log(Size::EMPTY));
     assert!(matches!(unknown, Err(QueryError::UnknownThread { .. })));
     let empty = Ledger::in_memory(Options::default()).unwrap();
-    let view = as_of(&empty.reader(), Scope::All, Position::Log(0)).unwrap();
+    let view = as_of(&empty.reader(), Scope::All, Position::Log(Size::EMPTY)).unwrap();
     assert_eq!(view.state.tasks_len(), 0);
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    ids::{AgentId, CallId},
+    ids::{AgentId, CallId, Size},
     query::testing::{Log, run, task},
 };
 
@@ -44,9 +44,9 @@ fn links(expected: &[(&str, u64, u64)]) -> Vec<(String, u64, u64)> {
 #[test]
 fn a_chain_names_the_event_of_each_link_up_to_the_root() {
     let log = log();
-    let (found, end) = chain(&log, "c", Position::Log(5));
+    let (found, end) = chain(&log, "c", Position::Log(Size::new(5)));
     assert_eq!((found, end), (links(&[("c", 4, 4), ("b", 3, 3), ("a", 2, 2)]), ChainEnd::Root));
-    let chain = why(&log, &task("c"), Position::Log(5)).unwrap();
+    let chain = why(&log, &task("c"), Position::Log(Size::new(5))).unwrap();
     let link = chain.links.first().unwrap();
     assert_eq!(link.spawned, Millis(40));
     assert_eq!(link.cause, caused(Some("b"), "call-c"));
@@ -57,9 +57,9 @@ fn a_chain_names_the_event_of_each_link_up_to_the_root() {
 #[test]
 fn a_task_that_was_given_another_parent_is_linked_by_that_event() {
     let log = log();
-    let (found, end) = chain(&log, "c", Position::Log(11));
+    let (found, end) = chain(&log, "c", Position::Log(Size::new(11)));
     assert_eq!((found, end), (links(&[("c", 4, 7), ("other", 6, 6)]), ChainEnd::Root));
-    let chain = why(&log, &task("c"), Position::Log(11)).unwrap();
+    let chain = why(&log, &task("c"), Position::Log(Size::new(11))).unwrap();
     let link = chain.links.first().unwrap();
     assert_eq!(link.cause, caused(Some("b"), "call-c"));
     assert_eq!(link.linked_by, caused(None, "call-move"));
@@ -69,7 +69,7 @@ fn a_task_that_was_given_another_parent_is_linked_by_that_event() {
 fn requests_to_stop_are_told_with_who_and_why() {
     let log = log();
     let asked = |id: &str, size: u64| {
-        let chain = why(&log, &task(id), Position::Log(size)).unwrap();
+        let chain = why(&log, &task(id), Position::Log(Size::new(size))).unwrap();
         let link = chain.links.into_iter().next().unwrap();
         link.cancels.iter().map(|c| (c.seq.get(), c.scope.clone())).collect::<Vec<_>>()
     };
@@ -78,7 +78,7 @@ fn requests_to_stop_are_told_with_who_and_why() {
     assert_eq!(asked("other", 9), [(9, CancelScope::Tree)]);
     assert_eq!(asked("other", 11), [(9, CancelScope::Tree), of_run.clone()]);
     assert_eq!(asked("c", 11), [of_run]);
-    let chain = why(&log, &task("other"), Position::Log(9)).unwrap();
+    let chain = why(&log, &task("other"), Position::Log(Size::new(9))).unwrap();
     let request = chain.links.first().unwrap().cancels.first().unwrap().clone();
     assert_eq!(request.reason.as_deref(), Some("enough"));
     assert_eq!((request.cause, request.occurred), (caused(None, "call-stop"), Millis(90)));
@@ -94,7 +94,7 @@ fn a_request_to_stop_the_thread_is_told_if_the_task_ran() {
     log.by(caused(None, "call-stop")).cancel(CancelScope::Thread, "t");
     log.finish("a");
     let asked = |id: &str, size: u64| {
-        let chain = why(&log, &task(id), Position::Log(size)).unwrap();
+        let chain = why(&log, &task(id), Position::Log(Size::new(size))).unwrap();
         let link = chain.links.into_iter().next().unwrap();
         link.cancels.iter().map(|c| (c.seq.get(), c.scope.clone())).collect::<Vec<_>>()
     };
@@ -106,7 +106,7 @@ fn a_request_to_stop_the_thread_is_told_if_the_task_ran() {
 fn a_chain_says_why_it_ends() {
     let mut log = Log::new();
     log.spawn("t", "far", Some("not here"));
-    let (_, end) = chain(&log, "far", Position::Log(1));
+    let (_, end) = chain(&log, "far", Position::Log(Size::new(1)));
     assert_eq!(end, ChainEnd::External { ledger: None, task: task("not here") });
 
     let mut shuffled = Log::new();
@@ -120,7 +120,7 @@ fn a_chain_says_why_it_ends() {
     forged.spawn("t", "a", None);
     forged.spawn("t", "b", Some("a"));
     forged.forge_parent("a", Some("b"));
-    let (found, end) = chain(&forged, "b", Position::Log(3));
+    let (found, end) = chain(&forged, "b", Position::Log(Size::new(3)));
     assert_eq!(found, links(&[("b", 2, 2), ("a", 1, 3)]));
     assert_eq!(end, ChainEnd::Cycle { task: task("b") });
 }
@@ -128,9 +128,9 @@ fn a_chain_says_why_it_ends() {
 #[test]
 fn a_task_that_is_not_there_is_an_error() {
     let log = log();
-    let unknown = why(&log, &task("x"), Position::Log(11));
+    let unknown = why(&log, &task("x"), Position::Log(Size::new(11)));
     assert!(matches!(unknown, Err(QueryError::UnknownTask { .. })));
-    let not_yet = why(&log, &task("c"), Position::Log(3)).unwrap_err();
+    let not_yet = why(&log, &task("c"), Position::Log(Size::new(3))).unwrap_err();
     assert_eq!(not_yet.to_string(), "task \"c\" did not exist at #3");
     assert!(matches!(not_yet, QueryError::NotYet { .. }));
 }

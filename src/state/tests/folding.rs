@@ -16,7 +16,7 @@ fn a_spawn_inserts_a_running_task() {
         (&None, &None, None, None)
     );
     assert_eq!(history.state.counts(), Counts { running: 2, ..Counts::default() });
-    assert_eq!((history.state.size(), history.state.recorded()), (2, Millis(1_001)));
+    assert_eq!((history.state.size().get(), history.state.recorded()), (2, Millis(1_001)));
 }
 
 #[test]

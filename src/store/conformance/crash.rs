@@ -32,7 +32,7 @@ pub fn a_power_cut_keeps_every_synced_group(mut place: impl Place) {
         let opened = open(&mut place);
         let left = opened.log.written().size;
         assert!(left >= synced, "{synced} frames were durable, {left} are left");
-        assert_holds(&*opened.log, left);
+        assert_holds(&*opened.log, left.get());
         place.crash(opened);
     }
 }
@@ -43,15 +43,15 @@ pub fn a_power_cut_keeps_whole_groups_in_order(mut place: impl Place) {
         let opened = open(&mut place);
         let before = opened.log.written().size;
         let mut sizes = fill(&*opened.log, &[3, 1 + round, 2, 25, 1]);
-        sizes.push(before);
+        sizes.push(before.get());
         if !place.cut_power(opened) {
             return;
         }
         let opened = open(&mut place);
         let left = opened.log.written().size;
-        assert!(sizes.contains(&left), "{left} frames end within a group: {sizes:?}");
-        assert_holds(&*opened.log, left);
-        assert_marks(&*opened.log, left);
+        assert!(sizes.contains(&left.get()), "{left} frames end within a group: {sizes:?}");
+        assert_holds(&*opened.log, left.get());
+        assert_marks(&*opened.log, left.get());
         place.crash(opened);
     }
 }
@@ -90,7 +90,7 @@ pub fn a_failed_sync_is_not_made_good_by_opening(mut place: impl Place) {
         let opened = open(&mut place);
         let left = opened.log.written().size;
         assert!(left >= promised, "{promised} frames were durable, {left} are left");
-        assert_holds(&*opened.log, left);
+        assert_holds(&*opened.log, left.get());
         place.crash(opened);
     }
 }

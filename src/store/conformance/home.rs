@@ -19,10 +19,10 @@ fn copying() -> Identity {
 
 /// Appends `count` frames durably, and drops the store.
 fn fill(opened: Opened, count: u64) {
-    let after = opened.log.sealed().size + 1;
-    let missing = (after..=opened.log.written().size).filter_map(tree_hash).collect();
+    let after = opened.log.sealed().size.get() + 1;
+    let missing = (after..=opened.log.written().size.get()).filter_map(tree_hash).collect();
     opened.log.resume(missing).unwrap();
-    append_at(&*opened.log, opened.log.written().size + 1, count).unwrap();
+    append_at(&*opened.log, opened.log.written().size.get() + 1, count).unwrap();
     opened.log.sync().unwrap();
     opened.log.close().unwrap();
 }

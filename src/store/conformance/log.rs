@@ -120,13 +120,13 @@ fn read_until(log: &dyn FrameLog, end: u64) {
     let mut seen = 0;
     while seen < end {
         let written = log.written();
-        assert_eq!(written, head(written.size));
-        assert_eq!(written.size % 3, 0, "part of a group can be seen");
+        assert_eq!(written, head(written.size.get()));
+        assert_eq!(written.size.get() % 3, 0, "part of a group can be seen");
         assert!(written.size >= seen, "the log shrank");
-        for number in seen + 1..=written.size {
+        for number in seen + 1..=written.size.get() {
             assert_eq!(log.read(seq(number), 0).unwrap(), [frame(number)]);
         }
-        seen = written.size;
+        seen = written.size.get();
         std::thread::yield_now();
     }
 }
@@ -189,7 +189,7 @@ pub fn a_failed_sync_halts_the_log(mut place: impl Place) {
 }
 
 fn assert_halted(log: &dyn FrameLog, size: u64) {
-    let next = log.written().size + 1;
+    let next = log.written().size.get() + 1;
     assert!(matches!(append_at(log, next, 1), Err(Error::Halted)));
     assert!(matches!(log.sync(), Err(Error::Halted)));
     assert_holds(log, size);
@@ -199,10 +199,10 @@ fn assert_halted(log: &dyn FrameLog, size: u64) {
 fn check_opens_again(mut place: impl Place, sizes: &[u64]) {
     let opened = open(&mut place);
     let size = opened.log.written().size;
-    assert!(sizes.contains(&size), "{size} frames, not one of {sizes:?}");
+    assert!(sizes.contains(&size.get()), "{size} frames, not one of {sizes:?}");
     fill(&*opened.log, &[1, 4]);
     opened.log.sync().unwrap();
-    assert_holds(&*opened.log, size + 5);
+    assert_holds(&*opened.log, size.get() + 5);
 }
 
 /// An append to a full disk is refused before anything is written, and is no failure.

@@ -55,8 +55,8 @@ pub fn marks_after_the_sealed_head_are_given_again(mut place: impl Place) {
     let opened = place.open();
     let sealed = opened.log.sealed().size;
     assert!(sealed >= 20, "what a checkpoint sealed stays sealed");
-    assert_marks(&*opened.log, sealed);
-    opened.log.resume((sealed + 1..=40).filter_map(tree_hash).collect()).unwrap();
+    assert_marks(&*opened.log, sealed.get());
+    opened.log.resume((sealed.get() + 1..=40).filter_map(tree_hash).collect()).unwrap();
     assert_marks(&*opened.log, 40);
     fill(&*opened.log, &[8]);
     opened.log.sync().unwrap();

@@ -21,7 +21,7 @@ use std::path::Path;
 #[must_use]
 pub fn journal(bytes: &[u8]) -> Option<Vec<(Seq, Vec<u8>)>> {
     let header = Header::decode(bytes, Path::new("journal")).ok()?;
-    let name = file_name(header.before.size);
+    let name = file_name(header.before.size.get());
     let scan = Scan::of(Path::new(&name), bytes.to_vec()).ok()?;
     Some(scan.frames().map(|(seq, frame)| (seq, frame.to_vec())).collect())
 }

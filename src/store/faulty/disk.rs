@@ -90,7 +90,7 @@ impl Disk {
         let found = record::recover(self.journal.bytes());
         let durable = self.beside.synced.size;
         if found.head.size < durable {
-            return Err(self.missing(&found, durable));
+            return Err(self.missing(&found, durable.get()));
         }
         // A whole group that was just read may still be in memory only, and the system may take it
         // for written if an earlier sync failed. So the tail is written again, then synced.
@@ -105,10 +105,10 @@ impl Disk {
 
     fn missing(&self, found: &Found, expected: u64) -> Error {
         if found.bytes == self.journal.bytes().len() {
-            return Error::LostTail { expected, found: found.head.size };
+            return Error::LostTail { expected, found: found.head.size.get() };
         }
         let detail = Damage::DurableGroup { at: found.bytes };
-        Error::damaged(Seq::new(found.head.size + 1), "faulty journal", detail)
+        Error::damaged(found.head.size.next_seq(), "faulty journal", detail)
     }
 
     /// Counts a call. Returns an error if its failure is planned.
@@ -144,7 +144,7 @@ impl Disk {
     pub(super) fn append(&mut self, group: Group<'_>) -> Result<(), Error> {
         assert!(!group.frames.is_empty(), "a group holds at least one frame");
         let full = |source| Error::Full { what: "a group", source };
-        let next = Seq::new(self.process.written.size + 1).ok_or_else(|| full(None))?;
+        let next = self.process.written.size.next_seq().ok_or_else(|| full(None))?;
         if group.first != next {
             return Err(Error::NotNext { at: group.first, next });
         }
@@ -164,7 +164,8 @@ impl Disk {
         self.process
             .tree_hashes
             .extend(group.tree_hashes.iter().map(|tree_hash| (tree_hash.index, *tree_hash)));
-        self.process.written.size += u64::try_from(group.frames.len()).unwrap_or(u64::MAX);
+        let events = u64::try_from(group.frames.len()).unwrap_or(u64::MAX);
+        self.process.written.size = self.process.written.size.more(events);
         self.process.written.root = group.root;
         Ok(())
     }

@@ -36,8 +36,9 @@ fn length(bytes: &[u8]) -> [u8; 4] {
 pub(super) fn recover(bytes: &[u8]) -> Found {
     let mut found = Found { frames: Vec::new(), head: Head::EMPTY, bytes: 0 };
     let mut rest = bytes;
-    while let Some((root, frames, after)) = split(rest, found.head.size + 1) {
-        found.head.size += u64::try_from(frames.len()).unwrap_or(u64::MAX);
+    while let Some((root, frames, after)) = split(rest, found.head.size.get() + 1) {
+        let events = u64::try_from(frames.len()).unwrap_or(u64::MAX);
+        found.head.size = found.head.size.more(events);
         found.head.root = root;
         found.frames.extend(frames);
         found.bytes = bytes.len() - after.len();

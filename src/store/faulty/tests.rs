@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    ids::{Root, TreeHash},
+    ids::{Root, Size, TreeHash},
     store::{
         Opened,
         conformance::{self, Place, Trouble, crash},
@@ -51,7 +51,7 @@ fn liar(seed: u64) -> FaultyDisk {
 }
 
 fn group(store: &FaultyStore, frames: &[&[u8]]) -> Result<(), Error> {
-    let first = Seq::new(store.written().size + 1).unwrap();
+    let first = store.written().size.next_seq().unwrap();
     let frames: Vec<_> = frames.iter().map(|frame| frame.to_vec()).collect();
     let tree_hash = TreeHash { seq: first, index: first.get(), hash: [7; 32] };
     store.append(Group { first, frames: &frames, root: Root([1; 32]), tree_hashes: &[tree_hash] })
@@ -92,9 +92,9 @@ fn a_power_cut_leaves_nothing_some_or_all_of_what_was_not_synced() {
         (disk.open().unwrap().written().size, torn)
     };
     let seen: std::collections::BTreeSet<_> = SEEDS.map(left).collect();
-    assert!(seen.contains(&(0, false)), "all lost");
-    assert!(seen.contains(&(0, true)), "the first torn, or later ones without it");
-    assert!(seen.contains(&(8, true)), "all kept");
+    assert!(seen.contains(&(Size::EMPTY, false)), "all lost");
+    assert!(seen.contains(&(Size::EMPTY, true)), "the first torn, or later ones without it");
+    assert!(seen.contains(&(Size::new(8), true)), "all kept");
     assert!(seen.iter().any(|(size, _)| (1..8).contains(size)), "some kept");
 }
 

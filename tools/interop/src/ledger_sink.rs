@@ -62,7 +62,7 @@ impl<'a> LedgerSink<'a> {
         let last_of_thread = draft.thread.as_ref().and_then(|id| state.thread(id));
         let last_of_task = draft.task.as_ref().and_then(|id| state.task(id));
         let event = Event {
-            seq: Seq::last_of(state.size() + 1).unwrap_or(Seq::FIRST),
+            seq: state.size().next_seq().unwrap_or(Seq::FIRST),
             epoch: state.epoch().unwrap_or(Epoch { number: 1, nonce: 0 }),
             recorded: now,
             occurred: draft.occurred,

@@ -47,7 +47,7 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<C
     if let Some(synced) = known.synced {
         ensure!(head.size >= synced, "{synced} events were durable, {} are there", head.size);
     }
-    let gone = known.forget_unsynced(head.size);
+    let gone = known.forget_unsynced(head.size.get());
     log.end(head, known)?;
     let report = verify_reader(&reader);
     ensure!(report.is_ok() && report.head() == head, "the audit says {report:?}");
@@ -179,7 +179,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::work::{LANES, Sizes, proposals};
-    use taskledger::event::PartSet;
+    use taskledger::{event::PartSet, ids::Size};
     use tempfile::TempDir;
 
     /// A ledger of ten events by each lane, and what is known of it.
@@ -232,9 +232,12 @@ mod tests {
 
     #[test]
     fn another_history_than_was_seen_is_noticed() {
-        let seen = Head { size: 7, root: taskledger::ids::Root([7; 32]) };
+        let seen = Head { size: Size::new(7), root: taskledger::ids::Root([7; 32]) };
         refused(|known| known.seen = seen, "the first 7 events are others now");
-        refused(|known| known.seen = Head { size: 99, ..seen }, "what was seen before is gone");
+        refused(
+            |known| known.seen = Head { size: Size::new(99), ..seen },
+            "what was seen before is gone",
+        );
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Life {
         tally.rounds += 1;
         *tally.endings.entry(name_of(plan, status)).or_default() += 1;
         tally.acknowledged += told;
-        tally.beyond += self.known.seen.size.saturating_sub(before.1 + told);
+        tally.beyond += self.known.seen.size.get().saturating_sub(before.1.get() + told);
         Ok(!finished)
     }
 

@@ -306,7 +306,7 @@ fn follow(ledger: &Ledger, told: Receiver<()>) -> Result<thread::JoinHandle<Resu
 /// One event of the past, wherever it is by now.
 fn look_back(ledger: &Ledger, random: &SeededEntropy) -> Result<()> {
     let reader = ledger.reader();
-    let seq = Seq::new(1 + random.number() % reader.head().size).context("a number")?;
+    let seq = Seq::new(1 + random.number() % reader.head().size.get()).context("a number")?;
     reader.entry(seq)?;
     Ok(())
 }

@@ -51,7 +51,7 @@ pub(crate) struct Span {
 impl Span {
     /// The file that holds these events.
     pub(crate) fn path(&self, root: &Path) -> PathBuf {
-        let name = format!("{:020}-{:020}.archive", self.before.size + 1, self.after.size);
+        let name = format!("{:020}-{:020}.archive", self.before.size.get() + 1, self.after.size);
         root.join(dir::ARCHIVE).join(name)
     }
 
@@ -95,8 +95,8 @@ pub(crate) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, H
     for path in list(root)? {
         let archive = Archive::open(&path)?;
         if archive.span.ledger != ledger || archive.span.before != reached {
-            let detail = Damage::NotNext { after: reached.size };
-            return Err(Error::damaged(next_after(reached.size), path, detail));
+            let detail = Damage::NotNext { after: reached.size.get() };
+            return Err(Error::damaged(next_after(reached.size.get()), path, detail));
         }
         reached = archive.span.after;
         archives.push(archive);
@@ -167,7 +167,7 @@ impl Writer {
         let tmp = dir::tmp_of(&path);
         let file = dir::create_file(&tmp)?;
         let packer = zstd::bulk::Compressor::new(COMPRESSION).map_err(at("compress", &tmp))?;
-        let first = span.before.size + 1;
+        let first = span.before.size.get() + 1;
         let mut writer = Self {
             span,
             file,
@@ -231,7 +231,7 @@ impl Writer {
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         let last = self.next - 1;
         if last != self.span.after.size {
-            let detail = Damage::End { expected: self.span.after.size, found: last };
+            let detail = Damage::End { expected: self.span.after.size.get(), found: last };
             return Err(Error::damaged(next_after(last), self.path, detail));
         }
         if !self.raw.is_empty() {
@@ -277,7 +277,7 @@ impl Archive {
         };
         let span = span.ok_or_else(|| damaged(path, Damage::Malformed { part: "its header" }))?;
         let named = range_of(path).map(|(first, last)| (first.get(), last.get()));
-        if named.is_some_and(|named| named != (span.before.size + 1, span.after.size)) {
+        if named.is_some_and(|named| named != (span.before.size.get() + 1, span.after.size.get())) {
             let (part, other) = ("its header", "its name");
             return Err(damaged(path, Damage::Contradiction { part, other }));
         }
@@ -372,7 +372,7 @@ fn read_index(file: &File, path: &Path, length: u64, span: &Span) -> Result<Vec<
 /// Says whether the chunks follow each other without a gap and have sizes that a writer can give
 /// them.
 fn adds_up(index: &[Chunk], end: u64, span: &Span) -> bool {
-    let (mut offset, mut first) = (wide(SECTOR), span.before.size + 1);
+    let (mut offset, mut first) = (wide(SECTOR), span.before.size.get() + 1);
     for chunk in index {
         let sane = narrow(u64::from(chunk.raw)) <= CHUNK_BYTES_MAX
             && narrow(u64::from(chunk.packed)) <= zstd::zstd_safe::compress_bound(CHUNK_BYTES_MAX);
@@ -382,18 +382,19 @@ fn adds_up(index: &[Chunk], end: u64, span: &Span) -> bool {
         offset += u64::from(chunk.packed);
         first += u64::from(chunk.frames);
     }
-    offset == end && first == span.after.size + 1
+    offset == end && first == span.after.size.get() + 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::Root;
+    use crate::ids::Size;
 
     fn archive_of(root: &Path, frames: &[Vec<u8>]) -> Span {
         std::fs::create_dir_all(root.join(dir::ARCHIVE)).unwrap();
-        let before = Head { size: 100, root: Root([1; 32]) };
-        let after = Head { size: 100 + wide(frames.len()), root: Root([2; 32]) };
+        let before = Head { size: Size::new(100), root: Root([1; 32]) };
+        let after = Head { size: Size::new(100 + wide(frames.len())), root: Root([2; 32]) };
         let span = Span { ledger: LedgerId([9; 16]), before, after };
         let mut writer = Writer::create(root, span).unwrap();
         for frame in frames {
@@ -429,8 +430,8 @@ mod tests {
     /// Memory for a chunk is asked for on the word of the index.
     #[test]
     fn a_chunk_larger_than_was_ever_written_is_refused_by_its_length() {
-        let before = Head { size: 0, root: Root([1; 32]) };
-        let after = Head { size: 1, root: Root([2; 32]) };
+        let before = Head { size: Size::EMPTY, root: Root([1; 32]) };
+        let after = Head { size: Size::new(1), root: Root([2; 32]) };
         let span = Span { ledger: LedgerId([9; 16]), before, after };
         let offset = wide(SECTOR);
         let fits = |raw, packed| {

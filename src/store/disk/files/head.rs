@@ -19,7 +19,7 @@ use super::{
     sector::{self, Bytes, Sector, wide},
 };
 use crate::{
-    ids::{Head, Root},
+    ids::{Head, Root, Size},
     store::{Damage, Error},
 };
 use std::{
@@ -99,8 +99,8 @@ impl HeadRecord {
             reserved: body.u64()?,
             engine: body.number()?,
             confirmed: match body.head()? {
-                Head { size: 0, root } if root != NOTHING => return None,
-                Head { size: 0, .. } => Head::EMPTY,
+                Head { size: Size::EMPTY, root } if root != NOTHING => return None,
+                Head { size: Size::EMPTY, .. } => Head::EMPTY,
                 head => head,
             },
             boot_id: body.array()?,
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_older_files_do_not_say_is_not_known() {
-        let head = Head { size: 3, root: Root([7; 32]) };
+        let head = Head { size: Size::new(3), root: Root([7; 32]) };
         let record = HeadRecord { synced: head, boot_id: [1; 16], ..HeadRecord::NEW };
         let mut older = HeadRecord { confirmed: head, ..record }.encode();
         older[164..508].fill(0);
@@ -275,7 +275,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut head = HeadFile::create(root.path(), &HeadRecord::NEW).unwrap();
         for size in 1..=5 {
-            let synced = Head { size, root: Root([7; 32]) };
+            let synced = Head { size: Size::new(size), root: Root([7; 32]) };
             head.write(&HeadRecord { synced, ..HeadRecord::NEW }).unwrap();
         }
         let (reopened, record) = HeadFile::open(root.path()).unwrap();

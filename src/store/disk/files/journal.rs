@@ -165,7 +165,7 @@ pub(crate) struct Named {
 impl Named {
     /// Gives the file its name, durably: now it is a journal.
     pub(crate) fn publish(self) -> Result<Journal, Error> {
-        let path = self.path.with_file_name(file_name(self.header.before.size));
+        let path = self.path.with_file_name(file_name(self.header.before.size.get()));
         dir::publish(&self.path, &path)?;
         let crc = self.header.crc();
         Ok(Journal::at(self.file, path, self.header, DATA_AT, crc))

@@ -13,7 +13,7 @@ use super::{
     sector::{Bytes, is_zero, narrow, wide},
 };
 use crate::{
-    ids::{Head, Seq},
+    ids::{Head, Seq, Size},
     store::{
         Damage, Error, GROUP_BYTES_MAX,
         disk::files::sector::next_after,
@@ -80,7 +80,7 @@ pub(crate) fn check_length(length: u64, path: &Path) -> Result<(), Error> {
 }
 
 fn check_name(header: Header, path: &Path) -> Result<Header, Error> {
-    if first_of(path).map(Seq::get) == header.before.size.checked_add(1) {
+    if first_of(path).map(Seq::get) == header.before.size.get().checked_add(1) {
         return Ok(header);
     }
     let detail = Damage::Contradiction { part: "its header", other: "its name" };
@@ -118,12 +118,12 @@ impl Scan {
         while let Some((group, crc, end)) = self.group_at(self.end) {
             let (head, frames) = group;
             let before = self.after().size;
-            let size = before.checked_add(u64::from(head.count));
+            let size = before.get().checked_add(u64::from(head.count));
             let (Some(first), Some(size)) = (Seq::new(head.first), size) else { break };
             if first.leaf_index() != before || head.crc_before != self.crc {
                 break;
             }
-            let after = Head { size, root: head.root };
+            let after = Head { size: Size::new(size), root: head.root };
             self.groups.push(ScannedGroup { after, first, frames });
             (self.crc, self.end) = (crc, end);
         }
@@ -187,7 +187,7 @@ impl Scan {
         if after == next {
             return Ok(());
         }
-        let seq = next_after(self.header.before.size);
+        let seq = next_after(self.header.before.size.get());
         let detail = Damage::Seam { found: Box::new(after), next: Box::new(next) };
         Err(Error::damaged(seq, &self.path, detail))
     }
@@ -219,10 +219,10 @@ impl Scan {
             return Ok(());
         }
         if nothing {
-            return Err(Error::LostTail { expected, found });
+            return Err(Error::LostTail { expected, found: found.get() });
         }
         let detail = Damage::DurableGroup { at: self.end };
-        Err(Error::damaged(Seq::new(found + 1), &self.path, detail))
+        Err(Error::damaged(Seq::new(found.get() + 1), &self.path, detail))
     }
 
     /// Every frame with its number, in order.

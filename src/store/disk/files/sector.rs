@@ -3,7 +3,7 @@
 //!
 //! Also reads numbers from untrusted bytes.
 
-use crate::ids::{Head, Root, Seq};
+use crate::ids::{Head, Root, Seq, Size};
 
 /// The bytes that a disk writes as one.
 pub(crate) const SECTOR: usize = 512;
@@ -109,13 +109,13 @@ impl<'a> Bytes<'a> {
     }
 
     pub(crate) fn head(&mut self) -> Option<Head> {
-        Some(Head { size: self.number()?, root: self.root()? })
+        Some(Head { size: Size::new(self.number()?), root: self.root()? })
     }
 }
 
 /// Writes `size` and root, as [`Bytes::head`] reads them.
 pub(crate) fn put_head(to: &mut Vec<u8>, head: Head) {
-    to.extend_from_slice(&head.size.to_le_bytes());
+    to.extend_from_slice(&head.size.get().to_le_bytes());
     to.extend_from_slice(&head.root.0);
 }
 

@@ -65,7 +65,7 @@ impl Walk<'_> {
 
     /// Skips events that an archive has given: a crash may come before their journal is removed.
     fn root(&mut self, head: Head, file: &Path) {
-        if head.size + 1 >= self.next {
+        if head.size.get() + 1 >= self.next {
             self.give(Evidence::Root { head, file });
         }
     }
@@ -128,7 +128,7 @@ impl Walk<'_> {
 
     fn journals(&mut self, inspection: &Inspection) {
         let head = inspection.head();
-        let durable = head.map_or(0, |head| head.synced.size.max(head.sealed.size));
+        let durable = head.map_or(0, |head| head.synced.size.max(head.sealed.size).get());
         let firsts = inspection.journals.iter().skip(1).map(|file| file.first.get() - 1);
         for (file, durable) in inspection.journals.iter().zip(firsts.chain([durable])) {
             if self.stopped {
@@ -168,7 +168,7 @@ impl Walk<'_> {
             }
             (Ok(()), Rest::Bad { .. }) => {
                 let detail = format!("bytes that are no group begin at byte {}", found.end());
-                let seq = Seq::FIRST.plus(found.after().size);
+                let seq = Seq::FIRST.plus(found.after().size.get());
                 self.findings.push(StoreFinding::new(
                     StoreFindingKind::TornEnd,
                     &file.path,

@@ -21,7 +21,7 @@ impl Shared {
         let written = self.progress().record.written.size;
         let mut taken = Taken { frames: Vec::new(), bytes: 0, bytes_max };
         let mut next = from.get();
-        while let Some(seq) = Seq::new(next).filter(|seq| seq.get() <= written) {
+        while let Some(seq) = Seq::new(next).filter(|seq| seq.get() <= written.get()) {
             let found = lock(&self.tail).read(seq, taken.left());
             if let Some(frames) = found {
                 taken.fill(frames.iter().map(AsRef::as_ref));

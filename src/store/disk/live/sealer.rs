@@ -115,7 +115,7 @@ impl Shared {
             return Ok(());
         }
         let upto = self.progress().record.synced.size;
-        let sealed = self.engine().and_then(|sled| self.seal_blocks(&sled, upto, false));
+        let sealed = self.engine().and_then(|sled| self.seal_blocks(&sled, upto.get(), false));
         self.stopping(&mut sealing, sealed)
     }
 
@@ -152,7 +152,7 @@ impl Shared {
     }
 
     fn seal_durably(&self, sled: &Sled, target: Head) -> Result<(), Error> {
-        self.seal_blocks(sled, target.size, true)?;
+        self.seal_blocks(sled, target.size.get(), true)?;
         self.steps_at("blocks in sled");
         self.check_sealing_space()?;
         sled.sync()?;
@@ -237,12 +237,12 @@ impl Shared {
             return Ok(());
         }
         let full = Scan::read(&journal.path)?;
-        full.judge(journal.after.size)?;
+        full.judge(journal.after.size.get())?;
         // The path was read when the ledger was opened; the file there may be another one now.
         if full.header.before != journal.before {
             let after = journal.before.size;
-            let detail = Damage::NotNext { after };
-            return Err(Error::damaged(next_after(after), &journal.path, detail));
+            let detail = Damage::NotNext { after: after.get() };
+            return Err(Error::damaged(next_after(after.get()), &journal.path, detail));
         }
         full.check_ends(journal.after)?;
         let mut writer = archive::Writer::create(&self.root, span)?;

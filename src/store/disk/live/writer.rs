@@ -6,7 +6,7 @@
 
 use super::shared::{Progress, Retired, Shared, lock};
 use crate::{
-    ids::Head,
+    ids::{Head, Size},
     store::{
         Error, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Group,
         disk::{
@@ -39,8 +39,8 @@ impl Shared {
     pub(crate) fn append(&self, group: Group<'_>) -> Result<(), Error> {
         self.check_running()?;
         let written = self.progress().record.written;
-        if group.first.get() != written.size + 1 {
-            return Err(Error::NotNext { at: group.first, next: next_after(written.size) });
+        if Some(group.first) != written.size.next_seq() {
+            return Err(Error::NotNext { at: group.first, next: next_after(written.size.get()) });
         }
         let bytes: usize = group.frames.iter().map(Vec::len).sum();
         assert!(!group.frames.is_empty(), "a group has at least one frame");
@@ -56,7 +56,7 @@ impl Shared {
             journal = self.next_journal(record)?;
         }
         let synced = self.progress().record.synced.size;
-        let answer = journal.write(&group, synced).map_err(dir::at("append", &journal.path));
+        let answer = journal.write(&group, synced.get()).map_err(dir::at("append", &journal.path));
         self.halting(answer)?;
         if journal.is_half_full() && lock(&self.journals).spare.is_none() {
             self.wake();
@@ -65,8 +65,8 @@ impl Shared {
 
         lock(&self.tail).push_group(&group);
         let mut progress = lock(&self.progress);
-        let size = written.size + wide(group.frames.len());
-        progress.record.written = Head { size, root: group.root };
+        let size = written.size.get() + wide(group.frames.len());
+        progress.record.written = Head { size: Size::new(size), root: group.root };
         progress.written_bytes += wide(bytes);
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Shared {
     fn activate(&self, spare: Spare, before: Head) -> Result<Journal, Error> {
         self.steps_at("spare journal ready");
         let ledger = lock(&self.identity).ledger;
-        let header = Header { ledger, nonce: self.nonce(before.size), before, bytes: 0 };
+        let header = Header { ledger, nonce: self.nonce(before.size.get()), before, bytes: 0 };
         let named = spare.write_header(header)?;
         self.steps_at("journal header written");
         let journal = named.publish()?;

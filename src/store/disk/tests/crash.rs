@@ -43,10 +43,10 @@ fn assert_lives(step: &str, dir: &Path, at_least: u64) {
     let store = reopened(dir);
     let size = store.written().size;
     assert!(size >= at_least, "{step}: only {size} of {at_least}");
-    assert_holds(&store, size);
-    append_upto(&store, size + 30);
+    assert_holds(&store, size.get());
+    append_upto(&store, size.get() + 30);
     store.close().unwrap();
-    assert_holds(&reopened(dir), size + 30);
+    assert_holds(&reopened(dir), size.get() + 30);
     let left = files(&ledger(dir));
     assert!(!left.iter().any(|(path, _)| path.ends_with("NODE.tmp")), "{step}");
 }
@@ -291,7 +291,7 @@ fn loss_of_power_leaves_what_was_synced_and_a_prefix_of_the_rest() {
         let store = reopened_with(image.path(), &lazy());
         let size = store.written().size;
         assert!((100..=140).contains(&size), "seed {seed}: {size}");
-        assert_holds(&store, size);
+        assert_holds(&store, size.get());
         append_upto(&store, 150);
         store.close().unwrap();
         assert_holds(&reopened_with(image.path(), &lazy()), 150);

@@ -4,7 +4,7 @@ mod forged;
 mod sealed;
 
 use super::*;
-use crate::store::Damage;
+use crate::{ids::Size, store::Damage};
 use std::os::unix::fs::FileExt;
 
 /// The files of a ledger but the one that every opening writes to.
@@ -170,7 +170,7 @@ fn one_bad_slot_of_head_is_harmless_and_two_are_damage() {
 fn a_head_that_names_another_root_is_damage() {
     let (dir, _) = unsealed(50);
     let head = ledger(dir.path()).join("HEAD");
-    let synced = Head { size: 50, root: Root([1; 32]) };
+    let synced = Head { size: Size::new(50), root: Root([1; 32]) };
     fs::remove_file(&head).unwrap();
     let record = HeadRecord { synced, written: synced, ..HeadRecord::NEW };
     head::HeadFile::create(&ledger(dir.path()), &record).unwrap();

@@ -111,12 +111,12 @@ fn with_an_archive_of_another_history_nothing_is_erased() {
     let mut writer =
         archive::Writer::create(&ledger(dir.path()), archive::Span { before: other, ..span })
             .unwrap();
-    for number in span.before.size + 1..=span.after.size {
+    for number in span.before.size.get() + 1..=span.after.size.get() {
         writer.push(&frame_of(number)).unwrap();
     }
     writer.finish().unwrap();
     let error = store.erase(seq(600), &|_, _| Ok(Some(b"gone".to_vec()))).unwrap_err();
-    let first = seq(span.before.size + 1);
+    let first = seq(span.before.size.get() + 1);
     assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
     assert_holds(&store, 600);
 }

@@ -7,7 +7,7 @@
 
 use super::{super::files::node, support::seq, *};
 use crate::{
-    ids::Epoch,
+    ids::{Epoch, Size},
     store::{Group, Identity, block},
 };
 use archive::{Archive, Span};
@@ -55,7 +55,7 @@ fn after(size: u64) -> Head {
         _ => unreachable!(),
     };
     let root = std::array::from_fn(|i| u8::from_str_radix(&root[2 * i..2 * i + 2], 16).unwrap());
-    Head { size, root: Root(root) }
+    Head { size: Size::new(size), root: Root(root) }
 }
 
 fn ledger_id() -> LedgerId {

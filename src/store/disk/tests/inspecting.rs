@@ -30,7 +30,7 @@ fn log_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, Vec<StoreFinding>) {
             Evidence::Frame { seq, bytes } => {
                 assert!(frames.insert(seq.get(), bytes.to_vec()).is_none(), "{seq} twice");
             }
-            Evidence::Root { head, .. } => assert_eq!(head, head_at(head.size)),
+            Evidence::Root { head, .. } => assert_eq!(head, head_at(head.size.get())),
         }
         ControlFlow::Continue(())
     }));

@@ -1,7 +1,10 @@
 //! One journal by itself, with groups that a test writes as it likes.
 
 use super::*;
-use crate::{ids::Head, store::Group};
+use crate::{
+    ids::{Head, Size},
+    store::Group,
+};
 use journal::{ALIGN, DATA_AT, FILE_BYTES_MAX, GROUP_HEAD, Header, Journal, Spare, record_bytes};
 use scan::{Rest, Scan};
 use sector::narrow;
@@ -138,12 +141,12 @@ fn a_journal_tells_of_the_sizes_at_which_its_groups_end_and_of_no_other() {
     assert_eq!(scan.after(), head_at(6));
     for size in 4..=6 {
         assert_eq!(scan.agrees_with(head_at(size)), Some(true), "{size}");
-        let other = Head { size, root: root_at(1) };
+        let other = Head { size: Size::new(size), root: root_at(1) };
         assert_eq!(scan.agrees_with(other), Some(false), "{size}");
     }
     assert_eq!((scan.agrees_with(head_at(3)), scan.agrees_with(head_at(7))), (None, None));
     assert!(scan.check_ends(head_at(6)).is_ok());
-    for next in [head_at(5), head_at(7), Head { size: 6, root: root_at(1) }] {
+    for next in [head_at(5), head_at(7), Head { size: Size::new(6), root: root_at(1) }] {
         assert!(matches!(scan.check_ends(next), Err(Error::Damaged { seq: Some(at), .. })
             if at == seq(5)));
     }

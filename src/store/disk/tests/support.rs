@@ -2,6 +2,7 @@
 //! store must hold without keeping a copy.
 
 use super::*;
+use crate::ids::Size;
 
 pub(super) fn seq(number: u64) -> Seq {
     Seq::new(number).unwrap()
@@ -56,7 +57,7 @@ pub(super) fn reopened(dir: &Path) -> DiskStore {
 pub(super) fn reopened_with(dir: &Path, options: &DiskOptions) -> DiskStore {
     let store = DiskStore::open(ledger(dir), options).unwrap();
     let (sealed, written) = (store.sealed().size, store.written().size);
-    store.resume((sealed + 1..=written).filter_map(tree_hash_of).collect()).unwrap();
+    store.resume((sealed.get() + 1..=written.get()).filter_map(tree_hash_of).collect()).unwrap();
     store
 }
 
@@ -78,7 +79,7 @@ pub(super) fn root_at(size: u64) -> Root {
 }
 
 pub(super) fn head_at(size: u64) -> Head {
-    Head { size, root: root_at(size) }
+    Head { size: Size::new(size), root: root_at(size) }
 }
 
 /// Every 16th frame completes a hash.
@@ -89,7 +90,7 @@ pub(super) fn tree_hash_of(number: u64) -> Option<TreeHash> {
 
 /// Appends frames in groups of one to seven, up to and including number `upto`.
 pub(super) fn append_upto(store: &DiskStore, upto: u64) {
-    let mut next = store.written().size + 1;
+    let mut next = store.written().size.get() + 1;
     while next <= upto {
         let last = upto.min(next + next % 7);
         append_group(store, next, last).unwrap();

@@ -23,17 +23,20 @@ fn on_a_full_disk_appends_are_refused_whole_and_accepted_again() {
     assert!(matches!(refused, Error::Full { .. }), "{refused}");
     assert!(refused.is_retryable());
     let written = store.written().size;
-    assert!(matches!(append_group(&store, written + 1, written + 1), Err(Error::Full { .. })));
-    assert_holds(&store, written);
+    assert!(matches!(
+        append_group(&store, written.get() + 1, written.get() + 1),
+        Err(Error::Full { .. })
+    ));
+    assert_holds(&store, written.get());
     store.sync().unwrap();
     assert!(matches!(store.flush(), Err(Error::Full { .. })));
 
     full.store(false, Ordering::SeqCst);
-    append_upto(&store, written + 500);
+    append_upto(&store, written.get() + 500);
     store.flush().unwrap();
-    assert_holds(&store, written + 500);
+    assert_holds(&store, written.get() + 500);
     store.close().unwrap();
-    assert_holds(&reopened(dir.path()), written + 500);
+    assert_holds(&reopened(dir.path()), written.get() + 500);
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn once_sealing_has_stopped_an_append_without_room_is_not_told_to_try_again() {
     assert!(matches!(refused, Error::SealingStopped { waiting, max: 20_000 } if waiting <= 20_000));
     assert!(!refused.is_retryable());
     // Nothing was written, and the log is whole.
-    assert_holds(&store, store.written().size);
+    assert_holds(&store, store.written().size.get());
 }
 
 // What waits on disk has a limit of its own; the text named the one of what waits in memory.

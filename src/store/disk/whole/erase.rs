@@ -82,10 +82,10 @@ impl Shared {
         let (_, reached) = archive::open_all(&self.root, ledger)?;
         let sealed = self.progress().record.sealed;
         if reached == sealed {
-            return Ok(sealed.size);
+            return Ok(sealed.size.get());
         }
-        let detail = Damage::End { expected: sealed.size, found: reached.size };
-        Err(Error::damaged(next_after(reached.size), self.root.join(dir::ARCHIVE), detail))
+        let detail = Damage::End { expected: sealed.size.get(), found: reached.size.get() };
+        Err(Error::damaged(next_after(reached.size.get()), self.root.join(dir::ARCHIVE), detail))
     }
 
     /// Replaces an archive, if any of its frames changes.

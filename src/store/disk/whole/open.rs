@@ -75,15 +75,15 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let (head_file, record) = HeadFile::open(root)?;
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     let (sled, mut tail) = open_sled(root, options, &record)?;
-    refuse_longer_sled(&sled, journals.after().size)?;
+    refuse_longer_sled(&sled, journals.after().size.get())?;
     for (seq, frame) in journals.scans.iter().flat_map(Scan::frames) {
-        if seq.get() > record.sealed.size {
+        if seq.get() > record.sealed.size.get() {
             tail.push(frame);
         }
     }
     // The checks before ensure this.
     if tail.size() != journals.after().size {
-        let detail = Damage::End { expected: tail.size(), found: journals.after().size };
+        let detail = Damage::End { expected: tail.size(), found: journals.after().size.get() };
         return Err(Error::damaged(next_after(tail.size()), root.join(dir::JOURNAL), detail));
     }
     Ok(Found { identity, record, head_file, journals, tail, sled })
@@ -102,7 +102,7 @@ impl Found {
         }
         dir::sync_dir(root)?;
         options.steps.at("leftovers removed");
-        let (journal, retired, after) = journals.into_journal(record.synced.size)?;
+        let (journal, retired, after) = journals.into_journal(record.synced.size.get())?;
         options.steps.at("torn end cut");
         record.written = after;
         record.synced = after;
@@ -134,12 +134,12 @@ impl FoundJournals {
         record: &HeadRecord,
         elsewhere: Head,
     ) -> Result<Self, Error> {
-        let mut found = Self::read_after(root, identity, elsewhere.size)?;
-        found.judge(root, record, elsewhere.size)?;
+        let mut found = Self::read_after(root, identity, elsewhere.size.get())?;
+        found.judge(root, record, elsewhere.size.get())?;
         for head in [elsewhere, record.sealed, record.synced] {
             let mut said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
             if said.any(|agrees| !agrees) {
-                let detail = Damage::Roots { size: head.size };
+                let detail = Damage::Roots { size: head.size.get() };
                 return Err(Error::damaged(head.seq(), root.join(dir::JOURNAL), detail));
             }
         }
@@ -177,7 +177,7 @@ impl FoundJournals {
     fn judge(&self, root: &Path, record: &HeadRecord, elsewhere: u64) -> Result<(), Error> {
         let durable = record.synced.size.max(record.sealed.size);
         let Some(first) = self.scans.first() else {
-            return Err(no_journal(root, durable, elsewhere));
+            return Err(no_journal(root, durable.get(), elsewhere));
         };
         if first.header.before.size > elsewhere {
             let detail = Damage::Gap { after: elsewhere };
@@ -185,7 +185,7 @@ impl FoundJournals {
         }
         let nexts = self.scans.iter().skip(1).map(|scan| scan.header.before.size);
         for (scan, durable) in self.scans.iter().zip(nexts.chain([durable])) {
-            scan.judge(durable)?;
+            scan.judge(durable.get())?;
         }
         let mut pairs = self.scans.iter().zip(self.scans.iter().skip(1));
         pairs.try_for_each(|(scan, next)| scan.check_ends(next.header.before))
@@ -202,7 +202,7 @@ impl FoundJournals {
     fn into_journal(mut self, synced: u64) -> Result<(Journal, Vec<Retired>, Head), Error> {
         let after = self.after();
         let Some(last) = self.scans.pop() else {
-            return Err(Error::LostTail { expected: after.size, found: 0 });
+            return Err(Error::LostTail { expected: after.size.get(), found: 0 });
         };
         Ok((last.into_journal(synced)?, self.retired, after))
     }
@@ -227,19 +227,19 @@ fn open_sled(
     let sealed = record.sealed.size;
     let segments = sled::preflight(&path)?;
     if segments == 0 && sealed > 0 {
-        return Err(Error::LostTail { expected: sealed, found: 0 });
+        return Err(Error::LostTail { expected: sealed.get(), found: 0 });
     }
     options.steps.at("opening sled");
     if options.steps.no_space() {
         return Err(Error::Full { what: "opening sled", source: None });
     }
     let sled = Sled::open(&path, options.cache_bytes, &root.join(dir::QUARANTINE))?;
-    let mut tail = Tail::new(block_start(sealed));
+    let mut tail = Tail::new(block_start(sealed.get()));
     let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {
         return Ok((sled, tail));
     };
     let frames = sled.block(next_after(last))?;
-    let needed = sealed - last;
+    let needed = sealed.get() - last;
     let len = frames.as_ref().map_or(0, |frames| wide(frames.len()));
     if len < needed {
         let found = if len == 0 {
@@ -247,7 +247,7 @@ fn open_sled(
         } else {
             last + len
         };
-        return Err(Error::LostTail { expected: sealed, found });
+        return Err(Error::LostTail { expected: sealed.get(), found });
     }
     if needed < BLOCK {
         let kept = frames.iter().flat_map(Frames::iter).take(narrow(needed));
@@ -287,7 +287,7 @@ pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Erro
     let (_, record) = HeadFile::open(root)?;
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     let sealed = record.sealed.size;
-    Ok((journals.after().size > sealed).then_some(sealed))
+    Ok((journals.after().size > sealed).then_some(sealed.get()))
 }
 
 /// All parts of an open store, before its threads can see it.

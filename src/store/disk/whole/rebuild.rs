@@ -58,13 +58,13 @@ pub(crate) fn rebuild(
         let tree_hashes = replay.push(seq, frame)?;
         builder.push(frame, &tree_hashes)?;
         if seq.get() % STRIDE == 0 {
-            replay.progress(seq.get(), total.max(seq.get()));
+            replay.progress(seq.get(), total.max(seq.size()).get());
         }
         Ok(replay.root())
     })?;
-    source.make_durable(record.synced.size)?;
-    drop(builder.finish(head.size)?);
-    replay.progress(head.size, head.size);
+    source.make_durable(record.synced.size.get())?;
+    drop(builder.finish(head.size.get())?);
+    replay.progress(head.size.get(), head.size.get());
     options.steps.at("sled built");
 
     record.engine += 1;
@@ -76,7 +76,7 @@ pub(crate) fn rebuild(
         options.steps.at("HEAD names the new sled");
     }
     set_aside.extend(engines::set_others_aside(root, record.engine)?);
-    set_aside.extend(engines::set_snapshots_aside(root, head.size)?);
+    set_aside.extend(engines::set_snapshots_aside(root, head.size.get())?);
     Ok(Rebuilt { head, set_aside })
 }
 
@@ -106,7 +106,7 @@ impl Source {
         let mut after = Head::EMPTY;
         let mut add = |seq: Seq, frame: &[u8], file: &Path| -> Result<Head, Error> {
             let root = push(seq, frame).map_err(|error| error.within(file))?;
-            Ok(Head { size: seq.get(), root })
+            Ok(Head { size: seq.size(), root })
         };
         for archive in &self.archives {
             for frames in archive.all_frames() {
@@ -119,7 +119,8 @@ impl Source {
         for scan in &self.journals.scans {
             let from = after.size;
             for group in scan.groups.iter().filter(|group| group.after.size > from) {
-                for (seq, frame) in scan.frames_of(group).filter(|(seq, _)| seq.get() > from) {
+                for (seq, frame) in scan.frames_of(group).filter(|(seq, _)| seq.get() > from.get())
+                {
                     after = add(seq, frame, &scan.path)?;
                 }
                 agree(after, group.after, &scan.path)?;

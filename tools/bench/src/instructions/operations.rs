@@ -130,7 +130,11 @@ fn past(times: u64) -> Result<()> {
     let reader = ledger.reader();
     for look in 0..times {
         let thread = workload::thread(look % OF_ONE_TASK.threads)?;
-        let view = as_of(&reader, Scope::Thread(&thread), Position::Log(EVENTS / 2))?;
+        let view = as_of(
+            &reader,
+            Scope::Thread(&thread),
+            Position::Log(taskledger::ids::Size::new(EVENTS / 2)),
+        )?;
         if view.state.tasks_len() == 0 {
             bail!("the thread has no tasks");
         }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use std::{hint::black_box, time::Instant};
 use taskledger::{
     Ledger, Options,
-    ids::ThreadId,
+    ids::{Size, ThreadId},
     ledger::Reader,
     query::{Position, Scope, as_of, history_of_thread, tree},
 };
@@ -49,7 +49,7 @@ pub(super) fn measure(made: &Made, maps: u64, costs: &mut Costs) -> Result<()> {
         let part = shape.events / maps.max(1);
         let at = number * part + mixed(number) % part + 1;
         let began = Instant::now();
-        let view = as_of(&reader, Scope::All, Position::Log(at))?;
+        let view = as_of(&reader, Scope::All, Position::Log(Size::new(at)))?;
         costs.map.push(began.elapsed().as_secs_f64());
         ensure!(view.state.size() == at, "the map is of {} instead of {at}", view.state.size());
     }
@@ -83,7 +83,7 @@ impl Asked<'_> {
 
     /// A thread as of a position.
     fn past(&self, thread: &ThreadId, at: u64) -> Result<()> {
-        black_box(as_of(self.reader, Scope::Thread(thread), Position::Log(at))?);
+        black_box(as_of(self.reader, Scope::Thread(thread), Position::Log(Size::new(at)))?);
         Ok(())
     }
 }

@@ -34,7 +34,11 @@ pub(super) fn measure(directory: &Path, shape: Shape, looks: u64) -> Result<Told
             let thread = shape.thread(threads, mixed(look))?;
             let at = mixed(look + looks) % shape.events + 1;
             let began = Instant::now();
-            black_box(as_of(&reader, Scope::Thread(&thread), Position::Log(at))?);
+            black_box(as_of(
+                &reader,
+                Scope::Thread(&thread),
+                Position::Log(taskledger::ids::Size::new(at)),
+            )?);
             times.push(began.elapsed().as_secs_f64());
         }
         Ok(Look { p50: times.median(), p99: times.share(99) })

@@ -108,7 +108,7 @@ impl Command for Args {
             &wanted,
             |_| true,
             |entry| {
-                shown.set(entry.event.seq.get(), total);
+                shown.set(entry.event.seq.get(), total.get());
                 document.event(&entry).with_context(context)
             },
         )?;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use taskledger::{
     event::ActionKind,
-    ids::{TaskId, ThreadId},
+    ids::{Size, TaskId, ThreadId},
     query::{EventFilter, History, Order, Point, Position, Scope},
     time::Millis,
 };
@@ -116,9 +116,9 @@ impl Command for Args {
 fn ends(at: Position, last: u64, until: Option<Millis>) -> (Position, Option<Millis>) {
     match at {
         _ if last == u64::MAX => (at, until),
-        Position::Log(size) => (Position::Log(size.min(last)), until),
+        Position::Log(size) => (Position::Log(size.min(Size::new(last))), until),
         Position::Occurred(time) => {
-            (Position::Log(last), Some(until.map_or(time, |until| until.min(time))))
+            (Position::Log(Size::new(last)), Some(until.map_or(time, |until| until.min(time))))
         }
     }
 }

@@ -9,7 +9,12 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
-use taskledger::{codec, ids::Seq, proof, proof::Checkpoint};
+use taskledger::{
+    codec,
+    ids::{Seq, Size},
+    proof,
+    proof::Checkpoint,
+};
 use taskledger_contract::answers::{ConsistencyBody, ProofBody};
 
 mod check;
@@ -59,13 +64,13 @@ impl Command for Args {
         let size = app.position(&opened.reader)?.log_position()?;
         match (self.seq, self.since) {
             (Some(seq), _) => inclusion(seq, size, &opened, app),
-            (None, Some(old)) => consistency(old, size, &opened, app),
+            (None, Some(old)) => consistency(Size::new(old), size, &opened, app),
             (None, None) => Err(Problem::usage("name an event, or --since SIZE").into()),
         }
     }
 }
 
-fn inclusion(seq: Seq, size: u64, opened: &Opened, app: &mut App) -> Result<Exit> {
+fn inclusion(seq: Seq, size: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
     let reader = &opened.reader;
     let entry = reader.entry(seq)?;
     if seq.get() > size {
@@ -90,7 +95,7 @@ fn inclusion(seq: Seq, size: u64, opened: &Opened, app: &mut App) -> Result<Exit
     Ok(Exit::Ok)
 }
 
-fn consistency(old: u64, size: u64, opened: &Opened, app: &mut App) -> Result<Exit> {
+fn consistency(old: Size, size: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
     if old > size {
         let text = format!("the log of {size} events was never one of {old}");
         return Err(Problem::usage(text).into());
@@ -109,7 +114,7 @@ fn consistency(old: u64, size: u64, opened: &Opened, app: &mut App) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-fn checkpoint(opened: &Opened, size: u64) -> Result<Checkpoint> {
+fn checkpoint(opened: &Opened, size: Size) -> Result<Checkpoint> {
     let reader = &opened.reader;
     Ok(Checkpoint { ledger: reader.ledger_id(), size, root: reader.root_at(size)? })
 }

@@ -69,7 +69,7 @@ impl HeadBody {
             done: done.to_owned(),
             path: path.display().to_string(),
             ledger: ledger.to_string(),
-            size: head.size,
+            size: head.size.get(),
             root: head.root.to_string(),
             set_aside: set_aside.iter().map(|path| path.display().to_string()).collect(),
         }

@@ -38,7 +38,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::borrow::Cow;
 use taskledger::{
-    ids::Seq,
     ledger::{ReadError, Reader},
     query::{Now, Position, Source as _, View, format_time},
     time::Millis,
@@ -83,7 +82,7 @@ impl At {
     /// [`ReadError`] if it could not be read.
     pub fn head(reader: &Reader) -> Result<Self, ReadError> {
         let Now { size, recorded } = reader.now()?;
-        Ok(Self::new(size, recorded))
+        Ok(Self::new(size.get(), recorded))
     }
 
     /// The moment of a position. One read.
@@ -92,9 +91,9 @@ impl At {
     /// [`ReadError`] if the last event before it could not be read.
     pub fn position(position: Position, reader: &Reader) -> Result<Self, ReadError> {
         Ok(match position {
-            Position::Occurred(time) => Self::new(reader.head().size, time),
-            Position::Log(size) => match Seq::last_of(size) {
-                Some(last) => Self::new(size, reader.entry(last)?.event.recorded),
+            Position::Occurred(time) => Self::new(reader.head().size.get(), time),
+            Position::Log(size) => match size.last_seq() {
+                Some(last) => Self::new(size.get(), reader.entry(last)?.event.recorded),
                 None => Self::new(0, Millis(0)),
             },
         })
@@ -103,7 +102,7 @@ impl At {
 
 impl From<&View> for At {
     fn from(view: &View) -> Self {
-        Self::new(view.size, view.time)
+        Self::new(view.size.get(), view.time)
     }
 }
 

@@ -82,7 +82,7 @@ impl CheckpointBody {
     pub fn new(checkpoint: &Checkpoint, text: String) -> Self {
         Self {
             origin: checkpoint.origin(),
-            size: checkpoint.size,
+            size: checkpoint.size.get(),
             root: checkpoint.root.to_string(),
             text,
         }
@@ -98,7 +98,7 @@ impl ProofBody {
             leaf_index: seq.leaf_index(),
             leaf: hex(leaf),
             leaf_hash: hex(&proof::leaf_hash(leaf)),
-            size: checkpoint.size,
+            size: checkpoint.size.get(),
             root: checkpoint.root.to_string(),
             path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
             checkpoint: checkpoint.to_text(),
@@ -111,9 +111,9 @@ impl ConsistencyBody {
     #[must_use]
     pub fn new(before: &Checkpoint, proof: &ConsistencyProof, now: &Checkpoint) -> Self {
         Self {
-            old_size: before.size,
+            old_size: before.size.get(),
             old_root: before.root.to_string(),
-            size: now.size,
+            size: now.size.get(),
             root: now.root.to_string(),
             path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
             checkpoint: now.to_text(),

@@ -67,7 +67,7 @@ impl StatsBody {
             ledger: reader.ledger_id().to_string(),
             epoch: state.epoch().map(|epoch| epoch.to_string()),
             incarnation: state.incarnation(),
-            events: view.size,
+            events: view.size.get(),
             threads: count(state.threads().count()),
             tasks: counts.total(),
             running: counts.running,

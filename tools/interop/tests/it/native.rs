@@ -6,7 +6,7 @@ use taskledger::{
     Ledger,
     command::{Cancel, Command, Emit, Finish, Message, Orphan, Proposal, Spawn, Update},
     event::{Action, Delivery, Host, Outcome, PartKind, PartSet},
-    ids::{RunId, Seq, TaskId, ThreadId},
+    ids::{RunId, TaskId, ThreadId},
     time::Millis,
 };
 use taskledger_interop::{ReadOptions, Recording, Spooled, jsonl, read};
@@ -210,7 +210,7 @@ fn the_document_shows_lines_that_are_read() {
     assert_eq!(recording.tally.malformed, 0, "{:?}", recording.tally.bad_lines);
     let to = ledger();
     assert_eq!(into_ledger(&to, &exported(lines.as_bytes()).recording).refused, 0);
-    assert_eq!(Seq::last_of(to.reader().head().size), to.reader().head().seq());
+    assert_eq!(to.reader().head().size.last_seq(), to.reader().head().seq());
     assert!(to.reader().state().unwrap().tasks_len() >= 2);
 }
 

@@ -189,7 +189,7 @@ fn a_follower_against_appends_and_a_close() {
         close.join().unwrap().unwrap();
         let (all, head) = (1.., ledger.reader().head());
         assert!(seen.iter().copied().eq(all.take(seen.len())), "{seen:?}");
-        assert!(seen.len() <= usize::try_from(head.size).unwrap());
+        assert!(seen.len() <= usize::try_from(head.size.get()).unwrap());
     });
 }
 

@@ -16,7 +16,7 @@ use std::{
 use taskledger::{
     Durability, Ledger, Options,
     audit::{VerifyOptions, verify},
-    ids::{Head, Root, Seq},
+    ids::{Head, Root, Seq, Size},
     ledger::{OpenError, ReadError, Reader},
 };
 
@@ -104,7 +104,8 @@ pub fn run() -> Result<()> {
 }
 
 fn answer(question: &Question) -> Answer {
-    let expect = question.expect.map(|(size, root)| Head { size, root: Root(root) });
+    let expect =
+        question.expect.map(|(size, root)| Head { size: Size::new(size), root: Root(root) });
     let audit = VerifyOptions::default().expect(expect).sealed_deadline(SEALED_DEADLINE);
     let audited = verify(&question.path, &audit, &mut |_, _| {}).map_err(|e| of_open(&e));
     let audited = audited.map(|report| Audited {
@@ -120,7 +121,7 @@ fn answer(question: &Question) -> Answer {
     let read_only = Ledger::open_read_only(&question.path, quiet()).map_err(|e| of_open(&e));
     let read_only = read_only.map(|ledger| {
         let head = ledger.reader().head();
-        (head.size, head.root.to_string(), ledger.shortfall().is_some())
+        (head.size.get(), head.root.to_string(), ledger.shortfall().is_some())
     });
     let opened = open(question);
     let rebuilt = question.rebuild.then(|| {
@@ -155,11 +156,13 @@ pub fn show(reader: &Reader, sizes: &[u64]) -> Shown {
     });
     let events = scanned.map(|()| hasher.finish()).map_err(|error| of_read(&error));
     let state = |size: &u64| {
-        let state = reader.state_at((*size).min(head.size)).map_err(|error| of_read(&error))?;
+        let state = reader
+            .state_at(Size::new((*size).min(head.size.get())))
+            .map_err(|error| of_read(&error))?;
         Ok(Root(state.digest()).to_string())
     };
     let states = sizes.iter().map(state).collect();
-    Shown { size: head.size, root: head.root.to_string(), events, states }
+    Shown { size: head.size.get(), root: head.root.to_string(), events, states }
 }
 
 fn of_open(error: &OpenError) -> Refusal {

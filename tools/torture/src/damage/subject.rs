@@ -11,7 +11,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use taskledger::{Ledger, event::PartSet, ids::Seq};
+use taskledger::{
+    Ledger,
+    event::PartSet,
+    ids::{Seq, Size},
+};
 use tempfile::TempDir;
 
 /// Groups that only the journal holds, of one event each.
@@ -82,9 +86,17 @@ impl Subject {
         append(&ledger, &mut number, (Sizes::Tiny, UNSEALED), 1)?;
         let reader = ledger.reader();
         let head = reader.head();
-        let sizes = vec![0, 1, head.size / 3, sealed - 1, sealed, sealed + 1, head.size];
+        let sizes = vec![
+            0,
+            1,
+            head.size.get() / 3,
+            sealed.get() - 1,
+            sealed.get(),
+            sealed.get() + 1,
+            head.size.get(),
+        ];
         let shown = show(&reader, &sizes);
-        let roots = (0..=head.size).map(|size| Ok(reader.root_at(size)?.0));
+        let roots = (0..=head.size.get()).map(|size| Ok(reader.root_at(Size::new(size))?.0));
         let roots = roots.collect::<Result<Vec<_>>>()?;
         if end == End::Closed {
             ledger.close_blocking()?;
@@ -95,7 +107,7 @@ impl Subject {
         fs::remove_dir_all(at("live"))?;
         let mut files = Vec::new();
         list(&at("whole"), Path::new(""), &mut files)?;
-        Ok(Self { place, shown, sizes, roots, sealed, files })
+        Ok(Self { place, shown, sizes, roots, sealed: sealed.get(), files })
     }
 
     /// The ledger as it was left.

@@ -73,7 +73,7 @@ pub(super) fn full_disk(bench: &Bench) -> Result<Said> {
     disk.remount("size=64m")?;
     append(&ledger, next, 2_000).context("there is space again")?;
     let after = ledger.reader().head();
-    ensure!(after.size == head.size + 2_000, "{after:?} after {head:?} and 2,000");
+    ensure!(after.size == head.size.get() + 2_000, "{after:?} after {head:?} and 2,000");
     // Now somebody else takes all that is left, and it is closed and opened meanwhile.
     fill_up(&disk.path().join("hog"))?;
     let next = until_full(&ledger, next + 2_000)?;
@@ -170,7 +170,7 @@ fn recovers(path: &Path, acknowledged: u64) -> Result<u64> {
     ledger.close_blocking()?;
     drop(ledger);
     is_whole(path, head)?;
-    Ok(head.size)
+    Ok(head.size.get())
 }
 
 pub(super) fn file_size_limit(bench: &Bench) -> Result<Said> {

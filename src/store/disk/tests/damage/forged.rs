@@ -41,7 +41,7 @@ fn a_full_journal_that_is_another_one_now_is_not_archived() {
         let full = journals(dir.path()).remove(0);
         let last = lock(&store.shared.journals).retired[0].after.size;
         // As many events, or a few more; with the same number of events, other roots.
-        let mut other = first_journal_of_another_run(last + more);
+        let mut other = first_journal_of_another_run(last.get() + more);
         if more == 0 {
             other = with_other_root(&other);
         }

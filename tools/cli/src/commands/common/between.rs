@@ -32,12 +32,12 @@ impl Between {
         let (mut first, mut last) = (0, u64::MAX);
         match since.map(|point| app.resolve(point, reader)).transpose()? {
             Some(Position::Occurred(at)) => between.since = Some(at),
-            Some(Position::Log(size)) => first = size,
+            Some(Position::Log(size)) => first = size.get(),
             None => {}
         }
         match until.map(|point| app.resolve(point, reader)).transpose()? {
             Some(Position::Occurred(at)) => between.until = Some(at),
-            Some(Position::Log(size)) => last = size,
+            Some(Position::Log(size)) => last = size.get(),
             None => {}
         }
         between.seqs = ((first, last) != (0, u64::MAX)).then_some((first, last));

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use std::{fs, path::Path};
 use taskledger::{
-    ids::{Root, Seq},
+    ids::{Root, Seq, Size},
     proof::{self, Checkpoint, ConsistencyProof, InclusionProof},
 };
 use taskledger_contract::answers::CheckBody;
@@ -109,7 +109,8 @@ fn consistency(
             return Err(Problem::finding(text).hint(hint).into());
         }
     }
-    let proof = ConsistencyProof { old: old_size, new: stated.size, hashes: hashes(path)? };
+    let proof =
+        ConsistencyProof { old: Size::new(old_size), new: stated.size, hashes: hashes(path)? };
     proof::check_consistency(&proof, old, new)
         .map_err(|error| Problem::finding(error.to_string()))?;
     Ok(body(None, Some(old_size), &Checkpoint { root: new, ..*stated }, expected.is_some()))
@@ -124,7 +125,7 @@ fn body(
     CheckBody {
         seq,
         old_size,
-        size: against.size,
+        size: against.size.get(),
         root: against.root.to_string(),
         origin: against.origin(),
         expected,
