@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::indexing_slicing,
+    clippy::match_wildcard_for_single_variants,
     clippy::wildcard_enum_match_arm,
     reason = "an example may stop at the first surprise"
 )]
