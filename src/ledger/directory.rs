@@ -216,7 +216,7 @@ impl Ledger {
     /// let task = spawned.task.ok_or("a spawn has a task")?;
     /// ledger.append_blocking(Finish::failed(&task, "lost"))?;
     /// // A ledger in which the task has not failed.
-    /// let fork = ledger.fork_blocking(spawned.seq.get(), &path, Options::default(), &mut |_, _| {})?;
+    /// let fork = ledger.fork_blocking(spawned.seq.size(), &path, Options::default(), &mut |_, _| {})?;
     /// fork.append_blocking(Finish::completed(&task))?;
     /// assert_ne!(fork.reader().ledger_id(), ledger.reader().ledger_id());
     /// # fork.close_blocking()?;

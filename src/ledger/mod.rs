@@ -348,11 +348,11 @@ impl Ledger {
     /// let ledger = Ledger::in_memory(Options::default())?;
     /// let spawn = Spawn::new(ThreadId::new("t")?, "agent").description("the password is swordfish");
     /// let seq = ledger.append_blocking(spawn)?[0].seq;
-    /// let root = ledger.reader().root_at(seq.get())?;
+    /// let root = ledger.reader().root_at(seq.size())?;
     /// ledger.redact_blocking(seq, PartSet::ALL, "a credential")?;
     /// assert_eq!(ledger.reader().entry(seq)?.text(PartKind::Description), None);
     /// ledger.purge_blocking()?; // now its bytes are gone as well
-    /// assert_eq!(ledger.reader().root_at(seq.get())?, root, "every proof still holds");
+    /// assert_eq!(ledger.reader().root_at(seq.size())?, root, "every proof still holds");
     /// # Ok(())
     /// # }
     /// ```

@@ -202,7 +202,7 @@ impl Eq for Value {}
 ///
 /// # Example
 /// ```
-/// use taskledger::query::{diff};
+/// use taskledger::query::diff;
 /// # use taskledger::{Ledger, Options, command::{Finish, Spawn}, ids::{TaskId, ThreadId}};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -217,7 +217,7 @@ impl Eq for Value {}
 /// // `test`, below `build`, has failed.
 /// let reader = ledger.reader();
 /// let (now, head) = (reader.state()?, reader.head());
-/// let diff = diff(&reader.state_at(head.size - 1)?, &now, Some(&thread));
+/// let diff = diff(&reader.state_at(head.size.less(1))?, &now, Some(&thread));
 /// assert_eq!(diff.stat().ended, 1);
 /// # Ok(())
 /// # }

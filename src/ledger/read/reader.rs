@@ -214,7 +214,7 @@ impl Reader {
     /// ```
     /// # async fn ask(reader: taskledger::ledger::Reader) -> Result<(), taskledger::ledger::ReadError> {
     /// let head = reader.head();
-    /// let root = reader.run(move |reader| reader.root_at(head.size / 2)).await?;
+    /// let root = reader.run(move |reader| reader.root_at(head.size.less(1))).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -290,7 +290,7 @@ impl Reader {
     /// let spawned = ledger.append_blocking(Spawn::new(ThreadId::new("t")?, "agent"))?.remove(0);
     /// let task = spawned.task.ok_or("a spawn has a task")?;
     /// ledger.append_blocking(Finish::completed(&task))?;
-    /// let then = ledger.reader().state_at(spawned.seq.get())?;
+    /// let then = ledger.reader().state_at(spawned.seq.size())?;
     /// assert_eq!(then.task(&task).map(|task| task.status), Some(TaskStatus::Running));
     /// # Ok(())
     /// # }
