@@ -9,7 +9,7 @@ use crate::{codec, ids::Seq, ledger::Reader};
 use std::ops::ControlFlow;
 
 /// Checks every event that `reader` gives, as [`verify`](super::verify) does, but not the files
-/// that hold them. O(events).
+/// that hold them. O(events). Blocks.
 ///
 /// # Example
 /// ```

@@ -41,7 +41,7 @@ impl Default for VerifyOptions {
     }
 }
 
-/// Reads all files in the directory of a ledger again, and trusts none of them.
+/// Reads all files in the directory of a ledger again, and trusts none of them. Blocks.
 ///
 /// Checks: checksums and canonical form of every frame; numbers, links, clamped times, epochs; the
 /// rules that let each event in; texts against their commitments; every leaf and root against

@@ -413,7 +413,9 @@ impl Ledger {
         self.inner.reader.clone()
     }
 
-    /// Follows the events after `after`, then new ones; [`Head::EMPTY`] for all.
+    /// Follows the events after `after`, then new ones; [`Head::EMPTY`] for all. From another head
+    /// it reads O(log size) events first: async code calls [`Reader::follow`] within
+    /// [`Reader::run`].
     ///
     /// # Errors
     /// [`ReadError::OtherHistory`] if `after` is not a head of this history.

@@ -74,7 +74,8 @@ const KEEPERS: [(&str, &[&str]); 2] = [
 ];
 
 /// Who reads the wall clock: everybody else is handed a `Clock`.
-const WALL_CLOCK: (&[&str], &[&str]) = (&["SystemTime", "Timestamp", "Zoned"], &["src/time.rs"]);
+const WALL_CLOCK: (&[&str], &[&str]) =
+    (&["SystemTime", "Timestamp", "Zoned"], &["src/time/system.rs"]);
 
 /// Who may measure how long something takes: nobody whose answer could depend on it.
 const STOP_WATCH: (&[&str], &[&str]) = (

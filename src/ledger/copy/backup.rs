@@ -184,8 +184,8 @@ fn tell(done: u64, total: u64, progress: &mut dyn FnMut(u64, u64)) {
     }
 }
 
-/// Reads a backup file to its end and checks it against its checkpoint. `progress` gets the number
-/// of events read and of all.
+/// Reads a backup file to its end and checks it against its checkpoint. Blocks. `progress` gets
+/// the number of events read and of all.
 ///
 /// # Errors
 /// [`CopyError::BadBackup`] with the first fault; [`CopyError::Io`].
