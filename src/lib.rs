@@ -37,7 +37,8 @@
 //! - Every error has a [`Code`], which a program maps to an exit code or an HTTP status.
 //! - [`event`] and [`command`] are the types of recorded facts and of requests.
 //! - [`proof`] makes and checks proofs; [`store`] is for a store of one's own.
-//! - [`codec`] and [`snapshot`] are public for tools and tests, and are not part of the API.
+//! - [`codec`] makes frames of events: an inclusion proof is about the leaf of a frame.
+//! - [`snapshot`] is public for tools and tests, and is not part of the API.
 //!
 //! Programs that embed it are in `docs/examples`, one for each use by a host. `docs/architecture.md`
 //! has layers, entry points and invariants, `docs/format.md` the bytes.

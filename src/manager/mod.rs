@@ -122,7 +122,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// (`enable_time`). Only a spawn needs a runtime; every other call works anywhere.
 ///
 /// Dropping the last handle leaves running tasks running: each holds the manager until its end is
-/// recorded. [`shutdown`](Self::shutdown) ends them.
+/// recorded. [`shutdown`](Self::shutdown) ends them. Dropping their runtime ends them as well: each
+/// is recorded as failed. Only a process that died leaves orphans.
 ///
 /// # Example
 /// ```

@@ -70,11 +70,11 @@ impl DecodeError {
 
 /// Bytes being written.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(super) struct Encoder {
     bytes: Vec<u8>,
 }
 
-impl Writer {
+impl Encoder {
     pub(super) fn finish(self) -> Vec<u8> {
         self.bytes
     }
@@ -248,7 +248,7 @@ impl<T: Hash + Eq> Default for Words<T> {
 }
 
 impl<T: Hash + Eq + Clone + Borrow<str>> Words<T> {
-    pub(super) fn write(&mut self, to: &mut Writer, word: &T) {
+    pub(super) fn write(&mut self, to: &mut Encoder, word: &T) {
         if let Some(known) = self.numbers.get(word) {
             return to.number(*known);
         }
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_number_has_one_encoding() {
         for number in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::MAX - 1, u64::MAX] {
-            let mut writer = Writer::default();
+            let mut writer = Encoder::default();
             writer.number(number);
             assert_eq!(read(&writer.finish()), Ok(number));
         }
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_bytes_is_refused_before_anything_is_allocated() {
-        let mut writer = Writer::default();
+        let mut writer = Encoder::default();
         writer.number(u64::MAX);
         writer.raw(b"abc");
         let bytes = writer.finish();
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_word_is_written_once() {
         let word: Arc<str> = "agent".into();
-        let (mut words, mut writer) = (Words::default(), Writer::default());
+        let (mut words, mut writer) = (Words::default(), Encoder::default());
         words.write(&mut writer, &word);
         words.write(&mut writer, &word);
         let bytes = writer.finish();

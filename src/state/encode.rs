@@ -5,7 +5,7 @@
 
 use super::{
     Counts, DecodeError, LedgerState, Redaction, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread,
-    bytes::{Reader, Words, Writer},
+    bytes::{Encoder, Reader, Words},
     keys::KEYS_MAX,
 };
 use crate::{
@@ -25,7 +25,7 @@ impl LedgerState {
     /// The state as bytes. Equal states give equal bytes. O(state).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut to = Writer::default();
+        let mut to = Encoder::default();
         to.number(FOLD_VERSION);
         to.number(self.size);
         to.number(self.recorded.0);
@@ -170,7 +170,7 @@ impl LedgerState {
         Ok(())
     }
 
-    fn write_task(&self, to: &mut Writer, words: &mut Dictionary, task: &Task) {
+    fn write_task(&self, to: &mut Encoder, words: &mut Dictionary, task: &Task) {
         to.count(task.home);
         self.write_record(to, words, &task.record);
         to.tag(status_tag(task.status));
@@ -218,7 +218,7 @@ impl LedgerState {
         Ok((task, parent))
     }
 
-    fn write_record(&self, to: &mut Writer, words: &mut Dictionary, record: &TaskRecord) {
+    fn write_record(&self, to: &mut Encoder, words: &mut Dictionary, record: &TaskRecord) {
         words.labels.write(to, &record.task_type);
         to.option(record.name.as_ref(), |to, name| words.labels.write(to, name));
         match &record.parent {
@@ -337,7 +337,7 @@ fn read_status(from: &mut Reader<'_>) -> Result<TaskStatus, DecodeError> {
     status.ok_or_else(|| from.invalid("status"))
 }
 
-fn write_text(to: &mut Writer, text: &Text) {
+fn write_text(to: &mut Encoder, text: &Text) {
     to.seq(text.seq);
     match &text.body {
         TextBody::Kept(kept) => {
@@ -374,7 +374,7 @@ fn read_text(from: &mut Reader<'_>) -> Result<Text, DecodeError> {
 }
 
 /// Writes a thread without the values that its tasks give.
-fn write_thread(to: &mut Writer, thread: &Thread) {
+fn write_thread(to: &mut Encoder, thread: &Thread) {
     to.text(thread.id.as_str());
     to.number(thread.events);
     to.number(thread.first.0);

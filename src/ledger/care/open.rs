@@ -11,7 +11,7 @@ use crate::{
     ledger::{
         OpenError, Options,
         commit::{
-            core::{Core, Writer},
+            core::{Author, Core},
             shared::{KeptSnapshots, Shared, unreadable},
             staging::Published,
         },
@@ -43,11 +43,11 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     let snapshot_at = state.size();
     let written = log.written().size;
     replay::fold(&*log, &mut state, written.get(), |seq| lost(written.get(), seq))?;
-    let Tail { tree, tree_hashes, .. } = tail;
+    let Unsealed { tree, tree_hashes, .. } = tail;
     log.resume(tree_hashes)?;
 
     let number_floor = log.reserved();
-    let writer = Writer {
+    let writer = Author {
         ledger: identity.ledger,
         node: identity.node,
         epoch_nonce: options.entropy.number(),
@@ -74,7 +74,7 @@ fn lost(expected: u64, first: Seq) -> OpenError {
 }
 
 /// The hashes of the events that are not sealed yet.
-struct Tail {
+struct Unsealed {
     tree: Tree,
     tree_hashes: Vec<TreeHash>,
     /// The roots at the snapshots.
@@ -82,7 +82,7 @@ struct Tail {
 }
 
 /// Hashes the events that the sealed store does not hold, and checks the result against the head.
-fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, OpenError> {
+fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Unsealed, OpenError> {
     let (mut tree_hashes, mut roots) = (Vec::new(), BTreeMap::new());
     let span = (tree.size().get(), log.written().size.get());
     replay::each_frame(
@@ -100,7 +100,7 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Tail, 
         },
     )?;
     check_root(log.written(), tree.head())?;
-    Ok(Tail { tree, tree_hashes, roots })
+    Ok(Unsealed { tree, tree_hashes, roots })
 }
 
 /// The reason that this writer begins.

@@ -35,7 +35,7 @@ pub(crate) struct Core {
 
 /// The writer, and the numbers that it begins with.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct Author {
     pub(crate) ledger: LedgerId,
     pub(crate) node: NodeId,
     pub(crate) epoch_nonce: u64,
@@ -52,10 +52,10 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Core {
-    pub(crate) fn new(last: Arc<Published>, writer: Writer) -> Self {
+    pub(crate) fn new(last: Arc<Published>, writer: Author) -> Self {
         let (state, tree) = (&last.state, &last.tree);
         assert_eq!(state.size(), tree.size(), "state and tree are of the same events");
-        let Writer { ledger, node, epoch_nonce, began, number_floor } = writer;
+        let Author { ledger, node, epoch_nonce, began, number_floor } = writer;
         Self { last, ledger, node, epoch_nonce, began: Some(began), number_floor }
     }
 

@@ -223,7 +223,7 @@ fn header(checkpoint: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError> {
+pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, BackupFrames), CopyError> {
     let mut file = File::open(path).map_err(read)?;
     let mut head = [0; 16];
     file.read_exact(&mut head).map_err(|_| bad(BackupDamage::TooShort))?;
@@ -246,18 +246,18 @@ pub(crate) fn open_backup(path: &Path) -> Result<(Checkpoint, Frames), CopyError
     let checkpoint = Checkpoint::parse(&String::from_utf8_lossy(&text));
     let checkpoint = checkpoint.map_err(|error| bad(BackupDamage::Checkpoint(error)))?;
     let zstd = zstd::Decoder::new(BufReader::new(file)).map_err(read)?;
-    Ok((checkpoint, Frames { zstd, buffer: Vec::new(), taken: 0 }))
+    Ok((checkpoint, BackupFrames { zstd, buffer: Vec::new(), taken: 0 }))
 }
 
 /// The frames of a backup file, one after the other.
-pub(crate) struct Frames {
+pub(crate) struct BackupFrames {
     zstd: zstd::Decoder<'static, BufReader<BufReader<File>>>,
     buffer: Vec<u8>,
     /// The number of bytes of `buffer` that were given out.
     taken: usize,
 }
 
-impl Frames {
+impl BackupFrames {
     /// The bytes that are read at once; a frame's length is known after its first few.
     const STEP: u64 = 256 << 10;
 

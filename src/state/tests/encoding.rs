@@ -1,7 +1,7 @@
 //! A state as bytes and back.
 
 use super::*;
-use crate::state::{DecodeError, FOLD_VERSION, KEYS_MAX, TEXT_KEPT_BYTES_MAX, bytes::Writer};
+use crate::state::{DecodeError, FOLD_VERSION, KEYS_MAX, TEXT_KEPT_BYTES_MAX, bytes::Encoder};
 
 /// A state with something of everything in it.
 pub(crate) fn rich() -> History {
@@ -144,7 +144,7 @@ fn a_text_that_is_held_may_reach_its_limit_and_not_pass_it() {
     let state = given([task("t1").about(&longest).spawned()]).state;
     let bytes = state.to_bytes();
     assert_eq!(LedgerState::from_bytes(&bytes), Ok(state));
-    let (mut to, mut longer) = (Writer::default(), Writer::default());
+    let (mut to, mut longer) = (Encoder::default(), Encoder::default());
     to.text(&longest);
     longer.text(&format!("{longest}d"));
     let longer = replaced(&bytes, &to.finish(), &longer.finish());

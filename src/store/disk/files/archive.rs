@@ -146,7 +146,7 @@ impl Chunk {
 }
 
 /// An archive being written, under a temporary name.
-pub(crate) struct Writer {
+pub(crate) struct ArchiveWriter {
     span: Span,
     file: File,
     path: PathBuf,
@@ -160,7 +160,7 @@ pub(crate) struct Writer {
     next: u64,
 }
 
-impl Writer {
+impl ArchiveWriter {
     /// Begins the archive of these events.
     pub(crate) fn create(root: &Path, span: Span) -> Result<Self, Error> {
         let path = span.path(root);
@@ -396,7 +396,7 @@ mod tests {
         let before = Head { size: Size::new(100), root: Root([1; 32]) };
         let after = Head { size: Size::new(100 + wide(frames.len())), root: Root([2; 32]) };
         let span = Span { ledger: LedgerId([9; 16]), before, after };
-        let mut writer = Writer::create(root, span).unwrap();
+        let mut writer = ArchiveWriter::create(root, span).unwrap();
         for frame in frames {
             writer.push(frame).unwrap();
         }

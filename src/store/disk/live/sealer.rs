@@ -245,7 +245,7 @@ impl Shared {
             return Err(Error::damaged(next_after(after.get()), &journal.path, detail));
         }
         full.check_ends(journal.after)?;
-        let mut writer = archive::Writer::create(&self.root, span)?;
+        let mut writer = archive::ArchiveWriter::create(&self.root, span)?;
         for (_, frame) in full.frames() {
             writer.push(frame)?;
         }

@@ -108,9 +108,11 @@ fn with_an_archive_of_another_history_nothing_is_erased() {
     let path = archives(dir.path()).remove(1);
     let span = archive::Archive::open(&path).unwrap().span;
     let other = Head { root: Root([9; 32]), ..span.before };
-    let mut writer =
-        archive::Writer::create(&ledger(dir.path()), archive::Span { before: other, ..span })
-            .unwrap();
+    let mut writer = archive::ArchiveWriter::create(
+        &ledger(dir.path()),
+        archive::Span { before: other, ..span },
+    )
+    .unwrap();
     for number in span.before.size.get() + 1..=span.after.size.get() {
         writer.push(&frame_of(number)).unwrap();
     }

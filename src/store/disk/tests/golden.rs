@@ -173,7 +173,7 @@ fn a_golden_archive_is_read_and_written() {
     let numbered: Vec<_> = (1..).map(seq).zip(frames()).collect();
     assert_eq!(golden, [&numbered[..2], &numbered[2..]]);
 
-    let mut writer = archive::Writer::create(root.path(), span).unwrap();
+    let mut writer = archive::ArchiveWriter::create(root.path(), span).unwrap();
     for (n, frame) in frames().iter().enumerate() {
         writer.push(frame).unwrap();
         if n == 1 {

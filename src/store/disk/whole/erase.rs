@@ -103,7 +103,7 @@ impl Shared {
         if !changes {
             return Ok(());
         }
-        let mut writer = archive::Writer::create(&self.root, archive.span)?;
+        let mut writer = archive::ArchiveWriter::create(&self.root, archive.span)?;
         for frames in archive.all_frames() {
             for (seq, frame) in frames?.iter() {
                 writer.push(rewritten(seq, frame)?.as_deref().unwrap_or(frame))?;
