@@ -117,16 +117,22 @@ impl Ledger {
         }
     }
 
-    /// Opens all that can be read of the ledger in `path`, without changing any file, even if there
-    /// are findings. Blocks. It takes no appends. [`shortfall`](Self::shortfall) says which events
-    /// are missing.
+    /// Opens the ledger in `path` to read it, whoever has it open. Takes no lock, writes no byte,
+    /// and asks for no right but to read: it works beside a writer, on a read-only mount, and in the
+    /// directory of another user. Blocks. It takes no appends.
     ///
-    /// Events come from archive and journal and, where those are damaged or end too early, from the
-    /// sealed store, up to the first event that none of them has. All of them are held in memory.
+    /// Shows the events that survive loss of power, and later ones after
+    /// [`refresh_blocking`](Self::refresh_blocking). A damaged ledger is shown as far as archive and
+    /// journals go, and [`shortfall`](Self::shortfall) says what is missing;
+    /// [`open_salvaged`](Self::open_salvaged) also asks the sealed store.
     ///
     /// # Errors
-    /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
-    /// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`].
+    /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::UnsafeDir`] if it is a link,
+    /// [`OpenError::UnsupportedFormat`], [`OpenError::Io`].
+    ///
+    /// # Cost
+    /// The journals that are not archived yet, a snapshot, and the events since it. Memory: the state,
+    /// and some bytes for each of those events. Proofs and roots of the past hash the whole log once.
     ///
     /// # Example
     /// ```
@@ -143,6 +149,20 @@ impl Ledger {
     /// ```
     pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         Self::open_read_only_in(&directory(path, &options), options)
+    }
+
+    /// Opens all that can be read of the ledger in `path`, without changing any file, even if there
+    /// are findings. Blocks. It takes the lock of the ledger, and no appends.
+    /// [`shortfall`](Self::shortfall) says which events are missing.
+    ///
+    /// Events come from archive and journal and, where those are damaged or end too early, from the
+    /// sealed store, up to the first event that none of them has. All of them are held in memory.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`], [`OpenError::Unfinished`], [`OpenError::InUse`],
+    /// [`OpenError::UnsafeDir`], [`OpenError::UnsupportedFormat`].
+    pub fn open_salvaged(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::open_salvaged_in(&directory(path, &options), options)
     }
 
     /// Makes the sealed store of the ledger in `path` again from archive and journal, and checks it

@@ -168,6 +168,8 @@ impl From<store::Error> for OpenError {
             | store::Error::SealingStopped { .. }
             | store::Error::Backend { .. }
             | store::Error::Io { .. }
+            | store::Error::Unsettled { .. }
+            | store::Error::Replaced { .. }
             | store::Error::Halted) => Self::Io(error),
         }
     }
@@ -391,6 +393,8 @@ impl AppendError {
             | store::Error::Exists { .. }
             | store::Error::Unfinished { .. }
             | store::Error::InUse { .. }
+            | store::Error::Unsettled { .. }
+            | store::Error::Replaced { .. }
             | store::Error::UnsafeDir { .. }
             | store::Error::UnsupportedFormat { .. }
             | store::Error::NotNext { .. }

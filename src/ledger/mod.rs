@@ -15,7 +15,6 @@ mod role;
 
 pub(crate) use self::read::reader::Current;
 pub use self::{
-    care::salvage::Shortfall,
     commit::seats::Seat,
     copy::{
         backup::{BackupDamage, BackupInfo, verify_backup},
@@ -32,7 +31,7 @@ pub use self::{
     options::{Durability, Options},
     role::Role,
 };
-pub use crate::store::Rebuilt;
+pub use crate::store::{Rebuilt, Shortfall};
 pub(crate) use commit::witness::{Door, Witness};
 
 use crate::{
@@ -41,12 +40,15 @@ use crate::{
     ids::{Head, LedgerId, NodeId, Seq, Size, TaskId},
     ledger::{
         commit::{
+            core::Core,
             desk::Desk,
             request::{Alone, Append, Request},
             seats::Seats,
+            shared::Shared,
             writer::Writer,
         },
         copy::origin::OriginNote,
+        read::look::LookLog,
     },
     metrics,
     store::{self, Home, MemStore, Opened},
@@ -110,6 +112,9 @@ struct Inner {
     desk: Arc<Desk>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     shortfall: Option<Shortfall>,
+    /// The files, if they are only read.
+    look: Option<Arc<LookLog>>,
+    refreshing: Mutex<()>,
     seats: Arc<std::sync::Mutex<Seats>>,
 }
 
@@ -200,6 +205,17 @@ impl Ledger {
         options.check()?;
         let ledger = opened.node.identity().ledger;
         let (core, shared) = care::open::load(opened, &options)?;
+        Self::run(role, ledger, (core, shared), options, None)
+    }
+
+    /// Starts the threads of a loaded ledger.
+    fn run(
+        role: Role,
+        ledger: LedgerId,
+        (core, shared): (Core, Arc<Shared>),
+        options: Options,
+        look: Option<Arc<LookLog>>,
+    ) -> Result<Self, OpenError> {
         shared.set_incarnation(match role {
             Role::ReadOnly => core.state().incarnation(),
             Role::Primary | Role::Standby | Role::Copying | Role::Fenced { .. } => {
@@ -214,6 +230,8 @@ impl Ledger {
             desk: Arc::clone(&desk),
             threads: Mutex::default(),
             shortfall: None,
+            look,
+            refreshing: Mutex::default(),
             seats: Arc::default(),
         };
         let started = Self { inner: Arc::new(inner) };

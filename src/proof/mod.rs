@@ -61,6 +61,12 @@ impl Tree {
         Self::default()
     }
 
+    /// A tree of which the head alone is known: it gives size and root, and takes no leaves.
+    pub(crate) fn ending_in(head: Head) -> Self {
+        let edge = if head.size.is_empty() { Vec::new() } else { vec![head.root.0] };
+        Self { size: head.size.get(), edge }
+    }
+
     /// The tree over the first `size` leaves of a log. O(log n) reads.
     ///
     /// # Errors

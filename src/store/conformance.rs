@@ -15,6 +15,7 @@
 pub mod crash;
 pub mod home;
 pub mod log;
+pub mod look;
 pub mod sealed;
 pub mod snapshots;
 
@@ -132,6 +133,18 @@ macro_rules! conformance_tests {
             home: a_removed_copy_leaves_nothing,
             home: an_inspection_sees_every_frame,
             home: a_rebuild_keeps_every_frame,
+            look: where_nothing_is_nothing_is_seen,
+            look: a_copy_in_the_making_is_not_shown,
+            look: what_was_synced_is_shown,
+            look: what_was_not_synced_is_not_shown,
+            look: a_look_reads_from_every_number,
+            look: a_look_gives_what_fits_and_at_least_one_frame,
+            look: a_look_stays_until_it_is_refreshed,
+            look: a_look_goes_on_over_closing_and_opening,
+            look: a_look_goes_on_over_a_rebuild,
+            look: a_shown_frame_changes_only_by_erasing,
+            look: a_look_hinders_no_writer,
+            look: a_look_saves_nothing,
         }
     };
     (@claims $name:ident, $place:expr, $($module:ident: $claim:ident,)*) => {

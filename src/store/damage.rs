@@ -26,6 +26,9 @@ pub enum Damage {
     /// The engine does not hold the block of the event. A rebuild makes it again.
     #[error("the block of this event is not in it; a rebuild makes it anew")]
     MissingBlock,
+    /// The file is a directory, a pipe, a device or a link.
+    #[error("it is no regular file")]
+    NotRegular,
     /// A part of the file has a wrong form or a wrong checksum.
     #[error("{part} does not hold")]
     Malformed {

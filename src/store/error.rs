@@ -38,6 +38,19 @@ pub enum Error {
         /// The process that holds its lock; 0 if unknown.
         pid: u32,
     },
+    /// A directory that is read beside its writer changed faster than it could be looked at. Try
+    /// again.
+    #[error("the ledger at {} changes too fast to be read", .path.display())]
+    Unsettled {
+        /// The ledger.
+        path: PathBuf,
+    },
+    /// Another directory is at the path now, as after a restore. Open it again.
+    #[error("another ledger is at {} now", .path.display())]
+    Replaced {
+        /// The path.
+        path: PathBuf,
+    },
     /// Another user could change the directory, so nothing in it can be trusted.
     #[error("unsafe directory {}: {why}", .path.display())]
     UnsafeDir {
@@ -163,6 +176,8 @@ impl Error {
             Self::Exists { .. } => Code::Exists,
             Self::Unfinished { .. } => Code::UnfinishedCopy,
             Self::InUse { .. } => Code::InUse,
+            Self::Unsettled { .. } => Code::Busy,
+            Self::Replaced { .. } => Code::OtherHistory,
             Self::UnsafeDir { .. } => Code::UnsafeDirectory,
             Self::UnsupportedFormat { .. } => Code::UnsupportedFormat,
             Self::NotNext { .. } => Code::DiscontinuityGap,
@@ -211,12 +226,13 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Full { .. } | Self::SealingBehind { .. } => true,
+            Self::Full { .. } | Self::SealingBehind { .. } | Self::Unsettled { .. } => true,
             Self::Backend { retryable, .. } => *retryable,
             Self::NotFound { .. }
             | Self::Exists { .. }
             | Self::Unfinished { .. }
             | Self::InUse { .. }
+            | Self::Replaced { .. }
             | Self::UnsafeDir { .. }
             | Self::UnsupportedFormat { .. }
             | Self::NotNext { .. }

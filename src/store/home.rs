@@ -5,7 +5,7 @@
 //! node. Knows no file and no engine. Start reading at [`Home`]; `conformance::home` is the same
 //! contract as running code.
 
-use super::{Error, FrameLog, Inspect, SnapshotStore};
+use super::{Error, FrameLog, Inspect, Looked, SnapshotStore};
 use crate::ids::{Epoch, Head, LedgerId, NodeId, Root, Seq, TreeHash};
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -41,6 +41,15 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// - The findings [`Error::Damaged`], [`Error::LostTail`] and [`Error::Engine`], after which
     ///   nothing was changed.
     fn open(&self) -> Result<Opened, Error>;
+
+    /// Opens the store to read it, beside a writer or without one. Takes no lock, writes nothing, and
+    /// reads a damaged store as far as it goes.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] if there is none, [`Error::Unfinished`] if it is an unfinished copy.
+    /// - [`Error::UnsafeDir`], [`Error::UnsupportedFormat`], [`Error::Unsettled`], [`Error::Io`].
+    fn look(&self) -> Result<Looked, Error>;
 
     /// Inspects everything here without changing it, even if it is damaged.
     ///

@@ -205,6 +205,8 @@ impl StoreFinding {
             | Error::Exists { .. }
             | Error::Unfinished { .. }
             | Error::InUse { .. }
+            | Error::Unsettled { .. }
+            | Error::Replaced { .. }
             | Error::UnsafeDir { .. }
             | Error::UnsupportedFormat { .. }
             | Error::NotNext { .. }

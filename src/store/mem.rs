@@ -4,15 +4,16 @@
 //! survives the process, so every sync is immediate.
 
 use super::{
-    Error, Evidence, FrameLog, Frames, Group, Home, Identity, Inspect, NodeStore, Opened, Rebuilt,
-    Replay, Rewrite, Role, SealedItem, SealedItems, SnapshotStore, StoreFinding, Witness,
+    Error, Evidence, FrameLog, FrameRead, Frames, Group, Home, Identity, Inspect, Looked,
+    NodeStore, Opened, Rebuilt, Replay, Rewrite, Role, SealedItem, SealedItems, Shortfall,
+    SnapshotStore, StoreFinding, Witness,
 };
-use crate::ids::{Head, LedgerId, NodeId, Seq, Size, TreeHash};
+use crate::ids::{Head, LedgerId, NodeId, Root, Seq, Size, TreeHash};
 use std::{
     collections::BTreeMap,
     io,
     ops::ControlFlow,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -82,7 +83,7 @@ impl MemStore {
 
     /// Checks that there is a ledger here, and that it is no unfinished copy.
     fn whole(&self) -> Result<(), Error> {
-        match self.look().identity {
+        match self.peek().identity {
             None => Err(Error::NotFound { path: PLACE.into() }),
             Some(Identity { role: Role::Copying, .. }) => {
                 Err(Error::Unfinished { path: PLACE.into() })
@@ -91,13 +92,13 @@ impl MemStore {
         }
     }
 
-    fn look(&self) -> RwLockReadGuard<'_, Memory> {
+    fn peek(&self) -> RwLockReadGuard<'_, Memory> {
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The memory for reading, unless this handle was closed or opened anew.
     fn get(&self) -> Result<RwLockReadGuard<'_, Memory>, Error> {
-        let memory = self.look();
+        let memory = self.peek();
         if memory.opening == self.opening { Ok(memory) } else { Err(Error::Halted) }
     }
 
@@ -132,11 +133,11 @@ impl Memory {
 
 impl FrameLog for MemStore {
     fn written(&self) -> Head {
-        self.look().written
+        self.peek().written
     }
 
     fn synced(&self) -> Head {
-        self.look().synced
+        self.peek().synced
     }
 
     fn append(&self, group: Group<'_>) -> Result<(), Error> {
@@ -164,7 +165,7 @@ impl FrameLog for MemStore {
     }
 
     fn sealed(&self) -> Head {
-        self.look().sealed
+        self.peek().sealed
     }
 
     fn resume(&self, tree_hashes: Vec<TreeHash>) -> Result<(), Error> {
@@ -186,11 +187,11 @@ impl FrameLog for MemStore {
     }
 
     fn erased_upto(&self) -> Option<Seq> {
-        self.look().erased_upto
+        self.peek().erased_upto
     }
 
     fn reserved(&self) -> u64 {
-        self.look().reserved
+        self.peek().reserved
     }
 
     fn reserve(&self, number: u64) -> Result<(), Error> {
@@ -209,7 +210,7 @@ impl FrameLog for MemStore {
 
 impl SnapshotStore for MemStore {
     fn list(&self) -> Result<Vec<Seq>, Error> {
-        Ok(self.look().snapshots.keys().copied().collect())
+        Ok(self.peek().snapshots.keys().copied().collect())
     }
 
     fn bytes(&self, at: Seq) -> Result<u64, Error> {
@@ -217,11 +218,7 @@ impl SnapshotStore for MemStore {
     }
 
     fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
-        self.look().snapshots.get(&at).cloned().ok_or_else(|| Error::Io {
-            during: "reading a snapshot",
-            path: None,
-            source: io::ErrorKind::NotFound.into(),
-        })
+        self.peek().snapshots.get(&at).cloned().ok_or_else(no_snapshot)
     }
 
     fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error> {
@@ -238,7 +235,7 @@ impl SnapshotStore for MemStore {
 impl NodeStore for MemStore {
     fn identity(&self) -> Identity {
         let nobody = || Identity::new(LedgerId([0; 16]), NodeId([0; 16]));
-        self.look().identity.unwrap_or_else(nobody)
+        self.peek().identity.unwrap_or_else(nobody)
     }
 
     fn set_identity(&self, identity: Identity) -> Result<(), Error> {
@@ -269,6 +266,14 @@ impl Home for MemStore {
         Ok(Opened::of(self.reopen()))
     }
 
+    fn look(&self) -> Result<Looked, Error> {
+        self.whole()?;
+        let identity = self.peek().identity;
+        let shown = Mutex::new(self.peek().synced);
+        let log = Arc::new(MemLook { memory: Arc::clone(&self.memory), shown });
+        Ok(Looked { log: log.clone(), snapshots: log, identity })
+    }
+
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {
         self.whole()?;
         Ok(Box::new(self.clone()))
@@ -290,13 +295,90 @@ impl Home for MemStore {
     }
 }
 
+/// A memory that is only read, whichever handle writes to it.
+#[derive(Debug)]
+struct MemLook {
+    memory: Arc<RwLock<Memory>>,
+    shown: Mutex<Head>,
+}
+
+impl MemLook {
+    fn peek(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown_now(&self) -> MutexGuard<'_, Head> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FrameRead for MemLook {
+    fn shown(&self) -> Head {
+        *self.shown_now()
+    }
+
+    fn pending(&self) -> u64 {
+        let written = self.peek().written.size;
+        written.get().saturating_sub(self.shown().size.get())
+    }
+
+    fn shortfall(&self) -> Option<Shortfall> {
+        None
+    }
+
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let shown = usize::try_from(self.shown().size.get()).unwrap_or(usize::MAX);
+        let memory = self.peek();
+        let frames = memory.frames.get(..shown.min(memory.frames.len())).unwrap_or_default();
+        let first = usize::try_from(from.leaf_index()).unwrap_or(usize::MAX);
+        Ok(frames.get(first..).map_or_else(Vec::new, |frames| as_many_as_fit(frames, bytes_max)))
+    }
+
+    fn root_at(&self, size: Size) -> Result<Option<Root>, Error> {
+        let shown = self.shown();
+        Ok((shown.size == size).then_some(shown.root))
+    }
+
+    fn refresh(&self) -> Result<Head, Error> {
+        let synced = self.peek().synced;
+        let mut shown = self.shown_now();
+        if synced.size < shown.size {
+            return Err(Error::Replaced { path: PLACE.into() });
+        }
+        *shown = synced;
+        Ok(synced)
+    }
+}
+
+impl SnapshotStore for MemLook {
+    fn list(&self) -> Result<Vec<Seq>, Error> {
+        Ok(self.peek().snapshots.keys().copied().collect())
+    }
+
+    fn bytes(&self, at: Seq) -> Result<u64, Error> {
+        self.load(at).map(|bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+    }
+
+    fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
+        self.peek().snapshots.get(&at).cloned().ok_or_else(no_snapshot)
+    }
+
+    fn save(&self, _: Seq, _: &[u8]) -> Result<(), Error> {
+        Err(Error::Halted)
+    }
+
+    fn remove(&self, _: Seq) -> Result<(), Error> {
+        Err(Error::Halted)
+    }
+}
+
 impl Inspect for MemStore {
     fn identity(&self) -> Option<Identity> {
-        self.look().identity
+        self.peek().identity
     }
 
     fn witness(&self) -> Option<Witness> {
-        let Memory { written, synced, sealed, .. } = *self.look();
+        let Memory { written, synced, sealed, .. } = *self.peek();
         Some(Witness { written, synced, sealed })
     }
 
@@ -309,7 +391,7 @@ impl Inspect for MemStore {
     }
 
     fn log(&self, visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>) -> Vec<StoreFinding> {
-        for (seq, bytes) in (1..).filter_map(Seq::new).zip(&self.look().frames) {
+        for (seq, bytes) in (1..).filter_map(Seq::new).zip(&self.peek().frames) {
             if visit(Evidence::Frame { seq, bytes }).is_break() {
                 break;
             }
@@ -318,7 +400,7 @@ impl Inspect for MemStore {
     }
 
     fn sealed(&self, _: Duration) -> SealedItems {
-        let memory = self.look();
+        let memory = self.peek();
         let sealed = usize::try_from(memory.sealed.size.get()).unwrap_or(usize::MAX);
         let frames = memory.frames.iter().take(sealed);
         let block = |(seq, frame): (Seq, &Vec<u8>)| Frames::collect(seq, [frame.as_slice()]);
@@ -333,6 +415,11 @@ impl Inspect for MemStore {
     fn snapshots(&self) -> Arc<dyn SnapshotStore> {
         Arc::new(self.clone())
     }
+}
+
+fn no_snapshot() -> Error {
+    let source = io::ErrorKind::NotFound.into();
+    Error::Io { during: "reading a snapshot", path: None, source }
 }
 
 /// The first of `frames`: as many as fit `bytes_max`, but at least one if there is one.

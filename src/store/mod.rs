@@ -7,7 +7,7 @@
 //! Start reading at [`FrameLog`]; `conformance` is the same contract as running code. The store for
 //! production is `disk`: a journal that commits are synced to, a tail in memory, blocks in sled.
 
-use crate::ids::{Head, Root, Seq, TreeHash};
+use crate::ids::{Head, Root, Seq, Size, TreeHash};
 use std::fmt;
 
 mod block;
@@ -17,6 +17,7 @@ mod error;
 mod frames;
 mod home;
 mod inspect;
+mod look;
 mod mem;
 mod sled;
 
@@ -36,6 +37,7 @@ pub use home::{FixedNode, Home, Identity, NOTE_BYTES, NodeStore, Opened, Rebuilt
 pub use inspect::{
     Evidence, Inspect, SealedItem, SealedItems, StoreFinding, StoreFindingKind, Witness,
 };
+pub use look::{FrameRead, Looked, Shortfall};
 pub use mem::MemStore;
 
 /// The largest frame that a store takes, in bytes: four parts of 1 MiB and an event, with room to
@@ -138,6 +140,18 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// As [`read`](Self::read).
     fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error>;
+
+    /// The root over the first `size` frames, if the store names it beside them. O(log size).
+    ///
+    /// A hint, which saves the hashing: the default is `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn named_root(&self, size: Size) -> Result<Option<Root>, Error> {
+        let _ = size;
+        Ok(None)
+    }
 
     /// The log up to the last frame in the sealed store. The tree hashes of later frames are given
     /// again by [`resume`](Self::resume). O(1).

@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`open`].
 
+pub(super) mod look;
 pub(super) mod mend;
 pub(super) mod open;
 pub(super) mod repair;

@@ -20,7 +20,7 @@ use crate::{
     },
     proof::Tree,
     state::LedgerState,
-    store::{FrameLog, Identity, Opened},
+    store::{FrameLog, Identity, Opened, SnapshotStore},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
@@ -35,31 +35,42 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     let tail = hash_tail(&*log, tree, &saved)?;
     let mut state = saved::newest(&*snapshots, &saved, tail.tree.head().seq(), |size| {
         let known = tail.roots.get(&size).copied();
-        known.map_or_else(
+        let known = known.map_or_else(
             || Ok(crate::proof::root_at(Size::new(size), &LogHashes(&*log))?),
             Ok::<_, OpenError>,
-        )
+        );
+        known.map(Some)
     })?;
     let snapshot_at = state.size();
     let written = log.written().size;
     replay::fold(&*log, &mut state, written.get(), |seq| lost(written.get(), seq))?;
     let Unsealed { tree, tree_hashes, .. } = tail;
     log.resume(tree_hashes)?;
+    let published = Arc::new(Published { state, tree });
+    Ok(assemble(identity, (log, snapshots), published, snapshot_at, options))
+}
 
+/// Joins a state and the store that it was read from.
+pub(crate) fn assemble(
+    identity: Identity,
+    (log, snapshots): (Arc<dyn FrameLog>, Arc<dyn SnapshotStore>),
+    published: Arc<Published>,
+    snapshot_at: Size,
+    options: &Options,
+) -> (Core, Arc<Shared>) {
     let number_floor = log.reserved();
     let writer = Author {
         ledger: identity.ledger,
         node: identity.node,
         epoch_nonce: options.entropy.number(),
-        began: why(&state, &identity),
+        began: why(&published.state, &identity),
         number_floor,
     };
-    let published = Arc::new(Published { state, tree });
     let core = Core::new(Arc::clone(&published), writer);
     let Options { snapshots_kept: newest, snapshot_distance: distance, .. } = *options;
     let kept = KeptSnapshots { newest, distance };
     let shared = Shared::new(log, snapshots, published, snapshot_at.get(), kept);
-    Ok((core, Arc::new(shared)))
+    (core, Arc::new(shared))
 }
 
 fn check_root(expected: Head, found: Head) -> Result<(), OpenError> {

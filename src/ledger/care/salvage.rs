@@ -7,7 +7,7 @@ use crate::{
     proof::Tree,
     store::{
         Error, Evidence, FixedNode, FrameLog, Frames, Group, Home, Identity, Inspect, MemStore,
-        Opened, SealedItem, SealedItems,
+        Opened, SealedItem, SealedItems, Shortfall,
     },
 };
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
@@ -17,22 +17,13 @@ const SEALED_DEADLINE: Duration = Duration::from_mins(2);
 /// The longest wait where no event is known to be missing.
 const BEYOND_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The events that are missing in a ledger that was opened in spite of findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shortfall {
-    /// The number of events that can be read, from the first one on.
-    pub readable: u64,
-    /// The number of events that the ledger is known to have held; `None` if unknown.
-    pub held: Option<u64>,
-}
-
 impl Ledger {
-    /// Opens what can be read of the ledger in `home`; see
-    /// [`open_read_only`](Self::open_read_only). Blocks.
+    /// Opens what can be read of the ledger in `home`, also from its sealed store; see
+    /// [`open_salvaged`](Self::open_salvaged). Blocks.
     ///
     /// # Errors
-    /// As [`open_read_only`](Self::open_read_only).
-    pub fn open_read_only_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
+    /// As [`open_salvaged`](Self::open_salvaged).
+    pub fn open_salvaged_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
         let inspection = home.inspect()?;
         let store = MemStore::new();
         let held = inspection.witness().map(|witness| witness.synced);
@@ -49,12 +40,6 @@ impl Ledger {
             inner.shortfall = Some(Shortfall { readable: found.size.get(), held });
         }
         Ok(ledger)
-    }
-
-    /// The events that a ledger opened by [`open_read_only`](Self::open_read_only) does not show;
-    /// `None` if it shows everything, with the recorded root.
-    pub fn shortfall(&self) -> Option<Shortfall> {
-        self.inner.shortfall
     }
 }
 

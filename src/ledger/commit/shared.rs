@@ -136,6 +136,12 @@ impl Shared {
         self.log.sync().map(drop).map_err(|error| self.halt(&error))
     }
 
+    /// Publishes a state that was only read: nothing is saved.
+    pub(crate) fn show(&self, published: Arc<Published>) {
+        self.published.store(published);
+        self.announce_synced();
+    }
+
     pub(crate) fn publish(self: &Arc<Self>, published: Arc<Published>) {
         self.published.store(published);
         self.announce_synced();

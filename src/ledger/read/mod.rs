@@ -4,6 +4,7 @@
 
 pub(super) mod follow;
 pub(crate) mod links;
+pub(crate) mod look;
 pub(super) mod pool;
 pub(super) mod reader;
 pub(super) mod replay;

@@ -304,7 +304,7 @@ impl Reader {
         let snapshots = &*self.shared.snapshots;
         let (saved, last) = (snapshots.list()?, size.last_seq());
         let mut state =
-            saved::newest(snapshots, &saved, last, |size| self.root_at(Size::new(size)))?;
+            saved::newest(snapshots, &saved, last, |size| self.root_at(Size::new(size)).map(Some))?;
         replay::fold(&*self.shared.log, &mut state, size.get(), missing)?;
         state.mask(&now);
         Ok(state)
@@ -320,6 +320,9 @@ impl Reader {
             return Ok(head.root);
         }
         self.check_size(size)?;
+        if let Some(root) = self.shared.log.named_root(size)? {
+            return Ok(root);
+        }
         Ok(proof::root_at(size, &LogHashes(&*self.shared.log))?)
     }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The newest of the snapshots `saved` (oldest first) that ends at or before event `last` and
-/// belongs to the history that `root_at` tells the root of. An empty state if there is none.
+/// belongs to the history that `root_at` tells the root of, if it is known. An empty state if there is none.
 ///
 /// # Errors
 /// Those of `root_at`.
@@ -20,7 +20,7 @@ pub(crate) fn newest<E>(
     snapshots: &dyn SnapshotStore,
     saved: &[Seq],
     last: Option<Seq>,
-    mut root_at: impl FnMut(u64) -> Result<Root, E>,
+    mut root_at: impl FnMut(u64) -> Result<Option<Root>, E>,
 ) -> Result<LedgerState, E> {
     for at in saved.iter().rev().copied().filter(|at| Some(*at) <= last) {
         let bytes = match snapshots.load(at) {
@@ -34,7 +34,7 @@ pub(crate) fn newest<E>(
         };
         match snapshot::decode(&bytes) {
             Ok((state, head))
-                if head.seq() == Some(at) && root_at(head.size.get())? == head.root =>
+                if head.seq() == Some(at) && root_at(head.size.get())? == Some(head.root) =>
             {
                 return Ok(state);
             }

@@ -3,9 +3,10 @@
 use super::{
     DiskOptions, DiskStore,
     inspect::Inspection,
+    look::Look,
     whole::{create, open, rebuild},
 };
-use crate::store::{Error, Home, Identity, Inspect, NodeStore, Opened, Rebuilt, Replay};
+use crate::store::{Error, Home, Identity, Inspect, Looked, NodeStore, Opened, Rebuilt, Replay};
 use std::{fmt, path::PathBuf, sync::Arc};
 
 /// A directory that holds a store, or will hold one. Touches nothing before a call asks for it.
@@ -37,6 +38,10 @@ impl Home for DiskHome {
 
     fn open(&self) -> Result<Opened, Error> {
         Ok(opened(DiskStore::open(&self.root, &self.options)?))
+    }
+
+    fn look(&self) -> Result<Looked, Error> {
+        Look::open(&self.root)
     }
 
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {

@@ -19,6 +19,7 @@ mod files;
 mod home;
 mod inspect;
 mod live;
+mod look;
 mod options;
 #[cfg(any(test, feature = "test-util"))]
 pub mod parse;

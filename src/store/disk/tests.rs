@@ -33,6 +33,7 @@ mod document;
 mod erasing;
 mod golden;
 mod inspecting;
+mod looking;
 mod scanning;
 mod support;
 mod trouble;

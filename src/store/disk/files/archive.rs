@@ -13,6 +13,7 @@
 
 use super::{
     dir::{self, at, at_or_full},
+    read_at::ReadAt,
     sector::{self, Bytes, SECTOR, Sector, narrow, short, wide},
 };
 use crate::{
@@ -256,7 +257,7 @@ impl ArchiveWriter {
 pub(crate) struct Archive {
     pub(crate) span: Span,
     pub(crate) path: PathBuf,
-    file: File,
+    file: Box<dyn ReadAt>,
     index: Vec<Chunk>,
 }
 
@@ -267,9 +268,13 @@ impl Archive {
     ///
     /// [`Error::Damaged`] with its first event, [`Error::UnsupportedFormat`], [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let file = dir::open_to_read(path)?;
-        let length = file.metadata().map_err(at("inspect", path))?.len();
-        let head = read_sector(&file, path, 0)?;
+        Self::over(Box::new(dir::open_to_read(path)?), path)
+    }
+
+    /// As [`open`](Self::open), for a file that is open.
+    pub(crate) fn over(file: Box<dyn ReadAt>, path: &Path) -> Result<Self, Error> {
+        let length = file.len().map_err(at("inspect", path))?;
+        let head = read_sector(&*file, path, 0)?;
         let span = match sector::decode(MAGIC, &head) {
             Sector::Newer(found) => return Err(dir::newer(path, found)),
             Sector::Valid(body) => Span::decode(body),
@@ -281,7 +286,7 @@ impl Archive {
             let (part, other) = ("its header", "its name");
             return Err(damaged(path, Damage::Contradiction { part, other }));
         }
-        let index = read_index(&file, path, length, &span)?;
+        let index = read_index(&*file, path, length, &span)?;
         Ok(Self { span, path: path.to_owned(), file, index })
     }
 
@@ -330,7 +335,7 @@ fn damaged(path: &Path, detail: Damage) -> Error {
     Error::damaged(range_of(path).map(|(first, _)| first), path, detail)
 }
 
-fn read_sector(file: &File, path: &Path, place: u64) -> Result<[u8; SECTOR], Error> {
+fn read_sector(file: &dyn ReadAt, path: &Path, place: u64) -> Result<[u8; SECTOR], Error> {
     let mut bytes = [0; SECTOR];
     match file.read_exact_at(&mut bytes, place) {
         Ok(()) => Ok(bytes),
@@ -341,7 +346,12 @@ fn read_sector(file: &File, path: &Path, place: u64) -> Result<[u8; SECTOR], Err
     }
 }
 
-fn read_index(file: &File, path: &Path, length: u64, span: &Span) -> Result<Vec<Chunk>, Error> {
+fn read_index(
+    file: &dyn ReadAt,
+    path: &Path,
+    length: u64,
+    span: &Span,
+) -> Result<Vec<Chunk>, Error> {
     let short = || damaged(path, Damage::CutOff);
     let trailer_at = length.checked_sub(wide(SECTOR)).ok_or_else(short)?;
     let trailer = read_sector(file, path, trailer_at)?;

@@ -245,6 +245,11 @@ pub(crate) fn open_to_write(path: &Path) -> Result<File, Error> {
     }
 }
 
+/// The error for something else in the place of a file.
+pub(crate) fn not_regular(path: &Path) -> Error {
+    Error::damaged(None, path, Damage::NotRegular)
+}
+
 /// The error for a missing file that every ledger has.
 pub(crate) fn missing(path: &Path) -> Error {
     Error::damaged(None, path, Damage::Missing)

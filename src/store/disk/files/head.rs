@@ -16,6 +16,7 @@
 
 use super::{
     dir::{self, at},
+    read_at::ReadAt,
     sector::{self, Bytes, Sector, wide},
 };
 use crate::{
@@ -202,7 +203,7 @@ impl HeadFile {
 /// # Errors
 ///
 /// [`Error::UnsupportedFormat`] if one is of a later format.
-pub(crate) fn read_slots(file: &File, path: &Path) -> Result<[Slot; 2], Error> {
+pub(crate) fn read_slots(file: &dyn ReadAt, path: &Path) -> Result<[Slot; 2], Error> {
     let mut slots = [Slot::Bad; 2];
     for (slot, page) in slots.iter_mut().zip([0, wide(PAGE)]) {
         let mut bytes = [0; sector::SECTOR];

@@ -8,6 +8,7 @@ pub(super) mod engines;
 pub(super) mod head;
 pub(super) mod journal;
 pub(super) mod node;
+pub(super) mod read_at;
 pub(super) mod scan;
 pub(super) mod sector;
 pub(super) mod snapshots;

@@ -62,6 +62,48 @@ pub(crate) struct Scan {
     crc: u32,
 }
 
+/// One whole group, as the bytes from its first one on show it.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) head: GroupHead,
+    /// The place of its frames in these bytes.
+    pub(crate) frames: Range<usize>,
+    pub(crate) crc: u32,
+    /// The number of its bytes, with the zeros behind it.
+    pub(crate) len: usize,
+}
+
+impl Record {
+    /// Reads the group at the front of `bytes`; `None` if they are none of the journal with this
+    /// nonce, or end before it does.
+    pub(crate) fn read(bytes: &[u8], nonce: u64) -> Option<Self> {
+        let mut reader = Bytes(bytes);
+        let head = GroupHead::decode(&mut reader)?;
+        let len = usize::try_from(head.bytes).ok()?;
+        if head.nonce != nonce || head.count == 0 || len > GROUP_BYTES_MAX {
+            return None;
+        }
+        let frames = reader.take(len)?;
+        let crc = reader.u32()?;
+        let checked = bytes.get(..GROUP_HEAD + len)?;
+        if crc32c::crc32c(checked) != crc || !frames_add_up(frames, head.count) {
+            return None;
+        }
+        let end = (GROUP_HEAD + len + 4).next_multiple_of(ALIGN);
+        let padding = bytes.get(GROUP_HEAD + len + 4..end)?;
+        let frames = GROUP_HEAD..GROUP_HEAD + len;
+        is_zero(padding).then_some(Self { head, frames, crc, len: end })
+    }
+
+    /// The bytes that the group at the front of `bytes` takes, as its head says; `None` if no
+    /// group begins there.
+    pub(crate) fn len_of(bytes: &[u8]) -> Option<usize> {
+        let head = GroupHead::decode(&mut Bytes(bytes))?;
+        let len = usize::try_from(head.bytes).ok().filter(|len| *len <= GROUP_BYTES_MAX)?;
+        Some((GROUP_HEAD + len + 4).next_multiple_of(ALIGN))
+    }
+}
+
 /// Reads only the header of a journal.
 pub(crate) fn read_header(path: &Path) -> Result<Header, Error> {
     let mut bytes = Vec::new();
@@ -79,7 +121,7 @@ pub(crate) fn check_length(length: u64, path: &Path) -> Result<(), Error> {
     Err(Error::damaged(first_of(path), path, detail))
 }
 
-fn check_name(header: Header, path: &Path) -> Result<Header, Error> {
+pub(crate) fn check_name(header: Header, path: &Path) -> Result<Header, Error> {
     if first_of(path).map(Seq::get) == header.before.size.get().checked_add(1) {
         return Ok(header);
     }
@@ -135,23 +177,9 @@ impl Scan {
 
     /// The whole group that begins at `at`, with its checksum and the place of the next one.
     fn group_at(&self, at: usize) -> Option<((GroupHead, Range<usize>), u32, usize)> {
-        let record = self.bytes.get(at..)?;
-        let mut reader = Bytes(record);
-        let head = GroupHead::decode(&mut reader)?;
-        let bytes = usize::try_from(head.bytes).ok()?;
-        if head.nonce != self.header.nonce || head.count == 0 || bytes > GROUP_BYTES_MAX {
-            return None;
-        }
-        let frames = reader.take(bytes)?;
-        let crc = reader.u32()?;
-        let checked = record.get(..GROUP_HEAD + bytes)?;
-        if crc32c::crc32c(checked) != crc || !frames_add_up(frames, head.count) {
-            return None;
-        }
-        let start = at + GROUP_HEAD;
-        let end = (start + bytes + 4).next_multiple_of(ALIGN);
-        let padding = self.bytes.get(start + bytes + 4..end)?;
-        is_zero(padding).then_some(((head, start..start + bytes), crc, end))
+        let Record { head, frames, crc, len } =
+            Record::read(self.bytes.get(at..)?, self.header.nonce)?;
+        Some(((head, at + frames.start..at + frames.end), crc, at + len))
     }
 
     /// The size up to which the log was durable, as the whole groups behind the first bad one say.

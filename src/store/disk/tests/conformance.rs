@@ -1,7 +1,7 @@
 //! The real store meets the contract that every store meets.
 
 use super::*;
-use crate::store::{Error, Home, Inspect, Opened, Rebuilt, Replay, conformance::Place};
+use crate::store::{Error, Home, Inspect, Looked, Opened, Rebuilt, Replay, conformance::Place};
 
 /// A directory that is created when it is first opened. A crash is a drop without a close: what
 /// loss of power leaves is tried in `crash`, file by file.
@@ -51,6 +51,9 @@ impl Home for Temporary {
     }
     fn open(&self) -> Result<Opened, Error> {
         self.home.open()
+    }
+    fn look(&self) -> Result<Looked, Error> {
+        self.home.look()
     }
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {
         self.home.inspect()

@@ -1,0 +1,385 @@
+//! Reading a ledger's directory without its lock: beside a writer, on a read-only mount, as another
+//! user, and on damage as far as it goes.
+//!
+//! ```text
+//! look     HEAD, journals, archive names, in this order     (seen)
+//! journal  its whole groups, followed window by window      (chain)
+//! files    all relative to one handle of the directory      (place)
+//! ```
+//!
+//! Shows the events up to the durable end, which the files themselves name, and writes nothing. sled
+//! is not touched: archive and journals hold every frame. Two looks that differ are taken again; a
+//! fault that stays in files that stay is damage. Start reading at [`Look`].
+
+mod chain;
+mod place;
+mod seen;
+
+use self::{
+    place::{Files, Place},
+    seen::{Archived, Fault, Seen},
+};
+use crate::{
+    ids::{Head, LedgerId, Root, Seq, Size},
+    store::{
+        Damage, Error, FrameRead, Frames, Identity, Looked, Role, Shortfall, SnapshotStore,
+        disk::files::{
+            archive::Archive,
+            dir::{self, at},
+            head, node,
+            read_at::ReadAt,
+            sector::narrow,
+        },
+    },
+};
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+
+/// The pauses between looks that met a fault.
+const PAUSES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::ZERO,
+    Duration::from_millis(1),
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+];
+/// The number of archives that are kept open, and of chunks that are kept unpacked.
+const ARCHIVES_OPEN: usize = 128;
+const CHUNKS_KEPT: usize = 16;
+/// The largest snapshot that is read, in bytes for each event of the log: a state holds no more than
+/// its events said.
+const SNAPSHOT_BYTES_AN_EVENT: u64 = 8 << 10;
+/// The largest snapshot of a small log.
+const SNAPSHOT_BYTES_MIN: u64 = 64 << 20;
+
+/// A look at a directory. [`FrameRead`] states its promises.
+#[derive(Debug)]
+pub(crate) struct Look {
+    inner: RwLock<Inner>,
+    archives: Mutex<VecDeque<(String, Arc<Archive>)>>,
+    chunks: Mutex<VecDeque<Arc<Frames>>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    files: Arc<dyn Files>,
+    ledger: Option<LedgerId>,
+    seen: Seen,
+    /// False after a refresh that failed: what was seen before is no longer at hand.
+    settled: bool,
+    /// True once another history was met.
+    replaced: bool,
+}
+
+impl Inner {
+    fn check(&self) -> Result<(), Error> {
+        let path = || self.files.root().to_owned();
+        match (self.replaced, self.settled) {
+            (true, _) => Err(Error::Replaced { path: path() }),
+            (false, false) => Err(Error::Unsettled { path: path() }),
+            (false, true) => Ok(()),
+        }
+    }
+}
+
+impl Look {
+    /// Looks at the ledger in `path`. Reads the journals and the names of the other files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::UnsafeDir`] if it is a link,
+    /// [`Error::UnsupportedFormat`], [`Error::Unsettled`], [`Error::Io`].
+    pub(crate) fn open(path: &Path) -> Result<Looked, Error> {
+        Self::over(Arc::new(Place::open(path)?))
+    }
+
+    /// As [`open`](Self::open), over any files.
+    pub(super) fn over(files: Arc<dyn Files>) -> Result<Looked, Error> {
+        let identity = identity(&*files)?;
+        let ledger = identity.map(|identity| identity.ledger);
+        let seen = settle(&*files, ledger, Vec::new())?;
+        let snapshots = Snapshots { files: Arc::clone(&files), events: seen.shown.size };
+        let look = Self {
+            inner: RwLock::new(Inner { files, ledger, seen, settled: true, replaced: false }),
+            archives: Mutex::default(),
+            chunks: Mutex::default(),
+        };
+        look.end_in_archive()?;
+        Ok(Looked { log: Arc::new(look), snapshots: Arc::new(snapshots), identity })
+    }
+
+    fn inner(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Without journals, the last archive names the end.
+    fn end_in_archive(&self) -> Result<(), Error> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = inner.seen.archives.last().cloned() else { return Ok(()) };
+        if inner.seen.shown.size >= last.last.size() {
+            return Ok(());
+        }
+        let after = self.archive(&inner, &last).map(|archive| archive.span.after);
+        match after {
+            Ok(after) => inner.seen.shown = after,
+            Err(Error::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Opens an archive, or finds it among those that are open.
+    fn archive(&self, inner: &Inner, archived: &Archived) -> Result<Arc<Archive>, Error> {
+        let mut open = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, archive)) = open.iter().find(|(name, _)| *name == archived.name) {
+            return Ok(Arc::clone(archive));
+        }
+        let path = inner.files.root().join(&archived.name);
+        let handle = inner.files.open(&archived.name)?;
+        let handle =
+            handle.ok_or_else(|| Error::damaged(archived.first, &path, Damage::Missing))?;
+        let archive = Archive::over(handle.file, &path)?;
+        if inner.ledger.is_some_and(|ledger| ledger != archive.span.ledger) {
+            let detail = Damage::OtherLedger { found: archive.span.ledger };
+            return Err(Error::damaged(archived.first, path, detail));
+        }
+        let archive = Arc::new(archive);
+        open.truncate(ARCHIVES_OPEN - 1);
+        open.push_front((archived.name.clone(), Arc::clone(&archive)));
+        Ok(archive)
+    }
+
+    /// Reads frames of an archive, within one of its chunks.
+    fn read_archived(
+        &self,
+        inner: &Inner,
+        archived: &Archived,
+        seq: Seq,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let holds = |chunk: &Arc<Frames>| (chunk.first().get()..=chunk.end()).contains(&seq.get());
+        let kept = {
+            let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+            chunks.iter().find(|chunk| holds(chunk)).cloned()
+        };
+        let chunk = match kept {
+            Some(chunk) => chunk,
+            None => {
+                let archive = self.archive(inner, archived)?;
+                let chunk = archive.frames_from(seq).next().transpose()?.map(Arc::new);
+                let chunk = chunk
+                    .filter(holds)
+                    .ok_or_else(|| Error::damaged(seq, &archive.path, Damage::OtherEvents))?;
+                let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+                chunks.truncate(CHUNKS_KEPT - 1);
+                chunks.push_front(Arc::clone(&chunk));
+                chunk
+            }
+        };
+        let mut taken = Vec::new();
+        let mut left = bytes_max;
+        for (_, frame) in chunk.iter().skip(narrow(seq.get() - chunk.first().get())) {
+            if !taken.is_empty() && frame.len() > left {
+                break;
+            }
+            left = left.saturating_sub(frame.len());
+            taken.push(frame.to_vec());
+        }
+        Ok(taken)
+    }
+}
+
+impl FrameRead for Look {
+    fn shown(&self) -> Head {
+        self.inner().seen.shown
+    }
+
+    fn pending(&self) -> u64 {
+        let inner = self.inner();
+        inner.seen.written.saturating_sub(inner.seen.shown.size.get())
+    }
+
+    fn shortfall(&self) -> Option<Shortfall> {
+        let inner = self.inner();
+        let readable = inner.seen.shown.size.get();
+        let short =
+            inner.seen.fault.is_some() || inner.seen.held.is_none_or(|held| held > readable);
+        short.then_some(Shortfall { readable, held: inner.seen.held })
+    }
+
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let inner = self.inner();
+        inner.check()?;
+        if from.size() > inner.seen.shown.size {
+            return Ok(Vec::new());
+        }
+        let archives = &inner.seen.archives;
+        let at = archives.partition_point(|archive| archive.last < from);
+        let mut frames = match archives.get(at).filter(|archive| archive.first <= from) {
+            Some(archived) => self.read_archived(&inner, archived, from, bytes_max)?,
+            None => {
+                let mut chains = inner.seen.chains.iter();
+                let chain = chains.find(|chain| chain.after().size >= from.size());
+                chain.map_or(Ok(Vec::new()), |chain| chain.read(from, bytes_max))?
+            }
+        };
+        if frames.is_empty() {
+            let place = inner.files.root().to_owned();
+            return Err(Error::damaged(from, place, Damage::Missing));
+        }
+        frames.truncate(narrow(inner.seen.shown.size.get() - from.leaf_index()));
+        Ok(frames)
+    }
+
+    fn root_at(&self, size: Size) -> Result<Option<Root>, Error> {
+        let inner = self.inner();
+        if let Some(root) = inner.seen.root_at(size) {
+            return Ok(Some(root));
+        }
+        // Where one archive ends and the next one begins.
+        let ends = |archive: &&Archived| archive.last.size() == size;
+        let Some(archived) = inner.seen.archives.iter().find(ends) else { return Ok(None) };
+        match self.archive(&inner, archived) {
+            Ok(archive) => Ok(Some(archive.span.after.root)),
+            Err(Error::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn refresh(&self) -> Result<Head, Error> {
+        let before = {
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            if !inner.files.is_current() {
+                inner.replaced = true;
+                inner.check()?;
+            }
+            if inner.settled && inner.seen.is_current(&*inner.files)? {
+                return Ok(inner.seen.shown);
+            }
+            let known = std::mem::take(&mut inner.seen.chains);
+            inner.settled = false;
+            let seen = settle(&*inner.files, inner.ledger, known)?;
+            inner.settled = true;
+            if !seen.has_archives_of(&inner.seen) {
+                self.archives.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.chunks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+            std::mem::replace(&mut inner.seen, seen).shown
+        };
+        self.end_in_archive()?;
+        let shown = self.shown();
+        let then = self.root_at(before.size)?;
+        if shown.size < before.size || then.is_some_and(|root| root != before.root) {
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            inner.replaced = true;
+            inner.check()?;
+        }
+        Ok(shown)
+    }
+}
+
+/// Looks until there is no fault, or the same one twice in the same files.
+fn settle(
+    files: &dyn Files,
+    ledger: Option<LedgerId>,
+    known: Vec<chain::Chain>,
+) -> Result<Seen, Error> {
+    let boot = head::boot_id();
+    let mut before: Option<Fault> = None;
+    let mut known = known;
+    for pause in PAUSES {
+        std::thread::sleep(pause);
+        let mut seen = Seen::look(files, ledger, std::mem::take(&mut known), boot)?;
+        match seen.fault.take() {
+            None => return Ok(seen),
+            Some(fault) if before.as_ref() == Some(&fault) => {
+                seen.fault = Some(fault);
+                return Ok(seen);
+            }
+            Some(fault) => before = Some(fault),
+        }
+        known = seen.chains;
+    }
+    Err(Error::Unsettled { path: files.root().to_owned() })
+}
+
+/// Reads `NODE`; `None` if it is damaged.
+fn identity(files: &dyn Files) -> Result<Option<Identity>, Error> {
+    let path = files.root().join(node::FILE);
+    let handle = match files.open(node::FILE) {
+        Ok(Some(handle)) => handle,
+        Ok(None) if files.open("HEAD").is_ok_and(|head| head.is_none()) => {
+            return Err(Error::NotFound { path: files.root().to_owned() });
+        }
+        Ok(None) => return Ok(None),
+        Err(Error::Damaged { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = [0; 1024];
+    let found = handle.file.read_at(&mut bytes, 0).map_err(at("read", &path))?;
+    match node::of_bytes(bytes.get(..found).unwrap_or_default(), &path) {
+        Ok(Identity { role: Role::Copying, .. }) => {
+            Err(Error::Unfinished { path: files.root().to_owned() })
+        }
+        Ok(identity) => Ok(Some(identity)),
+        Err(Error::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The saved states in the directory of a look.
+#[derive(Debug)]
+struct Snapshots {
+    files: Arc<dyn Files>,
+    /// The size of the log when it was looked at first.
+    events: Size,
+}
+
+impl Snapshots {
+    fn file(&self, seq: Seq) -> Result<(Box<dyn ReadAt>, u64), Error> {
+        let name = format!("{}/{:020}.snapshot", dir::SNAPSHOTS, seq.get());
+        let path = self.files.root().join(&name);
+        let gone = || at("open", &path)(std::io::ErrorKind::NotFound.into());
+        let file = self.files.open(&name)?.ok_or_else(gone)?.file;
+        let bytes = file.len().map_err(at("inspect", &path))?;
+        Ok((file, bytes))
+    }
+}
+
+impl SnapshotStore for Snapshots {
+    fn list(&self) -> Result<Vec<Seq>, Error> {
+        let at = |name: &String| Seq::new(name.strip_suffix(".snapshot")?.parse().ok()?);
+        let mut listed: Vec<_> = self.files.list(dir::SNAPSHOTS)?.iter().filter_map(at).collect();
+        listed.sort();
+        Ok(listed)
+    }
+
+    fn bytes(&self, seq: Seq) -> Result<u64, Error> {
+        Ok(self.file(seq)?.1)
+    }
+
+    fn load(&self, seq: Seq) -> Result<Vec<u8>, Error> {
+        let (file, len) = self.file(seq)?;
+        let path = self.files.root().join(dir::SNAPSHOTS);
+        let max = self.events.get().saturating_mul(SNAPSHOT_BYTES_AN_EVENT).max(SNAPSHOT_BYTES_MIN);
+        if len > max {
+            return Err(Error::damaged(None, path, Damage::TooLong { len, max }));
+        }
+        let mut bytes = vec![0; narrow(len)];
+        file.read_exact_at(&mut bytes, 0).map_err(at("read", &path))?;
+        Ok(bytes)
+    }
+
+    fn save(&self, _: Seq, _: &[u8]) -> Result<(), Error> {
+        Err(Error::Halted)
+    }
+
+    fn remove(&self, _: Seq) -> Result<(), Error> {
+        Err(Error::Halted)
+    }
+}

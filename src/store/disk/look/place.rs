@@ -1,0 +1,151 @@
+//! The files of a directory for a reader that takes no lock: opened relative to one handle, without
+//! following a link, without waiting, and only if they are regular files.
+//!
+//! Start reading at [`Files`], the seam that tests put a directory under change behind.
+
+use crate::store::{
+    Error,
+    disk::files::{
+        dir::{at, not_regular},
+        read_at::ReadAt,
+    },
+};
+use rustix::{
+    fs::{FileType, Mode, OFlags},
+    io::Errno,
+};
+use std::{
+    fmt,
+    fs::File,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+/// The directory of a ledger, as one handle: whatever becomes of its path, this is one directory.
+pub(crate) trait Files: fmt::Debug + Send + Sync {
+    /// The path, for errors and to look again.
+    fn root(&self) -> &Path;
+
+    /// Says whether the path still leads to this directory.
+    fn is_current(&self) -> bool;
+
+    /// Opens a file by its path in the directory; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it is no regular file, [`Error::Io`].
+    fn open(&self, name: &str) -> Result<Option<Handle>, Error>;
+
+    /// The names in a directory below, in any order; none if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    fn list(&self, name: &str) -> Result<Vec<String>, Error>;
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) file: Box<dyn ReadAt>,
+    /// Distinguishes the file from every other that may have its name later.
+    pub(crate) id: FileId,
+}
+
+/// The device and the inode of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId(pub(crate) u64, pub(crate) u64);
+
+/// The directory itself.
+#[derive(Debug)]
+pub(crate) struct Place {
+    root: PathBuf,
+    handle: OwnedFd,
+    id: FileId,
+}
+
+impl Place {
+    /// Opens the directory, which must not be a link.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::UnsafeDir`], [`Error::Io`].
+    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
+        let (handle, id) = directory(root).map_err(|errno| match errno {
+            Errno::NOENT => Error::NotFound { path: root.to_owned() },
+            Errno::LOOP => Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" },
+            // With NOFOLLOW some systems say this of a link, too.
+            Errno::NOTDIR => match root.symlink_metadata() {
+                Ok(meta) if meta.is_symlink() => {
+                    Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" }
+                }
+                _ => Error::NotFound { path: root.to_owned() },
+            },
+            errno => at("open", root)(errno.into()),
+        })?;
+        Ok(Self { root: root.to_owned(), handle, id })
+    }
+
+    fn failed(&self, during: &'static str, name: &str) -> impl FnOnce(Errno) -> Error {
+        let path = self.root.join(name);
+        move |errno| at(during, &path)(errno.into())
+    }
+}
+
+fn directory(path: &Path) -> Result<(OwnedFd, FileId), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let handle = rustix::fs::open(path, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&handle)?;
+    Ok((handle, FileId(stat.st_dev, stat.st_ino)))
+}
+
+impl Files for Place {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn is_current(&self) -> bool {
+        directory(&self.root).is_ok_and(|(_, id)| id == self.id)
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Handle>, Error> {
+        // A pipe would wait for a writer without NONBLOCK, and changes nothing for regular files.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open = |flags| rustix::fs::openat(&self.handle, name, flags, Mode::empty());
+        // Only the owner may leave the time of access alone.
+        let opened = open(flags | OFlags::NOATIME).or_else(|errno| match errno {
+            Errno::PERM => open(flags),
+            errno => Err(errno),
+        });
+        let file = match opened {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular(&self.root.join(name))),
+            Err(errno) => return Err(self.failed("open", name)(errno)),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(self.failed("inspect", name))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(not_regular(&self.root.join(name)));
+        }
+        let id = FileId(stat.st_dev, stat.st_ino);
+        Ok(Some(Handle { file: Box::new(File::from(file)), id }))
+    }
+
+    fn list(&self, name: &str) -> Result<Vec<String>, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(not_regular(&self.root.join(name))),
+            Err(errno) => return Err(self.failed("list", name)(errno)),
+        };
+        let listing = rustix::fs::Dir::new(handle).map_err(self.failed("list", name))?;
+        let mut names = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(self.failed("list", name))?;
+            // A name that is no text is no name of a ledger's file.
+            names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+        }
+        Ok(names)
+    }
+}
