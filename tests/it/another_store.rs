@@ -13,11 +13,11 @@ use taskledger::{
     Ledger, Options,
     audit::{VerifyOptions, verify_in},
     command::Spawn,
-    ids::{Head, LedgerId, NodeId, Seq, Size, ThreadId, TreeHash},
+    ids::{Head, LedgerId, NodeId, Root, Seq, Size, ThreadId, TreeHash},
     store::{
-        Damage, Error, Evidence, FixedNode, FrameLog, Group, Home, Identity, Inspect, MemStore,
-        NodeStore, Opened, Rebuilt, Replay, Rewrite, RewriteError, Role, SealedItems,
-        SnapshotStore, StoreFinding, Witness, conformance::Place,
+        Damage, Error, Evidence, FixedNode, FrameLog, FrameRead, Group, Home, Identity, Inspect,
+        Looked, MemStore, NodeStore, Opened, Rebuilt, Replay, Rewrite, RewriteError, Role,
+        SealedItems, Shortfall, SnapshotStore, StoreFinding, Witness, conformance::Place,
     },
 };
 
@@ -35,6 +35,20 @@ struct Kept {
     reserved: u64,
     openings: u64,
     snapshots: MemStore,
+}
+
+impl Kept {
+    fn read(&self, from: Seq, bytes_max: usize) -> Vec<Vec<u8>> {
+        let (mut left, mut found) = (bytes_max, Vec::new());
+        for frame in self.frames.iter().skip(from.leaf_index().try_into().unwrap_or(usize::MAX)) {
+            if frame.len() > left && !found.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(frame.len());
+            found.push(frame.clone());
+        }
+        found
+    }
 }
 
 /// One opening of it.
@@ -57,7 +71,7 @@ impl Shelf {
         self.0.lock().unwrap()
     }
 
-    fn look<T>(&self, at: impl FnOnce(&Kept) -> T) -> T {
+    fn see<T>(&self, at: impl FnOnce(&Kept) -> T) -> T {
         at(self.kept().as_ref().unwrap())
     }
 
@@ -105,6 +119,13 @@ impl Home for Shelf {
         Ok(self.handle())
     }
 
+    fn look(&self) -> Result<Looked, Error> {
+        let kept = self.whole()?;
+        let (shelf, shown) = (self.clone(), Mutex::new(kept.head));
+        let seen = Arc::new(Seen { shelf, shown });
+        Ok(Looked { log: seen.clone(), snapshots: seen, identity: Some(kept.identity) })
+    }
+
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {
         Ok(Box::new(self.whole()?))
     }
@@ -123,6 +144,67 @@ impl Home for Shelf {
     }
 }
 
+/// The place, for a reader that does not end when the place is opened again.
+#[derive(Debug)]
+struct Seen {
+    shelf: Shelf,
+    shown: Mutex<Head>,
+}
+
+impl FrameRead for Seen {
+    fn shown(&self) -> Head {
+        *self.shown.lock().unwrap()
+    }
+
+    fn pending(&self) -> u64 {
+        self.shelf.see(|kept| kept.head.size.get()) - self.shown().size.get()
+    }
+
+    fn shortfall(&self) -> Option<Shortfall> {
+        None
+    }
+
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let left = self.shown().size.get().saturating_sub(from.size_before().get());
+        let mut frames = self.shelf.see(|kept| kept.read(from, bytes_max));
+        frames.truncate(usize::try_from(left).unwrap());
+        Ok(frames)
+    }
+
+    fn root_at(&self, size: Size) -> Result<Option<Root>, Error> {
+        let shown = self.shown();
+        Ok((size == shown.size).then_some(shown.root))
+    }
+
+    fn refresh(&self) -> Result<Head, Error> {
+        let head = self.shelf.see(|kept| kept.head);
+        *self.shown.lock().unwrap() = head;
+        Ok(head)
+    }
+}
+
+impl SnapshotStore for Seen {
+    fn list(&self) -> Result<Vec<Seq>, Error> {
+        self.shelf.see(|kept| kept.snapshots.list())
+    }
+
+    fn bytes(&self, at: Seq) -> Result<u64, Error> {
+        self.shelf.see(|kept| kept.snapshots.bytes(at))
+    }
+
+    fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
+        self.shelf.see(|kept| kept.snapshots.load(at))
+    }
+
+    fn save(&self, _: Seq, _: &[u8]) -> Result<(), Error> {
+        Err(Error::Halted)
+    }
+
+    fn remove(&self, _: Seq) -> Result<(), Error> {
+        Err(Error::Halted)
+    }
+}
+
 impl Handle {
     fn kept<T>(&self, at: impl FnOnce(&mut Kept) -> T) -> Result<T, Error> {
         match self.shelf.kept().as_mut() {
@@ -134,7 +216,7 @@ impl Handle {
 
 impl FrameLog for Handle {
     fn written(&self) -> Head {
-        self.shelf.look(|kept| kept.head)
+        self.shelf.see(|kept| kept.head)
     }
 
     fn synced(&self) -> Head {
@@ -160,18 +242,7 @@ impl FrameLog for Handle {
     }
 
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
-        self.kept(|kept| {
-            let (mut left, mut found) = (bytes_max, Vec::new());
-            for frame in kept.frames.iter().skip(from.leaf_index().try_into().unwrap_or(usize::MAX))
-            {
-                if frame.len() > left && !found.is_empty() {
-                    break;
-                }
-                left = left.saturating_sub(frame.len());
-                found.push(frame.clone());
-            }
-            found
-        })
+        self.kept(|kept| kept.read(from, bytes_max))
     }
 
     fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
@@ -202,11 +273,11 @@ impl FrameLog for Handle {
     }
 
     fn erased_upto(&self) -> Option<Seq> {
-        self.shelf.look(|kept| kept.erased_upto)
+        self.shelf.see(|kept| kept.erased_upto)
     }
 
     fn reserved(&self) -> u64 {
-        self.shelf.look(|kept| kept.reserved)
+        self.shelf.see(|kept| kept.reserved)
     }
 
     fn reserve(&self, number: u64) -> Result<(), Error> {
@@ -220,7 +291,7 @@ impl FrameLog for Handle {
 
 impl NodeStore for Handle {
     fn identity(&self) -> Identity {
-        self.shelf.look(|kept| kept.identity)
+        self.shelf.see(|kept| kept.identity)
     }
 
     fn set_identity(&self, identity: Identity) -> Result<(), Error> {

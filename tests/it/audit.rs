@@ -34,7 +34,7 @@ fn sound() -> (tempfile::TempDir, PathBuf, Head) {
     (temporary, path, head)
 }
 
-fn files(path: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();
@@ -99,7 +99,7 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
 
     // Nothing is lost that the sealed store still has, and a rebuild does not take it away.
     let [file, restored] = ["file", "restored"].map(|name| temporary.path().join(name));
-    let ledger = Ledger::open_read_only(&path, small()).unwrap();
+    let ledger = Ledger::open_salvaged(&path, small()).unwrap();
     assert_eq!((ledger.reader().head(), ledger.shortfall()), (lost, None));
     ledger.reader().backup(&file, &mut |_, _| {}).unwrap();
     drop(ledger);
@@ -406,12 +406,12 @@ fn what_an_archive_has_lost_is_read_from_the_sealed_store() {
         } else {
             fs::remove_file(&first).unwrap();
         }
-        let ledger = Ledger::open_read_only(&path, small()).unwrap();
+        let ledger = Ledger::open_salvaged(&path, small()).unwrap();
         assert_eq!(ledger.reader().head(), head, "{damage}");
         assert_eq!(ledger.shortfall(), None);
     }
     fs::remove_dir_all(path.join("sled")).unwrap();
-    let ledger = Ledger::open_read_only(&path, small()).unwrap();
+    let ledger = Ledger::open_salvaged(&path, small()).unwrap();
     let shortfall = ledger.shortfall().expect("now nobody holds them");
     assert_eq!((shortfall.readable, shortfall.held), (0, Some(head.size.get())));
 }

@@ -20,6 +20,7 @@ mod disk;
 mod follow;
 mod ingest;
 mod invariants;
+mod looking;
 mod manager;
 mod power;
 mod reads;

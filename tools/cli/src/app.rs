@@ -43,6 +43,8 @@ pub struct App {
     pub err: Look,
     /// Shows the progress of long work.
     pub progress: Shower,
+    /// Whether this command appends to the ledger.
+    pub appends: bool,
     /// Whether to leave out remarks.
     pub quiet: bool,
     /// How much to add to them.
@@ -57,7 +59,7 @@ pub struct App {
 
 /// A ledger that is open, and its past.
 pub struct Opened {
-    /// The ledger; held because only one process may have it.
+    /// The ledger.
     pub ledger: Ledger,
     /// Its past.
     pub reader: Reader,
@@ -73,6 +75,7 @@ impl App {
             out: Out::stdout(look, global.format_or(default)),
             err: Look::of_stderr(global.color, global.time, SystemClock.now()),
             progress: Shower::new(!global.no_progress && !global.quiet),
+            appends: false,
             quiet: global.quiet,
             verbose: global.verbose,
             global: global.clone(),
@@ -81,13 +84,17 @@ impl App {
         }
     }
 
-    /// Opens the ledger.
+    /// Opens the ledger: to append, with its lock, or to read it beside whoever has it open.
     pub fn open(&self) -> Result<Opened> {
         let options = Options::default();
-        if !self.global.read_only {
+        if self.appends {
             return Ok(Opened::of(Ledger::open(&self.db, options)?));
         }
-        let ledger = Ledger::open_read_only(&self.db, options)?;
+        let ledger = if self.global.read_only {
+            Ledger::open_salvaged(&self.db, options)?
+        } else {
+            Ledger::open_read_only(&self.db, options)?
+        };
         if let Some(Shortfall { readable, held }) = ledger.shortfall() {
             // Never silent, and never a success: what follows is not the whole history.
             let held = held.map_or_else(|| "it is not known how many".into(), |n| n.to_string());

@@ -1,0 +1,266 @@
+//! Ledgers that are read while another handle writes to them: no lock, no byte written, and never
+//! more than is durable.
+
+use crate::{audit::files, disk::*, support::*};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use taskledger::{
+    Code, Durability, Ledger, Options,
+    event::{PartKind, PartSet},
+    ids::{Head, Seq, Size},
+    ledger::{AppendError, Followed, OpenError, ReadError},
+    proof,
+    query::{self, Position, Scope},
+};
+
+fn look(path: &Path) -> Ledger {
+    Ledger::open_read_only(path, small()).unwrap()
+}
+
+#[test]
+fn a_look_beside_a_writer_shows_what_the_writer_has() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..400);
+    let seen = look(&path);
+    assert_eq!(seen.reader().head(), ledger.reader().head());
+    assert_eq!((seen.shortfall(), seen.pending()), (None, 0));
+    assert_eq!(entries(&seen), entries(&ledger));
+    assert_eq!(seen.reader().state().unwrap(), ledger.reader().state().unwrap());
+    assert_eq!(seen.reader().ledger_id(), ledger.reader().ledger_id());
+    assert!(matches!(seen.append_blocking([spawn("x")]), Err(AppendError::NotPrimary)));
+    append(&ledger, [spawn("later")]);
+    assert!(seen.reader().task(&task("later")).unwrap().is_none(), "it was not asked to move on");
+}
+
+#[test]
+fn a_look_moves_on_when_it_is_refreshed_and_its_followers_with_it() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    let seen = look(&path);
+    let mut follow = seen.follow(Head::EMPTY).unwrap();
+    let mut followed = Vec::new();
+    for upto in [1, 5, 100, 600] {
+        fill(&ledger, upto..upto + upto);
+        if upto == 100 {
+            ledger.flush_blocking().unwrap();
+        }
+        assert_eq!(seen.refresh_blocking().unwrap(), ledger.reader().head());
+        assert_eq!(seen.reader().state().unwrap(), ledger.reader().state().unwrap());
+        while let Some(next) = follow.next_ready().unwrap() {
+            if let Followed::Event(entry) = next {
+                followed.push(*entry);
+            }
+        }
+        assert_eq!(followed, entries(&ledger));
+    }
+    assert_eq!(ledger.refresh_blocking().unwrap(), ledger.reader().head(), "it has nothing to do");
+}
+
+#[test]
+fn roots_and_proofs_of_a_look_are_those_of_the_ledger() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..300);
+    ledger.flush_blocking().unwrap();
+    fill(&ledger, 300..320);
+    let (seen, here) = (look(&path).reader(), ledger.reader());
+    let head = here.head();
+    for size in [0, 1, 15, 16, 17, 333, head.size.get() - 1, head.size.get()].map(Size::new) {
+        assert_eq!(seen.root_at(size).unwrap(), here.root_at(size).unwrap(), "{size}");
+    }
+    for seq in [1, 16, 17, 200, head.size.get()].map(|number| Seq::new(number).unwrap()) {
+        let [ours, theirs] =
+            [&seen, &here].map(|reader| reader.prove_inclusion(seq, head.size).unwrap());
+        assert_eq!(ours, theirs);
+    }
+    let consistency = seen.prove_consistency(Size::new(100), head.size).unwrap();
+    let old = here.root_at(Size::new(100)).unwrap();
+    proof::check_consistency(&consistency, old, head.root).unwrap();
+}
+
+#[test]
+fn past_views_of_a_look_are_those_of_the_ledger() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..200);
+    ledger.flush_blocking().unwrap();
+    fill(&ledger, 200..260);
+    let (seen, here) = (look(&path).reader(), ledger.reader());
+    for size in [1, 50, 250, 421] {
+        let size = Size::new(size);
+        assert_eq!(seen.state_at(size).unwrap(), here.state_at(size).unwrap(), "{size}");
+        let at = Position::Log(size);
+        let main = thread("main");
+        let [ours, theirs] =
+            [&seen, &here].map(|reader| query::as_of(reader, Scope::Thread(&main), at).unwrap());
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+}
+
+/// Redactions of the moment count, whenever the event was read.
+#[test]
+fn what_is_redacted_is_not_shown_after_a_refresh_nor_after_a_purge() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..200);
+    let secret = Seq::new(2).unwrap();
+    let seen = look(&path);
+    let text = || {
+        let entry = seen.reader().entry(secret).unwrap();
+        entry.text(PartKind::Description).cloned()
+    };
+    assert!(text().is_some());
+    ledger.redact_blocking(secret, PartSet::ALL, "a credential").unwrap();
+    seen.refresh_blocking().unwrap();
+    assert_eq!(text(), None);
+    ledger.flush_blocking().unwrap();
+    ledger.purge_blocking().unwrap();
+    seen.refresh_blocking().unwrap();
+    assert_eq!(text(), None);
+    assert_eq!(entries(&seen), entries(&ledger));
+    assert_eq!(entries(&look(&path)), entries(&ledger));
+}
+
+/// Under `Interval`, acknowledged events are shown when they are durable, as followers get them.
+#[test]
+fn what_waits_for_a_sync_is_counted_and_not_shown() {
+    let (_temporary, path) = directory();
+    let lazy = small().durability(Durability::Interval(Duration::from_hours(1)));
+    let ledger = Ledger::create(&path, lazy).unwrap();
+    append(&ledger, [spawn("a")]);
+    let durable = ledger.sync_blocking().unwrap();
+    append(&ledger, [spawn("b")]);
+    append(&ledger, [spawn("c")]);
+    let seen = look(&path);
+    assert_eq!((seen.reader().head(), seen.pending()), (durable, 2));
+    ledger.sync_blocking().unwrap();
+    assert_eq!(seen.refresh_blocking().unwrap(), ledger.reader().head());
+    assert_eq!(seen.pending(), 0);
+}
+
+#[test]
+fn an_unusable_snapshot_changes_no_answer() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..200);
+    ledger.flush_blocking().unwrap();
+    let [snapshot] = &*files(&path.join("snapshots")) else { panic!("one was taken") };
+    let whole = fs::read(snapshot).unwrap();
+    for place in [0, 20, whole.len() / 2] {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        fs::write(snapshot, bytes).unwrap();
+        assert_eq!(look(&path).reader().state().unwrap(), ledger.reader().state().unwrap());
+    }
+}
+
+/// With the archive gone nothing before its end can be read, and a state that was saved after it is
+/// still known to be of this history: the journal names its root.
+#[test]
+fn a_state_behind_a_hole_is_shown_and_the_hole_is_told() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..300);
+    ledger.flush_blocking().unwrap();
+    fill(&ledger, 300..310);
+    ledger.flush_blocking().unwrap();
+    let (head, state) = (ledger.reader().head(), ledger.reader().state().unwrap());
+    ledger.close_blocking().unwrap();
+    fs::remove_dir_all(path.join("archive")).unwrap();
+    let seen = look(&path);
+    assert_eq!(seen.reader().head(), head);
+    assert_eq!(seen.reader().state().unwrap(), state);
+    assert!(seen.shortfall().is_some());
+    let lost = seen.reader().entry(Seq::FIRST).unwrap_err();
+    assert!(matches!(lost, ReadError::Store(_) | ReadError::Damaged { .. }), "{lost}");
+    assert_eq!(lost.code(), Code::Damaged);
+    assert!(seen.reader().entry(head.seq().unwrap()).is_ok());
+    // Without a state behind the hole, the log ends before it.
+    fs::remove_dir_all(path.join("snapshots")).unwrap();
+    let seen = look(&path);
+    assert_eq!(seen.reader().head(), Head::EMPTY);
+    assert_eq!(seen.shortfall().unwrap().held, Some(head.size.get()));
+}
+
+#[test]
+fn another_ledger_under_the_path_is_told() {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..10);
+    let seen = look(&path);
+    fs::rename(&path, temporary.path().join("old")).unwrap();
+    Ledger::create(&path, small()).unwrap().close_blocking().unwrap();
+    assert_eq!(seen.refresh_blocking().unwrap_err().code(), Code::OtherHistory);
+    assert!(matches!(
+        Ledger::open_read_only(path.join("no"), small()),
+        Err(OpenError::NotFound { .. })
+    ));
+}
+
+/// Eight readers beside a writer that rotates, archives, redacts and purges: each sees a prefix of
+/// the one history that never shrinks, and the state is the fold of what it sees.
+#[test]
+fn readers_beside_a_busy_writer_agree_with_it() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    let over = AtomicBool::new(false);
+    let (path, over) = (&path, &over);
+    let seen = std::thread::scope(|scope| {
+        let reading = |own: bool| {
+            scope.spawn(move || {
+                let (mut kept, mut heads) = (look(path), Vec::new());
+                while !over.load(Ordering::Acquire) {
+                    if own {
+                        kept = look(path);
+                    }
+                    heads.push(kept.refresh_blocking().unwrap());
+                    let state = kept.reader().state().unwrap();
+                    assert_eq!(state.size(), kept.reader().head().size);
+                    if let Some(last) = state.size().last_seq() {
+                        kept.reader().entry(last).unwrap();
+                    }
+                }
+                heads
+            })
+        };
+        let readers: Vec<_> = (0..8).map(|number| reading(number % 2 == 0)).collect();
+        for round in 0..12 {
+            fill(&ledger, round * 40..(round + 1) * 40);
+            match round % 4 {
+                1 => ledger.flush_blocking().unwrap(),
+                3 => {
+                    let at = Seq::new(u64::from(round) * 20 + 2).unwrap();
+                    let _ = ledger.redact_blocking(at, PartSet::ALL, "no more");
+                    ledger.purge_blocking().unwrap();
+                }
+                _ => {}
+            }
+        }
+        over.store(true, Ordering::Release);
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
+    });
+    for heads in seen {
+        assert!(heads.is_sorted_by_key(|head| head.size));
+        for head in heads {
+            assert_eq!(ledger.reader().root_at(head.size).unwrap(), head.root);
+        }
+    }
+}
+
+/// A reader that holds nothing: options of a writer mean nothing to it.
+#[test]
+fn a_look_in_memory_is_as_one_in_a_directory() {
+    let home = taskledger::store::MemStore::new();
+    let ledger = Ledger::create_in(&home, options()).unwrap();
+    append(&ledger, [spawn("a")]);
+    let seen = Ledger::open_read_only_in(&home, Options::default()).unwrap();
+    assert_eq!(seen.reader().head(), ledger.reader().head());
+    append(&ledger, [finish("a")]);
+    assert_eq!(seen.refresh_blocking().unwrap(), ledger.reader().head());
+    assert!(seen.reader().task(&task("a")).unwrap().unwrap().status.is_terminal());
+}
