@@ -13,10 +13,11 @@ use crate::{
         Error, Evidence, Identity, Inspect, SealedItems, SnapshotStore, StoreFinding,
         StoreFindingKind, Witness,
         disk::files::{
-            archive,
-            dir::{self, Lock},
+            archive, dir,
             head::{HeadRecord, Slot, read_slots},
-            journal, node,
+            journal,
+            lock::Lock,
+            node,
             sector::is_zero,
             snapshots::DiskSnapshots,
         },
@@ -46,7 +47,7 @@ pub(super) struct LogFile {
 #[derive(Debug)]
 pub(super) struct Inspection {
     root: PathBuf,
-    _lock: Option<Lock>,
+    _lock: Lock,
     identity: Option<Identity>,
     slots: [Slot; 2],
     archives: Vec<LogFile>,

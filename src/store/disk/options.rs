@@ -24,6 +24,9 @@ pub struct DiskOptions {
     pub flush_every: Option<Duration>,
     /// The longest wait of an append for the sealing thread before the append is `SealingBehind`.
     pub busy_wait: Duration,
+    /// The longest wait of an opening for the lock of the ledger, in the order of arrival. Zero: it
+    /// is refused at once if another handle has it.
+    pub lock_wait: Duration,
     /// The size in bytes of a reserve file. It is removed when the disk is full, so that the ledger
     /// can still be opened: sled cannot open without space.
     pub reserve_bytes: u64,
@@ -42,6 +45,7 @@ impl DiskOptions {
         set unsealed_bytes_max: u64,
         set seal_bytes: usize,
         set busy_wait: Duration,
+        set lock_wait: Duration,
         set reserve_bytes: u64,
         set cache_bytes: u64,
         ;
@@ -58,6 +62,7 @@ impl Default for DiskOptions {
             seal_bytes: 1 << 20,
             flush_every: Some(Duration::from_secs(30)),
             busy_wait: Duration::from_secs(10),
+            lock_wait: Duration::ZERO,
             reserve_bytes: 32 << 20,
             cache_bytes: 48 << 20,
             nonce_seed: 0,

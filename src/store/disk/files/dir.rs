@@ -7,7 +7,7 @@ use super::sector::wide;
 use crate::store::{Damage, Error};
 use rustix::fs::{FallocateFlags, OFlags};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -20,7 +20,6 @@ pub(crate) const SNAPSHOTS: &str = "snapshots";
 pub(crate) const QUARANTINE: &str = "quarantine";
 pub(crate) const SUBDIRS: [&str; 5] = [JOURNAL, ARCHIVE, SLED, SNAPSHOTS, QUARANTINE];
 pub(crate) const RESERVE: &str = "RESERVE";
-const LOCK: &str = "LOCK";
 /// Directories below the ledger are never deeper than `sled/1/blobs`.
 const DEPTH_MAX: usize = 4;
 /// The largest small file, in bytes: larger than any file that is read whole, except journals,
@@ -58,66 +57,6 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 /// The error for a file of a later format.
 pub(crate) fn newer(path: &Path, found: u32) -> Error {
     Error::UnsupportedFormat { path: path.to_owned(), found, max: super::sector::FORMAT }
-}
-
-/// The lock on a ledger, held as long as this value lives. A second handle of this process is
-/// refused too.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    file: File,
-}
-
-impl Drop for Lock {
-    /// Unlocks, since closing the file is not enough: a child that another thread is just starting
-    /// holds a copy of the file until it runs its own program, and with it the lock.
-    fn drop(&mut self) {
-        let _ = self.file.unlock();
-    }
-}
-
-impl Lock {
-    /// Takes the lock of the ledger at `root` and writes our process id into it.
-    pub(crate) fn take(root: &Path) -> Result<Self, Error> {
-        let path = root.join(LOCK);
-        let mut options = private();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path).map_err(at("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::InUse { path: root.to_owned(), pid: holder(&file) });
-            }
-            Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error)),
-        }
-        // Only a hint for the process that is refused, so a failure to write it does not stop the
-        // opening.
-        let pid = std::process::id().to_string();
-        let _ = file.set_len(0).and_then(|()| file.write_all_at(pid.as_bytes(), 0));
-        Ok(Self { file })
-    }
-
-    /// Takes the lock without writing anything, if there is a lock file.
-    pub(crate) fn take_to_read(root: &Path) -> Result<Option<Self>, Error> {
-        let path = root.join(LOCK);
-        let file = match private().read(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at("open", &path)(error)),
-        };
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => {
-                Err(Error::InUse { path: root.to_owned(), pid: holder(&file) })
-            }
-            Err(TryLockError::Error(error)) => Err(at("lock", &path)(error)),
-        }
-    }
-}
-
-fn holder(file: &File) -> u32 {
-    let mut text = String::new();
-    let read = file.take(16).read_to_string(&mut text);
-    read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Refuses a directory that another user could have changed, or that is a link.
@@ -219,7 +158,7 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     let nofollow = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
     options.mode(0o600).custom_flags(i32::try_from(nofollow).unwrap_or(0));

@@ -7,6 +7,7 @@ pub(super) mod dir;
 pub(super) mod engines;
 pub(super) mod head;
 pub(super) mod journal;
+pub(super) mod lock;
 pub(super) mod node;
 pub(super) mod read_at;
 pub(super) mod scan;

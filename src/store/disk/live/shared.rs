@@ -12,9 +12,10 @@ use crate::{
         Error, Identity,
         disk::{
             files::{
-                dir::{self, Lock},
+                dir,
                 head::{HeadFile, HeadRecord},
                 journal::{Journal, Spare},
+                lock::Lock,
             },
             options::DiskOptions,
         },

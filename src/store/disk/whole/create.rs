@@ -11,9 +11,10 @@ use crate::{
         Error, Identity,
         disk::{
             files::{
-                dir::{self, Lock, engine_path},
+                dir::{self, engine_path},
                 head::{self, HeadFile, HeadRecord},
                 journal::{Header, Spare},
+                lock::Lock,
                 node, unfinished,
             },
             live::{
@@ -30,6 +31,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
+    time::Duration,
 };
 
 /// Makes a ledger; see [`super::DiskStore::create`].
@@ -39,7 +41,7 @@ pub(crate) fn create(
     identity: Identity,
 ) -> Result<Shared, Error> {
     claim(root, options)?;
-    let lock = Lock::take(root)?;
+    let lock = Lock::take(root, options.lock_wait)?;
     refuse_content(root)?;
     clear(root)?;
     let node = root.join(unfinished::NODE);
@@ -120,7 +122,7 @@ pub(crate) fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
     let root = path.as_ref();
     dir::check_safe(root)?;
     {
-        let _lock = Lock::take(root)?;
+        let _lock = Lock::take(root, Duration::ZERO)?;
         refuse_content(root)?;
         clear(root)?;
     }

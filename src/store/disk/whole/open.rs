@@ -9,10 +9,11 @@ use crate::{
         Damage, Error, Frames, Identity,
         disk::{
             files::{
-                dir::{self, Lock, engine_path},
+                dir::{self, engine_path},
                 engines,
                 head::{self, HeadFile, HeadRecord},
                 journal::{Journal, list_journals},
+                lock::Lock,
                 node,
                 scan::{self, Scan},
                 sector::{narrow, next_after, wide},
@@ -44,7 +45,7 @@ pub(crate) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> 
         // This gives the error without leaving a lock file in a directory that is no ledger.
         node::read(root)?;
     }
-    let lock = Lock::take(root)?;
+    let lock = Lock::take(root, options.lock_wait)?;
     let parts = match read(root, options) {
         Err(error) if is_full(&error) && root.join(dir::RESERVE).exists() => {
             dir::remove(&root.join(dir::RESERVE))?;

@@ -13,9 +13,9 @@ use crate::{
         disk::{
             files::{
                 archive::{self, Archive},
-                dir::{self, Lock},
-                engines,
+                dir, engines,
                 head::{HeadFile, HeadRecord},
+                lock::Lock,
                 node,
                 sector::{next_after, wide},
             },
@@ -47,7 +47,7 @@ pub(crate) fn rebuild(
     let root = path.as_ref();
     dir::check_safe(root)?;
     let identity = node::read(root)?;
-    let _lock = Lock::take(root)?;
+    let _lock = Lock::take(root, options.lock_wait)?;
     let (mut head_file, mut record) = HeadFile::open(root)?;
     let source = Source::open(root, &identity, &record)?;
 
