@@ -38,7 +38,13 @@ impl Ledger {
         let (log, size) = (Arc::new(log), published.tree.size());
         let store = (Arc::clone(&log) as Arc<dyn FrameLog>, looked.snapshots);
         let loaded = open::assemble(identity, store, published, size, &options);
-        Self::run(Role::ReadOnly, identity.ledger, loaded, options, Some(log))
+        let nameless = looked.identity.is_none();
+        let mut ledger = Self::run(Role::ReadOnly, identity.ledger, loaded, options, Some(log))?;
+        if let Some(inner) = Arc::get_mut(&mut ledger.inner).filter(|_| nameless) {
+            let readable = size.get();
+            inner.shortfall = Some(Shortfall { readable, held: Some(readable) });
+        }
+        Ok(ledger)
     }
 
     /// The events that a ledger opened by [`open_read_only`](Self::open_read_only) cannot show;

@@ -96,9 +96,17 @@ impl App {
             Ledger::open_read_only(&self.db, options)?
         };
         if let Some(Shortfall { readable, held }) = ledger.shortfall() {
-            // Never silent, and never a success: what follows is not the whole history.
-            let held = held.map_or_else(|| "it is not known how many".into(), |n| n.to_string());
-            note(&format!("warning: {readable} events can be read; the ledger held {held}"));
+            // Never silent, and never a success: what follows is not the whole history, or it is not
+            // known to be.
+            let told = match held {
+                Some(held) if held > readable => {
+                    format!("{readable} events can be read; the ledger held {held}")
+                }
+                Some(_) => "files of the ledger are damaged or missing".to_owned(),
+                None => format!("{readable} events can be read; how many it held is not known"),
+            };
+            note(&format!("warning: {told}"));
+            note("help: `taskledger verify` says what is wrong, and what helps");
             self.short.set(true);
         }
         Ok(Opened::of(ledger))

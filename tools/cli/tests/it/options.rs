@@ -119,6 +119,8 @@ fn damage_is_told_with_what_helps_against_that_damage() {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, vec![0xff; bytes.len()]).unwrap();
         let told = place.run(&["threads"]).fails(4);
+        assert!(told.contains("help: `taskledger verify`"), "{file}: {told}");
+        let told = place.run(&["purge"]).fails(4);
         assert!(told.contains("--read-only backup"), "{file}: {told}");
         assert!(!told.contains("rebuild"), "{file}: {told}");
         fs::write(&path, bytes).unwrap();

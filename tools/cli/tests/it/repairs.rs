@@ -52,7 +52,7 @@ fn after_damage_to_head_or_node_the_hint_brings_every_event_back() {
             } else {
                 flip_all(&path);
             }
-            let told = place.run(&["tasks"]).fails(4);
+            let told = place.run(&["purge"]).fails(4);
             assert!(told.contains(file), "{told}");
             assert!(told.contains("--read-only backup"), "{told}");
             assert!(!told.contains("rebuild"), "it needs the file: {told}");
@@ -71,7 +71,7 @@ fn after_damage_to_the_sealed_blocks_the_hint_brings_every_event_back_and_keeps_
     let db = place.path("ledger/sled/1/db");
     flip_all(&db);
     let damaged = fs::read(&db).unwrap();
-    let told = place.run(&["tasks"]).fails(4);
+    let told = place.run(&["purge"]).fails(4);
     assert!(told.contains("taskledger rebuild"), "{told}");
     follow(&place, &told);
     assert_eq!(head(&place, "ledger"), before);
@@ -105,7 +105,7 @@ fn after_a_lost_tail_the_hint_brings_every_event_back() {
         }
         copy(&place.path("old").join(name), &path);
     }
-    let told = place.run(&["tasks"]).fails(4);
+    let told = place.run(&["purge"]).fails(4);
     assert!(told.contains("the log ends at event"), "{told}");
     follow(&place, &told);
     assert_eq!(head(&place, "mended"), before);
