@@ -121,8 +121,7 @@ impl Home for Shelf {
 
     fn look(&self) -> Result<Looked, Error> {
         let kept = self.whole()?;
-        let (shelf, shown) = (self.clone(), Mutex::new(kept.head));
-        let seen = Arc::new(Seen { shelf, shown });
+        let seen = Arc::new(Seen { shelf: self.clone(), shown: Mutex::new(kept.head) });
         Ok(Looked { log: seen.clone(), snapshots: seen, identity: Some(kept.identity) })
     }
 

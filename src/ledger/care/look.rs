@@ -36,7 +36,8 @@ impl Ledger {
         let identity = looked.identity.unwrap_or_else(unknown);
         let published = Arc::new(Published { state, tree: Tree::ending_in(log.shown()) });
         let (log, size) = (Arc::new(log), published.tree.size());
-        let store = (Arc::clone(&log) as Arc<dyn FrameLog>, looked.snapshots);
+        let shown: Arc<dyn FrameLog> = Arc::<LookLog>::clone(&log);
+        let store = (shown, looked.snapshots);
         let loaded = open::assemble(identity, store, published, size, &options);
         let nameless = looked.identity.is_none();
         let mut ledger = Self::run(Role::ReadOnly, identity.ledger, loaded, options, Some(log))?;

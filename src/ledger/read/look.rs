@@ -6,12 +6,16 @@
 use crate::{
     codec,
     ids::{Head, Root, Seq, Size},
-    ledger::{ReadError, commit::shared::decode, read::replay},
+    ledger::{
+        Damage, ReadError,
+        commit::shared::{decode, unreadable},
+        read::replay,
+    },
     proof::Tree,
-    store::{Error, FrameLog, FrameRead, Group, Rewrite, Shortfall},
+    store::{self, Error, FrameLog, FrameRead, Group, Rewrite, Shortfall},
 };
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -29,7 +33,7 @@ pub(crate) struct LookLog {
 #[derive(Debug, Default)]
 struct Hashes {
     tree: Tree,
-    kept: HashMap<u64, [u8; 32]>,
+    kept: BTreeMap<u64, [u8; 32]>,
 }
 
 impl LookLog {
@@ -66,11 +70,9 @@ impl LookLog {
     pub(crate) fn cut(&mut self) -> Result<Head, Error> {
         let all = self.look.shown().size;
         let mut hashes = Hashes::default();
-        match hashes.go_on(&*self, all, true) {
-            Ok(()) | Err(ReadError::Damaged { .. }) => {}
-            Err(ReadError::Store(error)) => return Err(error),
-            // The end of what this version can read.
-            Err(_) => {}
+        // Any other error is where the events end that can be read.
+        if let Err(ReadError::Store(error)) = hashes.go_on(&*self, all, true) {
+            return Err(error);
         }
         let head = hashes.tree.head();
         self.hashes = Mutex::new(hashes);
@@ -87,17 +89,39 @@ impl Hashes {
     /// Hashes the frames up to `size`. With `decoded`, each must also be an event.
     fn go_on(&mut self, log: &dyn FrameLog, size: Size, decoded: bool) -> Result<(), ReadError> {
         let span = (self.tree.size().get(), size.get());
-        let missing = |seq| ReadError::damaged(seq, crate::ledger::Damage::Missing);
+        let missing = |seq| ReadError::damaged(seq, Damage::Missing);
         replay::each_frame(log, span, missing, |seq, frame| {
             if decoded {
                 decode(seq, &frame)?;
             }
             let leaf = codec::leaf(&frame);
-            let leaf =
-                leaf.map_err(|error| crate::ledger::commit::shared::unreadable(seq, error))?;
+            let leaf = leaf.map_err(|error| unreadable(seq, error))?;
             self.kept.extend(self.tree.push(leaf).iter().map(|hash| (hash.index, hash.hash)));
             Ok(ControlFlow::Continue(()))
         })
+    }
+}
+
+/// The store's words for a frame that cannot be hashed.
+fn unhashed(error: ReadError) -> Error {
+    match error {
+        ReadError::Store(error) => error,
+        ReadError::Damaged { seq, file, detail } => {
+            let detail = match detail {
+                Damage::Store(detail) => detail,
+                Damage::Missing => store::Damage::Missing,
+                Damage::Frame(_)
+                | Damage::OtherEvent { .. }
+                | Damage::TooDeep { .. }
+                | Damage::Tree(_) => store::Damage::Malformed { part: "an event" },
+            };
+            Error::Damaged { seq: Some(seq), file, detail }
+        }
+        error @ (ReadError::NoSuchEvent { .. }
+        | ReadError::UnsupportedFormat { .. }
+        | ReadError::OtherHistory { .. }) => {
+            Error::Backend { during: "hashing", retryable: false, source: error.into() }
+        }
     }
 }
 
@@ -132,10 +156,7 @@ impl FrameLog for LookLog {
         if let Some(hash) = hashes.kept.get(&index) {
             return Ok(Some(*hash));
         }
-        hashes.go_on(self, self.shown().size, false).map_err(|error| match error {
-            ReadError::Store(error) => error,
-            error => Error::Backend { during: "hashing", retryable: false, source: error.into() },
-        })?;
+        hashes.go_on(self, self.shown().size, false).map_err(unhashed)?;
         Ok(hashes.kept.get(&index).copied())
     }
 

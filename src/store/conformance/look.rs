@@ -123,7 +123,7 @@ pub fn a_look_gives_what_fits_and_at_least_one_frame(home: impl Home) {
     }
 }
 
-/// What is shown changes only when that is asked for.
+/// A look changes only when that is asked for.
 pub fn a_look_stays_until_it_is_refreshed(home: impl Home) {
     let opened = opened(&home, 20);
     let look = home.look().unwrap().log;

@@ -167,19 +167,18 @@ impl Look {
             let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
             chunks.iter().find(|chunk| holds(chunk)).cloned()
         };
-        let chunk = match kept {
-            Some(chunk) => chunk,
-            None => {
-                let archive = self.archive(inner, archived)?;
-                let chunk = archive.frames_from(seq).next().transpose()?.map(Arc::new);
-                let chunk = chunk
-                    .filter(holds)
-                    .ok_or_else(|| Error::damaged(seq, &archive.path, Damage::OtherEvents))?;
-                let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-                chunks.truncate(CHUNKS_KEPT - 1);
-                chunks.push_front(Arc::clone(&chunk));
-                chunk
-            }
+        let chunk = if let Some(chunk) = kept {
+            chunk
+        } else {
+            let archive = self.archive(inner, archived)?;
+            let chunk = archive.frames_from(seq).next().transpose()?.map(Arc::new);
+            let chunk = chunk
+                .filter(holds)
+                .ok_or_else(|| Error::damaged(seq, &archive.path, Damage::OtherEvents))?;
+            let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+            chunks.truncate(CHUNKS_KEPT - 1);
+            chunks.push_front(Arc::clone(&chunk));
+            chunk
         };
         let mut taken = Vec::new();
         let mut left = bytes_max;
@@ -220,13 +219,13 @@ impl FrameRead for Look {
         }
         let archives = &inner.seen.archives;
         let at = archives.partition_point(|archive| archive.last < from);
-        let mut frames = match archives.get(at).filter(|archive| archive.first <= from) {
-            Some(archived) => self.read_archived(&inner, archived, from, bytes_max)?,
-            None => {
-                let mut chains = inner.seen.chains.iter();
-                let chain = chains.find(|chain| chain.after().size >= from.size());
-                chain.map_or(Ok(Vec::new()), |chain| chain.read(from, bytes_max))?
-            }
+        let holding = archives.get(at).filter(|archive| archive.first <= from);
+        let mut frames = if let Some(archived) = holding {
+            self.read_archived(&inner, archived, from, bytes_max)?
+        } else {
+            let mut chains = inner.seen.chains.iter();
+            let chain = chains.find(|chain| chain.after().size >= from.size());
+            chain.map_or(Ok(Vec::new()), |chain| chain.read(from, bytes_max))?
         };
         if frames.is_empty() {
             let place = inner.files.root().to_owned();
@@ -293,7 +292,7 @@ fn settle(
     let mut before: Option<Fault> = None;
     let mut known = known;
     for pause in PAUSES {
-        std::thread::sleep(pause);
+        wait(pause);
         let mut seen = Seen::look(files, ledger, std::mem::take(&mut known), boot)?;
         match seen.fault.take() {
             None => return Ok(seen),
@@ -308,6 +307,12 @@ fn settle(
     Err(Error::Unsettled { path: files.root().to_owned() })
 }
 
+/// Lets a writer go on. There is no event to wait for: a look takes no lock that one holds.
+#[allow(clippy::disallowed_methods, reason = "a writer cannot be waited for without its lock")]
+fn wait(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
 /// Reads `NODE`; `None` if it is damaged.
 fn identity(files: &dyn Files) -> Result<Option<Identity>, Error> {
     let path = files.root().join(node::FILE);
@@ -316,8 +321,7 @@ fn identity(files: &dyn Files) -> Result<Option<Identity>, Error> {
         Ok(None) if files.open("HEAD").is_ok_and(|head| head.is_none()) => {
             return Err(Error::NotFound { path: files.root().to_owned() });
         }
-        Ok(None) => return Ok(None),
-        Err(Error::Damaged { .. }) => return Ok(None),
+        Ok(None) | Err(Error::Damaged { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut bytes = [0; 1024];

@@ -249,7 +249,7 @@ fn read_head(files: &dyn Files) -> Result<Option<HeadRecord>, Error> {
         if slots.iter().all(|slot| matches!(slot, Slot::Valid(_))) {
             break;
         }
-        std::thread::sleep(pause);
+        super::wait(pause);
     }
     Ok(newest)
 }

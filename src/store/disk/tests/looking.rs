@@ -38,7 +38,7 @@ fn evidence(dir: &Path) -> Vec<(PathBuf, Vec<u8>, [i64; 6])> {
         let meta = fs::metadata(&path).unwrap();
         let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
         let [a, b, c, d] = times;
-        (path, bytes, [a, b, c, d, meta.ino() as i64, meta.len() as i64])
+        (path, bytes, [a, b, c, d, meta.ino().cast_signed(), meta.len().cast_signed()])
     };
     files(&ledger(dir)).into_iter().map(told).collect()
 }
@@ -213,7 +213,7 @@ fn what_is_no_file_is_not_waited_for_and_not_followed() {
                     assert!(told || listed.is_err() || name == "snapshots", "{name} {kind}");
                 }
                 Err(error) => {
-                    assert!(matches!(error, Error::Damaged { .. }), "{name} {kind} {error}")
+                    assert!(matches!(error, Error::Damaged { .. }), "{name} {kind} {error}");
                 }
             }
         }
