@@ -42,11 +42,11 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Another process, or another handle of this one, has it open.
-    #[error("the ledger at {} is open in process {pid}", .path.display())]
+    #[error("the ledger at {} is open in {}", .path.display(), store::holder(*.pid))]
     InUse {
         /// The ledger.
         path: PathBuf,
-        /// The process that holds it.
+        /// The process that holds it; 0 if unknown.
         pid: u32,
     },
     /// Another user could change the directory, so nothing in it can be trusted.

@@ -31,7 +31,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Another process, or another handle of this one, has it open.
-    #[error("the ledger at {} is open in process {pid}", .path.display())]
+    #[error("the ledger at {} is open in {}", .path.display(), holder(*.pid))]
     InUse {
         /// The ledger.
         path: PathBuf,
@@ -250,6 +250,12 @@ impl Error {
 /// Says whether the path itself was wrong.
 fn names_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The process that has a ledger open, in words.
+pub(crate) fn holder(pid: u32) -> String {
+    // The holder may not have written its number yet.
+    if pid == 0 { "another process".to_owned() } else { format!("process {pid}") }
 }
 
 /// ` at #7`, or nothing.

@@ -1,7 +1,7 @@
 //! What every command is given: the ledger, the moment, standard output and progress.
 
 use crate::{
-    exit::Exit,
+    exit::{Exit, Problem},
     global::Global,
     note::note,
     output::{Format, Out},
@@ -12,12 +12,14 @@ use anyhow::{Context as _, Result};
 use std::{
     cell::Cell,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use taskledger::{
     Ledger, Options,
     ids::ThreadId,
-    ledger::{Reader, Shortfall},
+    ledger::{OpenError, Reader, Shortfall},
     query::{self, Point, Position, Scope, View},
+    store::DiskOptions,
     time::{Clock as _, Millis, SystemClock},
 };
 
@@ -86,10 +88,10 @@ impl App {
 
     /// Opens the ledger: to append, with its lock, or to read it beside whoever has it open.
     pub fn open(&self) -> Result<Opened> {
-        let options = Options::default();
         if self.appends {
-            return Ok(Opened::of(Ledger::open(&self.db, options)?));
+            return Ok(Opened::of(self.in_turn(Ledger::open(&self.db, self.options()))?));
         }
+        let options = Options::default();
         let ledger = if self.global.read_only {
             Ledger::open_salvaged(&self.db, options)?
         } else {
@@ -110,6 +112,23 @@ impl App {
             self.short.set(true);
         }
         Ok(Opened::of(ledger))
+    }
+
+    /// The options of a ledger that is opened to append.
+    pub fn options(&self) -> Options {
+        waiting(self.global.wait)
+    }
+
+    /// The answer of an opening that may have waited for its turn in vain.
+    pub fn in_turn<T>(&self, opened: Result<T, OpenError>) -> Result<T> {
+        match opened {
+            Err(error @ OpenError::InUse { .. }) if !self.global.wait.is_zero() => {
+                Err(Problem::timed_out(format!("{error}, for {:?}", self.global.wait))
+                    .hint("--wait DURATION says how long to wait for it")
+                    .into())
+            }
+            opened => Ok(opened?),
+        }
     }
 
     /// How a command ends that did what was asked: a history that is not whole is a finding.
@@ -166,6 +185,11 @@ impl Opened {
             ));
         }
     }
+}
+
+/// The options of a ledger that is waited for.
+pub fn waiting(wait: Duration) -> Options {
+    Options::default().store(DiskOptions::default().lock_wait(wait))
 }
 
 /// The same path without slashes at its end, with which a link would be followed before anybody

@@ -5,7 +5,7 @@ use crate::{
     term::{ColorWhen, TimeStyle},
 };
 use clap::{ArgAction, Args};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use taskledger::query::Point;
 
 /// Options of every command.
@@ -34,6 +34,15 @@ pub struct Global {
     /// Open without changing any file, and in spite of damage; takes no appends
     #[arg(long, global = true)]
     pub read_only: bool,
+    /// How long a command that records waits for its turn; 0s: not at all
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub wait: Duration,
     /// Do not show the progress of long work
     #[arg(long, global = true)]
     pub no_progress: bool,
@@ -45,9 +54,28 @@ pub struct Global {
     pub verbose: u8,
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok();
+    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "expected a duration such as 10s, 500ms or 2m".to_owned())
+}
+
 impl Global {
     /// The format that was asked for, or this command's own.
     pub fn format_or(&self, default: Format) -> Format {
         if self.json { Format::Json } else { self.output.unwrap_or(default) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert!(duration("-1s").is_err());
+        assert!(duration("soon").is_err());
     }
 }

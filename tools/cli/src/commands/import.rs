@@ -181,7 +181,7 @@ fn datasets(args: &Args, app: &App, spooled: Option<&Spooled>) -> Result<(Vec<Da
 
 /// The ledger to import to; a dry run into one that is not there happens in memory.
 fn open(args: &Args, app: &App) -> Result<Opened> {
-    match Ledger::open(&app.db, Options::default()) {
+    match Ledger::open(&app.db, app.options()) {
         Err(OpenError::NotFound { .. }) if args.dry_run => {
             Ok(Opened::of(Ledger::in_memory(Options::default())?))
         }
@@ -190,7 +190,7 @@ fn open(args: &Args, app: &App) -> Result<Opened> {
             app.remark(&format!("made a new ledger at {}", app.db.display()));
             Ok(opened)
         }
-        opened => Ok(Opened::of(opened?)),
+        opened => Ok(Opened::of(app.in_turn(opened)?)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     progress::Unit,
 };
 use anyhow::{Context as _, Result};
-use taskledger::{Ledger, Options, ledger::Rebuilt};
+use taskledger::{Ledger, ledger::Rebuilt};
 
 /// Make the sealed blocks anew from archive and journal.
 ///
@@ -31,12 +31,10 @@ impl Command for Args {
     fn run(&self, app: &mut App) -> Result<Exit> {
         let Rebuilt { head, set_aside } = {
             let shown = app.progress.start("rebuilding", Unit::Events);
-            Ledger::rebuild(&app.db, &Options::default(), &mut |done, total| {
-                shown.set(done, total);
-            })?
+            let mut tell = |done, total| shown.set(done, total);
+            app.in_turn(Ledger::rebuild(&app.db, &app.options(), &mut tell))?
         };
-        let opened =
-            Opened::of(Ledger::open(&app.db, Options::default()).context("after rebuilding")?);
+        let opened = Opened::of(Ledger::open(&app.db, app.options()).context("after rebuilding")?);
         let ledger = opened.reader.ledger_id();
         opened.close();
         let db = app.db.clone();

@@ -85,18 +85,9 @@ pub struct Args {
     /// The agent that spawns it; else TASKLEDGER_AGENT
     #[arg(long)]
     agent: Option<AgentId>,
-    /// How long to wait for a ledger that another process has open, each time
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    wait: Duration,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok();
-    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "expected a duration such as 10s, 500ms or 2m".to_owned())
 }
 
 impl command::Command for Args {
@@ -114,14 +105,17 @@ impl command::Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(supervise(self, app))
+        let ended = runtime.block_on(supervise(self, app));
+        // A thread may still wait for the ledger, for nobody.
+        runtime.shutdown_background();
+        ended
     }
 }
 
 async fn supervise(args: &Args, app: &App) -> Result<Exit> {
     let lineage = Lineage::of(args)?;
     let db = std::path::absolute(&app.db).context("cannot tell where the ledger is")?;
-    let recorder = Recorder { db, wait: args.wait, tell: app.verbose > 0, creates: false };
+    let recorder = Recorder { db, wait: app.global.wait, tell: app.verbose > 0, creates: false };
     let mut signals = Signals::catch(&[&INTERRUPT, &QUIT, &TERMINATE, &HANGUP, &USER_1, &USER_2])
         .context("signals cannot be caught")?;
     let begun = match begin(args, &lineage, &recorder, &mut signals).await {
@@ -130,7 +124,7 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
             note(&format!("taskledger: {}: the command was not started", signal.name));
             return Ok(Exit::Signal(signal.number()));
         }
-        Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, args.wait).into()),
+        Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, app.global.wait).into()),
         Err(Unrecorded::Refused(error)) => return Err(error.context("the command was not started")),
     };
     begun.tell(app);
@@ -238,13 +232,5 @@ mod tests {
         let long = described(&["\u{e9}".repeat(DESCRIPTION_BYTES_MAX).into()]);
         assert!(long.len() <= DESCRIPTION_BYTES_MAX, "{}", long.len());
         assert!(long.ends_with("..."));
-    }
-
-    #[test]
-    fn a_duration_has_a_unit() {
-        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        assert!(duration("-1s").is_err());
-        assert!(duration("soon").is_err());
     }
 }

@@ -22,6 +22,7 @@ mod interrupts;
 mod options;
 mod pipes;
 mod proofs;
+mod queue;
 mod record;
 mod recordings;
 mod repairs;

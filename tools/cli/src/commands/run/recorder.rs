@@ -1,27 +1,29 @@
 //! Appends by a process that does not keep the ledger open.
 //!
-//! One process at a time can have a ledger open, and the commands that run here record as well. So
-//! it is opened for each append and closed at once, and whoever finds it taken tries again, for a
-//! bounded time. Every proposal must have a key: then trying again cannot record anything twice.
+//! One process at a time can have a ledger open to append, and the commands that run here record as
+//! well. So it is opened for each append and closed at once, and whoever finds it taken waits for
+//! its turn, for a bounded time. Every proposal must have a key: then trying again cannot record
+//! anything twice.
 
 use crate::{
+    app::waiting,
     note::note,
     signals::{Kind, Signals},
 };
 use anyhow::{Error, Result};
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use taskledger::{
-    Ledger, Options,
+    Ledger,
     command::Proposal,
     ids::LedgerId,
     ledger::{AppendError, OpenError, Reader, Receipt},
     state::LedgerState,
     store,
 };
-use tokio::{pin, select, time::sleep};
+use tokio::{select, time::sleep};
 
 /// The first and the longest pause between two tries.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -72,42 +74,55 @@ impl Recorder {
         mut signals: Option<&mut Signals>,
         make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Clone + Send + 'static,
     ) -> Result<Recorded, Unrecorded> {
-        let patience = sleep(self.wait);
-        pin!(patience);
+        let until = Instant::now() + self.wait;
         let mut pause = PAUSE_MIN;
         loop {
-            let error = match self.once(make.clone()).await {
-                Ok(recorded) => return Ok(recorded),
+            let opened = interruptible(&mut signals, self.open(until)).await?;
+            let error = match opened {
+                Ok((ledger, is_new)) => match Self::once(ledger, is_new, make.clone()).await {
+                    Ok(recorded) => return Ok(recorded),
+                    Err(error) => error,
+                },
                 Err(error) => error,
             };
             if !is_passing(&error) {
                 return Err(Unrecorded::Refused(error));
             }
+            if Instant::now() >= until {
+                return Err(Unrecorded::TimedOut(error));
+            }
             if self.tell && pause == PAUSE_MIN {
                 note(&format!("taskledger: waiting: {error:#}"));
             }
-            let interrupted = async {
-                match signals.as_mut() {
-                    Some(signals) => signals.next_stop().await,
-                    None => std::future::pending().await,
-                }
-            };
-            select! {
-                biased;
-                signal = interrupted => return Err(Unrecorded::Interrupted(signal)),
-                () = &mut patience => return Err(Unrecorded::TimedOut(error)),
-                () = sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
-            }
+            interruptible(&mut signals, sleep(pause)).await?;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
+    /// Opens the ledger when it is this process's turn. If the caller does not wait for that, the
+    /// ledger is closed at once.
+    async fn open(&self, until: Instant) -> Result<(Ledger, bool), Error> {
+        let Self { db, creates, tell, .. } = self.clone();
+        let wait = until.saturating_duration_since(Instant::now());
+        let opened =
+            tokio::task::spawn_blocking(move || match opened(&db, creates, Duration::ZERO) {
+                Err(error) if !wait.is_zero() && is_in_use(&error) => {
+                    if tell {
+                        note(&format!("taskledger: waiting: {error:#}"));
+                    }
+                    opened(&db, creates, wait)
+                }
+                opened => opened,
+            });
+        opened.await?
+    }
+
     async fn once(
-        &self,
+        ledger: Ledger,
+        is_new: bool,
         make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Send + 'static,
     ) -> Result<Recorded, Error> {
-        let Self { db, creates, .. } = self.clone();
         let recorded = tokio::task::spawn_blocking(move || {
-            let (ledger, is_new) = opened(&db, creates)?;
             let reader = ledger.reader();
             let receipts =
                 make(&reader).and_then(|proposals| Ok(ledger.append_blocking(proposals)?));
@@ -128,14 +143,36 @@ impl Recorder {
     }
 }
 
+/// Waits, unless one of `signals` that asks to stop comes first.
+async fn interruptible<T>(
+    signals: &mut Option<&mut Signals>,
+    waiting: impl Future<Output = T>,
+) -> Result<T, Unrecorded> {
+    let interrupted = async {
+        match signals.as_mut() {
+            Some(signals) => signals.next_stop().await,
+            None => std::future::pending().await,
+        }
+    };
+    select! {
+        biased;
+        signal = interrupted => Err(Unrecorded::Interrupted(signal)),
+        done = waiting => Ok(done),
+    }
+}
+
+fn is_in_use(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::InUse { .. }))
+}
+
 /// The ledger, and whether it was made just now.
-fn opened(db: &Path, creates: bool) -> Result<(Ledger, bool)> {
-    let open = || Ledger::open(db, Options::default());
+fn opened(db: &Path, creates: bool, wait: Duration) -> Result<(Ledger, bool)> {
+    let open = || Ledger::open(db, waiting(wait));
     match open() {
         Err(OpenError::NotFound { .. }) if creates => {}
         opened => return Ok((opened?, false)),
     }
-    match Ledger::create(db, Options::default()) {
+    match Ledger::create(db, waiting(wait)) {
         // Either another process has made it meanwhile, or something else is there.
         Err(exists @ OpenError::Exists { .. }) => match open() {
             Err(OpenError::NotFound { .. }) => Err(exists.into()),

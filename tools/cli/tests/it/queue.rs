@@ -1,0 +1,59 @@
+//! Many processes at one ledger: who records waits for its turn, and who looks waits for nobody.
+
+use crate::support::{Place, ran};
+use taskledger::{Ledger, Options};
+
+const PARALLEL: usize = 30;
+
+/// Findings 2 and 4: of ten `record`s at once nine were refused, and their events lost unless the
+/// script tried again; of a hundred `run`s 34 were not started.
+#[test]
+fn whoever_records_at_once_is_recorded() {
+    let place = Place::new();
+    std::thread::scope(|scope| {
+        let runs = (0..PARALLEL).map(|number| {
+            let place = &place;
+            scope.spawn(move || {
+                let name = format!("n{number}");
+                let record = ["record", "spawn", "--thread", "x", "--type", "y", "--name", &name];
+                let run = ["run", "--thread", "x", "--name", &name, "--", "true"];
+                let args = if number % 2 == 0 { &record[..] } else { &run };
+                ran(&mut place.command(&[&["--wait", "5m"], args].concat())).ok();
+            })
+        });
+        runs.collect::<Vec<_>>().into_iter().for_each(|run| run.join().unwrap());
+    });
+    let tasks = place.run(&["tasks", "-o", "name"]).ok();
+    assert_eq!(tasks.lines().count(), PARALLEL, "{tasks}");
+    place.run(&["verify"]).ok();
+}
+
+/// Finding 1: of ten `threads` at once nine were refused.
+#[test]
+fn whoever_looks_at_once_sees_the_ledger_beside_those_who_record() {
+    let place = Place::with_story();
+    std::thread::scope(|scope| {
+        for number in 0..PARALLEL {
+            let place = &place;
+            scope.spawn(move || {
+                if number % 5 == 0 {
+                    place.run(&["run", "--thread", "x", "--", "true"]).ok();
+                } else {
+                    assert!(place.run(&["threads", "-o", "name"]).ok().contains("build"));
+                }
+            });
+        }
+    });
+    place.run(&["verify"]).ok();
+}
+
+/// Finding 3: a viewer that was left open stopped every build.
+#[test]
+fn a_look_that_is_held_open_stops_nobody() {
+    let place = Place::with_story();
+    let look = Ledger::open_read_only(place.path("ledger"), Options::default()).unwrap();
+    place.run(&["run", "--wait", "0s", "--thread", "x", "--", "true"]).ok();
+    place.run(&["purge", "--wait", "0s"]).ok();
+    place.run(&["verify"]).ok();
+    assert!(look.refresh_blocking().unwrap().size > 9);
+}
