@@ -18,6 +18,7 @@ mod interrupt;
 mod note;
 mod output;
 mod paint;
+mod process;
 mod progress;
 mod shell;
 mod shown;

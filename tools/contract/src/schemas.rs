@@ -4,9 +4,9 @@
 //! what changed: a field may be added to a `v1`, nothing else.
 
 use crate::answers::{
-    Body, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody, HeadBody,
-    ImportItem, LinkItem, Listing, ProofBody, ReceiptBody, Row, ShowBody, Single, SpanItem,
-    StatsBody, TaskItem, ThreadItem, VerifyBody,
+    Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
+    HeadBody, ImportItem, LinkItem, Listing, ProofBody, ReceiptBody, Row, ShowBody, Single,
+    SpanItem, StatsBody, TaskItem, ThreadItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<FirstBody>(),
         single::<VerifyBody>(),
         single::<ReceiptBody>(),
+        single::<CancelBody>(),
         single::<HeadBody>(),
         single::<CheckpointBody>(),
         single::<ProofBody>(),

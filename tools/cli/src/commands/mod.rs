@@ -7,6 +7,7 @@ use crate::command::Command;
 use clap::Subcommand;
 
 mod backup;
+mod cancel;
 mod checkpoint;
 mod common;
 mod completions;
@@ -66,6 +67,7 @@ pub enum Commands {
     Stats(stats::Args),
     Record(record::Args),
     Run(run::Args),
+    Cancel(cancel::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -101,6 +103,7 @@ impl Commands {
             Self::Stats(args) => args,
             Self::Record(args) => args,
             Self::Run(args) => args,
+            Self::Cancel(args) => args,
             Self::Demo(args) => args,
             Self::Completions(args) => args,
             Self::Man(args) => args,

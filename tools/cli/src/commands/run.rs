@@ -10,6 +10,7 @@ use crate::{
     command::{self, Moment},
     exit::{Exit, Problem},
     note::note,
+    process::{self, Badge, BadgeName},
     shell,
     signals::{HANGUP, INTERRUPT, QUIT, Signals, TERMINATE, USER_1, USER_2},
 };
@@ -18,14 +19,20 @@ use child::Running;
 use end::Record;
 use lineage::Lineage;
 use recorder::{Recorder, Unrecorded};
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use taskledger::{
-    command::{Command, Proposal, Spawn},
+    command::{Command, Emit, Proposal, Spawn, Spawned},
     event::{DESCRIPTION_BYTES_MAX, Parent},
     ids::{AgentId, CallId, Key, LedgerId, RunId, TaskId, ThreadId},
     ledger::AppendError,
     time::{Entropy as _, OsEntropy},
 };
+use taskledger_contract::{answers::PROCESS, safe_json};
 use tokio::task::JoinSet;
 
 mod child;
@@ -33,6 +40,8 @@ mod end;
 mod lineage;
 mod recorder;
 mod tail;
+
+pub use lineage::asker;
 
 /// Run a command as a task: its start, its end and the end of its output are recorded.
 ///
@@ -46,6 +55,9 @@ mod tail;
 /// 126 if it was not found or could not be started. If nothing was started: 124 when the ledger was
 /// not to be had in time, else as any command here. If the end could not be recorded, it says so,
 /// and ends with 124 or 5.
+///
+/// With the task it records its own process, for `taskledger show` and `taskledger cancel`: number,
+/// host, user and working directory, which `taskledger redact` erases.
 ///
 /// The ledger is made if there is none, and is not kept open meanwhile: commands can run and record
 /// more. They find TASKLEDGER_DB, TASKLEDGER_THREAD, TASKLEDGER_TASK, TASKLEDGER_RUN,
@@ -154,6 +166,8 @@ struct Begun {
     made: Option<PathBuf>,
     /// A parent that the ledger does not hold.
     unknown_parent: Option<TaskId>,
+    /// The badge by which `taskledger cancel` knows this process; worn until it ends.
+    _badge: Option<Badge>,
 }
 
 impl Begun {
@@ -184,16 +198,27 @@ async fn begin(
     spawn.run.clone_from(&lineage.run);
     spawn.call.clone_from(&lineage.call);
     spawn.agent.clone_from(&lineage.agent);
-    let proposal = keyed(spawn);
+    let key = new_key();
+    let mut batch = vec![Proposal::new(spawn).key(key)];
+    if let Some(facts) = process::own() {
+        let facts = safe_json::to_string(&facts).map_err(|error| Unrecorded::Refused(error.into()));
+        batch.push(keyed(Emit::new(Spawned::at(0), PROCESS, facts?)));
+    }
     let lineage = lineage.clone();
     let recorder = Recorder { creates: true, ..recorder.clone() };
     let (parent, external) = (args.parent.clone(), args.external_parent.clone());
+    let badge = Arc::new(Mutex::new(None));
+    let worn = Arc::clone(&badge);
     let answer = recorder.append(Some(signals), move |reader| {
         check_parent(reader, parent.as_ref(), external.as_ref())?;
+        // Before the task can be seen: from then on it can be cancelled.
+        let name = BadgeName::new(reader.ledger_id(), key);
+        *worn.lock().unwrap_or_else(PoisonError::into_inner) = Badge::wear(&name).ok();
         let cause = lineage.cause(reader.ledger_id());
-        Ok(vec![proposal.clone().cause(cause)])
+        Ok(batch.iter().map(|proposal| proposal.clone().cause(cause.clone())).collect())
     });
     let begun = answer.await?;
+    let badge = badge.lock().unwrap_or_else(PoisonError::into_inner).take();
     let made = begun.made.then(|| recorder.db.clone());
     let task = begun.receipts.into_iter().find_map(|receipt| receipt.task);
     let task = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
@@ -202,12 +227,16 @@ async fn begin(
         Some(Parent::External { id, .. }) => Some(id),
         Some(Parent::Local(_)) | None => None,
     };
-    Ok(Begun { task, ledger: begun.ledger, made, unknown_parent })
+    Ok(Begun { task, ledger: begun.ledger, made, unknown_parent, _badge: badge })
 }
 
 /// A proposal that can be tried again without being recorded twice.
 fn keyed(command: impl Into<Command>) -> Proposal {
-    Proposal::new(command).key(Key(OsEntropy.bytes16()))
+    Proposal::new(command).key(new_key())
+}
+
+fn new_key() -> Key {
+    Key(OsEntropy.bytes16())
 }
 
 /// A command as a description.

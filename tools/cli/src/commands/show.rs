@@ -16,7 +16,7 @@ use taskledger::{
     query::{self, Scope},
     time::Millis,
 };
-use taskledger_contract::{answers::ShowBody, shapes::shape_and_word};
+use taskledger_contract::{answers::ShowBody, shapes::shape_and_word, words::ERASED};
 
 /// Show one task, and every event about it.
 ///
@@ -95,6 +95,10 @@ fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
     field("run", &of(&task.run_id))?;
     field("call", &of(&task.call_id))?;
     field("agent", &of(&task.agent_id))?;
+    if let Some(process) = &body.process {
+        let facts = process.facts.as_ref().map_or_else(|| ERASED.to_owned(), ToString::to_string);
+        field("process", &facts)?;
+    }
     out.line("")?;
     for entry in history {
         out.line(&line(entry, Around::Thread, &look))?;

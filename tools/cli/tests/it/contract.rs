@@ -56,6 +56,7 @@ fn every_single_answer_is_what_its_schema_says() {
         &["diff", "build", "--from", "@-5", "--stat"],
         &["stats"],
         &["verify"],
+        &["cancel", "root"],
         &["record", "end", "root", "--status", "completed"],
         &["redact", "4", "--reason", "a test"],
         &["purge"],

@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod cancel;
 mod contract;
 mod copies;
 mod demo;

@@ -38,8 +38,8 @@ fn signalled(signal: &str, code: i32, number: u8) {
     let events: Vec<Value> =
         events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["upserted", "cancel_requested", "terminated"]);
-    assert_eq!(events[1]["texts"]["reason"], format!("received SIG{signal}"));
+    assert_eq!(actions, ["upserted", "emitted", "cancel_requested", "terminated"]);
+    assert_eq!(events[2]["texts"]["reason"], format!("received SIG{signal}"));
 }
 
 #[test]
@@ -70,8 +70,7 @@ fn a_command_that_ends_well_after_a_signal_is_completed_and_the_request_stays() 
 fn a_request_to_stop_is_on_the_record_while_the_command_still_runs() {
     let place = Place::new();
     place.fifo("go");
-    let deaf =
-        "(trap '' TERM; exec head -n 1 go) & trap 'echo heard' TERM; echo ready; wait; wait; wait";
+    let deaf = "trap '' TERM; head -n 1 go & trap 'echo heard' TERM; echo ready; wait; wait; wait";
     let mut run = place.start(&[], deaf);
     run.says("ready");
     run.signal("TERM");
@@ -112,7 +111,7 @@ fn sigquit_reaches_the_whole_group_and_cancels() {
 fn sigusr1_and_sigusr2_are_passed_on_and_are_no_request_to_stop() {
     let place = Place::new();
     place.fifo("go");
-    let script = "(trap '' USR1 USR2; exec head -n 1 go) & trap 'echo one' USR1; \
+    let script = "trap '' USR1 USR2; head -n 1 go & trap 'echo one' USR1; \
                   trap 'echo two' USR2; echo ready; wait; wait; wait; exit 3";
     let mut run = place.start(&[], script);
     run.says("ready");

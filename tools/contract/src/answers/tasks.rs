@@ -1,6 +1,6 @@
 //! Tasks and threads. Their fields follow those of the rows that `taskledger::query` answers with.
 
-use super::{At, Body, EventLine, Row, count, json_or_text, notes_in};
+use super::{At, Body, EventLine, ProcessItem, Row, count, json_or_text, notes_in, process_of};
 use crate::words::{ERASED, part_names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,9 @@ pub struct ShowBody {
     pub ancestors: Vec<String>,
     /// Its direct children.
     pub children: Vec<String>,
+    /// The process that runs it, if its spawn recorded one.
+    #[serde(default)]
+    pub process: Option<ProcessItem>,
     /// The events about it, oldest first.
     pub history: Vec<EventLine>,
 }
@@ -290,6 +293,10 @@ impl ShowBody {
             at: At::from(view),
             ancestors: ids(thread.ancestors(&task.task_id)),
             children: ids(thread.children(&task.task_id).collect()),
+            process: match history {
+                [spawn, next, ..] => process_of(spawn, next),
+                _ => None,
+            },
             history: history.iter().map(EventLine::from).collect(),
             task: TaskItem::from(task).noted(notes_in(history)),
         }

@@ -71,6 +71,20 @@ fn empty_task() -> TaskItem {
     }
 }
 
+fn process() -> ProcessItem {
+    let facts = ProcessFacts {
+        pid: 4711,
+        start_ticks: u64::MAX,
+        boot_id: "b".into(),
+        pid_namespace: 1,
+        host: "h".into(),
+        uid: 0,
+        user: None,
+        cwd: Some("/".into()),
+    };
+    ProcessItem { seq: 3, facts: Some(facts) }
+}
+
 fn event() -> EventLine {
     EventLine {
         schema: schemas::EVENT.into(),
@@ -155,6 +169,7 @@ fn questions() -> Vec<&'static str> {
             task: task(),
             ancestors: vec!["bg_0".into()],
             children: Vec::new(),
+            process: Some(process()),
             history: vec![event()],
         }),
         one(DiffBody { from: At::new(0, Millis(0)), to: at(), stat, items }),
@@ -192,6 +207,14 @@ fn questions() -> Vec<&'static str> {
 fn works() -> Vec<&'static str> {
     vec![
         one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false }),
+        one(CancelBody {
+            task_id: "bg_1".into(),
+            seq: 7,
+            durable: true,
+            signalled: false,
+            unsignalled: Some(Unsignalled::OtherHost),
+            process: Some(process()),
+        }),
         one(HeadBody {
             done: "rebuild".into(),
             path: "p".into(),

@@ -9,16 +9,17 @@ use crate::{
     exit::{self, Exit, Problem},
     note::note,
     shell,
-    signals::Kind,
+    signals::{Kind, TERMINATE},
 };
 use anyhow::{Error, Result};
 use serde_json::json;
 use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 use taskledger::{
     command::{Cancel, Command, Finish, Proposal},
-    event::{Cause, Outcome, TaskStatus},
+    event::{Action, Cause, Entry, Outcome, TaskStatus},
     ids::TaskId,
-    ledger::AppendError,
+    ledger::{AppendError, Reader},
+    query::{Position, history_of_task},
     state::Rejection,
     time::{Clock as _, SystemClock},
 };
@@ -34,8 +35,11 @@ pub struct Record<'a> {
     recorder: &'a Recorder,
     task: &'a TaskId,
     /// One request to stop for each kind of signal that came.
-    asked: Vec<(&'static Kind, Proposal)>,
+    asked: Vec<Asked>,
 }
+
+/// A signal, and the request to stop that it is.
+type Asked = (&'static Kind, Proposal);
 
 impl<'a> Record<'a> {
     /// Nothing has happened to it yet.
@@ -53,11 +57,12 @@ impl<'a> Record<'a> {
             Cancel::task(self.task.clone()).reason(format!("received {}", signal.name)),
         );
         let proposal = keyed(request).occurred_at(SystemClock.now());
-        self.asked.push((signal, proposal.clone()));
-        let recorder = self.recorder.clone();
+        self.asked.push((signal, proposal));
+        let (recorder, task, asked) =
+            (self.recorder.clone(), self.task.clone(), self.asked.clone());
         early.spawn(async move {
             // Whatever becomes of it, it is proposed again with the end.
-            let _ = recorder.append(None, move |_| Ok(vec![proposal.clone()])).await;
+            let _ = recorder.append(None, move |reader| Ok(unasked(reader, &task, &asked))).await;
         });
     }
 
@@ -105,10 +110,15 @@ impl<'a> Record<'a> {
         finish.error = error.as_deref().map(Into::into);
         finish.result = result.map(Into::into);
         let cause = Cause::default().task(self.task.clone());
-        let mut batch: Vec<_> = self.asked.iter().map(|(_, asked)| asked.clone()).collect();
-        batch.push(keyed(finish).cause(cause).occurred_at(SystemClock.now()));
+        let end = keyed(finish).cause(cause).occurred_at(SystemClock.now());
+        let (task, asked) = (self.task.clone(), self.asked.clone());
+        let batch = move |reader: &Reader| {
+            let mut batch = unasked(reader, &task, &asked);
+            batch.push(end.clone());
+            Ok(batch)
+        };
         // Signals do not end this wait: it is bounded, and the end would be lost.
-        match self.recorder.append(None, move |_| Ok(batch.clone())).await {
+        match self.recorder.append(None, batch).await {
             Ok(_) => Ok(Exit::Command(code)),
             Err(unrecorded) => self.unrecorded(unrecorded, outcome, error.as_deref(), code),
         }
@@ -147,6 +157,24 @@ impl<'a> Record<'a> {
         let hint = format!("once the ledger is free: {}", shell::line(words));
         Err(Problem::new(exit, text).hint(hint).into())
     }
+}
+
+/// The requests to stop that the record is to have. SIGTERM is none of its own if it passes on one
+/// that is there: `taskledger cancel` records before it signals.
+fn unasked(reader: &Reader, task: &TaskId, asked: &[Asked]) -> Vec<Proposal> {
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let is_others = |entry: &Entry| {
+        matches!(entry.event.action, Action::CancelRequested { .. })
+            && asked.iter().all(|(_, own)| own.key != entry.event.key)
+    };
+    let upto = Position::Log(reader.head().size);
+    // What cannot be read says nothing, and keeps no end from the record.
+    let history = history_of_task(reader, task, upto).unwrap_or_default();
+    let passes_on = history.iter().any(is_others);
+    let own = asked.iter().filter(|(kind, _)| !(passes_on && **kind == TERMINATE));
+    own.map(|(_, proposal)| proposal.clone()).collect()
 }
 
 /// Whether the task has an end already: terminal is final.

@@ -89,6 +89,17 @@ impl Lineage {
     }
 }
 
+/// The task, run, call and agent of the environment, as those who ask something of this ledger.
+pub fn asker(ledger: LedgerId) -> Result<Cause> {
+    let is_ours = inherited_ledger().is_none_or(|other| other == ledger);
+    let task = if is_ours { inherited::<TaskId>(TASK)? } else { None };
+    Ok(Cause::default()
+        .task(task)
+        .run(inherited::<RunId>(RUN)?)
+        .call(inherited::<CallId>(CALL)?)
+        .agent(inherited::<AgentId>(AGENT)?))
+}
+
 /// An id that the environment holds. An empty text is as good as none.
 fn inherited<I: FromStr<Err = IdError>>(name: &str) -> Result<Option<I>> {
     let Some(text) = env::var_os(name).filter(|text| !text.is_empty()) else { return Ok(None) };

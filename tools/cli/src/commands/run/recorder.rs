@@ -67,8 +67,8 @@ pub enum Unrecorded {
 }
 
 impl Recorder {
-    /// Opens the ledger, appends what `make` proposes, all or nothing, and closes the ledger. While
-    /// that cannot be had it waits, until the time is up or one of `signals` comes.
+    /// Opens the ledger, appends what `make` proposes, if anything, all or nothing, and closes the
+    /// ledger. While that cannot be had it waits, until the time is up or one of `signals` comes.
     pub async fn append(
         &self,
         mut signals: Option<&mut Signals>,
@@ -124,8 +124,10 @@ impl Recorder {
     ) -> Result<Recorded, Error> {
         let recorded = tokio::task::spawn_blocking(move || {
             let reader = ledger.reader();
-            let receipts =
-                make(&reader).and_then(|proposals| Ok(ledger.append_blocking(proposals)?));
+            let receipts = make(&reader).and_then(|proposals| {
+                let none = proposals.is_empty();
+                Ok(if none { Vec::new() } else { ledger.append_blocking(proposals)? })
+            });
             let closed = ledger.close_blocking();
             let receipts = receipts?;
             if let Err(error) = closed {
