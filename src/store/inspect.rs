@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// A store under inspection. No process writes to it meanwhile, and the inspection changes nothing.
+/// A store under inspection, which changes nothing. What another process writes meanwhile is not seen.
 pub trait Inspect: fmt::Debug + Send + Sync {
     /// The identity of this copy of the ledger; `None` if it cannot be read.
     fn identity(&self) -> Option<Identity>;
@@ -40,6 +40,12 @@ pub trait Inspect: fmt::Debug + Send + Sync {
     /// An answer that takes longer than `deadline` is a finding and the end. The time between two
     /// calls does not count.
     fn sealed(&self, deadline: Duration) -> SealedItems;
+
+    /// Says whether nobody can write to the store during the inspection. Otherwise a fault counts
+    /// only if the next inspection meets it, too.
+    fn is_still(&self) -> bool {
+        true
+    }
 
     /// The saved states.
     fn snapshots(&self) -> Arc<dyn SnapshotStore>;
@@ -148,6 +154,9 @@ pub enum StoreFindingKind {
     LostTail,
     /// sled cannot be read.
     Sealed,
+    /// sled was not read, since another process has the ledger open. Harmless: the other files were
+    /// read.
+    SealedUnchecked,
     /// Bytes behind the last whole group that were never acknowledged. Harmless: the next opening
     /// removes them.
     TornEnd,
@@ -162,7 +171,11 @@ impl StoreFindingKind {
     #[must_use]
     pub const fn is_harmless(self) -> bool {
         match self {
-            Self::HeadSlot | Self::TornEnd | Self::StrayBytes | Self::UnknownFile => true,
+            Self::HeadSlot
+            | Self::SealedUnchecked
+            | Self::TornEnd
+            | Self::StrayBytes
+            | Self::UnknownFile => true,
             Self::Head
             | Self::Node
             | Self::Journal

@@ -3,7 +3,7 @@
 use super::{
     DiskOptions, DiskStore,
     inspect::Inspection,
-    look::Look,
+    look::{Look, inspect::Beside},
     whole::{create, open, rebuild},
 };
 use crate::store::{Error, Home, Identity, Inspect, Looked, NodeStore, Opened, Rebuilt, Replay};
@@ -45,7 +45,12 @@ impl Home for DiskHome {
     }
 
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {
-        Ok(Box::new(Inspection::open(&self.root)?))
+        match Inspection::open(&self.root) {
+            Err(error @ Error::InUse { .. }) => {
+                Ok(Box::new(Beside::open(&self.root, &error.to_string())?))
+            }
+            opened => Ok(Box::new(opened?)),
+        }
     }
 
     fn rebuild(&self, replay: &mut dyn Replay) -> Result<Rebuilt, Error> {

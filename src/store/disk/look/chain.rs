@@ -141,6 +141,12 @@ impl Chain {
         last.map_or(self.header.before, |group| group.after)
     }
 
+    /// The log after the group of event `seq`.
+    pub(super) fn group_after(&self, seq: Seq) -> Head {
+        let group = self.groups.partition_point(|group| group.after.size < seq.get());
+        self.groups.get(group).map_or_else(|| self.after(), |group| group.after)
+    }
+
     /// The root after `size` events, if a group ends there.
     pub(super) fn root_at(&self, size: Size) -> Option<Root> {
         let found = self.end_at(size.get());

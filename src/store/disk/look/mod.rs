@@ -12,6 +12,7 @@
 //! fault that stays in files that stay is damage. Start reading at [`Look`].
 
 mod chain;
+pub(super) mod inspect;
 mod place;
 mod seen;
 
@@ -100,17 +101,22 @@ impl Look {
 
     /// As [`open`](Self::open), over any files.
     pub(super) fn over(files: Arc<dyn Files>) -> Result<Looked, Error> {
+        let (look, identity) = Self::take(Arc::clone(&files))?;
+        let snapshots = Snapshots { files, events: look.shown().size };
+        Ok(Looked { log: Arc::new(look), snapshots: Arc::new(snapshots), identity })
+    }
+
+    fn take(files: Arc<dyn Files>) -> Result<(Self, Option<Identity>), Error> {
         let identity = identity(&*files)?;
         let ledger = identity.map(|identity| identity.ledger);
         let seen = settle(&*files, ledger, Vec::new())?;
-        let snapshots = Snapshots { files: Arc::clone(&files), events: seen.shown.size };
         let look = Self {
             inner: RwLock::new(Inner { files, ledger, seen, settled: true, replaced: false }),
             archives: Mutex::default(),
             chunks: Mutex::default(),
         };
         look.end_in_archive()?;
-        Ok(Looked { log: Arc::new(look), snapshots: Arc::new(snapshots), identity })
+        Ok((look, identity))
     }
 
     fn inner(&self) -> RwLockReadGuard<'_, Inner> {

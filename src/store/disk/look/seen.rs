@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ids::{Head, LedgerId, Root, Seq, Size},
     store::{
-        Error,
+        Error, StoreFinding, StoreFindingKind,
         disk::files::{
             archive::range_of,
             dir,
@@ -20,7 +20,10 @@ use crate::{
         },
     },
 };
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The pauses before a slot of `HEAD` is read again: a writer may be writing it.
 const SLOT_PAUSES: [Duration; 8] = {
@@ -82,6 +85,44 @@ pub(super) enum FaultKind {
     Lost { durable: u64, found: u64 },
     /// Two files name different roots after so many events.
     Roots { size: u64 },
+}
+
+impl Fault {
+    /// The fault for an audit.
+    pub(super) fn finding(&self, root: &Path) -> StoreFinding {
+        let journals = root.join(dir::JOURNAL);
+        let of =
+            |kind, place: &Path, seq, detail: String| StoreFinding::new(kind, place, seq, detail);
+        let after = |after: u64| Seq::new(after.saturating_add(1));
+        match &self.kind {
+            FaultKind::NoHead => {
+                let detail = "neither of its two slots is valid, or it is missing".to_owned();
+                of(StoreFindingKind::Head, &root.join("HEAD"), None, detail)
+            }
+            FaultKind::Journal { name, why } => {
+                of(StoreFindingKind::Journal, &root.join(name), None, why.clone())
+            }
+            FaultKind::NoJournal => {
+                of(StoreFindingKind::Journal, &journals, None, "there is no journal".to_owned())
+            }
+            FaultKind::Hole { after: last } => {
+                let detail = format!("events after {last} are in no file");
+                of(StoreFindingKind::Gap, root, after(*last), detail)
+            }
+            FaultKind::Seam { after: last } => {
+                let detail = format!("what follows event {last} does not continue it");
+                of(StoreFindingKind::Journal, &journals, after(*last), detail)
+            }
+            FaultKind::Lost { durable, found } => {
+                let detail = format!("the log ends at event {found} but held {durable}");
+                of(StoreFindingKind::LostTail, &journals, after(*found), detail)
+            }
+            FaultKind::Roots { size } => {
+                let detail = format!("the roots after event {size} are not the same everywhere");
+                of(StoreFindingKind::Head, &root.join("HEAD"), Seq::new(*size), detail)
+            }
+        }
+    }
 }
 
 impl Seen {
