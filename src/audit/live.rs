@@ -5,7 +5,11 @@ use super::{
     history::History,
     report::{FindingKind, Findings, Report},
 };
-use crate::{codec, ids::Seq, ledger::Reader};
+use crate::{
+    codec,
+    ids::Seq,
+    ledger::{Readable, Reader},
+};
 use std::ops::ControlFlow;
 
 /// Checks every event that `reader` gives, as [`verify`](super::verify) does, but not the files
@@ -43,5 +47,5 @@ pub fn verify_reader(reader: &Reader) -> Report {
     }
     // A text that was redacted during the reading is erased in the events that were read after it.
     let head = history.finish(&reader.current(), &mut findings);
-    findings.report(head)
+    findings.report(head, Readable::all(head))
 }

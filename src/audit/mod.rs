@@ -14,5 +14,5 @@ mod sealed;
 mod verify;
 
 pub use live::verify_reader;
-pub use report::{FINDINGS_MAX, Finding, FindingKind, Report};
+pub use report::{FINDINGS_MAX, Finding, FindingKind, Remedy, Report};
 pub use verify::{VerifyOptions, verify, verify_in};

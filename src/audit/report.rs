@@ -1,6 +1,9 @@
 //! The result of an audit: data, not an error.
 
-use crate::ids::{Head, LedgerId, Root, Seq, Size};
+use crate::{
+    ids::{Head, LedgerId, Root, Seq, Size},
+    ledger::Readable,
+};
 use std::fmt;
 
 /// The most findings that a report keeps; the rest is only counted. More than a person reads.
@@ -55,7 +58,74 @@ pub enum FindingKind {
     Harmless,
 }
 
+/// The repair that a finding asks for. A later one mends more than an earlier one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Nothing is to be done.
+    #[default]
+    Nothing,
+    /// The other files hold everything: [`Ledger::rebuild`](crate::Ledger::rebuild) makes the damaged
+    /// ones again.
+    Rebuild,
+    /// The ledger cannot be mended in its place. A backup takes all that can be read
+    /// ([`Ledger::open_read_only`](crate::Ledger::open_read_only)), and a new ledger is made of it, or
+    /// of an older backup if that has more.
+    Restore,
+    /// The bytes are whole and say something else than was recorded: somebody may have changed them.
+    /// Only a checkpoint or a backup that was kept elsewhere can tell.
+    Compare,
+}
+
+impl Remedy {
+    /// Every remedy.
+    pub const ALL: [Self; 4] = [Self::Nothing, Self::Rebuild, Self::Restore, Self::Compare];
+
+    /// The word for the remedy in output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Rebuild => "rebuild",
+            Self::Restore => "restore",
+            Self::Compare => "compare",
+        }
+    }
+}
+
 impl FindingKind {
+    /// Every kind.
+    pub const ALL: [Self; 15] = [
+        Self::Frame,
+        Self::Link,
+        Self::Rule,
+        Self::Part,
+        Self::Root,
+        Self::Checkpoint,
+        Self::Gap,
+        Self::LostTail,
+        Self::Journal,
+        Self::Archive,
+        Self::Head,
+        Self::Node,
+        Self::Sealed,
+        Self::Snapshot,
+        Self::Harmless,
+    ];
+
+    /// The repair that it asks for, if every event can still be read. `docs/operations.md` says why.
+    #[must_use]
+    pub const fn remedy(self) -> Remedy {
+        match self {
+            Self::Harmless => Remedy::Nothing,
+            Self::Gap | Self::Archive | Self::Sealed | Self::Snapshot => Remedy::Rebuild,
+            Self::LostTail | Self::Journal | Self::Head | Self::Node => Remedy::Restore,
+            Self::Frame | Self::Link | Self::Rule | Self::Part | Self::Root | Self::Checkpoint => {
+                Remedy::Compare
+            }
+        }
+    }
+
     /// The word for the kind in output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -95,10 +165,14 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// The ledger, by the word of its files; `None` if they do not tell.
     pub ledger: Option<LedgerId>,
-    /// The number of events that were read.
+    /// The number of events that archive and journals gave, up to the first fault in them.
     pub size: u64,
     /// The root over them.
     pub root: Root,
+    /// The events that can still be read, from all files together.
+    pub readable: Readable,
+    /// The repair that mends all findings.
+    pub remedy: Remedy,
     /// The faults, by event; those of no single event first.
     pub findings: Vec<Finding>,
     /// The number of faults beyond the first [`FINDINGS_MAX`].
@@ -127,9 +201,15 @@ pub(super) struct Findings {
     kept: Vec<Finding>,
     more: u64,
     notes: Vec<Finding>,
+    remedy: Remedy,
 }
 
 impl Findings {
+    /// The repair for all findings so far.
+    pub(super) fn remedy(&self) -> Remedy {
+        self.remedy
+    }
+
     pub(super) fn add(
         &mut self,
         seq: impl Into<Option<Seq>>,
@@ -137,6 +217,7 @@ impl Findings {
         detail: impl Into<String>,
     ) {
         let finding = Finding { seq: seq.into(), kind, detail: detail.into() };
+        self.remedy = self.remedy.max(kind.remedy());
         if kind == FindingKind::Harmless {
             self.notes.push(finding);
         } else if self.kept.len() < FINDINGS_MAX {
@@ -148,23 +229,115 @@ impl Findings {
 
     /// Moves the findings of another value here.
     pub(super) fn append(&mut self, other: &mut Self) {
-        let Self { kept, more, notes } = std::mem::take(other);
+        let Self { kept, more, notes, remedy } = std::mem::take(other);
+        self.remedy = self.remedy.max(remedy);
         for Finding { seq, kind, detail } in kept.into_iter().chain(notes) {
             self.add(seq, kind, detail);
         }
         self.more += more;
     }
 
-    pub(super) fn report(mut self, head: Head) -> Report {
+    pub(super) fn report(mut self, head: Head, readable: Readable) -> Report {
         self.kept.sort_by_key(|finding| finding.seq);
         let Head { size, root } = head;
+        let short = self.remedy == Remedy::Rebuild && !readable.is_all();
         Report {
             ledger: None,
             size: size.get(),
             root,
+            readable,
+            // A rebuild needs every event.
+            remedy: if short { Remedy::Restore } else { self.remedy },
             findings: self.kept,
             more_findings: self.more,
             notes: self.notes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPERATIONS: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md"));
+
+    /// The cells of a row of a table.
+    fn cells(line: &str) -> Vec<&str> {
+        line.trim().trim_matches('|').split('|').map(str::trim).collect()
+    }
+
+    /// Finding 34: the kinds of findings stood in no document.
+    #[test]
+    fn every_kind_of_finding_stands_in_the_operators_page_with_its_remedy() {
+        let section =
+            OPERATIONS.split("\n## ").find(|part| part.starts_with("What `verify` finds"));
+        let rows = section.unwrap().lines().filter(|line| line.starts_with("| `"));
+        let rows: Vec<_> = rows.map(cells).collect();
+        let told: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+        let kinds: Vec<_> = FindingKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(told, kinds);
+        for (row, kind) in rows.iter().zip(FindingKind::ALL) {
+            let [_, meaning, remedy] = row[..] else { panic!("{row:?}") };
+            assert!(meaning.len() > 20, "{row:?}");
+            let wanted = format!("**{}**", kind.remedy().as_str());
+            assert!(remedy.starts_with(&wanted), "{row:?} says nothing of {wanted}");
+        }
+        for remedy in Remedy::ALL {
+            let told = format!("\n- **{}**: ", remedy.as_str());
+            assert!(section.unwrap().contains(&told), "{told}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_listed_once() {
+        let place = |kind: FindingKind| FindingKind::ALL.iter().position(|other| *other == kind);
+        for kind in FindingKind::ALL {
+            // A kind without a place here does not compile.
+            let next = match kind {
+                FindingKind::Frame => FindingKind::Link,
+                FindingKind::Link => FindingKind::Rule,
+                FindingKind::Rule => FindingKind::Part,
+                FindingKind::Part => FindingKind::Root,
+                FindingKind::Root => FindingKind::Checkpoint,
+                FindingKind::Checkpoint => FindingKind::Gap,
+                FindingKind::Gap => FindingKind::LostTail,
+                FindingKind::LostTail => FindingKind::Journal,
+                FindingKind::Journal => FindingKind::Archive,
+                FindingKind::Archive => FindingKind::Head,
+                FindingKind::Head => FindingKind::Node,
+                FindingKind::Node => FindingKind::Sealed,
+                FindingKind::Sealed => FindingKind::Snapshot,
+                FindingKind::Snapshot => FindingKind::Harmless,
+                FindingKind::Harmless => FindingKind::Frame,
+            };
+            let after = (place(kind).unwrap() + 1) % FindingKind::ALL.len();
+            assert_eq!(place(next), Some(after), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_rebuild_is_no_remedy_once_an_event_is_nowhere() {
+        let head = Head { size: Size::new(4), root: Root([1; 32]) };
+        let remedy = |kinds: &[FindingKind], readable| {
+            let mut findings = Findings::default();
+            for kind in kinds {
+                findings.add(None, *kind, "");
+            }
+            findings.report(head, readable).remedy
+        };
+        let all = Readable::all(head);
+        assert_eq!(remedy(&[], all), Remedy::Nothing);
+        assert_eq!(remedy(&[FindingKind::Harmless], all), Remedy::Nothing);
+        assert_eq!(remedy(&[FindingKind::Snapshot, FindingKind::Gap], all), Remedy::Rebuild);
+        assert_eq!(remedy(&[FindingKind::Gap, FindingKind::Head], all), Remedy::Restore);
+        assert_eq!(remedy(&[FindingKind::Root, FindingKind::Head], all), Remedy::Compare);
+        for short in [
+            Readable { held: Some(5), ..all },
+            Readable { held: None, ..all },
+            Readable { agrees: false, ..all },
+        ] {
+            assert_eq!(remedy(&[FindingKind::Gap], short), Remedy::Restore, "{short:?}");
         }
     }
 }

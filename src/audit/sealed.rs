@@ -178,8 +178,10 @@ fn add_sealed(finding: &StoreFinding, findings: &mut Findings) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Root;
-    use crate::ids::Size;
+    use crate::{
+        ids::{Root, Size},
+        ledger::Readable,
+    };
 
     fn block(first: u64) -> SealedItem {
         let first = Seq::new(first).unwrap();
@@ -196,7 +198,12 @@ mod tests {
         for seq in (1..=48).filter_map(Seq::new) {
             walk.compare(seq, b"x", &mut findings);
         }
-        findings.report(sealed).findings.iter().map(|finding| finding.seq).collect()
+        findings
+            .report(sealed, Readable::all(sealed))
+            .findings
+            .iter()
+            .map(|finding| finding.seq)
+            .collect()
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use super::{
     history::History,
     reading::{self, Step},
-    report::{FindingKind, Findings, Report},
+    report::{FindingKind, Findings, Remedy, Report},
     sealed::SealedWalk,
 };
 use crate::{
     ids::{Head, Seq},
-    ledger::{OpenError, Options, copy::origin::OriginNote, directory::directory},
+    ledger::{OpenError, Options, Readable, copy::origin::OriginNote, directory::directory},
     snapshot::{self, SnapshotError},
     store::{self, Home, Inspect, StoreFinding, StoreFindingKind},
 };
@@ -48,6 +48,9 @@ impl Default for VerifyOptions {
 /// commits, archives, `HEAD`, the origin of a copy and `options.expect`; the sealed store against
 /// archive and journal; every snapshot against the fold. Missing texts must be redacted. `progress`
 /// gets the number of events done and of all.
+///
+/// The report says what can still be read, also where archive and journals have lost it, and what
+/// repairs it.
 ///
 /// Changes nothing, and holds the ledger's lock meanwhile. Takes as much temporary space as the
 /// sealed store. Beside another process that has the ledger open it checks everything else up to the
@@ -160,8 +163,23 @@ fn check(
     let head = history.finish(&end, &mut findings);
     progress(head.size.get(), total.max(head.size.get()));
     span.record("events", head.size.get());
+    let readable = readable(inspection, head, findings.remedy())?;
     let ledger = inspection.identity().map(|identity| identity.ledger);
-    Ok(Report { ledger, ..findings.report(head) })
+    Ok(Report { ledger, ..findings.report(head, readable) })
+}
+
+/// The events that all files together still have. Reads them again only where archive and journals
+/// alone did not give all of them.
+fn readable(
+    inspection: &dyn Inspect,
+    head: Head,
+    remedy: Remedy,
+) -> Result<Readable, store::Error> {
+    let durable = inspection.witness().map(|witness| witness.synced.size);
+    if remedy <= Remedy::Rebuild && durable.is_some_and(|durable| durable <= head.size) {
+        return Ok(Readable::all(head));
+    }
+    Readable::of(inspection)
 }
 
 /// A journal is removed only once `HEAD` says durably that all of it is sealed. With an older

@@ -166,11 +166,13 @@ impl Ledger {
     }
 
     /// Makes the sealed store of the ledger in `path` again from archive and journal, and checks it
-    /// against every root in them. Blocks. The ledger must not be open. `progress` gets the number
-    /// of events done and of all.
+    /// against every root in them. Archives that are missing or damaged are made again from the
+    /// sealed store. Blocks. The ledger must not be open. `progress` gets the number of events done
+    /// and of all.
     ///
     /// Destroys nothing: the old sealed store, which may know of events that archive and journal
-    /// have lost, is moved to the ledger's `quarantine/`, and so are snapshots of such events.
+    /// have lost, is moved to the ledger's `quarantine/`, and so are snapshots of such events,
+    /// damaged archives, and snapshots that are damaged or not the fold of their events.
     /// [`Rebuilt::set_aside`] names them; a purge removes them.
     ///
     /// # Durability
@@ -178,11 +180,12 @@ impl Ledger {
     /// use.
     ///
     /// # Errors
-    /// [`OpenError::Damaged`], [`OpenError::LostTail`] if archive and journal do not hold the whole
-    /// log: nothing is changed. Otherwise as [`open`](Self::open).
+    /// [`OpenError::Damaged`], [`OpenError::LostTail`] if archive, journal and sealed store do not
+    /// hold the whole log: nothing is changed. Otherwise as [`open`](Self::open).
     ///
     /// # Cost
-    /// O(bytes of the ledger), and as much space as the sealed store takes.
+    /// O(bytes of the ledger), and as much space as the sealed store takes; where archives are made
+    /// again, as much for temporary files too.
     ///
     /// # Example
     /// ```

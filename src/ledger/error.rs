@@ -49,13 +49,13 @@ pub enum OpenError {
         /// The process that holds it; 0 if unknown.
         pid: u32,
     },
-    /// Another user could change the directory, so nothing in it can be trusted.
+    /// Another user has the directory, or could enter or change it, so nothing in it can be trusted.
     #[error("unsafe directory {}: {why}", .path.display())]
     UnsafeDir {
         /// The directory or file.
         path: PathBuf,
-        /// The reason.
-        why: &'static str,
+        /// The reason, which says what its owner can do.
+        why: store::Unsafe,
     },
     /// A newer version wrote it.
     #[error("the ledger has {what} {found}; this version reads up to {max}")]

@@ -15,6 +15,7 @@ mod role;
 
 pub(crate) use self::read::reader::Current;
 pub use self::{
+    care::salvage::Readable,
     commit::seats::Seat,
     copy::{
         backup::{BackupDamage, BackupInfo, verify_backup},

@@ -118,6 +118,7 @@ macro_rules! conformance_tests {
             snapshots: a_snapshot_saved_again_replaces_the_first,
             snapshots: loading_a_missing_snapshot_is_an_error,
             snapshots: removing_a_snapshot_twice_is_no_error,
+            snapshots: a_snapshot_that_is_set_aside_is_not_listed,
             snapshots: snapshots_survive_loss_of_power,
         }
     };

@@ -17,6 +17,9 @@ pub enum Damage {
     /// The engine's file is missing. A rebuild makes it again.
     #[error("it is missing; a rebuild makes it anew")]
     MissingEngine,
+    /// No file has the event any more: neither archive nor journal nor the sealed store.
+    #[error("neither archive nor sealed blocks hold it")]
+    Nowhere,
     /// The directory of journals holds none, though every ledger has one.
     #[error("there is no journal in it; sled and archive hold events up to {elsewhere}")]
     MissingJournal {

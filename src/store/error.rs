@@ -51,13 +51,13 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
-    /// Another user could change the directory, so nothing in it can be trusted.
+    /// Another user has the directory, or could enter or change it, so nothing in it can be trusted.
     #[error("unsafe directory {}: {why}", .path.display())]
     UnsafeDir {
         /// The directory or file.
         path: PathBuf,
         /// The reason.
-        why: &'static str,
+        why: Unsafe,
     },
     /// A file has a format that this version does not know. Nothing was written.
     #[error("{} has format {found}; this version reads up to {max}", .path.display())]
@@ -165,6 +165,49 @@ pub enum Error {
     /// An earlier failure stopped this store. Open it again to learn which events it kept.
     #[error("the store stopped after an earlier failure")]
     Halted,
+}
+
+/// The reason that a directory is not safe. One variant for each thing that its owner can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsafe {
+    /// The path is a symbolic link, whose target somebody may change.
+    #[error("it is a symbolic link")]
+    Link,
+    /// The whole directory belongs to another user: use the ledger as that user.
+    #[error("it belongs to another user, {owner}, and this process runs as {user}")]
+    OtherUser {
+        /// The number of its owner.
+        owner: u32,
+        /// The number of the user of this process.
+        user: u32,
+    },
+    /// One file belongs to another user than the directory: a program of that user has made it.
+    #[error("it belongs to user {owner}, and the ledger to user {user}")]
+    MixedOwners {
+        /// The number of its owner.
+        owner: u32,
+        /// The number of the user who has the directory.
+        user: u32,
+    },
+    /// The mode of a directory lets other users in.
+    #[error("its mode, {:04o}, lets other users enter it", mode & 0o7777)]
+    OthersMayEnter {
+        /// The mode.
+        mode: u32,
+    },
+    /// The mode of a file lets other users write to it.
+    #[error("its mode, {:04o}, lets other users write to it", mode & 0o7777)]
+    OthersMayWrite {
+        /// The mode.
+        mode: u32,
+    },
+    /// Neither a file nor a directory.
+    #[error("it is neither a file nor a directory")]
+    Special,
+    /// Directories within directories, deeper than in any ledger.
+    #[error("it is nested too deep to belong to a ledger")]
+    TooDeep,
 }
 
 impl Error {

@@ -58,12 +58,12 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// As [`open`](Self::open), without the findings: those are [`Inspect::findings`].
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error>;
 
-    /// Rebuilds the sealed store from the log that commits were synced to. The store must not be
-    /// open. Destroys nothing. O(all bytes).
+    /// Rebuilds the sealed store from the log that commits were synced to, and what that log has lost
+    /// from the sealed store. The store must not be open. Destroys nothing. O(all bytes).
     ///
     /// # Errors
     ///
-    /// - [`Error::Damaged`], [`Error::LostTail`] if the log is not whole: nothing is changed.
+    /// - [`Error::Damaged`], [`Error::LostTail`] if both together are not whole: nothing is changed.
     /// - Otherwise as [`open`](Self::open).
     fn rebuild(&self, replay: &mut dyn Replay) -> Result<Rebuilt, Error>;
 
@@ -192,6 +192,16 @@ pub trait Replay {
     /// The root over the frames so far.
     fn root(&self) -> Root;
 
+    /// Takes the bytes of the saved state after event `_at`, before the first frame; no bytes if they
+    /// cannot be read.
+    fn saved(&mut self, _at: Seq, _bytes: &[u8]) {}
+
+    /// The saved states, after the last frame, that are not what the frames up to them fold to. The
+    /// home puts them out of the way.
+    fn useless(&self) -> Vec<Seq> {
+        Vec::new()
+    }
+
     /// Reports progress now and then: `_done` frames of `_total`.
     fn progress(&mut self, _done: u64, _total: u64) {}
 }
@@ -201,8 +211,8 @@ pub trait Replay {
 pub struct Rebuilt {
     /// The head that the new sealed store reaches.
     pub head: Head,
-    /// The new paths of the old sealed store, and of saved states of events that the log does not
-    /// have.
+    /// The new paths of the old sealed store, of damaged archives, and of saved states that are
+    /// damaged or of events that the log does not have.
     pub set_aside: Vec<PathBuf>,
 }
 

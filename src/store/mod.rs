@@ -31,8 +31,8 @@ pub use disk::DiskOptions;
 #[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub use disk::{DiskHome, parse};
-pub use error::Error;
 pub(crate) use error::holder;
+pub use error::{Error, Unsafe};
 pub use frames::Frames;
 pub use home::{FixedNode, Home, Identity, NOTE_BYTES, NodeStore, Opened, Rebuilt, Replay, Role};
 pub use inspect::{
@@ -264,4 +264,14 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`Error::Io`].
     fn remove(&self, at: Seq) -> Result<(), Error>;
+
+    /// Puts a saved state that is of no use out of the way, where a person can still look at it if the
+    /// store has such a place; `Ok` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Full`].
+    fn set_aside(&self, at: Seq) -> Result<(), Error> {
+        self.remove(at)
+    }
 }

@@ -95,18 +95,19 @@ fn state_of(
     size: Size,
 ) -> Result<LedgerState, ReadError> {
     let saved = snapshots.list()?;
-    let mut state = saved::newest(snapshots, &saved, size.last_seq(), |size| {
-        let size = Size::new(size);
-        if let Some(root) = log.named_root(size)? {
-            return Ok::<_, ReadError>(Some(root));
-        }
-        match crate::proof::root_at(size, &LogHashes(log)) {
-            Ok(root) => Ok(Some(root)),
-            // Where events before it cannot be read, it cannot be known to be of this history.
-            Err(ProofError::Source(ReadError::Damaged { .. })) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    })?;
+    let saved::Newest { mut state, .. } =
+        saved::newest(snapshots, &saved, size.last_seq(), |size| {
+            let size = Size::new(size);
+            if let Some(root) = log.named_root(size)? {
+                return Ok::<_, ReadError>(Some(root));
+            }
+            match crate::proof::root_at(size, &LogHashes(log)) {
+                Ok(root) => Ok(Some(root)),
+                // Where events before it cannot be read, it cannot be known to be of this history.
+                Err(ProofError::Source(ReadError::Damaged { .. })) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })?;
     replay::fold(log, &mut state, size.get(), missing)?;
     Ok(state)
 }

@@ -1,8 +1,9 @@
 //! From stored bytes to a state: checks store, heads and hash tree against each other, then
 //! replays.
 //!
-//! Nothing is written here. A difference is an error that names it and its place; nothing is
-//! repaired in passing, and nothing is ever taken for an empty ledger.
+//! No event is written here. A difference is an error that names it and its place; nothing is
+//! repaired in passing, and nothing is ever taken for an empty ledger. Only snapshots that can never
+//! be used are put out of the way, once all else holds.
 
 use crate::{
     codec,
@@ -33,19 +34,21 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     check_root(sealed, tree.head())?;
     let saved = snapshots.list()?;
     let tail = hash_tail(&*log, tree, &saved)?;
-    let mut state = saved::newest(&*snapshots, &saved, tail.tree.head().seq(), |size| {
-        let known = tail.roots.get(&size).copied();
-        let known = known.map_or_else(
-            || Ok(crate::proof::root_at(Size::new(size), &LogHashes(&*log))?),
-            Ok::<_, OpenError>,
-        );
-        known.map(Some)
-    })?;
+    let saved::Newest { mut state, useless } =
+        saved::newest(&*snapshots, &saved, tail.tree.head().seq(), |size| {
+            let known = tail.roots.get(&size).copied();
+            let known = known.map_or_else(
+                || Ok(crate::proof::root_at(Size::new(size), &LogHashes(&*log))?),
+                Ok::<_, OpenError>,
+            );
+            known.map(Some)
+        })?;
     let snapshot_at = state.size();
     let written = log.written().size;
     replay::fold(&*log, &mut state, written.get(), |seq| lost(written.get(), seq))?;
     let Unsealed { tree, tree_hashes, .. } = tail;
     log.resume(tree_hashes)?;
+    set_aside(&*snapshots, &useless);
     let published = Arc::new(Published { state, tree });
     Ok(assemble(identity, (log, snapshots), published, snapshot_at, options))
 }
@@ -71,6 +74,17 @@ pub(crate) fn assemble(
     let kept = KeptSnapshots { newest, distance };
     let shared = Shared::new(log, snapshots, published, snapshot_at.get(), kept);
     (core, Arc::new(shared))
+}
+
+/// Puts snapshots out of the way that were of no use to this opening: each later one would only find
+/// the same. A new one is taken when it is due.
+fn set_aside(snapshots: &dyn SnapshotStore, useless: &[Seq]) {
+    for at in useless {
+        match snapshots.set_aside(*at) {
+            Ok(()) => tracing::info!(%at, "snapshot was put out of the way"),
+            Err(error) => tracing::warn!(%at, %error, "a useless snapshot stays where it is"),
+        }
+    }
 }
 
 fn check_root(expected: Head, found: Head) -> Result<(), OpenError> {
@@ -132,7 +146,7 @@ mod tests {
         ids::ThreadId,
         ledger::Ledger,
         snapshot,
-        store::{Group, MemStore, NodeStore, SnapshotStore},
+        store::{Group, MemStore, NodeStore},
     };
 
     fn spawns(tasks: u64) -> Vec<Proposal> {

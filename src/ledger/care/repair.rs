@@ -1,13 +1,16 @@
-//! Making the sealed store of a ledger again.
+//! Making the sealed store of a ledger again, and judging the saved states on the way.
 
 use crate::{
     codec,
-    ids::{Root, Seq, TreeHash},
+    event::Entry,
+    ids::{Head, Root, Seq, TreeHash},
     ledger::{Ledger, OpenError},
     proof::Tree,
+    snapshot::{self, SnapshotError},
+    state::LedgerState,
     store::{Damage, Error, Home, Rebuilt, Replay},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 impl Ledger {
     /// Makes the sealed store of the ledger in `home` again; see [`rebuild`](Self::rebuild).
@@ -19,7 +22,7 @@ impl Ledger {
         home: &dyn Home,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Rebuilt, OpenError> {
-        let mut replay = TreeReplay { tree: Tree::new(), progress };
+        let mut replay = TreeReplay { tree: Tree::new(), saved: Saved::default(), progress };
         Ok(home.rebuild(&mut replay)?)
     }
 }
@@ -27,6 +30,7 @@ impl Ledger {
 /// The hash tree, for a store that cannot compute it.
 struct TreeReplay<'a> {
     tree: Tree,
+    saved: Saved,
     progress: &'a mut dyn FnMut(u64, u64),
 }
 
@@ -38,16 +42,61 @@ impl Replay for TreeReplay<'_> {
             detail: Damage::Frame { why: Arc::new(error) },
         };
         // The leaf alone does not cover the texts, and a pushed frame is stored as it is.
-        codec::check_parts(&codec::decode(frame).map_err(damaged)?).map_err(damaged)?;
-        Ok(self.tree.push(codec::leaf(frame).map_err(damaged)?))
+        let entry = codec::decode(frame).map_err(damaged)?;
+        codec::check_parts(&entry).map_err(damaged)?;
+        let tree_hashes = self.tree.push(codec::leaf(frame).map_err(damaged)?);
+        self.saved.pass(&entry, &self.tree);
+        Ok(tree_hashes)
     }
 
     fn root(&self) -> Root {
         self.tree.root()
     }
 
+    fn saved(&mut self, at: Seq, bytes: &[u8]) {
+        self.saved.claim(at, bytes);
+    }
+
+    fn useless(&self) -> Vec<Seq> {
+        self.saved.useless.clone()
+    }
+
     fn progress(&mut self, done: u64, total: u64) {
         (self.progress)(done, total);
+    }
+}
+
+/// The saved states, held against the fold as it comes by.
+#[derive(Default)]
+struct Saved {
+    /// The claim of each about itself: the digest of the state, and the log that it is of.
+    claims: BTreeMap<Seq, ([u8; 32], Head)>,
+    state: LedgerState,
+    useless: Vec<Seq>,
+}
+
+impl Saved {
+    fn claim(&mut self, at: Seq, bytes: &[u8]) {
+        match snapshot::state_digest(bytes) {
+            Ok(claim) => drop(self.claims.insert(at, claim)),
+            // Another version of the fold may use it.
+            Err(SnapshotError::OtherFold { .. }) => {}
+            Err(_) => self.useless.push(at),
+        }
+    }
+
+    /// Folds the event, as long as a saved state waits for it.
+    fn pass(&mut self, entry: &Entry, tree: &Tree) {
+        if self.claims.is_empty() {
+            return;
+        }
+        self.state.apply(entry);
+        let seq = entry.event.seq;
+        if let Some((digest, head)) = self.claims.remove(&seq)
+            && (digest != self.state.digest() || head != tree.head())
+        {
+            self.useless.push(seq);
+        }
     }
 }
 
@@ -67,7 +116,8 @@ mod tests {
         let mut entry = ledger.reader().entry(seq).unwrap();
         let frame = codec::encode(&entry).unwrap();
         let push = |frame: &[u8]| {
-            TreeReplay { tree: Tree::new(), progress: &mut |_, _| {} }.push(seq, frame)
+            let saved = Saved::default();
+            TreeReplay { tree: Tree::new(), saved, progress: &mut |_, _| {} }.push(seq, frame)
         };
         push(&frame).unwrap();
 

@@ -27,7 +27,7 @@ impl Ledger {
         let inspection = home.inspect()?;
         let store = MemStore::new();
         let held = inspection.witness().map(|witness| witness.synced);
-        let (found, then) = Salvage::new(&*inspection, &store, held).run()?;
+        let (found, then) = Salvage::new(&*inspection, Some(&store), held).run()?;
         store.sync()?;
         let unknown = || Identity::new(LedgerId([0; 16]), NodeId([0; 16]));
         let identity = inspection.identity().unwrap_or_else(unknown);
@@ -43,10 +43,44 @@ impl Ledger {
     }
 }
 
-/// Takes frames into a store in memory as long as they continue the log.
+/// The events that all files of a store together still have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Readable {
+    /// The log up to the first event that no file has any more.
+    pub head: Head,
+    /// The number of events that the log is known to have held; `None` if no file tells.
+    pub held: Option<u64>,
+    /// Says whether these events lead to the root that was recorded for them, as far as one was.
+    pub agrees: bool,
+}
+
+impl Readable {
+    /// Every event of a log with this head.
+    pub(crate) const fn all(head: Head) -> Self {
+        Self { head, held: Some(head.size.get()), agrees: true }
+    }
+
+    /// Says whether every event that was ever held can be read, as it was.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.agrees && self.held.is_some_and(|held| self.head.size >= held)
+    }
+
+    /// Counts what [`open_salvaged`](Ledger::open_salvaged) would show. Keeps nothing of it.
+    pub(crate) fn of(inspection: &dyn Inspect) -> Result<Self, Error> {
+        let recorded = inspection.witness().map(|witness| witness.synced);
+        let (found, then) = Salvage::new(inspection, None, recorded).run()?;
+        let held = recorded.map(|recorded| recorded.size.max(found.size).get());
+        Ok(Self { head: found, held, agrees: recorded == then })
+    }
+}
+
+/// Takes frames as long as they continue the log.
 struct Salvage<'a> {
     inspection: &'a dyn Inspect,
-    store: &'a MemStore,
+    /// The place for them; `None` if they are only counted.
+    store: Option<&'a MemStore>,
     /// The items of sled, once they were asked for.
     sealed: Option<SealedItems>,
     /// The block that was taken from last.
@@ -62,7 +96,7 @@ struct Salvage<'a> {
 impl<'a> Salvage<'a> {
     const GROUP_BYTES: usize = 1 << 20;
 
-    fn new(inspection: &'a dyn Inspect, store: &'a MemStore, held: Option<Head>) -> Self {
+    fn new(inspection: &'a dyn Inspect, store: Option<&'a MemStore>, held: Option<Head>) -> Self {
         let tree = Tree::new();
         let then = Some(tree.head()).filter(|head| held.is_some_and(|held| held.size == head.size));
         let (sealed, block, frames, bytes) = (None, None, Vec::new(), 0);
@@ -82,11 +116,9 @@ impl<'a> Salvage<'a> {
         })?;
         let held = inspection.witness().map_or(0, |witness| witness.sealed.size.get());
         self.fill(held, SEALED_DEADLINE)?;
-        // Only durable events are sealed: if journal and `HEAD` were put back from an older copy,
-        // the sealed store knows of more events than both.
-        if self.held.is_some() {
-            self.fill(u64::MAX, BEYOND_DEADLINE)?;
-        }
+        // Only durable events are sealed: if journal and `HEAD` are gone or were put back from an older
+        // copy, the sealed store knows of more events than both.
+        self.fill(u64::MAX, BEYOND_DEADLINE)?;
         self.write()?;
         Ok((self.tree.head(), self.then))
     }
@@ -134,6 +166,9 @@ impl<'a> Salvage<'a> {
         if self.held.is_some_and(|held| held.size == self.tree.size()) {
             self.then = Some(self.tree.head());
         }
+        if self.store.is_none() {
+            return Ok(true);
+        }
         self.bytes += frame.len();
         self.frames.push(frame.to_vec());
         if self.bytes >= Self::GROUP_BYTES {
@@ -145,9 +180,10 @@ impl<'a> Salvage<'a> {
     fn write(&mut self) -> Result<(), Error> {
         let frames = std::mem::take(&mut self.frames);
         self.bytes = 0;
-        let next = self.store.written().size.next_seq();
+        let Some(store) = self.store else { return Ok(()) };
+        let next = store.written().size.next_seq();
         let Some(first) = next.filter(|_| !frames.is_empty()) else { return Ok(()) };
         let root = self.tree.root();
-        self.store.append(Group { first, frames: &frames, root, tree_hashes: &[] })
+        store.append(Group { first, frames: &frames, root, tree_hashes: &[] })
     }
 }

@@ -303,7 +303,7 @@ impl Reader {
         self.check_size(size)?;
         let snapshots = &*self.shared.snapshots;
         let (saved, last) = (snapshots.list()?, size.last_seq());
-        let mut state =
+        let saved::Newest { mut state, .. } =
             saved::newest(snapshots, &saved, last, |size| self.root_at(Size::new(size)).map(Some))?;
         replay::fold(&*self.shared.log, &mut state, size.get(), missing)?;
         state.mask(&now);

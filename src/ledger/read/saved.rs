@@ -11,8 +11,16 @@ use crate::{
     store::SnapshotStore,
 };
 
+/// The state to begin with, and what was found on the way to it.
+pub(crate) struct Newest {
+    /// The state; empty if no snapshot can be used.
+    pub(crate) state: LedgerState,
+    /// Snapshots that can never be used: damaged, or of another history.
+    pub(crate) useless: Vec<Seq>,
+}
+
 /// The newest of the snapshots `saved` (oldest first) that ends at or before event `last` and
-/// belongs to the history that `root_at` tells the root of, if it is known. An empty state if there is none.
+/// belongs to the history that `root_at` tells the root of, if it is known.
 ///
 /// # Errors
 /// Those of `root_at`.
@@ -21,7 +29,8 @@ pub(crate) fn newest<E>(
     saved: &[Seq],
     last: Option<Seq>,
     mut root_at: impl FnMut(u64) -> Result<Option<Root>, E>,
-) -> Result<LedgerState, E> {
+) -> Result<Newest, E> {
+    let mut useless = Vec::new();
     for at in saved.iter().rev().copied().filter(|at| Some(*at) <= last) {
         let bytes = match snapshots.load(at) {
             Ok(bytes) => bytes,
@@ -36,11 +45,18 @@ pub(crate) fn newest<E>(
             Ok((state, head))
                 if head.seq() == Some(at) && root_at(head.size.get())? == Some(head.root) =>
             {
-                return Ok(state);
+                return Ok(Newest { state, useless });
             }
-            Ok(_) => tracing::warn!(%at, "snapshot is of another history: skipped"),
-            Err(error) => tracing::warn!(%at, %error, "snapshot is unusable: skipped"),
+            Ok(_) => {
+                tracing::warn!(%at, "snapshot is of another history: skipped");
+                useless.push(at);
+            }
+            Err(error) => {
+                tracing::warn!(%at, %error, "snapshot is unusable: skipped");
+                // Another version may use what this one cannot.
+                useless.extend((error.code() != Code::UnsupportedFormat).then_some(at));
+            }
         }
     }
-    Ok(LedgerState::default())
+    Ok(Newest { state: LedgerState::default(), useless })
 }

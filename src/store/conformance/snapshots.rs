@@ -52,6 +52,18 @@ pub fn removing_a_snapshot_twice_is_no_error(mut place: impl Place) {
     assert_eq!(opened.snapshots.list().unwrap(), [seq(6)]);
 }
 
+/// A state of no use is not offered to the next opening.
+pub fn a_snapshot_that_is_set_aside_is_not_listed(mut place: impl Place) {
+    let opened = open(&mut place);
+    opened.snapshots.save(seq(5), b"state").unwrap();
+    opened.snapshots.save(seq(6), b"no state").unwrap();
+    opened.snapshots.set_aside(seq(6)).unwrap();
+    opened.snapshots.set_aside(seq(6)).unwrap();
+    assert_eq!(opened.snapshots.list().unwrap(), [seq(5)]);
+    opened.snapshots.save(seq(6), b"a state").unwrap();
+    assert_eq!(opened.snapshots.load(seq(6)).unwrap(), b"a state");
+}
+
 /// `Ok` means durable, and a removed snapshot does not come back after a crash.
 pub fn snapshots_survive_loss_of_power(mut place: impl Place) {
     let opened = open(&mut place);

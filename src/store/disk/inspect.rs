@@ -5,7 +5,7 @@
 //! a deadline. Start reading at [`Inspection`].
 
 mod log;
-mod sealed;
+pub(super) mod sealed;
 
 use crate::{
     ids::Seq,
@@ -65,7 +65,7 @@ impl Inspection {
     /// fault is a finding.
     pub(super) fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let root = path.as_ref().to_owned();
-        dir::check_safe(&root)?;
+        dir::check_ledger(&root)?;
         let mut findings = Vec::new();
         let identity = finding_or(node::read(&root), StoreFindingKind::Node, &root, &mut findings)?;
         let lock = Lock::take_to_read(&root)?;

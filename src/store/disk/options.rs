@@ -27,8 +27,9 @@ pub struct DiskOptions {
     /// The longest wait of an opening for the lock of the ledger, in the order of arrival. Zero: it
     /// is refused at once if another handle has it.
     pub lock_wait: Duration,
-    /// The size in bytes of a reserve file. It is removed when the disk is full, so that the ledger
-    /// can still be opened: sled cannot open without space.
+    /// The size in bytes of a reserve file. It is given up when the disk is full, so that the ledger
+    /// can still be opened: sled cannot open without space. What is over 8 MiB also serves sealing
+    /// and archiving. It is taken back when there is room.
     pub reserve_bytes: u64,
     /// Memory in bytes that sled may use to cache its pages.
     pub cache_bytes: u64,

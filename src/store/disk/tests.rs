@@ -19,7 +19,8 @@ use super::{
 use crate::{
     ids::{LedgerId, NodeId, Root},
     store::{
-        FRAME_BYTES_MAX, GROUP_BYTES_MAX, Inspect, NOTE_BYTES, Rebuilt, Replay, Role, SnapshotStore,
+        FRAME_BYTES_MAX, GROUP_BYTES_MAX, Inspect, NOTE_BYTES, Rebuilt, Replay, Role,
+        SnapshotStore, Unsafe,
     },
 };
 use std::{fs, path::PathBuf, time::Duration};
@@ -268,6 +269,21 @@ fn an_opening_leaves_no_lock_where_no_ledger_is() {
     assert!(files(&root).is_empty());
 }
 
+/// Finding 37: an empty directory, as `mkdir` makes it, was "unsafe".
+#[test]
+fn a_directory_with_nothing_of_a_ledger_in_it_is_no_ledger_whoever_may_enter_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let root = ledger(dir.path());
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(matches!(refused(dir.path()), Error::NotFound { .. }));
+    fs::write(root.join("notes"), b"mine").unwrap();
+    assert!(matches!(refused(dir.path()), Error::NotFound { .. }));
+    fs::write(root.join("HEAD"), b"").unwrap();
+    assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
+}
+
 #[test]
 fn a_directory_that_others_could_change_is_refused() {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -280,7 +296,12 @@ fn a_directory_that_others_could_change_is_refused() {
         (root.join("HEAD"), 0o666, 0o600),
     ] {
         fs::set_permissions(&path, fs::Permissions::from_mode(loose)).unwrap();
-        assert!(matches!(refused(dir.path()), Error::UnsafeDir { path: at, .. } if at == path));
+        let Error::UnsafeDir { path: at, why } = refused(dir.path()) else { panic!("{path:?}") };
+        let (Unsafe::OthersMayEnter { mode } | Unsafe::OthersMayWrite { mode }) = why else {
+            panic!("{why}")
+        };
+        let told = mode & 0o7777;
+        assert_eq!((at, told), (path.clone(), loose));
         fs::set_permissions(&path, fs::Permissions::from_mode(tight)).unwrap();
     }
     let link = dir.path().join("link");

@@ -17,7 +17,7 @@ use super::{
     sector::{self, Bytes, SECTOR, Sector, narrow, short, wide},
 };
 use crate::{
-    ids::{Head, LedgerId, Seq},
+    ids::{Head, LedgerId, Seq, Size},
     store::{
         Damage, Error, FRAME_BYTES_MAX,
         disk::files::sector::next_after,
@@ -107,11 +107,22 @@ pub(crate) fn open_all(root: &Path, ledger: LedgerId) -> Result<(Vec<Archive>, H
 
 /// Says whether the archive of these events is there and whole.
 pub(crate) fn holds(root: &Path, span: Span) -> bool {
-    let whole = |path: &Path| {
-        let archive = Archive::open_as(path, span)?;
-        archive.all_frames().try_for_each(|frames| frames.map(drop))
-    };
-    whole(&span.path(root)).is_ok()
+    Archive::open_as(&span.path(root), span).is_ok_and(|archive| archive.is_whole())
+}
+
+/// The events before `end` that no file of the archive has, by the names of the files: the first and
+/// the last of each gap. O(files).
+pub(crate) fn gaps(root: &Path, end: Size) -> Result<Vec<(Seq, Seq)>, Error> {
+    let mut found = Vec::new();
+    let mut reached = Size::EMPTY;
+    let ranges = list(root)?.into_iter().filter_map(|path| range_of(&path));
+    let starts = ranges.map(|(first, last)| (first.leaf_index(), last.size()));
+    for (before, after) in starts.chain([(end.get(), end)]) {
+        let last = Seq::new(before).filter(|last| last.size() > reached);
+        found.extend(reached.next_seq().zip(last));
+        reached = reached.max(after);
+    }
+    Ok(found)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -298,6 +309,11 @@ impl Archive {
         Err(damaged(path, Damage::OtherEvents))
     }
 
+    /// Says whether every chunk can be read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.all_frames().all(|frames| frames.is_ok())
+    }
+
     /// The frames of every chunk, in order. After the error of a damaged chunk, the frames behind
     /// it follow.
     pub(crate) fn all_frames(&self) -> impl Iterator<Item = Result<Frames, Error>> {
@@ -399,7 +415,6 @@ fn adds_up(index: &[Chunk], end: u64, span: &Span) -> bool {
 mod tests {
     use super::*;
     use crate::ids::Root;
-    use crate::ids::Size;
 
     fn archive_of(root: &Path, frames: &[Vec<u8>]) -> Span {
         std::fs::create_dir_all(root.join(dir::ARCHIVE)).unwrap();
@@ -453,6 +468,25 @@ mod tests {
         assert!(!fits(largest + 1, 100));
         assert!(!fits(u32::MAX, 100));
         assert!(!fits(100, u32::MAX));
+    }
+
+    #[test]
+    fn gaps_are_told_by_the_names_of_the_files() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join(dir::ARCHIVE);
+        std::fs::create_dir_all(&place).unwrap();
+        let found = |end| {
+            let gaps = gaps(root.path(), Size::new(end)).unwrap();
+            gaps.iter().map(|(a, b)| (a.get(), b.get())).collect::<Vec<_>>()
+        };
+        assert_eq!(found(0), []);
+        assert_eq!(found(9), [(1, 9)]);
+        std::fs::write(place.join(format!("{:020}-{:020}.archive", 5, 6)), b"").unwrap();
+        assert_eq!(found(6), [(1, 4)]);
+        assert_eq!(found(9), [(1, 4), (7, 9)]);
+        std::fs::write(place.join(format!("{:020}-{:020}.archive", 1, 4)), b"").unwrap();
+        assert_eq!(found(6), []);
+        assert_eq!(found(5), []);
     }
 
     #[test]

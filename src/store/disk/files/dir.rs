@@ -4,7 +4,7 @@
 //! file that must be whole appears by a rename after a sync.
 
 use super::sector::wide;
-use crate::store::{Damage, Error};
+use crate::store::{Damage, Error, Unsafe};
 use rustix::fs::{FallocateFlags, OFlags};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -59,6 +59,28 @@ pub(crate) fn newer(path: &Path, found: u32) -> Error {
     Error::UnsupportedFormat { path: path.to_owned(), found, max: super::sector::FORMAT }
 }
 
+/// As [`check_safe`], of a ledger that is there: a directory with nothing of a ledger in it is none,
+/// whoever may enter it.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], [`Error::UnsafeDir`].
+pub(crate) fn check_ledger(root: &Path) -> Result<(), Error> {
+    let none = || Error::NotFound { path: root.to_owned() };
+    let is_dir = fs::symlink_metadata(root).is_ok_and(|meta| meta.is_dir());
+    if is_dir && entries(root).is_ok_and(|entries| !entries.iter().any(|at| is_of_ledger(at))) {
+        return Err(none());
+    }
+    check_safe(root)
+}
+
+/// Says whether an entry of a directory has a name that a ledger gives, apart from those that say
+/// nothing of events.
+fn is_of_ledger(path: &Path) -> bool {
+    let name = name(path);
+    SUBDIRS.contains(&name) || ["NODE", "NODE.tmp", "HEAD"].contains(&name)
+}
+
 /// Refuses a directory that another user could have changed, or that is a link.
 ///
 /// # Errors
@@ -92,23 +114,26 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         meta => meta.map_err(at("inspect", path))?,
     };
     if meta.file_type().is_symlink() {
-        return refuse("it is a symbolic link");
+        return refuse(Unsafe::Link);
     }
-    if meta.uid() != rustix::process::geteuid().as_raw() {
-        return refuse("it belongs to another user");
+    let (owner, user, mode) = (meta.uid(), rustix::process::geteuid().as_raw(), meta.mode());
+    if owner != user {
+        // The directory was looked at first, so it is the user's own.
+        let within = Unsafe::MixedOwners { owner, user };
+        return refuse(if depth == 0 { Unsafe::OtherUser { owner, user } } else { within });
     }
     if meta.is_file() {
-        let writable = modes == Modes::Private && meta.mode() & 0o022 != 0;
-        return if writable { refuse("others may write to it (chmod go-w)") } else { Ok(()) };
+        let writable = modes == Modes::Private && mode & 0o022 != 0;
+        return if writable { refuse(Unsafe::OthersMayWrite { mode }) } else { Ok(()) };
     }
     if !meta.is_dir() {
-        return refuse("it is neither a file nor a directory");
+        return refuse(Unsafe::Special);
     }
-    if modes == Modes::Private && meta.mode() & 0o077 != 0 {
-        return refuse("others may enter it (chmod 700)");
+    if modes == Modes::Private && mode & 0o077 != 0 {
+        return refuse(Unsafe::OthersMayEnter { mode });
     }
     if depth > DEPTH_MAX {
-        return refuse("it is nested too deep to belong to a ledger");
+        return refuse(Unsafe::TooDeep);
     }
     let by_sled = depth == 1 && [SLED, QUARANTINE].contains(&name(path));
     let below = if by_sled { Modes::Umask } else { modes };
@@ -272,22 +297,49 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes files that were still being written when the process ended.
-pub(crate) fn remove_leftovers(root: &Path) -> Result<(), Error> {
+/// Removes files that were still being written when the process ended. Returns false if there are
+/// none.
+pub(crate) fn remove_leftovers(root: &Path) -> Result<bool, Error> {
+    let mut found = false;
     for place in [root.to_owned(), root.join(JOURNAL), root.join(ARCHIVE), root.join(SNAPSHOTS)] {
         for entry in entries(&place)? {
             if is_tmp(&entry) {
                 remove(&entry)?;
+                found = true;
             }
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// The size of the reserve; 0 if there is none.
+pub(crate) fn reserved_bytes(root: &Path) -> u64 {
+    fs::symlink_metadata(root.join(RESERVE)).map_or(0, |meta| meta.len())
+}
+
+/// Cuts the reserve down to `kept` bytes, so that its space can be used, and warns of it. Returns false
+/// if it is no longer than that.
+pub(crate) fn give_reserve_up(root: &Path, kept: u64) -> Result<bool, Error> {
+    let (path, found) = (root.join(RESERVE), reserved_bytes(root));
+    if found <= kept {
+        return Ok(false);
+    }
+    if kept == 0 {
+        remove(&path)?;
+    } else {
+        let cut = open_to_write(&path)?.set_len(kept).map_err(at("cut", &path));
+        cut.and_then(|()| sync_dir(root))?;
+    }
+    let ledger = root.display();
+    let bytes = found - kept;
+    tracing::warn!(%ledger, bytes, "the disk is full: the reserve was given up; make space");
+    Ok(true)
 }
 
 /// Reserves the space that makes opening possible when the disk is full.
 pub(crate) fn ensure_reserve(root: &Path, bytes: u64) -> Result<(), Error> {
     let path = root.join(RESERVE);
-    if fs::metadata(&path).is_ok_and(|meta| meta.len() >= bytes) {
+    if reserved_bytes(root) >= bytes {
         return Ok(());
     }
     let tmp = tmp_of(&path);

@@ -5,10 +5,12 @@
 //! `HEAD` were put back from an older copy, sled knows of more events than they do. So this module
 //! removes only a directory that is marked as never finished. Others are moved to `quarantine/`,
 //! from where only a person, or a purge, removes them.
-//! only a person, or a purge, removes it.
 
 use super::{dir, snapshots::DiskSnapshots};
-use crate::store::{Error, SnapshotStore, disk::files::dir::engine_path};
+use crate::{
+    ids::Seq,
+    store::{Error, SnapshotStore, disk::files::dir::engine_path},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -64,11 +66,19 @@ pub(crate) fn remove_others(root: &Path, engine: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Moves saved states of more than `size` events to `quarantine/`, and returns the new paths.
-pub(crate) fn set_snapshots_aside(root: &Path, size: u64) -> Result<Vec<PathBuf>, Error> {
+/// Moves saved states of more than `size` events, and those after the events `useless`, to
+/// `quarantine/`, and returns the new paths.
+pub(crate) fn set_snapshots_aside(
+    root: &Path,
+    size: u64,
+    useless: &[Seq],
+) -> Result<Vec<PathBuf>, Error> {
     let snapshots = DiskSnapshots::of(root);
-    let beyond = snapshots.list()?.into_iter().filter(|at| at.get() > size);
-    beyond.map(|at| move_aside(root, &snapshots.path(at), "")).collect()
+    let saved = snapshots.list()?.into_iter();
+    saved
+        .filter(|at| at.get() > size || useless.contains(at))
+        .map(|at| move_aside(root, &snapshots.path(at), ""))
+        .collect()
 }
 
 /// Removes an unfinished or empty directory, moves any other and returns its new path.
@@ -83,7 +93,7 @@ fn remove_or_move(root: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
 }
 
 /// Gives a file or directory the first free name in `quarantine/`, durably.
-fn move_aside(root: &Path, path: &Path, prefix: &str) -> Result<PathBuf, Error> {
+pub(crate) fn move_aside(root: &Path, path: &Path, prefix: &str) -> Result<PathBuf, Error> {
     let place = root.join(dir::QUARANTINE);
     dir::create_dir(&place)?;
     dir::sync_dir(root)?;

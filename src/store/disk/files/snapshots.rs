@@ -1,11 +1,15 @@
 //! Saved states as files, each whole or absent.
 
-use super::dir::{self, at};
+use super::{
+    dir::{self, at},
+    engines,
+};
 use crate::{
     ids::Seq,
     store::{Error, SnapshotStore},
 };
 use std::{
+    fs,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -16,13 +20,14 @@ const BYTES_MAX: u64 = 8 << 30;
 /// The saved states beside a log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct DiskSnapshots {
+    root: PathBuf,
     place: PathBuf,
 }
 
 impl DiskSnapshots {
     /// The saved states of the ledger at `root`.
     pub(crate) fn of(root: &Path) -> Self {
-        Self { place: root.join(dir::SNAPSHOTS) }
+        Self { root: root.to_owned(), place: root.join(dir::SNAPSHOTS) }
     }
 
     pub(crate) fn path(&self, at: Seq) -> PathBuf {
@@ -57,6 +62,14 @@ impl SnapshotStore for DiskSnapshots {
 
     fn remove(&self, at: Seq) -> Result<(), Error> {
         dir::remove(&self.path(at))
+    }
+
+    fn set_aside(&self, at: Seq) -> Result<(), Error> {
+        let path = self.path(at);
+        if fs::symlink_metadata(&path).is_err() {
+            return Ok(());
+        }
+        engines::move_aside(&self.root, &path, "").map(drop)
     }
 }
 

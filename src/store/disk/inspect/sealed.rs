@@ -38,6 +38,13 @@ impl Inspection {
         let path = self
             .head()
             .map_or_else(|| newest_engine(&self.root), |head| engine_path(&self.root, head.engine));
+        Sealed::read(path, deadline)
+    }
+}
+
+impl Sealed {
+    /// All items of the sled in `path`, as [`Inspection::read_sealed`] gives them.
+    pub(in crate::store::disk) fn read(path: PathBuf, deadline: Duration) -> Self {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let copied = path.clone();
         let thread = std::thread::Builder::new()
@@ -58,7 +65,7 @@ impl Inspection {
             }
         };
         let receiver = thread.is_some().then_some(receiver);
-        Sealed { path, deadline, asked: Instant::now(), receiver, thread, ready }
+        Self { path, deadline, asked: Instant::now(), receiver, thread, ready }
     }
 }
 
@@ -71,7 +78,7 @@ fn newest_engine(root: &Path) -> PathBuf {
 
 /// See [`Inspection::sealed`].
 #[derive(Debug)]
-pub(super) struct Sealed {
+pub(in crate::store::disk) struct Sealed {
     path: PathBuf,
     deadline: Duration,
     /// The time of the last call.

@@ -4,6 +4,7 @@
 
 pub(super) mod cold;
 pub(super) mod reader;
+pub(super) mod reserve;
 pub(super) mod sealer;
 pub(super) mod shared;
 pub(super) mod tail;

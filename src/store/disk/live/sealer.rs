@@ -11,6 +11,7 @@ use super::{
     writer::file_bytes,
 };
 use crate::{
+    code::Code,
     ids::Head,
     store::{
         Damage, Error,
@@ -29,7 +30,7 @@ use std::{
 
 /// The free space in bytes without which sled may not write: some of its segments, and more than it
 /// takes to write a leaf again and again.
-const SEALING_MARGIN: u64 = 16 << 20;
+pub(crate) const SEALING_MARGIN: u64 = 16 << 20;
 /// Bytes of frames that go to sled in one batch: some twenty blocks.
 const SEALED_AT_ONCE: usize = 128 << 10;
 /// The sleep of a thread that makes no flushes by itself.
@@ -44,6 +45,7 @@ impl Shared {
         let mut last_flush = Instant::now();
         // After a failure only the timer tries again: a full disk is not tried at every commit.
         let mut failed = false;
+        let mut told = Told::default();
         loop {
             let every = self.options.flush_every;
             let due = every.map_or(IDLE, |every| every.saturating_sub(last_flush.elapsed()));
@@ -55,17 +57,25 @@ impl Shared {
                 last_flush = Instant::now();
             }
             let sealing = lock(&self.sealing);
+            let flushes =
+                *sealing == Sealing::Running && (elapsed || (!failed && self.much_is_unsealed()));
             let answer = match *sealing {
                 Sealing::Waiting | Sealing::Stopped(_) => Ok(()),
-                Sealing::Running if elapsed || (!failed && self.much_is_unsealed()) => {
+                Sealing::Running if flushes => {
                     last_flush = Instant::now();
                     self.flush_holding(sealing)
                 }
                 Sealing::Running => self.seal_holding(sealing),
             };
             let answer = answer.and_then(|()| self.prepare_spare());
+            let answer = answer.and_then(|()| self.take_reserve_back());
             failed = answer.is_err();
-            self.told(answer);
+            match answer {
+                Err(error) if told.is_news(&error) => self.tell(&error),
+                // Sealing alone may have had nothing to do; a flush did all that there was.
+                Ok(()) if flushes => told = Told::default(),
+                Err(_) | Ok(()) => {}
+            }
         }
     }
 
@@ -83,11 +93,10 @@ impl Shared {
     }
 
     /// Logs an error here, since no caller waits for the answer.
-    fn told(&self, answer: Result<(), Error>) {
-        if let Err(error) = answer {
-            let ledger = self.root.display();
-            tracing::warn!(%ledger, error = %error, "work behind the commits did not succeed");
-        }
+    fn tell(&self, error: &Error) {
+        self.steps_at("trouble told");
+        let ledger = self.root.display();
+        tracing::warn!(%ledger, %error, "work behind the commits did not succeed; it is tried again");
     }
 
     /// Says whether a crash now would make the next opening slow, or a full journal waits.
@@ -163,10 +172,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Checks the free space. sled does not recover from a full disk before it is opened again, so
-    /// sealing pauses before that.
+    /// Checks the free space, and gives the reserve up if it is needed. sled does not recover from a
+    /// full disk before it is opened again, so sealing pauses before that.
     pub(crate) fn check_sealing_space(&self) -> Result<(), Error> {
-        self.check_space("sealed blocks", SEALING_MARGIN)
+        self.with_reserve(SEALING_MARGIN, || self.check_space("sealed blocks", SEALING_MARGIN))
     }
 
     /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
@@ -245,6 +254,15 @@ impl Shared {
             return Err(Error::damaged(next_after(after.get()), &journal.path, detail));
         }
         full.check_ends(journal.after)?;
+        // Afterwards the journal is removed, so it is worth the reserve, however much it takes. A part of
+        // an archive would only take space.
+        let tmp = dir::tmp_of(&span.path(&self.root));
+        self.with_reserve(0, || {
+            self.write_archive(&full, span).inspect_err(|_| drop(dir::remove(&tmp)))
+        })
+    }
+
+    fn write_archive(&self, full: &Scan, span: archive::Span) -> Result<(), Error> {
         let mut writer = archive::ArchiveWriter::create(&self.root, span)?;
         for (_, frame) in full.frames() {
             writer.push(frame)?;
@@ -261,7 +279,22 @@ impl Shared {
         }
         let spare = self.prepare_journal(file_bytes(&self.options, 0))?;
         lock(&self.journals).spare = Some(spare);
-        // The reserve was removed when the disk was full at an opening; now there is space again.
-        dir::ensure_reserve(&self.root, self.options.reserve_bytes)
+        Ok(())
+    }
+}
+
+/// The kinds of trouble that were told since the last time that all went well.
+#[derive(Debug, Default)]
+struct Told(Vec<Code>);
+
+impl Told {
+    /// Says whether an error of this kind was not told yet, and takes it for told.
+    fn is_news(&mut self, error: &Error) -> bool {
+        let code = error.code();
+        let news = !self.0.contains(&code);
+        if news {
+            self.0.push(code);
+        }
+        news
     }
 }

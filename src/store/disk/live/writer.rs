@@ -196,7 +196,7 @@ impl Shared {
             Some(spare) if spare.bytes >= bytes => spare,
             unfit => {
                 unfit.into_iter().for_each(Spare::discard);
-                self.halting(self.prepare_journal(bytes))?
+                self.halting(self.prepare_journal_at_need(bytes))?
             }
         };
         // A later group vouches for every earlier one, also across files.
@@ -220,6 +220,7 @@ impl Shared {
 
     /// Checks that the file system has room for `bytes` more; in tests, as the test says.
     pub(crate) fn check_space(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
+        self.steps_at("free space asked for");
         if self.options.steps.no_space() {
             return Err(Error::Full { what, source: None });
         }

@@ -4,7 +4,7 @@
 //! Start reading at [`Files`], the seam that tests put a directory under change behind.
 
 use crate::store::{
-    Error,
+    Error, Unsafe,
     disk::files::{
         dir::{at, not_regular},
         read_at::ReadAt,
@@ -73,11 +73,11 @@ impl Place {
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
         let (handle, id) = directory(root).map_err(|errno| match errno {
             Errno::NOENT => Error::NotFound { path: root.to_owned() },
-            Errno::LOOP => Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" },
+            Errno::LOOP => Error::UnsafeDir { path: root.to_owned(), why: Unsafe::Link },
             // With NOFOLLOW some systems say this of a link, too.
             Errno::NOTDIR => match root.symlink_metadata() {
                 Ok(meta) if meta.is_symlink() => {
-                    Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" }
+                    Error::UnsafeDir { path: root.to_owned(), why: Unsafe::Link }
                 }
                 _ => Error::NotFound { path: root.to_owned() },
             },

@@ -152,6 +152,10 @@ fn a_crash_at_any_step_of_a_rebuild_leaves_a_log_that_can_be_rebuilt() {
     append_upto(&store, 400);
     store.close().unwrap();
     drop(store);
+    // One archive is missing, and one is damaged: both are made again.
+    let found = archives(dir.path());
+    fs::remove_file(&found[0]).unwrap();
+    fs::write(&found[2], b"").unwrap();
     let (images, options) = Images::of(dir.path(), &small());
     rebuild(ledger(dir.path()), &options, &mut Tree(0)).unwrap();
     let steps = images.each(|step, dir| {
@@ -159,7 +163,8 @@ fn a_crash_at_any_step_of_a_rebuild_leaves_a_log_that_can_be_rebuilt() {
         rebuild(ledger(dir), &small(), &mut Tree(0)).unwrap();
         assert_lives(step, dir, 400);
     });
-    assert_eq!(steps, ["sled built", "HEAD names the new sled", "HEAD names the new sled"]);
+    let named = "HEAD names the new sled";
+    assert_eq!(steps, ["sled built", "damaged archives aside", "archives are whole", named, named]);
 }
 
 // A directory that was made and whose parent was not synced is gone after loss of power, and with

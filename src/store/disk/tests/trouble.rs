@@ -1,7 +1,7 @@
 //! A disk that is full, and a device that fails.
 
 use super::*;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// A store, and the switch that fills its disk.
 fn with_switch(dir: &Path) -> (DiskStore, Arc<AtomicBool>) {
@@ -66,6 +66,87 @@ fn a_full_disk_can_be_opened_by_giving_up_the_reserve() {
     let store = DiskStore::open(&root, &options).unwrap();
     assert_holds(&store, 20);
     assert!(root.join("RESERVE").exists(), "there is space again, so it is there again");
+}
+
+/// Finding 17: a full disk was told of at every commit, eighty times during an import.
+#[test]
+fn trouble_behind_the_commits_is_told_once_until_it_is_over() {
+    let dir = TempDir::new().unwrap();
+    let [told, tried] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let mut options = DiskOptions { flush_every: Some(Duration::from_millis(1)), ..small() };
+    let full = Arc::clone(&options.steps.full);
+    let counts =
+        [("trouble told", Arc::clone(&told)), ("free space asked for", Arc::clone(&tried))];
+    options.steps.hook = Some(Arc::new(move |step| {
+        for (_, count) in counts.iter().filter(|(name, _)| *name == step) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    let store = created_with(dir.path(), &options);
+    for times in 1..=2 {
+        full.store(true, Ordering::SeqCst);
+        let next = store.written().size.get() + 1;
+        append_group(&store, next, next + 40).unwrap();
+        store.sync().unwrap();
+        let before = tried.load(Ordering::SeqCst);
+        wait_until(|| tried.load(Ordering::SeqCst) > before + 20);
+        assert_eq!(told.load(Ordering::SeqCst), times);
+        full.store(false, Ordering::SeqCst);
+        wait_until(|| store.sealed() == store.synced());
+        // What the thread does after the flush, it has done before the next one.
+        append_upto(&store, next + 50);
+        store.sync().unwrap();
+        wait_until(|| store.sealed() == store.synced());
+    }
+    store.close().unwrap();
+}
+
+/// Waits for another thread.
+#[track_caller]
+fn wait_until(done: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it does not come");
+        std::thread::yield_now();
+    }
+}
+
+/// Finding 18: sealing and closing failed for want of space, and the reserve stood by.
+#[test]
+fn sealing_gives_the_reserve_up_when_it_needs_it_and_it_is_taken_back_later() {
+    let dir = TempDir::new().unwrap();
+    let reserve = ledger(dir.path()).join("RESERVE");
+    let len = |reserve: &Path| fs::metadata(reserve).unwrap().len();
+    let whole = 9 << 20;
+    let ample = DiskOptions { reserve_bytes: whole, ..small() };
+    let mut options = ample.clone();
+    let (full, file) = (Arc::clone(&options.steps.full), reserve.clone());
+    options.steps.hook = Some(Arc::new(move |step| {
+        if step == "free space asked for" {
+            full.store(len(&file) == whole, Ordering::SeqCst);
+        }
+    }));
+    let store = created_with(dir.path(), &options);
+    store.stop_thread();
+    append_upto(&store, 40);
+    assert_eq!(len(&reserve), whole);
+    store.close().unwrap();
+    assert_eq!(store.sealed(), head_at(40));
+    // The next opening may need the rest.
+    assert_eq!(len(&reserve), 8 << 20);
+    drop(store);
+
+    // By the next opening, and by the sealing thread.
+    let store = reopened_with(dir.path(), &ample);
+    assert_eq!(len(&reserve), whole);
+    fs::remove_file(&reserve).unwrap();
+    append_upto(&store, 60);
+    store.sync().unwrap();
+    wait_until(|| {
+        store.shared.wake();
+        reserve.exists()
+    });
+    assert_holds(&store, 60);
 }
 
 #[test]

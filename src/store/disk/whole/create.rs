@@ -8,7 +8,7 @@ use super::open::Parts;
 use crate::{
     ids::Head,
     store::{
-        Error, Identity,
+        Error, Identity, Unsafe,
         disk::{
             files::{
                 dir::{self, engine_path},
@@ -86,7 +86,7 @@ fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
         }
         Err(error) => return Err(dir::at("inspect", root)(error)),
         Ok(meta) if meta.is_symlink() => {
-            return Err(Error::UnsafeDir { path: root.to_owned(), why: "it is a symbolic link" });
+            return Err(Error::UnsafeDir { path: root.to_owned(), why: Unsafe::Link });
         }
         Ok(meta) if !meta.is_dir() => return Err(Error::Exists { path: root.to_owned() }),
         Ok(_) => {

@@ -6,3 +6,4 @@ pub(super) mod create;
 pub(super) mod erase;
 pub(super) mod open;
 pub(super) mod rebuild;
+pub(super) mod source;

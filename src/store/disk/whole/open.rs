@@ -4,11 +4,12 @@
 //! against the others. The ledger checks the roots across them, since it can compute them.
 
 use crate::{
-    ids::Head,
+    ids::{Head, Size},
     store::{
         Damage, Error, Frames, Identity,
         disk::{
             files::{
+                archive,
                 dir::{self, engine_path},
                 engines,
                 head::{self, HeadFile, HeadRecord},
@@ -19,6 +20,7 @@ use crate::{
                 sector::{narrow, next_after, wide},
             },
             live::{
+                sealer::SEALING_MARGIN,
                 shared::{Call, Journals, Progress, Retired, Sealing, Shared},
                 tail::{BLOCK, Tail, block_start},
             },
@@ -40,20 +42,30 @@ use std::{
 ///
 /// If the disk is full, the reserve is removed: sled cannot open without space.
 pub(crate) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> {
-    dir::check_safe(root)?;
+    dir::check_ledger(root)?;
     if !root.join(node::FILE).exists() {
         // This gives the error without leaving a lock file in a directory that is no ledger.
         node::read(root)?;
     }
     let lock = Lock::take(root, options.lock_wait)?;
-    let parts = match read(root, options) {
-        Err(error) if is_full(&error) && root.join(dir::RESERVE).exists() => {
-            dir::remove(&root.join(dir::RESERVE))?;
-            read(root, options)?
-        }
-        answer => answer?,
+    let (parts, given_up) = match read(root, options) {
+        Err(error) if is_full(&error) && make_space(root)? => (read(root, options)?, true),
+        answer => (answer?, false),
     };
-    parts.into_parts(lock, root, options)?.into_shared(root, options)
+    let parts = parts.into_parts(lock, root, options)?;
+    // One warning is enough.
+    if let Err(error) = take_reserve_back(root, options)
+        && !given_up
+    {
+        tracing::warn!(ledger = %root.display(), %error, "the disk is nearly full");
+    }
+    parts.into_shared(root, options)
+}
+
+/// Removes what is not needed. Returns false if there was nothing.
+fn make_space(root: &Path) -> Result<bool, Error> {
+    let leftovers = dir::remove_leftovers(root)?;
+    Ok(dir::give_reserve_up(root, 0)? || leftovers)
 }
 
 fn is_full(error: &Error) -> bool {
@@ -102,6 +114,7 @@ impl Found {
             dir::create_dir(&root.join(name))?;
         }
         dir::sync_dir(root)?;
+        warn_of_gaps(root, journals.before())?;
         options.steps.at("leftovers removed");
         let (journal, retired, after) = journals.into_journal(record.synced.size.get())?;
         options.steps.at("torn end cut");
@@ -112,11 +125,22 @@ impl Found {
         // removed when `sealed` covers it.
         head_file.write(&record)?;
         head_file.sync()?;
-        if let Err(error) = dir::ensure_reserve(root, options.reserve_bytes) {
-            tracing::warn!(ledger = %root.display(), error = %error, "no space for the reserve");
-        }
         Ok(Parts { identity, lock, record, head_file, journal, retired, tail, sled })
     }
+}
+
+/// Makes the reserve again if it was given up and there is room for more than it alone: sealing
+/// would only give it up again.
+fn take_reserve_back(root: &Path, options: &DiskOptions) -> Result<(), Error> {
+    if dir::reserved_bytes(root) >= options.reserve_bytes {
+        return Ok(());
+    }
+    let bytes = options.reserve_bytes.saturating_add(SEALING_MARGIN);
+    if options.steps.no_space() {
+        return Err(Error::Full { what: "the reserve", source: None });
+    }
+    dir::check_space("the reserve", root, bytes)?;
+    dir::ensure_reserve(root, options.reserve_bytes)
 }
 
 /// The journals that still matter, each read whole; without those that sled holds completely.
@@ -192,6 +216,13 @@ impl FoundJournals {
         pairs.try_for_each(|(scan, next)| scan.check_ends(next.header.before))
     }
 
+    /// The log before the oldest journal: all of it is in the archive.
+    fn before(&self) -> Size {
+        let retired = self.retired.iter().map(|retired| retired.before.size);
+        let scanned = self.scans.iter().map(|scan| scan.header.before.size);
+        retired.chain(scanned).min().unwrap_or(Size::EMPTY)
+    }
+
     /// The log up to the last whole group.
     fn after(&self) -> Head {
         self.scans.last().map_or(Head::EMPTY, Scan::after)
@@ -207,6 +238,22 @@ impl FoundJournals {
         };
         Ok((last.into_journal(synced)?, self.retired, after))
     }
+}
+
+/// Warns of archives that are missing. Nothing reads them as long as sled is whole, so nobody would
+/// notice before it is not.
+fn warn_of_gaps(root: &Path, before: Size) -> Result<(), Error> {
+    let gaps = archive::gaps(root, before)?;
+    let events: u64 = gaps.iter().map(|(first, last)| last.get() - first.leaf_index()).sum();
+    if let Some((first, _)) = gaps.first() {
+        tracing::warn!(
+            ledger = %root.display(),
+            "{events} events, the first is {first}, are missing in archive/: only the sealed blocks \
+             have them now, and damage to those would lose them; `taskledger rebuild` makes the \
+             archive anew"
+        );
+    }
+    Ok(())
 }
 
 /// The error for a directory without any journal, since every ledger has one.

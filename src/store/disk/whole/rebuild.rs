@@ -1,23 +1,24 @@
-//! Building sled anew from archive and journals, in a directory of its own.
+//! Building sled anew from archive and journals, in a directory of its own; and the archive from sled,
+//! where that has lost events.
 //!
-//! Works in any state of sled: it reads every frame from archive and journals, and does not even
-//! look at the old directory. `HEAD` names the directory that counts, so the change from one to the
+//! Works in any state of sled if the archive is whole: it reads every frame from archive and journals,
+//! and does not even look at the old directory. `HEAD` names the directory that counts, so the change from one to the
 //! other is one write. The old one is kept in `quarantine/`: it can know of events that archive and
 //! journals have lost (`docs/adr/0006`).
 
-use super::open::FoundJournals;
+use super::source::Source;
 use crate::{
-    ids::{Head, Root, Seq, TreeHash},
+    ids::{Seq, TreeHash},
     store::{
-        Damage, Error, Identity, Rebuilt, Replay,
+        Damage, Error, Rebuilt, Replay, SnapshotStore,
         disk::{
             files::{
-                archive::{self, Archive},
                 dir, engines,
-                head::{HeadFile, HeadRecord},
+                head::HeadFile,
                 lock::Lock,
                 node,
                 sector::{next_after, wide},
+                snapshots::DiskSnapshots,
             },
             live::tail::BLOCK,
             options::DiskOptions,
@@ -32,11 +33,12 @@ use std::path::{Path, PathBuf};
 ///
 /// Compares the roots that `replay` computes with those that archives, journals and `HEAD` name. If
 /// it is stopped half way, the old sled is still in use, and the rebuild can be repeated. Destroys
-/// nothing: the old sled is moved to `quarantine/`.
+/// nothing: the old sled is moved to `quarantine/`, and so are damaged archives. Events that the
+/// archive lacks come from the old sled, and are archived again.
 ///
 /// # Errors
 ///
-/// - [`Error::Damaged`], [`Error::LostTail`] if archive and journals do not hold the whole log:
+/// - [`Error::Damaged`], [`Error::LostTail`] if archive, journals and sled do not hold the whole log:
 ///   nothing is changed.
 /// - As [`super::DiskStore::open`], except those about sled.
 pub(crate) fn rebuild(
@@ -45,27 +47,37 @@ pub(crate) fn rebuild(
     replay: &mut dyn Replay,
 ) -> Result<Rebuilt, Error> {
     let root = path.as_ref();
-    dir::check_safe(root)?;
+    dir::check_ledger(root)?;
     let identity = node::read(root)?;
     let _lock = Lock::take(root, options.lock_wait)?;
     let (mut head_file, mut record) = HeadFile::open(root)?;
     let source = Source::open(root, &identity, &record)?;
 
     let mut set_aside = engines::set_others_aside(root, record.engine)?;
+    let snapshots = DiskSnapshots::of(root);
+    for at in snapshots.list()? {
+        replay.saved(at, &snapshots.load(at).unwrap_or_default());
+    }
     let total = record.written.size;
     let mut builder = Builder::create(root, record.engine + 1, options)?;
-    let head = source.replay(&mut |seq, frame| {
+    let replayed = source.replay(&mut |seq, frame| {
         let tree_hashes = replay.push(seq, frame)?;
         builder.push(frame, &tree_hashes)?;
         if seq.get() % STRIDE == 0 {
             replay.progress(seq.get(), total.max(seq.size()).get());
         }
         Ok(replay.root())
-    })?;
-    source.make_durable(record.synced.size.get())?;
+    });
+    // A part of an archive that was begun.
+    let replayed = replayed.inspect_err(|_| drop(dir::remove_leftovers(root)));
+    let (head, archives, journals) = replayed?;
+    let synced = record.synced.size.get();
+    journals.scans.iter().try_for_each(|scan| scan.make_durable(synced))?;
     drop(builder.finish(head.size.get())?);
     replay.progress(head.size.get(), head.size.get());
     options.steps.at("sled built");
+    set_aside.extend(archives.put_in_place(root, options)?);
+    options.steps.at("archives are whole");
 
     record.engine += 1;
     (record.written, record.synced, record.sealed) = (head, head, head);
@@ -76,72 +88,12 @@ pub(crate) fn rebuild(
         options.steps.at("HEAD names the new sled");
     }
     set_aside.extend(engines::set_others_aside(root, record.engine)?);
-    set_aside.extend(engines::set_snapshots_aside(root, head.size.get())?);
+    set_aside.extend(engines::set_snapshots_aside(root, head.size.get(), &replay.useless())?);
     Ok(Rebuilt { head, set_aside })
 }
 
 /// The number of frames between two calls of [`Replay::progress`].
 const STRIDE: u64 = 1_024;
-
-/// Takes the next frame and returns the root after it.
-type Push<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<Root, Error>;
-
-/// Every frame of a log, from archives and journals.
-struct Source {
-    archives: Vec<Archive>,
-    journals: FoundJournals,
-}
-
-impl Source {
-    /// Opens archives and journals and checks that they hold the whole log.
-    fn open(root: &Path, identity: &Identity, record: &HeadRecord) -> Result<Self, Error> {
-        let (archives, behind) = archive::open_all(root, identity.ledger)?;
-        let journals = FoundJournals::read(root, identity, record, behind)?;
-        Ok(Self { archives, journals })
-    }
-
-    /// Gives every frame to `push`, which returns the root after it, and compares that with the
-    /// roots in the files. Returns the end of the log.
-    fn replay(&self, push: Push<'_>) -> Result<Head, Error> {
-        let mut after = Head::EMPTY;
-        let mut add = |seq: Seq, frame: &[u8], file: &Path| -> Result<Head, Error> {
-            let root = push(seq, frame).map_err(|error| error.within(file))?;
-            Ok(Head { size: seq.size(), root })
-        };
-        for archive in &self.archives {
-            for frames in archive.all_frames() {
-                for (seq, frame) in frames?.iter() {
-                    after = add(seq, frame, &archive.path)?;
-                }
-            }
-            agree(after, archive.span.after, &archive.path)?;
-        }
-        for scan in &self.journals.scans {
-            let from = after.size;
-            for group in scan.groups.iter().filter(|group| group.after.size > from) {
-                for (seq, frame) in scan.frames_of(group).filter(|(seq, _)| seq.get() > from.get())
-                {
-                    after = add(seq, frame, &scan.path)?;
-                }
-                agree(after, group.after, &scan.path)?;
-            }
-        }
-        Ok(after)
-    }
-
-    fn make_durable(&self, synced: u64) -> Result<(), Error> {
-        self.journals.scans.iter().try_for_each(|scan| scan.make_durable(synced))
-    }
-}
-
-/// Refuses a root that differs from the one in a file.
-fn agree(computed: Head, named: Head, file: &Path) -> Result<(), Error> {
-    if computed == named {
-        return Ok(());
-    }
-    let detail = Damage::OtherRoot { named: named.root, computed: computed.root };
-    Err(Error::damaged(named.seq(), file, detail))
-}
 
 /// A sled that is being built; in use only once `HEAD` names it.
 pub(crate) struct Builder {

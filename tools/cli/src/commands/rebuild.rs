@@ -5,17 +5,20 @@ use crate::{
     app::{App, Opened},
     command::Command,
     exit::Exit,
-    progress::Unit,
+    progress::{self, Unit},
 };
 use anyhow::{Context as _, Result};
+use std::{fs, path::Path};
 use taskledger::{Ledger, ledger::Rebuilt};
 
-/// Make the sealed blocks anew from archive and journal.
+/// Make damaged files anew from the others.
 ///
-/// Everything is held against every root. For a ledger whose sealed blocks are damaged, cut or
-/// gone: every event comes back, with the same root. The old blocks stay in use until the new ones
-/// are whole, and are then kept in the ledger's quarantine/, whose files are named: they may know of
-/// events that archive and journal have lost. Delete them when you miss nothing.
+/// The sealed blocks are made anew from archive and journal; archives that are damaged or gone, from
+/// the sealed blocks; snapshots that are of no use make way for a new one. Everything is held against
+/// every root: every event comes back, with the same root, or nothing is changed. The old files stay in
+/// use until the new ones are whole, and are then kept in the ledger's quarantine/, and named: they may
+/// know of events that archive and journal have lost. Delete them once `verify` is sound and you miss
+/// nothing; `purge` deletes them too.
 ///
 /// Example:
 ///   taskledger rebuild && taskledger verify
@@ -36,12 +39,30 @@ impl Command for Args {
         };
         let opened = Opened::of(Ledger::open(&app.db, app.options()).context("after rebuilding")?);
         let ledger = opened.reader.ledger_id();
+        // A snapshot of now, in the place of those that were of no use.
+        if let Err(error) = opened.ledger.flush_blocking() {
+            app.remark(&format!("warning: no snapshot could be taken: {error}"));
+        }
         opened.close();
         let db = app.db.clone();
         tell_kept(app, "rebuild", &db, ledger, head, &set_aside)?;
         if !set_aside.is_empty() {
-            app.remark("what was there before is kept; delete it when you miss nothing");
+            app.remark(&format!(
+                "what was there before is kept in quarantine/, {}; nothing reads it: delete it once \
+                 `taskledger verify` is sound and you miss no event",
+                progress::bytes(set_aside.iter().map(|path| size_of(path)).sum()),
+            ));
         }
         Ok(Exit::Ok)
     }
+}
+
+/// The bytes of a file, or of all files in a directory; what cannot be read does not count.
+fn size_of(path: &Path) -> u64 {
+    let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
+    if !meta.is_dir() {
+        return meta.len();
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| size_of(&entry.path())).sum()
 }

@@ -11,20 +11,22 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 use taskledger::{
-    audit::{self, VerifyOptions},
+    audit::{self, Remedy, VerifyOptions},
     event::TaskStatus,
     ids::LedgerId,
     proof::{Checkpoint, VerifyingKey},
 };
 use taskledger_contract::{
-    answers::{FindingItem, VerifyBody, count},
+    answers::{FindingItem, ReadableItem, VerifyBody, count},
     shapes::shape,
 };
 
 /// Check every byte of the ledger.
 ///
-/// Checksums, numbers, links, rules, texts, roots, sealed blocks, snapshots. Changes nothing. Ends with 4 if anything was found; each finding names the first event that is
-/// affected. With --expect, the ledger must also begin with the history of a checkpoint that was
+/// Checksums, numbers, links, rules, texts, roots, sealed blocks, snapshots. Changes nothing. Ends with
+/// 4 if anything was found: each finding names the first event that is affected, and the last lines say
+/// how many events can still be read and what to do. docs/operations.md tells of each kind of finding.
+/// With --expect, the ledger must also begin with the history of a checkpoint that was
 /// kept elsewhere, so that not even its owner can have changed it since.
 ///
 /// Example:
@@ -54,9 +56,15 @@ impl Command for Args {
             audit::verify(&app.db, &options, &mut |done, total| shown.set(done, total))?
         };
         let mut body = VerifyBody::from(&report);
+        let mut remedy = report.remedy;
         if let Some(expected) = expected {
             compare_origins(report.ledger, &expected, &mut body);
+            if !body.ok && remedy == Remedy::Nothing {
+                remedy = Remedy::Compare;
+            }
         }
+        remedy.as_str().clone_into(&mut body.remedy);
+        body.help = help(remedy, body.readable.all);
         let sound = body.ok;
         let name = report.root.to_string();
         app.out.single(body, Some(&name), human)?;
@@ -102,6 +110,41 @@ fn compare_origins(found: Option<LedgerId>, expected: &Checkpoint, body: &mut Ve
     }
 }
 
+/// What to do, as commands; FILE and NEW-PATH are the reader's to choose.
+fn help(remedy: Remedy, all: bool) -> Option<String> {
+    let restore = "`taskledger --read-only backup FILE` takes all that can be read, `taskledger \
+                   restore FILE NEW-PATH` makes a ledger of it";
+    let help = match remedy {
+        Remedy::Nothing => return None,
+        Remedy::Rebuild => {
+            "nothing is lost: `taskledger rebuild` makes the damaged files anew from the others"
+                .to_owned()
+        }
+        Remedy::Restore if all => format!("nothing is lost: {restore}"),
+        Remedy::Restore => format!("{restore}, or of the newest backup if that has more"),
+        Remedy::Compare | _ => "the bytes are whole and say something else than was recorded, so \
+                                somebody may have changed them: hold the ledger, and a backup that \
+                                was made before, against a checkpoint that was kept elsewhere, with \
+                                `taskledger verify --expect CHECKPOINT-FILE`"
+            .to_owned(),
+    };
+    Some(help)
+}
+
+/// How much can still be read.
+fn told_readable(readable: &ReadableItem) -> String {
+    let ReadableItem { all, events, root, held } = readable;
+    let told = match held {
+        _ if *all => format!("all {events} events can still be read"),
+        Some(held) if events < held => format!("{events} of {held} events can still be read"),
+        Some(_) => {
+            format!("{events} events can still be read, with another root than was recorded")
+        }
+        None => format!("{events} events can still be read; how many there were is not known"),
+    };
+    format!("{told}, root {root}")
+}
+
 fn human(out: &mut Out, body: &VerifyBody) -> Result<()> {
     let look = out.look;
     for finding in &body.findings {
@@ -113,16 +156,19 @@ fn human(out: &mut Out, body: &VerifyBody) -> Result<()> {
     for note in &body.notes {
         out.line(&Paint::Dim.on(&look.safe(&told(note)), &look))?;
     }
-    let (status, paint, verdict) = if body.ok {
-        (TaskStatus::Completed, Paint::Good, "sound".to_owned())
-    } else {
-        let total = count(body.findings.len()) + body.more_findings;
-        let findings = if total == 1 { "finding" } else { "findings" };
-        (TaskStatus::Failed, Paint::Bad, format!("not sound, {total} {findings}"))
+    let sound = |status, paint: Paint, verdict: &str| {
+        paint.on(&format!("{} {verdict}", shape(status, look.charset)), &look)
     };
-    let shape = shape(status, look.charset);
-    let verdict = paint.on(&format!("{shape} {verdict}"), &look);
-    out.line(&format!("{verdict}: {} events, root {}", body.size, body.root))
+    if body.ok {
+        let verdict = sound(TaskStatus::Completed, Paint::Good, "sound");
+        return out.line(&format!("{verdict}: {} events, root {}", body.size, body.root));
+    }
+    let total = count(body.findings.len()) + body.more_findings;
+    let findings = if total == 1 { "finding" } else { "findings" };
+    let verdict = format!("not sound, {total} {findings}");
+    out.line(&sound(TaskStatus::Failed, Paint::Bad, &verdict))?;
+    out.line(&told_readable(&body.readable))?;
+    body.help.iter().try_for_each(|help| out.line(&format!("help: {help}")))
 }
 
 fn told(finding: &FindingItem) -> String {

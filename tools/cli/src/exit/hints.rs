@@ -5,7 +5,7 @@ use taskledger::{
     Code,
     ledger::{AppendError, CopyError, OpenError, ReadError},
     query::QueryError,
-    store,
+    store::{self, Unsafe},
 };
 
 /// One link of a chain of causes.
@@ -15,8 +15,7 @@ const VERIFY: &str = "nothing was written: `taskledger verify` says what is wron
                       --read-only shows what can be read all the same";
 const SEALED: &str = "nothing was written: `taskledger rebuild` makes the sealed blocks anew from \
                       archive and journal, and --read-only reads without them";
-const ARCHIVE: &str = "`taskledger backup` reads such events from the sealed blocks; restore it \
-                       elsewhere";
+const ARCHIVE: &str = "`taskledger rebuild` makes the archive anew from the sealed blocks";
 const RECORD: &str =
     "`taskledger --read-only backup FILE`, then `taskledger restore FILE NEW-PATH`";
 const RESTORE: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can \
@@ -43,7 +42,7 @@ fn is_no_ledger(error: &Link) -> bool {
 type Hint = (Code, fn(&Link) -> bool, &'static str);
 
 /// Every hint that does not depend on more than that.
-const HINTS: [Hint; 17] = [
+const HINTS: [Hint; 16] = [
     (
         Code::NotFound,
         is_no_ledger,
@@ -56,11 +55,6 @@ const HINTS: [Hint; 17] = [
         Code::InUse,
         is::<OpenError>,
         "one process at a time has a ledger: end that one, or wait for it",
-    ),
-    (
-        Code::UnsafeDirectory,
-        is::<OpenError>,
-        "the directory must be yours alone: chown it, chmod 700, no symlinks",
     ),
     (
         Code::UnsupportedFormat,
@@ -84,8 +78,38 @@ pub fn hint(code: Code, error: &Link) -> Option<String> {
     if code == Code::Damaged {
         return Some(of_damage(error));
     }
+    if let Some(OpenError::UnsafeDir { why, .. }) = error.downcast_ref() {
+        return Some(of_unsafe(*why));
+    }
     let mut fitting = HINTS.iter().filter(|(of, fits, _)| *of == code && fits(error));
     fitting.next().map(|(_, _, hint)| (*hint).to_owned())
+}
+
+/// What helps against a directory that is not safe. PATH is the ledger's directory.
+fn of_unsafe(why: Unsafe) -> String {
+    match why {
+        Unsafe::OtherUser { owner, .. } => format!(
+            "use it as the user who has it: `sudo -u '#{owner}' taskledger ..`; to give it to \
+             another user with chown would stop the program that writes it"
+        ),
+        Unsafe::MixedOwners { user, .. } => format!(
+            "a program of another user has made it: `chown -R {user} PATH`, then `taskledger \
+             verify`; then use the ledger as that user only"
+        ),
+        Unsafe::OthersMayEnter { .. } => {
+            "close it with `chmod -R go= PATH`; a copy that was made with `cp -r` is open, one made \
+             with `cp -a` is not"
+                .to_owned()
+        }
+        Unsafe::OthersMayWrite { .. } => {
+            "close it with `chmod -R go= PATH`, then `taskledger verify`: others could have changed it"
+                .to_owned()
+        }
+        Unsafe::Link => "name the directory itself, with no symbolic link in it".to_owned(),
+        Unsafe::Special | Unsafe::TooDeep | _ => {
+            "take it out of there, or name the directory of a ledger with --db PATH".to_owned()
+        }
+    }
 }
 
 /// What helps against damage: it depends on the file that is damaged.
@@ -147,12 +171,12 @@ mod tests {
             let (file, detail) = (Some(PathBuf::from(file)), Damage::Missing);
             super::hint(Code::Damaged, &OpenError::Damaged { seq: None, file, detail }).unwrap()
         };
-        assert!(hint("/x/archive/0.tla").contains("`taskledger backup`"));
+        assert!(hint("/x/archive/0.tla").contains("`taskledger rebuild`"));
         assert!(hint("/x/HEAD").contains("--read-only backup"));
         assert!(hint("/x/NODE").contains("--read-only backup"));
         assert!(hint("/x/sled/1/db").contains("rebuild"));
         assert!(hint("/x/journal/1").contains("restore"));
-        for other in ["/x/archive/0.tla", "/x/HEAD", "/x/NODE", "/x/journal/1"] {
+        for other in ["/x/HEAD", "/x/NODE", "/x/journal/1"] {
             assert!(!hint(other).contains("rebuild"), "{other}");
         }
     }

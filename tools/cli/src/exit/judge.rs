@@ -135,7 +135,7 @@ mod tests {
         ends_with(OpenError::NotFound { path: path.clone() }, Exit::NotFound);
         ends_with(OpenError::Exists { path: path.clone() }, Exit::Usage);
         ends_with(OpenError::InUse { path: path.clone(), pid: 7 }, Exit::Unavailable);
-        ends_with(OpenError::UnsafeDir { path, why: "mode 0777" }, Exit::Unsafe);
+        ends_with(OpenError::UnsafeDir { path, why: store::Unsafe::Link }, Exit::Unsafe);
         ends_with(OpenError::UnsupportedFormat { what: "format", found: 2, max: 1 }, Exit::Format);
         ends_with(OpenError::LostTail { expected: 2, found: 1 }, Exit::Finding);
         ends_with(AppendError::Busy { max: 1 }, Exit::Failure);

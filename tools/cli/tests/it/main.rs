@@ -14,6 +14,7 @@ mod cancel;
 mod contract;
 mod copies;
 mod demo;
+mod drill;
 mod erased;
 mod errors;
 mod full;

@@ -1,39 +1,10 @@
 //! What the hints of an error name is what helps: followed to the letter, every event comes back.
 
-use crate::support::{Place, ran};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
-
-/// Size and root of a ledger.
-fn head(place: &Place, db: &str) -> (String, String) {
-    let stats = place.run(&["--db", db, "stats", "--json"]).json();
-    (stats["events"].to_string(), stats["root"].to_string())
-}
-
-/// The commands that a hint names, in its order, with the places of `FILE` and `NEW-PATH` filled in.
-fn commands(told: &str) -> Vec<Vec<String>> {
-    let hint = told.split("help:").nth(1).unwrap_or_else(|| panic!("no hint: {told}"));
-    let hint = hint.split_whitespace().collect::<Vec<_>>().join(" ");
-    let quoted: Vec<&str> = hint.split('`').skip(1).step_by(2).collect();
-    let filled = |word: &str| match word {
-        "FILE" => "saved".to_owned(),
-        "NEW-PATH" => "mended".to_owned(),
-        other => other.to_owned(),
-    };
-    let words = |command: &&str| command.split_whitespace().skip(1).map(filled).collect();
-    let named = quoted.iter().filter(|command| command.starts_with("taskledger "));
-    named.map(words).collect()
-}
-
-/// Does what a hint says; each command may end with 0 or, reading what is damaged, with 4.
-fn follow(place: &Place, told: &str) {
-    let commands = commands(told);
-    assert!(!commands.is_empty(), "{told}");
-    for command in commands {
-        let args: Vec<&str> = command.iter().map(String::as_str).collect();
-        let ran = ran(&mut place.command(&args));
-        assert!([0, 4].contains(&ran.code), "{args:?}: {ran:?}");
-    }
-}
+use crate::support::{
+    Place,
+    advice::{copy, follow, head},
+};
+use std::{fs, path::Path};
 
 fn flip_all(path: &Path) {
     let bytes: Vec<u8> = fs::read(path).unwrap().iter().map(|byte| byte ^ 0x10).collect();
@@ -131,17 +102,4 @@ fn an_unfinished_copy_says_what_to_do_and_that_helps() {
     place.run(&["fork", "--at", "@", "copy"]).ok();
     place.run(&["--db", "copy", "verify"]).ok();
     place.run(&["fork", "--at", "@", "copy"]).fails(2);
-}
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
-        for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else {
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(from, to).unwrap();
-    }
 }

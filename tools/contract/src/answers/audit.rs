@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use taskledger::{
     audit::{Finding, Report},
     ids::Seq,
+    ledger::Readable,
 };
 
 /// What an audit found.
@@ -13,7 +14,7 @@ use taskledger::{
 pub struct VerifyBody {
     /// Whether nothing was found.
     pub ok: bool,
-    /// Events that were read.
+    /// Events that archive and journals gave, up to the first fault in them.
     pub size: u64,
     /// The root over them, in hex.
     pub root: String,
@@ -23,6 +24,25 @@ pub struct VerifyBody {
     pub more_findings: u64,
     /// What was noticed and is harmless: it changes no answer and loses nothing.
     pub notes: Vec<FindingItem>,
+    /// What can still be read.
+    pub readable: ReadableItem,
+    /// What repairs all that was found: `nothing`, `rebuild`, `restore` or `compare`.
+    pub remedy: String,
+    /// The same as a sentence with the commands to run; null if nothing is to be done.
+    pub help: Option<String>,
+}
+
+/// What all files of a ledger together still have.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ReadableItem {
+    /// Whether that is every event that the ledger is known to have held, as it was recorded.
+    pub all: bool,
+    /// Events that can still be read.
+    pub events: u64,
+    /// The root over them, in hex.
+    pub root: String,
+    /// Events that the ledger is known to have held; null if no file tells.
+    pub held: Option<u64>,
 }
 
 /// One thing that an audit found.
@@ -45,6 +65,20 @@ impl From<&Report> for VerifyBody {
             findings: report.findings.iter().map(FindingItem::from).collect(),
             more_findings: report.more_findings,
             notes: report.notes.iter().map(FindingItem::from).collect(),
+            readable: ReadableItem::from(&report.readable),
+            remedy: report.remedy.as_str().to_owned(),
+            help: None,
+        }
+    }
+}
+
+impl From<&Readable> for ReadableItem {
+    fn from(readable: &Readable) -> Self {
+        Self {
+            all: readable.is_all(),
+            events: readable.head.size.get(),
+            root: readable.head.root.to_string(),
+            held: readable.held,
         }
     }
 }

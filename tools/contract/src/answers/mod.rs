@@ -22,7 +22,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use audit::{FindingItem, VerifyBody};
+pub use audit::{FindingItem, ReadableItem, VerifyBody};
 pub use changes::{ChangeItem, DiffBody, DiffCounts};
 pub use events::{FirstBody, commitments};
 pub use imports::{BadLineItem, ImportItem, RefusalItem};

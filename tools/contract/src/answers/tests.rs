@@ -182,6 +182,9 @@ fn questions() -> Vec<&'static str> {
             findings: vec![finding],
             more_findings: 1,
             notes: vec![note],
+            readable: ReadableItem { all: false, events: 9, root: "00".into(), held: None },
+            remedy: "restore".into(),
+            help: Some("..".into()),
         }),
         one(StatsBody {
             at: at(),

@@ -68,23 +68,78 @@ fn a_rebuild_takes_what_was_never_sealed_from_the_journal() {
     assert_holds(&store, 530);
 }
 
+/// Does something to archives of a sound ledger.
+type Blow<'a> = &'a dyn Fn(&[PathBuf]);
+
+/// Finding 35: without an archive a rebuild was refused, though the sealed blocks have its events.
 #[test]
-fn a_rebuild_from_a_damaged_archive_changes_nothing() {
+fn an_archive_that_is_missing_or_damaged_is_made_again_from_the_sealed_blocks() {
     let (dir, _) = sealed();
+    let whole = archives(dir.path());
+    assert!(whole.len() > 3);
+    let blows: [(Blow<'_>, usize); 6] = [
+        (&|paths| fs::remove_file(&paths[1]).unwrap(), 0),
+        (&|paths| paths.iter().for_each(|path| fs::remove_file(path).unwrap()), 0),
+        (&|paths| fs::remove_file(paths.last().unwrap()).unwrap(), 0),
+        // In a chunk, in the header, and all of it.
+        (&|paths| flip(&paths[1], 700), 1),
+        (&|paths| flip(&paths[0], 20), 1),
+        (&|paths| paths.iter().for_each(|path| fs::write(path, b"").unwrap()), whole.len()),
+    ];
+    for (number, (blow, kept)) in blows.into_iter().enumerate() {
+        let image = kept_of(dir.path());
+        blow(&archives(image.path()));
+        let rebuilt = rebuild(ledger(image.path()), &small(), &mut Tree(0)).unwrap();
+        assert_eq!(rebuilt.head, head_at(700), "{number}");
+        // The old sled too.
+        assert_eq!(rebuilt.set_aside.len(), kept + 1, "{number}: {rebuilt:?}");
+        assert!(
+            archive::gaps(&ledger(image.path()), journal_start(image.path())).unwrap().is_empty()
+        );
+        assert!(
+            archives(image.path())
+                .iter()
+                .all(|path| archive::Archive::open(path).unwrap().is_whole())
+        );
+        // They are enough, without sled, also to rebuild again.
+        fs::remove_dir_all(ledger(image.path()).join("sled")).unwrap();
+        rebuild(ledger(image.path()), &small(), &mut Tree(0)).unwrap();
+        assert_holds(&reopened(image.path()), 700);
+    }
+}
+
+/// The size of the log before its oldest journal.
+fn journal_start(dir: &Path) -> Size {
+    scan::read_header(&journals(dir)[0]).unwrap().before.size
+}
+
+#[test]
+fn a_rebuild_that_finds_an_event_nowhere_changes_nothing() {
+    let (dir, sled) = sealed();
     let archive = archives(dir.path()).remove(1);
+    let first = archive::range_of(&archive).unwrap().0;
     flip(&archive, 700);
+    fs::remove_dir_all(sled.join("1")).unwrap();
     let before = evidence(dir.path());
     let error = rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap_err();
-    let first = archive::range_of(&archive).unwrap().0;
-    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
+    let Error::Damaged { seq: Some(at), file: None, detail: Damage::Nowhere } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(at, first);
     let mut after = evidence(dir.path());
     after.retain(|(path, _)| !path.to_string_lossy().contains("sled/2"));
     assert!(before == after);
-    // The sled that is in use is as good as it was.
-    assert_holds(&reopened(dir.path()), 700);
-    fs::remove_file(&archive).unwrap();
-    let error = rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap_err();
-    assert!(matches!(error, Error::Damaged { seq: Some(at), .. } if at == first), "{error}");
+}
+
+// What is in sled and in no archive is a forger's to choose, as far as sled can tell.
+#[test]
+fn events_that_do_not_lead_to_the_root_of_the_next_file_are_not_archived() {
+    let (dir, _) = sealed();
+    fs::remove_file(archives(dir.path()).remove(1)).unwrap();
+    let before = archives(dir.path());
+    let error = rebuild(ledger(dir.path()), &small(), &mut Other).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert_eq!(archives(dir.path()), before);
 }
 
 /// A tree that is not the one of the made-up log.
@@ -139,7 +194,7 @@ fn any_flipped_bit_of_sled_is_found_or_harmless_and_a_rebuild_mends_it() {
 }
 
 /// A copy of the ledger as it is now.
-fn kept(dir: &Path) -> TempDir {
+fn kept_of(dir: &Path) -> TempDir {
     let kept = TempDir::new().unwrap();
     copy(&ledger(dir), &ledger(kept.path()));
     kept
@@ -167,7 +222,7 @@ fn grown(old: u64, new: u64) -> (TempDir, TempDir) {
     let dir = TempDir::new().unwrap();
     created_with(dir.path(), &lazy()).close().unwrap();
     append_and_close(dir.path(), old);
-    let kept = kept(dir.path());
+    let kept = kept_of(dir.path());
     append_and_close(dir.path(), new);
     (dir, kept)
 }

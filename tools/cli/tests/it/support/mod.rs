@@ -1,5 +1,6 @@
 //! A ledger in a temporary directory, and the program run on it.
 
+pub(crate) mod advice;
 pub(crate) mod schema;
 
 use assert_cmd::Command;
