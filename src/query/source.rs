@@ -16,6 +16,8 @@ use std::ops::ControlFlow;
 ///
 /// - Only acknowledged events are shown. Once shown, an event stays, except for texts that are
 ///   redacted, which are missing from then on.
+/// - A text that is not the one that its event commits to is never given: it is missing, and
+///   [`Entry::withheld`] names it, or the read is an error that does.
 /// - Every event up to `now().size` can be read. The size never falls; it may grow between two
 ///   calls.
 ///
@@ -115,7 +117,7 @@ impl Source for Reader {
 
     fn cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError> {
         let mut cursor = Self::cursor(self);
-        move |seq| cursor.entry(seq)
+        move |seq| cursor.entry_withholding(seq)
     }
 
     fn scan<E: From<ReadError>>(
@@ -124,7 +126,7 @@ impl Source for Reader {
         to: Seq,
         visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        Self::scan(self, from, to, visit)
+        self.scan_withholding(from, to, visit)
     }
 }
 

@@ -16,6 +16,9 @@ mod copies;
 mod demo;
 mod erased;
 mod errors;
+mod forged;
+#[path = "../../../../tests/it/forger.rs"]
+mod forger;
 mod full;
 mod hostile;
 mod imports;
