@@ -186,7 +186,7 @@ impl Shared {
     pub(crate) fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
         let frames = self.log.read(seq, 1)?;
         match frames.first() {
-            Some(frame) => withholding(seq, frame, PartSet::default(), &self.withheld),
+            Some(frame) => withholding(seq, frame, (PartSet::default(), |_| true), &self.withheld),
             None => Err(ReadError::NoSuchEvent { seq, head: self.log.written() }),
         }
     }

@@ -252,7 +252,7 @@ pub(crate) fn copied(
 ) -> Result<Vec<u8>, ReadError> {
     let redacted = now.redacted(seq);
     let left_out = if shared.is_salvaged() {
-        redacted.union(withholding(seq, &frame, redacted, &shared.withheld)?.withheld)
+        redacted.union(withholding(seq, &frame, (redacted, |_| true), &shared.withheld)?.withheld)
     } else {
         checked(seq, &frame, redacted)?;
         redacted

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     codec,
-    event::{Entry, Event, PartSet},
+    event::{Entry, Event, Part, PartSet},
     ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, Size, TaskId, ThreadId},
     ledger::{
         Damage, ReadError, Visited,
@@ -190,16 +190,18 @@ impl Reader {
         })
     }
 
-    /// Like [`scan`](Self::scan), but leaves out a text that is not what was recorded.
+    /// Like [`scan`](Self::scan), but leaves out a text that is not what was recorded. Looks only at
+    /// those that are `asked` for.
     pub(crate) fn scan_withholding<E: From<ReadError>>(
         &self,
         from: Seq,
         to: Seq,
+        asked: fn(&Part) -> bool,
         mut visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let (state, withheld) = (self.current(), &self.shared.withheld);
         self.scan_frames(from, to, |seq, frame| {
-            visit(withholding(seq, &frame, state.redacted(seq), withheld)?)
+            visit(withholding(seq, &frame, (state.redacted(seq), asked), withheld)?)
         })
     }
 
@@ -484,10 +486,15 @@ impl Cursor<'_> {
         Ok(decode(seq, self.frame(seq)?)?.event)
     }
 
-    /// Like [`entry`](Self::entry), but leaves out a text that is not what was recorded.
-    pub(crate) fn entry_withholding(&mut self, seq: Seq) -> Result<Entry, ReadError> {
+    /// Like [`entry`](Self::entry), but leaves out a text that is not what was recorded. Looks only
+    /// at those that are `asked` for.
+    pub(crate) fn entry_withholding(
+        &mut self,
+        seq: Seq,
+        asked: fn(&Part) -> bool,
+    ) -> Result<Entry, ReadError> {
         let shared = Arc::clone(&self.reader.shared);
-        withholding(seq, self.frame(seq)?, shared.redacted(seq), &shared.withheld)
+        withholding(seq, self.frame(seq)?, (shared.redacted(seq), asked), &shared.withheld)
     }
 
     fn frame(&mut self, seq: Seq) -> Result<&[u8], ReadError> {

@@ -82,17 +82,17 @@ pub(crate) fn check(entry: &Entry) -> Result<(), ReadError> {
     codec::check_parts(entry).map_err(|error| unreadable(entry.event.seq, error))
 }
 
-/// Decodes the frame of event `seq`, without the texts that are redacted and those that are not
-/// what was recorded.
+/// Decodes the frame of event `seq`, without the texts that are redacted and those that were `asked`
+/// for and are not what was recorded.
 pub(crate) fn withholding(
     seq: Seq,
     frame: &[u8],
-    redacted: PartSet,
+    (redacted, asked): (PartSet, fn(&Part) -> bool),
     withheld: &Withheld,
 ) -> Result<Entry, ReadError> {
     let mut entry = decode(seq, frame)?;
     entry.erase(redacted);
-    withheld.note(seq, codec::withhold(&mut entry, |_| true));
+    withheld.note(seq, codec::withhold(&mut entry, asked));
     Ok(entry)
 }
 
@@ -103,7 +103,6 @@ pub(crate) fn withholding(
 /// the caller notes it, once it knows what is redacted.
 pub(crate) fn folded(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
     let mut entry = decode(seq, frame)?;
-    let asked: fn(&Part) -> bool = state::holds;
-    codec::withhold(&mut entry, asked);
+    codec::withhold(&mut entry, state::holds);
     Ok(entry)
 }
