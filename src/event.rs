@@ -414,6 +414,17 @@ impl PartSet {
         Self(self.0 & !other.0)
     }
 
+    /// The kinds in this set or in `other`.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The kinds in it, in the order of [`PartKind::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = PartKind> {
+        PartKind::ALL.into_iter().filter(move |kind| self.contains(*kind))
+    }
+
     /// Says whether it is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -453,7 +464,7 @@ pub struct Commitment {
 pub struct Part {
     /// The kind of the text.
     pub kind: PartKind,
-    /// The text; `None` once it is erased.
+    /// The text; `None` once it is erased, or while it is [withheld](Entry::withheld).
     pub body: Option<PartBody>,
 }
 
@@ -473,6 +484,9 @@ pub struct Entry {
     pub event: Event,
     /// Its texts, one for each of `event.parts`, in the same order.
     pub parts: Vec<Part>,
+    /// The texts that are stored, but are not those that the event commits to: they were changed.
+    /// Nobody is shown them; they are missing in `parts`.
+    pub withheld: PartSet,
     /// True if the next event is of the same batch. No hash covers it: it says where a log may be
     /// cut, and changes no meaning of the events.
     pub batch_goes_on: bool,
@@ -487,6 +501,17 @@ impl Entry {
 
     /// Removes the texts of these kinds, as if they had been erased.
     pub fn erase(&mut self, kinds: PartSet) {
+        self.withheld = self.withheld.minus(kinds);
+        self.remove(kinds);
+    }
+
+    /// Removes the texts of these kinds, which are not what was recorded.
+    pub(crate) fn withhold(&mut self, kinds: PartSet) {
+        self.withheld = self.withheld.union(kinds);
+        self.remove(kinds);
+    }
+
+    fn remove(&mut self, kinds: PartSet) {
         self.parts.iter_mut().filter(|p| kinds.contains(p.kind)).for_each(|p| p.body = None);
     }
 }

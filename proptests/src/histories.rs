@@ -124,7 +124,7 @@ impl History {
         };
         let part = |(kind, text)| Part { kind, body: Some(PartBody { salt: [0; 16], text }) };
         let parts = texts.into_iter().map(part).collect();
-        Entry { event, parts, batch_goes_on: false }
+        Entry { event, parts, withheld: PartSet::default(), batch_goes_on: false }
     }
 
     fn begin(&mut self, why: Began) {
@@ -139,7 +139,10 @@ impl History {
             why,
         };
         let event = Event { epoch: Epoch { number, nonce: number * 31 }, ..self.event(action) };
-        self.push(Entry { event, parts: vec![], batch_goes_on: false }, None);
+        self.push(
+            Entry { event, parts: vec![], withheld: PartSet::default(), batch_goes_on: false },
+            None,
+        );
     }
 
     /// The next event, about nothing.

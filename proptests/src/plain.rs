@@ -200,7 +200,7 @@ impl Plain {
         };
         let part = |(kind, text)| Part { kind, body: Some(PartBody { salt: [0; 16], text }) };
         let parts = said.texts.into_iter().map(part).collect();
-        Entry { event, parts, batch_goes_on: false }
+        Entry { event, parts, withheld: PartSet::default(), batch_goes_on: false }
     }
 
     /// The next event, about nothing.
@@ -356,7 +356,10 @@ impl Plain {
             why,
         };
         let event = Event { epoch: Epoch { number, nonce: 0 }, ..self.event(action, now) };
-        self.push(Entry { event, parts: vec![], batch_goes_on: false }, None);
+        self.push(
+            Entry { event, parts: vec![], withheld: PartSet::default(), batch_goes_on: false },
+            None,
+        );
     }
 
     /// What was added behind the first `size` events is written. Numbers that a loss of power

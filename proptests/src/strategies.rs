@@ -28,7 +28,7 @@ pub fn entry() -> BoxedStrategy<Entry> {
         .prop_map(|(mut event, parts, batch_goes_on)| {
             event.parts = parts.iter().map(|(commitment, _)| *commitment).collect();
             let parts = parts.into_iter().map(|(_, part)| part).collect();
-            Entry { event, parts, batch_goes_on }
+            Entry { event, parts, withheld: PartSet::default(), batch_goes_on }
         })
         .boxed()
 }

@@ -11,7 +11,7 @@
 //!
 //! Start reading at [`encode`] and [`decode`].
 
-use crate::event::{Entry, PartSet};
+use crate::event::{Entry, Event, PartSet};
 
 mod convert;
 mod error;
@@ -24,6 +24,7 @@ mod tests;
 
 pub use error::{DecodeError, EncodeError, PartsError};
 pub use limits::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, Limits};
+pub(crate) use parts::withhold;
 pub use parts::{check_parts, commit};
 
 /// The format that is written, and the newest that can be read.
@@ -82,14 +83,41 @@ pub fn encode_within(entry: &Entry, limits: Limits) -> Result<Vec<u8>, EncodeErr
 /// - Another variant if no version writes such bytes.
 pub fn decode(frame: &[u8]) -> Result<Entry, DecodeError> {
     let layout = Layout::checked(frame)?;
-    let wire = v1::read(layout.event)?;
+    let event = event(layout.event)?;
+    let erased = layout.flags & !FLAG_BATCH_GOES_ON;
+    let parts = parts::read(&event.parts, erased, layout.texts)?;
+    let (withheld, batch_goes_on) = (PartSet::default(), erased != layout.flags);
+    Ok(Entry { event, parts, withheld, batch_goes_on })
+}
+
+/// Reads the event of a leaf, which must take all of `leaf`: what a proof is about. O(bytes).
+///
+/// # Errors
+///
+/// As [`decode`], those about the event.
+pub fn decode_leaf(leaf: &[u8]) -> Result<Event, DecodeError> {
+    let short = || DecodeError::Malformed { why: "its leaf ends before it does" };
+    let (&format, bytes) = leaf.split_first().ok_or_else(short)?;
+    check_format(format)?;
+    error::TooLarge::check("event", bytes.len(), EVENT_BYTES_MAX)?;
+    event(bytes)
+}
+
+fn event(bytes: &[u8]) -> Result<Event, DecodeError> {
+    let wire = v1::read(bytes)?;
     limits::check_names(&wire)?;
     let event = convert::event(wire)?;
     limits::check_order(&event.parts)?;
     limits::check_lengths(&event.parts, Limits::default())?;
-    let erased = layout.flags & !FLAG_BATCH_GOES_ON;
-    let parts = parts::read(&event.parts, erased, layout.texts)?;
-    Ok(Entry { event, parts, batch_goes_on: erased != layout.flags })
+    Ok(event)
+}
+
+fn check_format(format: u8) -> Result<(), DecodeError> {
+    if format == FORMAT {
+        return Ok(());
+    }
+    let (found, max) = (u32::from(format), u32::from(FORMAT));
+    Err(DecodeError::UnsupportedFormat { what: "format", found, max })
 }
 
 /// Splits `bytes` after the first frame, by its length alone. O(1).
@@ -187,10 +215,7 @@ impl<'a> Layout<'a> {
         let (&[flags, low, high], rest) =
             body.split_first_chunk::<PREFIX_BYTES>().ok_or_else(short)?;
         let (&format, _) = rest.split_first().ok_or_else(short)?;
-        if format != FORMAT {
-            let (found, max) = (u32::from(format), u32::from(FORMAT));
-            return Err(DecodeError::UnsupportedFormat { what: "format", found, max });
-        }
+        check_format(format)?;
         if flags & FLAGS_RESERVED != 0 {
             let found = (flags & FLAGS_RESERVED).trailing_zeros();
             return Err(DecodeError::UnsupportedFormat { what: "frame flag", found, max: 3 });

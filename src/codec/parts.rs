@@ -4,7 +4,7 @@
 //! and check the guess by its hash. The salt is erased with the text.
 
 use super::error::{DecodeError, PartsError};
-use crate::event::{Commitment, Entry, Part, PartBody, PartKind};
+use crate::event::{Commitment, Entry, Part, PartBody, PartKind, PartSet};
 use sha2::{Digest, Sha256};
 
 const SALT_BYTES: usize = 16;
@@ -31,11 +31,29 @@ pub fn commit(kind: PartKind, salt: [u8; 16], text: &str) -> Commitment {
 /// - [`DecodeError::Parts`] if texts and commitments do not pair; no decoded entry gives this.
 pub fn check_parts(entry: &Entry) -> Result<(), DecodeError> {
     check_pairs(entry)?;
-    entry.parts.iter().zip(&entry.event.parts).try_for_each(|(part, commitment)| match &part.body {
-        Some(body) if commit(part.kind, body.salt, &body.text) != *commitment => {
-            Err(DecodeError::Mismatch { kind: part.kind })
-        }
-        Some(_) | None => Ok(()),
+    match forged(entry, |_| true).next() {
+        Some(kind) => Err(DecodeError::Mismatch { kind }),
+        None => Ok(()),
+    }
+}
+
+/// Takes out every text of `entry` that does not match its commitment, and returns their kinds,
+/// which [`Entry::withheld`] names from then on. Hashes only the texts for which `asked` says so.
+/// O(bytes), about 1 us for 1 KiB.
+pub(crate) fn withhold(entry: &mut Entry, asked: impl Fn(&Part) -> bool) -> PartSet {
+    let found: PartSet = forged(entry, asked).collect();
+    if !found.is_empty() {
+        entry.withhold(found);
+    }
+    found
+}
+
+/// The kinds of the texts that are there and do not match their commitments.
+fn forged(entry: &Entry, asked: impl Fn(&Part) -> bool) -> impl Iterator<Item = PartKind> {
+    let pairs = entry.parts.iter().zip(&entry.event.parts).filter(move |(part, _)| asked(part));
+    pairs.filter_map(|(part, commitment)| {
+        let body = part.body.as_ref()?;
+        (commit(part.kind, body.salt, &body.text) != *commitment).then_some(part.kind)
     })
 }
 

@@ -3,6 +3,8 @@
 use super::Role;
 use crate::{
     code::Code,
+    codec::DecodeError,
+    event::PartKind,
     ids::{Epoch, Head, Key, Root, Seq},
     proof::ProofError,
     state::Rejection,
@@ -563,6 +565,11 @@ impl ReadError {
     /// Makes the error for changed bytes of event `seq`.
     pub(crate) fn damaged(seq: Seq, detail: impl Into<Damage>) -> Self {
         Self::Damaged { seq, file: None, detail: detail.into() }
+    }
+
+    /// Makes the error for a text of event `seq` that is not the one that was recorded.
+    pub(crate) fn forged(seq: Seq, kind: PartKind) -> Self {
+        Self::damaged(seq, DecodeError::Mismatch { kind })
     }
 }
 

@@ -24,6 +24,7 @@ pub use self::{
     read::{
         follow::{Follow, Followed},
         reader::{Cursor, Reader},
+        texts::Withheld,
         visited::Visited,
     },
 };

@@ -79,7 +79,11 @@ fn asked_for(state: &LedgerState) -> Vec<Seq> {
             asked.extend(state.request_to_stop(&task.id));
         }
         let texts = std::iter::once(&task.description).chain(&task.error).chain(&task.result);
-        asked.extend(texts.filter(|text| text.body == TextBody::Stored).map(|text| text.seq));
+        asked.extend(
+            texts
+                .filter(|text| matches!(text.body, TextBody::Stored | TextBody::Saved(_)))
+                .map(|text| text.seq),
+        );
     }
     asked
 }

@@ -319,7 +319,8 @@ fn read(past: &Past, text: &Text, kind: PartKind) -> Result<Option<Arc<str>>, Re
     match &text.body {
         TextBody::Kept(text) => Ok(Some(Arc::clone(text))),
         TextBody::Erased => Ok(None),
-        TextBody::Stored => Ok(past.entry(text.seq)?.text(kind).cloned()),
+        TextBody::Withheld => Err(ReadError::forged(text.seq, kind)),
+        TextBody::Stored | TextBody::Saved(_) => Ok(past.entry(text.seq)?.text(kind).cloned()),
     }
 }
 

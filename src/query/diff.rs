@@ -175,7 +175,7 @@ impl PartialEq for Value {
     /// erased, they are equal only if they came with the same event.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Text(a), Self::Text(b)) => match (a.kept(), b.kept()) {
+            (Self::Text(a), Self::Text(b)) => match (a.held(), b.held()) {
                 (Some(a), Some(b)) => a == b,
                 (Some(_) | None, Some(_) | None) => (a.seq, a.len) == (b.seq, b.len),
             },

@@ -24,6 +24,7 @@ mod point;
 mod predicate;
 mod rows;
 mod source;
+mod texts;
 mod threads;
 mod timeline;
 mod tree;
@@ -42,8 +43,9 @@ pub use point::{
     Point, PointError, Position, format_duration, format_time, parse_duration, parse_time,
 };
 pub use predicate::{Atom, Comparison, Counted, PREDICATE_BYTES_MAX, Predicate, PredicateError};
-pub use rows::{Sort, SortKey, TaskFilter, TaskRow, matching, task_row, tasks, text};
+pub use rows::{Sort, SortKey, TaskFilter, TaskRow, matching, task_row, tasks};
 pub use source::{Now, Source};
+pub use texts::{Texts, Told, text, texts};
 pub use threads::{ThreadRow, thread_row, threads};
 pub use timeline::{Span, Timeline, timeline};
 pub use tree::{Forest, Node, tree, tree_across};

@@ -23,6 +23,7 @@
 
 use super::{
     Position, QueryError, Scope, Source,
+    source::Folded,
     walk::{self, Flow},
 };
 use crate::{
@@ -68,7 +69,7 @@ impl Moment {
         now: &LedgerState,
         scope: Scope<'_>,
     ) -> Result<LedgerState, QueryError> {
-        let mut state = LedgerState::default();
+        let (source, mut state) = (&Folded(source), LedgerState::default());
         let mut read = source.cursor();
         let (position, size) = (self.position, self.size);
         let keep = |event: &_| Self::admits(position, event);

@@ -1,10 +1,15 @@
 //! Tasks as flat rows, for a table, a CSV file or a JSON list.
 
-use super::{QueryError, Source, depth::Depths};
+use super::{
+    QueryError, Source,
+    depth::Depths,
+    texts::{Texts, Told, texts},
+};
 use crate::{
-    event::{Parent, PartKind, PartSet, TaskStatus},
-    ids::{AgentId, CallId, RunId, TaskId, ThreadId},
-    state::{LedgerState, Task, Text, TextBody},
+    event::{Entry, Parent, PartKind, PartSet, TaskStatus},
+    ids::{AgentId, CallId, RunId, Seq, TaskId, ThreadId},
+    ledger::ReadError,
+    state::{LedgerState, Task, Text},
     time::Millis,
 };
 use std::{cmp::Ordering, sync::Arc};
@@ -48,6 +53,8 @@ pub struct TaskRow {
     pub last_seq: u64,
     /// The texts that were erased. They are `None` here, though the task had them.
     pub erased: PartSet,
+    /// The texts that are stored, but are not those that were recorded. They are `None` here.
+    pub withheld: PartSet,
 }
 
 /// A condition on tasks. The default lets every task pass.
@@ -233,8 +240,8 @@ pub fn tasks(
         found.sort_by(|a, b| sort.compare(a, b));
     }
     found.truncate(limit.unwrap_or(usize::MAX));
-    let mut depths = Depths::new(state);
-    found.into_iter().map(|task| row(source, depths.of(&task.id), task)).collect()
+    let (mut depths, mut texts) = (Depths::new(state), texts(source));
+    found.into_iter().map(|task| row(&mut texts, depths.of(&task.id), task)).collect()
 }
 
 /// The tasks that pass, in the order of creation. O(tasks of the thread, run, or of all).
@@ -281,34 +288,27 @@ pub fn task_row(
     state: &LedgerState,
     task: &Task,
 ) -> Result<TaskRow, QueryError> {
-    row(source, state.depth(&task.id), task)
+    row(&mut texts(source), state.depth(&task.id), task)
 }
 
-/// The whole text of a task; `None` if it is erased. One read if the state does not hold it.
-///
-/// # Errors
-/// [`QueryError::Read`] if it could not be read.
-pub fn text(
-    source: &impl Source,
-    text: &Text,
-    kind: PartKind,
-) -> Result<Option<Arc<str>>, QueryError> {
-    match &text.body {
-        TextBody::Kept(text) => Ok(Some(Arc::clone(text))),
-        TextBody::Erased => Ok(None),
-        TextBody::Stored => Ok(source.cursor()(text.seq)?.text(kind).cloned()),
-    }
-}
-
-fn row(source: &impl Source, depth: usize, task: &Task) -> Result<TaskRow, QueryError> {
-    let mut erased = PartSet::default();
+fn row<R>(texts: &mut Texts<R>, depth: usize, task: &Task) -> Result<TaskRow, QueryError>
+where
+    R: FnMut(Seq) -> Result<Entry, ReadError>,
+{
+    let (mut erased, mut withheld) = (PartSet::default(), PartSet::default());
     let mut read = |of: Option<&Text>, kind| -> Result<Option<Arc<str>>, QueryError> {
         let Some(of) = of else { return Ok(None) };
-        let read = text(source, of, kind)?;
-        if read.is_none() {
-            erased = erased.with(kind);
-        }
-        Ok(read)
+        Ok(match texts.told(of, kind)? {
+            Told::Text(text) => Some(text),
+            Told::Erased => {
+                erased = erased.with(kind);
+                None
+            }
+            Told::Withheld => {
+                withheld = withheld.with(kind);
+                None
+            }
+        })
     };
     let description = read(Some(&task.description), PartKind::Description)?;
     let error = read(task.error.as_ref(), PartKind::Error)?;
@@ -333,6 +333,7 @@ fn row(source: &impl Source, depth: usize, task: &Task) -> Result<TaskRow, Query
         first_seq: task.first_seq.get(),
         last_seq: task.last_seq.get(),
         erased,
+        withheld,
     })
 }
 

@@ -5,7 +5,7 @@ use crate::{
     event::{Entry, PartSet},
     ids::{Seq, Size},
     ledger::{ReadError, Reader},
-    state::LedgerState,
+    state::{self, LedgerState},
     time::Millis,
 };
 use std::ops::ControlFlow;
@@ -16,6 +16,8 @@ use std::ops::ControlFlow;
 ///
 /// - Only acknowledged events are shown. Once shown, an event stays, except for texts that are
 ///   redacted, which are missing from then on.
+/// - A text that is not the one that its event commits to is never given: it is missing, and
+///   [`Entry::withheld`] names it, or the read is an error that does.
 /// - Every event up to `now().size` can be read. The size never falls; it may grow between two
 ///   calls.
 ///
@@ -76,6 +78,65 @@ pub trait Source: Sync {
         to: Seq,
         visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E>;
+
+    /// Like [`cursor`](Self::cursor), for entries that are folded into a state and shown to nobody:
+    /// only the texts that a state holds must be those that were recorded.
+    ///
+    /// # Errors
+    /// As those of [`cursor`](Self::cursor).
+    fn folding_cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError> {
+        self.cursor()
+    }
+
+    /// Like [`scan`](Self::scan), for the same entries as
+    /// [`folding_cursor`](Self::folding_cursor).
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    fn folding_scan<E: From<ReadError>>(
+        &self,
+        from: Seq,
+        to: Seq,
+        visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        self.scan(from, to, visit)
+    }
+}
+
+/// A source whose entries are folded and shown to nobody. A text that no state holds need not be
+/// hashed for that.
+#[derive(Debug)]
+pub(super) struct Folded<'s, S>(pub(super) &'s S);
+
+impl<S: Source> Source for Folded<'_, S> {
+    fn now(&self) -> Result<Now, ReadError> {
+        self.0.now()
+    }
+
+    fn redacted(&self, seq: Seq) -> Result<PartSet, ReadError> {
+        self.0.redacted(seq)
+    }
+
+    fn state_of(&self, scope: Scope<'_>) -> Result<LedgerState, ReadError> {
+        self.0.state_of(scope)
+    }
+
+    fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {
+        self.0.state_at(size)
+    }
+
+    fn cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError> {
+        self.0.folding_cursor()
+    }
+
+    fn scan<E: From<ReadError>>(
+        &self,
+        from: Seq,
+        to: Seq,
+        visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        self.0.folding_scan(from, to, visit)
+    }
 }
 
 /// The end of a log.
@@ -115,7 +176,7 @@ impl Source for Reader {
 
     fn cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError> {
         let mut cursor = Self::cursor(self);
-        move |seq| cursor.entry(seq)
+        move |seq| cursor.entry_withholding(seq, |_| true)
     }
 
     fn scan<E: From<ReadError>>(
@@ -124,7 +185,21 @@ impl Source for Reader {
         to: Seq,
         visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        Self::scan(self, from, to, visit)
+        self.scan_withholding(from, to, |_| true, visit)
+    }
+
+    fn folding_cursor(&self) -> impl FnMut(Seq) -> Result<Entry, ReadError> {
+        let mut cursor = Self::cursor(self);
+        move |seq| cursor.entry_withholding(seq, state::holds)
+    }
+
+    fn folding_scan<E: From<ReadError>>(
+        &self,
+        from: Seq,
+        to: Seq,
+        visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        self.scan_withholding(from, to, state::holds, visit)
     }
 }
 

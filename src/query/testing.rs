@@ -199,6 +199,7 @@ impl Log {
                 action: draft.action,
                 parts: draft.texts.iter().map(commit).collect(),
             },
+            withheld: PartSet::default(),
             parts: draft.texts.iter().map(part).collect(),
             batch_goes_on: false,
         };

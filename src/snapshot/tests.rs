@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::{
-    event::{Action, Began, Cause, Entry, Event},
+    event::{Action, Began, Cause, Entry, Event, PartSet},
     ids::{Epoch, LedgerId, NodeId, Seq},
     time::Millis,
 };
@@ -32,7 +32,12 @@ fn state() -> (LedgerState, Head) {
         action,
         parts: vec![],
     };
-    state.apply(&Entry { event, parts: vec![], batch_goes_on: false });
+    state.apply(&Entry {
+        event,
+        parts: vec![],
+        withheld: PartSet::default(),
+        batch_goes_on: false,
+    });
     (state, Head { size: Size::new(1), root: Root([5; 32]) })
 }
 

@@ -261,7 +261,7 @@ impl LedgerState {
 
     fn redacted_event(&mut self, place: Place, event: &Event, seq: Seq, parts: PartSet) {
         let known = self.redactions.entry(seq).or_default();
-        known.parts = union(known.parts, parts);
+        known.parts = known.parts.union(parts);
         known.task = known.task.take().or_else(|| event.task.clone());
         if let Some(Ok(row)) = place.task
             && let Some(task) = self.tasks.row_mut(row)
@@ -334,8 +334,4 @@ fn trimmed_run(run: &RunId) -> RunId {
         return run.clone();
     }
     RunId::new(text).unwrap_or_else(|_| run.clone())
-}
-
-fn union(a: PartSet, b: PartSet) -> PartSet {
-    PartSet::from_bits(a.bits() | b.bits()).unwrap_or(PartSet::ALL)
 }

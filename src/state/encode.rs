@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// The version of the fold. It rises when the same events give another state, or the same state
 /// gives other bytes. Snapshots of other versions are not read.
-pub const FOLD_VERSION: u64 = 2;
+pub const FOLD_VERSION: u64 = 3;
 
 impl LedgerState {
     /// The state as bytes. Equal states give equal bytes. O(state).
@@ -340,7 +340,7 @@ fn read_status(from: &mut Reader<'_>) -> Result<TaskStatus, DecodeError> {
 fn write_text(to: &mut Encoder, text: &Text) {
     to.seq(text.seq);
     match &text.body {
-        TextBody::Kept(kept) => {
+        TextBody::Kept(kept) | TextBody::Saved(kept) => {
             to.tag(0);
             to.text(kept);
         }
@@ -352,9 +352,14 @@ fn write_text(to: &mut Encoder, text: &Text) {
             to.tag(2);
             to.number(text.len.into());
         }
+        TextBody::Withheld => {
+            to.tag(3);
+            to.number(text.len.into());
+        }
     }
 }
 
+/// Reads a text. One that is there is only [saved](TextBody::Saved): nothing proves it.
 fn read_text(from: &mut Reader<'_>) -> Result<Text, DecodeError> {
     let seq = from.seq()?;
     let body = match from.tag()? {
@@ -363,10 +368,11 @@ fn read_text(from: &mut Reader<'_>) -> Result<Text, DecodeError> {
             if text.len() > TEXT_KEPT_BYTES_MAX {
                 return Err(from.invalid("text: it is too long to be held"));
             }
-            return Ok(Text::keeping(seq, text.into()));
+            return Ok(Text::saved(seq, text.into()));
         }
         1 => TextBody::Stored,
         2 => TextBody::Erased,
+        3 => TextBody::Withheld,
         _ => return Err(from.invalid("text")),
     };
     let len = u32::try_from(from.number()?).map_err(|_| from.invalid("length"))?;

@@ -28,6 +28,7 @@ pub use keys::KEYS_MAX;
 pub use number::{NUMBER_END, number_of};
 pub(crate) use place::Place;
 pub use rejection::Rejection;
+pub(crate) use task::holds;
 pub use task::{Counts, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use super::roster::Row;
 use crate::{
-    event::{Entry, Event, PartKind, PartSet, TaskRecord, TaskStatus},
+    event::{Entry, Event, Part, PartKind, PartSet, TaskRecord, TaskStatus},
     ids::{Seq, TaskId, ThreadId},
     time::Millis,
 };
@@ -87,6 +87,17 @@ impl Task {
     }
 }
 
+/// Says whether a state holds this text of an event: other texts need not be held against their
+/// commitments for a fold.
+pub(crate) fn holds(part: &Part) -> bool {
+    let short = part.body.as_ref().is_some_and(|body| body.text.len() <= TEXT_KEPT_BYTES_MAX);
+    short
+        && match part.kind {
+            PartKind::Description | PartKind::Error | PartKind::Result => true,
+            PartKind::Content | PartKind::Reason => false,
+        }
+}
+
 /// A text of a task, and its event in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
@@ -99,21 +110,46 @@ pub struct Text {
 }
 
 /// The body of a text, as far as a state holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum TextBody {
-    /// The whole text.
+    /// The whole text, which was held against its event.
     Kept(Arc<str>),
+    /// The whole text as a snapshot has it. A snapshot proves nothing: before the text is shown, it
+    /// is read from event `seq`. Equal to the same text that is kept.
+    Saved(Arc<str>),
     /// Nothing, since it is longer than [`TEXT_KEPT_BYTES_MAX`]: read it from event `seq`.
     Stored,
     /// Nothing: the text was redacted and is gone.
     Erased,
+    /// Nothing: the text that is stored is not the one that event `seq` commits to.
+    Withheld,
 }
+
+impl PartialEq for TextBody {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Kept(a) | Self::Saved(a), Self::Kept(b) | Self::Saved(b)) => a == b,
+            (Self::Stored, Self::Stored)
+            | (Self::Erased, Self::Erased)
+            | (Self::Withheld, Self::Withheld) => true,
+            (
+                Self::Kept(_) | Self::Saved(_) | Self::Stored | Self::Erased | Self::Withheld,
+                Self::Kept(_) | Self::Saved(_) | Self::Stored | Self::Erased | Self::Withheld,
+            ) => false,
+        }
+    }
+}
+
+impl Eq for TextBody {}
 
 impl Text {
     /// The text of this kind that came with an event; `None` if the event has none.
     pub(super) fn of(entry: &Entry, kind: PartKind) -> Option<Self> {
         let promised = entry.event.parts.iter().find(|part| part.kind == kind)?;
         let text = match entry.text(kind) {
+            None if entry.withheld.contains(kind) => {
+                Self { seq: entry.event.seq, len: promised.len, body: TextBody::Withheld }
+            }
             None if promised.len == 0 => Self::empty(entry.event.seq),
             None => Self { seq: entry.event.seq, len: promised.len, body: TextBody::Erased },
             Some(text) if text.len() <= TEXT_KEPT_BYTES_MAX => {
@@ -135,12 +171,27 @@ impl Text {
         Self::keeping(seq, Arc::default())
     }
 
-    /// The text, unless it is erased or too long to be held here.
+    /// A text whose body a snapshot has. The empty one is known from its length alone.
+    pub(super) fn saved(seq: Seq, text: Arc<str>) -> Self {
+        let kept = Self::keeping(seq, Arc::clone(&text));
+        if text.is_empty() { kept } else { Self { body: TextBody::Saved(text), ..kept } }
+    }
+
+    /// The text, if it is here, from wherever it came: for comparisons, not to be shown.
+    pub(crate) fn held(&self) -> Option<&Arc<str>> {
+        match &self.body {
+            TextBody::Kept(text) | TextBody::Saved(text) => Some(text),
+            TextBody::Stored | TextBody::Erased | TextBody::Withheld => None,
+        }
+    }
+
+    /// The text, if it is here and was held against its event. Any other one is read from the event
+    /// by [`query::text`](crate::query::text).
     #[must_use]
     pub fn kept(&self) -> Option<&Arc<str>> {
         match &self.body {
             TextBody::Kept(text) => Some(text),
-            TextBody::Stored | TextBody::Erased => None,
+            TextBody::Saved(_) | TextBody::Stored | TextBody::Erased | TextBody::Withheld => None,
         }
     }
 }

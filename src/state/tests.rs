@@ -92,7 +92,7 @@ impl History {
             parts: texts.iter().map(|(kind, text)| commitment(*kind, text)).collect(),
         };
         let parts = texts.into_iter().map(|(kind, text)| part(kind, text)).collect();
-        self.fold(Entry { event, parts, batch_goes_on: false })
+        self.fold(Entry { event, parts, withheld: PartSet::default(), batch_goes_on: false })
     }
 
     /// Folds an entry that `decide` did not make.
@@ -127,7 +127,12 @@ impl History {
             action,
             parts: vec![],
         };
-        self.fold(Entry { event, parts: vec![], batch_goes_on: false })
+        self.fold(Entry {
+            event,
+            parts: vec![],
+            withheld: PartSet::default(),
+            batch_goes_on: false,
+        })
     }
 
     #[track_caller]

@@ -18,6 +18,8 @@ mod concurrency;
 mod copies;
 mod disk;
 mod follow;
+mod forged;
+mod forger;
 mod ingest;
 mod invariants;
 mod looking;

@@ -119,5 +119,5 @@ pub(super) fn told(texts: Vec<(Commitment, Part)>) -> Entry {
         action: Action::Emitted { event_type: "told".into() },
         parts: commitments,
     };
-    Entry { event, parts, batch_goes_on: false }
+    Entry { event, parts, withheld: PartSet::default(), batch_goes_on: false }
 }

@@ -136,7 +136,7 @@ fn entry(number: u64, action: Action) -> Entry {
         action,
         parts: vec![],
     };
-    Entry { event, parts: vec![], batch_goes_on: false }
+    Entry { event, parts: vec![], withheld: PartSet::default(), batch_goes_on: false }
 }
 
 fn about_a_task(number: u64, action: Action) -> Entry {

@@ -1,7 +1,7 @@
 //! Texts beside an event: bound to it, and erased without a trace in its hashes.
 
 use super::{
-    super::{DecodeError, check_parts, commit, decode, encode, erase, leaf},
+    super::{DecodeError, check_parts, commit, decode, decode_leaf, encode, erase, leaf, withhold},
     golden,
 };
 use crate::event::{Entry, PartBody, PartKind, PartSet};
@@ -82,4 +82,41 @@ fn a_commitment_is_over_kind_salt_and_text() {
     assert_ne!(one, of(PartKind::Error, 2, "text"));
     assert_ne!(one, of(PartKind::Error, 1, "texts"));
     assert_eq!(commit(PartKind::Error, [1; 16], "\u{2603}").len, 3);
+}
+
+#[test]
+fn what_was_changed_is_taken_out_and_named_and_the_rest_stays() {
+    let (mut entry, _) = golden("restored-with-four-parts");
+    let part = entry.parts.iter_mut().find(|part| part.kind == PartKind::Result).unwrap();
+    let changed = part.kind;
+    let body = part.body.as_mut().unwrap();
+    body.text = "x".repeat(body.text.len()).into();
+    let before = entry.clone();
+    let named = PartSet::default().with(changed);
+    let mut unasked = entry.clone();
+    assert_eq!(withhold(&mut unasked, |part| part.kind != changed), PartSet::default());
+    assert_eq!(unasked, before, "nobody asked");
+    assert_eq!(withhold(&mut entry, |_| true), named);
+    assert_eq!((entry.text(changed), entry.withheld), (None, named));
+    for part in before.parts.iter().filter(|part| part.kind != changed) {
+        assert_eq!(entry.text(part.kind), before.text(part.kind));
+    }
+    assert_eq!(leaf(&encode(&entry).unwrap()), leaf(&encode(&before).unwrap()));
+    entry.erase(named);
+    assert_eq!(entry.withheld, PartSet::default(), "what is erased is not called withheld");
+}
+
+#[test]
+fn a_leaf_gives_its_event_and_takes_no_other_bytes() {
+    for (name, entry, frame) in golden::all() {
+        let leaf = leaf(frame).unwrap();
+        assert_eq!(decode_leaf(leaf), Ok(entry.event), "{name}");
+        for len in 0..leaf.len() {
+            assert!(decode_leaf(&leaf[..len]).is_err(), "{name}: {len} bytes");
+        }
+        assert!(decode_leaf(&[leaf, &[0]].concat()).is_err(), "{name}");
+        let newer = [&[2], &leaf[1..]].concat();
+        let refused = decode_leaf(&newer);
+        assert!(matches!(refused, Err(DecodeError::UnsupportedFormat { .. })), "{name}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
         Ledger, OpenError, Options, ReadError, Role,
         care::open,
         commit::staging::Published,
-        read::{look::LookLog, reader::LogHashes, replay, saved},
+        read::{look::LookLog, reader::LogHashes, replay, saved, texts::Withheld},
     },
     proof::{ProofError, Tree},
     state::LedgerState,
@@ -25,10 +25,11 @@ impl Ledger {
         options.check()?;
         let looked = home.look()?;
         let mut log = LookLog::new(looked.log);
-        let state = match state_of(&log, &*looked.snapshots, log.shown().size) {
+        let withheld = Withheld::default();
+        let state = match state_of(&log, &*looked.snapshots, log.shown().size, &withheld) {
             Err(ReadError::Damaged { .. }) => {
                 let end = log.cut()?;
-                state_of(&log, &*looked.snapshots, end.size)?
+                state_of(&log, &*looked.snapshots, end.size, &withheld)?
             }
             state => state?,
         };
@@ -38,7 +39,7 @@ impl Ledger {
         let (log, size) = (Arc::new(log), published.tree.size());
         let shown: Arc<dyn FrameLog> = Arc::<LookLog>::clone(&log);
         let store = (shown, looked.snapshots);
-        let loaded = open::assemble(identity, store, published, size, &options);
+        let loaded = open::assemble(identity, store, (published, withheld), size, &options);
         let nameless = looked.identity.is_none();
         let mut ledger = Self::run(Role::ReadOnly, identity.ledger, loaded, options, Some(log))?;
         if let Some(inner) = Arc::get_mut(&mut ledger.inner).filter(|_| nameless) {
@@ -80,7 +81,7 @@ impl Ledger {
         let published = shared.published();
         if shown.size > published.tree.size() {
             let mut state = published.state.clone();
-            replay::fold(&**look, &mut state, shown.size.get(), missing)?;
+            replay::fold(&**look, &mut state, shown.size.get(), &shared.withheld, missing)?;
             shared.show(Arc::new(Published { state, tree: Tree::ending_in(shown) }));
         }
         Ok(shared.head())
@@ -93,6 +94,7 @@ fn state_of(
     log: &LookLog,
     snapshots: &dyn SnapshotStore,
     size: Size,
+    withheld: &Withheld,
 ) -> Result<LedgerState, ReadError> {
     let saved = snapshots.list()?;
     let saved::Newest { mut state, .. } =
@@ -108,7 +110,7 @@ fn state_of(
                 Err(error) => Err(error.into()),
             }
         })?;
-    replay::fold(log, &mut state, size.get(), missing)?;
+    replay::fold(log, &mut state, size.get(), withheld, missing)?;
     Ok(state)
 }
 

@@ -17,7 +17,7 @@ use crate::{
             staging::Published,
         },
         copy::origin::OriginNote,
-        read::{reader::LogHashes, replay, saved},
+        read::{reader::LogHashes, replay, saved, texts::Withheld},
     },
     proof::Tree,
     state::LedgerState,
@@ -45,19 +45,21 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
         })?;
     let snapshot_at = state.size();
     let written = log.written().size;
-    replay::fold(&*log, &mut state, written.get(), |seq| lost(written.get(), seq))?;
+    let withheld = Withheld::default();
+    replay::fold(&*log, &mut state, written.get(), &withheld, |seq| lost(written.get(), seq))?;
     let Unsealed { tree, tree_hashes, .. } = tail;
     log.resume(tree_hashes)?;
     set_aside(&*snapshots, &useless);
     let published = Arc::new(Published { state, tree });
+    let published = (published, withheld);
     Ok(assemble(identity, (log, snapshots), published, snapshot_at, options))
 }
 
-/// Joins a state and the store that it was read from.
+/// Joins a state, with what was withheld from it, and the store that it was read from.
 pub(crate) fn assemble(
     identity: Identity,
     (log, snapshots): (Arc<dyn FrameLog>, Arc<dyn SnapshotStore>),
-    published: Arc<Published>,
+    (published, withheld): (Arc<Published>, Withheld),
     snapshot_at: Size,
     options: &Options,
 ) -> (Core, Arc<Shared>) {
@@ -72,7 +74,8 @@ pub(crate) fn assemble(
     let core = Core::new(Arc::clone(&published), writer);
     let Options { snapshots_kept: newest, snapshot_distance: distance, .. } = *options;
     let kept = KeptSnapshots { newest, distance };
-    let shared = Shared::new(log, snapshots, published, snapshot_at.get(), kept);
+    let mut shared = Shared::new(log, snapshots, published, snapshot_at.get(), kept);
+    shared.withheld = withheld;
     (core, Arc::new(shared))
 }
 

@@ -33,6 +33,7 @@ impl Ledger {
         let identity = inspection.identity().unwrap_or_else(unknown);
         let opened = Opened { node: Arc::new(FixedNode(identity)), ..Opened::of(store) };
         let mut ledger = Self::start_as(Role::ReadOnly, opened, options)?;
+        ledger.inner.reader.shared().set_salvaged();
         if (held.is_none() || held != then)
             && let Some(inner) = Arc::get_mut(&mut ledger.inner)
         {

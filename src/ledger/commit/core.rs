@@ -8,7 +8,7 @@ use super::staging::{Lookup, Undo};
 use crate::{
     codec,
     command::{Command, Proposal, Redact, TaskRef},
-    event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody},
+    event::{Action, Began, Cause, Commitment, Entry, Event, Part, PartBody, PartSet},
     ids::{Epoch, LedgerId, NodeId},
     ledger::{AppendError, Discontinuity, Options, Receipt, Unit, read::links},
     state::{self, Draft, LedgerState, Rejection, Stamp},
@@ -244,7 +244,7 @@ impl Core {
             parts: commitments,
         };
         let task = event.task.clone();
-        let entry = Entry { event, parts, batch_goes_on };
+        let entry = Entry { event, parts, withheld: PartSet::default(), batch_goes_on };
         let limits = codec::Limits { part_bytes_max: around.options.part_bytes_max };
         let frame = codec::encode_within(&entry, limits).map_err(too_large)?;
         if let Err(error) = staging.push(&entry, frame) {

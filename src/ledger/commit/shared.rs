@@ -8,7 +8,10 @@ use crate::{
     codec,
     event::{Entry, PartSet},
     ids::{Head, Seq, Size},
-    ledger::{AppendError, Damage, ReadError},
+    ledger::{
+        AppendError, Damage, ReadError,
+        read::texts::{Withheld, withholding},
+    },
     snapshot::{self, Rung},
     store::{self, FrameLog, SnapshotStore},
     sync::ArcSwap,
@@ -43,6 +46,10 @@ pub(crate) struct Shared {
     kept: KeptSnapshots,
     snapshot_job: Mutex<SnapshotJob>,
     saving: Mutex<()>,
+    /// The texts that were withheld so far.
+    pub(crate) withheld: Withheld,
+    /// True if the log was opened in spite of damage, so that copies take what there is.
+    salvaged: AtomicBool,
 }
 
 /// The snapshots that are kept; see [`snapshot::surplus`].
@@ -77,6 +84,8 @@ impl Shared {
             kept,
             snapshot_job: Mutex::new(SnapshotJob { last: last_snapshot, running: None }),
             saving: Mutex::new(()),
+            withheld: Withheld::default(),
+            salvaged: AtomicBool::new(false),
         }
     }
 
@@ -105,6 +114,14 @@ impl Shared {
 
     pub(crate) fn set_incarnation(&self, incarnation: u64) {
         self.incarnation.store(incarnation, Ordering::Release);
+    }
+
+    pub(crate) fn is_salvaged(&self) -> bool {
+        self.salvaged.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_salvaged(&self) {
+        self.salvaged.store(true, Ordering::Release);
     }
 
     pub(crate) fn watch_progress(&self) -> watch::Receiver<Progress> {
@@ -164,11 +181,12 @@ impl Shared {
         });
     }
 
-    /// The event as it is stored, with its redacted texts.
+    /// The event with its redacted texts, if they are still stored. A text that is not what was
+    /// recorded is missing.
     pub(crate) fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
         let frames = self.log.read(seq, 1)?;
         match frames.first() {
-            Some(frame) => decode(seq, frame),
+            Some(frame) => withholding(seq, frame, (PartSet::default(), |_| true), &self.withheld),
             None => Err(ReadError::NoSuchEvent { seq, head: self.log.written() }),
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     ids::{Head, Seq},
     ledger::{
         OpenError, Reader,
-        copy::fork::{CopyError, without_redacted},
+        copy::fork::{CopyError, copied},
     },
     proof::{Checkpoint, CheckpointError, Tree},
 };
@@ -102,7 +102,9 @@ impl Reader {
     /// When it returns, the file survives loss of power.
     ///
     /// # Errors
-    /// [`CopyError::Io`] if the file exists or could not be written; [`CopyError::WithinBatch`] if
+    /// [`CopyError::Io`] if the file exists or could not be written; [`CopyError::Read`] if an event
+    /// could not be read, or a text of it is not what was recorded (a ledger that was
+    /// [salvaged](crate::Ledger::open_salvaged) is copied without such texts); [`CopyError::WithinBatch`] if
     /// the ledger was opened in spite of damage and ends within a batch.
     pub fn backup(
         &self,
@@ -135,7 +137,7 @@ impl Reader {
         let (mut bytes, mut goes_on) = (0_u64, false);
         if let Some(last) = checkpoint.head().seq() {
             self.scan_frames(Seq::FIRST, last, |seq, frame| {
-                let frame = without_redacted(seq, frame, state)?;
+                let frame = copied(self.shared(), state, seq, frame)?;
                 bytes += u64::try_from(frame.len()).unwrap_or(0);
                 goes_on = codec::batch_goes_on(&frame);
                 tell(seq.get(), size.get(), progress);

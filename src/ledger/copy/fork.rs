@@ -19,7 +19,9 @@ use crate::{
     ids::{Head, Seq, Size},
     ledger::{
         AppendError, Ledger, OpenError, Options, ReadError, Reader, Role,
-        commit::shared::unreadable, new_identity,
+        commit::shared::{Shared, unreadable},
+        new_identity,
+        read::texts::{checked, withholding},
     },
     state::LedgerState,
     store::{self, Home, Identity, NodeStore, Role as Kept},
@@ -171,7 +173,7 @@ impl<'a> Draft<'a> {
         if let Some(last) = head.seq() {
             let now = from.current();
             from.scan_frames(Seq::FIRST, last, |seq, frame| {
-                let mut frame = without_redacted(seq, frame, &now)?;
+                let mut frame = copied(from.shared(), &now, seq, frame)?;
                 if seq == last && codec::batch_goes_on(&frame) {
                     frame = codec::end_batch(&frame).map_err(|error| unreadable(seq, error))?;
                 }
@@ -240,17 +242,25 @@ fn repeat_redactions(fork: &Ledger, now: &LedgerState, size: u64) -> Result<(), 
     Ok(())
 }
 
-/// The frame without the texts that are redacted now.
-pub(crate) fn without_redacted(
+/// The frame as a copy takes it: without the texts that are redacted in `now`, and only with texts
+/// that were recorded. A log that was opened in spite of damage is copied without the others.
+pub(crate) fn copied(
+    shared: &Shared,
+    now: &LedgerState,
     seq: Seq,
     frame: Vec<u8>,
-    now: &LedgerState,
 ) -> Result<Vec<u8>, ReadError> {
-    let parts = now.redacted(seq);
-    if parts.is_empty() {
+    let redacted = now.redacted(seq);
+    let left_out = if shared.is_salvaged() {
+        redacted.union(withholding(seq, &frame, (redacted, |_| true), &shared.withheld)?.withheld)
+    } else {
+        checked(seq, &frame, redacted)?;
+        redacted
+    };
+    if left_out.is_empty() {
         return Ok(frame);
     }
-    codec::erase(&frame, parts).map_err(|error| unreadable(seq, error))
+    codec::erase(&frame, left_out).map_err(|error| unreadable(seq, error))
 }
 
 /// Gives frames to a ledger, some hundred at a time, and whole batches only.

@@ -6,6 +6,7 @@ use crate::{
     ledger::{
         Damage, ReadError, Reader,
         commit::shared::{Progress, decode},
+        read::texts::check,
     },
 };
 use std::{collections::VecDeque, fmt, future::Future, pin::Pin};
@@ -112,7 +113,7 @@ impl Follow {
                 self.reading = None;
                 (self.ahead, self.next) = read?;
             }
-            match self.step() {
+            match self.step()? {
                 Step::Give(given) => return Ok(Some(given)),
                 Step::Read(head) => self.reading = Some(self.begin(head)),
                 Step::Wait if ended || self.progress.changed().await.is_err() => return Ok(None),
@@ -128,7 +129,7 @@ impl Follow {
     /// As [`next`](Self::next).
     pub fn next_ready(&mut self) -> Result<Option<Followed>, ReadError> {
         loop {
-            match self.step() {
+            match self.step()? {
                 Step::Give(given) => return Ok(Some(given)),
                 Step::Read(head) => {
                     self.reading = None;
@@ -151,10 +152,15 @@ impl Follow {
         Ok(Head { size: Size::new(size), root: self.reader.root_at(Size::new(size))? })
     }
 
-    fn step(&mut self) -> Step {
-        if let Some(given) = self.pop_ahead() {
-            return Step::Give(given);
+    fn step(&mut self) -> Result<Step, ReadError> {
+        if let Some(given) = self.pop_ahead()? {
+            return Ok(Step::Give(given));
         }
+        Ok(self.step_on())
+    }
+
+    /// The next step when nothing was read ahead.
+    fn step_on(&mut self) -> Step {
         let head = self.progress.borrow_and_update().synced;
         if self.next.get() <= head.size.get() {
             return Step::Read(head);
@@ -167,11 +173,13 @@ impl Follow {
     }
 
     /// Applies the redactions of the moment at which an event is given, not of that at which it was
-    /// read.
-    fn pop_ahead(&mut self) -> Option<Followed> {
-        let mut entry = self.ahead.pop_front()?;
-        entry.erase(self.reader.shared().redacted(entry.event.seq));
-        Some(Followed::Event(Box::new(entry)))
+    /// read. An event with a text that was changed stays the next one, until that is redacted.
+    fn pop_ahead(&mut self) -> Result<Option<Followed>, ReadError> {
+        if let Some(entry) = self.ahead.front_mut() {
+            entry.erase(self.reader.shared().redacted(entry.event.seq));
+            check(entry)?;
+        }
+        Ok(self.ahead.pop_front().map(|entry| Followed::Event(Box::new(entry))))
     }
 
     /// The read of the events up to `head`, which waits until it is polled.

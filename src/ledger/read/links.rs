@@ -83,7 +83,7 @@ fn check_incarnation(state: &LedgerState, event: &Event) -> Result<(), Discontin
 mod tests {
     use super::*;
     use crate::{
-        event::{Cause, Entry},
+        event::{Cause, Entry, PartSet},
         ids::{Epoch, LedgerId, NodeId},
         time::Millis,
     };
@@ -105,7 +105,7 @@ mod tests {
             action: Action::Began { ledger, node, version: "1".into(), incarnation, why },
             parts: Vec::new(),
         };
-        Entry { event, parts: Vec::new(), batch_goes_on: false }
+        Entry { event, parts: Vec::new(), withheld: PartSet::default(), batch_goes_on: false }
     }
 
     /// Checks writer `found` after writer `previous`.

@@ -9,4 +9,5 @@ pub(super) mod pool;
 pub(super) mod reader;
 pub(super) mod replay;
 pub(super) mod saved;
+pub(crate) mod texts;
 pub(super) mod visited;

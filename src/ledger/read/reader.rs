@@ -4,10 +4,15 @@
 //! leave out the texts that have been redacted. Reads block on the disk: async code
 //! calls them within [`Reader::run`]. Reads of the current state do not block.
 
-use super::{follow::Follow, pool::Pool, replay, saved};
+use super::{
+    follow::Follow,
+    pool::Pool,
+    replay, saved,
+    texts::{Withheld, checked, withholding},
+};
 use crate::{
     codec,
-    event::{Entry, PartSet},
+    event::{Entry, Event, Part, PartSet},
     ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, Size, TaskId, ThreadId},
     ledger::{
         Damage, ReadError, Visited,
@@ -129,7 +134,8 @@ impl Reader {
     ///
     /// # Errors
     /// - [`ReadError::NoSuchEvent`] past the head.
-    /// - [`ReadError::Damaged`] if the stored bytes were changed.
+    /// - [`ReadError::Damaged`] if the stored bytes were changed. A text whose bytes were changed
+    ///   is named, and can be redacted: then the event is read without it.
     /// - [`ReadError::Store`] if they could not be read.
     pub fn entry(&self, seq: Seq) -> Result<Entry, ReadError> {
         self.cursor().entry(seq)
@@ -138,6 +144,12 @@ impl Reader {
     /// Makes a cursor, which reads single events near each other without reading a block twice.
     pub fn cursor(&self) -> Cursor<'_> {
         Cursor { reader: self, first: 0, frames: Vec::new(), block: None }
+    }
+
+    /// The texts that were withheld so far by folds and by questions about the past, since they
+    /// are not what was recorded. `audit::verify` finds all that there are.
+    pub fn withheld(&self) -> Withheld {
+        self.shared.withheld.clone()
     }
 
     /// Visits the events `from` to `to`, both included, in order, until `visit` says to stop.
@@ -174,9 +186,22 @@ impl Reader {
     ) -> Result<(), V::Error> {
         let state = self.current();
         self.scan_frames(from, to, |seq, frame| {
-            let mut entry = decode(seq, &frame)?;
-            entry.erase(state.redacted(seq));
-            visit(entry).flow()
+            visit(checked(seq, &frame, state.redacted(seq))?).flow()
+        })
+    }
+
+    /// Like [`scan`](Self::scan), but leaves out a text that is not what was recorded. Looks only at
+    /// those that are `asked` for.
+    pub(crate) fn scan_withholding<E: From<ReadError>>(
+        &self,
+        from: Seq,
+        to: Seq,
+        asked: fn(&Part) -> bool,
+        mut visit: impl FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let (state, withheld) = (self.current(), &self.shared.withheld);
+        self.scan_frames(from, to, |seq, frame| {
+            visit(withholding(seq, &frame, (state.redacted(seq), asked), withheld)?)
         })
     }
 
@@ -189,13 +214,12 @@ impl Reader {
     ///
     /// Frames are as they are stored: a redacted text is in them until a purge. A caller that shows
     /// them or sends them on takes it out, with [`redacted`](Self::redacted) and [`codec::erase`].
-    /// Their checksums are not checked; [`codec::decode`] does that.
     ///
     /// # Errors
     /// As [`entry`](Self::entry).
     ///
     /// # Cost
-    /// O(bytes), plus about 50 us for the first block.
+    /// O(bytes), some microseconds each, plus about 50 us for the first block.
     pub fn frames(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, ReadError> {
         let durable = self.shared.durable();
         let Some(left) = durable.checked_sub(from.leaf_index()).filter(|left| *left > 0) else {
@@ -206,6 +230,12 @@ impl Reader {
             return Err(missing(from));
         }
         frames.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut next = Some(from);
+        for frame in &frames {
+            let Some(seq) = next else { break };
+            checked(seq, frame, self.shared.redacted(seq))?;
+            next = seq.next();
+        }
         Ok(frames)
     }
 
@@ -305,7 +335,7 @@ impl Reader {
         let (saved, last) = (snapshots.list()?, size.last_seq());
         let saved::Newest { mut state, .. } =
             saved::newest(snapshots, &saved, last, |size| self.root_at(Size::new(size)).map(Some))?;
-        replay::fold(&*self.shared.log, &mut state, size.get(), missing)?;
+        replay::fold(&*self.shared.log, &mut state, size.get(), &self.shared.withheld, missing)?;
         state.mask(&now);
         Ok(state)
     }
@@ -444,18 +474,40 @@ impl Cursor<'_> {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn entry(&mut self, seq: Seq) -> Result<Entry, ReadError> {
+        let redacted = self.reader.shared.redacted(seq);
+        checked(seq, self.frame(seq)?, redacted)
+    }
+
+    /// Reads one event without the texts beside it.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`], but none about a text.
+    pub fn event(&mut self, seq: Seq) -> Result<Event, ReadError> {
+        Ok(decode(seq, self.frame(seq)?)?.event)
+    }
+
+    /// Like [`entry`](Self::entry), but leaves out a text that is not what was recorded. Looks only
+    /// at those that are `asked` for.
+    pub(crate) fn entry_withholding(
+        &mut self,
+        seq: Seq,
+        asked: fn(&Part) -> bool,
+    ) -> Result<Entry, ReadError> {
+        let shared = Arc::clone(&self.reader.shared);
+        withholding(seq, self.frame(seq)?, (shared.redacted(seq), asked), &shared.withheld)
+    }
+
+    fn frame(&mut self, seq: Seq) -> Result<&[u8], ReadError> {
         // The store also holds events that are written and not yet acknowledged: readers must not
         // see them.
         self.reader.check_size(seq.size())?;
         if self.cached(seq).is_none() {
             self.load(seq)?;
         }
-        let Some(frame) = self.cached(seq) else {
-            return Err(ReadError::NoSuchEvent { seq, head: self.reader.head() });
-        };
-        let mut entry = decode(seq, frame)?;
-        entry.erase(self.reader.shared.redacted(seq));
-        Ok(entry)
+        match self.cached(seq) {
+            Some(frame) => Ok(frame),
+            None => Err(ReadError::NoSuchEvent { seq, head: self.reader.head() }),
+        }
     }
 
     fn cached(&self, seq: Seq) -> Option<&Vec<u8>> {

@@ -2,11 +2,12 @@
 //!
 //! Knows no snapshots, and checks no root: the caller does both. Start reading at [`fold`].
 
+use super::texts::{Withheld, folded};
 use crate::{
     ahead::{BATCH_BYTES, BATCH_EVENTS, ahead},
-    event::Entry,
+    event::{Entry, PartSet},
     ids::Seq,
-    ledger::{ReadError, commit::shared::decode},
+    ledger::ReadError,
     state::LedgerState,
     store::{Error, FrameLog},
 };
@@ -45,17 +46,20 @@ pub(crate) fn each_frame<E: From<ReadError>>(
 /// Folds the events that `state` does not hold, up to the first `size` of the log, while another
 /// thread reads and decodes ahead. Decoding takes longer than folding, so an idle fold decodes the
 /// next batch itself.
+///
+/// A text that is not what was recorded gets into no state; it is noted in `withheld`.
 pub(crate) fn fold<E: From<ReadError> + Send>(
     log: &dyn FrameLog,
     state: &mut LedgerState,
     size: u64,
+    withheld: &Withheld,
     missing: impl FnOnce(Seq) -> E + Send,
 ) -> Result<(), E> {
     let behind = state.size();
     if behind >= size {
         return Ok(());
     }
-    let mut folded = Ok(());
+    let (mut done, mut met) = (Ok(()), Vec::new());
     let read = ahead(
         |handover| {
             let (mut batch, mut raw) = (Batch::default(), false);
@@ -73,13 +77,18 @@ pub(crate) fn fold<E: From<ReadError> + Send>(
             read
         },
         |batch: &mut Batch| {
-            folded = batch.fold(state);
-            if folded.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            done = batch.fold(state, &mut met);
+            if done.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         },
     );
     let during = "start a thread";
     read.map_err(|source| ReadError::from(Error::Io { during, path: None, source }))??;
-    Ok(folded?)
+    done?;
+    // A text that is redacted by now is shown to nobody.
+    for (seq, kinds) in met {
+        withheld.note(seq, kinds.minus(state.redacted(seq)));
+    }
+    Ok(())
 }
 
 /// Events on their way to the fold.
@@ -97,7 +106,7 @@ impl Batch {
         if raw {
             self.raw.push((seq, frame));
         } else {
-            self.decoded.push(decode(seq, &frame)?);
+            self.decoded.push(folded(seq, &frame)?);
         }
         Ok(())
     }
@@ -113,10 +122,21 @@ impl Batch {
         self.bytes = 0;
     }
 
-    fn fold(&self, state: &mut LedgerState) -> Result<(), ReadError> {
-        self.decoded.iter().for_each(|entry| state.apply(entry));
+    /// Folds the events, and gives `met` those with texts that were withheld.
+    fn fold(
+        &self,
+        state: &mut LedgerState,
+        met: &mut Vec<(Seq, PartSet)>,
+    ) -> Result<(), ReadError> {
+        let mut apply = |entry: &Entry| {
+            state.apply(entry);
+            if !entry.withheld.is_empty() {
+                met.push((entry.event.seq, entry.withheld));
+            }
+        };
+        self.decoded.iter().for_each(&mut apply);
         self.raw.iter().try_for_each(|(seq, frame)| {
-            state.apply(&decode(*seq, frame)?);
+            apply(&folded(*seq, frame)?);
             Ok(())
         })
     }

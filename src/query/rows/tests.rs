@@ -52,6 +52,7 @@ fn a_row_holds_what_the_contract_names() {
             depth: 2,
             first_seq: 2,
             last_seq: 5,
+            withheld: PartSet::default(),
             erased: PartSet::default(),
         }
     );

@@ -10,18 +10,22 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
 use taskledger::{
     Ledger, Options,
     ids::ThreadId,
-    ledger::{OpenError, Reader, Shortfall},
+    ledger::{OpenError, Reader, Shortfall, Withheld},
     query::{self, Point, Position, Scope, View},
     store::DiskOptions,
     time::{Clock as _, Millis, SystemClock},
 };
+
+/// How many texts that were withheld are named.
+const WITHHELD_TOLD_MAX: usize = 10;
 
 /// What some commands need of the command line as a whole. `main` hands it in, so that no command
 /// has to know the others.
@@ -57,6 +61,8 @@ pub struct App {
     pub program: Program,
     /// Whether the ledger was opened in spite of damage and does not show all that it held.
     short: Cell<bool>,
+    /// What was withheld of the ledgers that were opened.
+    withheld: RefCell<Vec<Withheld>>,
 }
 
 /// A ledger that is open, and its past.
@@ -83,11 +89,18 @@ impl App {
             global: global.clone(),
             program,
             short: Cell::new(false),
+            withheld: RefCell::default(),
         }
     }
 
     /// Opens the ledger: to append, with its lock, or to read it beside whoever has it open.
     pub fn open(&self) -> Result<Opened> {
+        let opened = self.open_as_asked()?;
+        self.withheld.borrow_mut().push(opened.reader.withheld());
+        Ok(opened)
+    }
+
+    fn open_as_asked(&self) -> Result<Opened> {
         if self.appends {
             return Ok(Opened::of(self.in_turn(Ledger::open(&self.db, self.options()))?));
         }
@@ -131,9 +144,30 @@ impl App {
         }
     }
 
-    /// How a command ends that did what was asked: a history that is not whole is a finding.
+    /// How a command ends that did what was asked: a history that is not whole is a finding, and so
+    /// is a text that is not what was recorded. What a command recorded is recorded all the same.
     pub fn judge(&self, exit: Exit) -> Exit {
-        if exit == Exit::Ok && self.short.get() { Exit::Finding } else { exit }
+        let forged = !self.appends && self.tell_withheld();
+        if exit == Exit::Ok && (self.short.get() || forged) { Exit::Finding } else { exit }
+    }
+
+    /// Names the texts that were withheld, if any were.
+    fn tell_withheld(&self) -> bool {
+        let withheld = self.withheld.borrow();
+        let met: BTreeSet<_> = withheld.iter().flat_map(Withheld::list).collect();
+        for (seq, kind) in met.iter().take(WITHHELD_TOLD_MAX) {
+            let kind = kind.as_str();
+            note(&format!("error: the {kind} of event {seq} is not what was recorded: withheld"));
+        }
+        if let Some(more) = met.len().checked_sub(WITHHELD_TOLD_MAX).filter(|more| *more > 0) {
+            note(&format!("and {more} texts more"));
+        }
+        if !met.is_empty() {
+            note(
+                "help: `taskledger verify` names all of them; `taskledger redact SEQ --part PART`, then `purge`, takes one out",
+            );
+        }
+        !met.is_empty()
     }
 
     /// What "now" is, for this whole command.

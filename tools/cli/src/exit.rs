@@ -6,6 +6,7 @@
 mod hints;
 mod judge;
 
+pub use hints::FORGED;
 pub use judge::judge;
 pub use taskledger_contract::exit::Exit;
 

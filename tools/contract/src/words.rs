@@ -15,11 +15,15 @@ use taskledger::{
 /// What people are shown of a text that was erased.
 pub const ERASED: &str = "(erased)";
 
+/// What people are shown of a text that is stored, but is not the one that was recorded.
+pub const WITHHELD: &str = "(withheld: not what was recorded)";
+
 /// What an event says.
 #[must_use]
 pub fn event(entry: &Entry) -> String {
     let text = |kind| match entry.text(kind) {
         Some(text) => format!(": {text}"),
+        None if entry.withheld.contains(kind) => format!(": {WITHHELD}"),
         None if entry.parts.iter().any(|part| part.kind == kind) => format!(": {ERASED}"),
         None => String::new(),
     };
@@ -75,10 +79,16 @@ pub fn title(task: &Task) -> String {
 /// A text of a task.
 #[must_use]
 pub fn text(text: &Text) -> String {
-    match text.kept() {
-        Some(kept) => kept.to_string(),
-        None if text.body == TextBody::Erased => ERASED.to_owned(),
-        None => format!("({} bytes)", text.len),
+    said(text).unwrap_or_else(|| format!("({} bytes)", text.len))
+}
+
+/// What there is to say of a text that the state holds; `None` if it has to be read.
+fn said(text: &Text) -> Option<String> {
+    match &text.body {
+        TextBody::Kept(kept) => Some(kept.to_string()),
+        TextBody::Erased => Some(ERASED.to_owned()),
+        TextBody::Withheld => Some(WITHHELD.to_owned()),
+        TextBody::Saved(_) | TextBody::Stored => None,
     }
 }
 
@@ -87,11 +97,9 @@ pub fn text(text: &Text) -> String {
 pub fn value(value: &Value) -> String {
     match value {
         Value::Word(word) => word.to_string(),
-        Value::Text(text) => match text.kept() {
-            Some(kept) => kept.to_string(),
-            None if text.body == TextBody::Erased => ERASED.to_owned(),
-            None => format!("({} bytes of event {})", text.len, text.seq),
-        },
+        Value::Text(text) => {
+            said(text).unwrap_or_else(|| format!("({} bytes of event {})", text.len, text.seq))
+        }
         Value::Time(at) => format_time(*at),
         Value::Seq(seq) => seq.to_string(),
         Value::Host(host) => format!("{host:?}"),

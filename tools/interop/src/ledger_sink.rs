@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error};
 use taskledger::{
     Ledger,
     command::Proposal,
-    event::{Entry, Event},
+    event::{Entry, Event, PartSet},
     ids::{Epoch, Key, Seq, TaskId},
     ledger::{AppendError, ReadError},
     state::{LedgerState, Rejection, Stamp, decide},
@@ -41,7 +41,7 @@ impl<'a> LedgerSink<'a> {
         while let Some(seq) = next {
             let event = match self.rehearsed(seq) {
                 Some(event) => event.clone(),
-                None => cursor.entry(seq)?.event,
+                None => cursor.event(seq)?,
             };
             keys.extend(event.key);
             // Links point back; one that does not would be walked for ever.
@@ -76,7 +76,12 @@ impl<'a> LedgerSink<'a> {
             // Texts change nothing that an import asks for.
             parts: Vec::new(),
         };
-        state.apply(&Entry { event: event.clone(), parts: Vec::new(), batch_goes_on: false });
+        state.apply(&Entry {
+            event: event.clone(),
+            parts: Vec::new(),
+            withheld: PartSet::default(),
+            batch_goes_on: false,
+        });
         Ok(event)
     }
 }

@@ -13,13 +13,14 @@ use anyhow::Result;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use taskledger::{
-    event::{Parent, TaskStatus},
-    ids::{TaskId, ThreadId},
-    query::{self, Change, Field, Point, Scope, Value, View},
+    event::{Entry, Parent, PartKind, TaskStatus},
+    ids::{Seq, TaskId, ThreadId},
+    ledger::{ReadError, Reader},
+    query::{self, Change, Field, Point, QueryError, Scope, Texts, Value, View},
     state::LedgerState,
 };
 use taskledger_contract::{
-    answers::{At, ChangeItem, DiffBody, DiffCounts},
+    answers::{At, ChangeItem, DiffBody, DiffCounts, part_of},
     escape,
     shapes::shape,
     words,
@@ -84,7 +85,11 @@ impl Command for Args {
             app.out.list(&At::from(&to), body.items.into_iter().map(Ok))?;
         } else {
             app.out.single(body, None, |out, body| {
-                if self.stat { tell(out, &body.stat) } else { human(out, &diff.changes, &to.state) }
+                if self.stat {
+                    tell(out, &body.stat)
+                } else {
+                    human(out, &diff.changes, &to.state, reader)
+                }
             })?;
         }
         Ok(if differs && self.exit_code { Exit::Finding } else { Exit::Ok })
@@ -107,8 +112,9 @@ fn tell(out: &mut Out, stat: &DiffCounts) -> Result<()> {
     out.line(&if told.is_empty() { "no differences".to_owned() } else { told.join(", ") })
 }
 
-fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
+fn human(out: &mut Out, changes: &[Change], after: &LedgerState, reader: &Reader) -> Result<()> {
     let look = out.look;
+    let mut texts = query::texts(reader);
     if changes.is_empty() {
         return out.line("no differences");
     }
@@ -130,13 +136,15 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
         };
         let told = match change {
             Change::Spawned { task } | Change::Vanished { task } => {
-                let why = words::text(&task.description);
+                let why = texts.settled(&task.description, PartKind::Description)?;
+                let why = words::text(&why);
                 format!("{}{}{why}", words::title(task), if why.is_empty() { "" } else { "  " })
             }
             Change::Ended { task, from, to } => {
                 let error = after.task(task).and_then(|task| task.error.as_ref());
+                let error = error.map(|error| texts.settled(error, PartKind::Error)).transpose()?;
                 let error =
-                    error.map(|error| format!(": {}", words::text(error))).unwrap_or_default();
+                    error.map(|error| format!(": {}", words::text(&error))).unwrap_or_default();
                 format!("{task} {} -> {}{error}", from.as_str(), to.as_str())
             }
             Change::Reparented { task, from, to } => {
@@ -146,10 +154,12 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
                 format!("{task} parent_task_id: {} -> {}", of(from), of(to))
             }
             Change::Changed { task, field, from, to } => {
-                let of = |value: &Option<Value>| {
-                    value.as_ref().map_or_else(|| "none".to_owned(), words::value)
+                let mut of = |value: &Option<Value>| {
+                    let settled = value.as_ref().map(|value| settled(value, *field, &mut texts));
+                    let said = settled.transpose()?.as_ref().map(words::value);
+                    Ok::<_, QueryError>(said.unwrap_or_else(|| "none".to_owned()))
                 };
-                format!("{task} {}: {} -> {}", field.as_str(), of(from), of(to))
+                format!("{task} {}: {} -> {}", field.as_str(), of(from)?, of(to)?)
             }
         };
         let head = format!("{mark} {:<10} ", ChangeItem::kind(change));
@@ -159,6 +169,17 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState) -> Result<()> {
         out.line(&format!("{head}{told}"))?;
     }
     Ok(())
+}
+
+/// A value in which no text stands on the word of a snapshot.
+fn settled<R>(value: &Value, field: Field, texts: &mut Texts<R>) -> Result<Value, QueryError>
+where
+    R: FnMut(Seq) -> Result<Entry, ReadError>,
+{
+    match (value, part_of(field)) {
+        (Value::Text(text), Some(kind)) => texts.settled(text, kind).map(Value::Text),
+        (value, _) => Ok(value.clone()),
+    }
 }
 
 /// Whether a change only says what came with the end of its task.

@@ -12,7 +12,10 @@ use crate::{
 };
 use anyhow::Result;
 use serde_json::Value;
-use taskledger::{event::Entry, ids::Seq};
+use taskledger::{
+    event::{Commitment, Entry},
+    ids::Seq,
+};
 use taskledger_contract::{answers::EventLine, words::ERASED};
 
 /// Show one event with all its fields and texts.
@@ -37,12 +40,20 @@ impl Command for Args {
         let entry = opened.reader.entry(self.seq)?;
         let line = EventLine::from(&entry);
         let name = self.seq.get().to_string();
-        app.out.document(&line, Some(&name), |out, line| human(out, line, &entry))?;
+        app.out.document(&line, Some(&name), |out, line| {
+            human(out, line, &entry, |_| ERASED.to_owned())
+        })?;
         Ok(Exit::Ok)
     }
 }
 
-fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
+/// Shows an event whole; `missing` is said of a text that is not there.
+pub fn human(
+    out: &mut Out,
+    line: &EventLine,
+    entry: &Entry,
+    missing: impl Fn(&Commitment) -> String,
+) -> Result<()> {
     let look = out.look;
     out.line(&shown(entry, Around::Nothing, &look))?;
     let mut field = |name: &str, value: &str| {
@@ -54,9 +65,10 @@ fn human(out: &mut Out, line: &EventLine, entry: &Entry) -> Result<()> {
     for (name, value) in plain(line)? {
         field(&name, &value)?;
     }
-    for part in &entry.parts {
-        let text = part.body.as_ref().map_or(ERASED, |body| &body.text);
-        field(part.kind.as_str(), text)?;
+    for (part, promised) in entry.parts.iter().zip(&entry.event.parts) {
+        let text =
+            part.body.as_ref().map_or_else(|| missing(promised), |body| body.text.to_string());
+        field(part.kind.as_str(), &text)?;
     }
     Ok(())
 }

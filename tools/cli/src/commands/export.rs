@@ -4,7 +4,7 @@ use super::common::{NewFile, each};
 use crate::{
     app::App,
     command::{Command, Moment},
-    exit::Exit,
+    exit::{Exit, FORGED, Problem},
     interrupt,
     output::Out,
     progress::Unit,
@@ -16,6 +16,7 @@ use std::{
     path::PathBuf,
 };
 use taskledger::{
+    event::Entry,
     ids::ThreadId,
     query::{History, Scope},
 };
@@ -71,6 +72,14 @@ impl io::Write for Stdout<'_> {
     }
 }
 
+/// Fails if a text of the event is not what was recorded: an export would be a copy without it.
+fn recorded(entry: &Entry) -> Result<()> {
+    let Some(kind) = entry.withheld.iter().next() else { return Ok(()) };
+    let text =
+        format!("the {} of event {} is not what was recorded", kind.as_str(), entry.event.seq);
+    Err(Problem::finding(text).hint(FORGED).into())
+}
+
 impl Command for Args {
     fn moment(&self) -> Moment {
         Moment::Taken
@@ -90,6 +99,7 @@ impl Command for Args {
                 |_| true,
                 |entry| {
                     interrupt::check()?;
+                    recorded(&entry)?;
                     Ok(document.event(&entry)?)
                 },
             )?;
@@ -109,6 +119,7 @@ impl Command for Args {
             |_| true,
             |entry| {
                 shown.set(entry.event.seq.get(), total.get());
+                recorded(&entry)?;
                 document.event(&entry).with_context(context)
             },
         )?;

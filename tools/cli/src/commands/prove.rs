@@ -15,21 +15,26 @@ use taskledger::{
     proof,
     proof::Checkpoint,
 };
-use taskledger_contract::answers::{ConsistencyBody, ProofBody};
+use taskledger_contract::answers::{ConsistencyBody, ProofBody, ProofText};
 
 mod check;
+mod fields;
 
 /// Prove that an event is in the log, or that the log only grew, to somebody with a checkpoint.
 ///
 /// The proof of an event is its leaf and the hashes beside the path up to the root (RFC 6962).
 /// With --at, it is for the log as it was then. With --since, the proof is that the log begins
 /// with what it was at that size. Either is checked before it is printed. Who receives it
-/// checks it with --check, and needs no ledger for that, only a checkpoint to hold it against.
+/// checks it with --check, and needs no ledger for that, only a checkpoint to hold it against. The
+/// check says what the event is. It refuses a proof in which any field is not what it must be.
+///
+/// An event only commits to its texts. With --with-texts they are in the proof, with the salts by
+/// which the check holds them against the event.
 ///
 /// Example:
-///   taskledger prove 1204 -o json > event.proof
+///   taskledger prove 1204 --with-texts -o json > event.proof
 ///   taskledger prove --since 1000 -o json > growth.proof
-///   taskledger prove --check event.proof --expect monday.checkpoint
+///   taskledger prove --check event.proof --expect monday.checkpoint --signed-by NAME+ID+KEY
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -42,9 +47,18 @@ pub struct Args {
     /// Check a proof that was written with -o json
     #[arg(long, value_name = "FILE", conflicts_with = "seq")]
     check: Option<PathBuf>,
-    /// The checkpoint to hold the proof against, instead of the one that came with it
-    #[arg(long, value_name = "CHECKPOINT-FILE", requires = "check")]
+    /// Put the event's texts and their salts into the proof
+    #[arg(long, requires = "seq", conflicts_with_all = ["since", "check"])]
+    with_texts: bool,
+    // clap asks for nothing that is required by an argument that conflicts with a given one, so
+    // these two name the proofs that they do not go with.
+    /// The checkpoint to hold the proof in --check against, instead of the one that came with it
+    #[arg(long, value_name = "CHECKPOINT-FILE", requires = "check",
+          conflicts_with_all = ["seq", "since"])]
     expect: Option<PathBuf>,
+    /// The key (NAME+ID+KEY) that must have signed that checkpoint
+    #[arg(long, value_name = "KEY", requires = "expect", conflicts_with_all = ["seq", "since"])]
+    signed_by: Option<String>,
 }
 
 impl Command for Args {
@@ -58,41 +72,50 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         if let Some(file) = &self.check {
-            return check::run(file, self.expect.as_deref(), app);
+            let expected = common::expected(self.expect.as_deref(), self.signed_by.as_deref())?;
+            return check::run(file, expected, app);
         }
         let opened = app.open()?;
         let size = app.position(&opened.reader)?.log_position()?;
         match (self.seq, self.since) {
-            (Some(seq), _) => inclusion(seq, size, &opened, app),
+            (Some(seq), _) => self.inclusion(seq, size, &opened, app),
             (None, Some(old)) => consistency(Size::new(old), size, &opened, app),
             (None, None) => Err(Problem::usage("name an event, or --since SIZE").into()),
         }
     }
 }
 
-fn inclusion(seq: Seq, size: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
-    let reader = &opened.reader;
-    let entry = reader.entry(seq)?;
-    if seq.get() > size {
-        let text = format!("event {seq} is not among the first {size} events");
-        return Err(Problem::usage(text).hint("leave out --at, or name a later moment").into());
-    }
-    let checkpoint = checkpoint(opened, size)?;
-    let proof = reader.prove_inclusion(seq, size)?;
-    let frames = reader.frames(seq, 1)?;
-    let leaf = codec::leaf(frames.first().with_context(|| format!("{seq} is not durable yet"))?)?;
-    proof::check_inclusion(&proof, proof::leaf_hash(leaf), checkpoint.root)?;
-    let body = ProofBody::new(seq, leaf, &proof, &checkpoint);
-    app.out.single(body, None, |out, body| {
-        let event = line(&entry, Around::Log, &out.look);
-        out.line(&event)?;
-        out.line(&format!("leaf   {}", body.leaf_hash))?;
-        for hash in &body.path {
-            out.line(&format!("with   {hash}"))?;
+impl Args {
+    fn inclusion(&self, seq: Seq, size: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
+        let reader = &opened.reader;
+        let entry = reader.entry(seq)?;
+        if seq.get() > size {
+            let text = format!("event {seq} is not among the first {size} events");
+            return Err(Problem::usage(text).hint("leave out --at, or name a later moment").into());
         }
-        out.line(&format!("root   {}  of {} events", body.root, body.size))
-    })?;
-    Ok(Exit::Ok)
+        let checkpoint = checkpoint(opened, size)?;
+        let proof = reader.prove_inclusion(seq, size)?;
+        let frames = reader.frames(seq, 1)?;
+        let leaf =
+            codec::leaf(frames.first().with_context(|| format!("{seq} is not durable yet"))?)?;
+        proof::check_inclusion(&proof, proof::leaf_hash(leaf), checkpoint.root)?;
+        let body = ProofBody::new(seq, leaf, &proof, &checkpoint);
+        let body = if self.with_texts { body.with_texts(&entry) } else { body };
+        app.out.single(body, None, |out, body| {
+            let event = line(&entry, Around::Log, &out.look);
+            out.line(&event)?;
+            out.line(&format!("leaf   {}", body.leaf_hash))?;
+            for hash in &body.path {
+                out.line(&format!("with   {hash}"))?;
+            }
+            out.line(&format!("root   {}  of {} events", body.root, body.size))?;
+            for ProofText { kind, salt, text } in body.texts.iter().flatten() {
+                out.line(&format!("salt   {salt}  of {kind}: {}", out.look.safe(text)))?;
+            }
+            Ok(())
+        })?;
+        Ok(Exit::Ok)
+    }
 }
 
 fn consistency(old: Size, size: Size, opened: &Opened, app: &mut App) -> Result<Exit> {

@@ -62,7 +62,7 @@ impl Command for Args {
         let opened = app.open()?;
         // All texts that it has: a redaction names those that there are to erase.
         let there: PartSet =
-            opened.reader.entry(self.seq)?.event.parts.iter().map(|part| part.kind).collect();
+            opened.reader.cursor().event(self.seq)?.parts.iter().map(|part| part.kind).collect();
         let named: PartSet = self.parts.iter().copied().map(PartKind::from).collect();
         let parts = if named.is_empty() { there } else { named };
         let receipt = opened

@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     output::Format,
     paint::Paint,
-    shown::nodes::{nodes, note},
+    shown::nodes::{nodes_of, note},
 };
 use anyhow::Result;
 use clap::ValueEnum;
@@ -171,7 +171,7 @@ fn trees(
     for thread in threads {
         app.out.line(&Paint::Strong.on(&look.safe(thread.as_str()), &look))?;
         let grown = query::tree(state, thread);
-        let mut drawn = nodes(&grown);
+        let mut drawn = nodes_of(&grown, reader)?;
         note(&mut drawn, &grown, reader, view.position)?;
         for (node, drawn) in grown.nodes.iter().zip(&mut drawn) {
             if !filter.passes(&node.task) || !between.holds(node.task.first_seq.get()) {

@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     output::Format,
     paint::Paint,
-    shown::nodes::{nodes, note},
+    shown::nodes::{nodes_of, note},
 };
 use anyhow::Result;
 use taskledger::query::{self, Scope};
@@ -37,7 +37,7 @@ impl Command for Args {
                 let title = app.out.look.safe(thread.id.as_str());
                 app.out.line(&Paint::Strong.on(&title, &app.out.look))?;
                 let grown = query::tree(&view.state, &thread.id);
-                let mut nodes = nodes(&grown);
+                let mut nodes = nodes_of(&grown, &opened.reader)?;
                 note(&mut nodes, &grown, &opened.reader, view.position)?;
                 draw(app, &nodes)?;
             }

@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     forest::Node,
     output::Format,
-    shown::nodes::{nodes, note},
+    shown::nodes::{nodes_of, note},
 };
 use anyhow::Result;
 use taskledger::{
@@ -66,7 +66,7 @@ impl Command for Args {
             app.out.list(&At::from(&view), rows)?;
             return Ok(Exit::Ok);
         }
-        let mut nodes = nodes(&grown);
+        let mut nodes = nodes_of(&grown, &opened.reader)?;
         note(&mut nodes, &grown, &opened.reader, view.position)?;
         let nodes = folded(nodes, self.depth, self.fold.map(TaskStatus::from));
         draw(app, &nodes)?;

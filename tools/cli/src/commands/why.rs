@@ -68,7 +68,8 @@ fn human(app: &mut App, chain: &Chain) -> Result<Exit> {
         text(0, &format!("{spawned}{shape} {}", words::title(task)))?;
         let when = time::show(link.spawned, &look);
         text(4, &format!("event {}, {when}", task.first_seq))?;
-        if let Some(why) = task.description.kept().filter(|why| !why.is_empty()) {
+        let why = words::text(&task.description);
+        if !why.is_empty() {
             text(4, &format!("for: {why}"))?;
         }
         for (kind, id) in origins(link) {

@@ -3,7 +3,8 @@
 use std::{ffi::OsStr, path::Path};
 use taskledger::{
     Code,
-    ledger::{AppendError, CopyError, OpenError, ReadError},
+    codec::DecodeError,
+    ledger::{AppendError, CopyError, Damage, OpenError, ReadError},
     query::QueryError,
     store::{self, Unsafe},
 };
@@ -27,6 +28,11 @@ const LOST: &str = "nothing was written: `taskledger --read-only backup FILE` ta
                     missing, `taskledger rebuild` is enough";
 const UNFINISHED: &str = "make it again in the same place, with `taskledger fork` or `taskledger \
                           restore`: that clears away what is there";
+
+/// What helps against a text that is not what was recorded.
+pub const FORGED: &str = "it is not shown: `taskledger redact SEQ --part PART` takes it out of every \
+                          view, and `purge` out of the files; a standby or a backup may have the \
+                          text that was recorded";
 
 /// Whether an error is of this type.
 fn is<T: std::error::Error + 'static>(error: &Link) -> bool {
@@ -119,7 +125,21 @@ fn of_damage(error: &Link) -> String {
             "`taskledger --read-only fork --at '#{last}' NEW-PATH` keeps all that can be read"
         );
     }
+    if is_forged(error) {
+        return FORGED.to_owned();
+    }
     damaged_file(error).map_or(VERIFY, of_file).to_owned()
+}
+
+/// Whether the damage is a text that is not what was recorded.
+fn is_forged(error: &Link) -> bool {
+    if let Some(QueryError::Read(source)) = error.downcast_ref() {
+        return is_forged(source);
+    }
+    matches!(
+        error.downcast_ref(),
+        Some(ReadError::Damaged { detail: Damage::Frame(DecodeError::Mismatch { .. }), .. })
+    )
 }
 
 /// The file that is damaged, if the error names one.

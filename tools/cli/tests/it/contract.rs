@@ -85,7 +85,7 @@ fn tasks_and_threads_have_exactly_the_fields_that_were_promised() {
     assert_eq!(
         tasks,
         "agent_id call_id completed_at_ms created_at_ms depth description erased error first_seq last_seq \
-         name notes parent_task_id result run_id status task_id task_type thread_id"
+         name notes parent_task_id result run_id status task_id task_type thread_id withheld"
     );
     let (schema, threads) = fields("threads");
     assert_eq!(schema, "taskledger.threads/v1");

@@ -59,8 +59,8 @@ fn programs_are_told_which_texts_were_erased() {
 
     let csv = place.run(&["tasks", "-o", "csv"]).ok();
     let fields: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
-    assert_eq!(fields[fields.len() - 2..], ["erased", "notes"], "{csv}");
-    assert!(csv.lines().nth(1).unwrap().ends_with(",[],[]"), "{csv}");
-    let both = r#","[""description"",""result""]",[]"#;
+    assert_eq!(fields[fields.len() - 3..], ["erased", "withheld", "notes"], "{csv}");
+    assert!(csv.lines().nth(1).unwrap().ends_with(",[],[],[]"), "{csv}");
+    let both = r#","[""description"",""result""]",[],[]"#;
     assert!(csv.lines().nth(2).unwrap().ends_with(both), "{csv}");
 }

@@ -17,6 +17,9 @@ mod demo;
 mod drill;
 mod erased;
 mod errors;
+mod forged;
+#[path = "../../../../tests/it/forger.rs"]
+mod forger;
 mod full;
 mod hostile;
 mod imports;

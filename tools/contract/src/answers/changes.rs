@@ -8,7 +8,7 @@ use serde_json::Value;
 use taskledger::{
     event::{Parent, PartKind},
     ids::TaskId,
-    query::{self, Change, DiffStat, Field, QueryError, Source},
+    query::{self, Change, DiffStat, Field, QueryError, Source, Told},
 };
 
 /// One difference between two moments of a thread.
@@ -110,10 +110,10 @@ fn json(value: &query::Value, field: Field, source: &impl Source) -> Result<Valu
         query::Value::Seq(seq) => seq.get().into(),
         query::Value::Text(text) => {
             let Some(kind) = part_of(field) else { return Ok(Value::Null) };
-            match query::text(source, text, kind)? {
-                Some(text) if field == Field::Result => json_or_text(&text),
-                Some(text) => text.to_string().into(),
-                None => Value::Null,
+            match query::texts(source).told(text, kind)? {
+                Told::Text(text) if field == Field::Result => json_or_text(&text),
+                Told::Text(text) => text.to_string().into(),
+                Told::Erased | Told::Withheld => Value::Null,
             }
         }
         query::Value::Word(_) | query::Value::Host(_) => words::value(value).into(),
@@ -121,7 +121,8 @@ fn json(value: &query::Value, field: Field, source: &impl Source) -> Result<Valu
 }
 
 /// The text that a field holds, if it is one.
-fn part_of(field: Field) -> Option<PartKind> {
+#[must_use]
+pub fn part_of(field: Field) -> Option<PartKind> {
     match field {
         Field::Description => Some(PartKind::Description),
         Field::Error => Some(PartKind::Error),

@@ -23,14 +23,14 @@ mod tasks;
 mod tests;
 
 pub use audit::{FindingItem, ReadableItem, VerifyBody};
-pub use changes::{ChangeItem, DiffBody, DiffCounts};
+pub use changes::{ChangeItem, DiffBody, DiffCounts, part_of};
 pub use events::{FirstBody, commitments};
 pub use imports::{BadLineItem, ImportItem, RefusalItem};
 pub use ledgers::{HeadBody, ReceiptBody};
 pub use lineage::{LinkItem, SpanItem, end_of_chain, origins};
 pub use notes::{notes, notes_in};
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};
-pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody};
+pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody, ProofText};
 pub use stats::StatsBody;
 pub use taskledger_interop::jsonl::EventLine;
 pub use tasks::{ShowBody, Status, TaskItem, ThreadItem};

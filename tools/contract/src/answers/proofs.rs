@@ -1,9 +1,10 @@
 //! Checkpoints, proofs, and what a proof was found to prove.
 
-use super::{Body, hex};
+use super::{Body, EventLine, hex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taskledger::{
+    event::{Entry, PartBody},
     ids::Seq,
     proof::{self, Checkpoint, ConsistencyProof, InclusionProof},
 };
@@ -40,6 +41,20 @@ pub struct ProofBody {
     pub path: Vec<String>,
     /// Size and root as a C2SP checkpoint; believe one that came another way.
     pub checkpoint: String,
+    /// The texts that the event commits to, where they were asked for and are not erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Vec<ProofText>>,
+}
+
+/// A text beside an event, and what holds it against the event's commitment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProofText {
+    /// Its kind: `description`, `error`, `result`, `content` or `reason`.
+    pub kind: String,
+    /// Its salt, in hex.
+    pub salt: String,
+    /// The text. A result is JSON text, as text.
+    pub text: String,
 }
 
 /// That a log begins with what it was when it was smaller.
@@ -74,6 +89,13 @@ pub struct CheckBody {
     pub origin: String,
     /// Whether it was held against a checkpoint that did not come with it.
     pub expected: bool,
+    /// The name of the key that signed that checkpoint, if a key was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+    /// The event, as its leaf has it, if it was proven; of its texts, those that came with the
+    /// proof, which are the ones that it commits to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventLine>,
 }
 
 impl CheckpointBody {
@@ -102,7 +124,19 @@ impl ProofBody {
             root: checkpoint.root.to_string(),
             path: proof.hashes.iter().map(|hash| hex(hash)).collect(),
             checkpoint: checkpoint.to_text(),
+            texts: None,
         }
+    }
+
+    /// The same, with the texts of its event.
+    #[must_use]
+    pub fn with_texts(self, entry: &Entry) -> Self {
+        let texts = entry.parts.iter().filter_map(|part| {
+            let PartBody { salt, text } = part.body.as_ref()?;
+            let kind = part.kind.as_str().to_owned();
+            Some(ProofText { kind, salt: hex(salt), text: text.to_string() })
+        });
+        Self { texts: Some(texts.collect()), ..self }
     }
 }
 

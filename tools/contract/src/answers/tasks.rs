@@ -1,7 +1,7 @@
 //! Tasks and threads. Their fields follow those of the rows that `taskledger::query` answers with.
 
 use super::{At, Body, EventLine, ProcessItem, Row, count, json_or_text, notes_in, process_of};
-use crate::words::{ERASED, part_names};
+use crate::words::{ERASED, WITHHELD, part_names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,14 +23,15 @@ pub struct TaskItem {
     pub task_type: String,
     /// Its name.
     pub name: Option<String>,
-    /// What it is for; null once it is erased.
+    /// What it is for; null once it is erased, or while it is withheld.
     pub description: Option<String>,
     /// Where it stands.
     pub status: Status,
-    /// Why it failed or was cancelled; null if nothing was said, or once it is erased.
+    /// Why it failed or was cancelled; null if nothing was said, once it is erased, or while it is
+    /// withheld.
     pub error: Option<String>,
-    /// What it returned: any JSON value, or a string if it was not JSON; null if nothing, or once it
-    /// is erased.
+    /// What it returned: any JSON value, or a string if it was not JSON; null if nothing, once it
+    /// is erased, or while it is withheld.
     pub result: Value,
     /// When it was created.
     pub created_at_ms: u64,
@@ -52,6 +53,9 @@ pub struct TaskItem {
     pub last_seq: u64,
     /// Which of its texts were erased: `description`, `error`, `result`.
     pub erased: Vec<String>,
+    /// Which of its stored texts are not what was recorded, so that they are not shown.
+    #[serde(default)]
+    pub withheld: Vec<String>,
     /// What its recording leaves in doubt about it, in words.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -156,7 +160,9 @@ impl From<TaskRow> for TaskItem {
             first_seq,
             last_seq,
             erased,
+            withheld,
         } = row;
+        let names = |kinds| part_names(kinds).into_iter().map(str::to_owned).collect();
         let text = |text: Arc<str>| text.to_string();
         Self {
             task_id: task_id.to_string(),
@@ -176,7 +182,8 @@ impl From<TaskRow> for TaskItem {
             depth: count(depth),
             first_seq,
             last_seq,
-            erased: part_names(erased).into_iter().map(str::to_owned).collect(),
+            erased: names(erased),
+            withheld: names(withheld),
             notes: Vec::new(),
         }
     }
@@ -216,11 +223,14 @@ impl TaskItem {
         Self { notes, ..self }
     }
 
-    /// One of its texts for people: empty if there is none, `(erased)` if it is erased.
+    /// One of its texts for people: empty if there is none; `(erased)`, or that it is withheld.
     #[must_use]
     pub fn told(&self, kind: PartKind) -> String {
         if self.erased.iter().any(|erased| erased == kind.as_str()) {
             return ERASED.to_owned();
+        }
+        if self.withheld.iter().any(|withheld| withheld == kind.as_str()) {
+            return WITHHELD.to_owned();
         }
         let text = match kind {
             PartKind::Description => self.description.clone(),
@@ -253,6 +263,7 @@ impl Row for TaskItem {
         "first_seq",
         "last_seq",
         "erased",
+        "withheld",
         "notes",
     ];
 

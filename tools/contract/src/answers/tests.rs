@@ -50,6 +50,7 @@ fn task() -> TaskItem {
         first_seq: 3,
         last_seq: 4,
         erased: vec!["error".into()],
+        withheld: Vec::new(),
         notes: Vec::new(),
     }
 }
@@ -67,6 +68,7 @@ fn empty_task() -> TaskItem {
         call_id: None,
         agent_id: None,
         erased: Vec::new(),
+        withheld: Vec::new(),
         ..task()
     }
 }
@@ -241,6 +243,11 @@ fn works() -> Vec<&'static str> {
             root: "00".into(),
             path: vec!["03".into()],
             checkpoint: "c\n".into(),
+            texts: Some(vec![ProofText {
+                kind: "error".into(),
+                salt: "04".into(),
+                text: "no".into(),
+            }]),
         }),
         one(ConsistencyBody {
             old_size: 3,
@@ -257,6 +264,8 @@ fn works() -> Vec<&'static str> {
             root: "00".into(),
             origin: "taskledger/l".into(),
             expected: true,
+            signed_by: Some("auditor".into()),
+            event: Some(event()),
         }),
     ]
 }

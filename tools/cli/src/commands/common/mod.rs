@@ -3,6 +3,7 @@
 mod between;
 mod draw;
 mod each;
+mod expected;
 mod new_file;
 mod parent;
 mod seq;
@@ -13,6 +14,7 @@ mod time;
 pub use between::Between;
 pub use draw::draw;
 pub use each::{each, list};
+pub use expected::{Expected, expected};
 pub use new_file::NewFile;
 pub use parent::check_parent;
 pub use seq::seq;

@@ -1,76 +1,78 @@
 //! Checks a proof that somebody else made. Needs the proof and a checkpoint, and no ledger.
 
+use super::fields::{Consistency, Inclusion, Proof, same};
 use crate::{
     app::App,
+    commands::{common::Expected, event},
     exit::{Exit, Problem},
+    output::Out,
 };
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
 use std::{fs, path::Path};
 use taskledger::{
-    ids::{Root, Seq, Size},
+    event::Entry,
+    ids::{Seq, Size},
     proof::{self, Checkpoint, ConsistencyProof, InclusionProof},
 };
-use taskledger_contract::answers::CheckBody;
+use taskledger_contract::answers::{CheckBody, EventLine};
 
-/// What of a proof is believed: nothing that can be worked out. The root is the checkpoint's.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "schema")]
-enum Proof {
-    #[serde(rename = "taskledger.proof/v1")]
-    Inclusion { seq: u64, leaf: String, path: Vec<String>, checkpoint: String },
-    #[serde(rename = "taskledger.consistency/v1")]
-    Consistency { old_size: u64, old_root: String, path: Vec<String>, checkpoint: String },
-}
-
-/// Checks the proof in `file`, against the checkpoint in `expect` if there is one.
-pub fn run(file: &Path, expect: Option<&Path>, app: &mut App) -> Result<Exit> {
+/// Checks the proof in `file`, against the expected checkpoint if there is one.
+pub fn run(file: &Path, expected: Option<Expected>, app: &mut App) -> Result<Exit> {
     let shown = file.display();
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     let proof: Proof = serde_json::from_str(&text).map_err(|error| {
         Problem::usage(format!("{shown} is not a proof: {error}"))
             .hint("`taskledger prove SEQ -o json` writes one")
     })?;
-    let expected = expect.map(checkpoint_in).transpose()?;
+    let signed_by = expected.as_ref().and_then(|expected| expected.signed_by.clone());
+    let expected = expected.map(|expected| expected.checkpoint);
+    let own = expected.is_none();
     let checked = match &proof {
-        Proof::Inclusion { seq, leaf, path, checkpoint } => {
-            inclusion(*seq, leaf, path, &stated(checkpoint)?, expected.as_ref())
-        }
-        Proof::Consistency { old_size, old_root, path, checkpoint } => {
-            let old = (*old_size, Root(array(old_root)?));
-            consistency(old, path, &stated(checkpoint)?, expected.as_ref())
-        }
+        Proof::Inclusion(proof) => inclusion(proof, expected.as_ref()).map(|(entry, against)| {
+            (CheckBody { seq: Some(proof.seq), ..body(&against, own) }, Some(entry))
+        }),
+        Proof::Consistency(proof) => consistency(proof, expected.as_ref()).map(|against| {
+            (CheckBody { old_size: Some(proof.old_size), ..body(&against, own) }, None)
+        }),
     };
-    let body = checked.with_context(|| format!("{shown} proves nothing"))?;
-    let own = !body.expected;
-    app.out.single(body, None, |out, body| {
-        let what = match (body.seq, body.old_size) {
-            (Some(seq), _) => format!("event #{seq} is in the log of {} events", body.size),
-            (None, old) => format!(
-                "the log of {} events begins with the log of {}",
-                body.size,
-                old.unwrap_or_default()
-            ),
-        };
-        out.line(&format!("proven: {what}"))?;
-        out.line(&format!("ledger {}", body.origin))?;
-        out.line(&format!("root   {}", body.root))
-    })?;
+    let (body, entry) = checked.with_context(|| format!("{shown} proves nothing"))?;
+    let event = entry.as_ref().map(EventLine::from);
+    let body = CheckBody { signed_by, event, ..body };
+    app.out.single(body, None, |out, body| human(out, body, entry.as_ref()))?;
     if own {
         app.remark("held against its own checkpoint only: name one that you trust with --expect");
     }
     Ok(Exit::Ok)
 }
 
-fn inclusion(
-    seq: u64,
-    leaf: &str,
-    path: &[String],
-    stated: &Checkpoint,
-    expected: Option<&Checkpoint>,
-) -> Result<CheckBody> {
-    let against = expected.unwrap_or(stated);
-    same_ledger(stated, against)?;
+fn human(out: &mut Out, body: &CheckBody, entry: Option<&Entry>) -> Result<()> {
+    let what = match (body.seq, body.old_size) {
+        (Some(seq), _) => format!("event #{seq} is in the log of {} events", body.size),
+        (None, old) => format!(
+            "the log of {} events begins with the log of {}",
+            body.size,
+            old.unwrap_or_default()
+        ),
+    };
+    out.line(&format!("proven: {what}"))?;
+    out.line(&format!("ledger {}", body.origin))?;
+    out.line(&format!("root   {}", body.root))?;
+    if let Some(name) = &body.signed_by {
+        out.line(&format!("signed by {}", out.look.safe(name)))?;
+    }
+    let (Some(entry), Some(line)) = (entry, &body.event) else { return Ok(()) };
+    out.line("")?;
+    event::human(out, line, entry, |promised| {
+        format!("({} bytes, committed to; not in this proof)", promised.len)
+    })
+}
+
+/// The event, and the checkpoint that the proof was held against.
+fn inclusion(proof: &Inclusion, expected: Option<&Checkpoint>) -> Result<(Entry, Checkpoint)> {
+    let seq = Seq::new(proof.seq).ok_or_else(|| Problem::usage("events are numbered from 1"))?;
+    let (event, leaf_hash, stated) = proof.read()?;
+    let against = expected.unwrap_or(&stated);
+    same_ledger(&stated, against)?;
     if stated.size != against.size {
         let text = format!(
             "it is about a log of {} events, the checkpoint about one of {}",
@@ -79,56 +81,50 @@ fn inclusion(
         let hint = format!("ask for `taskledger prove {seq} --at {} -o json`", against.size);
         return Err(Problem::finding(text).hint(hint).into());
     }
-    let seq = Seq::new(seq).ok_or_else(|| Problem::usage("events are numbered from 1"))?;
-    let proof = InclusionProof { seq, size: against.size, hashes: hashes(path)? };
-    proof::check_inclusion(&proof, proof::leaf_hash(&bytes(leaf)?), against.root)
+    same("root", &against.root, &stated.root)?;
+    let path = InclusionProof { seq, size: against.size, hashes: proof.path()? };
+    proof::check_inclusion(&path, leaf_hash, against.root)
         .map_err(|error| Problem::finding(error.to_string()))?;
-    Ok(body(Some(seq.get()), None, against, expected.is_some()))
+    Ok((proof.entry(event)?, *against))
 }
 
-/// Whoever checks that a log grew holds a checkpoint of what it was, or of what it became.
-fn consistency(
-    (old_size, old_root): (u64, Root),
-    path: &[String],
-    stated: &Checkpoint,
-    expected: Option<&Checkpoint>,
-) -> Result<CheckBody> {
-    let (mut old, mut new) = (old_root, stated.root);
+/// The checkpoint of the newer log. Whoever checks that a log grew holds a checkpoint of what it
+/// was, or of what it became.
+fn consistency(proof: &Consistency, expected: Option<&Checkpoint>) -> Result<Checkpoint> {
+    let (old_root, stated) = proof.read()?;
     if let Some(expected) = expected {
-        same_ledger(stated, expected)?;
-        if expected.size == old_size {
-            old = expected.root;
+        same_ledger(&stated, expected)?;
+        if expected.size == proof.old_size {
+            same("old_root", &expected.root, &old_root)?;
         } else if expected.size == stated.size {
-            new = expected.root;
+            same("root", &expected.root, &stated.root)?;
         } else {
             let text = format!(
-                "it is about logs of {old_size} and {} events, the checkpoint about one of {}",
-                stated.size, expected.size
+                "it is about logs of {} and {} events, the checkpoint about one of {}",
+                proof.old_size, stated.size, expected.size
             );
             let hint = format!("ask for `taskledger prove --since {} -o json`", expected.size);
             return Err(Problem::finding(text).hint(hint).into());
         }
     }
-    let proof =
-        ConsistencyProof { old: Size::new(old_size), new: stated.size, hashes: hashes(path)? };
-    proof::check_consistency(&proof, old, new)
+    let (old, new) = (Size::new(proof.old_size), stated.size);
+    let path = ConsistencyProof { old, new, hashes: proof.path()? };
+    proof::check_consistency(&path, old_root, stated.root)
         .map_err(|error| Problem::finding(error.to_string()))?;
-    Ok(body(None, Some(old_size), &Checkpoint { root: new, ..*stated }, expected.is_some()))
+    Ok(stated)
 }
 
-fn body(
-    seq: Option<u64>,
-    old_size: Option<u64>,
-    against: &Checkpoint,
-    expected: bool,
-) -> CheckBody {
+/// What a proof says that was held against a checkpoint, its own or another one.
+fn body(against: &Checkpoint, own: bool) -> CheckBody {
     CheckBody {
-        seq,
-        old_size,
+        seq: None,
+        old_size: None,
         size: against.size.get(),
         root: against.root.to_string(),
         origin: against.origin(),
-        expected,
+        expected: !own,
+        signed_by: None,
+        event: None,
     }
 }
 
@@ -138,33 +134,4 @@ fn same_ledger(stated: &Checkpoint, expected: &Checkpoint) -> Result<()> {
     }
     let text = format!("it is of {}, the checkpoint of {}", stated.origin(), expected.origin());
     Err(Problem::finding(text).into())
-}
-
-fn stated(text: &str) -> Result<Checkpoint> {
-    Checkpoint::parse(text).context("in the proof's checkpoint")
-}
-
-fn checkpoint_in(file: &Path) -> Result<Checkpoint> {
-    let shown = file.display();
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    Checkpoint::parse(&text).with_context(|| format!("in {shown}"))
-}
-
-fn hashes(path: &[String]) -> Result<Vec<[u8; 32]>> {
-    path.iter().map(|hash| array(hash)).collect()
-}
-
-fn array(text: &str) -> Result<[u8; 32]> {
-    let bytes = bytes(text)?;
-    Ok(bytes.try_into().map_err(|_| Problem::usage("a hash has 64 hex digits"))?)
-}
-
-fn bytes(text: &str) -> Result<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2).map(|pair| {
-        let digits = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
-        let pair = std::str::from_utf8(pair).ok().filter(|_| digits)?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    let bytes: Option<Vec<u8>> = pairs.collect();
-    Ok(bytes.ok_or_else(|| Problem::usage("expected hex digits in the proof"))?)
 }
