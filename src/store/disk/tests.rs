@@ -34,6 +34,7 @@ mod erasing;
 mod golden;
 mod inspecting;
 mod looking;
+mod model;
 mod scanning;
 mod support;
 mod trouble;
