@@ -33,7 +33,8 @@ pub trait FrameRead: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Error::Damaged`] if the stored bytes were changed or are missing.
-    /// - [`Error::Replaced`] after a [`refresh`](Self::refresh) that met another history.
+    /// - [`Error::Replaced`] after a [`refresh`](Self::refresh) that met another history, or if one
+    ///   has come into this place and the frames are gone.
     /// - [`Error::Unsettled`], [`Error::Io`] if they could not be read.
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error>;
 
@@ -41,7 +42,7 @@ pub trait FrameRead: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`].
+    /// [`Error::Replaced`] if another history has come into this place, [`Error::Io`].
     fn root_at(&self, size: Size) -> Result<Option<Root>, Error>;
 
     /// Shows what became durable since, and returns the new end.

@@ -67,8 +67,8 @@ impl Ledger {
     /// clones of it go on with them. Any other ledger shows its events by itself. Blocks.
     ///
     /// # Errors
-    /// [`ReadError::Store`] if the files could not be read: what was shown before still is, and the
-    /// next call tries again. With the code [`OtherHistory`](crate::Code::OtherHistory) another ledger
+    /// [`ReadError::Store`] if the files could not be read: head and state stay as they are, events
+    /// can be read after the next call that succeeds. With the code [`OtherHistory`](crate::Code::OtherHistory) another ledger
     /// is at the path now, and this one can show nothing more: open again.
     ///
     /// # Cost

@@ -35,6 +35,7 @@ mod erasing;
 mod golden;
 mod inspecting;
 mod looking;
+mod model;
 mod scanning;
 mod support;
 mod trouble;

@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`check`].
 
-use crate::{order::options, said::Known, work::Place};
+use crate::{look, order::options, said::Known, work::Place};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +23,7 @@ use taskledger::{
 /// audits find nothing.
 pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<Checked> {
     let mended = known.opened && is_cut_short(path, known.dark)?;
+    let looked = look(path, durability, known)?;
     let ledger = match Ledger::open(path, options(durability)) {
         Ok(ledger) => ledger,
         // Killed while it was created: nothing was promised, and the next child creates it.
@@ -34,6 +35,8 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<C
     let head = reader.head();
     let synced = reader.synced();
     ensure!(synced == head, "{head:?} is shown, but only {synced:?} is durable");
+    let root = reader.root_at(looked.size).context("what a look showed is gone")?;
+    ensure!(root == looked.root, "a look showed other events than the first {}", looked.size);
     let root = reader.root_at(known.seen.size).context("what was seen before is gone")?;
     ensure!(root == known.seen.root, "the first {} events are others now", known.seen.size);
     let erased_upto = reader.erased_upto().map_or(0, Seq::get);
@@ -67,6 +70,14 @@ pub struct Checked {
     pub gone: u64,
     /// Whether the opening had to make sled anew, as it may have to after a power cut.
     pub mended: bool,
+}
+
+/// What a look shows before anybody opens it to append. What was acknowledged before it was durable
+/// need not be shown; nor the last of it after a power cut, since the system has not started again.
+fn look(path: &Path, durability: Durability, known: &Known) -> Result<Head> {
+    let all = durability == Durability::Synced && !known.dark;
+    let last = known.acknowledged.last_key_value().filter(|_| all);
+    look::shown(path, last.map_or(0, |(seq, _)| *seq))
 }
 
 /// Audits a ledger that was not opened since its end: there is nothing to be found, or else, if the

@@ -14,6 +14,7 @@ pub mod damage;
 pub mod device;
 pub mod kill;
 pub mod life;
+pub mod look;
 pub mod machine;
 pub mod order;
 mod patience;

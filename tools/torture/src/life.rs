@@ -6,7 +6,7 @@ use crate::{
     check::{Checked, check},
     child::spin,
     device::Device,
-    order::{Order, Script},
+    order::{Order, Script, options},
     patience,
     plan::{Ending, Means, Plan},
     said::{Known, Line},
@@ -14,6 +14,7 @@ use crate::{
     work::Sizes,
 };
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
     collections::{BTreeMap, VecDeque},
     fs,
@@ -21,11 +22,15 @@ use std::{
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{self, Command, ExitStatus, Stdio},
-    sync::mpsc::RecvTimeoutError,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::RecvTimeoutError,
+    },
     thread,
 };
 use taskledger::{
-    Durability,
+    Durability, Ledger,
     time::{Entropy, SeededEntropy},
 };
 use tempfile::TempDir;
@@ -84,6 +89,8 @@ pub struct Life {
     random: SeededEntropy,
     known: Known,
     rounds: u64,
+    /// The last event that was acknowledged, for readers beside.
+    told: Arc<AtomicU64>,
 }
 
 impl Life {
@@ -111,7 +118,7 @@ impl Life {
         let may_go = nature.means.dark && nature.durability != Durability::Synced;
         let known = if may_go { Known::of_intervals() } else { Known::default() };
         let known = Known { dark: nature.means.dark, ..known };
-        Self { ground, nature: nature.clone(), random, known, rounds: 0 }
+        Self { ground, nature: nature.clone(), random, known, rounds: 0, told: Arc::default() }
     }
 
     /// Draws an ending and lives it.
@@ -181,7 +188,23 @@ impl Life {
         }
     }
 
-    fn path(&self) -> PathBuf {
+    /// The last event of the ledger that was acknowledged, as soon as it is known.
+    pub fn told(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.told)
+    }
+
+    /// Puts a new ledger into the place of this one, in one step, and removes this one.
+    pub fn exchange(&mut self) -> Result<()> {
+        let (path, next) = (self.path(), self.path().with_file_name("next"));
+        Ledger::create(&next, options(self.nature.durability))?.close_blocking()?;
+        self.told.store(0, Ordering::Release);
+        self.known = Known { opened: true, ..Known::default() };
+        renameat_with(CWD, &path, CWD, &next, RenameFlags::EXCHANGE)?;
+        Ok(fs::remove_dir_all(&next)?)
+    }
+
+    /// The ledger's directory.
+    pub fn path(&self) -> PathBuf {
         match &self.ground {
             Ground::Directory(place) => place.path().join("ledger"),
             Ground::Device(device) => device.root().join("ledger"),
@@ -247,7 +270,11 @@ impl Life {
                 Line::Ready => running.give_the_word(child)?,
                 Line::Opened => running.opened = true,
                 Line::Done => running.done = true,
-                Line::Opening | Line::Acknowledged | Line::Erased | Line::Synced => {}
+                Line::Acknowledged => {
+                    let last = self.known.acknowledged.last_key_value();
+                    self.told.fetch_max(last.map_or(0, |(seq, _)| *seq), Ordering::AcqRel);
+                }
+                Line::Opening | Line::Erased | Line::Synced => {}
             }
             match running.plan.ending {
                 Ending::Killed(lines, turns) if running.lines == lines => {

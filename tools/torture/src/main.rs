@@ -11,6 +11,7 @@ use taskledger_torture::{
     child,
     damage::{Damage, probe},
     kill::{Kill, Point},
+    look::Look,
     machine,
     order::Order,
     power::Power,
@@ -22,15 +23,19 @@ use taskledger_torture::{
 /// Events in a second of a long run: two million in an hour.
 const RATE: u64 = 600;
 
+/// Readers at once.
+const READERS: u64 = 8;
+
 /// What is done of each before a merge: two minutes, or four where six others use the two cores.
 struct Brief {
     kills: u64,
     cuts: u64,
     blows: u64,
     limits_every: usize,
+    looks_seconds: u64,
 }
 
-const BRIEF: Brief = Brief { kills: 6, cuts: 2, blows: 5, limits_every: 6 };
+const BRIEF: Brief = Brief { kills: 6, cuts: 2, blows: 5, limits_every: 6, looks_seconds: 25 };
 
 /// Kills, power cuts, damage, refusals and long runs: what a ledger survives.
 ///
@@ -90,6 +95,15 @@ enum What {
     },
     /// A full disk, no descriptors, a second process, an unsafe directory, a wrong clock ..
     Refusals,
+    /// Readers beside kills, purges, rebuilds, a full disk and exchanges of the directory
+    Look {
+        /// For how long
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// How many readers
+        #[arg(long, default_value_t = READERS)]
+        readers: u64,
+    },
     /// A long run: memory, descriptors and threads stay as they are
     Soak {
         /// For how long
@@ -153,6 +167,7 @@ fn main() -> ExitCode {
         | What::Power { .. }
         | What::Damage { .. }
         | What::Refusals
+        | What::Look { .. }
         | What::Soak { .. } => {
             machine::own_mounts();
             torture(&args)
@@ -188,12 +203,20 @@ fn torture(args: &Args) -> Result<bool> {
         rate,
         seed: args.seed,
     };
+    let look = |seconds, readers| Look {
+        program: program.clone(),
+        dir: dir.clone(),
+        time: Duration::from_secs(seconds),
+        readers,
+        seed: args.seed,
+    };
     match &args.what {
         What::All { rounds, minutes } => {
             kill(*rounds).run(&mut report)?;
             power((*rounds / 5).max(1)).run(&mut report)?;
             damage(*rounds * 5).run(&mut report)?;
             refusals(1).run(&mut report)?;
+            look(*rounds, READERS).run(&mut report)?;
             soak(*minutes, RATE).run(&mut report)?;
         }
         What::Brief => {
@@ -201,12 +224,14 @@ fn torture(args: &Args) -> Result<bool> {
             power(BRIEF.cuts).run(&mut report)?;
             damage(BRIEF.blows).run(&mut report)?;
             refusals(BRIEF.limits_every).run(&mut report)?;
+            look(BRIEF.looks_seconds, READERS).run(&mut report)?;
         }
         What::Kill { rounds, at: Some(point), .. } => kill(*rounds).at(*point, &mut report)?,
         What::Kill { sweep: true, .. } => kill(u64::MAX).sweep(&mut report)?,
         What::Kill { rounds, .. } => kill(*rounds).run(&mut report)?,
         What::Power { rounds } => power(*rounds).run(&mut report)?,
         What::Damage { rounds } => damage(*rounds).run(&mut report)?,
+        What::Look { seconds, readers } => look(*seconds, *readers).run(&mut report)?,
         What::Refusals => refusals(1).run(&mut report)?,
         What::Soak { minutes, rate } => soak(*minutes, *rate).run(&mut report)?,
         What::Child { .. } | What::Probe | What::Limited { .. } | What::Soaker { .. } => {}

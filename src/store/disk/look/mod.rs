@@ -13,7 +13,7 @@
 
 mod chain;
 pub(super) mod inspect;
-mod place;
+pub(super) mod place;
 mod seen;
 
 use self::{
@@ -30,6 +30,7 @@ use crate::{
             head, node,
             read_at::ReadAt,
             sector::narrow,
+            unfinished,
         },
     },
 };
@@ -96,7 +97,14 @@ impl Look {
     /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::UnsafeDir`] if it is a link,
     /// [`Error::UnsupportedFormat`], [`Error::Unsettled`], [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Looked, Error> {
-        Self::over(Arc::new(Place::open(path)?))
+        for _ in PAUSES {
+            match Self::over(Arc::new(Place::open(path)?)) {
+                // Another directory has come to the path meanwhile.
+                Err(Error::Replaced { .. }) => {}
+                answer => return answer,
+            }
+        }
+        Err(Error::Unsettled { path: path.to_owned() })
     }
 
     /// As [`open`](Self::open), over any files.
@@ -147,8 +155,10 @@ impl Look {
         }
         let path = inner.files.root().join(&archived.name);
         let handle = inner.files.open(&archived.name)?;
-        let handle =
-            handle.ok_or_else(|| Error::damaged(archived.first, &path, Damage::Missing))?;
+        let handle = handle.ok_or_else(|| {
+            let missing = Error::damaged(archived.first, &path, Damage::Missing);
+            unless_replaced(&*inner.files, missing)
+        })?;
         let archive = Archive::over(handle.file, &path)?;
         if inner.ledger.is_some_and(|ledger| ledger != archive.span.ledger) {
             let detail = Damage::OtherLedger { found: archive.span.ledger };
@@ -288,6 +298,17 @@ impl FrameRead for Look {
     }
 }
 
+/// Refuses a directory that has another one in its place: its files may be going away.
+fn check_current(files: &dyn Files) -> Result<(), Error> {
+    let replaced = || Error::Replaced { path: files.root().to_owned() };
+    files.is_current().then_some(()).ok_or_else(replaced)
+}
+
+/// Damage, unless another directory is in the place of this one.
+fn unless_replaced(files: &dyn Files, damage: Error) -> Error {
+    check_current(files).err().unwrap_or(damage)
+}
+
 /// Looks until there is no fault, or the same one twice in the same files.
 fn settle(
     files: &dyn Files,
@@ -298,11 +319,12 @@ fn settle(
     let mut before: Option<Fault> = None;
     let mut known = known;
     for pause in PAUSES {
-        wait(pause);
+        files.wait(pause);
         let mut seen = Seen::look(files, ledger, std::mem::take(&mut known), boot)?;
         match seen.fault.take() {
             None => return Ok(seen),
             Some(fault) if before.as_ref() == Some(&fault) => {
+                check_current(files)?;
                 seen.fault = Some(fault);
                 return Ok(seen);
             }
@@ -313,25 +335,31 @@ fn settle(
     Err(Error::Unsettled { path: files.root().to_owned() })
 }
 
-/// Lets a writer go on. There is no event to wait for: a look takes no lock that one holds.
-#[allow(clippy::disallowed_methods, reason = "a writer cannot be waited for without its lock")]
-fn wait(pause: Duration) {
-    std::thread::sleep(pause);
-}
-
-/// Reads `NODE`; `None` if it is damaged.
+/// Reads `NODE`; `None` if it is damaged, or lost.
 fn identity(files: &dyn Files) -> Result<Option<Identity>, Error> {
-    let path = files.root().join(node::FILE);
-    let handle = match files.open(node::FILE) {
-        Ok(Some(handle)) => handle,
-        Ok(None) if files.open("HEAD").is_ok_and(|head| head.is_none()) => {
+    for _ in 0..2 {
+        match files.open(node::FILE) {
+            Ok(Some(handle)) => return named_by(files, &*handle.file),
+            Ok(None) => {}
+            Err(Error::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        // `NODE` gets its name after all the other files have theirs, so they are no ledger yet.
+        let begun = files.open(unfinished::NODE).is_ok_and(|node| node.is_some());
+        let empty = begun && Seen::look(files, None, Vec::new(), [0; 16])?.written == 0;
+        if empty || files.open("HEAD").is_ok_and(|head| head.is_none()) {
             return Err(Error::NotFound { path: files.root().to_owned() });
         }
-        Ok(None) | Err(Error::Damaged { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+        // It may have got its name meanwhile.
+    }
+    check_current(files)?;
+    Ok(None)
+}
+
+fn named_by(files: &dyn Files, node: &dyn ReadAt) -> Result<Option<Identity>, Error> {
+    let path = files.root().join(node::FILE);
     let mut bytes = [0; 1024];
-    let found = handle.file.read_at(&mut bytes, 0).map_err(at("read", &path))?;
+    let found = node.read_at(&mut bytes, 0).map_err(at("read", &path))?;
     match node::of_bytes(bytes.get(..found).unwrap_or_default(), &path) {
         Ok(Identity { role: Role::Copying, .. }) => {
             Err(Error::Unfinished { path: files.root().to_owned() })

@@ -19,6 +19,7 @@ use std::{
     fs::File,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The directory of a ledger, as one handle: whatever becomes of its path, this is one directory.
@@ -42,6 +43,9 @@ pub(crate) trait Files: fmt::Debug + Send + Sync {
     ///
     /// [`Error::Io`].
     fn list(&self, name: &str) -> Result<Vec<String>, Error>;
+
+    /// Lets a writer go on. There is no event to wait for: a look takes no lock that one holds.
+    fn wait(&self, pause: Duration);
 }
 
 /// An open file.
@@ -147,5 +151,10 @@ impl Files for Place {
             names.extend(entry.file_name().to_str().ok().map(str::to_owned));
         }
         Ok(names)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "a writer cannot be waited for without its lock")]
+    fn wait(&self, pause: Duration) {
+        std::thread::sleep(pause);
     }
 }

@@ -85,6 +85,8 @@ pub(super) enum FaultKind {
     Lost { durable: u64, found: u64 },
     /// Two files name different roots after so many events.
     Roots { size: u64 },
+    /// A writer has opened the ledger meanwhile.
+    Opened,
 }
 
 impl Fault {
@@ -140,6 +142,9 @@ impl Seen {
         let record = read_head(files)?;
         let (chains, broken) = journals(files, ledger, known)?;
         let archives = archives(files)?;
+        let elsewhere = record.is_some_and(|record| is_elsewhere(&record, boot));
+        // What was read came from the device only if no writer had come by then.
+        let opened = elsewhere && generation_of(read_head(files)?) != generation_of(record);
         let mut seen = Self {
             record,
             archives,
@@ -149,7 +154,8 @@ impl Seen {
             written: 0,
             fault: None,
         };
-        let fault = seen.judge(boot);
+        let fault = seen.judge(elsewhere && !opened);
+        let fault = if opened { Some(FaultKind::Opened) } else { fault };
         let kind = match (broken, fault, record) {
             (Some(broken), ..) => Some(broken),
             (None, Some(fault), _) => Some(fault),
@@ -175,9 +181,8 @@ impl Seen {
     ///
     /// As [`look`](Self::look).
     pub(super) fn is_current(&self, files: &dyn Files) -> Result<bool, Error> {
-        let generation = |record: Option<HeadRecord>| record.map(|record| record.generation);
-        let now = generation(read_head(files)?);
-        Ok(self.fault.is_none() && now.is_some() && now == generation(self.record))
+        let now = generation_of(read_head(files)?);
+        Ok(self.fault.is_none() && now.is_some() && now == generation_of(self.record))
     }
 
     /// Says whether an archive that was opened for `older` is still the one of its name: an erasure
@@ -187,8 +192,9 @@ impl Seen {
         self.archives == older.archives && erased(self) == erased(older)
     }
 
-    /// Puts the files in order, and finds the end that is shown. Returns the first fault.
-    fn judge(&mut self, boot: [u8; 16]) -> Option<FaultKind> {
+    /// Puts the files in order, and finds the end that is shown: that of the last group if all that
+    /// was read is `on_device`. Returns the first fault.
+    fn judge(&mut self, on_device: bool) -> Option<FaultKind> {
         let mut fault = None;
         let mut note = |kind| {
             fault.get_or_insert(kind);
@@ -234,11 +240,8 @@ impl Seen {
             note(FaultKind::Lost { durable, found: written });
         }
         let record = self.record;
-        let elsewhere = record.is_some_and(|record| {
-            record.boot_id != [0; 16] && boot != [0; 16] && record.boot_id != boot
-        });
         // A ledger without `HEAD` is open nowhere. All whole groups are kept when it is opened.
-        let upto = if elsewhere || record.is_none() { written } else { durable.min(written) };
+        let upto = if on_device || record.is_none() { written } else { durable.min(written) };
         self.shown = self.end_at(upto.max(archived));
         self.held = record.map(|_| durable);
         for head in record.into_iter().flat_map(|record| [record.synced, record.sealed]) {
@@ -273,6 +276,15 @@ impl Seen {
     }
 }
 
+/// Says whether the ledger was last opened to append before the running system, `boot`, started.
+fn is_elsewhere(record: &HeadRecord, boot: [u8; 16]) -> bool {
+    record.boot_id != [0; 16] && boot != [0; 16] && record.boot_id != boot
+}
+
+fn generation_of(record: Option<HeadRecord>) -> Option<u64> {
+    record.map(|record| record.generation)
+}
+
 /// Reads the newest slot of `HEAD`; `None` if there is none that holds.
 fn read_head(files: &dyn Files) -> Result<Option<HeadRecord>, Error> {
     let Some(handle) = files.open("HEAD").or_else(missing_if_damaged)? else { return Ok(None) };
@@ -290,7 +302,7 @@ fn read_head(files: &dyn Files) -> Result<Option<HeadRecord>, Error> {
         if slots.iter().all(|slot| matches!(slot, Slot::Valid(_))) {
             break;
         }
-        super::wait(pause);
+        files.wait(pause);
     }
     Ok(newest)
 }

@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod beside;
 mod cancel;
 mod contract;
 mod copies;

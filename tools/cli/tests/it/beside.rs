@@ -1,0 +1,281 @@
+//! Questions beside those who write, of a directory that may not be written, and of another user:
+//! each is answered, and nothing in the ledger changes by it.
+//!
+//! What cannot be tried on this machine is said on standard error.
+
+use crate::support::{Place, Ran, ran};
+use std::{
+    fs::{self, Permissions},
+    io::{Write as _, stderr},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Every question about the story. `BACKUP` stands for a file outside of the ledger.
+const QUERIES: [&[&str]; 22] = [
+    &["threads"],
+    &["threads", "--json"],
+    &["tasks"],
+    &["tasks", "--at", "@-2", "--json"],
+    &["tree", "build"],
+    &["tree", "build", "--at", "end:compile"],
+    &["show", "compile"],
+    &["show", "compile", "--json"],
+    &["log"],
+    &["log", "build", "--json"],
+    &["event", "4"],
+    &["why", "test"],
+    &["diff", "build", "--from", "@-3"],
+    &["first", "build", "--where", "status(test)=failed"],
+    &["timeline", "build"],
+    &["stats"],
+    &["checkpoint"],
+    &["prove", "4", "-o", "json"],
+    &["prove", "--since", "5", "-o", "json"],
+    &["export", "jsonl"],
+    &["backup", "BACKUP"],
+    &["replay", "build"],
+];
+
+/// Asks everything, each question in a process that `asker` makes of its arguments.
+fn ask_all(place: &Place, mut asker: impl FnMut(&[&str]) -> Ran) {
+    let backup = place.path("out/it.backup");
+    for query in QUERIES {
+        let _ = fs::remove_file(&backup);
+        let with_place = |word: &&'static str| match *word {
+            "BACKUP" => backup.to_str().unwrap(),
+            word => word,
+        };
+        let args: Vec<_> = query.iter().map(with_place).collect();
+        let ran = asker(&args);
+        assert_eq!(ran.code, 0, "{query:?}: {ran:?}");
+        assert!(!ran.out.is_empty() || !ran.err.is_empty(), "{query:?} was not answered");
+    }
+}
+
+/// A story, and a directory outside of the ledger that all may write to.
+fn story() -> Place {
+    let place = Place::with_story();
+    fs::create_dir(place.path("out")).unwrap();
+    fs::set_permissions(place.path("out"), Permissions::from_mode(0o777)).unwrap();
+    place
+}
+
+/// Every file of the ledger: its bytes, length, inode and times.
+fn evidence(place: &Path) -> Vec<(PathBuf, Vec<u8>, [i64; 6])> {
+    let mut found = Vec::new();
+    let mut entries: Vec<_> =
+        fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.push(place.to_owned());
+    entries.sort();
+    for path in entries {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let inode = meta.ino().cast_signed();
+        let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
+        let [a, b, c, d] = times;
+        if path.is_dir() && path != place {
+            found.extend(evidence(&path));
+        }
+        let bytes = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
+        found.push((path, bytes, [a, b, c, d, inode, meta.len().cast_signed()]));
+    }
+    found
+}
+
+#[test]
+fn every_question_is_answered_beside_those_who_write() {
+    let place = story();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writing = || {
+            let mut recorded = 0;
+            while !over.load(Ordering::Acquire) {
+                let args = ["run", "--thread", "w", "--", "true"];
+                recorded += u32::from(ran(place.with_tools(&args)).code == 0);
+            }
+            recorded
+        };
+        let writers = [scope.spawn(writing), scope.spawn(writing)];
+        let asked = std::panic::catch_unwind(|| {
+            for _ in 0..3 {
+                ask_all(&place, |args| place.run(args));
+            }
+        });
+        over.store(true, Ordering::Release);
+        let recorded = writers.map(|writer| writer.join().unwrap());
+        asked.unwrap();
+        assert!(recorded.iter().all(|count| *count > 0), "nobody wrote meanwhile: {recorded:?}");
+    });
+}
+
+#[test]
+fn no_question_changes_a_byte_or_a_time_of_the_ledger() {
+    let place = story();
+    let before = evidence(&place.path("ledger"));
+    ask_all(&place, |args| place.run(args));
+    assert_eq!(evidence(&place.path("ledger")), before);
+}
+
+/// Calls that change a file, or lock it, whatever they are given.
+const CHANGING: [&str; 25] = [
+    "flock",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "ftruncate",
+    "truncate",
+    "fallocate",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "utimensat",
+    "write",
+    "pwrite64",
+    "writev",
+    "pwritev2",
+    "fsync",
+];
+/// Calls that do so if they are given one of these.
+const OPENING: [&str; 4] = ["open", "openat", "creat", "fcntl"];
+const FLAGS: [&str; 7] =
+    ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND", "F_SETLK", "F_OFD"];
+
+/// Traces the program, and gives the calls that would change something in the ledger.
+fn changing(place: &Place, args: &[&str]) -> (Ran, Vec<String>) {
+    let (trace, ledger) = (place.path("trace"), place.path("ledger"));
+    let calls = [&CHANGING[..], &OPENING].concat().join(",");
+    let mut command = assert_cmd::Command::new("strace");
+    command
+        .args(["-f", "-y", "-s", "4096", "-e", &format!("trace={calls}"), "-o"])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_taskledger"))
+        .args(args)
+        .current_dir(place.path("."))
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .env("TASKLEDGER_DB", &ledger);
+    let ran = ran(&mut command);
+    let ledger = ledger.to_str().unwrap().to_owned();
+    let within =
+        |line: &&str| ["/", ">", "\""].iter().any(|end| line.contains(&format!("{ledger}{end}")));
+    let changes = |line: &&str| {
+        let call = line.split(' ').find(|word| word.contains('(')).unwrap_or_default();
+        let call = call.split('(').next().unwrap();
+        CHANGING.contains(&call) || FLAGS.iter().any(|flag| line.contains(flag))
+    };
+    let text = fs::read_to_string(&trace).unwrap();
+    assert!(text.contains(&ledger), "the trace tells nothing: {ran:?}");
+    let found = text.lines().filter(within).filter(changes).map(str::to_owned).collect();
+    (ran, found)
+}
+
+#[test]
+fn no_question_makes_a_call_that_changes_or_locks_anything_in_the_ledger() {
+    if Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_err() {
+        let _ =
+            writeln!(stderr(), "SKIPPED: the system calls of questions, since there is no strace");
+        return;
+    }
+    let place = story();
+    ask_all(&place, |args| {
+        let (ran, found) = changing(&place, args);
+        assert_eq!(found, Vec::<String>::new(), "{args:?}");
+        ran
+    });
+    // One that writes is seen: by its locks, its files, and its writes.
+    let (ran, found) = changing(&place, &["redact", "3", "--reason", "secret"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for call in ["flock(", "O_RDWR", "pwrite64("] {
+        assert!(found.iter().any(|line| line.contains(call)), "no {call} in {found:#?}");
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_answers_every_question() {
+    let place = story();
+    let mounted = |script: &str, args: &[&str]| {
+        let mut command = assert_cmd::Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .arg(format!(
+                "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && {script}"
+            ))
+            .arg(place.path("ledger"))
+            .args(args)
+            .current_dir(place.path("."))
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C.UTF-8")
+            .env("TASKLEDGER_DB", place.path("ledger"));
+        command
+    };
+    let tried = mounted("! touch \"$0/x\"", &[]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        let _ = writeln!(
+            stderr(),
+            "SKIPPED: a read-only mount, which takes root and a mount namespace"
+        );
+        return;
+    }
+    let before = evidence(&place.path("ledger"));
+    let program = env!("CARGO_BIN_EXE_taskledger");
+    ask_all(&place, |args| ran(&mut mounted(&format!("exec {program} \"$@\""), args)));
+    assert_eq!(evidence(&place.path("ledger")), before);
+}
+
+/// Gives everybody the right to read, as a backup of another user may.
+fn open_to_all(path: &Path) {
+    let mode = if path.is_dir() { 0o755 } else { 0o644 };
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| open_to_all(&entry.unwrap().path()));
+    }
+}
+
+#[test]
+fn another_user_who_may_read_gets_every_answer() {
+    const NOBODY: u32 = 65_534;
+    let place = story();
+    open_to_all(&place.path("ledger"));
+    fs::set_permissions(place.path("."), Permissions::from_mode(0o755)).unwrap();
+    let as_nobody = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_taskledger"));
+        command
+            .args(args)
+            .current_dir(place.path("."))
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .env("TASKLEDGER_DB", place.path("ledger"))
+            .stdin(Stdio::null())
+            .uid(NOBODY)
+            .gid(NOBODY);
+        command
+    };
+    if !as_nobody(&["--version"]).output().is_ok_and(|output| output.status.success()) {
+        let _ = writeln!(
+            stderr(),
+            "SKIPPED: another user, whom only root can become, and who may not run this"
+        );
+        return;
+    }
+    let before = evidence(&place.path("ledger"));
+    ask_all(&place, |args| ran(&mut assert_cmd::Command::from_std(as_nobody(args))));
+    assert_eq!(evidence(&place.path("ledger")), before);
+    let refused = as_nobody(&["redact", "3", "--reason", "secret"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(8), "{refused:?}");
+}
