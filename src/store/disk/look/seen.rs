@@ -119,6 +119,10 @@ impl Fault {
                 let detail = format!("the log ends at event {found} but held {durable}");
                 of(StoreFindingKind::LostTail, &journals, after(*found), detail)
             }
+            FaultKind::Opened => {
+                let detail = "it went on while the files were read".to_owned();
+                of(StoreFindingKind::Head, &root.join("HEAD"), None, detail)
+            }
             FaultKind::Roots { size } => {
                 let detail = format!("the roots after event {size} are not the same everywhere");
                 of(StoreFindingKind::Head, &root.join("HEAD"), Seq::new(*size), detail)
