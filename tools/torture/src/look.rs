@@ -71,13 +71,12 @@ impl Look {
         let watched = self.beside_rounds(&mut tally);
         let fault = format!("{} readers beside kills, purges and exchanges", self.readers);
         self.tell(fault, tally.rounds, watched, report);
-        match small::missing(&self.dir) {
-            Some(why) => report.skip("readers beside a full disk", why),
-            None => {
-                let fault = format!("{} readers beside a full disk", self.readers);
-                self.tell(fault, FULL_TIMES, self.beside_a_full_disk(), report);
-            }
+        if let Some(why) = small::missing(&self.dir) {
+            report.skip("readers beside a full disk", why);
+            return Ok(());
         }
+        let fault = format!("{} readers beside a full disk", self.readers);
+        self.tell(fault, FULL_TIMES, self.beside_a_full_disk(), report);
         Ok(())
     }
 
@@ -117,7 +116,7 @@ impl Look {
                     _ => Plan::draw(&random, nature.means),
                 };
                 life.round(plan, tally).with_context(|| plan.to_string())?;
-                if tally.rounds % ROUNDS_OF_A_DIRECTORY == 0 {
+                if tally.rounds.is_multiple_of(ROUNDS_OF_A_DIRECTORY) {
                     watch.another_directory(|| life.exchange())?;
                 }
             }
@@ -304,7 +303,7 @@ impl Watch {
     /// One look, or one more.
     fn once(&self, kept: &mut Option<Kept>, random: &SeededEntropy) -> Result<()> {
         let (era, told) = (self.era(), self.told.load(Ordering::Acquire));
-        let one_in = |many: u64| random.number() % many == 0;
+        let one_in = |many: u64| random.number().is_multiple_of(many);
         self.looks.fetch_add(1, Ordering::Relaxed);
         let kept = match kept {
             Some(kept) if !one_in(5) => {
