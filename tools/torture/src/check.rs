@@ -23,7 +23,7 @@ use taskledger::{
 /// audits find nothing.
 pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<Checked> {
     let mended = known.opened && is_cut_short(path, known.dark)?;
-    let looked = look(path, durability, known)?;
+    let looked = look::shown(path, known.opened)?;
     let ledger = match Ledger::open(path, options(durability)) {
         Ok(ledger) => ledger,
         // Killed while it was created: nothing was promised, and the next child creates it.
@@ -52,6 +52,7 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<C
     }
     let gone = known.forget_unsynced(head.size.get());
     log.end(head, known)?;
+    shows_enough(looked, durability, known)?;
     let report = verify_reader(&reader);
     ensure!(report.is_ok() && report.head() == head, "the audit says {report:?}");
     known.seen = head;
@@ -72,12 +73,14 @@ pub struct Checked {
     pub mended: bool,
 }
 
-/// What a look shows before anybody opens it to append. What was acknowledged before it was durable
-/// need not be shown; nor the last of it after a power cut, since the system has not started again.
-fn look(path: &Path, durability: Durability, known: &Known) -> Result<Head> {
-    let all = durability == Durability::Synced && !known.dark;
+/// What was acknowledged was shown before anybody opened it to append, if it was durable by then. The
+/// last of it need not be after a power cut here, since the system has not started again.
+fn shows_enough(looked: Head, durability: Durability, known: &Known) -> Result<()> {
+    let all = durability == Durability::Synced && known.synced.is_none() && !known.dark;
     let last = known.acknowledged.last_key_value().filter(|_| all);
-    look::shown(path, last.map_or(0, |(seq, _)| *seq))
+    let last = last.map_or(0, |(seq, _)| *seq);
+    ensure!(looked.size >= last, "event {last} was acknowledged, and a look showed {looked:?}");
+    Ok(())
 }
 
 /// Audits a ledger that was not opened since its end: there is nothing to be found, or else, if the

@@ -71,13 +71,12 @@ impl Look {
         let watched = self.beside_rounds(&mut tally);
         let fault = format!("{} readers beside kills, purges and exchanges", self.readers);
         self.tell(fault, tally.rounds, watched, report);
-        match small::missing(&self.dir) {
-            Some(why) => report.skip("readers beside a full disk", why),
-            None => {
-                let fault = format!("{} readers beside a full disk", self.readers);
-                self.tell(fault, FULL_TIMES, self.beside_a_full_disk(), report);
-            }
+        if let Some(why) = small::missing(&self.dir) {
+            report.skip("readers beside a full disk", why);
+            return Ok(());
         }
+        let fault = format!("{} readers beside a full disk", self.readers);
+        self.tell(fault, FULL_TIMES, self.beside_a_full_disk(), report);
         Ok(())
     }
 
@@ -117,7 +116,7 @@ impl Look {
                     _ => Plan::draw(&random, nature.means),
                 };
                 life.round(plan, tally).with_context(|| plan.to_string())?;
-                if tally.rounds % ROUNDS_OF_A_DIRECTORY == 0 {
+                if tally.rounds.is_multiple_of(ROUNDS_OF_A_DIRECTORY) {
                     watch.another_directory(|| life.exchange())?;
                 }
             }
@@ -304,7 +303,7 @@ impl Watch {
     /// One look, or one more.
     fn once(&self, kept: &mut Option<Kept>, random: &SeededEntropy) -> Result<()> {
         let (era, told) = (self.era(), self.told.load(Ordering::Acquire));
-        let one_in = |many: u64| random.number() % many == 0;
+        let one_in = |many: u64| random.number().is_multiple_of(many);
         self.looks.fetch_add(1, Ordering::Relaxed);
         let kept = match kept {
             Some(kept) if !one_in(5) => {
@@ -391,20 +390,18 @@ fn fits(entry: &Entry) -> Result<()> {
     Ok(())
 }
 
-/// Holds what a look shows of a ledger that nobody has open against what was acknowledged.
+/// The end that a look shows of a ledger that nobody has open; an empty one if there is none and none
+/// was `opened`.
 ///
 /// # Errors
-/// If it does not show `acknowledged` events, or tells of damage.
-pub(crate) fn shown(path: &Path, acknowledged: u64) -> Result<Head> {
+/// If it is said to be damaged.
+pub(crate) fn shown(path: &Path, opened: bool) -> Result<Head> {
     let ledger = match Ledger::open_read_only(path, Options::default()) {
         Ok(ledger) => ledger,
-        Err(error) if error.code() == Code::NotFound && acknowledged == 0 => {
-            return Ok(Head::EMPTY);
-        }
+        Err(error) if error.code() == Code::NotFound && !opened => return Ok(Head::EMPTY),
         Err(error) => bail!("it cannot be looked at: {error:?}"),
     };
     let (head, shortfall) = (ledger.reader().head(), ledger.shortfall());
     ensure!(shortfall.is_none(), "a look tells of damage: {shortfall:?}");
-    ensure!(head.size >= acknowledged, "of {acknowledged} events a look shows {head:?}");
     Ok(head)
 }

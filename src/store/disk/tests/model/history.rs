@@ -30,12 +30,17 @@ impl Dice {
         self.number() % max.max(1)
     }
 
+    /// A place below `max`.
+    pub(super) fn place(&mut self, max: usize) -> usize {
+        sector::narrow(self.below(max as u64))
+    }
+
     pub(super) fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
 }
 
-/// What a writer did to its files, or what became true by that.
+/// A call of a writer, or something that became true by it.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
     /// A file without a name yet.
@@ -106,7 +111,7 @@ fn image(root: &Path, held: &mut BTreeMap<u64, fs::File>) -> Image {
     found
 }
 
-/// Where two texts begin and end to differ.
+/// The bytes of `new` from the first to the last that differs.
 fn difference(old: &[u8], new: &[u8]) -> Option<std::ops::Range<usize>> {
     let len = old.len().min(new.len());
     let begin = (0..len).find(|at| old[*at] != new[*at]).unwrap_or(len);
@@ -408,8 +413,8 @@ impl Writer {
         if begin == end {
             return;
         }
-        let at = begin + self.dice.below((end - begin) as u64) as usize;
-        let len = if groups == 1 { end - at } else { 1 + self.dice.below(64) as usize };
+        let at = begin + self.dice.place(end - begin);
+        let len = if groups == 1 { end - at } else { 1 + self.dice.place(64) };
         bytes[at..end.min(at + len)].fill(0);
         let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
@@ -423,7 +428,7 @@ impl Writer {
         let path = root.join("HEAD");
         let mut bytes = fs::read(&path).unwrap();
         let mut generations = [0, 4096].map(|place| (told_by(&bytes[place..]).unwrap(), place));
-        generations.sort();
+        generations.sort_unstable();
         let [(_, older), (_, newer)] = generations;
         if self.dice.one_in(2) {
             let slot = bytes[older..older + 4096].to_vec();
@@ -462,7 +467,7 @@ impl Writer {
         self.call(Call::Exchange);
         let mut names: Vec<_> = self.recorder().image.keys().cloned().collect();
         while !names.is_empty() {
-            let drawn = self.dice.below(names.len() as u64) as usize;
+            let drawn = self.dice.place(names.len());
             self.call(Call::Unlink { name: names.swap_remove(drawn) });
         }
         *self.told.entry("exchange").or_default() += 1;

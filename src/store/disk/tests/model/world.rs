@@ -21,7 +21,7 @@ use std::{
 /// Bytes that are copied at once. Nothing promises an order of the pages.
 const PAGE: usize = 4096;
 
-/// What is in the files, and what may be said of them.
+/// The files, and claims about them.
 #[derive(Debug)]
 pub(super) struct State {
     history: Arc<History>,
@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) erasing: BTreeSet<u64>,
     pub(super) erased: BTreeSet<u64>,
     pub(super) exchanged: bool,
-    /// What a loss of power waits for: no reader outlives it.
+    /// A loss of power waits while it is true: no reader outlives one.
     pub(super) reading: bool,
     pub(super) dice: Dice,
     /// The mean number of calls between two steps is small, or large.
@@ -112,7 +112,7 @@ impl State {
         {
             bytes.resize(bytes.len().max(at + new.len()), 0);
             let old = bytes[*at..at + new.len()].to_vec();
-            let cut = self.dice.below(new.len() as u64 + 1) as usize;
+            let cut = self.dice.place(new.len() + 1);
             let way = self.dice.below(4);
             for (index, byte) in bytes[*at..at + new.len()].iter_mut().enumerate() {
                 let is_new = match way {
@@ -136,7 +136,7 @@ impl World {
     /// The files before the writer has begun.
     pub(super) fn of(history: Arc<History>, seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let pace = [3, 20, 100][dice.below(3) as usize];
+        let pace = [3, 20, 100][dice.place(3)];
         Self(Arc::new(Mutex::new(State {
             history,
             at: 0,
@@ -198,7 +198,7 @@ impl Files for World {
             }
         }
         for at in (1..names.len()).rev() {
-            let with = state.dice.below(at as u64 + 1) as usize;
+            let with = state.dice.place(at + 1);
             names.swap(at, with);
         }
         Ok(names)
