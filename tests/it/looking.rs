@@ -12,7 +12,7 @@ use taskledger::{
     Code, Durability, Ledger, Options,
     event::{PartKind, PartSet},
     ids::{Head, Seq, Size},
-    ledger::{AppendError, Followed, OpenError, ReadError},
+    ledger::{AppendError, CopyError, Followed, OpenError, ReadError},
     proof,
     query::{self, Position, Scope},
 };
@@ -124,6 +124,35 @@ fn what_is_redacted_is_not_shown_after_a_refresh_nor_after_a_purge() {
     assert_eq!(text(), None);
     assert_eq!(entries(&seen), entries(&ledger));
     assert_eq!(entries(&look(&path)), entries(&ledger));
+}
+
+/// A look that began before a redaction, and a purge that came after it: the copy had lost the text,
+/// and had no redaction that said so.
+#[test]
+fn a_copy_is_not_made_without_a_text_and_without_its_redaction() {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..200);
+    ledger.flush_blocking().unwrap();
+    let secret = Seq::new(2).unwrap();
+    let seen = look(&path);
+    ledger.redact_blocking(secret, PartSet::ALL, "a credential").unwrap();
+    ledger.purge_blocking().unwrap();
+    let [file, fork, restored] =
+        ["file", "fork", "restored"].map(|name| temporary.path().join(name));
+    let refused = seen.reader().backup(&file, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(refused, CopyError::TextGone { seq } if seq == secret), "{refused}");
+    let cut = Size::new(100);
+    let refused = seen.fork_blocking(cut, &fork, small(), &mut |_, _| {}).unwrap_err();
+    assert!(matches!(refused, CopyError::TextGone { seq } if seq == secret), "{refused}");
+    seen.refresh_blocking().unwrap();
+    seen.reader().backup(&file, &mut |_, _| {}).unwrap();
+    let copy = Ledger::restore_blocking(&file, &restored, small(), &mut |_, _| {}).unwrap();
+    copy.close_blocking().unwrap();
+    assert_eq!(audit(&restored).findings, []);
+    let copy = seen.fork_blocking(cut, &fork, small(), &mut |_, _| {}).unwrap();
+    copy.close_blocking().unwrap();
+    assert_eq!(audit(&fork).findings, []);
 }
 
 /// Under `Interval`, acknowledged events are shown when they are durable, as followers get them.

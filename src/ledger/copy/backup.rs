@@ -104,8 +104,10 @@ impl Reader {
     /// # Errors
     /// [`CopyError::Io`] if the file exists or could not be written; [`CopyError::Read`] if an event
     /// could not be read, or a text of it is not what was recorded (a ledger that was
-    /// [salvaged](crate::Ledger::open_salvaged) is copied without such texts); [`CopyError::WithinBatch`] if
-    /// the ledger was opened in spite of damage and ends within a batch.
+    /// [salvaged](crate::Ledger::open_salvaged) is copied without such texts);
+    /// [`CopyError::TextGone`] if a purge came meanwhile: begin again, with a ledger that is only read
+    /// after a [refresh](crate::Ledger::refresh_blocking); [`CopyError::WithinBatch`] if the ledger was
+    /// opened in spite of damage and ends within a batch.
     pub fn backup(
         &self,
         file: impl AsRef<Path>,

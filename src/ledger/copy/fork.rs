@@ -15,7 +15,7 @@ use crate::{
     code::Code,
     codec,
     command::Redact,
-    event::Origin,
+    event::{Origin, Part},
     ids::{Head, Seq, Size},
     ledger::{
         AppendError, Ledger, OpenError, Options, ReadError, Reader, Role,
@@ -63,6 +63,14 @@ pub enum CopyError {
         /// The first fault.
         detail: BackupDamage,
     },
+    /// A text is gone from the files, and no redaction that the copy would have says so: a purge that
+    /// came meanwhile took it, or somebody else did. Nothing was written. Refresh, and begin again; if
+    /// that does not help, the text is to be redacted.
+    #[error("a text of event {seq} is gone, and no redaction says so")]
+    TextGone {
+        /// The event.
+        seq: Seq,
+    },
     /// The history ends within a batch, which is possible if it was read in spite of damage.
     /// Nothing was written; a fork of it ends the batch.
     #[error("the history ends within the batch of event {last}; make a fork of it first")]
@@ -90,7 +98,7 @@ impl CopyError {
             }
             Self::Io { .. } => Code::FileFailed,
             Self::BadBackup { .. } => Code::BadBackup,
-            Self::WithinBatch { .. } => Code::Damaged,
+            Self::TextGone { .. } | Self::WithinBatch { .. } => Code::Damaged,
         }
     }
 }
@@ -249,18 +257,23 @@ pub(crate) fn copied(
     now: &LedgerState,
     seq: Seq,
     frame: Vec<u8>,
-) -> Result<Vec<u8>, ReadError> {
+) -> Result<Vec<u8>, CopyError> {
     let redacted = now.redacted(seq);
     let left_out = if shared.is_salvaged() {
         redacted.union(withholding(seq, &frame, (redacted, |_| true), &shared.withheld)?.withheld)
     } else {
-        checked(seq, &frame, redacted)?;
+        let entry = checked(seq, &frame, redacted)?;
+        // A copy with the purge and without its redaction would not be sound.
+        let gone = |part: &Part| part.body.is_none() && !redacted.contains(part.kind);
+        if entry.parts.iter().any(gone) {
+            return Err(CopyError::TextGone { seq });
+        }
         redacted
     };
     if left_out.is_empty() {
         return Ok(frame);
     }
-    codec::erase(&frame, left_out).map_err(|error| unreadable(seq, error))
+    Ok(codec::erase(&frame, left_out).map_err(|error| unreadable(seq, error))?)
 }
 
 /// Gives frames to a ledger, some hundred at a time, and whole batches only.

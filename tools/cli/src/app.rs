@@ -18,7 +18,7 @@ use std::{
 use taskledger::{
     Ledger, Options,
     ids::ThreadId,
-    ledger::{OpenError, Reader, Shortfall, Withheld},
+    ledger::{CopyError, OpenError, Reader, Shortfall, Withheld},
     query::{self, Point, Position, Scope, View},
     store::DiskOptions,
     time::{Clock as _, Millis, SystemClock},
@@ -193,6 +193,22 @@ impl App {
     /// All of a ledger, or one thread of it.
     pub fn view_of(&self, reader: &Reader, thread: Option<&ThreadId>) -> Result<View> {
         self.view(reader, thread.map_or(Scope::All, Scope::Thread))
+    }
+
+    /// Copies a ledger; again, from its new end, if a purge took a text away meanwhile.
+    pub fn copied<T>(
+        &self,
+        ledger: &Ledger,
+        mut copy: impl FnMut() -> Result<T, CopyError>,
+    ) -> Result<T, CopyError> {
+        for _ in 0..3 {
+            let before = ledger.reader().head().size;
+            match copy() {
+                Err(CopyError::TextGone { .. }) if ledger.refresh_blocking()?.size > before => {}
+                answer => return answer,
+            }
+        }
+        copy()
     }
 
     /// A remark on standard error, unless remarks are not wanted.

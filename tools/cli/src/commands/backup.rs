@@ -2,14 +2,14 @@
 
 use super::common::{NewFile, tell};
 use crate::{
-    app::App,
+    app::{App, Opened},
     command::{Command, Moment},
     exit::Exit,
     progress::{self, Unit},
 };
 use anyhow::{Context as _, Result};
 use std::{io, path::PathBuf};
-use taskledger::ledger::{BackupInfo, Reader, verify_backup};
+use taskledger::ledger::{BackupInfo, verify_backup};
 use tempfile::NamedTempFile;
 
 /// Write the whole history and its checkpoint to one new file, and read it back.
@@ -35,7 +35,7 @@ impl Command for Args {
         let place = NewFile::at(&self.file)?;
         let written = {
             let shown = app.progress.start("backing up", Unit::Events);
-            write(&opened.reader, &place, &mut |done, total| shown.set(done, total))
+            write(app, &opened, &place, &mut |done, total| shown.set(done, total))
                 .with_context(|| format!("cannot back up to {}", self.file.display()))?
         };
         {
@@ -53,14 +53,15 @@ impl Command for Args {
 
 /// Writes it under a temporary name.
 fn write(
-    reader: &Reader,
+    app: &App,
+    opened: &Opened,
     place: &NewFile,
     tell: &mut dyn FnMut(u64, u64),
 ) -> Result<NamedTempFile<BackupInfo>> {
     // The error of the library says more than the one that a maker of files may answer with.
     let mut refused = None;
     let made = place.made_by(|path| {
-        reader.backup(path, tell).map_err(|error| {
+        app.copied(&opened.ledger, || opened.reader.backup(path, tell)).map_err(|error| {
             refused = Some(error);
             io::Error::other("refused")
         })

@@ -37,9 +37,10 @@ impl Command for Args {
         let copy = {
             let shown = app.progress.start("forking", Unit::Events);
             let mut tell = |done, total| shown.set(done, total);
-            opened
-                .ledger
-                .fork_blocking(size, app::plain(&self.path), Options::default(), &mut tell)
+            let path = app::plain(&self.path);
+            let mut fork =
+                || opened.ledger.fork_blocking(size, &path, Options::default(), &mut tell);
+            app.copied(&opened.ledger, &mut fork)
                 .with_context(|| format!("cannot fork to {}", self.path.display()))?
         };
         let copy = Opened::of(copy);

@@ -120,6 +120,11 @@ fn of_unsafe(why: Unsafe) -> String {
 
 /// What helps against damage: it depends on the file that is damaged.
 fn of_damage(error: &Link) -> String {
+    if let Some(CopyError::TextGone { seq }) = error.downcast_ref() {
+        return format!(
+            "`taskledger redact '{seq}' --reason WHY` puts it on the record that it is gone"
+        );
+    }
     if let Some(CopyError::WithinBatch { last }) = error.downcast_ref() {
         return format!(
             "`taskledger --read-only fork --at '#{last}' NEW-PATH` keeps all that can be read"

@@ -75,8 +75,11 @@ fn code(error: &Link) -> Option<Code> {
 
 /// The code of a copy that failed; `None` where the cause says more.
 fn of_copy(error: &CopyError) -> Option<Code> {
-    let own = matches!(error, CopyError::BadBackup { .. } | CopyError::WithinBatch { .. })
-        || error.code() != Code::FileFailed && matches!(error, CopyError::Io { .. });
+    let finding = matches!(
+        error,
+        CopyError::BadBackup { .. } | CopyError::TextGone { .. } | CopyError::WithinBatch { .. }
+    );
+    let own = finding || error.code() != Code::FileFailed && matches!(error, CopyError::Io { .. });
     own.then(|| error.code())
 }
 
