@@ -50,9 +50,10 @@ const PAUSES: [Duration; 6] = [
     Duration::from_millis(20),
     Duration::from_millis(100),
 ];
-/// The number of archives that are kept open, and of chunks that are kept unpacked.
+/// The number of archives that are kept open.
 const ARCHIVES_OPEN: usize = 128;
-const CHUNKS_KEPT: usize = 16;
+/// The bytes of chunks that are kept unpacked; one is, however large.
+const CHUNK_BYTES_KEPT: usize = 4 << 20;
 /// The largest snapshot that is read, in bytes for each event of the log: a state holds no more than
 /// its events said.
 const SNAPSHOT_BYTES_AN_EVENT: u64 = 8 << 10;
@@ -192,8 +193,14 @@ impl Look {
                 .filter(holds)
                 .ok_or_else(|| Error::damaged(seq, &archive.path, Damage::OtherEvents))?;
             let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-            chunks.truncate(CHUNKS_KEPT - 1);
             chunks.push_front(Arc::clone(&chunk));
+            let mut bytes = 0;
+            let kept = chunks.iter().take_while(|chunk| {
+                bytes += chunk.bytes();
+                bytes <= CHUNK_BYTES_KEPT
+            });
+            let kept = kept.count().max(1);
+            chunks.truncate(kept);
             chunk
         };
         let mut taken = Vec::new();
