@@ -66,14 +66,14 @@ impl Span {
         root.join(dir::ARCHIVE).join(name)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut body = self.ledger.0.to_vec();
         sector::put_head(&mut body, self.before);
         sector::put_head(&mut body, self.after);
         body
     }
 
-    fn decode(mut body: Bytes<'_>) -> Option<Self> {
+    pub(super) fn decode(body: &mut Bytes<'_>) -> Option<Self> {
         let ledger = LedgerId(body.array()?);
         let (before, after) = (body.head()?, body.head()?);
         (before.size < after.size).then_some(Self { ledger, before, after })
@@ -297,7 +297,8 @@ impl Index {
     /// The chunk that holds an event, or would hold it, and those after it.
     fn from(&self, seq: Seq) -> impl Iterator<Item = Chunk> {
         let (entries, _) = self.0.as_chunks::<ENTRY>();
-        let first = |entry: &[u8; ENTRY]| Chunk::decode(entry).map_or(u64::MAX, |chunk| chunk.first);
+        let first =
+            |entry: &[u8; ENTRY]| Chunk::decode(entry).map_or(u64::MAX, |chunk| chunk.first);
         let before = entries.partition_point(|entry| first(entry) <= seq.get());
         let rest = entries.iter().skip(before.saturating_sub(1));
         rest.filter_map(|entry| Chunk::decode(entry))
@@ -317,18 +318,7 @@ impl Archive {
     /// As [`open`](Self::open), for a file that is open.
     pub(crate) fn over(file: Box<dyn ReadAt>, path: &Path) -> Result<Self, Error> {
         let length = file.len().map_err(at("inspect", path))?;
-        let head = read_sector(&*file, path, 0)?;
-        let span = match sector::decode(MAGIC, &head) {
-            Sector::Newer(found) => return Err(dir::newer(path, found)),
-            Sector::Valid(body) => Span::decode(body),
-            Sector::Blank | Sector::Bad => None,
-        };
-        let span = span.ok_or_else(|| damaged(path, Damage::Malformed { part: "its header" }))?;
-        let named = range_of(path).map(|(first, last)| (first.get(), last.get()));
-        if named.is_some_and(|named| named != (span.before.size.get() + 1, span.after.size.get())) {
-            let (part, other) = ("its header", "its name");
-            return Err(damaged(path, Damage::Contradiction { part, other }));
-        }
+        let span = span_of(&*file, path)?;
         let index = read_index(&*file, path, length, &span)?;
         Ok(Self { span, path: path.to_owned(), file, index })
     }
@@ -378,11 +368,36 @@ impl Archive {
     }
 }
 
+/// Reads the events of an archive from its header, which has those of its name. One read.
+///
+/// # Errors
+///
+/// [`Error::Damaged`], [`Error::UnsupportedFormat`], [`Error::Io`].
+pub(crate) fn span_of(file: &dyn ReadAt, path: &Path) -> Result<Span, Error> {
+    let head = read_sector(file, path, 0)?;
+    let span = match sector::decode(MAGIC, &head) {
+        Sector::Newer(found) => return Err(dir::newer(path, found)),
+        Sector::Valid(mut body) => Span::decode(&mut body),
+        Sector::Blank | Sector::Bad => None,
+    };
+    let span = span.ok_or_else(|| damaged(path, Damage::Malformed { part: "its header" }))?;
+    let named = range_of(path).map(|(first, last)| (first.get(), last.get()));
+    if named.is_some_and(|named| named != (span.before.size.get() + 1, span.after.size.get())) {
+        let (part, other) = ("its header", "its name");
+        return Err(damaged(path, Damage::Contradiction { part, other }));
+    }
+    Ok(span)
+}
+
 fn damaged(path: &Path, detail: Damage) -> Error {
     Error::damaged(range_of(path).map(|(first, _)| first), path, detail)
 }
 
-fn read_sector(file: &dyn ReadAt, path: &Path, place: u64) -> Result<[u8; SECTOR], Error> {
+pub(super) fn read_sector(
+    file: &dyn ReadAt,
+    path: &Path,
+    place: u64,
+) -> Result<[u8; SECTOR], Error> {
     let mut bytes = [0; SECTOR];
     match file.read_exact_at(&mut bytes, place) {
         Ok(()) => Ok(bytes),
@@ -393,12 +408,7 @@ fn read_sector(file: &dyn ReadAt, path: &Path, place: u64) -> Result<[u8; SECTOR
     }
 }
 
-fn read_index(
-    file: &dyn ReadAt,
-    path: &Path,
-    length: u64,
-    span: &Span,
-) -> Result<Index, Error> {
+fn read_index(file: &dyn ReadAt, path: &Path, length: u64, span: &Span) -> Result<Index, Error> {
     let short = || damaged(path, Damage::CutOff);
     let trailer_at = length.checked_sub(wide(SECTOR)).ok_or_else(short)?;
     let trailer = read_sector(file, path, trailer_at)?;

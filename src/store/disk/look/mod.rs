@@ -4,6 +4,7 @@
 //! ```text
 //! look     HEAD, journals, archive names, in this order     (seen)
 //! journal  its whole groups, followed window by window      (chain)
+//! hashes   tree hashes beside archives, by their word       (hashes)
 //! files    all relative to one handle of the directory      (place)
 //! ```
 //!
@@ -12,11 +13,13 @@
 //! fault that stays in files that stay is damage. Start reading at [`Look`].
 
 mod chain;
+mod hashes;
 pub(super) mod inspect;
 pub(super) mod place;
 mod seen;
 
 use self::{
+    hashes::HashFiles,
     place::{Files, Place},
     seen::{Archived, Fault, Seen},
 };
@@ -66,6 +69,7 @@ pub(crate) struct Look {
     inner: RwLock<Inner>,
     archives: Mutex<VecDeque<(String, Arc<Archive>)>>,
     chunks: Mutex<VecDeque<Arc<Frames>>>,
+    hashes: HashFiles,
 }
 
 #[derive(Debug)]
@@ -123,6 +127,7 @@ impl Look {
             inner: RwLock::new(Inner { files, ledger, seen, settled: true, replaced: false }),
             archives: Mutex::default(),
             chunks: Mutex::default(),
+            hashes: HashFiles::default(),
         };
         look.end_in_archive()?;
         Ok((look, identity))
@@ -273,6 +278,12 @@ impl FrameRead for Look {
         }
     }
 
+    fn tree_hash(&self, index: u64) -> Result<Option<([u8; 32], Head)>, Error> {
+        let inner = self.inner();
+        inner.check()?;
+        self.hashes.tree_hash(index, &*inner.files, inner.ledger, &inner.seen.archives)
+    }
+
     fn refresh(&self) -> Result<Head, Error> {
         let before = {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -287,6 +298,7 @@ impl FrameRead for Look {
             inner.settled = false;
             let seen = settle(&*inner.files, inner.ledger, known)?;
             inner.settled = true;
+            self.hashes.forget();
             if !seen.has_archives_of(&inner.seen) {
                 self.archives.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 self.chunks.lock().unwrap_or_else(PoisonError::into_inner).clear();
