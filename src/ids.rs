@@ -7,6 +7,8 @@ use crate::code::Code;
 use sha2::{Digest, Sha256};
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc};
 
+mod kept;
+
 /// The longest identifier or name, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 256;
 

@@ -126,6 +126,24 @@ impl History {
         self.check_snapshot(findings);
     }
 
+    /// Compares the tree hashes that a file has beside the events with those of the events. A wrong
+    /// one changes no answer: a reader believes none that does not give the root.
+    pub(super) fn check_tree_hashes(
+        &self,
+        said: &[(u64, [u8; 32])],
+        who: &Path,
+        findings: &mut Findings,
+    ) {
+        let wrong = said.iter().find(|(index, hash)| {
+            self.tree_hashes.get(index).is_none_or(|known| known.hash != *hash)
+        });
+        if let Some((index, _)) = wrong.filter(|_| !self.unreadable) {
+            let (file, advice) = (who.display(), "it may be removed, and is then made again");
+            let detail = format!("{file}: hash {index} of the tree is another one there; {advice}");
+            findings.add(None, FindingKind::Harmless, detail);
+        }
+    }
+
     /// Compares the current root with a witness met on the way, such as the record of a commit.
     pub(super) fn check_root(&mut self, said: Head, who: &Path, findings: &mut Findings) {
         let found = self.tree.head();

@@ -11,7 +11,11 @@ use crate::{
     ids::{Head, Seq},
     store::{Evidence, Inspect, StoreFinding},
 };
-use std::{io, ops::ControlFlow, path::PathBuf};
+use std::{
+    io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 /// The next item of the log.
 #[expect(clippy::large_enum_variant, reason = "nearly every step is a frame")]
@@ -20,6 +24,8 @@ pub(super) enum Step {
     Frame(Seq, Result<Content, DecodeError>),
     /// The size and root of the log, as a file records them.
     Root(Head, PathBuf),
+    /// Tree hashes with their indexes, as a file has them.
+    TreeHashes(Vec<(u64, [u8; 32])>, PathBuf),
 }
 
 /// Gives archive and journals to `visit` in order, up to and including the first step after which
@@ -74,6 +80,10 @@ impl<'a> Reading<'a> {
                     self.batch.steps.push(Step::Root(head, file.to_owned()));
                     go_on(head.size <= self.size)
                 }
+                Evidence::TreeHash { index, hash, file } => {
+                    self.tree_hash((index, hash), file);
+                    ControlFlow::Continue(())
+                }
             };
             if self.batch.steps.len() >= BATCH_EVENTS || self.batch.bytes >= BATCH_BYTES {
                 self.pass()?;
@@ -95,6 +105,14 @@ impl<'a> Reading<'a> {
             self.walk.compare(seq, bytes, &mut self.batch.findings);
         }
         go_on(readable)
+    }
+
+    fn tree_hash(&mut self, hash: (u64, [u8; 32]), file: &Path) {
+        self.batch.bytes += size_of_val(&hash);
+        match self.batch.steps.last_mut() {
+            Some(Step::TreeHashes(hashes, of)) if of == file => hashes.push(hash),
+            _ => self.batch.steps.push(Step::TreeHashes(vec![hash], file.to_owned())),
+        }
     }
 
     fn pass(&mut self) -> ControlFlow<()> {

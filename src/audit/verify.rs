@@ -147,6 +147,7 @@ fn check(
             }
         }
         Step::Root(head, file) => history.check_root(*head, file, findings),
+        Step::TreeHashes(hashes, file) => history.check_tree_hashes(hashes, file, findings),
     });
     let (seen, walk) = read.map_err(|source| {
         OpenError::from(store::Error::Io { during: "start a thread", path: None, source })
@@ -263,6 +264,7 @@ fn add_store(finding: &StoreFinding, findings: &mut Findings) {
         | StoreFindingKind::TornEnd
         | StoreFindingKind::StrayBytes
         | StoreFindingKind::SealedUnchecked
+        | StoreFindingKind::TreeHashes
         | StoreFindingKind::UnknownFile => FindingKind::Harmless,
         StoreFindingKind::Head => FindingKind::Head,
         StoreFindingKind::Node => FindingKind::Node,

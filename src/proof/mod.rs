@@ -14,11 +14,14 @@ use crate::ids::{BLOCK_EVENTS, Head, Root, Seq, Size, TreeHash};
 use tlog_tiles::{Hash, node_hash, record_hash, stored_hash_index, sub_tree_index};
 
 mod checkpoint;
+mod judged;
 mod proofs;
 mod source;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use judged::{Claims, Judged};
 
 pub use checkpoint::{
     Checkpoint, CheckpointError, KeyPair, SigningKey, VerifyingKey, generate_keys,
@@ -93,13 +96,7 @@ impl Tree {
     /// The root over the leaves. O(log n) hashes, about 2 us for a million leaves.
     #[must_use]
     pub fn root(&self) -> Root {
-        let mut right_to_left = self.edge.iter().rev();
-        match right_to_left.next() {
-            Some(&last) => {
-                Root(right_to_left.fold(Hash(last), |sum, &left| node_hash(Hash(left), sum)).0)
-            }
-            None => Root::EMPTY,
-        }
+        root_of(&self.edge)
     }
 
     /// The size and the root.
@@ -134,4 +131,25 @@ impl Tree {
         self.edge.push(sum.0);
         tree_hashes
     }
+}
+
+/// The root of the tree with this edge, largest part first.
+fn root_of(edge: &[[u8; 32]]) -> Root {
+    let mut right_to_left = edge.iter().rev();
+    match right_to_left.next() {
+        Some(&last) => {
+            Root(right_to_left.fold(Hash(last), |sum, &left| node_hash(Hash(left), sum)).0)
+        }
+        None => Root::EMPTY,
+    }
+}
+
+/// The root over 2^`level` leaf hashes; `None` of another number of them.
+fn perfect_root(leaves: &[[u8; 32]], level: u8) -> Option<[u8; 32]> {
+    let Some(below) = level.checked_sub(1) else {
+        return if let &[leaf] = leaves { Some(leaf) } else { None };
+    };
+    let (left, right) = leaves.split_at_checked(1 << below)?;
+    let (left, right) = (perfect_root(left, below)?, perfect_root(right, below)?);
+    Some(node_hash(Hash(left), Hash(right)).0)
 }

@@ -1,9 +1,9 @@
 //! The source of a tree's hashes that are no longer in memory.
 
-use super::{BLOCK_LEAVES, KEPT_LEVEL};
+use super::{BLOCK_LEAVES, KEPT_LEVEL, perfect_root};
 use crate::{code::Code, ids::Seq};
 use std::{cell::RefCell, error::Error, rc::Rc};
-use tlog_tiles::{Hash, HashReader, node_hash, split_stored_hash_index};
+use tlog_tiles::{Hash, HashReader, split_stored_hash_index};
 
 /// A log whose tree hashes and leaves can be read. Calls may block.
 pub trait HashSource {
@@ -113,7 +113,9 @@ impl<'a, S: HashSource> Reader<'a, S> {
         let leaves = self.block(first_leaf / BLOCK_LEAVES)?;
         let from = usize::try_from(first_leaf % BLOCK_LEAVES).unwrap_or(usize::MAX);
         let below = leaves.get(from..).and_then(|rest| rest.get(..1 << level));
-        below.and_then(perfect_root).ok_or(ProofError::OutOfRange { size: self.size })
+        below
+            .and_then(|leaves| perfect_root(leaves, level))
+            .ok_or(ProofError::OutOfRange { size: self.size })
     }
 
     fn block(&self, number: u64) -> Result<Rc<[[u8; 32]]>, ProofError<S::Error>> {
@@ -145,13 +147,4 @@ impl<S: HashSource> HashReader for Reader<'_, S> {
             }
         }
     }
-}
-
-/// The root over 1, 2, 4 or 8 leaf hashes.
-fn perfect_root(leaves: &[[u8; 32]]) -> Option<[u8; 32]> {
-    if let &[leaf] = leaves {
-        return Some(leaf);
-    }
-    let (left, right) = leaves.split_at_checked(leaves.len() / 2).filter(|(l, _)| !l.is_empty())?;
-    Some(node_hash(Hash(perfect_root(left)?), Hash(perfect_root(right)?)).0)
 }

@@ -105,6 +105,15 @@ pub enum Evidence<'a> {
         /// The file.
         file: &'a Path,
     },
+    /// A tree hash, as a file beside the frames has it. It comes after the frames that complete it.
+    TreeHash {
+        /// Its number among the stored hashes.
+        index: u64,
+        /// The hash.
+        hash: [u8; 32],
+        /// The file.
+        file: &'a Path,
+    },
 }
 
 /// One item of the sealed store.
@@ -162,6 +171,8 @@ pub enum StoreFindingKind {
     TornEnd,
     /// Bytes in a place for zeros. Harmless: they are never read.
     StrayBytes,
+    /// A file of tree hashes beside an archive is damaged. Harmless: the frames give the hashes.
+    TreeHashes,
     /// A file that does not belong to a ledger. Harmless.
     UnknownFile,
 }
@@ -175,6 +186,7 @@ impl StoreFindingKind {
             | Self::SealedUnchecked
             | Self::TornEnd
             | Self::StrayBytes
+            | Self::TreeHashes
             | Self::UnknownFile => true,
             Self::Head
             | Self::Node

@@ -45,6 +45,20 @@ pub trait FrameRead: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Replaced`] if another history has come into this place, [`Error::Io`].
     fn root_at(&self, size: Size) -> Result<Option<Root>, Error>;
 
+    /// The tree hash with this index by the word of a file, and the log up to the end of that file:
+    /// the root there can judge the hash, and the store does not. O(1).
+    ///
+    /// `None` if no file has it; the events below it can still be read. A file that has one hash has
+    /// all hashes that its events complete. A store that has no such files uses the default.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]. A damaged file is none.
+    fn tree_hash(&self, index: u64) -> Result<Option<([u8; 32], Head)>, Error> {
+        let _ = index;
+        Ok(None)
+    }
+
     /// Shows what became durable since, and returns the new end.
     ///
     /// # Errors

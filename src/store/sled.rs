@@ -28,6 +28,7 @@ use sled::{Config, Db};
 use std::{
     fs::{self, File},
     io,
+    ops::Range,
     os::unix::fs::PermissionsExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -290,9 +291,18 @@ impl Sled {
     /// Gives every tree hash to `visit`, in order of its index.
     pub(super) fn each_mark(
         &self,
+        visit: impl FnMut(u64, [u8; 32]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.each_mark_in(0..u64::MAX, visit)
+    }
+
+    /// As [`each_mark`](Self::each_mark), of those with an index in a range.
+    pub(super) fn each_mark_in(
+        &self,
+        indexes: Range<u64>,
         mut visit: impl FnMut(u64, [u8; 32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut tree_hashes = self.db.range([MARK]..[MARK + 1]);
+        let mut tree_hashes = self.db.range(mark_key(indexes.start)..mark_key(indexes.end));
         while let Some((key, hash)) = guarded("read", || tree_hashes.next().transpose())? {
             let index = key.get(1..).and_then(|key| <[u8; 8]>::try_from(key).ok());
             let len = hash.len();

@@ -4,7 +4,7 @@
 use crate::{audit::files, disk::*, support::*};
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -292,4 +292,139 @@ fn a_look_in_memory_is_as_one_in_a_directory() {
     append(&ledger, [finish("a")]);
     assert_eq!(seen.refresh_blocking().unwrap(), ledger.reader().head());
     assert!(seen.reader().task(&task("a")).unwrap().unwrap().status.is_terminal());
+}
+
+/// The files of the archive with this extension.
+pub(crate) fn archived(path: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = files(&path.join("archive"));
+    found.retain(|path| path.extension().is_some_and(|found| found == extension));
+    assert!(!found.is_empty());
+    found
+}
+
+/// Every root, and proofs that reach into archives and journals.
+#[track_caller]
+fn assert_roots(path: &Path, roots: &[Head], what: &str) {
+    let seen = look(path).reader();
+    let head = seen.head();
+    for known in roots.iter().rev() {
+        assert_eq!(seen.root_at(known.size).unwrap(), known.root, "{what}: {}", known.size);
+    }
+    for number in [1, 17, 100, 300, head.size.get()] {
+        let seq = Seq::new(number).unwrap();
+        let proof = seen.prove_inclusion(seq, head.size).unwrap();
+        let frame = taskledger::codec::encode(&seen.entry(seq).unwrap()).unwrap();
+        let leaf = proof::leaf_hash(taskledger::codec::leaf(&frame).unwrap());
+        proof::check_inclusion(&proof, leaf, head.root).unwrap();
+    }
+}
+
+fn roots_of(ledger: &Ledger) -> Vec<Head> {
+    let reader = ledger.reader();
+    let sizes = (0..=reader.head().size.get()).map(Size::new);
+    sizes.map(|size| Head { size, root: reader.root_at(size).unwrap() }).collect()
+}
+
+/// A file of hashes saves time and decides nothing: the root of its archive judges it.
+#[test]
+fn hashes_beside_archives_that_are_lost_or_damaged_or_forged_change_no_root() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..300);
+    ledger.flush_blocking().unwrap();
+    fill(&ledger, 300..320);
+    let roots = roots_of(&ledger);
+    ledger.close_blocking().unwrap();
+    assert_roots(&path, &roots, "whole");
+    let paths = archived(&path, "tree");
+    let whole: Vec<_> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    for (path_of, bytes) in paths.iter().zip(&whole) {
+        // One hash after the other is forged; nothing but the root can tell.
+        for place in (512..bytes.len()).step_by(32 * 3) {
+            let mut forged = bytes.clone();
+            forged[place] ^= 1;
+            fs::write(path_of, forged).unwrap();
+            assert_roots(&path, &roots, &format!("{path_of:?} at {place}"));
+        }
+        fs::write(path_of, &bytes[..600]).unwrap();
+        assert_roots(&path, &roots, "cut");
+        fs::remove_file(path_of).unwrap();
+        assert_roots(&path, &roots, "lost");
+        fs::write(path_of, bytes).unwrap();
+    }
+    // All of them, with checksums that hold.
+    for (path_of, bytes) in paths.iter().zip(&whole) {
+        let mut forged = bytes.clone();
+        forged[512..].fill(7);
+        fs::write(path_of, forged).unwrap();
+    }
+    assert_roots(&path, &roots, "forged");
+    for path in paths {
+        fs::remove_file(path).unwrap();
+    }
+    assert_roots(&path, &roots, "an older ledger has none");
+}
+
+/// Old roots and the trust in a snapshot cost O(log n) reads: frames that are damaged are not among
+/// them.
+#[test]
+fn an_old_root_and_a_snapshot_within_an_archive_need_none_of_its_older_frames() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..150);
+    ledger.flush_blocking().unwrap();
+    let saved = ledger.reader().head().size;
+    fill(&ledger, 150..300);
+    let state = ledger.reader().state().unwrap();
+    let roots = roots_of(&ledger);
+    drop(ledger);
+    Ledger::open(&path, small()).unwrap().close_blocking().unwrap();
+    let archives = archived(&path, "archive");
+    let ends = format!("-{:020}.archive", saved.get());
+    assert!(!archives.iter().any(|path| path.ends_with(&ends)), "it ends within an archive");
+    let mut bytes = fs::read(&archives[0]).unwrap();
+    bytes[600..620].fill(0);
+    fs::write(&archives[0], bytes).unwrap();
+    let seen = look(&path);
+    assert_eq!(seen.shortfall(), None);
+    assert_eq!(seen.reader().state().unwrap(), state);
+    let damaged = seen.reader().entry(Seq::FIRST);
+    assert_eq!(damaged.unwrap_err().code(), Code::Damaged);
+    for head in roots.iter().filter(|head| head.size.get().is_multiple_of(16)) {
+        assert_eq!(seen.reader().root_at(head.size).unwrap(), head.root, "{}", head.size);
+    }
+    for path in archived(&path, "tree") {
+        fs::remove_file(path).unwrap();
+    }
+    let head = look(&path).reader().head();
+    assert_eq!(
+        head,
+        Head::EMPTY,
+        "the snapshot cannot be judged, so the log ends before the damage"
+    );
+}
+
+/// A forged hash with checksums that hold: an audit tells it, and it is no finding.
+#[test]
+fn a_forged_hash_beside_an_archive_is_noted_by_an_audit() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..300);
+    ledger.flush_blocking().unwrap();
+    ledger.close_blocking().unwrap();
+    let report = audit(&path);
+    assert_eq!((report.findings, report.notes), (vec![], vec![]));
+    let file = archived(&path, "tree").remove(1);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[512 + 40] ^= 1;
+    let hashes = crc32c::crc32c(&bytes[512..]);
+    bytes[116..120].copy_from_slice(&hashes.to_le_bytes());
+    let header = crc32c::crc32c(&bytes[..508]);
+    bytes[508..512].copy_from_slice(&header.to_le_bytes());
+    fs::write(&file, bytes).unwrap();
+    let report = audit(&path);
+    assert_eq!(report.findings, []);
+    let [note] = &*report.notes else { panic!("{:?}", report.notes) };
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(note.detail.contains(name) && note.detail.contains("may be removed"), "{note}");
 }

@@ -17,6 +17,7 @@ use taskledger::{
     event::{Entry, PartKind, TaskStatus},
     ids::Size,
     ledger::verify_backup,
+    proof::Tree,
     store::parse,
 };
 use tempfile::TempDir;
@@ -146,6 +147,46 @@ fn the_head_of_an_early_version_learns_which_system_runs() {
     let bytes = fs::read(created.join("HEAD")).unwrap();
     let slot = parse::head_slot(&bytes[..512]).unwrap().0;
     assert_eq!(u128::from_be_bytes(slot.boot_id), running);
+}
+
+/// An early version had no hashes beside its archives: a look makes them from the events, and the next
+/// writer leaves them.
+#[test]
+fn a_ledger_of_an_early_version_is_looked_at_and_gets_hashes_beside_its_archives() {
+    let (_temporary, path) = stored();
+    let looked = || {
+        let reader = Ledger::open_read_only(&path, small()).unwrap().reader();
+        let sizes = (0..=reader.head().size.get()).map(Size::new);
+        sizes.map(|size| reader.root_at(size).unwrap()).collect::<Vec<_>>()
+    };
+    let hashes = || {
+        let files = fs::read_dir(path.join("archive")).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|found| found == "tree")).count()
+    };
+    assert_eq!(hashes(), 0);
+    let before = looked();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    ledger.flush_blocking().unwrap();
+    ledger.close_blocking().unwrap();
+    assert!(hashes() > 0);
+    assert_eq!(looked()[..before.len()], before);
+}
+
+/// The golden file was made by another program. Its leaves are the bytes 0 to 55.
+#[test]
+fn the_golden_tree_hashes_are_those_of_the_tree() {
+    let bytes = fs::read(fixture("tree")).unwrap();
+    let (mut tree, mut hashes) = (Tree::new(), Vec::new());
+    for leaf in 0..56_u8 {
+        hashes.extend(tree.push(&[leaf]).into_iter().flat_map(|hash| hash.hash));
+        match leaf {
+            7 => assert_eq!(bytes[36..68], tree.root().0),
+            55 => assert_eq!(bytes[76..108], tree.root().0),
+            _ => {}
+        }
+    }
+    assert_eq!(bytes[512..], hashes);
 }
 
 #[test]

@@ -1,21 +1,21 @@
 //! A look as a log: what is shown can be read, and nothing can be written.
 //!
-//! The store names few roots, so the other hashes of the tree are made from the frames when the first
-//! proof asks for them. Start reading at [`LookLog`].
+//! The hashes of the tree are those of files beside archives, once the root of the archive has judged
+//! them. Where there is no such file, or it does not hold, they are made from the frames when a proof
+//! asks for them. Start reading at [`LookLog`].
 
 use crate::{
     codec,
-    ids::{Head, Root, Seq, Size},
+    ids::{Head, Root, Seq, Size, TreeHash},
     ledger::{
         Damage, ReadError,
         commit::shared::{decode, unreadable},
         read::replay,
     },
-    proof::Tree,
+    proof::{Claims, Judged, Tree, leaf_hash},
     store::{self, Error, FrameLog, FrameRead, Group, Rewrite, Shortfall},
 };
 use std::{
-    collections::BTreeMap,
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -26,14 +26,7 @@ pub(crate) struct LookLog {
     look: Arc<dyn FrameRead>,
     /// The end that is shown in place of the look's own, where events after it cannot be read.
     cut: Option<Head>,
-    hashes: Mutex<Hashes>,
-}
-
-/// The tree over the first frames, and the hashes in it that others are made from.
-#[derive(Debug, Default)]
-struct Hashes {
-    tree: Tree,
-    kept: BTreeMap<u64, [u8; 32]>,
+    hashes: Mutex<Judged>,
 }
 
 impl LookLog {
@@ -69,36 +62,55 @@ impl LookLog {
     /// Ends the log before the first event that cannot be read, and returns the new end. O(bytes).
     pub(crate) fn cut(&mut self) -> Result<Head, Error> {
         let all = self.look.shown().size;
-        let mut hashes = Hashes::default();
+        let mut tree = Tree::new();
+        let read = self.each_leaf((0, all.get()), |seq, frame, leaf| {
+            decode(seq, frame)?;
+            tree.push_hash(leaf);
+            Ok(())
+        });
         // Any other error is where the events end that can be read.
-        if let Err(ReadError::Store(error)) = hashes.go_on(&*self, all, true) {
+        if let Err(ReadError::Store(error)) = read {
             return Err(error);
         }
-        let head = hashes.tree.head();
-        self.hashes = Mutex::new(hashes);
-        self.cut = Some(head);
-        Ok(head)
+        self.cut = Some(tree.head());
+        Ok(tree.head())
     }
 
-    fn hashes(&self) -> MutexGuard<'_, Hashes> {
+    /// Visits the first `to` frames except the first `behind`, with their leaf hashes.
+    fn each_leaf(
+        &self,
+        span: (u64, u64),
+        mut visit: impl FnMut(Seq, &[u8], [u8; 32]) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let missing = |seq| ReadError::damaged(seq, Damage::Missing);
+        replay::each_frame(self, span, missing, |seq, frame| {
+            let leaf = codec::leaf(&frame).map_err(|error| unreadable(seq, error))?;
+            visit(seq, &frame, leaf_hash(leaf))?;
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn hashes(&self) -> MutexGuard<'_, Judged> {
         self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Hashes {
-    /// Hashes the frames up to `size`. With `decoded`, each must also be an event.
-    fn go_on(&mut self, log: &dyn FrameLog, size: Size, decoded: bool) -> Result<(), ReadError> {
-        let span = (self.tree.size().get(), size.get());
-        let missing = |seq| ReadError::damaged(seq, Damage::Missing);
-        replay::each_frame(log, span, missing, |seq, frame| {
-            if decoded {
-                decode(seq, &frame)?;
-            }
-            let leaf = codec::leaf(&frame);
-            let leaf = leaf.map_err(|error| unreadable(seq, error))?;
-            self.kept.extend(self.tree.push(leaf).iter().map(|hash| (hash.index, hash.hash)));
-            Ok(ControlFlow::Continue(()))
-        })
+impl Claims for LookLog {
+    type Error = ReadError;
+
+    fn claimed(&self, index: u64) -> Result<Option<([u8; 32], Head)>, ReadError> {
+        Ok(self.look.tree_hash(index)?)
+    }
+
+    fn leaf_hashes(&self, first: Seq, count: u64) -> Result<Vec<[u8; 32]>, ReadError> {
+        let mut leaves = Vec::new();
+        let behind = first.leaf_index();
+        let to = behind.saturating_add(count).min(self.shown().size.get());
+        self.each_leaf((behind, to), |_, _, leaf| {
+            leaves.push(leaf);
+            Ok(())
+        })?;
+        Ok(leaves)
     }
 }
 
@@ -152,12 +164,11 @@ impl FrameLog for LookLog {
     }
 
     fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
-        let mut hashes = self.hashes();
-        if let Some(hash) = hashes.kept.get(&index) {
-            return Ok(Some(*hash));
-        }
-        hashes.go_on(self, self.shown().size, false).map_err(unhashed)?;
-        Ok(hashes.kept.get(&index).copied())
+        let shown = self.shown().size;
+        // A log that is cut has no hash that later events complete.
+        let completed = TreeHash::place_of(index).filter(|(seq, _)| seq.size() <= shown);
+        let Some(_) = completed else { return Ok(None) };
+        self.hashes().hash(index, self).map_err(unhashed)
     }
 
     fn named_root(&self, size: Size) -> Result<Option<Root>, Error> {

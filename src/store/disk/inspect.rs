@@ -13,7 +13,7 @@ use crate::{
         Error, Evidence, Identity, Inspect, SealedItems, SnapshotStore, StoreFinding,
         StoreFindingKind, Witness,
         disk::files::{
-            archive, dir,
+            archive, dir, hashes,
             head::{HeadRecord, Slot, read_slots},
             journal,
             lock::Lock,
@@ -180,7 +180,10 @@ fn find_unknown(place: &Path, within: &str, findings: &mut Vec<StoreFinding>) ->
             "" if path.is_dir() => dir::SUBDIRS.contains(&name),
             "" => ["NODE", "HEAD", "LOCK", dir::RESERVE].contains(&name) || dir::is_tmp(&path),
             dir::JOURNAL => journal::first_of(&path).is_some() || dir::is_tmp(&path),
-            dir::ARCHIVE => archive::range_of(&path).is_some() || dir::is_tmp(&path),
+            dir::ARCHIVE => {
+                let beside = hashes::archive_of(&path).is_some();
+                beside || archive::range_of(&path).is_some() || dir::is_tmp(&path)
+            }
             dir::SNAPSHOTS => {
                 path.extension().is_some_and(|extension| extension == "snapshot")
                     || dir::is_tmp(&path)

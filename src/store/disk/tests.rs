@@ -9,7 +9,7 @@
 
 use super::{
     files::{
-        archive, dir,
+        archive, dir, hashes,
         head::{self, HeadRecord},
         journal, scan, sector,
     },
@@ -27,6 +27,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
 mod aside;
+mod beside;
 mod conformance;
 mod crash;
 mod damage;

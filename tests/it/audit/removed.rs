@@ -1,6 +1,7 @@
 //! Whole files that are gone, are older, or are of another ledger.
 
 use super::*;
+use crate::looking::archived;
 use taskledger::event::Entry;
 
 /// A closed ledger with something in every kind of file, and a task more in its journal than was
@@ -94,10 +95,21 @@ fn a_newest_journal_that_is_gone_is_a_lost_tail() {
 #[test]
 fn an_archive_that_is_gone_is_a_gap_and_every_event_can_still_be_read() {
     let sound = Sound::new();
-    for archive in files(&sound.path.join("archive")) {
+    for archive in archived(&sound.path, "archive") {
         let name = archive.strip_prefix(&sound.path).unwrap();
         let remove = |path: &Path| fs::remove_file(path.join(name)).unwrap();
         assert!(sound.check(remove, &[FindingKind::Gap]).is_some(), "{}", name.display());
+    }
+}
+
+/// They are made again, and change no answer.
+#[test]
+fn tree_hashes_beside_an_archive_that_are_gone_are_no_finding() {
+    let sound = Sound::new();
+    for hashes in archived(&sound.path, "tree") {
+        let name = hashes.strip_prefix(&sound.path).unwrap();
+        let remove = |path: &Path| fs::remove_file(path.join(name)).unwrap();
+        assert!(sound.check(remove, &[]).is_some(), "{}", name.display());
     }
 }
 
@@ -177,7 +189,7 @@ fn what_every_other_archive_has_lost_is_read_from_the_sealed_store() {
     let truth = entries(&ledger);
     ledger.close_blocking().unwrap();
     drop(ledger);
-    let names = files(&sound.path.join("archive"));
+    let names = archived(&sound.path, "archive");
     assert!(names.len() > 3, "{names:?}");
     for first in [0, 1] {
         let remove = |path: &Path| {

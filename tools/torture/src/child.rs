@@ -151,7 +151,9 @@ impl Child<'_> {
     }
 
     fn archives(&self) -> usize {
-        fs::read_dir(self.order.path.join("archive")).map_or(0, Iterator::count)
+        let is_one = |file: &fs::DirEntry| file.path().extension().is_some_and(|e| e == "archive");
+        let files = fs::read_dir(self.order.path.join("archive"));
+        files.map_or(0, |files| files.flatten().filter(is_one).count())
     }
 
     /// Opens the ledger, makes sure that what came last is asked for in vain, and says where each

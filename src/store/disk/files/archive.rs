@@ -13,6 +13,7 @@
 
 use super::{
     dir::{self, at, at_or_full},
+    journal::FILE_BYTES_MAX,
     read_at::ReadAt,
     sector::{self, Bytes, SECTOR, Sector, narrow, short, wide},
 };
@@ -33,13 +34,22 @@ use std::{
 const MAGIC: [u8; 8] = *b"TLARCH\r\n";
 const TRAILER: [u8; 8] = *b"TLINDX\r\n";
 const COMPRESSION: i32 = 3;
-/// The bytes after which a chunk is closed: few enough to read one event, enough to compress well.
-const CHUNK_BYTES: usize = 256 << 10;
-const CHUNK_BYTES_MAX: usize = CHUNK_BYTES + FRAME_BYTES_MAX + 4;
+/// The bytes after which a chunk is closed: few enough to read one event, enough to compress well
+/// (`docs/adr/0014`).
+const CHUNK_BYTES: usize = 16 << 10;
+/// As [`CHUNK_BYTES`], behind the first [`SMALL_CHUNKS`]. Every chunk of older versions has so many.
+const LARGE_CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES_MAX: usize = LARGE_CHUNK_BYTES + FRAME_BYTES_MAX + 4;
 /// Offset, first frame, number of frames, bytes before and after compression, checksum.
 const ENTRY: usize = 32;
-/// The most chunks in a file. Far more than a journal fills.
+/// The most chunks in a file, so that an index takes at most 32 MiB of memory.
 const CHUNKS_MAX: u64 = 1 << 20;
+/// The chunks of the largest journal four times over. What is longer gets fewer, larger ones.
+const SMALL_CHUNKS: u64 = 1 << 18;
+const _: () = assert!(
+    SMALL_CHUNKS * 16_384 >= 4 * FILE_BYTES_MAX && SMALL_CHUNKS < CHUNKS_MAX,
+    "no journal has more chunks than an archive may have"
+);
 
 /// The events of an archive, and the log before and after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +66,14 @@ impl Span {
         root.join(dir::ARCHIVE).join(name)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut body = self.ledger.0.to_vec();
         sector::put_head(&mut body, self.before);
         sector::put_head(&mut body, self.after);
         body
     }
 
-    fn decode(mut body: Bytes<'_>) -> Option<Self> {
+    pub(super) fn decode(body: &mut Bytes<'_>) -> Option<Self> {
         let ledger = LedgerId(body.array()?);
         let (before, after) = (body.head()?, body.head()?);
         (before.size < after.size).then_some(Self { ledger, before, after })
@@ -211,7 +221,9 @@ impl ArchiveWriter {
     pub(crate) fn push(&mut self, frame: &[u8]) -> Result<(), Error> {
         frames::put(&mut self.raw, frame).map_err(at("write", &self.tmp))?;
         self.next += 1;
-        if self.raw.len() >= CHUNK_BYTES { self.close_chunk() } else { Ok(()) }
+        let large = self.chunks >= SMALL_CHUNKS;
+        let wanted = if large { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
+        if self.raw.len() >= wanted { self.close_chunk() } else { Ok(()) }
     }
 
     /// Ends the chunk that is being filled.
@@ -269,7 +281,28 @@ pub(crate) struct Archive {
     pub(crate) span: Span,
     pub(crate) path: PathBuf,
     file: Box<dyn ReadAt>,
-    index: Vec<Chunk>,
+    /// The index as it is in the file.
+    index: Index,
+}
+
+/// An entry for each chunk. Takes 32 bytes of memory for each.
+#[derive(Debug)]
+struct Index(Vec<u8>);
+
+impl Index {
+    fn iter(&self) -> impl Iterator<Item = Chunk> {
+        self.0.as_chunks::<ENTRY>().0.iter().filter_map(|entry| Chunk::decode(entry))
+    }
+
+    /// The chunk that holds an event, or would hold it, and those after it.
+    fn from(&self, seq: Seq) -> impl Iterator<Item = Chunk> {
+        let (entries, _) = self.0.as_chunks::<ENTRY>();
+        let first =
+            |entry: &[u8; ENTRY]| Chunk::decode(entry).map_or(u64::MAX, |chunk| chunk.first);
+        let before = entries.partition_point(|entry| first(entry) <= seq.get());
+        let rest = entries.iter().skip(before.saturating_sub(1));
+        rest.filter_map(|entry| Chunk::decode(entry))
+    }
 }
 
 impl Archive {
@@ -285,18 +318,7 @@ impl Archive {
     /// As [`open`](Self::open), for a file that is open.
     pub(crate) fn over(file: Box<dyn ReadAt>, path: &Path) -> Result<Self, Error> {
         let length = file.len().map_err(at("inspect", path))?;
-        let head = read_sector(&*file, path, 0)?;
-        let span = match sector::decode(MAGIC, &head) {
-            Sector::Newer(found) => return Err(dir::newer(path, found)),
-            Sector::Valid(body) => Span::decode(body),
-            Sector::Blank | Sector::Bad => None,
-        };
-        let span = span.ok_or_else(|| damaged(path, Damage::Malformed { part: "its header" }))?;
-        let named = range_of(path).map(|(first, last)| (first.get(), last.get()));
-        if named.is_some_and(|named| named != (span.before.size.get() + 1, span.after.size.get())) {
-            let (part, other) = ("its header", "its name");
-            return Err(damaged(path, Damage::Contradiction { part, other }));
-        }
+        let span = span_of(&*file, path)?;
         let index = read_index(&*file, path, length, &span)?;
         Ok(Self { span, path: path.to_owned(), file, index })
     }
@@ -317,13 +339,12 @@ impl Archive {
     /// The frames of every chunk, in order. After the error of a damaged chunk, the frames behind
     /// it follow.
     pub(crate) fn all_frames(&self) -> impl Iterator<Item = Result<Frames, Error>> {
-        self.index.iter().map(|entry| self.frames_at(entry))
+        self.index.iter().map(|entry| self.frames_at(&entry))
     }
 
     /// The frames of the chunk that holds an event, and of those after it.
     pub(crate) fn frames_from(&self, seq: Seq) -> impl Iterator<Item = Result<Frames, Error>> {
-        let before = self.index.partition_point(|chunk| chunk.first <= seq.get());
-        self.index.iter().skip(before.saturating_sub(1)).map(|entry| self.frames_at(entry))
+        self.index.from(seq).map(|entry| self.frames_at(&entry))
     }
 
     /// The frames of a chunk. O(chunk).
@@ -347,11 +368,36 @@ impl Archive {
     }
 }
 
+/// Reads the events of an archive from its header, which has those of its name. One read.
+///
+/// # Errors
+///
+/// [`Error::Damaged`], [`Error::UnsupportedFormat`], [`Error::Io`].
+pub(crate) fn span_of(file: &dyn ReadAt, path: &Path) -> Result<Span, Error> {
+    let head = read_sector(file, path, 0)?;
+    let span = match sector::decode(MAGIC, &head) {
+        Sector::Newer(found) => return Err(dir::newer(path, found)),
+        Sector::Valid(mut body) => Span::decode(&mut body),
+        Sector::Blank | Sector::Bad => None,
+    };
+    let span = span.ok_or_else(|| damaged(path, Damage::Malformed { part: "its header" }))?;
+    let named = range_of(path).map(|(first, last)| (first.get(), last.get()));
+    if named.is_some_and(|named| named != (span.before.size.get() + 1, span.after.size.get())) {
+        let (part, other) = ("its header", "its name");
+        return Err(damaged(path, Damage::Contradiction { part, other }));
+    }
+    Ok(span)
+}
+
 fn damaged(path: &Path, detail: Damage) -> Error {
     Error::damaged(range_of(path).map(|(first, _)| first), path, detail)
 }
 
-fn read_sector(file: &dyn ReadAt, path: &Path, place: u64) -> Result<[u8; SECTOR], Error> {
+pub(super) fn read_sector(
+    file: &dyn ReadAt,
+    path: &Path,
+    place: u64,
+) -> Result<[u8; SECTOR], Error> {
     let mut bytes = [0; SECTOR];
     match file.read_exact_at(&mut bytes, place) {
         Ok(()) => Ok(bytes),
@@ -362,12 +408,7 @@ fn read_sector(file: &dyn ReadAt, path: &Path, place: u64) -> Result<[u8; SECTOR
     }
 }
 
-fn read_index(
-    file: &dyn ReadAt,
-    path: &Path,
-    length: u64,
-    span: &Span,
-) -> Result<Vec<Chunk>, Error> {
+fn read_index(file: &dyn ReadAt, path: &Path, length: u64, span: &Span) -> Result<Index, Error> {
     let short = || damaged(path, Damage::CutOff);
     let trailer_at = length.checked_sub(wide(SECTOR)).ok_or_else(short)?;
     let trailer = read_sector(file, path, trailer_at)?;
@@ -388,8 +429,8 @@ fn read_index(
     if crc32c::crc32c(&index) != crc {
         return Err(damaged(path, Damage::Malformed { part: "the checksum of its index" }));
     }
-    let index: Vec<_> = index.chunks(ENTRY).filter_map(Chunk::decode).collect();
-    if adds_up(&index, offset, span) {
+    let index = Index(index);
+    if adds_up(index.iter(), offset, span) {
         return Ok(index);
     }
     Err(damaged(path, Damage::Contradiction { part: "its index", other: "its header" }))
@@ -397,7 +438,7 @@ fn read_index(
 
 /// Says whether the chunks follow each other without a gap and have sizes that a writer can give
 /// them.
-fn adds_up(index: &[Chunk], end: u64, span: &Span) -> bool {
+fn adds_up(index: impl Iterator<Item = Chunk>, end: u64, span: &Span) -> bool {
     let (mut offset, mut first) = (wide(SECTOR), span.before.size.get() + 1);
     for chunk in index {
         let sane = narrow(u64::from(chunk.raw)) <= CHUNK_BYTES_MAX
@@ -444,12 +485,12 @@ mod tests {
         let frames: Vec<_> = (0..3000_u32).map(|n| n.to_le_bytes().repeat(100)).collect();
         let span = archive_of(root.path(), &frames);
         let archive = Archive::open(&span.path(root.path())).unwrap();
-        assert!(archive.index.len() > 2);
+        assert!(archive.index.iter().count() > 2);
         assert_eq!(read_all(&archive.path).unwrap(), frames);
-        let wanted = Seq::new(100 + 2500).unwrap();
-        let chunk = archive.frames_from(wanted).next().unwrap().unwrap();
-        let found = chunk.iter().find(|(seq, _)| *seq == wanted);
-        assert_eq!(found.unwrap().1, frames[2499]);
+        for (wanted, frame) in (101..).filter_map(Seq::new).zip(&frames) {
+            let chunk = archive.frames_from(wanted).next().unwrap().unwrap();
+            assert_eq!(chunk.get(wanted), Some(&frame[..]), "{wanted}");
+        }
     }
 
     /// Memory for a chunk is asked for on the word of the index.
@@ -461,7 +502,7 @@ mod tests {
         let offset = wide(SECTOR);
         let fits = |raw, packed| {
             let chunk = Chunk { offset, first: 1, frames: 1, raw, packed, crc: 0 };
-            adds_up(&[chunk], offset + u64::from(packed), &span)
+            adds_up([chunk].into_iter(), offset + u64::from(packed), &span)
         };
         let largest = u32::try_from(CHUNK_BYTES_MAX).unwrap();
         assert!(fits(largest, 100));

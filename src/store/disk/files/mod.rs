@@ -5,6 +5,7 @@
 pub(super) mod archive;
 pub(super) mod dir;
 pub(super) mod engines;
+pub(super) mod hashes;
 pub(super) mod head;
 pub(super) mod journal;
 pub(super) mod lock;

@@ -4,11 +4,12 @@ use super::{Inspection, LogFile};
 use crate::{
     ids::{Head, Seq},
     store::{
-        Evidence, StoreFinding, StoreFindingKind,
+        Damage, Error, Evidence, StoreFinding, StoreFindingKind,
         disk::{
             files::{
                 archive::Archive,
                 dir,
+                hashes::{self, Hashes},
                 journal::DATA_AT,
                 scan::{Rest, Scan},
                 sector::{SECTOR, is_zero},
@@ -81,6 +82,7 @@ impl Walk<'_> {
                 self.root(archive.span.before, &file.path);
                 self.chunks(&archive);
                 self.root(archive.span.after, &file.path);
+                self.tree_hashes(&archive);
             }
             Err(error) => {
                 self.findings.push(StoreFinding::of(StoreFindingKind::Archive, &file.path, &error));
@@ -102,6 +104,30 @@ impl Walk<'_> {
                     ));
                 }
             }
+        }
+    }
+
+    /// Gives the tree hashes beside an archive. Ledgers of older versions have none until they are
+    /// opened again.
+    fn tree_hashes(&mut self, archive: &Archive) {
+        let path = hashes::path_of(&archive.path);
+        if !path.exists() {
+            return;
+        }
+        let read = Hashes::open(&path).and_then(|beside| {
+            if beside.span != archive.span {
+                let (part, other) = ("its header", "its archive");
+                return Err(Error::damaged(None, &path, Damage::Contradiction { part, other }));
+            }
+            beside.each(|index, hash| {
+                self.give(Evidence::TreeHash { index, hash, file: &path });
+                if self.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        });
+        if let Err(error) = read {
+            let found = StoreFinding::of(StoreFindingKind::TreeHashes, &path, &error);
+            let detail = format!("{}; it may be removed, and is then made again", found.detail);
+            self.findings.push(StoreFinding { detail, ..found });
         }
     }
 

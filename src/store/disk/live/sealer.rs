@@ -223,8 +223,15 @@ impl Shared {
         answer
     }
 
-    /// Archives and removes every full journal that sled holds all of.
+    /// Archives and removes every full journal that sled holds all of. Then writes the tree hashes that
+    /// archives lack.
     pub(crate) fn archive_retired(&self) -> Result<(), Error> {
+        self.archive_all_retired()?;
+        self.write_missing_hashes();
+        Ok(())
+    }
+
+    fn archive_all_retired(&self) -> Result<(), Error> {
         loop {
             let sealed = self.progress().record.sealed.size;
             let oldest = lock(&self.journals).retired.front().cloned();

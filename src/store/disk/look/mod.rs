@@ -4,6 +4,7 @@
 //! ```text
 //! look     HEAD, journals, archive names, in this order     (seen)
 //! journal  its whole groups, followed window by window      (chain)
+//! hashes   tree hashes beside archives, by their word       (hashes)
 //! files    all relative to one handle of the directory      (place)
 //! ```
 //!
@@ -12,11 +13,13 @@
 //! fault that stays in files that stay is damage. Start reading at [`Look`].
 
 mod chain;
+mod hashes;
 pub(super) mod inspect;
 pub(super) mod place;
 mod seen;
 
 use self::{
+    hashes::HashFiles,
     place::{Files, Place},
     seen::{Archived, Fault, Seen},
 };
@@ -50,9 +53,10 @@ const PAUSES: [Duration; 6] = [
     Duration::from_millis(20),
     Duration::from_millis(100),
 ];
-/// The number of archives that are kept open, and of chunks that are kept unpacked.
+/// The number of archives that are kept open.
 const ARCHIVES_OPEN: usize = 128;
-const CHUNKS_KEPT: usize = 16;
+/// The bytes of chunks that are kept unpacked; one is, however large.
+const CHUNK_BYTES_KEPT: usize = 4 << 20;
 /// The largest snapshot that is read, in bytes for each event of the log: a state holds no more than
 /// its events said.
 const SNAPSHOT_BYTES_AN_EVENT: u64 = 8 << 10;
@@ -65,6 +69,7 @@ pub(crate) struct Look {
     inner: RwLock<Inner>,
     archives: Mutex<VecDeque<(String, Arc<Archive>)>>,
     chunks: Mutex<VecDeque<Arc<Frames>>>,
+    hashes: HashFiles,
 }
 
 #[derive(Debug)]
@@ -122,6 +127,7 @@ impl Look {
             inner: RwLock::new(Inner { files, ledger, seen, settled: true, replaced: false }),
             archives: Mutex::default(),
             chunks: Mutex::default(),
+            hashes: HashFiles::default(),
         };
         look.end_in_archive()?;
         Ok((look, identity))
@@ -192,8 +198,14 @@ impl Look {
                 .filter(holds)
                 .ok_or_else(|| Error::damaged(seq, &archive.path, Damage::OtherEvents))?;
             let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-            chunks.truncate(CHUNKS_KEPT - 1);
             chunks.push_front(Arc::clone(&chunk));
+            let mut bytes = 0;
+            let kept = chunks.iter().take_while(|chunk| {
+                bytes += chunk.bytes();
+                bytes <= CHUNK_BYTES_KEPT
+            });
+            let kept = kept.count().max(1);
+            chunks.truncate(kept);
             chunk
         };
         let mut taken = Vec::new();
@@ -266,6 +278,12 @@ impl FrameRead for Look {
         }
     }
 
+    fn tree_hash(&self, index: u64) -> Result<Option<([u8; 32], Head)>, Error> {
+        let inner = self.inner();
+        inner.check()?;
+        self.hashes.tree_hash(index, &*inner.files, inner.ledger, &inner.seen.archives)
+    }
+
     fn refresh(&self) -> Result<Head, Error> {
         let before = {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -280,6 +298,7 @@ impl FrameRead for Look {
             inner.settled = false;
             let seen = settle(&*inner.files, inner.ledger, known)?;
             inner.settled = true;
+            self.hashes.forget();
             if !seen.has_archives_of(&inner.seen) {
                 self.archives.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 self.chunks.lock().unwrap_or_else(PoisonError::into_inner).clear();

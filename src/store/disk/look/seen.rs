@@ -40,6 +40,14 @@ pub(super) struct Archived {
     pub(super) name: String,
 }
 
+impl Archived {
+    /// The path of the tree hashes beside it.
+    pub(super) fn hashes(&self) -> String {
+        let stem = self.name.strip_suffix(".archive").unwrap_or(&self.name);
+        format!("{stem}.tree")
+    }
+}
+
 /// The files of a look, and what they show together.
 #[derive(Debug)]
 pub(super) struct Seen {

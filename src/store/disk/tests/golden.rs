@@ -8,7 +8,10 @@
 use super::{super::files::node, support::seq, *};
 use crate::{
     ids::{Epoch, Size},
-    store::{Group, Identity, block},
+    store::{
+        Group, Identity, block,
+        sled::{Batch, Sled},
+    },
 };
 use archive::{Archive, Span};
 use head::{HeadFile, Slot};
@@ -21,12 +24,13 @@ macro_rules! fixture {
 }
 
 /// The golden files, and what `docs/format-store.md` calls each.
-pub(super) const FILES: [(&str, &[u8]); 8] = [
+pub(super) const FILES: [(&str, &[u8]); 9] = [
     ("NODE", fixture!("store-v1/NODE")),
     ("HEAD", fixture!("store-v1/HEAD")),
     ("HEAD-without-confirmed", fixture!("store-v1/HEAD-without-confirmed")),
     ("journal", fixture!("store-v1/journal")),
     ("archive", fixture!("store-v1/archive")),
+    ("tree", fixture!("store-v1/tree")),
     ("block", fixture!("store-v1/block")),
     ("snapshot", fixture!("store-v1/snapshot")),
     ("backup", fixture!("store-v1/backup")),
@@ -185,6 +189,48 @@ fn a_golden_archive_is_read_and_written() {
     let written = fs::read(span.path(root.path())).unwrap();
     assert_eq!(written[..512], file("archive")[..512], "the header");
     assert_eq!(without_zstd(&written), without_zstd(file("archive")), "index and trailer");
+}
+
+/// The hashes over 56 leaves, of one byte each, of which an archive has the last 48. What they are the
+/// hashes of is held against them by `tests/it/stored.rs`: to the store they are bytes.
+#[test]
+fn golden_tree_hashes_are_read_and_written() {
+    let bytes = file("tree");
+    let root = tempfile::tempdir().unwrap();
+    dir::create_dir(&root.path().join(dir::ARCHIVE)).unwrap();
+    let head = |size, at: usize| Head {
+        size: Size::new(size),
+        root: Root(bytes[at..at + 32].try_into().unwrap()),
+    };
+    let span = Span { ledger: ledger_id(), before: head(8, 36), after: head(56, 76) };
+    let path = hashes::path_of(&span.path(root.path()));
+    fs::write(&path, bytes).unwrap();
+    let read = hashes::Hashes::open(&path).unwrap();
+    assert_eq!(read.span, span);
+    let mut found = Vec::new();
+    let all = read.each(|index, hash| {
+        found.push((index, hash));
+        std::ops::ControlFlow::Continue(())
+    });
+    all.unwrap();
+    let golden: Vec<_> = bytes[512..].chunks(32).map(|hash| hash.try_into().unwrap()).collect();
+    let indexes: Vec<_> =
+        [16, 32, 48].into_iter().flat_map(|at| TreeHash::completed_by(seq(at))).collect();
+    assert_eq!(found, indexes.into_iter().zip(golden).collect::<Vec<_>>());
+
+    let sled = root.path().join("sled");
+    dir::create_dir(&sled).unwrap();
+    let sled = Sled::create(&sled, 1 << 20).unwrap();
+    let mut batch = Batch::default();
+    let others = [(14, [1; 32]), (124, [2; 32])];
+    let marks = found.into_iter().chain(others);
+    batch.add_tree_hashes(
+        &marks.map(|(index, hash)| TreeHash { seq: Seq::FIRST, index, hash }).collect::<Vec<_>>(),
+    );
+    sled.put(batch).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(hashes::write(&span.path(root.path()), &span, &sled).unwrap());
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
 /// Index and trailer of an archive, without the values that depend on the output of zstd.

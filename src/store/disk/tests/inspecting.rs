@@ -31,6 +31,7 @@ fn log_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, Vec<StoreFinding>) {
                 assert!(frames.insert(seq.get(), bytes.to_vec()).is_none(), "{seq} twice");
             }
             Evidence::Root { head, .. } => assert_eq!(head, head_at(head.size.get())),
+            Evidence::TreeHash { index, hash, .. } => assert_eq!(hash, hash_of(index)),
         }
         ControlFlow::Continue(())
     }));
@@ -46,7 +47,7 @@ fn sealed_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, u64, Vec<StoreFinding>) {
             }
             Ok(SealedItem::TreeHash { index, hash }) => {
                 tree_hashes += 1;
-                assert_eq!(Some(hash), tree_hash_of(index / 2 + 1).map(|tree_hash| tree_hash.hash));
+                assert_eq!(hash, hash_of(index));
             }
             Err(finding) => findings.push(finding),
         }
@@ -58,7 +59,7 @@ fn all(size: u64) -> BTreeMap<u64, Vec<u8>> {
     (1..=size).map(|number| (number, frame_of(number))).collect()
 }
 
-fn flip(path: &Path, place: usize) {
+pub(super) fn flip(path: &Path, place: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[place] ^= 4;
     fs::write(path, bytes).unwrap();
@@ -69,7 +70,7 @@ fn a_whole_ledger_shows_every_frame_twice_and_is_not_changed() {
     let dir = whole();
     let before = files(&ledger(dir.path()));
     assert_eq!(log_of(dir.path()), (all(700), vec![]));
-    assert_eq!(sealed_of(dir.path()), (all(700), 700 / 16, vec![]));
+    assert_eq!(sealed_of(dir.path()), (all(700), TreeHash::kept_by(head_at(700).size), vec![]));
     let inspection = Inspection::open(ledger(dir.path())).unwrap();
     assert_eq!(inspection.identity(), Some(identity()));
     assert_eq!(inspection.head().unwrap().sealed, head_at(700));
@@ -93,17 +94,23 @@ fn a_damaged_archive_is_found_and_what_follows_is_still_shown() {
     let dir = whole();
     let archive = archives(dir.path()).remove(1);
     let (first, last) = archive::range_of(&archive).unwrap();
+    let chunk = archive::Archive::open(&archive).unwrap().frames_from(first).next().unwrap();
+    let chunk_end = chunk.unwrap().end();
+    assert!(chunk_end < last.get());
     flip(&archive, 600);
     let (frames, findings) = log_of(dir.path());
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].kind, findings[0].seq), (StoreFindingKind::Archive, Some(first)));
-    let mut rest = all(700);
-    rest.retain(|number, _| *number < first.get() || *number > last.get());
-    assert_eq!(frames, rest);
+    let rest = |end| {
+        let mut rest = all(700);
+        rest.retain(|number, _| *number < first.get() || *number > end);
+        rest
+    };
+    assert_eq!(frames, rest(chunk_end));
     fs::remove_file(&archive).unwrap();
     let (frames, findings) = log_of(dir.path());
     assert_eq!((findings[0].kind, findings[0].seq), (StoreFindingKind::Gap, Some(first)));
-    assert_eq!(frames, rest);
+    assert_eq!(frames, rest(last.get()));
 }
 
 #[test]

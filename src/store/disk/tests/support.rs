@@ -57,7 +57,7 @@ pub(super) fn reopened(dir: &Path) -> DiskStore {
 pub(super) fn reopened_with(dir: &Path, options: &DiskOptions) -> DiskStore {
     let store = DiskStore::open(ledger(dir), options).unwrap();
     let (sealed, written) = (store.sealed().size, store.written().size);
-    store.resume((sealed.get() + 1..=written.get()).filter_map(tree_hash_of).collect()).unwrap();
+    store.resume((sealed.get() + 1..=written.get()).flat_map(tree_hashes_of).collect()).unwrap();
     store
 }
 
@@ -82,10 +82,15 @@ pub(super) fn head_at(size: u64) -> Head {
     Head { size: Size::new(size), root: root_at(size) }
 }
 
-/// Every 16th frame completes a hash.
-pub(super) fn tree_hash_of(number: u64) -> Option<TreeHash> {
-    let hash = [(number % 251) as u8; 32];
-    number.is_multiple_of(16).then(|| TreeHash { seq: seq(number), index: number * 2 - 2, hash })
+/// The hashes that a frame completes: every 16th one or more.
+pub(super) fn tree_hashes_of(number: u64) -> impl Iterator<Item = TreeHash> {
+    let seq = seq(number);
+    TreeHash::completed_by(seq).map(move |index| TreeHash { seq, index, hash: hash_of(index) })
+}
+
+/// A stand-in for the hash with this index.
+pub(super) fn hash_of(index: u64) -> [u8; 32] {
+    [(index % 251) as u8; 32]
 }
 
 /// Appends frames in groups of one to seven, up to and including number `upto`.
@@ -100,7 +105,7 @@ pub(super) fn append_upto(store: &DiskStore, upto: u64) {
 
 pub(super) fn append_group(store: &DiskStore, first: u64, last: u64) -> Result<(), Error> {
     let frames: Vec<_> = (first..=last).map(frame_of).collect();
-    let tree_hashes: Vec<_> = (first..=last).filter_map(tree_hash_of).collect();
+    let tree_hashes: Vec<_> = (first..=last).flat_map(tree_hashes_of).collect();
     store.append(Group {
         first: seq(first),
         frames: &frames,
@@ -124,7 +129,7 @@ pub(super) fn assert_holds(store: &DiskStore, size: u64) {
     }
     assert_eq!(next, size + 1);
     assert!(store.read(seq(size + 1), 100).unwrap().is_empty());
-    for tree_hash in (1..=size).filter_map(tree_hash_of) {
+    for tree_hash in (1..=size).flat_map(tree_hashes_of) {
         assert_eq!(
             store.tree_hash(tree_hash.index).unwrap(),
             Some(tree_hash.hash),
@@ -176,7 +181,7 @@ impl Replay for Tree {
     fn push(&mut self, at: Seq, _frame: &[u8]) -> Result<Vec<TreeHash>, Error> {
         assert_eq!(at.get(), self.0 + 1, "frames come in order");
         self.0 += 1;
-        Ok(tree_hash_of(self.0).into_iter().collect())
+        Ok(tree_hashes_of(self.0).collect())
     }
 
     fn root(&self) -> Root {

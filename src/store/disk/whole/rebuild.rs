@@ -20,7 +20,7 @@ use crate::{
                 sector::{next_after, wide},
                 snapshots::DiskSnapshots,
             },
-            live::tail::BLOCK,
+            live::{hashes, tail::BLOCK},
             options::DiskOptions,
         },
         sled::{Batch, Sled},
@@ -73,11 +73,13 @@ pub(crate) fn rebuild(
     let (head, archives, journals) = replayed?;
     let synced = record.synced.size.get();
     journals.scans.iter().try_for_each(|scan| scan.make_durable(synced))?;
-    drop(builder.finish(head.size.get())?);
+    let built = builder.finish(head.size.get())?;
     replay.progress(head.size.get(), head.size.get());
     options.steps.at("sled built");
     set_aside.extend(archives.put_in_place(root, options)?);
     options.steps.at("archives are whole");
+    hashes::write_all(root, &built, &options.steps)?;
+    drop(built);
 
     record.engine += 1;
     (record.written, record.synced, record.sealed) = (head, head, head);
