@@ -69,7 +69,7 @@ pub enum Remedy {
     /// ones again.
     Rebuild,
     /// The ledger cannot be mended in its place. A backup takes all that can be read
-    /// ([`Ledger::open_read_only`](crate::Ledger::open_read_only)), and a new ledger is made of it, or
+    /// ([`Ledger::open_salvaged`](crate::Ledger::open_salvaged)), and a new ledger is made of it, or
     /// of an older backup if that has more.
     Restore,
     /// The bytes are whole and say something else than was recorded: somebody may have changed them.

@@ -104,12 +104,23 @@ impl App {
         if self.appends {
             return Ok(Opened::of(self.in_turn(Ledger::open(&self.db, self.options()))?));
         }
-        let options = Options::default();
-        let ledger = if self.global.read_only {
-            Ledger::open_salvaged(&self.db, options)?
-        } else {
-            Ledger::open_read_only(&self.db, options)?
-        };
+        Ok(self.shown(Ledger::open_read_only(&self.db, Options::default())?))
+    }
+
+    /// Opens the ledger to copy it: as every command that reads, or all that can be read of it, also
+    /// from its sealed blocks.
+    pub fn open_to_copy(&self, from_sealed: bool) -> Result<Opened> {
+        if !from_sealed {
+            return self.open();
+        }
+        let opened = self.in_turn(Ledger::open_salvaged(&self.db, self.options()))?;
+        let opened = self.shown(opened);
+        self.withheld.borrow_mut().push(opened.reader.withheld());
+        Ok(opened)
+    }
+
+    /// A ledger that is only read, after a word about what is missing in it.
+    fn shown(&self, ledger: Ledger) -> Opened {
         if let Some(Shortfall { readable, held }) = ledger.shortfall() {
             // Never silent, and never a success: what follows is not the whole history, or it is not
             // known to be.
@@ -124,7 +135,7 @@ impl App {
             note("help: `taskledger verify` says what is wrong, and what helps");
             self.short.set(true);
         }
-        Ok(Opened::of(ledger))
+        Opened::of(ledger)
     }
 
     /// The options of a ledger that is opened to append.

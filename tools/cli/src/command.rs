@@ -53,9 +53,6 @@ pub fn run(command: &dyn Command, app: &mut App) -> Result<Exit> {
     {
         return Err(Problem::usage("--at means nothing to this command").hint(instead).into());
     }
-    if app.global.read_only && command.appends() {
-        return Err(Problem::refused("a ledger opened with --read-only takes no appends").into());
-    }
     app.appends = command.appends();
     command.run(app)
 }

@@ -31,9 +31,6 @@ pub struct Global {
     /// When to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
-    /// Open without changing any file, and in spite of damage; takes no appends
-    #[arg(long, global = true)]
-    pub read_only: bool,
     /// How long a command that records waits for its turn; 0s: not at all
     #[arg(
         long,

@@ -411,7 +411,12 @@ impl Snapshots {
 impl SnapshotStore for Snapshots {
     fn list(&self) -> Result<Vec<Seq>, Error> {
         let at = |name: &String| Seq::new(name.strip_suffix(".snapshot")?.parse().ok()?);
-        let mut listed: Vec<_> = self.files.list(dir::SNAPSHOTS)?.iter().filter_map(at).collect();
+        let names = match self.files.list(dir::SNAPSHOTS) {
+            // Something else in their place holds none.
+            Err(Error::Damaged { .. }) => Vec::new(),
+            names => names?,
+        };
+        let mut listed: Vec<_> = names.iter().filter_map(at).collect();
         listed.sort();
         Ok(listed)
     }

@@ -319,6 +319,14 @@ fn read_head(files: &dyn Files) -> Result<Option<HeadRecord>, Error> {
     Ok(newest)
 }
 
+/// The names in a directory; none if something else is in its place.
+fn listed(files: &dyn Files, name: &str) -> Result<Vec<String>, Error> {
+    match files.list(name) {
+        Err(Error::Damaged { .. }) => Ok(Vec::new()),
+        names => names,
+    }
+}
+
 /// Takes something that is no file for no file.
 fn missing_if_damaged<T>(error: Error) -> Result<Option<T>, Error> {
     if matches!(error, Error::Damaged { .. }) { Ok(None) } else { Err(error) }
@@ -331,7 +339,7 @@ fn journals(
     ledger: Option<LedgerId>,
     mut known: Vec<Chain>,
 ) -> Result<(Vec<Chain>, Option<FaultKind>), Error> {
-    let mut names = files.list(dir::JOURNAL)?;
+    let mut names = listed(files, dir::JOURNAL)?;
     names.retain(|name| first_of(name.as_ref()).is_some());
     names.sort();
     let mut broken = None;
@@ -371,7 +379,7 @@ fn archives(files: &dyn Files) -> Result<Vec<Archived>, Error> {
         let (first, last) = range_of(&PathBuf::from(&name))?;
         Some(Archived { first, last, name: format!("{}/{name}", dir::ARCHIVE) })
     };
-    let mut found: Vec<_> = files.list(dir::ARCHIVE)?.into_iter().filter_map(archived).collect();
+    let mut found: Vec<_> = listed(files, dir::ARCHIVE)?.into_iter().filter_map(archived).collect();
     found.sort_by_key(|archive| archive.first);
     Ok(found)
 }

@@ -21,6 +21,9 @@ use tempfile::NamedTempFile;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
+    /// Take all that can be read, also what only the sealed blocks still have; for a damaged ledger
+    #[arg(long)]
+    from_sealed: bool,
     /// The file to write; it must not exist
     file: PathBuf,
 }
@@ -31,7 +34,7 @@ impl Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
+        let opened = app.open_to_copy(self.from_sealed)?;
         let place = NewFile::at(&self.file)?;
         let written = {
             let shown = app.progress.start("backing up", Unit::Events);

@@ -21,6 +21,9 @@ use taskledger::Options;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
+    /// Read also what only the sealed blocks still have; for a damaged ledger
+    #[arg(long)]
+    from_sealed: bool,
     /// The new ledger's directory
     #[arg(value_name = "NEW-PATH")]
     path: PathBuf,
@@ -32,7 +35,7 @@ impl Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
+        let opened = app.open_to_copy(self.from_sealed)?;
         let size = app.position(&opened.reader)?.log_position()?;
         let copy = {
             let shown = app.progress.start("forking", Unit::Events);

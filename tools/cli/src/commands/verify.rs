@@ -112,7 +112,7 @@ fn compare_origins(found: Option<LedgerId>, expected: &Checkpoint, body: &mut Ve
 
 /// What to do, as commands; FILE and NEW-PATH are the reader's to choose.
 fn help(remedy: Remedy, all: bool) -> Option<String> {
-    let restore = "`taskledger --read-only backup FILE` takes all that can be read, `taskledger \
+    let restore = "`taskledger backup --from-sealed FILE` takes all that can be read, `taskledger \
                    restore FILE NEW-PATH` makes a ledger of it";
     let help = match remedy {
         Remedy::Nothing => return None,

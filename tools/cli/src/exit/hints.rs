@@ -13,16 +13,16 @@ use taskledger::{
 pub type Link = dyn std::error::Error + 'static;
 
 const VERIFY: &str = "nothing was written: `taskledger verify` says what is wrong and where; \
-                      --read-only shows what can be read all the same";
+                      queries show what can be read all the same";
 const SEALED: &str = "nothing was written: `taskledger rebuild` makes the sealed blocks anew from \
-                      archive and journal, and --read-only reads without them";
+                      archive and journal, and queries read without them";
 const ARCHIVE: &str = "`taskledger rebuild` makes the archive anew from the sealed blocks";
 const RECORD: &str =
-    "`taskledger --read-only backup FILE`, then `taskledger restore FILE NEW-PATH`";
-const RESTORE: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can \
+    "`taskledger backup --from-sealed FILE`, then `taskledger restore FILE NEW-PATH`";
+const RESTORE: &str = "nothing was written: `taskledger backup --from-sealed FILE` takes all that can \
                        be read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of \
                        the newest backup if it has more";
-const LOST: &str = "nothing was written: `taskledger --read-only backup FILE` takes all that can be \
+const LOST: &str = "nothing was written: `taskledger backup --from-sealed FILE` takes all that can be \
                     read, `taskledger restore FILE NEW-PATH` makes a ledger of that, or of the newest \
                     backup if it has more; if `taskledger verify` finds nothing but sealed blocks \
                     missing, `taskledger rebuild` is enough";
@@ -127,7 +127,7 @@ fn of_damage(error: &Link) -> String {
     }
     if let Some(CopyError::WithinBatch { last }) = error.downcast_ref() {
         return format!(
-            "`taskledger --read-only fork --at '#{last}' NEW-PATH` keeps all that can be read"
+            "`taskledger fork --from-sealed --at '#{last}' NEW-PATH` keeps all that can be read"
         );
     }
     if is_forged(error) {
@@ -197,8 +197,8 @@ mod tests {
             super::hint(Code::Damaged, &OpenError::Damaged { seq: None, file, detail }).unwrap()
         };
         assert!(hint("/x/archive/0.tla").contains("`taskledger rebuild`"));
-        assert!(hint("/x/HEAD").contains("--read-only backup"));
-        assert!(hint("/x/NODE").contains("--read-only backup"));
+        assert!(hint("/x/HEAD").contains("backup --from-sealed"));
+        assert!(hint("/x/NODE").contains("backup --from-sealed"));
         assert!(hint("/x/sled/1/db").contains("rebuild"));
         assert!(hint("/x/journal/1").contains("restore"));
         for other in ["/x/HEAD", "/x/NODE", "/x/journal/1"] {

@@ -218,7 +218,6 @@ fn what_has_ended_is_unknown_or_taken_is_asked_nothing() {
     let told = place.run(&["cancel", "bg_0"]).fails(1);
     assert!(told.contains("bg_0 has ended already: failed"), "{told}");
     place.run(&["cancel", "bg_7"]).fails(3);
-    place.run(&["--read-only", "cancel", "bg_0"]).fails(6);
     place.run(&["cancel", "bg_0", "--at", "@-1"]).fails(2);
     let held = place.hold();
     let told = place.run(&["cancel", "bg_0", "--wait", "0s"]).fails(5);

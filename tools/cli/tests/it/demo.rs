@@ -125,5 +125,4 @@ fn the_live_demo_stays_out_of_a_ledger_that_holds_anything_else() {
     assert_eq!(place.run(&["threads", "-o", "name"]).ok().lines().count(), 2);
     place.run(&["demo", "--live", "--keep", "x"]).fails(2);
     place.run(&["demo", "--crash"]).fails(2);
-    place.run(&["--read-only", "demo", "--live"]).fails(6);
 }

@@ -131,12 +131,14 @@ impl Sound {
         let verified = self.place.run(&["verify"]);
         let told = self.verified(&what, verified.code, &verified.out);
 
-        // Whatever it is, nothing is lost, and `--read-only` shows it.
-        let shown = self.place.run(&["--read-only", "stats", "--json"]);
-        assert!([0, 4].contains(&shown.code), "{what}: {shown:?}");
-        let stats: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
-        let readable = (stats["events"].to_string(), stats["root"].to_string());
-        assert_eq!(readable, self.head, "{what}: {shown:?}");
+        // Whatever it is, nothing is lost, and a backup takes it.
+        let all = self.place.path("all");
+        let saved = self.place.run(&["backup", "--from-sealed", "all", "--json"]);
+        assert!([0, 4].contains(&saved.code), "{what}: {saved:?}");
+        let body: serde_json::Value = serde_json::from_str(&saved.out).unwrap();
+        let readable = (body["size"].to_string(), body["root"].to_string());
+        assert_eq!(readable, self.head, "{what}: {saved:?}");
+        fs::remove_file(all).unwrap();
 
         // Whoever only looks sees all of it, or is told that it may not be all, and where to ask.
         let looked = self.place.run(&["threads"]);
@@ -328,7 +330,7 @@ fn a_damaged_snapshot_makes_way_for_a_new_one() {
 fn refused(sound: &Sound, words: &str) {
     let place = &sound.place;
     let mut told = String::new();
-    for command in [&APPENDS[..], &["--read-only", "threads"], &["verify"], &["rebuild"]] {
+    for command in [&APPENDS[..], &["verify"], &["rebuild"]] {
         told = place.run(command).fails(8);
         assert!(told.contains("unsafe directory") && told.contains(words), "{words}: {told}");
     }
@@ -392,7 +394,7 @@ fn an_empty_directory_is_no_ledger() {
     let place = Place::empty();
     fs::create_dir(place.path("ledger")).unwrap();
     fs::set_permissions(place.path("ledger"), PermissionsExt::from_mode(0o755)).unwrap();
-    for command in [&["threads"][..], &["--read-only", "threads"], &["verify"], &["rebuild"]] {
+    for command in [&["threads"][..], &["verify"], &["rebuild"]] {
         let told = place.run(command).fails(3);
         assert!(told.contains("no ledger at"), "{told}");
     }
@@ -404,7 +406,7 @@ fn what_is_not_known_is_said_in_words() {
     let sound = Sound::new();
     let path = sound.again();
     fs::remove_file(path.join("HEAD")).unwrap();
-    let told = sound.place.run(&["--read-only", "threads"]).fails(4);
+    let told = sound.place.run(&["threads"]).fails(4);
     let (events, _) = &sound.head;
     let words = format!("warning: {events} events can be read; how many it held is not known");
     assert!(told.contains(&words), "{told}");

@@ -95,7 +95,7 @@ fn recordings_below_a_folder_are_found_and_a_bad_path_stops_no_other() {
     let told = place.run(&[&["--db", "other"], &both[..]].concat()).fails(6);
     assert!(told.contains("left out: cannot read nowhere"), "{told}");
     place.run(&["--db", "other", "threads"]).ok();
-    let failing = ["--db", "third", "--read-only", "threads"];
+    let failing = ["--db", "third", "threads"];
     place.run(&[&["--db", "third"], &both[..], &["--on-error", "fail"]].concat()).fails(3);
     place.run(&failing).fails(3);
 }

@@ -25,7 +25,7 @@ fn after_damage_to_head_or_node_the_hint_brings_every_event_back() {
             }
             let told = place.run(&["purge"]).fails(4);
             assert!(told.contains(file), "{told}");
-            assert!(told.contains("--read-only backup"), "{told}");
+            assert!(told.contains("backup --from-sealed"), "{told}");
             assert!(!told.contains("rebuild"), "it needs the file: {told}");
             place.run(&["rebuild"]).fails(4);
             follow(&place, &told);
@@ -94,7 +94,9 @@ fn an_unfinished_copy_says_what_to_do_and_that_helps() {
     let crc = crc32c::crc32c(&bytes[..508]);
     bytes[508..].copy_from_slice(&crc.to_le_bytes());
     fs::write(&node, bytes).unwrap();
-    for command in [&["tasks"][..], &["verify"], &["--read-only", "log"], &["rebuild"]] {
+    for command in
+        [&["tasks"][..], &["verify"], &["backup", "--from-sealed", "saved"], &["rebuild"]]
+    {
         let told = place.run(&[&["--db", "copy"], command].concat()).fails(4);
         assert!(told.contains("is an unfinished copy"), "{command:?}: {told}");
         assert!(told.contains("`taskledger fork`"), "{command:?}: {told}");
