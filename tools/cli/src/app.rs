@@ -135,6 +135,12 @@ impl App {
             note("help: `taskledger verify` says what is wrong, and what helps");
             self.short.set(true);
         }
+        let pending = ledger.pending();
+        if pending > 0 {
+            self.remark(&format!(
+                "the last {pending} events are not shown: they are not known to survive loss of power yet"
+            ));
+        }
         Opened::of(ledger)
     }
 
@@ -206,22 +212,6 @@ impl App {
         self.view(reader, thread.map_or(Scope::All, Scope::Thread))
     }
 
-    /// Copies a ledger; again, from its new end, if a purge took a text away meanwhile.
-    pub fn copied<T>(
-        &self,
-        ledger: &Ledger,
-        mut copy: impl FnMut() -> Result<T, CopyError>,
-    ) -> Result<T, CopyError> {
-        for _ in 0..3 {
-            let before = ledger.reader().head().size;
-            match copy() {
-                Err(CopyError::TextGone { .. }) if ledger.refresh_blocking()?.size > before => {}
-                answer => return answer,
-            }
-        }
-        copy()
-    }
-
     /// A remark on standard error, unless remarks are not wanted.
     pub fn remark(&self, text: &str) {
         if !self.quiet {
@@ -246,6 +236,21 @@ impl Opened {
             ));
         }
     }
+}
+
+/// Copies a ledger; again, from its new end, if a purge took a text away meanwhile.
+pub fn copied<T>(
+    ledger: &Ledger,
+    mut copy: impl FnMut() -> Result<T, CopyError>,
+) -> Result<T, CopyError> {
+    for _ in 0..3 {
+        let before = ledger.reader().head().size;
+        match copy() {
+            Err(CopyError::TextGone { .. }) if ledger.refresh_blocking()?.size > before => {}
+            answer => return answer,
+        }
+    }
+    copy()
 }
 
 /// The options of a ledger that is waited for.

@@ -9,7 +9,6 @@ use std::{path::PathBuf, time::Duration};
 use taskledger::query::Point;
 
 /// Options of every command.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {

@@ -2,7 +2,7 @@
 
 use super::common::{NewFile, tell};
 use crate::{
-    app::{App, Opened},
+    app::{self, App, Opened},
     command::{Command, Moment},
     exit::Exit,
     progress::{self, Unit},
@@ -38,7 +38,7 @@ impl Command for Args {
         let place = NewFile::at(&self.file)?;
         let written = {
             let shown = app.progress.start("backing up", Unit::Events);
-            write(app, &opened, &place, &mut |done, total| shown.set(done, total))
+            write(&opened, &place, &mut |done, total| shown.set(done, total))
                 .with_context(|| format!("cannot back up to {}", self.file.display()))?
         };
         {
@@ -56,7 +56,6 @@ impl Command for Args {
 
 /// Writes it under a temporary name.
 fn write(
-    app: &App,
     opened: &Opened,
     place: &NewFile,
     tell: &mut dyn FnMut(u64, u64),
@@ -64,7 +63,7 @@ fn write(
     // The error of the library says more than the one that a maker of files may answer with.
     let mut refused = None;
     let made = place.made_by(|path| {
-        app.copied(&opened.ledger, || opened.reader.backup(path, tell)).map_err(|error| {
+        app::copied(&opened.ledger, || opened.reader.backup(path, tell)).map_err(|error| {
             refused = Some(error);
             io::Error::other("refused")
         })

@@ -43,7 +43,7 @@ impl Command for Args {
             let path = app::plain(&self.path);
             let mut fork =
                 || opened.ledger.fork_blocking(size, &path, Options::default(), &mut tell);
-            app.copied(&opened.ledger, &mut fork)
+            app::copied(&opened.ledger, &mut fork)
                 .with_context(|| format!("cannot fork to {}", self.path.display()))?
         };
         let copy = Opened::of(copy);

@@ -2,28 +2,39 @@
 
 use super::common::{Between, list};
 use crate::{
-    app::App,
+    app::{App, Opened},
     command::{Command, Moment},
-    exit::Exit,
+    exit::{Exit, Problem},
+    interrupt,
+    output::Out,
     shown::line::Around,
 };
 use anyhow::Result;
 use clap::ValueEnum;
+use std::time::Duration;
 use taskledger::{
+    Code,
     event::ActionKind,
     ids::{Size, TaskId, ThreadId},
     query::{EventFilter, History, Order, Point, Position, Scope},
     time::Millis,
 };
 
+/// The pauses between two looks at a log in which nothing is new.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+
 /// List events: all, or those of a thread or task, oldest first.
 ///
-/// With --at, up to that moment. -n gives the last so many.
+/// With --at, up to that moment. -n gives the last so many. With -f it goes on with each event that is
+/// recorded and survives loss of power, whoever records it, until it is interrupted; it stops nobody.
 ///
 /// Example:
+///   taskledger log -f -n 0 --action terminated
 ///   taskledger log session-1 --oneline
 ///   taskledger log -n 20 --reverse --action terminated
 ///   taskledger log --task bg_3 -o jsonl
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -35,6 +46,9 @@ pub struct Args {
     /// Newest first
     #[arg(long)]
     reverse: bool,
+    /// Go on with new events; as lines, or with --raw
+    #[arg(short = 'f', long, conflicts_with_all = ["reverse", "until"])]
+    follow: bool,
     /// Occurred at this time or later; for a place in the log, that event or later ones
     #[arg(long, value_name = "POS", allow_hyphen_values = true)]
     since: Option<Point>,
@@ -89,6 +103,12 @@ impl Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
+        if self.follow && (app.at.is_some() || (app.out.for_programs() && !self.raw)) {
+            let why = "-f has no end: it goes with neither --at nor -o";
+            return Err(Problem::usage(why)
+                .hint("--raw gives one JSON document on each line")
+                .into());
+        }
         let opened = app.open()?;
         let reader = &opened.reader;
         let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), reader)?;
@@ -108,8 +128,48 @@ impl Command for Args {
             (false, None) => Around::Log,
         };
         list(&mut app.out, reader, &wanted, first, around, self.raw)?;
+        if self.follow {
+            let wanted = wanted.limit(None);
+            follow(&mut app.out, &opened, wanted, upto, around, self.raw)?;
+        }
         Ok(Exit::Ok)
     }
+}
+
+/// Lists the events after those that were shown, as they become durable, until it is interrupted.
+fn follow(
+    out: &mut Out,
+    opened: &Opened,
+    mut wanted: History<'_>,
+    shown: Position,
+    around: Around,
+    raw: bool,
+) -> Result<()> {
+    let mut seen = shown.log_position()?;
+    let mut pause = PAUSE_MIN;
+    loop {
+        out.flush()?;
+        interrupt::check()?;
+        let size = match opened.ledger.refresh_blocking() {
+            // A writer was too quick for this look; the next one will do.
+            Err(error) if error.code() == Code::Busy => seen,
+            head => head?.size,
+        };
+        if size > seen {
+            wanted.upto = Some(Position::Log(size));
+            list(out, &opened.reader, &wanted, seen.more(1).get(), around, raw)?;
+            (seen, pause) = (size, PAUSE_MIN);
+        } else {
+            rest(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+/// Nothing tells a process that another one has recorded: it looks again after a while.
+#[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
+fn rest(pause: Duration) {
+    std::thread::sleep(pause);
 }
 
 /// Where to end, if a last event was named besides the moment that is shown.

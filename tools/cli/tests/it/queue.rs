@@ -57,3 +57,30 @@ fn a_look_that_is_held_open_stops_nobody() {
     place.run(&["verify"]).ok();
     assert!(look.refresh_blocking().unwrap().size > 9);
 }
+
+/// `log -f` shows what others record, and is in nobody's way.
+#[test]
+fn a_follower_shows_what_is_recorded_meanwhile() {
+    use std::io::{BufRead as _, BufReader};
+    let place = Place::with_story();
+    let mut follower = std::process::Command::new(env!("CARGO_BIN_EXE_taskledger"))
+        .args(["log", "-f", "-n", "1", "--oneline", "--action", "upserted"])
+        .env("TASKLEDGER_DB", place.path("ledger"))
+        .env("LC_ALL", "C.UTF-8")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().contains("talk"), "the last one of before");
+    for name in ["one", "two"] {
+        let spawn = ["record", "spawn", "--thread", "x", "--type", "y", "--name", name];
+        place.run(&[&["--wait", "0s"], &spawn[..]].concat()).ok();
+        let line = next();
+        assert!(line.contains(name), "{line}");
+    }
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    place.run(&["log", "-f", "-o", "json"]).fails(2);
+    place.run(&["log", "-f", "--at", "@-1"]).fails(2);
+}

@@ -121,7 +121,8 @@ fn answer(question: &Question) -> Answer {
     let read_only = Ledger::open_read_only(&question.path, quiet()).map_err(|e| of_open(&e));
     let read_only = read_only.map(|ledger| {
         let head = ledger.reader().head();
-        (head.size.get(), head.root.to_string(), ledger.shortfall().is_some())
+        let told = ledger.shortfall().is_some() || ledger.pending() > 0;
+        (head.size.get(), head.root.to_string(), told)
     });
     let opened = open(question);
     let rebuilt = question.rebuild.then(|| {
