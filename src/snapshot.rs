@@ -5,25 +5,28 @@
 //! Knows no files and no log: the caller compares the [`Head`] of a loaded snapshot with that of
 //! the log.
 //!
-//! Start reading at [`encode`].
+//! Format 2 is written, in sections that are read one by one (`sectioned.rs`); format 1, one run of
+//! bytes, is still read (`whole.rs`). Start reading at [`encode`].
 
 use crate::{
     code::Code,
-    ids::{Head, Root, Size},
-    state::{DecodeError, FOLD_VERSION, LedgerState},
+    ids::Head,
+    state::{DecodeError, LedgerState},
+    store,
 };
-use sha2::{Digest, Sha256};
-use std::{borrow::Cow, io};
+use std::io;
 
 mod ladder;
+mod sectioned;
+mod whole;
 
 pub use ladder::{BYTES_PER_EVENT, Rung, surplus};
+pub(crate) use sectioned::Sectioned;
 
 /// The smallest number of events between two snapshots.
 pub const EVENTS_BETWEEN_MIN: u64 = 10_000;
 
 const MAGIC: [u8; 8] = *b"tlsnap\r\n";
-const FORMAT: u32 = 1;
 /// The level of zstd. Saving is off the commit path and loading is not, and bytes that compress
 /// fast also decompress fast.
 const ZSTD_LEVEL: i32 = 1;
@@ -43,7 +46,7 @@ pub enum SnapshotError {
     UnsupportedFormat {
         /// Their format.
         found: u32,
-        /// The only format that this version knows.
+        /// The newest format that this version knows.
         known: u32,
     },
     /// Another version of the fold wrote them.
@@ -74,8 +77,15 @@ pub enum SnapshotError {
     #[error("snapshot holds no state")]
     State {
         /// The first value that is not valid.
-        #[source]
+        #[from]
         source: DecodeError,
+    },
+    /// The store could not read the bytes.
+    #[error("snapshot cannot be read")]
+    Read {
+        /// The error of the store.
+        #[from]
+        source: store::Error,
     },
     /// The state has another size than the header says.
     #[error("snapshot of {said} events holds a state of {found}")]
@@ -99,6 +109,7 @@ impl SnapshotError {
             | Self::Compression { .. }
             | Self::WrongSize { .. } => Code::Damaged,
             Self::State { source } => source.code(),
+            Self::Read { source } => source.code(),
         }
     }
 }
@@ -117,123 +128,67 @@ pub fn due(events_since_last: u64, tasks: usize) -> bool {
 #[must_use]
 pub fn encode(state: &LedgerState, head: Head) -> Vec<u8> {
     assert_eq!(state.size(), head.size, "a snapshot is named by the last event in it");
-    let raw = state.to_bytes();
-    let len = size_of(&raw);
-    let packed = zstd::bulk::compress(&raw, ZSTD_LEVEL).ok();
-    let packed = packed.filter(|packed| len <= size_of(packed).saturating_mul(RATIO_MAX));
-    let (method, payload) = match packed {
-        Some(packed) => (Method::Zstd, packed),
-        None => (Method::Stored, raw),
-    };
-    Header { method, head, len }.seal(&payload)
+    sectioned::encode(state, head)
 }
 
 /// Decodes the state in a snapshot and the head that it stands for. O(bytes); about half a second
 /// per million tasks.
 ///
 /// # Errors
-/// The first fault in the bytes. Fold the log instead.
+/// The first fault in the bytes that a state is made of. Fold the log instead.
 pub fn decode(bytes: &[u8]) -> Result<(LedgerState, Head), SnapshotError> {
-    let (raw, head) = unpack(bytes)?;
-    let state = LedgerState::from_bytes(&raw).map_err(|source| SnapshotError::State { source })?;
+    let (state, head) = match format(bytes)? {
+        whole::FORMAT => whole::decode(bytes)?,
+        _ => Sectioned::open(bytes)?.load()?,
+    };
     if state.size() != head.size {
         return Err(SnapshotError::WrongSize { said: head.size.get(), found: state.size().get() });
     }
     Ok((state, head))
 }
 
-/// Reads the [digest](LedgerState::digest) of the state in a snapshot, and the head that it stands
-/// for. O(bytes), a tenth of the cost of decoding: the bytes are not checked to be a state.
+/// The digest of a state in a snapshot. It depends on the state and on the format alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateDigest {
+    format: u32,
+    sha256: [u8; 32],
+}
+
+impl StateDigest {
+    /// Says whether this is the digest of that state. O(state).
+    #[must_use]
+    pub fn is_of(&self, state: &LedgerState) -> bool {
+        let sha256 = match self.format {
+            whole::FORMAT => state.digest(),
+            _ => sectioned::digest(state),
+        };
+        sha256 == self.sha256
+    }
+}
+
+/// Reads the digest of the state in a snapshot, and the head that it stands for. O(bytes), a tenth
+/// of the cost of decoding: the bytes are checked to be whole, and not to be a state.
 ///
 /// # Errors
 /// As [`decode`], except those about the state.
-pub fn state_digest(bytes: &[u8]) -> Result<([u8; 32], Head), SnapshotError> {
-    let (raw, head) = unpack(bytes)?;
-    Ok((Sha256::digest(raw).into(), head))
+pub fn state_digest(bytes: &[u8]) -> Result<(StateDigest, Head), SnapshotError> {
+    let format = format(bytes)?;
+    let (sha256, head) = match format {
+        whole::FORMAT => whole::state_digest(bytes)?,
+        _ => Sectioned::open(bytes)?.digest()?,
+    };
+    Ok((StateDigest { format, sha256 }, head))
 }
 
-/// The encoded state in a snapshot, and the head that it stands for.
-fn unpack(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Head), SnapshotError> {
-    let (Header { method, head, len }, payload) = Header::open(bytes)?;
-    match method {
-        Method::Stored if size_of(payload) == len => Ok((payload.into(), head)),
-        Method::Zstd if len <= size_of(payload).saturating_mul(RATIO_MAX) => {
-            let capacity = usize::try_from(len).unwrap_or(usize::MAX);
-            let raw = zstd::bulk::decompress(payload, capacity)
-                .map_err(|source| SnapshotError::Compression { source })?;
-            if size_of(&raw) != len {
-                return Err(SnapshotError::WrongLength { said: len });
-            }
-            Ok((raw.into(), head))
-        }
-        Method::Stored | Method::Zstd => Err(SnapshotError::WrongLength { said: len }),
+/// The format of a snapshot, which is one that can be read.
+fn format(bytes: &[u8]) -> Result<u32, SnapshotError> {
+    let mut rest = bytes;
+    if take(&mut rest)? != MAGIC {
+        return Err(SnapshotError::NotASnapshot);
     }
-}
-
-/// The way in which the payload is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    Stored,
-    Zstd,
-}
-
-/// The bytes before the payload: magic 8, format u32, fold version u64, method u8, size u64, root
-/// 32, length of the encoded state u64, and SHA-256 over all of that and the payload.
-struct Header {
-    method: Method,
-    head: Head,
-    len: u64,
-}
-
-impl Header {
-    /// Puts the header before the payload.
-    fn seal(&self, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(payload.len() + 128);
-        bytes.extend(MAGIC);
-        bytes.extend(FORMAT.to_le_bytes());
-        bytes.extend(FOLD_VERSION.to_le_bytes());
-        bytes.push(match self.method {
-            Method::Stored => 0,
-            Method::Zstd => 1,
-        });
-        bytes.extend(self.head.size.get().to_le_bytes());
-        bytes.extend(self.head.root.0);
-        bytes.extend(self.len.to_le_bytes());
-        let digest = digest(&bytes, payload);
-        bytes.extend(digest);
-        bytes.extend(payload);
-        bytes
-    }
-
-    /// Checks the header, and returns it and the payload.
-    fn open(bytes: &[u8]) -> Result<(Self, &[u8]), SnapshotError> {
-        let mut rest = bytes;
-        if take(&mut rest)? != MAGIC {
-            return Err(SnapshotError::NotASnapshot);
-        }
-        let found = u32::from_le_bytes(take(&mut rest)?);
-        if found != FORMAT {
-            return Err(SnapshotError::UnsupportedFormat { found, known: FORMAT });
-        }
-        let fold = u64::from_le_bytes(take(&mut rest)?);
-        let [method] = take(&mut rest)?;
-        let size = u64::from_le_bytes(take(&mut rest)?);
-        let root = Root(take(&mut rest)?);
-        let len = u64::from_le_bytes(take(&mut rest)?);
-        let covered = bytes.get(..bytes.len() - rest.len()).unwrap_or(bytes);
-        let expected: [u8; 32] = take(&mut rest)?;
-        if digest(covered, rest) != expected {
-            return Err(SnapshotError::Damaged);
-        }
-        if fold != FOLD_VERSION {
-            return Err(SnapshotError::OtherFold { found: fold, known: FOLD_VERSION });
-        }
-        let method = match method {
-            0 => Method::Stored,
-            1 => Method::Zstd,
-            _ => return Err(SnapshotError::NotASnapshot),
-        };
-        Ok((Self { method, head: Head { size: Size::new(size), root }, len }, rest))
+    match u32::from_le_bytes(take(&mut rest)?) {
+        found @ (whole::FORMAT | sectioned::FORMAT) => Ok(found),
+        found => Err(SnapshotError::UnsupportedFormat { found, known: sectioned::FORMAT }),
     }
 }
 
@@ -241,10 +196,6 @@ fn take<const N: usize>(from: &mut &[u8]) -> Result<[u8; N], SnapshotError> {
     let (taken, rest) = from.split_first_chunk().ok_or(SnapshotError::NotASnapshot)?;
     *from = rest;
     Ok(*taken)
-}
-
-fn digest(header: &[u8], payload: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(header).chain_update(payload).finalize().into()
 }
 
 fn size_of(bytes: &[u8]) -> u64 {

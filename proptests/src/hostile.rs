@@ -10,7 +10,7 @@ mod frames;
 mod recordings;
 mod words;
 
-pub use files::{archive, backup, block, groups, head, journal, node, snapshot, state};
+pub use files::{archive, backup, block, groups, head, journal, node, sections, snapshot, state};
 pub use frames::{event, frame, parts};
 pub use recordings::{awaken, claude_code, copilot, jsonl};
 pub use words::{checkpoint, point, predicate};
@@ -34,7 +34,7 @@ const SMALL: usize = 1 << 20;
 const LARGE: usize = 24 << 20;
 
 /// Every parser that takes bytes from outside.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     target("frame", frame, SMALL),
     target("event", event, SMALL),
     target("parts", parts, SMALL),
@@ -43,6 +43,7 @@ pub const TARGETS: [Target; 19] = [
     target("head", head, SMALL),
     target("node", node, SMALL),
     target("snapshot", snapshot, LARGE),
+    target("sections", sections, LARGE),
     target("state", state, LARGE),
     target("archive", archive, LARGE),
     // A block may say that it holds 16 of the largest frames; room is made for them, not touched.

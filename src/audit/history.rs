@@ -11,6 +11,7 @@ use crate::{
     ids::{Head, Root, Seq, TreeHash},
     ledger::read::links::check_continues_at,
     proof::Tree,
+    snapshot::StateDigest,
     state::LedgerState,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -30,7 +31,7 @@ pub(super) struct History {
     tree: Tree,
     witnesses: BTreeMap<u64, Vec<Witness>>,
     /// The digests of states, as snapshots claim them.
-    snapshots: BTreeMap<u64, [u8; 32]>,
+    snapshots: BTreeMap<u64, StateDigest>,
     tree_hashes: BTreeMap<u64, TreeHash>,
     /// Missing texts that an event commits to.
     absent: Absent,
@@ -47,7 +48,7 @@ impl History {
     }
 
     /// Sets the digest that the state after event `at` must have.
-    pub(super) fn expect_snapshot(&mut self, at: Seq, digest: [u8; 32]) {
+    pub(super) fn expect_snapshot(&mut self, at: Seq, digest: StateDigest) {
         self.snapshots.insert(at.get(), digest);
     }
 
@@ -224,7 +225,7 @@ impl History {
     fn check_snapshot(&mut self, findings: &mut Findings) {
         let size = self.tree.size();
         if let Some(digest) = self.snapshots.remove(&size.get())
-            && digest != self.state.digest()
+            && !digest.is_of(&self.state)
         {
             let detail = "it is not what its events fold to".to_owned();
             findings.add(size.last_seq(), FindingKind::Snapshot, detail);

@@ -17,6 +17,7 @@ mod convert;
 mod error;
 mod limits;
 mod parts;
+mod peek;
 mod v1;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use error::{DecodeError, EncodeError, PartsError};
 pub use limits::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub(crate) use parts::withhold;
 pub use parts::{check_parts, commit};
+pub(crate) use peek::{Told, peek};
 
 /// The format that is written, and the newest that can be read.
 pub const FORMAT: u8 = 1;

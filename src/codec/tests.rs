@@ -6,3 +6,4 @@ mod document;
 mod golden;
 mod hostile;
 mod parts;
+mod peek;

@@ -175,6 +175,34 @@ pub(super) struct Commitment {
     pub(super) digest: [u8; 32],
 }
 
+/// The beginning of an [`Event`], up to the tag of its action.
+#[derive(BorrowDecode)]
+#[allow(dead_code, reason = "what stands before a field must be read to find it")]
+pub(super) struct Peeked<'a> {
+    pub(super) seq: u64,
+    epoch: Epoch,
+    pub(super) recorded: u64,
+    occurred: u64,
+    pub(super) thread: Option<&'a str>,
+    pub(super) task: Option<&'a str>,
+    prev_in_thread: Option<u64>,
+    prev_in_task: Option<u64>,
+    cause: Cause<'a>,
+    key: Option<[u8; 16]>,
+    /// The number of the variant of [`Action`].
+    pub(super) action: u32,
+}
+
+/// Reads the beginning of an event, and the number behind it, which for some actions is another tag.
+/// Does not read the rest.
+pub(super) fn peek(bytes: &[u8]) -> Result<(Peeked<'_>, Option<u32>), DecodeError> {
+    let (peeked, used) =
+        borrow_decode_from_slice::<Peeked<'_>, _>(bytes, CONFIG).map_err(|e| refuse(&e))?;
+    let rest = bytes.get(used..).unwrap_or_default();
+    let next = borrow_decode_from_slice::<u32, _>(rest, CONFIG).ok();
+    Ok((peeked, next.map(|(next, _)| next)))
+}
+
 /// Appends the bytes of `event` to `out`.
 pub(super) fn write(event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), TooLarge> {
     let before = out.len();

@@ -131,8 +131,10 @@ impl Ledger {
     /// [`OpenError::UnsupportedFormat`], [`OpenError::Io`].
     ///
     /// # Cost
-    /// The journals that are not archived yet, a snapshot, and the events since it. Memory: the state,
-    /// and some bytes for each of those events. Proofs and roots of the past hash the whole log once.
+    /// The journals that are not archived yet, and the beginnings of the events since the newest
+    /// snapshot; memory: some bytes for each of these. A question about one thread or task reads a part
+    /// of the snapshot then; the first one about everything reads all of it, and the state is kept from
+    /// then on. Proofs and roots of the past hash the whole log once.
     ///
     /// # Example
     /// ```

@@ -13,7 +13,7 @@ mod options;
 pub(crate) mod read;
 mod role;
 
-pub(crate) use self::read::reader::Current;
+pub(crate) use self::read::{reader::Current, scoped::Wanted};
 pub use self::{
     care::salvage::Readable,
     commit::seats::Seat,

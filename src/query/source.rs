@@ -4,7 +4,7 @@ use super::Scope;
 use crate::{
     event::{Entry, PartSet},
     ids::{Seq, Size},
-    ledger::{ReadError, Reader},
+    ledger::{ReadError, Reader, Wanted},
     state::{self, LedgerState},
     time::Millis,
 };
@@ -38,7 +38,7 @@ pub trait Source: Sync {
     /// The current state of `scope`.
     ///
     /// Complete for the scope, for the ancestors that its tasks have now, for the requests to stop
-    /// the threads of all these, and for the marks of runs. Of every other task it holds all or
+    /// the threads of all these since they began, and for the marks of runs. Of every other task it holds all or
     /// nothing. Its size and its time are those of the end of the log. A task or thread that it
     /// does not hold, though the scope names it, is unknown.
     ///
@@ -165,9 +165,14 @@ impl Source for Reader {
         Self::redacted(self, seq)
     }
 
-    /// Gives the whole map. O(1).
-    fn state_of(&self, _: Scope<'_>) -> Result<LedgerState, ReadError> {
-        Self::state(self)
+    /// O(1) where the ledger is open to append: gives the whole map. A ledger that is only read reads
+    /// what is asked for.
+    fn state_of(&self, scope: Scope<'_>) -> Result<LedgerState, ReadError> {
+        match scope {
+            Scope::All => Self::state(self),
+            Scope::Thread(id) => Self::state_of(self, Wanted::Thread(id)),
+            Scope::Task(id) => Self::state_of(self, Wanted::Task(id)),
+        }
     }
 
     fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {

@@ -79,6 +79,19 @@ impl Encoder {
         self.bytes
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Begins anew, with the memory that it has.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     pub(super) fn tag(&mut self, tag: u8) {
         self.bytes.push(tag);
     }

@@ -16,7 +16,9 @@ mod number;
 mod place;
 mod rejection;
 mod roster;
+mod row;
 mod stops;
+mod tables;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -28,8 +30,11 @@ pub use keys::KEYS_MAX;
 pub use number::{NUMBER_END, number_of};
 pub(crate) use place::Place;
 pub use rejection::Rejection;
+pub(crate) use tables::{Loading, Part, Section, Sections, Table, heads};
 pub(crate) use task::holds;
 pub use task::{Counts, TEXT_KEPT_BYTES_MAX, Task, Text, TextBody, Thread};
+#[cfg(test)]
+pub(crate) use tests::full_state;
 
 use crate::{
     event::{Parent, PartSet},
@@ -242,6 +247,12 @@ impl LedgerState {
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next_number
+    }
+
+    /// Sets the end of a part of a log: events that are not in it came after its last one.
+    pub(crate) fn reach(&mut self, size: Size, recorded: Millis) {
+        self.size = size.get();
+        self.recorded = recorded;
     }
 
     /// Removes the texts that `later`, a later state of the same ledger, has redacted.

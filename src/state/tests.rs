@@ -7,6 +7,9 @@ mod encoding;
 mod folding;
 mod repeating;
 mod rules;
+mod tables;
+
+pub(crate) use tables::full_state;
 
 use super::{Draft, LedgerState, Rejection, Stamp, Task, TextBody, decide};
 use crate::{

@@ -114,6 +114,7 @@ macro_rules! conformance_tests {
             crash: a_crash_keeps_marks_erasure_and_reservation,
             snapshots: a_new_store_has_no_snapshots,
             snapshots: a_snapshot_loads_as_it_was_saved,
+            snapshots: a_snapshot_is_read_in_parts,
             snapshots: snapshots_are_listed_oldest_first,
             snapshots: a_snapshot_saved_again_replaces_the_first,
             snapshots: loading_a_missing_snapshot_is_an_error,

@@ -228,6 +228,52 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     fn close(&self) -> Result<(), Error>;
 }
 
+/// The bytes of a saved state, of which parts can be read.
+pub trait SnapshotBytes: fmt::Debug + Send + Sync {
+    /// The number of bytes. O(1).
+    fn size(&self) -> u64;
+
+    /// Reads `bytes` bytes from `offset` on: fewer only at the end. O(bytes). Memory is taken only
+    /// for bytes that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they could not be read.
+    fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>, Error>;
+}
+
+impl SnapshotBytes for &[u8] {
+    fn size(&self) -> u64 {
+        u64::try_from(self.len()).unwrap_or(u64::MAX)
+    }
+
+    fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>, Error> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
+        let to = from.saturating_add(bytes).min(self.len());
+        Ok(self.get(from..to).unwrap_or_default().to_vec())
+    }
+}
+
+impl SnapshotBytes for Vec<u8> {
+    fn size(&self) -> u64 {
+        self.as_slice().size()
+    }
+
+    fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>, Error> {
+        self.as_slice().read(offset, bytes)
+    }
+}
+
+impl SnapshotBytes for Box<dyn SnapshotBytes> {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>, Error> {
+        (**self).read(offset, bytes)
+    }
+}
+
 /// Saved states, each named by the last event in it. Losing one costs time, but changes no answer.
 pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
     /// The saved states, oldest first.
@@ -250,6 +296,18 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`Error::Io`] if it could not be read, or is not there.
     fn load(&self, at: Seq) -> Result<Vec<u8>, Error>;
+
+    /// Opens a saved state, to read parts of it. It can be read to its end, also if it is removed
+    /// meanwhile.
+    ///
+    /// The default loads all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    fn parts(&self, at: Seq) -> Result<Box<dyn SnapshotBytes>, Error> {
+        Ok(Box::new(self.load(at)?))
+    }
 
     /// Saves a state, durably, or leaves nothing.
     ///

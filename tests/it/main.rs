@@ -28,6 +28,7 @@ mod power;
 mod reads;
 mod redaction;
 mod roles;
+mod scopes;
 mod stored;
 mod support;
 mod turns;

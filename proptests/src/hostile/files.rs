@@ -143,6 +143,48 @@ pub fn snapshot(bytes: &[u8]) {
     }
 }
 
+/// A snapshot of sections from nowhere, behind digests and checksums that hold.
+///
+/// # Panics
+/// If what is read is not what is written again.
+pub fn sections(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let (mut file, mut directory, mut firsts) = (vec![0; SECTOR], vec![], [0_u64; 256]);
+    let size = u64::from(input.byte());
+    while !input.is_empty() {
+        let (table, rows, len) = (input.byte() % 14, u32::from(input.byte()), input.byte());
+        let raw = input.take(len.into());
+        let first = firsts.get_mut(usize::from(table)).unwrap_or_else(|| unreachable!());
+        let (offset, len) = (file.len(), u32::try_from(raw.len()).unwrap_or(0));
+        directory.extend([table, 0, 0, 0]);
+        directory.extend(rows.to_le_bytes());
+        directory.extend(first.to_le_bytes());
+        directory.extend(u64::try_from(offset).unwrap_or(0).to_le_bytes());
+        directory.extend([len.to_le_bytes(), len.to_le_bytes()].concat());
+        directory.extend(Sha256::digest(raw));
+        *first += u64::from(rows);
+        file.extend(raw);
+    }
+    let mut header = b"tlsnap\r\n".to_vec();
+    header.extend(2_u32.to_le_bytes());
+    header.extend(FOLD_VERSION.to_le_bytes());
+    header.extend(size.to_le_bytes());
+    header.extend([1; 32]);
+    header.extend(u64::try_from(file.len()).unwrap_or(0).to_le_bytes());
+    header.extend(u32::try_from(directory.len() / 64).unwrap_or(0).to_le_bytes());
+    header.extend(crc32c::crc32c(&directory).to_le_bytes());
+    header.resize(SECTOR - 4, 0);
+    header.extend(crc32c::crc32c(&header).to_le_bytes());
+    file.splice(..SECTOR, header);
+    file.extend(directory);
+    let _ = snapshot::state_digest(&file);
+    if let Ok((state, head)) = snapshot::decode(&file) {
+        assert_eq!(state.size(), head.size);
+        let again = snapshot::decode(&snapshot::encode(&state, head));
+        assert_eq!(again.ok(), Some((state, head)));
+    }
+}
+
 /// The state in a snapshot.
 ///
 /// # Panics

@@ -3,16 +3,20 @@
 //! Start reading at [`Ledger::open_read_only_in`].
 
 use crate::{
-    ids::{Head, LedgerId, NodeId, Size},
+    ids::{Head, LedgerId, NodeId},
     ledger::{
         Ledger, OpenError, Options, ReadError, Role,
         care::open,
         commit::staging::Published,
-        read::{look::LookLog, reader::LogHashes, replay, saved, texts::Withheld},
+        read::{
+            look::LookLog,
+            replay,
+            scoped::{Scoped, Shown, Stored},
+            texts::Withheld,
+        },
     },
-    proof::{ProofError, Tree},
-    state::LedgerState,
-    store::{FrameLog, Home, Identity, Shortfall, SnapshotStore},
+    proof::Tree,
+    store::{FrameLog, FrameRead, Home, Identity, Shortfall, SnapshotStore},
 };
 use std::sync::Arc;
 
@@ -24,21 +28,13 @@ impl Ledger {
     pub fn open_read_only_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
         options.check()?;
         let looked = home.look()?;
-        let mut log = LookLog::new(looked.log);
-        let withheld = Withheld::default();
-        let state = match state_of(&log, &*looked.snapshots, log.shown().size, &withheld) {
-            Err(ReadError::Damaged { .. }) => {
-                let end = log.cut()?;
-                state_of(&log, &*looked.snapshots, end.size, &withheld)?
-            }
-            state => state?,
-        };
+        let (snapshots, withheld) = (looked.snapshots, Withheld::default());
+        let (log, published) = shown(looked.log, &snapshots, &withheld)?;
         let unknown = || Identity::new(LedgerId([0; 16]), NodeId([0; 16]));
         let identity = looked.identity.unwrap_or_else(unknown);
-        let published = Arc::new(Published { state, tree: Tree::ending_in(log.shown()) });
-        let (log, size) = (Arc::new(log), published.tree.size());
+        let (published, size) = (Arc::new(published), log.shown().size);
         let shown: Arc<dyn FrameLog> = Arc::<LookLog>::clone(&log);
-        let store = (shown, looked.snapshots);
+        let store = (shown, snapshots);
         let loaded = open::assemble(identity, store, (published, withheld), size, &options);
         let nameless = looked.identity.is_none();
         let mut ledger = Self::run(Role::ReadOnly, identity.ledger, loaded, options, Some(log))?;
@@ -80,38 +76,52 @@ impl Ledger {
         let shown = look.refresh()?;
         let published = shared.published();
         if shown.size > published.tree.size() {
-            let mut state = published.state.clone();
-            replay::fold(&**look, &mut state, shown.size.get(), &shared.withheld, missing)?;
-            shared.show(Arc::new(Published { state, tree: Tree::ending_in(shown) }));
+            let now = if let Some(scoped) = &published.scoped {
+                scoped.reaching(shown.size)?
+            } else {
+                let (mut state, size) = (published.state.clone(), shown.size.get());
+                replay::fold(&**look, &mut state, size, &shared.withheld, missing)?;
+                Shown::Whole(state.into())
+            };
+            shared.show(Arc::new(published_of(shown, now)));
         }
         Ok(shared.head())
     }
 }
 
-/// The state after the first `size` events: the newest saved one of this history, and the events
-/// since.
-fn state_of(
-    log: &LookLog,
-    snapshots: &dyn SnapshotStore,
-    size: Size,
+/// The log up to the first event that is damaged among those that no snapshot holds, and its state.
+fn shown(
+    look: Arc<dyn FrameRead>,
+    snapshots: &Arc<dyn SnapshotStore>,
     withheld: &Withheld,
-) -> Result<LedgerState, ReadError> {
-    let saved = snapshots.list()?;
-    let saved::Newest { mut state, .. } =
-        saved::newest(snapshots, &saved, size.last_seq(), |size| {
-            let size = Size::new(size);
-            if let Some(root) = log.named_root(size)? {
-                return Ok::<_, ReadError>(Some(root));
-            }
-            match crate::proof::root_at(size, &LogHashes(log)) {
-                Ok(root) => Ok(Some(root)),
-                // Where events before it cannot be read, it cannot be known to be of this history.
-                Err(ProofError::Source(ReadError::Damaged { .. })) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        })?;
-    replay::fold(log, &mut state, size.get(), withheld, missing)?;
-    Ok(state)
+) -> Result<(Arc<LookLog>, Published), OpenError> {
+    let open = |log: &Arc<LookLog>, size| {
+        let store = Stored { log: Arc::clone(log), snapshots: Arc::clone(snapshots) };
+        Scoped::open(store, size, withheld)
+    };
+    let log = Arc::new(LookLog::new(Arc::clone(&look)));
+    let end = log.shown();
+    match open(&log, end.size) {
+        Err(ReadError::Damaged { .. }) => {
+            let mut log = LookLog::new(look);
+            let (end, log) = (log.cut()?, Arc::new(log));
+            let shown = open(&log, end.size)?;
+            Ok((log, published_of(end, shown)))
+        }
+        shown => Ok((log, published_of(end, shown?))),
+    }
+}
+
+/// The end of a log and what is known of its state.
+fn published_of(end: Head, shown: Shown) -> Published {
+    let tree = Tree::ending_in(end);
+    match shown {
+        Shown::Whole(state) => Published::new(*state, tree),
+        Shown::Scoped(scoped) => {
+            let (state, scoped) = (scoped.marks().clone(), Some(scoped.into()));
+            Published { state, tree, scoped }
+        }
+    }
 }
 
 fn missing(seq: crate::ids::Seq) -> ReadError {

@@ -50,8 +50,7 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     let Unsealed { tree, tree_hashes, .. } = tail;
     log.resume(tree_hashes)?;
     set_aside(&*snapshots, &useless);
-    let published = Arc::new(Published { state, tree });
-    let published = (published, withheld);
+    let published = (Arc::new(Published::new(state, tree)), withheld);
     Ok(assemble(identity, (log, snapshots), published, snapshot_at, options))
 }
 

@@ -1,12 +1,13 @@
 //! Making the sealed store of a ledger again, and judging the saved states on the way.
 
 use crate::{
+    code::Code,
     codec,
     event::Entry,
     ids::{Head, Root, Seq, TreeHash},
     ledger::{Ledger, OpenError},
     proof::Tree,
-    snapshot::{self, SnapshotError},
+    snapshot::{self, StateDigest},
     state::LedgerState,
     store::{Damage, Error, Home, Rebuilt, Replay},
 };
@@ -70,7 +71,7 @@ impl Replay for TreeReplay<'_> {
 #[derive(Default)]
 struct Saved {
     /// The claim of each about itself: the digest of the state, and the log that it is of.
-    claims: BTreeMap<Seq, ([u8; 32], Head)>,
+    claims: BTreeMap<Seq, (StateDigest, Head)>,
     state: LedgerState,
     useless: Vec<Seq>,
 }
@@ -79,8 +80,8 @@ impl Saved {
     fn claim(&mut self, at: Seq, bytes: &[u8]) {
         match snapshot::state_digest(bytes) {
             Ok(claim) => drop(self.claims.insert(at, claim)),
-            // Another version of the fold may use it.
-            Err(SnapshotError::OtherFold { .. }) => {}
+            // Another version may use it.
+            Err(error) if error.code() == Code::UnsupportedFormat => {}
             Err(_) => self.useless.push(at),
         }
     }
@@ -93,7 +94,7 @@ impl Saved {
         self.state.apply(entry);
         let seq = entry.event.seq;
         if let Some((digest, head)) = self.claims.remove(&seq)
-            && (digest != self.state.digest() || head != tree.head())
+            && (!digest.is_of(&self.state) || head != tree.head())
         {
             self.useless.push(seq);
         }

@@ -143,7 +143,7 @@ impl Core {
         if staging.began {
             self.began = None;
         }
-        self.last = Arc::new(Published { state: staging.state, tree: staging.tree });
+        self.last = Arc::new(Published::new(staging.state, staging.tree));
         Arc::clone(&self.last)
     }
 

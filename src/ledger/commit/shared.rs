@@ -310,7 +310,7 @@ mod tests {
     fn published(size: u64) -> Arc<Published> {
         let mut tree = Tree::default();
         (0..size).for_each(|_| drop(tree.push(b"an event")));
-        Arc::new(Published { state: LedgerState::default(), tree })
+        Arc::new(Published::new(LedgerState::default(), tree))
     }
 
     // A follower reads up to the announced head, with the redactions of the published state.

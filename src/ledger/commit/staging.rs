@@ -7,11 +7,12 @@ use crate::{
     codec,
     event::Entry,
     ids::{Head, Seq, TreeHash},
-    ledger::AppendError,
+    ledger::{AppendError, read::scoped::Scoped},
     proof::Tree,
     state::LedgerState,
     store::Group,
 };
+use std::sync::Arc;
 
 /// Reads an event that is in the log already.
 pub(crate) type Lookup<'a> = dyn Fn(Seq) -> Result<Entry, AppendError> + 'a;
@@ -19,8 +20,18 @@ pub(crate) type Lookup<'a> = dyn Fn(Seq) -> Result<Entry, AppendError> + 'a;
 /// The state and the tree after the same events.
 #[derive(Debug)]
 pub(crate) struct Published {
+    /// The state; without threads, tasks and keys if these are read on demand.
     pub(crate) state: LedgerState,
     pub(crate) tree: Tree,
+    /// Reads parts of the state on demand, in a ledger that is only read.
+    pub(crate) scoped: Option<Arc<Scoped>>,
+}
+
+impl Published {
+    /// A state that is all at hand.
+    pub(crate) fn new(state: LedgerState, tree: Tree) -> Self {
+        Self { state, tree, scoped: None }
+    }
 }
 
 /// An unfinished commit.

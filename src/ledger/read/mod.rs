@@ -9,5 +9,7 @@ pub(super) mod pool;
 pub(super) mod reader;
 pub(super) mod replay;
 pub(super) mod saved;
+pub(super) mod scoped;
+pub(super) mod since;
 pub(crate) mod texts;
 pub(super) mod visited;

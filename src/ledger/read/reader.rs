@@ -8,6 +8,7 @@ use super::{
     follow::Follow,
     pool::Pool,
     replay, saved,
+    scoped::Wanted,
     texts::{Withheld, checked, withholding},
 };
 use crate::{
@@ -35,8 +36,10 @@ const BLOCK_BYTES: usize = 12 << 10;
 
 /// A read-only view of a ledger. Cheap to clone; outlives the ledger's handle.
 ///
-/// The current state is in memory. Every method that reads events, roots or an earlier state may
-/// block on the disk: in async code, call it by [`run`](Self::run).
+/// The current state is in memory, except in a ledger that is
+/// [only read](crate::Ledger::open_read_only): there it is read on demand. Every method that reads
+/// events, roots or an earlier state may block on the disk, and so may every one of such a ledger: in
+/// async code, call it by [`run`](Self::run).
 ///
 /// # Example
 /// ```
@@ -70,33 +73,43 @@ impl Reader {
         self.ledger
     }
 
-    /// The current state of everything. The value never changes. O(1).
+    /// The current state of everything. The value never changes.
     ///
     /// # Errors
-    /// None from a ledger that is open in this process. A reader of files loads the map first and
+    /// None from a ledger that is open to append. One that is only read loads the map first and
     /// answers [`ReadError`] if it cannot; to ask for [one task](Self::task) or
     /// [one thread](Self::thread) never needs all of it.
-    #[allow(clippy::unnecessary_wraps, reason = "a reader of files can fail")]
+    ///
+    /// # Cost
+    /// O(1); in a ledger that is only read, the first call loads a snapshot and folds the events since.
     pub fn state(&self) -> Result<LedgerState, ReadError> {
-        Ok(self.current().clone())
+        let now = self.shared.published();
+        now.scoped.as_ref().map_or_else(|| Ok(now.state.clone()), |scoped| scoped.whole())
     }
 
-    /// The current state of one task; `None` if there is none. O(1).
+    /// A state that is complete for what is wanted, at least.
+    pub(crate) fn state_of(&self, wanted: Wanted<'_>) -> Result<LedgerState, ReadError> {
+        let now = self.shared.published();
+        let scoped = now.scoped.as_ref();
+        scoped.map_or_else(|| Ok(now.state.clone()), |scoped| scoped.state_of(wanted))
+    }
+
+    /// The current state of one task; `None` if there is none. O(1); in a ledger that is only read, a
+    /// search in its snapshot.
     ///
     /// # Errors
     /// As [`state`](Self::state).
-    #[allow(clippy::unnecessary_wraps, reason = "a reader of files can fail")]
     pub fn task(&self, id: &TaskId) -> Result<Option<Arc<Task>>, ReadError> {
-        Ok(self.current().task(id).map(Arc::clone))
+        Ok(self.state_of(Wanted::Task(id))?.task(id).map(Arc::clone))
     }
 
-    /// The current state of one thread; `None` if there is none. O(1).
+    /// The current state of one thread; `None` if there is none. O(1); in a ledger that is only read,
+    /// O(its tasks).
     ///
     /// # Errors
     /// As [`state`](Self::state).
-    #[allow(clippy::unnecessary_wraps, reason = "a reader of files can fail")]
     pub fn thread(&self, id: &ThreadId) -> Result<Option<Arc<Thread>>, ReadError> {
-        Ok(self.current().thread(id).map(Arc::clone))
+        Ok(self.state_of(Wanted::Thread(id))?.thread(id).map(Arc::clone))
     }
 
     /// Says which texts of event `seq` are redacted by now. O(log redactions).
@@ -108,7 +121,8 @@ impl Reader {
         Ok(self.shared.redacted(seq))
     }
 
-    /// The state that is at hand in this process, for one look: without a copy of its own.
+    /// The state that is at hand in this process, for one look: without a copy of its own. In a ledger
+    /// that is only read it has neither threads nor tasks; what is redacted is in every one.
     pub(crate) fn current(&self) -> Current {
         Current(self.shared.published())
     }
@@ -328,7 +342,7 @@ impl Reader {
     pub fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {
         let now = self.current();
         if size == now.size() {
-            return Ok(now.clone());
+            return self.state();
         }
         self.check_size(size)?;
         let snapshots = &*self.shared.snapshots;

@@ -213,6 +213,9 @@ pub fn a_look_saves_nothing(home: impl Home) {
     let looked = home.look().unwrap();
     assert_eq!(looked.snapshots.list().unwrap(), [seq(20)]);
     assert_eq!(looked.snapshots.load(seq(20)).unwrap(), b"a state");
+    let parts = looked.snapshots.parts(seq(20)).unwrap();
+    assert_eq!((parts.size(), parts.read(2, 3).unwrap()), (7, b"sta".to_vec()));
+    assert!(looked.snapshots.parts(seq(19)).is_err());
     assert!(looked.snapshots.save(seq(19), b"another").is_err());
     assert!(looked.snapshots.remove(seq(20)).is_err());
     assert!(looked.snapshots.load(seq(19)).is_err());

@@ -17,6 +17,24 @@ pub fn a_snapshot_loads_as_it_was_saved(mut place: impl Place) {
     }
 }
 
+/// Parts are read without the rest, also after the snapshot was removed.
+pub fn a_snapshot_is_read_in_parts(mut place: impl Place) {
+    let opened = open(&mut place);
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    opened.snapshots.save(seq(7), &bytes).unwrap();
+    let parts = opened.snapshots.parts(seq(7)).unwrap();
+    opened.snapshots.remove(seq(7)).unwrap();
+    assert_eq!(parts.size(), 100_000);
+    for (from, to) in [(0, 512), (99_000, 100_000), (1, 1), (65_000, 66_000), (0, 100_000)] {
+        let offset = u64::try_from(from).unwrap();
+        assert!(parts.read(offset, to - from).unwrap() == bytes[from..to], "{from} to {to}");
+    }
+    assert_eq!(parts.read(99_990, 1_000).unwrap(), bytes[99_990..], "fewer at the end");
+    assert_eq!(parts.read(99_990, usize::MAX).unwrap(), bytes[99_990..]);
+    assert!(parts.read(u64::MAX, 8).unwrap().is_empty());
+    assert!(matches!(opened.snapshots.parts(seq(7)), Err(Error::Io { .. })));
+}
+
 /// The order counts, since an opening tries the newest first.
 pub fn snapshots_are_listed_oldest_first(mut place: impl Place) {
     let opened = open(&mut place);

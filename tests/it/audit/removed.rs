@@ -212,8 +212,10 @@ fn a_snapshot_beyond_the_log_that_holds_no_state_is_found() {
     let newest = newest(&sound.path.join("snapshots"));
     let mut bytes = fs::read(newest).unwrap();
     let (size, payload) = (sound.head.size.get() + 1, b"no state");
-    // Magic, format and fold version stay; then method, size, root, length, digest, payload.
+    // Magic and fold version stay, and the format is the older one; then method, size, root, length,
+    // digest, payload.
     bytes.truncate(20);
+    bytes[8] = 1;
     bytes.push(0);
     bytes.extend(size.to_le_bytes());
     bytes.extend([0; 32]);

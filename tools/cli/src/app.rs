@@ -104,7 +104,11 @@ impl App {
         if self.appends {
             return Ok(Opened::of(self.in_turn(Ledger::open(&self.db, self.options()))?));
         }
-        Ok(self.shown(Ledger::open_read_only(&self.db, Options::default())?))
+        let ledger = Ledger::open_read_only(&self.db, Options::default())?;
+        // Kept to the end of the process, which is soon: to free a large map takes longer than to
+        // read it in part.
+        std::mem::forget(ledger.clone());
+        Ok(self.shown(ledger))
     }
 
     /// Opens the ledger to copy it: as every command that reads, or all that can be read of it, also

@@ -3,10 +3,11 @@
 use super::{
     dir::{self, at},
     engines,
+    read_at::ReadAt,
 };
 use crate::{
     ids::Seq,
-    store::{Error, SnapshotStore},
+    store::{Error, SnapshotBytes, SnapshotStore},
 };
 use std::{
     fs,
@@ -55,6 +56,13 @@ impl SnapshotStore for DiskSnapshots {
         Ok(bytes)
     }
 
+    fn parts(&self, seq: Seq) -> Result<Box<dyn SnapshotBytes>, Error> {
+        let path = self.path(seq);
+        let file = dir::open_to_read(&path)?;
+        let size = ReadAt::len(&file).map_err(at("inspect", &path))?;
+        Ok(Box::new(OpenSnapshot { file: Box::new(file), path, size }))
+    }
+
     fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path(at);
         dir::write_atomically(&dir::tmp_of(&path), &path, bytes)
@@ -70,6 +78,29 @@ impl SnapshotStore for DiskSnapshots {
             return Ok(());
         }
         engines::move_aside(&self.root, &path, "").map(drop)
+    }
+}
+
+/// A saved state that is open.
+#[derive(Debug)]
+pub(crate) struct OpenSnapshot {
+    pub(crate) file: Box<dyn ReadAt>,
+    pub(crate) path: PathBuf,
+    /// Its length when it was opened. It is never written again.
+    pub(crate) size: u64,
+}
+
+impl SnapshotBytes for OpenSnapshot {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>, Error> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut read = vec![0; bytes.min(left)];
+        let found = self.file.read_at(&mut read, offset).map_err(at("read", &self.path))?;
+        read.truncate(found);
+        Ok(read)
     }
 }
 

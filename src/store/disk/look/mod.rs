@@ -26,13 +26,15 @@ use self::{
 use crate::{
     ids::{Head, LedgerId, Root, Seq, Size},
     store::{
-        Damage, Error, FrameRead, Frames, Identity, Looked, Role, Shortfall, SnapshotStore,
+        Damage, Error, FrameRead, Frames, Identity, Looked, Role, Shortfall, SnapshotBytes,
+        SnapshotStore,
         disk::files::{
             archive::Archive,
             dir::{self, at},
             head, node,
             read_at::ReadAt,
             sector::narrow,
+            snapshots::OpenSnapshot,
             unfinished,
         },
     },
@@ -398,13 +400,24 @@ struct Snapshots {
 }
 
 impl Snapshots {
-    fn file(&self, seq: Seq) -> Result<(Box<dyn ReadAt>, u64), Error> {
+    fn file(&self, seq: Seq) -> Result<OpenSnapshot, Error> {
         let name = format!("{}/{:020}.snapshot", dir::SNAPSHOTS, seq.get());
         let path = self.files.root().join(&name);
         let gone = || at("open", &path)(std::io::ErrorKind::NotFound.into());
         let file = self.files.open(&name)?.ok_or_else(gone)?.file;
-        let bytes = file.len().map_err(at("inspect", &path))?;
-        Ok((file, bytes))
+        let size = file.len().map_err(at("inspect", &path))?;
+        Ok(OpenSnapshot { file, path, size })
+    }
+
+    /// As [`file`](Self::file), if its length can be that of a state of this log.
+    fn believable(&self, seq: Seq) -> Result<OpenSnapshot, Error> {
+        let found = self.file(seq)?;
+        let max = self.events.get().saturating_mul(SNAPSHOT_BYTES_AN_EVENT).max(SNAPSHOT_BYTES_MIN);
+        if found.size > max {
+            let too_long = Damage::TooLong { len: found.size, max };
+            return Err(Error::damaged(None, found.path, too_long));
+        }
+        Ok(found)
     }
 }
 
@@ -422,19 +435,16 @@ impl SnapshotStore for Snapshots {
     }
 
     fn bytes(&self, seq: Seq) -> Result<u64, Error> {
-        Ok(self.file(seq)?.1)
+        Ok(self.file(seq)?.size)
     }
 
     fn load(&self, seq: Seq) -> Result<Vec<u8>, Error> {
-        let (file, len) = self.file(seq)?;
-        let path = self.files.root().join(dir::SNAPSHOTS);
-        let max = self.events.get().saturating_mul(SNAPSHOT_BYTES_AN_EVENT).max(SNAPSHOT_BYTES_MIN);
-        if len > max {
-            return Err(Error::damaged(None, path, Damage::TooLong { len, max }));
-        }
-        let mut bytes = vec![0; narrow(len)];
-        file.read_exact_at(&mut bytes, 0).map_err(at("read", &path))?;
-        Ok(bytes)
+        let found = self.believable(seq)?;
+        found.read(0, narrow(found.size))
+    }
+
+    fn parts(&self, seq: Seq) -> Result<Box<dyn SnapshotBytes>, Error> {
+        Ok(Box::new(self.believable(seq)?))
     }
 
     fn save(&self, _: Seq, _: &[u8]) -> Result<(), Error> {

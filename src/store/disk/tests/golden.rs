@@ -24,7 +24,7 @@ macro_rules! fixture {
 }
 
 /// The golden files, and what `docs/format-store.md` calls each.
-pub(super) const FILES: [(&str, &[u8]); 9] = [
+pub(super) const FILES: [(&str, &[u8]); 10] = [
     ("NODE", fixture!("store-v1/NODE")),
     ("HEAD", fixture!("store-v1/HEAD")),
     ("HEAD-without-confirmed", fixture!("store-v1/HEAD-without-confirmed")),
@@ -33,6 +33,7 @@ pub(super) const FILES: [(&str, &[u8]); 9] = [
     ("tree", fixture!("store-v1/tree")),
     ("block", fixture!("store-v1/block")),
     ("snapshot", fixture!("store-v1/snapshot")),
+    ("snapshot-2", fixture!("store-v1/snapshot-2")),
     ("backup", fixture!("store-v1/backup")),
 ];
 

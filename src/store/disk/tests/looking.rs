@@ -345,6 +345,7 @@ fn a_file_of_any_length_takes_no_memory() {
     fs::write(&snapshot, b"tlsnap\r\n").unwrap();
     sparse(&snapshot, 1 << 40);
     assert!(look(dir.path()).snapshots.load(seq(700)).is_err());
+    assert!(look(dir.path()).snapshots.parts(seq(700)).is_err());
 }
 
 #[test]

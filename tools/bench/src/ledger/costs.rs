@@ -15,6 +15,7 @@ pub(crate) struct Costs {
     /// `SQLite`, the same events.
     pub(crate) plain: Figures,
     pub(crate) memory: Option<Memory>,
+    pub(crate) parts: Parts,
     pub(crate) looks: Looks,
     /// The whole map as of a position.
     pub(crate) map: Figures,
@@ -29,6 +30,18 @@ pub(crate) struct Memory {
     pub(crate) all: u64,
     /// Making the state of its snapshot, and nothing else.
     pub(crate) state: u64,
+}
+
+/// Opened to be read for one answer each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parts {
+    /// The last events.
+    pub(crate) last: Figures,
+    pub(crate) task: Figures,
+    /// A thread of 100 events.
+    pub(crate) thread: Figures,
+    /// Every thread.
+    pub(crate) all: Figures,
 }
 
 /// Single answers about threads.
@@ -60,6 +73,7 @@ impl Costs {
             replay: Figures::default(),
             plain: Figures::default(),
             memory: None,
+            parts: Parts::default(),
             looks: Looks::default(),
             map: Figures::default(),
             verify: Figures::default(),

@@ -6,6 +6,7 @@ mod growth;
 mod looks;
 mod made;
 mod opening;
+mod parts;
 mod tables;
 mod whole;
 
@@ -128,6 +129,7 @@ fn one(args: &Args, shape: Shape) -> Result<Costs> {
     if wanted(What::Open) {
         say("open, memory");
         opening::with_snapshot(&made, rounds, &mut costs)?;
+        parts::measure(&made, rounds, &mut costs)?;
         opening::memory(&made, &mut costs)?;
     }
     if wanted(What::Past) {

@@ -10,7 +10,7 @@ const MILLION: u64 = 1_000_000;
 
 /// All of them; a question that was not asked has no row.
 pub(super) fn of(all: &[Costs]) -> Vec<Table> {
-    vec![replay(all), open(all), memory(all), past(all), verify(all), bytes(all)]
+    vec![replay(all), open(all), parts(all), memory(all), past(all), verify(all), bytes(all)]
 }
 
 /// What a row begins with.
@@ -91,6 +91,33 @@ fn open(all: &[Costs]) -> Table {
             table.judge(called("open", costs), time(median), goal, median < most)
         });
         table.row([events, tasks, time(median), costs.open.span(time), goal]);
+    }
+    table
+}
+
+fn parts(all: &[Costs]) -> Table {
+    let mut table = Table::new(
+        "Open to read, beside a writer or without one, and answer once",
+        &["events", "tasks", "what", "time", "range", "goal"],
+    );
+    for costs in all.iter().filter(|costs| !costs.parts.last.is_empty()) {
+        let parts = &costs.parts;
+        let rows = [
+            ("the last five events", &parts.last, true),
+            ("a task", &parts.task, true),
+            ("a thread of 100 and its tree", &parts.thread, true),
+            ("every thread", &parts.all, false),
+        ];
+        for (what, figures, is_part) in rows {
+            let [events, tasks] = size(costs);
+            let median = figures.median();
+            let goal = if is_part && costs.shape.tasks >= 100_000 {
+                table.judge(called(what, costs), time(median), "under 150 ms", median < 0.150)
+            } else {
+                String::new()
+            };
+            table.row([events, tasks, what.to_owned(), time(median), figures.span(time), goal]);
+        }
     }
     table
 }
