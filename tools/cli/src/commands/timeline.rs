@@ -7,7 +7,7 @@ use crate::{
     forest,
     output::{Format, Item},
     paint::Paint,
-    shown::nodes::nodes,
+    shown::nodes::{nodes, noted},
     table::{Cell, Column},
     term::Look,
     time,
@@ -21,7 +21,7 @@ use taskledger::{
     time::Millis,
 };
 use taskledger_contract::{
-    answers::{At, SpanItem, count},
+    answers::{At, SpanItem, count, notes},
     escape::{self, Charset},
     shapes::shape,
     words,
@@ -57,22 +57,36 @@ impl Command for Args {
         // What runs at the head runs on; of a recording, nothing is known past its last event.
         let until = view.state.thread(&self.thread).map_or(view.time, |thread| thread.last);
         let timeline = query::timeline(&view.state, &self.thread, until);
+        let noted = |span: &Span| notes(&opened.reader, &span.task, view.position);
         if app.out.for_programs() || app.out.format == Format::Wide {
             let depths: BTreeMap<&TaskId, usize> =
                 forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
             let depth = |span: &Span| depths.get(&span.task.id).copied().unwrap_or(0);
-            let items = timeline.spans.iter().map(|span| Ok(SpanItem::new(span, depth(span))));
+            let items = timeline.spans.iter().map(|span| {
+                let notes = noted(span)?;
+                Ok(SpanItem::new(span, depth(span), notes))
+            });
             app.out.list(&At::from(&view), items)?;
             return Ok(Exit::Ok);
         }
-        for line in draw(&timeline, &forest, &app.out.look) {
+        let mut in_doubt = BTreeMap::new();
+        for span in &timeline.spans {
+            in_doubt.insert(&span.task.id, noted(span)?);
+        }
+        for line in draw(&timeline, &forest, &in_doubt, &app.out.look) {
             app.out.line(&line)?;
         }
         Ok(Exit::Ok)
     }
 }
 
-fn draw(timeline: &Timeline, forest: &Forest, look: &Look) -> Vec<String> {
+/// A line for each task, and one below it for each note on it.
+fn draw(
+    timeline: &Timeline,
+    forest: &Forest,
+    in_doubt: &BTreeMap<&TaskId, Vec<String>>,
+    look: &Look,
+) -> Vec<String> {
     let width = look.width.unwrap_or(WIDTH);
     let labels = labels(forest, look);
     let longest = labels.iter().map(|label| escape::width(label)).max().unwrap_or(0);
@@ -87,6 +101,13 @@ fn draw(timeline: &Timeline, forest: &Forest, look: &Look) -> Vec<String> {
         let status = span.task.status;
         let bar = Paint::Status(status).on(&bar(span, timeline, bars, look.charset), look);
         lines.push(format!("{label}  {bar}").trim_end().to_owned());
+        for note in in_doubt.get(&node.task.id).into_iter().flatten() {
+            let note = look.safe(&format!("    [note: {note}]"));
+            lines.push(match look.width {
+                Some(width) => escape::cut(&note, width, look.charset).to_string(),
+                None => note,
+            });
+        }
     }
     lines
 }
@@ -143,6 +164,7 @@ impl Item for SpanItem {
         Column::new("STATUS"),
         Column::new("START"),
         Column::new("END"),
+        Column::new("NOTES"),
     ];
 
     fn cells(&self, look: &Look) -> Vec<Cell> {
@@ -152,6 +174,7 @@ impl Item for SpanItem {
             Cell::status(self.status.into(), look),
             time::show(Millis(self.start_ms), look).into(),
             self.end_ms.map(|end| time::show(Millis(end), look)).unwrap_or_default().into(),
+            noted(&self.notes, "").into(),
         ]
     }
 }

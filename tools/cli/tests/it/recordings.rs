@@ -25,6 +25,8 @@ fn every_view_shows_what_is_in_doubt() {
         &["tasks", "-o", "tree"],
         &["tasks", "-o", "csv"],
         &["threads", "-o", "tree"],
+        &["timeline", SESSION],
+        &["timeline", SESSION, "-o", "wide"],
     ] {
         let shown = place.run(view).ok();
         assert!(shown.contains(says), "{view:?}: {shown}");
@@ -42,6 +44,9 @@ fn every_view_shows_what_is_in_doubt() {
     let shown = place.run(&["show", "toolu_B", "--json"]).json();
     assert_eq!(tree["items"][1]["notes"], tasks["items"][1]["notes"]);
     assert_eq!(shown["task"]["notes"], tasks["items"][1]["notes"]);
+    let line = place.run(&["timeline", SESSION, "--json"]).json();
+    schema::check(&line);
+    assert_eq!(line["items"][1]["notes"], tasks["items"][1]["notes"]);
     // Before it was written, there is no note.
     let before = place.run(&["tasks", "--json", "--at", "2026-06-01T10:00:05Z"]).json();
     assert_eq!(before["items"][1]["notes"], Value::Array(Vec::new()));

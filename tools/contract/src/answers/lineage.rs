@@ -33,6 +33,9 @@ pub struct SpanItem {
     pub start_ms: u64,
     /// When it ended; null while it runs.
     pub end_ms: Option<u64>,
+    /// What its recording leaves in doubt about it, in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl LinkItem {
@@ -111,22 +114,24 @@ impl Row for LinkItem {
 }
 
 impl SpanItem {
-    /// When a task ran, and its depth in the tree.
+    /// When a task ran, its depth in the tree, and the notes on it.
     #[must_use]
-    pub fn new(span: &Span, depth: usize) -> Self {
+    pub fn new(span: &Span, depth: usize, notes: Vec<String>) -> Self {
         Self {
             task_id: span.task.id.to_string(),
             depth: count(depth),
             status: span.task.status.into(),
             start_ms: span.start.0,
             end_ms: span.end.map(|end| end.0),
+            notes,
         }
     }
 }
 
 impl Row for SpanItem {
     const SCHEMA: &'static str = "taskledger.timeline/v1";
-    const FIELDS: &'static [&'static str] = &["task_id", "depth", "status", "start_ms", "end_ms"];
+    const FIELDS: &'static [&'static str] =
+        &["task_id", "depth", "status", "start_ms", "end_ms", "notes"];
 
     fn name(&self) -> String {
         self.task_id.clone()

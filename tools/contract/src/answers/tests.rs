@@ -124,6 +124,7 @@ fn lists() -> Vec<&'static str> {
         status: Status::Cancelled,
         start_ms: 1,
         end_ms: Some(2),
+        notes: vec!["why".into()],
     };
     let open = SpanItem { status: Status::Completed, end_ms: None, ..span.clone() };
     let import = ImportItem {
