@@ -53,8 +53,9 @@ impl Default for VerifyOptions {
 /// repairs it.
 ///
 /// Changes nothing, and holds the ledger's lock meanwhile. Takes as much temporary space as the
-/// sealed store. Beside another process that has the ledger open it checks everything else up to the
-/// durable end, and a note says that the sealed store was not checked.
+/// sealed store. Beside another process that has the ledger open it checks every frame, text, root and
+/// snapshot up to the durable end; the sealed store, the kept tree hashes and `HEAD` itself are not
+/// checked then, and a note says so.
 ///
 /// # Errors
 /// Only if there is no ledger that can be audited: [`OpenError::NotFound`],

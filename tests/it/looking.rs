@@ -222,6 +222,7 @@ fn another_ledger_under_the_path_is_told() {
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..10);
     let seen = look(&path);
+    ledger.close_blocking().unwrap();
     fs::rename(&path, temporary.path().join("old")).unwrap();
     Ledger::create(&path, small()).unwrap().close_blocking().unwrap();
     assert_eq!(seen.refresh_blocking().unwrap_err().code(), Code::OtherHistory);

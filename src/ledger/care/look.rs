@@ -89,7 +89,8 @@ impl Ledger {
     }
 }
 
-/// The log up to the first event that is damaged among those that no snapshot holds, and its state.
+/// The log and its state. Where an event that no snapshot holds is damaged, the log up to the first
+/// event that cannot be read.
 fn shown(
     look: Arc<dyn FrameRead>,
     snapshots: &Arc<dyn SnapshotStore>,

@@ -50,9 +50,13 @@ pub struct Global {
     pub verbose: u8,
 }
 
+/// Longer than anybody waits, and far from the end of any clock.
+const WAIT_MAX: Duration = Duration::from_hours(24 * 365);
+
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok();
     let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    let parsed = parsed.filter(|duration| *duration <= WAIT_MAX);
     parsed.ok_or_else(|| "expected a duration such as 10s, 500ms or 2m".to_owned())
 }
 
@@ -73,5 +77,6 @@ mod tests {
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         assert!(duration("-1s").is_err());
         assert!(duration("soon").is_err());
+        assert!(duration("2562047788015215h").is_err());
     }
 }

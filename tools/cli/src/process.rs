@@ -116,7 +116,7 @@ fn find_from(
     if stat_uid(&proc) != Some(facts.uid) {
         return Err(Unsignalled::NotItsRun);
     }
-    if wears(&proc, badge)? { Ok(Found(process)) } else { Err(Unsignalled::NotItsRun) }
+    if wears(&proc, facts.uid, badge)? { Ok(Found(process)) } else { Err(Unsignalled::NotItsRun) }
 }
 
 fn of_errno(errno: Errno) -> Unsignalled {
@@ -128,16 +128,20 @@ fn of_errno(errno: Errno) -> Unsignalled {
     }
 }
 
-/// Says whether this process has an open file of the badge's name.
-fn wears(proc: &Path, badge: &BadgeName) -> Result<bool, Unsignalled> {
+/// Says whether this process has an open file of the badge's name that its own user `uid` made.
+fn wears(proc: &Path, uid: u32, badge: &BadgeName) -> Result<bool, Unsignalled> {
     let of_io = |error: io::Error| {
         let is_gone = matches!(error.kind(), io::ErrorKind::NotFound);
         if is_gone { Unsignalled::Gone } else { Unsignalled::Refused }
     };
     let files = fs::read_dir(proc.join("fd")).map_err(of_io)?;
     let shown = badge.shown();
-    let mut names = files.flatten().map(|file| fs::read_link(file.path()));
-    Ok(names.any(|name| name.is_ok_and(|name| name.as_os_str() == shown)))
+    // An open file can be handed to a stranger, but not made in another user's name.
+    let is_ours = |path: &Path| {
+        fs::read_link(path).is_ok_and(|name| name.as_os_str() == shown)
+            && fs::metadata(path).is_ok_and(|file| file.uid() == uid)
+    };
+    Ok(files.flatten().any(|file| is_ours(&file.path())))
 }
 
 /// Two fields of `/proc/PID/stat`.

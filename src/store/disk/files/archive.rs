@@ -306,6 +306,11 @@ impl Index {
 }
 
 impl Archive {
+    /// The memory that its index takes, in bytes.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.index.0.len()
+    }
+
     /// Opens an archive and checks all of it except the chunks.
     ///
     /// # Errors

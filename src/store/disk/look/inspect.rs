@@ -14,7 +14,7 @@ use crate::{
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -35,7 +35,10 @@ impl Beside {
     /// As [`Look::open`].
     pub(in crate::store::disk) fn open(path: &Path, why: &str) -> Result<Self, Error> {
         let (look, identity) = Look::take(Arc::new(super::Place::open(path)?))?;
-        let (place, detail) = (path.join(dir::SLED), format!("not checked: {why}"));
+        let (place, detail) = (
+            path.join(dir::SLED),
+            format!("sealed blocks, kept hashes and HEAD were not checked: {why}"),
+        );
         let kind = StoreFindingKind::SealedUnchecked;
         let mut findings = vec![StoreFinding::new(kind, &place, None, detail)];
         if identity.is_none() {
@@ -132,8 +135,7 @@ impl Inspect for Beside {
 
     /// Those of the events that are shown; one that goes meanwhile is none.
     fn snapshots(&self) -> Arc<dyn SnapshotStore> {
-        let inner = self.look.inner();
-        let (files, events) = (Arc::clone(&inner.files), inner.seen.shown.size);
+        let (files, events) = (Arc::clone(&self.look.inner().files), Arc::clone(&self.look.events));
         Arc::new(Shown(Snapshots { files, events }))
     }
 }
@@ -144,8 +146,9 @@ struct Shown(Snapshots);
 
 impl SnapshotStore for Shown {
     fn list(&self) -> Result<Vec<Seq>, Error> {
+        let events = self.0.events.load(Ordering::Relaxed);
         let mut listed = self.0.list()?;
-        listed.retain(|at| at.size() <= self.0.events && self.0.bytes(*at).is_ok());
+        listed.retain(|at| at.get() <= events && self.0.bytes(*at).is_ok());
         Ok(listed)
     }
 

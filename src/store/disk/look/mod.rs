@@ -42,7 +42,10 @@ use crate::{
 use std::{
     collections::VecDeque,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -57,6 +60,8 @@ const PAUSES: [Duration; 6] = [
 ];
 /// The number of archives that are kept open.
 const ARCHIVES_OPEN: usize = 128;
+/// The bytes of indexes of archives that are kept open, beyond the one in use.
+const INDEX_BYTES_KEPT: usize = 64 << 20;
 /// The bytes of chunks that are kept unpacked; one is, however large.
 const CHUNK_BYTES_KEPT: usize = 4 << 20;
 /// The largest snapshot that is read, in bytes for each event of the log: a state holds no more than
@@ -72,6 +77,8 @@ pub(crate) struct Look {
     archives: Mutex<VecDeque<(String, Arc<Archive>)>>,
     chunks: Mutex<VecDeque<Arc<Frames>>>,
     hashes: HashFiles,
+    /// The number of events that were shown last, for the limits on other files.
+    events: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -117,7 +124,7 @@ impl Look {
     /// As [`open`](Self::open), over any files.
     pub(super) fn over(files: Arc<dyn Files>) -> Result<Looked, Error> {
         let (look, identity) = Self::take(Arc::clone(&files))?;
-        let snapshots = Snapshots { files, events: look.shown().size };
+        let snapshots = Snapshots { files, events: Arc::clone(&look.events) };
         Ok(Looked { log: Arc::new(look), snapshots: Arc::new(snapshots), identity })
     }
 
@@ -125,13 +132,19 @@ impl Look {
         let identity = identity(&*files)?;
         let ledger = identity.map(|identity| identity.ledger);
         let seen = settle(&*files, ledger, Vec::new())?;
-        let look = Self {
+        let mut look = Self {
             inner: RwLock::new(Inner { files, ledger, seen, settled: true, replaced: false }),
             archives: Mutex::default(),
             chunks: Mutex::default(),
             hashes: HashFiles::default(),
+            events: Arc::default(),
         };
-        look.end_in_archive()?;
+        let shown = {
+            let inner = look.inner();
+            look.end_of(&*inner.files, inner.ledger, &inner.seen)?
+        };
+        look.inner.get_mut().unwrap_or_else(PoisonError::into_inner).seen.shown = shown;
+        look.events.store(shown.size.get(), Ordering::Relaxed);
         Ok((look, identity))
     }
 
@@ -139,43 +152,81 @@ impl Look {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Without journals, the last archive names the end.
-    fn end_in_archive(&self) -> Result<(), Error> {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(last) = inner.seen.archives.last().cloned() else { return Ok(()) };
-        if inner.seen.shown.size >= last.last.size() {
-            return Ok(());
+    /// The end of what was seen: without journals, the last archive names it.
+    fn end_of(
+        &self,
+        files: &dyn Files,
+        ledger: Option<LedgerId>,
+        seen: &Seen,
+    ) -> Result<Head, Error> {
+        let Some(last) = seen.archives.last() else { return Ok(seen.shown) };
+        if seen.shown.size >= last.last.size() {
+            return Ok(seen.shown);
         }
-        let after = self.archive(&inner, &last).map(|archive| archive.span.after);
-        match after {
-            Ok(after) => inner.seen.shown = after,
-            Err(Error::Damaged { .. }) => {}
-            Err(error) => return Err(error),
+        match self.open_archive(files, ledger, last).map(|archive| archive.span.after) {
+            Err(Error::Damaged { .. }) => Ok(seen.shown),
+            after => after,
         }
-        Ok(())
+    }
+
+    fn archive(&self, inner: &Inner, archived: &Archived) -> Result<Arc<Archive>, Error> {
+        self.open_archive(&*inner.files, inner.ledger, archived)
     }
 
     /// Opens an archive, or finds it among those that are open.
-    fn archive(&self, inner: &Inner, archived: &Archived) -> Result<Arc<Archive>, Error> {
+    fn open_archive(
+        &self,
+        files: &dyn Files,
+        ledger: Option<LedgerId>,
+        archived: &Archived,
+    ) -> Result<Arc<Archive>, Error> {
         let mut open = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, archive)) = open.iter().find(|(name, _)| *name == archived.name) {
             return Ok(Arc::clone(archive));
         }
-        let path = inner.files.root().join(&archived.name);
-        let handle = inner.files.open(&archived.name)?;
+        let path = files.root().join(&archived.name);
+        let handle = files.open(&archived.name)?;
         let handle = handle.ok_or_else(|| {
             let missing = Error::damaged(archived.first, &path, Damage::Missing);
-            unless_replaced(&*inner.files, missing)
+            unless_replaced(files, missing)
         })?;
         let archive = Archive::over(handle.file, &path)?;
-        if inner.ledger.is_some_and(|ledger| ledger != archive.span.ledger) {
+        if ledger.is_some_and(|ledger| ledger != archive.span.ledger) {
             let detail = Damage::OtherLedger { found: archive.span.ledger };
             return Err(Error::damaged(archived.first, path, detail));
         }
         let archive = Arc::new(archive);
         open.truncate(ARCHIVES_OPEN - 1);
         open.push_front((archived.name.clone(), Arc::clone(&archive)));
+        let mut held = 0;
+        let fitting = open.iter().take_while(|(_, archive)| {
+            held += archive.index_bytes();
+            held <= INDEX_BYTES_KEPT
+        });
+        let fitting = fitting.count().max(1);
+        open.truncate(fitting);
         Ok(archive)
+    }
+
+    /// The root after `size` events, if a file names it.
+    fn root_in(
+        &self,
+        files: &dyn Files,
+        ledger: Option<LedgerId>,
+        seen: &Seen,
+        size: Size,
+    ) -> Result<Option<Root>, Error> {
+        if let Some(root) = seen.root_at(size) {
+            return Ok(Some(root));
+        }
+        // Where one archive ends and the next one begins.
+        let ends = |archive: &&Archived| archive.last.size() == size;
+        let Some(archived) = seen.archives.iter().find(ends) else { return Ok(None) };
+        match self.open_archive(files, ledger, archived) {
+            Ok(archive) => Ok(Some(archive.span.after.root)),
+            Err(Error::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads frames of an archive, within one of its chunks.
@@ -267,17 +318,7 @@ impl FrameRead for Look {
 
     fn root_at(&self, size: Size) -> Result<Option<Root>, Error> {
         let inner = self.inner();
-        if let Some(root) = inner.seen.root_at(size) {
-            return Ok(Some(root));
-        }
-        // Where one archive ends and the next one begins.
-        let ends = |archive: &&Archived| archive.last.size() == size;
-        let Some(archived) = inner.seen.archives.iter().find(ends) else { return Ok(None) };
-        match self.archive(&inner, archived) {
-            Ok(archive) => Ok(Some(archive.span.after.root)),
-            Err(Error::Damaged { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.root_in(&*inner.files, inner.ledger, &inner.seen, size)
     }
 
     fn tree_hash(&self, index: u64) -> Result<Option<([u8; 32], Head)>, Error> {
@@ -287,9 +328,9 @@ impl FrameRead for Look {
     }
 
     fn refresh(&self) -> Result<Head, Error> {
-        let before = {
+        let shown = {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-            if !inner.files.is_current() {
+            if !inner.files.is_current()? {
                 inner.replaced = true;
                 inner.check()?;
             }
@@ -298,23 +339,29 @@ impl FrameRead for Look {
             }
             let known = std::mem::take(&mut inner.seen.chains);
             inner.settled = false;
-            let seen = settle(&*inner.files, inner.ledger, known)?;
-            inner.settled = true;
+            let mut seen = settle(&*inner.files, inner.ledger, known)?;
             self.hashes.forget();
             if !seen.has_archives_of(&inner.seen) {
                 self.archives.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 self.chunks.lock().unwrap_or_else(PoisonError::into_inner).clear();
             }
-            std::mem::replace(&mut inner.seen, seen).shown
+            let before = inner.seen.shown;
+            seen.shown = self.end_of(&*inner.files, inner.ledger, &seen)?;
+            let then = self.root_in(&*inner.files, inner.ledger, &seen, before.size)?;
+            let shrank = seen.shown.size < before.size;
+            if then.is_some_and(|root| root != before.root) || (shrank && seen.fault.is_none()) {
+                inner.replaced = true;
+                inner.check()?;
+            }
+            if shrank {
+                // Damage: what was shown stays known, and what is gone of it is an error.
+                seen.shown = before;
+            }
+            self.events.fetch_max(seen.shown.size.get(), Ordering::Relaxed);
+            // Only now is it judged: after an error before this, the next refresh looks again.
+            (inner.seen, inner.settled) = (seen, true);
+            inner.seen.shown
         };
-        self.end_in_archive()?;
-        let shown = self.shown();
-        let then = self.root_at(before.size)?;
-        if shown.size < before.size || then.is_some_and(|root| root != before.root) {
-            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-            inner.replaced = true;
-            inner.check()?;
-        }
         Ok(shown)
     }
 }
@@ -322,12 +369,15 @@ impl FrameRead for Look {
 /// Refuses a directory that has another one in its place: its files may be going away.
 fn check_current(files: &dyn Files) -> Result<(), Error> {
     let replaced = || Error::Replaced { path: files.root().to_owned() };
-    files.is_current().then_some(()).ok_or_else(replaced)
+    if files.is_current()? { Ok(()) } else { Err(replaced()) }
 }
 
 /// Damage, unless another directory is in the place of this one.
 fn unless_replaced(files: &dyn Files, damage: Error) -> Error {
-    check_current(files).err().unwrap_or(damage)
+    match check_current(files) {
+        Err(replaced @ Error::Replaced { .. }) => replaced,
+        Ok(()) | Err(_) => damage,
+    }
 }
 
 /// Looks until there is no fault, or the same one twice in the same files.
@@ -395,8 +445,8 @@ fn named_by(files: &dyn Files, node: &dyn ReadAt) -> Result<Option<Identity>, Er
 #[derive(Debug)]
 struct Snapshots {
     files: Arc<dyn Files>,
-    /// The size of the log when it was looked at first.
-    events: Size,
+    /// The size of the log, as far as it was looked at.
+    events: Arc<AtomicU64>,
 }
 
 impl Snapshots {
@@ -412,7 +462,8 @@ impl Snapshots {
     /// As [`file`](Self::file), if its length can be that of a state of this log.
     fn believable(&self, seq: Seq) -> Result<OpenSnapshot, Error> {
         let found = self.file(seq)?;
-        let max = self.events.get().saturating_mul(SNAPSHOT_BYTES_AN_EVENT).max(SNAPSHOT_BYTES_MIN);
+        let events = self.events.load(Ordering::Relaxed);
+        let max = events.saturating_mul(SNAPSHOT_BYTES_AN_EVENT).max(SNAPSHOT_BYTES_MIN);
         if found.size > max {
             let too_long = Damage::TooLong { len: found.size, max };
             return Err(Error::damaged(None, found.path, too_long));

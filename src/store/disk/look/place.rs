@@ -28,7 +28,11 @@ pub(crate) trait Files: fmt::Debug + Send + Sync {
     fn root(&self) -> &Path;
 
     /// Says whether the path still leads to this directory.
-    fn is_current(&self) -> bool;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if that cannot be told now.
+    fn is_current(&self) -> Result<bool, Error>;
 
     /// Opens a file by its path in the directory; `None` if there is none.
     ///
@@ -64,6 +68,8 @@ pub(crate) struct FileId(pub(crate) u64, pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Place {
     root: PathBuf,
+    /// The same, whatever directory this process changes to.
+    absolute: PathBuf,
     handle: OwnedFd,
     id: FileId,
 }
@@ -87,7 +93,8 @@ impl Place {
             },
             errno => at("open", root)(errno.into()),
         })?;
-        Ok(Self { root: root.to_owned(), handle, id })
+        let absolute = std::path::absolute(root).map_err(at("find", root))?;
+        Ok(Self { root: root.to_owned(), absolute, handle, id })
     }
 
     fn failed(&self, during: &'static str, name: &str) -> impl FnOnce(Errno) -> Error {
@@ -108,8 +115,12 @@ impl Files for Place {
         &self.root
     }
 
-    fn is_current(&self) -> bool {
-        directory(&self.root).is_ok_and(|(_, id)| id == self.id)
+    fn is_current(&self) -> Result<bool, Error> {
+        match directory(&self.absolute) {
+            Ok((_, id)) => Ok(id == self.id),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            Err(errno) => Err(self.failed("open", "")(errno)),
+        }
     }
 
     fn open(&self, name: &str) -> Result<Option<Handle>, Error> {

@@ -185,7 +185,7 @@ impl Files for Rewritten {
         self.place.root()
     }
 
-    fn is_current(&self) -> bool {
+    fn is_current(&self) -> Result<bool, Error> {
         self.place.is_current()
     }
 
@@ -373,4 +373,36 @@ fn a_look_needs_neither_lock_nor_owner_nor_mode() {
     assert!(matches!(DiskStore::open(&path, &small()), Err(Error::UnsafeDir { .. })));
     assert_eq!(look(dir.path()).log.shown(), head_at(size));
     assert!(!path.join("LOCK").exists());
+}
+
+// A journal that went away under a look was told as another history, for ever: nothing more was shown.
+#[test]
+fn damage_under_a_look_is_told_as_damage_and_what_is_left_is_shown() {
+    let dir = TempDir::new().unwrap();
+    let size = archived(dir.path());
+    let look = look(dir.path()).log;
+    fs::remove_file(journals(dir.path()).pop().unwrap()).unwrap();
+    let (mut file, record) = head::HeadFile::open(&ledger(dir.path())).unwrap();
+    file.write(&record).unwrap();
+    assert_eq!(look.refresh().unwrap(), head_at(size));
+    let shortfall = look.shortfall().expect("it is told");
+    assert_eq!(shortfall.held, Some(size));
+    assert_eq!(look.read(seq(1), 1).unwrap(), [frame_of(1)]);
+    assert!(matches!(look.read(seq(size), 1), Err(Error::Damaged { .. })));
+}
+
+// A look by a relative path stays where it was when the process goes elsewhere, and a directory that
+// cannot be opened for a moment is not another one.
+#[test]
+fn a_directory_that_cannot_be_looked_at_is_no_other_directory() {
+    let dir = TempDir::new().unwrap();
+    archived(dir.path());
+    let look = look(dir.path()).log;
+    let parent = dir.path();
+    fs::set_permissions(parent, fs::Permissions::from_mode(0o000)).unwrap();
+    let answer = look.refresh();
+    fs::set_permissions(parent, fs::Permissions::from_mode(0o700)).unwrap();
+    // Root may enter it all the same.
+    assert!(matches!(answer, Ok(_) | Err(Error::Io { .. })), "{answer:?}");
+    assert_eq!(look.refresh().unwrap(), head_at(720));
 }

@@ -164,10 +164,10 @@ impl Files for World {
         Path::new("/model")
     }
 
-    fn is_current(&self) -> bool {
+    fn is_current(&self) -> Result<bool, Error> {
         let mut state = self.state();
         state.any();
-        !state.exchanged
+        Ok(!state.exchanged)
     }
 
     fn open(&self, name: &str) -> Result<Option<Handle>, Error> {
