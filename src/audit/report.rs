@@ -179,6 +179,9 @@ pub struct Report {
     pub more_findings: u64,
     /// Harmless faults: they change no answer and lose nothing.
     pub notes: Vec<Finding>,
+    /// False if the ledger was open in another process, so that the sealed store was not checked, and
+    /// what it alone may still hold is not counted.
+    pub sealed_checked: bool,
 }
 
 impl Report {
@@ -251,6 +254,7 @@ impl Findings {
             findings: self.kept,
             more_findings: self.more,
             notes: self.notes,
+            sealed_checked: true,
         }
     }
 }

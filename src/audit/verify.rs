@@ -106,7 +106,10 @@ pub fn verify_in(
     const LOOKS: usize = 3;
     let mut tried = 1;
     loop {
-        let inspection = home.inspect()?;
+        let inspection = match home.inspect() {
+            Err(writer @ store::Error::InUse { .. }) => home.inspect_beside(&writer)?,
+            inspection => inspection?,
+        };
         let report = check(&*inspection, options, progress)?;
         // Beside a writer, a purge can take away what this look was about to read.
         if report.is_ok() || inspection.is_still() || tried == LOOKS {
@@ -167,7 +170,8 @@ fn check(
     span.record("events", head.size.get());
     let readable = readable(inspection, head, findings.remedy())?;
     let ledger = inspection.identity().map(|identity| identity.ledger);
-    Ok(Report { ledger, ..findings.report(head, readable) })
+    let sealed_checked = inspection.is_still();
+    Ok(Report { ledger, sealed_checked, ..findings.report(head, readable) })
 }
 
 /// The events that all files together still have. Reads them again only where archive and journals

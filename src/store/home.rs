@@ -58,6 +58,17 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// As [`open`](Self::open), without the findings: those are [`Inspect::findings`].
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error>;
 
+    /// Inspects what can be inspected beside a writer: `writer` is the [`Error::InUse`] that
+    /// [`inspect`](Self::inspect) gave. A place that can be inspected at any time has no such case.
+    ///
+    /// # Errors
+    ///
+    /// As [`look`](Self::look).
+    fn inspect_beside(&self, writer: &Error) -> Result<Box<dyn Inspect>, Error> {
+        let _ = writer;
+        self.inspect()
+    }
+
     /// Rebuilds the sealed store from the log that commits were synced to, and what that log has lost
     /// from the sealed store. The store must not be open. Destroys nothing. O(all bytes).
     ///

@@ -45,12 +45,11 @@ impl Home for DiskHome {
     }
 
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error> {
-        match Inspection::open(&self.root) {
-            Err(error @ Error::InUse { .. }) => {
-                Ok(Box::new(Beside::open(&self.root, &error.to_string())?))
-            }
-            opened => Ok(Box::new(opened?)),
-        }
+        Ok(Box::new(Inspection::open(&self.root, self.options.lock_wait)?))
+    }
+
+    fn inspect_beside(&self, writer: &Error) -> Result<Box<dyn Inspect>, Error> {
+        Ok(Box::new(Beside::open(&self.root, &writer.to_string())?))
     }
 
     fn rebuild(&self, replay: &mut dyn Replay) -> Result<Rebuilt, Error> {

@@ -63,12 +63,12 @@ impl Inspection {
     /// [`Error::NotFound`], [`Error::Unfinished`], [`Error::InUse`], [`Error::UnsafeDir`],
     /// [`Error::UnsupportedFormat`], or [`Error::Io`] if a directory cannot be listed. Every other
     /// fault is a finding.
-    pub(super) fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+    pub(super) fn open(path: impl AsRef<Path>, lock_wait: Duration) -> Result<Self, Error> {
         let root = path.as_ref().to_owned();
         dir::check_ledger(&root)?;
         let mut findings = Vec::new();
         let identity = finding_or(node::read(&root), StoreFindingKind::Node, &root, &mut findings)?;
-        let lock = Lock::take_to_read(&root)?;
+        let lock = Lock::take_to_read(&root, lock_wait)?;
         let slots = read_head(&root, &mut findings)?;
         let archives = archive::list(&root)?;
         let archives = archives.into_iter().filter_map(|path| {

@@ -25,12 +25,18 @@ pub(crate) struct Lock {
     /// None if there is no such file and it was not to be made.
     file: Option<File>,
     directory: File,
+    /// True if our process id is in the file.
+    signed: bool,
 }
 
 impl Drop for Lock {
     /// Unlocks, since closing the files is not enough: a child that another thread is just starting
     /// holds copies of them until it runs its own program, and with them the lock.
     fn drop(&mut self) {
+        // The next holder may not sign: nobody is to be told that it is us.
+        if let Some(file) = self.file.as_ref().filter(|_| self.signed) {
+            let _ = file.set_len(0);
+        }
         let _ = self.directory.unlock();
         if let Some(file) = &self.file {
             let _ = file.unlock();
@@ -48,7 +54,7 @@ impl Lock {
     pub(crate) fn take(root: &Path, wait: Duration) -> Result<Self, Error> {
         let until = Instant::now().checked_add(wait);
         loop {
-            let lock = match Self::attempt(root)? {
+            let mut lock = match Self::attempt(root)? {
                 Ok(lock) => lock,
                 Err(busy) if wait.is_zero() => return Err(busy.refusal(root)),
                 Err(busy) => busy.wait(root, until)?,
@@ -61,19 +67,23 @@ impl Lock {
         }
     }
 
-    /// Takes the lock without writing or making anything.
+    /// Takes the lock without writing or making anything. Waits up to `wait` for its turn.
     ///
     /// # Errors
     ///
     /// As [`take`](Self::take).
-    pub(crate) fn take_to_read(root: &Path) -> Result<Self, Error> {
+    pub(crate) fn take_to_read(root: &Path, wait: Duration) -> Result<Self, Error> {
         let path = root.join(FILE);
         let file = match private().read(true).open(&path) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(at("open", &path)(error)),
         };
-        Self::both(file, directory(root)?, root)?.map_err(|busy| busy.refusal(root))
+        match Self::both(file, directory(root)?, root)? {
+            Ok(lock) => Ok(lock),
+            Err(busy) if wait.is_zero() => Err(busy.refusal(root)),
+            Err(busy) => busy.wait(root, Instant::now().checked_add(wait)),
+        }
     }
 
     fn attempt(root: &Path) -> Result<Result<Self, Busy>, Error> {
@@ -87,7 +97,7 @@ impl Lock {
     fn both(file: Option<File>, directory: File, root: &Path) -> Result<Result<Self, Busy>, Error> {
         let locked = file.iter().chain([&directory]).try_for_each(File::try_lock);
         match locked {
-            Ok(()) => Ok(Ok(Self { file, directory })),
+            Ok(()) => Ok(Ok(Self { file, directory, signed: false })),
             // What was taken is given back with its file.
             Err(TryLockError::WouldBlock) => Ok(Err(Busy { file, directory })),
             Err(TryLockError::Error(error)) => Err(at("lock", root)(error)),
@@ -107,10 +117,11 @@ impl Lock {
     }
 
     /// Names this process, as a hint for those who are refused: a failure stops nothing.
-    fn sign(&self) {
+    fn sign(&mut self) {
         if let Some(file) = &self.file {
             let pid = std::process::id().to_string();
             let _ = file.set_len(0).and_then(|()| file.write_all_at(pid.as_bytes(), 0));
+            self.signed = true;
         }
     }
 }
@@ -134,7 +145,7 @@ impl Busy {
         let (hand_over, taken) = mpsc::sync_channel(0);
         let lock_both = move || {
             // One of them may be ours already.
-            let lock = Lock { file: self.file, directory: self.directory };
+            let lock = Lock { file: self.file, directory: self.directory, signed: false };
             let _ = lock.directory.unlock();
             let locked = lock.file.iter().chain([&lock.directory]).try_for_each(File::lock);
             let _ = hand_over.send(locked.map(|()| lock));
@@ -159,11 +170,14 @@ fn directory(root: &Path) -> Result<File, Error> {
     File::open(root).map_err(at("open", root))
 }
 
-/// The process that wrote its id last; 0 if it is still taking the lock.
+/// The process that wrote its id last; 0 if it has not yet, only reads, or is gone.
 fn holder(file: &File) -> u32 {
     let mut text = String::new();
     let read = file.take(16).read_to_string(&mut text);
-    read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
+    let pid: u32 = read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0);
+    // A killed holder leaves its number to those who come after it.
+    let lives = !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{pid}")).exists();
+    if lives { pid } else { 0 }
 }
 
 #[cfg(test)]
@@ -184,9 +198,9 @@ mod tests {
         let lock = Lock::take(dir.path(), NOT).unwrap();
         let Err(Error::InUse { pid, .. }) = Lock::take(dir.path(), NOT) else { panic!("two") };
         assert_eq!(pid, std::process::id());
-        assert!(matches!(Lock::take_to_read(dir.path()), Err(Error::InUse { .. })));
+        assert!(matches!(Lock::take_to_read(dir.path(), NOT), Err(Error::InUse { .. })));
         drop(lock);
-        drop(Lock::take_to_read(dir.path()).unwrap());
+        drop(Lock::take_to_read(dir.path(), NOT).unwrap());
         drop(Lock::take(dir.path(), NOT).unwrap());
     }
 
@@ -199,7 +213,7 @@ mod tests {
         let lock = Lock::take(dir.path(), NOT).unwrap();
         fs::remove_file(&file).unwrap();
         assert!(is_busy(dir.path()));
-        assert!(matches!(Lock::take_to_read(dir.path()), Err(Error::InUse { .. })));
+        assert!(matches!(Lock::take_to_read(dir.path(), NOT), Err(Error::InUse { .. })));
         fs::remove_file(&file).unwrap();
         fs::write(&file, "1").unwrap();
         assert!(is_busy(dir.path()));
@@ -207,14 +221,31 @@ mod tests {
         assert!(!is_busy(dir.path()));
     }
 
+    // An audit holds the lock and does not sign: those who were refused were told of a process that was
+    // gone, or of a stranger with its number.
+    #[test]
+    fn nobody_is_told_of_a_holder_that_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Lock::take(dir.path(), NOT).unwrap());
+        let audit = Lock::take_to_read(dir.path(), NOT).unwrap();
+        let Err(Error::InUse { pid: 0, .. }) = Lock::take(dir.path(), NOT) else { panic!("two") };
+        fs::write(dir.path().join(FILE), u32::MAX.to_string()).unwrap();
+        let Err(Error::InUse { pid: 0, .. }) = Lock::take(dir.path(), NOT) else { panic!("two") };
+        drop(audit);
+    }
+
     // A process of an older version locks the file alone.
     #[test]
     fn a_lock_on_the_file_alone_is_one() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), "7").unwrap();
+        let pid = std::process::id();
+        fs::write(dir.path().join(FILE), pid.to_string()).unwrap();
         let older = File::open(dir.path().join(FILE)).unwrap();
         older.lock().unwrap();
-        let Err(Error::InUse { pid: 7, .. }) = Lock::take(dir.path(), NOT) else { panic!("two") };
+        let Err(Error::InUse { pid: told, .. }) = Lock::take(dir.path(), NOT) else {
+            panic!("two")
+        };
+        assert_eq!(told, pid);
         older.unlock().unwrap();
         assert!(!is_busy(dir.path()));
     }

@@ -137,7 +137,7 @@ fn any_flipped_bit_and_any_cut_is_found_and_is_harmless() {
                 wrong += u64::from(given.is_some_and(|(hash, _)| hash != hash_of(index)));
             }
         }
-        let inspection = Inspection::open(ledger(dir.path())).unwrap();
+        let inspection = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap();
         let found = inspection.log(&mut |_| ControlFlow::Continue(()));
         let kinds: Vec<_> = found.iter().map(|found| found.kind).collect();
         assert_eq!(kinds, [StoreFindingKind::TreeHashes], "{what}: {found:?}");

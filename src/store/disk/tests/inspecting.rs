@@ -22,7 +22,7 @@ fn whole() -> TempDir {
 
 /// The frames and the findings that archive and journals give.
 fn log_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, Vec<StoreFinding>) {
-    let inspection = Inspection::open(ledger(dir)).unwrap();
+    let inspection = Inspection::open(ledger(dir), Duration::ZERO).unwrap();
     let mut frames = BTreeMap::new();
     let mut findings = inspection.findings().to_vec();
     findings.extend(inspection.log(&mut |evidence| {
@@ -40,7 +40,7 @@ fn log_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, Vec<StoreFinding>) {
 
 fn sealed_of(dir: &Path) -> (BTreeMap<u64, Vec<u8>>, u64, Vec<StoreFinding>) {
     let (mut frames, mut tree_hashes, mut findings) = (BTreeMap::new(), 0, Vec::new());
-    for item in Inspection::open(ledger(dir)).unwrap().sealed(DEADLINE) {
+    for item in Inspection::open(ledger(dir), Duration::ZERO).unwrap().sealed(DEADLINE) {
         match item {
             Ok(SealedItem::Block(block)) => {
                 frames.extend(block.iter().map(|(seq, frame)| (seq.get(), frame.to_vec())));
@@ -71,7 +71,7 @@ fn a_whole_ledger_shows_every_frame_twice_and_is_not_changed() {
     let before = files(&ledger(dir.path()));
     assert_eq!(log_of(dir.path()), (all(700), vec![]));
     assert_eq!(sealed_of(dir.path()), (all(700), TreeHash::kept_by(head_at(700).size), vec![]));
-    let inspection = Inspection::open(ledger(dir.path())).unwrap();
+    let inspection = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap();
     assert_eq!(inspection.identity(), Some(identity()));
     assert_eq!(inspection.head().unwrap().sealed, head_at(700));
     assert!(files(&ledger(dir.path())) == before);
@@ -81,9 +81,12 @@ fn a_whole_ledger_shows_every_frame_twice_and_is_not_changed() {
 fn an_open_ledger_is_not_inspected() {
     let dir = TempDir::new().unwrap();
     let store = created(dir.path());
-    assert!(matches!(Inspection::open(ledger(dir.path())), Err(Error::InUse { .. })));
+    assert!(matches!(
+        Inspection::open(ledger(dir.path()), Duration::ZERO),
+        Err(Error::InUse { .. })
+    ));
     drop(store);
-    let inspection = Inspection::open(ledger(dir.path())).unwrap();
+    let inspection = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap();
     assert!(matches!(refused(dir.path()), Error::InUse { .. }));
     drop(inspection);
     drop(reopened(dir.path()));
@@ -181,7 +184,7 @@ fn no_damage_to_sled_gets_out_as_a_panic_or_as_a_wrong_frame() {
 #[test]
 fn a_deadline_that_has_passed_is_a_finding_and_the_end() {
     let dir = whole();
-    let inspection = Inspection::open(ledger(dir.path())).unwrap();
+    let inspection = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap();
     let items: Vec<_> = inspection.sealed(Duration::ZERO).collect();
     assert!(matches!(items.last(), Some(Err(finding)) if finding.kind == StoreFindingKind::Sealed));
 }

@@ -57,23 +57,23 @@ impl Command for Args {
         // What runs at the head runs on; of a recording, nothing is known past its last event.
         let until = view.state.thread(&self.thread).map_or(view.time, |thread| thread.last);
         let timeline = query::timeline(&view.state, &self.thread, until);
-        let noted = |span: &Span| notes(&opened.reader, &span.task, view.position);
+        let in_doubt = |span: &Span| notes(&opened.reader, &span.task, view.position);
         if app.out.for_programs() || app.out.format == Format::Wide {
             let depths: BTreeMap<&TaskId, usize> =
                 forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
             let depth = |span: &Span| depths.get(&span.task.id).copied().unwrap_or(0);
-            let items = timeline.spans.iter().map(|span| {
-                let notes = noted(span)?;
-                Ok(SpanItem::new(span, depth(span), notes))
-            });
+            let items = timeline
+                .spans
+                .iter()
+                .map(|span| Ok(SpanItem::new(span, depth(span), in_doubt(span)?)));
             app.out.list(&At::from(&view), items)?;
             return Ok(Exit::Ok);
         }
-        let mut in_doubt = BTreeMap::new();
+        let mut told = BTreeMap::new();
         for span in &timeline.spans {
-            in_doubt.insert(&span.task.id, noted(span)?);
+            told.insert(&span.task.id, in_doubt(span)?);
         }
-        for line in draw(&timeline, &forest, &in_doubt, &app.out.look) {
+        for line in draw(&timeline, &forest, &told, &app.out.look) {
             app.out.line(&line)?;
         }
         Ok(Exit::Ok)
@@ -104,7 +104,7 @@ fn draw(
         for note in in_doubt.get(&node.task.id).into_iter().flatten() {
             let note = look.safe(&format!("    [note: {note}]"));
             lines.push(match look.width {
-                Some(width) => escape::cut(&note, width, look.charset).to_string(),
+                Some(width) => escape::cut(&note, width, look.charset).clone(),
                 None => note,
             });
         }

@@ -84,3 +84,25 @@ fn a_follower_shows_what_is_recorded_meanwhile() {
     place.run(&["log", "-f", "-o", "json"]).fails(2);
     place.run(&["log", "-f", "--at", "@-1"]).fails(2);
 }
+
+/// A backup that saves what only the sealed blocks have took what there was beside a holder, and said
+/// nothing: it waits for its turn.
+#[test]
+fn a_salvage_waits_for_its_turn_and_an_audit_beside_a_holder_says_what_it_did_not_check() {
+    let place = Place::with_story();
+    let held = Ledger::open(place.path("ledger"), Options::default()).unwrap();
+    place.run(&["backup", "--from-sealed", "saved", "--wait", "0s"]).fails(5);
+    place.run(&["backup", "--from-sealed", "saved", "--wait", "10ms"]).fails(124);
+    place.run(&["fork", "--from-sealed", "--at", "@", "copy", "--wait", "0s"]).fails(5);
+    assert!(!place.path("saved").exists() && !place.path("copy").exists());
+    let sound = place.run(&["verify"]).ok();
+    assert!(sound.contains("sound, sealed blocks not checked"), "{sound}");
+    assert_eq!(place.run(&["verify", "--json"]).json()["sealed_checked"], false);
+    // Archive and journals lose events under the holder.
+    std::fs::remove_dir_all(place.path("ledger/journal")).unwrap();
+    let told = place.run(&["verify"]);
+    assert_eq!(told.code, 4, "{told:?}");
+    assert!(!told.out.contains("nothing is lost") && !told.out.contains("all "), "{told:?}");
+    assert!(told.out.contains("once no other process"), "{told:?}");
+    drop(held);
+}

@@ -24,6 +24,9 @@ pub struct VerifyBody {
     pub more_findings: u64,
     /// What was noticed and is harmless: it changes no answer and loses nothing.
     pub notes: Vec<FindingItem>,
+    /// Whether the sealed blocks were checked; not beside a process that has the ledger open.
+    #[serde(default)]
+    pub sealed_checked: bool,
     /// What can still be read.
     pub readable: ReadableItem,
     /// What repairs all that was found: `nothing`, `rebuild`, `restore` or `compare`.
@@ -65,6 +68,7 @@ impl From<&Report> for VerifyBody {
             findings: report.findings.iter().map(FindingItem::from).collect(),
             more_findings: report.more_findings,
             notes: report.notes.iter().map(FindingItem::from).collect(),
+            sealed_checked: report.sealed_checked,
             readable: ReadableItem::from(&report.readable),
             remedy: report.remedy.as_str().to_owned(),
             help: None,

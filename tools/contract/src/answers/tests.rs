@@ -185,6 +185,7 @@ fn questions() -> Vec<&'static str> {
             findings: vec![finding],
             more_findings: 1,
             notes: vec![note],
+            sealed_checked: true,
             readable: ReadableItem { all: false, events: 9, root: "00".into(), held: None },
             remedy: "restore".into(),
             help: Some("..".into()),

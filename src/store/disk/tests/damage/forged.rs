@@ -137,7 +137,7 @@ fn numbers_at_the_end_of_the_range_are_damage_and_no_panic() {
         patch_sector(&path, 8 + 4 + 16 + 8, &before.to_le_bytes());
         append_crafted(&path, before);
         assert!(matches!(refused_untouched(dir.path()), Error::Damaged { .. }), "{before}");
-        let seen = inspect::Inspection::open(&root).unwrap();
+        let seen = inspect::Inspection::open(&root, Duration::ZERO).unwrap();
         assert!(!seen.log(&mut |_| std::ops::ControlFlow::Continue(())).is_empty(), "{before}");
         assert!(rebuild(&root, &small(), &mut Tree(0)).is_err(), "{before}");
         fs::remove_file(&path).unwrap();

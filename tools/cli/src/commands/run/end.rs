@@ -19,9 +19,9 @@ use taskledger::{
     event::{Action, Cause, Entry, Outcome, TaskStatus},
     ids::TaskId,
     ledger::{AppendError, Reader},
-    query::{Position, history_of_task},
+    query::{Position, format_time, history_of_task},
     state::Rejection,
-    time::{Clock as _, SystemClock},
+    time::{Clock as _, Millis, SystemClock},
 };
 use taskledger_contract::safe_json;
 use tokio::task::JoinSet;
@@ -110,7 +110,8 @@ impl<'a> Record<'a> {
         finish.error = error.as_deref().map(Into::into);
         finish.result = result.map(Into::into);
         let cause = Cause::default().task(self.task.clone());
-        let end = keyed(finish).cause(cause).occurred_at(SystemClock.now());
+        let occurred = SystemClock.now();
+        let end = keyed(finish).cause(cause).occurred_at(occurred);
         let (task, asked) = (self.task.clone(), self.asked.clone());
         let batch = move |reader: &Reader| {
             let mut batch = unasked(reader, &task, &asked);
@@ -120,7 +121,9 @@ impl<'a> Record<'a> {
         // Signals do not end this wait: it is bounded, and the end would be lost.
         match self.recorder.append(None, batch).await {
             Ok(_) => Ok(Exit::Command(code)),
-            Err(unrecorded) => self.unrecorded(unrecorded, outcome, error.as_deref(), code),
+            Err(unrecorded) => {
+                self.unrecorded(unrecorded, outcome, occurred, error.as_deref(), code)
+            }
         }
     }
 
@@ -129,6 +132,7 @@ impl<'a> Record<'a> {
         &self,
         why: Unrecorded,
         outcome: Outcome,
+        occurred: Millis,
         error: Option<&str>,
         code: u8,
     ) -> Result<Exit> {
@@ -153,6 +157,8 @@ impl<'a> Record<'a> {
         let mut words =
             vec![&*program, "--db", &*db, "record", "end", task.as_str(), "--status", status];
         words.extend(error.into_iter().flat_map(|error| ["--error", error]));
+        let occurred = format_time(occurred);
+        words.extend(["--occurred", &occurred]);
         let text = format!("the end of {task} ({ended}) is not recorded: {why}");
         let hint = format!("once the ledger is free: {}", shell::line(words));
         Err(Problem::new(exit, text).hint(hint).into())
