@@ -3,7 +3,7 @@
 //!
 //! Every head that any reader sees is kept; where the same size has another root, where the end
 //! falls, or where an acknowledged event is not shown, it is a failure. So is every error that does
-//! not say to try again. Start reading at [`Look::run`]; [`Watch`] is what readers are held against.
+//! not say to try again. Start reading at [`Look::run`]; `Watch` is what readers are held against.
 
 use crate::{
     life::{Life, Nature, Tally},
