@@ -22,8 +22,9 @@ pub use self::{
         fork::CopyError,
     },
     read::{
+        cursor::Cursor,
         follow::{Follow, Followed},
-        reader::{Cursor, Reader},
+        reader::Reader,
         texts::Withheld,
         visited::Visited,
     },

@@ -80,7 +80,7 @@ impl Ledger {
                 scoped.reaching(shown.size)?
             } else {
                 let (mut state, size) = (published.state.clone(), shown.size.get());
-                replay::fold(&**look, &mut state, size, &shared.withheld, missing)?;
+                replay::fold(&**look, &mut state, size, &shared.withheld, ReadError::missing)?;
                 Shown::Whole(state.into())
             };
             shared.show(Arc::new(published_of(shown, now)));
@@ -123,8 +123,4 @@ fn published_of(end: Head, shown: Shown) -> Published {
             Published { state, tree, scoped }
         }
     }
-}
-
-fn missing(seq: crate::ids::Seq) -> ReadError {
-    ReadError::damaged(seq, crate::ledger::Damage::Missing)
 }

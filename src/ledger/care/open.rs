@@ -17,7 +17,7 @@ use crate::{
             staging::Published,
         },
         copy::origin::OriginNote,
-        read::{reader::LogHashes, replay, saved, texts::Withheld},
+        read::{hashes::LogHashes, replay, saved, texts::Withheld},
     },
     proof::Tree,
     state::LedgerState,

@@ -106,7 +106,6 @@ impl CopyError {
 impl Ledger {
     /// Makes a new ledger in `home` from the first `size` events of this one; see
     /// [`fork_blocking`](Self::fork_blocking).
-    /// [`fork_blocking`](Self::fork_blocking).
     ///
     /// # Errors
     /// As [`fork_blocking`](Self::fork_blocking).
@@ -126,7 +125,6 @@ impl Ledger {
     }
 
     /// Makes a new ledger in `home` from a backup file; see
-    /// [`restore_blocking`](Self::restore_blocking).
     /// [`restore_blocking`](Self::restore_blocking).
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use crate::{
     event::Entry,
     ids::{Head, Seq, Size, ThreadId},
     ledger::{
-        Damage, ReadError, Reader,
+        ReadError, Reader,
         commit::shared::{Progress, decode},
         read::texts::check,
     },
@@ -200,7 +200,7 @@ fn read(
 ) -> Result<Batch, ReadError> {
     let frames = reader.shared().log.read(next, READ_AHEAD_BYTES)?;
     if frames.is_empty() {
-        return Err(ReadError::damaged(next, Damage::Missing));
+        return Err(ReadError::missing(next));
     }
     let mut entries = VecDeque::new();
     for frame in &frames {

@@ -82,8 +82,7 @@ impl LookLog {
         span: (u64, u64),
         mut visit: impl FnMut(Seq, &[u8], [u8; 32]) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        let missing = |seq| ReadError::damaged(seq, Damage::Missing);
-        replay::each_frame(self, span, missing, |seq, frame| {
+        replay::each_frame(self, span, ReadError::missing, |seq, frame| {
             let leaf = codec::leaf(&frame).map_err(|error| unreadable(seq, error))?;
             visit(seq, &frame, leaf_hash(leaf))?;
             Ok(ControlFlow::Continue(()))

@@ -2,7 +2,9 @@
 //!
 //! Nothing here writes. Start reading at [`reader`].
 
+pub(super) mod cursor;
 pub(super) mod follow;
+pub(super) mod hashes;
 pub(crate) mod links;
 pub(crate) mod look;
 pub(super) mod pool;

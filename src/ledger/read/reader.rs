@@ -5,34 +5,29 @@
 //! calls them within [`Reader::run`]. Reads of the current state do not block.
 
 use super::{
+    cursor::Cursor,
     follow::Follow,
+    hashes::LogHashes,
     pool::Pool,
     replay, saved,
     scoped::Wanted,
     texts::{Withheld, checked, withholding},
 };
 use crate::{
-    codec,
-    event::{Entry, Event, Part, PartSet},
-    ids::{BLOCK_EVENTS, Head, LedgerId, Root, Seq, Size, TaskId, ThreadId},
+    event::{Entry, Part, PartSet},
+    ids::{Head, LedgerId, Root, Seq, Size, TaskId, ThreadId},
     ledger::{
-        Damage, ReadError, Visited,
-        commit::{
-            shared::{Shared, decode, unreadable},
-            staging::Published,
-        },
+        ReadError, Visited,
+        commit::{shared::Shared, staging::Published},
     },
-    proof::{self, Checkpoint, HashSource},
+    proof::{self, Checkpoint},
     state::{LedgerState, Task, Thread},
-    store::{self, FrameLog},
+    store,
 };
 use std::{
     ops::{ControlFlow, Deref},
     sync::Arc,
 };
-
-/// The bytes of a usual block. A larger one is read event by event.
-const BLOCK_BYTES: usize = 12 << 10;
 
 /// A read-only view of a ledger. Cheap to clone; outlives the ledger's handle.
 ///
@@ -157,7 +152,7 @@ impl Reader {
 
     /// Makes a cursor, which reads single events near each other without reading a block twice.
     pub fn cursor(&self) -> Cursor<'_> {
-        Cursor { reader: self, first: 0, frames: Vec::new(), block: None }
+        Cursor::new(self)
     }
 
     /// The texts that were withheld so far by folds and by questions about the past, since they
@@ -241,7 +236,7 @@ impl Reader {
         };
         let mut frames = self.shared.log.read(from, bytes_max)?;
         if frames.is_empty() {
-            return Err(missing(from));
+            return Err(ReadError::missing(from));
         }
         frames.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         let mut next = Some(from);
@@ -314,7 +309,7 @@ impl Reader {
         visit: impl FnMut(Seq, Vec<u8>) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let last = to.get().min(self.shared.size().get());
-        let missing = |seq| missing(seq).into();
+        let missing = |seq| ReadError::missing(seq).into();
         replay::each_frame(&*self.shared.log, (from.leaf_index(), last), missing, visit)
     }
 
@@ -349,7 +344,13 @@ impl Reader {
         let (saved, last) = (snapshots.list()?, size.last_seq());
         let saved::Newest { mut state, .. } =
             saved::newest(snapshots, &saved, last, |size| self.root_at(Size::new(size)).map(Some))?;
-        replay::fold(&*self.shared.log, &mut state, size.get(), &self.shared.withheld, missing)?;
+        replay::fold(
+            &*self.shared.log,
+            &mut state,
+            size.get(),
+            &self.shared.withheld,
+            ReadError::missing,
+        )?;
         state.mask(&now);
         Ok(state)
     }
@@ -438,7 +439,7 @@ impl Reader {
         Checkpoint { ledger: self.ledger, size, root }
     }
 
-    fn check_size(&self, size: Size) -> Result<(), ReadError> {
+    pub(super) fn check_size(&self, size: Size) -> Result<(), ReadError> {
         // The root, which only an error names, is not hashed for every read.
         if size <= self.shared.size() {
             return Ok(());
@@ -455,10 +456,6 @@ impl Reader {
     }
 }
 
-fn missing(seq: Seq) -> ReadError {
-    ReadError::damaged(seq, Damage::Missing)
-}
-
 /// The state at the time of the call. Drop it soon: while it exists, so does its version of every
 /// map.
 #[derive(Debug)]
@@ -469,113 +466,5 @@ impl Deref for Current {
 
     fn deref(&self) -> &LedgerState {
         &self.0.state
-    }
-}
-
-/// Reads single events and keeps the block that the last one came from.
-#[derive(Debug)]
-pub struct Cursor<'a> {
-    reader: &'a Reader,
-    first: u64,
-    frames: Vec<Vec<u8>>,
-    /// The block that the last read was in.
-    block: Option<u64>,
-}
-
-impl Cursor<'_> {
-    /// Reads one event, like [`Reader::entry`].
-    ///
-    /// # Errors
-    /// As [`Reader::entry`].
-    pub fn entry(&mut self, seq: Seq) -> Result<Entry, ReadError> {
-        let redacted = self.reader.shared.redacted(seq);
-        checked(seq, self.frame(seq)?, redacted)
-    }
-
-    /// Reads one event without the texts beside it.
-    ///
-    /// # Errors
-    /// As [`Reader::entry`], but none about a text.
-    pub fn event(&mut self, seq: Seq) -> Result<Event, ReadError> {
-        Ok(decode(seq, self.frame(seq)?)?.event)
-    }
-
-    /// Like [`entry`](Self::entry), but leaves out a text that is not what was recorded. Looks only
-    /// at those that are `asked` for.
-    pub(crate) fn entry_withholding(
-        &mut self,
-        seq: Seq,
-        asked: fn(&Part) -> bool,
-    ) -> Result<Entry, ReadError> {
-        let shared = Arc::clone(&self.reader.shared);
-        withholding(seq, self.frame(seq)?, (shared.redacted(seq), asked), &shared.withheld)
-    }
-
-    fn frame(&mut self, seq: Seq) -> Result<&[u8], ReadError> {
-        // The store also holds events that are written and not yet acknowledged: readers must not
-        // see them.
-        self.reader.check_size(seq.size())?;
-        if self.cached(seq).is_none() {
-            self.load(seq)?;
-        }
-        match self.cached(seq) {
-            Some(frame) => Ok(frame),
-            None => Err(ReadError::NoSuchEvent { seq, head: self.reader.head() }),
-        }
-    }
-
-    fn cached(&self, seq: Seq) -> Option<&Vec<u8>> {
-        let index = seq.get().checked_sub(self.first).filter(|_| self.first > 0)?;
-        self.frames.get(usize::try_from(index).ok()?)
-    }
-
-    /// Reads the event alone, or its block if it is the second event read from there. So a walk
-    /// over an interleaved thread does not read a block for one event, and a walk over neighbours
-    /// reads one block for sixteen.
-    fn load(&mut self, seq: Seq) -> Result<(), ReadError> {
-        let log = &self.reader.shared.log;
-        let block = seq.leaf_index() / BLOCK_EVENTS;
-        if self.block == Some(block) {
-            let start = Seq::new(block * BLOCK_EVENTS + 1).unwrap_or(seq);
-            self.frames = log.read(start, BLOCK_BYTES)?;
-            self.first = start.get();
-        }
-        if self.cached(seq).is_none() {
-            self.frames = log.read(seq, 1)?;
-            self.first = seq.get();
-        }
-        self.block = Some(block);
-        Ok(())
-    }
-}
-
-/// The hashes of the tree as the log holds them: tree hashes from the store, leaves from the
-/// frames.
-pub(crate) struct LogHashes<'a>(pub(crate) &'a dyn FrameLog);
-
-impl HashSource for LogHashes<'_> {
-    type Error = ReadError;
-
-    fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, ReadError> {
-        Ok(self.0.tree_hash(index)?)
-    }
-
-    fn leaf_hashes(&self, first: Seq, count: u64) -> Result<Vec<[u8; 32]>, ReadError> {
-        let mut hashes = Vec::new();
-        let mut next = first;
-        while u64::try_from(hashes.len()).unwrap_or(u64::MAX) < count {
-            let frames = self.0.read(next, BLOCK_BYTES)?;
-            if frames.is_empty() {
-                return Err(missing(next));
-            }
-            for frame in
-                frames.iter().take(usize::try_from(count).unwrap_or(usize::MAX) - hashes.len())
-            {
-                let leaf = codec::leaf(frame).map_err(|error| unreadable(next, error))?;
-                hashes.push(proof::leaf_hash(leaf));
-                next = next.next().unwrap_or(next);
-            }
-        }
-        Ok(hashes)
     }
 }

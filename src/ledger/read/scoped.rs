@@ -5,8 +5,8 @@
 //! is read when it is asked for, and then kept. Start reading at [`Scoped::state_of`].
 
 use super::{
+    hashes::LogHashes,
     look::LookLog,
-    reader::LogHashes,
     replay, saved,
     since::Since,
     texts::{Withheld, folded},
@@ -15,7 +15,7 @@ use crate::{
     codec::Told,
     event::{Action, CancelScope, Entry, Parent, Restored},
     ids::{Root, Seq, Size, TaskId, ThreadId},
-    ledger::{Damage, ReadError, commit::shared::decode},
+    ledger::{ReadError, commit::shared::decode},
     proof::ProofError,
     snapshot::{Sectioned, SnapshotError},
     state::{LedgerState, Part, heads},
@@ -106,7 +106,7 @@ impl Scoped {
         }
         let mut whole = self.kept();
         if let Some(state) = &mut whole {
-            replay::fold(&*store.log, state, size.get(), &withheld, missing)?;
+            replay::fold(&*store.log, state, size.get(), &withheld, ReadError::missing)?;
         }
         let marks = store.marked(self.marks.clone(), &since)?;
         let (saved, len_found, whole) = (self.saved.clone(), self.len_found, Mutex::new(whole));
@@ -353,7 +353,7 @@ impl Stored {
         let root_at = |size| self.root_of(Size::new(size));
         let saved::Newest { mut state, .. } =
             saved::newest(&*self.snapshots, &saved, size.last_seq(), root_at)?;
-        replay::fold(&*self.log, &mut state, size.get(), withheld, missing)?;
+        replay::fold(&*self.log, &mut state, size.get(), withheld, ReadError::missing)?;
         Ok(state)
     }
 
@@ -385,10 +385,6 @@ impl Stored {
     }
 
     fn frame(&self, seq: Seq) -> Result<Vec<u8>, ReadError> {
-        self.log.read(seq, 1)?.into_iter().next().ok_or_else(|| missing(seq))
+        self.log.read(seq, 1)?.into_iter().next().ok_or_else(|| ReadError::missing(seq))
     }
-}
-
-fn missing(seq: Seq) -> ReadError {
-    ReadError::damaged(seq, Damage::Missing)
 }

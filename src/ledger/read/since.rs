@@ -63,9 +63,8 @@ impl Since {
     /// [`ReadError`] at the first event that cannot be read. What was read before is kept.
     pub(crate) fn read(&mut self, log: &dyn FrameLog, size: Size) -> Result<(), ReadError> {
         (self.tasks, self.threads) = (OnceLock::new(), OnceLock::new());
-        let missing = |seq| ReadError::damaged(seq, Damage::Missing);
         let span = (self.size().get(), size.get());
-        replay::each_frame(log, span, missing, |seq, frame| {
+        replay::each_frame(log, span, ReadError::missing, |seq, frame| {
             let peek = codec::peek(&frame).map_err(|error| unreadable(seq, error))?;
             if peek.seq != seq {
                 return Err(ReadError::damaged(seq, Damage::OtherEvent { found: peek.seq }));

@@ -99,7 +99,7 @@ pub(crate) fn withholding(
 /// Decodes the frame of event `seq` for a fold: holds only the texts that a state holds against
 /// their commitments.
 ///
-/// What is withheld depends on the frame alone, so that each fold of a log gives the same state;
+/// The texts that are withheld depend on the frame alone, so that each fold of a log gives the same state;
 /// the caller notes it, once it knows what is redacted.
 pub(crate) fn folded(seq: Seq, frame: &[u8]) -> Result<Entry, ReadError> {
     let mut entry = decode(seq, frame)?;

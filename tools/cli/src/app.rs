@@ -24,7 +24,7 @@ use taskledger::{
     time::{Clock as _, Millis, SystemClock},
 };
 
-/// How many texts that were withheld are named.
+/// The number of withheld texts that are named.
 const WITHHELD_TOLD_MAX: usize = 10;
 
 /// What some commands need of the command line as a whole. `main` hands it in, so that no command
@@ -49,7 +49,7 @@ pub struct App {
     pub err: Look,
     /// Shows the progress of long work.
     pub progress: Shower,
-    /// Whether this command appends to the ledger.
+    /// True if this command appends to the ledger.
     pub appends: bool,
     /// Whether to leave out remarks.
     pub quiet: bool,
@@ -61,7 +61,7 @@ pub struct App {
     pub program: Program,
     /// Whether the ledger was opened in spite of damage and does not show all that it held.
     short: Cell<bool>,
-    /// What was withheld of the ledgers that were opened.
+    /// The texts that were withheld of the ledgers that were opened.
     withheld: RefCell<Vec<Withheld>>,
 }
 

@@ -30,7 +30,7 @@ pub struct Global {
     /// When to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
-    /// How long a command that records waits for its turn; 0s: not at all
+    /// The longest wait of a command that records for its turn; 0s: none
     #[arg(
         long,
         global = true,

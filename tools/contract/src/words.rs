@@ -12,10 +12,10 @@ use taskledger::{
     state::{Task, Text, TextBody},
 };
 
-/// What people are shown of a text that was erased.
+/// The words in place of a text that was erased.
 pub const ERASED: &str = "(erased)";
 
-/// What people are shown of a text that is stored, but is not the one that was recorded.
+/// The words in place of a text that is stored, but is not the one that was recorded.
 pub const WITHHELD: &str = "(withheld: not what was recorded)";
 
 /// What an event says.

@@ -58,7 +58,7 @@ pub struct Look {
     pub dir: PathBuf,
     /// For how long.
     pub time: Duration,
-    /// How many readers there are.
+    /// The number of readers.
     pub readers: u64,
     /// What is drawn follows from it.
     pub seed: u64,
@@ -181,7 +181,7 @@ fn until_full(ledger: &Ledger, first: u64, told: &AtomicU64) -> Result<u64> {
     bail!("it was never full")
 }
 
-/// What readers are held against.
+/// The list that readers are held against.
 #[derive(Debug)]
 struct Watch {
     path: PathBuf,

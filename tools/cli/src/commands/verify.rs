@@ -76,7 +76,7 @@ impl Command for Args {
     }
 }
 
-/// What helps first of all, if not all files were read.
+/// The first help, if not all files were read.
 const AGAIN: &str = "the sealed blocks, which may have what is missing, were not read: `taskledger \
                      verify` says more once no other process has the ledger open";
 
@@ -118,7 +118,7 @@ fn compare_origins(found: Option<LedgerId>, expected: &Checkpoint, body: &mut Ve
     }
 }
 
-/// What to do, as commands; FILE and NEW-PATH are the reader's to choose.
+/// The help as commands; FILE and NEW-PATH are the reader's to choose.
 fn help(remedy: Remedy, all: bool) -> Option<String> {
     let restore = "`taskledger backup --from-sealed FILE` takes all that can be read, `taskledger \
                    restore FILE NEW-PATH` makes a ledger of it";
@@ -139,7 +139,7 @@ fn help(remedy: Remedy, all: bool) -> Option<String> {
     Some(help)
 }
 
-/// How much can still be read.
+/// The events that can still be read, in words.
 fn told_readable(readable: &ReadableItem) -> String {
     let ReadableItem { all, events, root, held } = readable;
     let told = match held {

@@ -29,7 +29,7 @@ const LOST: &str = "nothing was written: `taskledger backup --from-sealed FILE` 
 const UNFINISHED: &str = "make it again in the same place, with `taskledger fork` or `taskledger \
                           restore`: that clears away what is there";
 
-/// What helps against a text that is not what was recorded.
+/// The help against a text that is not what was recorded.
 pub const FORGED: &str = "it is not shown: `taskledger redact SEQ --part PART` takes it out of every \
                           view, and `purge` out of the files; a standby or a backup may have the \
                           text that was recorded";
@@ -91,7 +91,7 @@ pub fn hint(code: Code, error: &Link) -> Option<String> {
     fitting.next().map(|(_, _, hint)| (*hint).to_owned())
 }
 
-/// What helps against a directory that is not safe. PATH is the ledger's directory.
+/// The help against a directory that is not safe. PATH is the ledger's directory.
 fn of_unsafe(why: Unsafe) -> String {
     match why {
         Unsafe::OtherUser { owner, .. } => format!(
@@ -136,7 +136,7 @@ fn of_damage(error: &Link) -> String {
     damaged_file(error).map_or(VERIFY, of_file).to_owned()
 }
 
-/// Whether the damage is a text that is not what was recorded.
+/// Says whether the damage is a text that is not what was recorded.
 fn is_forged(error: &Link) -> bool {
     if let Some(QueryError::Read(source)) = error.downcast_ref() {
         return is_forged(source);

@@ -16,7 +16,7 @@ use std::{
 };
 use taskledger::{Ledger, Options, command::Spawn, ids::ThreadId, store::DiskOptions};
 
-/// What is done to a file.
+/// A blow to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blow {
     /// It is deleted, or with its directory all that is in there.

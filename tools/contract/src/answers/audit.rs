@@ -24,18 +24,18 @@ pub struct VerifyBody {
     pub more_findings: u64,
     /// What was noticed and is harmless: it changes no answer and loses nothing.
     pub notes: Vec<FindingItem>,
-    /// Whether the sealed blocks were checked; not beside a process that has the ledger open.
+    /// True if the sealed blocks were checked; not beside a process that has the ledger open.
     #[serde(default)]
     pub sealed_checked: bool,
     /// What can still be read.
     pub readable: ReadableItem,
-    /// What repairs all that was found: `nothing`, `rebuild`, `restore` or `compare`.
+    /// The repair of all that was found: `nothing`, `rebuild`, `restore` or `compare`.
     pub remedy: String,
     /// The same as a sentence with the commands to run; null if nothing is to be done.
     pub help: Option<String>,
 }
 
-/// What all files of a ledger together still have.
+/// The events that all files of a ledger together still have.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ReadableItem {
     /// Whether that is every event that the ledger is known to have held, as it was recorded.
