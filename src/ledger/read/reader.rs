@@ -219,10 +219,10 @@ impl Reader {
     ///
     /// Only durable events that are acknowledged: nothing that loss of power could still take back,
     /// also under [`Durability::Interval`](super::super::Durability::Interval). The last frame may
-    /// be within a batch, which [`codec::batch_goes_on`] tells.
+    /// be within a batch, which [`codec::batch_goes_on`](crate::codec::batch_goes_on) tells.
     ///
     /// Frames are as they are stored: a redacted text is in them until a purge. A caller that shows
-    /// them or sends them on takes it out, with [`redacted`](Self::redacted) and [`codec::erase`].
+    /// them or sends them on takes it out, with [`redacted`](Self::redacted) and [`codec::erase`](crate::codec::erase).
     ///
     /// # Errors
     /// As [`entry`](Self::entry).
