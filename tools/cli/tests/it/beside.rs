@@ -5,6 +5,7 @@
 
 use crate::support::{Place, Ran, ran};
 use std::{
+    env,
     fs::{self, Permissions},
     io::{Write as _, stderr},
     os::unix::{
@@ -14,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 /// Every question about the story. `BACKUP` stands for a file outside of the ledger.
@@ -42,9 +44,10 @@ const QUERIES: [&[&str]; 22] = [
     &["replay", "build"],
 ];
 
-/// Asks everything, each question in a process that `asker` makes of its arguments.
-fn ask_all(place: &Place, mut asker: impl FnMut(&[&str]) -> Ran) {
-    let backup = place.path("out/it.backup");
+/// Asks everything, each question in a process that `asker` makes of its arguments. What is written
+/// outside of the ledger goes to `out`.
+fn ask_all(out: &Path, mut asker: impl FnMut(&[&str]) -> Ran) {
+    let backup = out.join("it.backup");
     for query in QUERIES {
         let _ = fs::remove_file(&backup);
         let with_place = |word: &&'static str| match *word {
@@ -87,9 +90,35 @@ fn evidence(place: &Path) -> Vec<(PathBuf, Vec<u8>, [i64; 6])> {
     found
 }
 
+/// Those who ask and those who write, at once, and for how long they do; without that, the one who
+/// asks does it three times.
+struct Crowd {
+    askers: u32,
+    writers: u32,
+    time: Option<Duration>,
+}
+
+impl Crowd {
+    /// A crowd for as many seconds as `TASKLEDGER_CROWD_SECONDS` says, else a few.
+    fn of_the_environment() -> Self {
+        let seconds = env::var("TASKLEDGER_CROWD_SECONDS").ok();
+        let time = seconds.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
+        let (askers, writers) = if time.is_some() { (64, 4) } else { (1, 2) };
+        Self { askers, writers, time }
+    }
+
+    fn ask(&self, place: &Place, out: &Path) {
+        let began = Instant::now();
+        let goes_on = |round| self.time.map_or(round < 3, |time| began.elapsed() < time);
+        for _ in (0..).take_while(|round| goes_on(*round)) {
+            ask_all(out, |args| place.run(args));
+        }
+    }
+}
+
 #[test]
 fn every_question_is_answered_beside_those_who_write() {
-    let place = story();
+    let (place, crowd) = (&story(), Crowd::of_the_environment());
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writing = || {
@@ -100,16 +129,18 @@ fn every_question_is_answered_beside_those_who_write() {
             }
             recorded
         };
-        let writers = [scope.spawn(writing), scope.spawn(writing)];
-        let asked = std::panic::catch_unwind(|| {
-            for _ in 0..3 {
-                ask_all(&place, |args| place.run(args));
-            }
-        });
+        let writers: Vec<_> = (0..crowd.writers).map(|_| scope.spawn(writing)).collect();
+        let asking = |asker: u32| {
+            let (out, crowd) = (place.path(&format!("out/{asker}")), &crowd);
+            fs::create_dir(&out).unwrap();
+            move || crowd.ask(place, &out)
+        };
+        let askers: Vec<_> = (0..crowd.askers).map(|asker| scope.spawn(asking(asker))).collect();
+        let asked: Vec<_> = askers.into_iter().map(|asker| asker.join()).collect();
         over.store(true, Ordering::Release);
-        let recorded = writers.map(|writer| writer.join().unwrap());
-        asked.unwrap();
-        assert!(recorded.iter().all(|count| *count > 0), "nobody wrote meanwhile: {recorded:?}");
+        let recorded: Vec<_> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
+        asked.into_iter().for_each(|asked| asked.unwrap());
+        assert!(recorded.iter().all(|count| *count > 0), "one did not write: {recorded:?}");
     });
 }
 
@@ -117,7 +148,7 @@ fn every_question_is_answered_beside_those_who_write() {
 fn no_question_changes_a_byte_or_a_time_of_the_ledger() {
     let place = story();
     let before = evidence(&place.path("ledger"));
-    ask_all(&place, |args| place.run(args));
+    ask_all(&place.path("out"), |args| place.run(args));
     assert_eq!(evidence(&place.path("ledger")), before);
 }
 
@@ -192,7 +223,7 @@ fn no_question_makes_a_call_that_changes_or_locks_anything_in_the_ledger() {
         return;
     }
     let place = story();
-    ask_all(&place, |args| {
+    ask_all(&place.path("out"), |args| {
         let (ran, found) = changing(&place, args);
         assert_eq!(found, Vec::<String>::new(), "{args:?}");
         ran
@@ -234,7 +265,7 @@ fn a_ledger_that_cannot_be_written_answers_every_question() {
     }
     let before = evidence(&place.path("ledger"));
     let program = env!("CARGO_BIN_EXE_taskledger");
-    ask_all(&place, |args| ran(&mut mounted(&format!("exec {program} \"$@\""), args)));
+    ask_all(&place.path("out"), |args| ran(&mut mounted(&format!("exec {program} \"$@\""), args)));
     assert_eq!(evidence(&place.path("ledger")), before);
 }
 
@@ -276,7 +307,7 @@ fn another_user_who_may_read_gets_every_answer() {
         return;
     }
     let before = evidence(&place.path("ledger"));
-    ask_all(&place, |args| ran(&mut assert_cmd::Command::from_std(as_nobody(args))));
+    ask_all(&place.path("out"), |args| ran(&mut assert_cmd::Command::from_std(as_nobody(args))));
     assert_eq!(evidence(&place.path("ledger")), before);
     let refused = as_nobody(&["redact", "3", "--reason", "secret"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(8), "{refused:?}");
