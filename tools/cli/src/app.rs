@@ -123,9 +123,10 @@ impl App {
         Ok(opened)
     }
 
-    /// A ledger that is only read, after a word about what is missing in it.
-    fn shown(&self, ledger: Ledger) -> Opened {
-        if let Some(Shortfall { readable, held }) = ledger.shortfall() {
+    /// Says what is missing in a ledger that is only read, once.
+    pub fn tell_shortfall(&self, ledger: &Ledger) {
+        let told = self.short.get();
+        if let Some(Shortfall { readable, held }) = ledger.shortfall().filter(|_| !told) {
             // Never silent, and never a success: what follows is not the whole history, or it is not
             // known to be.
             let told = match held {
@@ -139,6 +140,11 @@ impl App {
             note("help: `taskledger verify` says what is wrong, and what helps");
             self.short.set(true);
         }
+    }
+
+    /// A ledger that is only read, after a word about what is missing in it.
+    fn shown(&self, ledger: Ledger) -> Opened {
+        self.tell_shortfall(&ledger);
         let pending = ledger.pending();
         if pending > 0 {
             self.remark(&format!(

@@ -127,6 +127,7 @@ mod tests {
             charset: Charset::Ascii,
             width: None,
             terminal: false,
+            redraws: false,
             time: TimeStyle::Iso,
             now: Millis(0),
         };

@@ -116,7 +116,8 @@ mod tests {
     use taskledger::time::Millis;
 
     fn look(charset: Charset, width: Option<usize>) -> Look {
-        Look { color: false, charset, width, terminal: false, time: TimeStyle::Iso, now: Millis(0) }
+        let (time, now) = (TimeStyle::Iso, Millis(0));
+        Look { color: false, charset, width, terminal: false, redraws: false, time, now }
     }
 
     fn node(depth: usize, title: &str) -> Node {

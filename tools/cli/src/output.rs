@@ -14,11 +14,15 @@ use crate::{
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Result;
 use clap::ValueEnum;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
+    cell::RefCell,
     io::{self, BufWriter, Write},
     marker::PhantomData,
+    rc::Rc,
+    time::{Duration, Instant},
 };
 use taskledger_contract::{
     answers::{At, Body, Row, Single},
@@ -73,6 +77,12 @@ impl Out {
         Self { sink, look, format }
     }
 
+    /// An answer that is kept as a text instead.
+    pub fn kept(look: Look, format: Format) -> (Self, Kept) {
+        let kept = Kept::default();
+        (Self { sink: Box::new(kept.clone()), look, format }, kept)
+    }
+
     /// One line for people. Whatever a task said must have been escaped.
     pub fn line(&mut self, text: &str) -> Result<()> {
         interrupt::check()?;
@@ -88,6 +98,22 @@ impl Out {
     /// Sends what waits on its way.
     pub fn flush(&mut self) -> Result<()> {
         Ok(self.sink.flush()?)
+    }
+
+    /// Sends what waits on its way, and waits. Ends early if that is interrupted, or if nobody reads on.
+    pub fn rest(&mut self, pause: Duration) -> Result<()> {
+        self.flush()?;
+        let until = Instant::now() + pause;
+        loop {
+            interrupt::check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            if is_unread(left.min(HEED_EVERY)) {
+                return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+            }
+        }
     }
 
     /// Whether programs read the answer.
@@ -173,6 +199,39 @@ impl Out {
             Some(other) => safe_json::safe(&other.to_string()),
         };
         csv_quote(&if self.look.terminal { self.look.safe(&text) } else { text })
+    }
+}
+
+/// The longest wait without a look at what was asked meanwhile.
+const HEED_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits so long for the reader of standard output to go away, and says whether it did.
+fn is_unread(longest: Duration) -> bool {
+    let stdout = io::stdout();
+    // What is not asked for is told all the same: that nobody reads.
+    let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+    let longest = Timespec::try_from(longest).ok();
+    matches!(poll(&mut ends, longest.as_ref()), Ok(1..))
+}
+
+/// An answer as a text.
+#[derive(Debug, Clone, Default)]
+pub struct Kept(Rc<RefCell<Vec<u8>>>);
+
+impl Kept {
+    /// What was written so far.
+    pub fn take(&self) -> String {
+        String::from_utf8_lossy(&self.0.take()).into_owned()
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

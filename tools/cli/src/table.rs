@@ -242,6 +242,7 @@ mod tests {
             charset: Charset::Ascii,
             width,
             terminal: false,
+            redraws: false,
             time: TimeStyle::Iso,
             now: Millis(0),
         }

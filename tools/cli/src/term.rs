@@ -43,6 +43,8 @@ pub struct Look {
     pub width: Option<usize>,
     /// Whether standard output is a terminal.
     pub terminal: bool,
+    /// Whether what was shown can be drawn over.
+    pub redraws: bool,
     /// How times are shown.
     pub time: TimeStyle,
     /// What "ago" is counted from.
@@ -66,9 +68,17 @@ impl Look {
             charset: charset_of_env(),
             width: columns(terminal, |name| env::var(name).ok(), measured),
             terminal,
+            redraws: terminal && env::var("TERM").as_deref() != Ok("dumb"),
             time,
             now,
         }
+    }
+
+    /// The same at a later time, after which the terminal may have another width.
+    #[must_use]
+    pub fn again(self, now: Millis) -> Self {
+        let width = columns(self.terminal, |name| env::var(name).ok(), measured);
+        Self { width, now, ..self }
     }
 
     /// `text` with nothing in it that acts on this terminal.
@@ -89,6 +99,12 @@ fn columns(
     // Some terminals (serial lines, those of some CI) say that they have none.
     let found = || terminal.then(|| measured().filter(|&width| width > 0).unwrap_or(COLUMNS));
     named.filter(|&width| width > 0).or_else(found)
+}
+
+/// The lines of the terminal; `None` if it does not say.
+pub fn rows() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_row)).filter(|&rows| rows > 0)
 }
 
 fn measured() -> Option<usize> {

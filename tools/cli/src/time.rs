@@ -40,7 +40,8 @@ mod tests {
 
     fn look(time: TimeStyle) -> Look {
         let now = Millis(1_700_000_090_000);
-        Look { color: false, charset: Charset::Ascii, width: None, terminal: false, time, now }
+        let (color, charset, width) = (false, Charset::Ascii, None);
+        Look { color, charset, width, terminal: false, redraws: false, time, now }
     }
 
     #[test]

@@ -1,28 +1,22 @@
 //! `taskledger log`: the events.
 
-use super::common::{Between, list};
+use super::common::{Between, Follower, check_follow, list};
 use crate::{
     app::{App, Opened},
     command::{Command, Moment},
-    exit::{Exit, Problem},
-    interrupt,
-    output::Out,
+    exit::Exit,
+    output::Format,
     shown::line::Around,
 };
 use anyhow::Result;
 use clap::ValueEnum;
 use std::time::Duration;
 use taskledger::{
-    Code,
     event::ActionKind,
     ids::{Size, TaskId, ThreadId},
     query::{EventFilter, History, Order, Point, Position, Scope},
     time::Millis,
 };
-
-/// The pauses between two looks at a log in which nothing is new.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// List events: all, or those of a thread or task, oldest first.
 ///
@@ -46,7 +40,7 @@ pub struct Args {
     /// Newest first
     #[arg(long)]
     reverse: bool,
-    /// Go on with new events; as lines, or with --raw
+    /// Go on with new events; each is a line, also with --json
     #[arg(short = 'f', long, conflicts_with_all = ["reverse", "until"])]
     follow: bool,
     /// Occurred at this time or later; for a place in the log, that event or later ones
@@ -103,11 +97,11 @@ impl Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        if self.follow && (app.at.is_some() || (app.out.for_programs() && !self.raw)) {
-            let why = "-f has no end: it goes with neither --at nor -o";
-            return Err(Problem::usage(why)
-                .hint("--raw gives one JSON document on each line")
-                .into());
+        if self.follow {
+            check_follow(app, &[Format::Json, Format::Jsonl])?;
+            if app.out.format == Format::Json {
+                app.out.format = Format::Jsonl;
+            }
         }
         let opened = app.open()?;
         let reader = &opened.reader;
@@ -130,7 +124,7 @@ impl Command for Args {
         list(&mut app.out, reader, &wanted, first, around, self.raw)?;
         if self.follow {
             let wanted = wanted.limit(None);
-            follow(&mut app.out, &opened, wanted, upto, around, self.raw)?;
+            follow(app, &opened, wanted, upto, around, self.raw)?;
         }
         Ok(Exit::Ok)
     }
@@ -138,7 +132,7 @@ impl Command for Args {
 
 /// Lists the events after those that were shown, as they become durable, until it is interrupted.
 fn follow(
-    out: &mut Out,
+    app: &mut App,
     opened: &Opened,
     mut wanted: History<'_>,
     shown: Position,
@@ -146,30 +140,13 @@ fn follow(
     raw: bool,
 ) -> Result<()> {
     let mut seen = shown.log_position()?;
-    let mut pause = PAUSE_MIN;
+    let mut follower = Follower::new(&opened.ledger, seen);
     loop {
-        out.flush()?;
-        interrupt::check()?;
-        let size = match opened.ledger.refresh_blocking() {
-            // A writer was too quick for this look; the next one will do.
-            Err(error) if error.code() == Code::Busy => seen,
-            head => head?.size,
-        };
-        if size > seen {
-            wanted.upto = Some(Position::Log(size));
-            list(out, &opened.reader, &wanted, seen.more(1).get(), around, raw)?;
-            (seen, pause) = (size, PAUSE_MIN);
-        } else {
-            rest(pause);
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+        let size = follower.next(app, Duration::MAX)?;
+        wanted.upto = Some(Position::Log(size));
+        list(&mut app.out, &opened.reader, &wanted, seen.more(1).get(), around, raw)?;
+        seen = size;
     }
-}
-
-/// Nothing tells a process that another one has recorded: it looks again after a while.
-#[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
-fn rest(pause: Duration) {
-    std::thread::sleep(pause);
 }
 
 /// Where to end, if a last event was named besides the moment that is shown.

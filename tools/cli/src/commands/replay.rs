@@ -1,6 +1,6 @@
 //! `taskledger replay`: a thread's tree, event by event.
 
-use super::common::{draw, each, list};
+use super::common::{CLEAR, draw, each, list};
 use crate::{
     app::App,
     command::{Command, Moment},
@@ -30,8 +30,6 @@ use taskledger::{
 
 /// No pause is longer: recordings have gaps of hours.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Back to the top left, and clear what is below.
-const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 /// Watch a thread's tree grow, event by event.
 ///
@@ -87,7 +85,7 @@ impl Command for Args {
         if self.step && !io::stdin().is_terminal() {
             return Err(Problem::usage("--step needs a terminal to wait at").into());
         }
-        let redraw = app.out.look.terminal && app.out.format != Format::Wide;
+        let redraw = app.out.look.redraws && app.out.format != Format::Wide;
         let mut screen = Screen::new(self, redraw);
         each(reader, &wanted, |_| true, |entry| screen.show(app, &entry))?;
         Ok(Exit::Ok)
@@ -125,7 +123,7 @@ impl<'a> Screen<'a> {
         let when = time::show(entry.event.occurred, &look);
         let title = format!("{}  {when}", look.safe(self.args.thread.as_str()));
         app.out.line(&Paint::Strong.on(&title, &look))?;
-        draw(app, &nodes(&query::tree(&self.state, &self.args.thread)))?;
+        draw(&mut app.out, &nodes(&query::tree(&self.state, &self.args.thread)))?;
         app.out.line("")?;
         app.out.line(&line(entry, Around::Nothing, &look))?;
         app.out.flush()

@@ -178,7 +178,7 @@ fn trees(
                 drawn.detail.clear();
             }
         }
-        draw(app, &drawn)?;
+        draw(&mut app.out, &drawn)?;
     }
     Ok(Exit::Ok)
 }

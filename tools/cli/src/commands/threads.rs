@@ -1,28 +1,37 @@
 //! `taskledger threads`: the threads.
 
-use super::common::draw;
+use super::common::{check_follow, draw, watch};
 use crate::{
     app::App,
     command::{Command, Moment},
     exit::Exit,
-    output::Format,
+    output::{Format, Out},
     paint::Paint,
     shown::nodes::{nodes_of, note},
 };
 use anyhow::Result;
-use taskledger::query::{self, Scope};
+use taskledger::{
+    ledger::Reader,
+    query::{self, Position, Scope, View},
+};
 use taskledger_contract::answers::{At, ThreadItem};
 
 /// List the threads, and how their tasks stand.
 ///
-/// A thread is a conversation, a session or a run.
+/// A thread is a conversation, a session or a run. With -f they are drawn anew each time they have
+/// changed, whoever records; without a terminal they are written again below.
 ///
 /// Example:
 ///   taskledger threads
 ///   taskledger threads --at -1h -o json
+///   taskledger threads -f --json | jq -c '[.at.seq, (.items | length)]'
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub struct Args {}
+pub struct Args {
+    /// Show them again each time they have changed, until that is interrupted
+    #[arg(short = 'f', long)]
+    follow: bool,
+}
 
 impl Command for Args {
     fn moment(&self) -> Moment {
@@ -30,21 +39,36 @@ impl Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let view = app.view(&opened.reader, Scope::All)?;
-        if app.out.format == Format::Tree {
-            for thread in view.state.threads() {
-                let title = app.out.look.safe(thread.id.as_str());
-                app.out.line(&Paint::Strong.on(&title, &app.out.look))?;
-                let grown = query::tree(&view.state, &thread.id);
-                let mut nodes = nodes_of(&grown, &opened.reader)?;
-                note(&mut nodes, &grown, &opened.reader, view.position)?;
-                draw(app, &nodes)?;
-            }
-            return Ok(Exit::Ok);
+        if self.follow {
+            check_follow(app, &[Format::Json])?;
         }
-        let rows = query::threads(&view.state).into_iter();
-        app.out.list(&At::from(&view), rows.map(|row| Ok(ThreadItem::from(row))))?;
+        let opened = app.open()?;
+        let reader = &opened.reader;
+        if self.follow {
+            let answer = |out: &mut Out, position| answer(out, reader, position);
+            return watch::<ThreadItem>(app, &opened, "threads", answer);
+        }
+        let position = app.position(reader)?;
+        answer(&mut app.out, reader, position)?;
         Ok(Exit::Ok)
     }
+}
+
+/// Writes the threads as they stood at a moment.
+fn answer(out: &mut Out, reader: &Reader, position: Position) -> Result<View> {
+    let view = query::as_of(reader, Scope::All, position)?;
+    if out.format == Format::Tree {
+        for thread in view.state.threads() {
+            let title = out.look.safe(thread.id.as_str());
+            out.line(&Paint::Strong.on(&title, &out.look))?;
+            let grown = query::tree(&view.state, &thread.id);
+            let mut nodes = nodes_of(&grown, reader)?;
+            note(&mut nodes, &grown, reader, view.position)?;
+            draw(out, &nodes)?;
+        }
+        return Ok(view);
+    }
+    let rows = query::threads(&view.state).into_iter();
+    out.list(&At::from(&view), rows.map(|row| Ok(ThreadItem::from(row))))?;
+    Ok(view)
 }

@@ -1,30 +1,33 @@
 //! `taskledger tree`: who spawned whom.
 
-use super::common::{StatusArg, draw};
+use super::common::{StatusArg, check_follow, draw, watch};
 use crate::{
     app::App,
     command::{Command, Moment},
     exit::Exit,
     forest::Node,
-    output::Format,
+    output::{Format, Out},
     shown::nodes::{nodes_of, note},
 };
 use anyhow::Result;
 use taskledger::{
     event::TaskStatus,
     ids::ThreadId,
-    query::{self, Scope},
+    ledger::Reader,
+    query::{self, Position, Scope, View},
 };
 use taskledger_contract::answers::{At, TaskItem, notes};
 
 /// Draw the tree of a thread's tasks: who spawned whom, and how each stands.
 ///
 /// Shapes stand for the statuses, so no colour is needed. With -o json the tasks come in the order
-/// of the drawing, each with its depth.
+/// of the drawing, each with its depth. With -f the tree is drawn anew each time it has changed, whoever
+/// records; without a terminal it is written again below, and with --json on one line.
 ///
 /// Example:
 ///   taskledger tree session-1
 ///   taskledger tree session-1 --at end:bg_3 --fold completed
+///   taskledger tree session-1 -f
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -36,6 +39,9 @@ pub struct Args {
     /// Draw a tree of tasks that all have this status as one line
     #[arg(long, value_name = "STATUS")]
     fold: Option<StatusArg>,
+    /// Show it again each time it has changed, until that is interrupted
+    #[arg(short = 'f', long)]
+    follow: bool,
 }
 
 fn levels(text: &str) -> Result<usize, String> {
@@ -53,24 +59,41 @@ impl Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
+        if self.follow {
+            check_follow(app, &[Format::Json])?;
+        }
         let opened = app.open()?;
-        let view = app.view(&opened.reader, Scope::Thread(&self.thread))?;
+        let reader = &opened.reader;
+        if self.follow {
+            let answer = |out: &mut Out, position| self.answer(out, reader, position);
+            return watch::<TaskItem>(app, &opened, self.thread.as_str(), answer);
+        }
+        let position = app.position(reader)?;
+        self.answer(&mut app.out, reader, position)?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Args {
+    /// Writes the tree as it stood at a moment.
+    fn answer(&self, out: &mut Out, reader: &Reader, position: Position) -> Result<View> {
+        let view = query::as_of(reader, Scope::Thread(&self.thread), position)?;
         let grown = query::tree(&view.state, &self.thread);
-        if app.out.format != Format::Tree {
+        if out.format != Format::Tree {
             let depth = self.depth.unwrap_or(usize::MAX);
             let rows = grown.nodes.iter().filter(|node| node.depth <= depth).map(|node| {
-                let row = query::task_row(&opened.reader, &view.state, &node.task)?;
-                let notes = notes(&opened.reader, &node.task, view.position)?;
+                let row = query::task_row(reader, &view.state, &node.task)?;
+                let notes = notes(reader, &node.task, view.position)?;
                 Ok(TaskItem::from(row).noted(notes))
             });
-            app.out.list(&At::from(&view), rows)?;
-            return Ok(Exit::Ok);
+            out.list(&At::from(&view), rows)?;
+            return Ok(view);
         }
-        let mut nodes = nodes_of(&grown, &opened.reader)?;
-        note(&mut nodes, &grown, &opened.reader, view.position)?;
+        let mut nodes = nodes_of(&grown, reader)?;
+        note(&mut nodes, &grown, reader, view.position)?;
         let nodes = folded(nodes, self.depth, self.fold.map(TaskStatus::from));
-        draw(app, &nodes)?;
-        Ok(Exit::Ok)
+        draw(out, &nodes)?;
+        Ok(view)
     }
 }
 

@@ -29,7 +29,7 @@ fn has_bit_of_ctrl_c(status: &Path, set: &str) -> bool {
 
 /// Starts the program, with nobody to read what it says and nobody to write to it. It listens to
 /// Ctrl-C even if these tests do not, since who ignores it hands that on.
-fn start(place: &Place, args: &[&str]) -> Child {
+pub(crate) fn start(place: &Place, args: &[&str]) -> Child {
     let command = place.command(args);
     let mut plain = Command::new(command.get_program());
     if ctrl_c_is_ignored() {

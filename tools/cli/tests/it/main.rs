@@ -35,3 +35,4 @@ mod repairs;
 mod run;
 mod run_signals;
 mod support;
+mod watching;

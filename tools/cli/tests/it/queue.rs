@@ -81,8 +81,6 @@ fn a_follower_shows_what_is_recorded_meanwhile() {
     }
     follower.kill().unwrap();
     follower.wait().unwrap();
-    place.run(&["log", "-f", "-o", "json"]).fails(2);
-    place.run(&["log", "-f", "--at", "@-1"]).fails(2);
 }
 
 /// A backup that saves what only the sealed blocks have took what there was beside a holder, and said

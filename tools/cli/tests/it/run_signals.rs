@@ -1,20 +1,15 @@
 //! What becomes of signals that a `run` is sent.
 
-use crate::{run::Started, support::Place};
-use rustix::{
-    fs::OFlags,
-    process::{Pid, Signal, kill_process, kill_process_group},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+use crate::{
+    run::Started,
+    support::{Place, terminal::terminal},
 };
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use std::{
-    ffi::OsStr,
     fs::{self, File},
     io::Read as _,
-    os::{
-        fd::OwnedFd,
-        unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _, process::CommandExt as _},
-    },
+    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
 };
 
@@ -124,19 +119,6 @@ fn sigusr1_and_sigusr2_are_passed_on_and_are_no_request_to_stop() {
     assert_eq!(place.task("bg_0")["status"], "failed");
     let asked = place.run(&["log", "--action", "cancel_requested", "-o", "name"]).ok();
     assert_eq!(asked, "");
-}
-
-/// A terminal that nobody types at; one as long as the first is held.
-fn terminal() -> (OwnedFd, File) {
-    let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&host).unwrap();
-    unlockpt(&host).unwrap();
-    let name = ptsname(&host, Vec::new()).unwrap();
-    let flags = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
-    let mut options = File::options();
-    options.read(true).write(true).custom_flags(flags);
-    let terminal = options.open(OsStr::from_bytes(name.as_bytes())).unwrap();
-    (host, terminal)
 }
 
 /// Waits until a process has ended, though nobody has asked how.

@@ -218,7 +218,7 @@ impl Screen {
             app.out.raw(format!("\u{1b}[{}A\u{1b}[J", self.up).as_bytes())?;
         }
         let nodes = nodes(&query::tree(&self.state, &self.thread));
-        draw(app, &nodes)?;
+        draw(&mut app.out, &nodes)?;
         app.out.line(&line(entry, Around::Nothing, &look))?;
         self.up = nodes.len() + 1;
         app.out.flush()

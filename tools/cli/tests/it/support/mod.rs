@@ -2,6 +2,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod schema;
+pub(crate) mod terminal;
 
 use assert_cmd::Command;
 use serde_json::{Value, json};

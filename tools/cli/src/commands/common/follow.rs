@@ -1,0 +1,167 @@
+//! Answers that go on as the ledger grows, whoever records into it.
+//!
+//! Nothing tells a process that another one has recorded, so a [`Follower`] looks again after a while.
+//! [`watch`] gives a whole answer again when it has changed: drawn over the one before on a terminal, and
+//! otherwise after it.
+
+use crate::{
+    app::{App, Opened},
+    exit::{Exit, Problem},
+    output::{Format, Item, Out},
+    paint::Paint,
+    term::{self, Look, TimeStyle},
+    time,
+};
+use anyhow::Result;
+use std::time::{Duration, Instant};
+use taskledger::{
+    Code, Ledger,
+    ids::Size,
+    query::{Position, View},
+    time::{Clock as _, SystemClock},
+};
+use taskledger_contract::{answers::At, safe_json};
+
+/// The pauses between two looks at a log in which nothing is new.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// The pause between two answers. Nobody reads faster.
+const ANSWER_PAUSE: Duration = Duration::from_millis(100);
+/// The times that a pause is as long as the work before it: a large answer leaves room for others.
+const WORK_SHARE: u32 = 4;
+/// The longest time for which a screen says how long ago something was.
+const AGE_SHOWN_MAX: Duration = Duration::from_secs(1);
+/// Back to the top left, and clear what is below.
+pub const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+/// A ledger that is looked at again and again.
+pub struct Follower<'a> {
+    ledger: &'a Ledger,
+    seen: Size,
+}
+
+impl<'a> Follower<'a> {
+    /// Goes on from the first `seen` events.
+    pub fn new(ledger: &'a Ledger, seen: Size) -> Self {
+        Self { ledger, seen }
+    }
+
+    /// Waits until there are more durable events than were seen, or until `longest` has passed, and
+    /// gives their number.
+    pub fn next(&mut self, app: &mut App, longest: Duration) -> Result<Size> {
+        let (began, mut pause) = (Instant::now(), PAUSE_MIN);
+        app.out.flush()?;
+        loop {
+            let size = match self.ledger.refresh_blocking() {
+                // A writer was too quick for this look; the next one will do.
+                Err(error) if error.code() == Code::Busy => self.seen,
+                head => head?.size,
+            };
+            app.tell_shortfall(self.ledger);
+            if size > self.seen || began.elapsed() >= longest {
+                self.seen = size;
+                return Ok(size);
+            }
+            app.out.rest(pause)?;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+/// Refuses to follow in a format that has an end, and to follow the past.
+pub fn check_follow(app: &App, formats: &[Format]) -> Result<()> {
+    if app.at.is_some() {
+        return Err(Problem::usage("-f goes on from now: it does not go with --at").into());
+    }
+    if app.out.for_programs() && !formats.contains(&app.out.format) {
+        return Err(Problem::usage("-f has no end: this format needs one")
+            .hint("--json gives one JSON document on each line")
+            .into());
+    }
+    Ok(())
+}
+
+/// Gives an answer, and gives it again each time it has changed, until that is interrupted.
+///
+/// People see a line with `title` and the moment, and the answer below it. Programs get the list on one
+/// line.
+pub fn watch<T: Item>(
+    app: &mut App,
+    opened: &Opened,
+    title: &str,
+    answer: impl Fn(&mut Out, Position) -> Result<View>,
+) -> Result<Exit> {
+    let mut size = opened.reader.head().size;
+    let mut follower = Follower::new(&opened.ledger, size);
+    let redraws = app.out.look.redraws && !app.out.for_programs();
+    let ages = redraws && app.out.look.time == TimeStyle::Relative;
+    let longest = if ages { AGE_SHOWN_MAX } else { Duration::MAX };
+    let mut before = None;
+    loop {
+        let began = Instant::now();
+        app.out.look = app.out.look.again(SystemClock.now());
+        let format = if app.out.for_programs() { Format::Jsonl } else { app.out.format };
+        let (mut kept, text) = Out::kept(app.out.look, format);
+        let view = answer(&mut kept, Position::Log(size))?;
+        let text = text.take();
+        if redraws {
+            app.out.raw(CLEAR.as_bytes())?;
+            let rows = term::rows().unwrap_or(usize::MAX).saturating_sub(2);
+            app.out.line(&heading(title, &view, &app.out.look))?;
+            app.out.raw(last_lines(&text, rows).as_bytes())?;
+        } else if before.as_ref() != Some(&text) {
+            if app.out.for_programs() {
+                let (schema, at) = (safe_json::to_string(T::SCHEMA)?, At::from(&view));
+                let items = text.trim_end().replace('\n', ",");
+                let at = safe_json::to_string(&at)?;
+                app.out
+                    .line(&format!("{{\"schema\":{schema},\"at\":{at},\"items\":[{items}]}}"))?;
+            } else {
+                if before.is_some() {
+                    app.out.line("")?;
+                }
+                app.out.line(&heading(title, &view, &app.out.look))?;
+                app.out.raw(text.as_bytes())?;
+            }
+            before = Some(text);
+        }
+        app.out.rest((began.elapsed() * WORK_SHARE).max(ANSWER_PAUSE))?;
+        size = follower.next(app, longest)?;
+    }
+}
+
+/// The name of an answer, and its moment.
+fn heading(title: &str, view: &View, look: &Look) -> String {
+    let when = if view.size.is_empty() { String::new() } else { time::show(view.time, look) };
+    let heading = format!("{}  #{}  {when}", look.safe(title), view.size);
+    let heading = match look.width {
+        Some(width) => taskledger_contract::escape::cut(&heading, width, look.charset),
+        None => heading,
+    };
+    Paint::Strong.on(&heading, look)
+}
+
+/// The end of a text that fits so many lines, after the number of lines that do not.
+fn last_lines(text: &str, rows: usize) -> String {
+    let lines = text.lines().count();
+    if lines <= rows {
+        return text.to_owned();
+    }
+    let above = lines - rows.saturating_sub(1);
+    let shown = text.lines().skip(above).map(|line| format!("{line}\n"));
+    format!("({above} lines above)\n{}", shown.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_longer_than_the_screen_shows_its_end() {
+        assert_eq!(last_lines("a\nb\nc\n", 3), "a\nb\nc\n");
+        assert_eq!(last_lines("a\nb\nc\nd\n", 3), "(2 lines above)\nc\nd\n");
+        assert_eq!(last_lines("a\nb\n", 1), "(2 lines above)\n");
+        assert_eq!(last_lines("a\nb\n", 0), "(2 lines above)\n");
+        assert_eq!(last_lines("", 0), "");
+    }
+}
