@@ -116,7 +116,7 @@ impl Memory {
             .written
             .seq()
             .map_or(Some(Seq::FIRST), Seq::next)
-            .ok_or(Error::Full { what: "an event number", source: None })?;
+            .ok_or(Error::Full { what: "an event number", room: None, source: None })?;
         if group.first != next {
             return Err(Error::NotNext { at: group.first, next });
         }

@@ -1,14 +1,15 @@
 //! The limits of the store on disk, each with its unit and its reason.
 
+use crate::store::Error;
 use std::{fmt, time::Duration};
 
 /// Options of the store on disk. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DiskOptions {
-    /// The size of a journal file in bytes. 32 MiB: a rotation every 60,000 events. Files are
-    /// zeroed ahead of need, so at times there are two. A larger group gets a file of its own size,
-    /// up to 1 GiB.
+    /// The size of the largest journal file in bytes. 32 MiB: a rotation every 60,000 events. Journals
+    /// grow with the log, each about half as large, from 256 KiB on. Files are zeroed ahead of need, so
+    /// at times there are two. A larger group gets a file of its own size, up to 1 GiB.
     pub journal_bytes: u64,
     /// Bytes of frames that may wait in memory to be sealed before an append is
     /// `SealingBehind`.
@@ -27,9 +28,10 @@ pub struct DiskOptions {
     /// The longest wait of an opening for the lock of the ledger, in the order of arrival. Zero: it
     /// is refused at once if another handle has it.
     pub lock_wait: Duration,
-    /// The size in bytes of a reserve file. It is given up when the disk is full, so that the ledger
-    /// can still be opened: sled cannot open without space. What is over 8 MiB also serves sealing
-    /// and archiving. It is taken back when there is room.
+    /// The size in bytes of the largest reserve file. It is as large as a journal, and given up when the
+    /// disk is full, so that the ledger can still be opened: sled cannot open without space. Three
+    /// quarters of it also serve sealing, archiving and the next journal. It is taken back when there is
+    /// room.
     pub reserve_bytes: u64,
     /// Memory in bytes that sled may use to cache its pages.
     pub cache_bytes: u64,
@@ -90,9 +92,11 @@ impl Steps {
         }
     }
 
+    /// Fails where there is no space for `what`.
     #[cfg(test)]
-    pub(crate) fn no_space(&self) -> bool {
-        self.full.load(std::sync::atomic::Ordering::SeqCst)
+    pub(crate) fn check(&self, what: &'static str) -> Result<(), Error> {
+        let full = self.full.load(std::sync::atomic::Ordering::SeqCst);
+        if full { Err(Error::Full { what, room: None, source: None }) } else { Ok(()) }
     }
 
     #[cfg(not(test))]
@@ -100,9 +104,13 @@ impl Steps {
     pub(crate) fn at(&self, _step: &'static str) {}
 
     #[cfg(not(test))]
-    #[allow(clippy::unused_self, reason = "the answer is another in tests only")]
-    pub(crate) fn no_space(&self) -> bool {
-        false
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the answer is another in tests only"
+    )]
+    pub(crate) fn check(&self, _what: &'static str) -> Result<(), Error> {
+        Ok(())
     }
 }
 
