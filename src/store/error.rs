@@ -268,6 +268,11 @@ impl Error {
         Self::Damaged { seq: seq.into(), file: Some(file.into()), detail }
     }
 
+    /// A check of the free space that found too little. Nothing was tried.
+    pub(crate) fn full(what: &'static str, room: Room) -> Self {
+        Self::Full { what, room: Some(room), source: None }
+    }
+
     /// Names the file that a frame came from, if the error is damage and names no file.
     pub(super) fn within(mut self, place: &Path) -> Self {
         if let Self::Damaged { file: file @ None, .. } = &mut self {

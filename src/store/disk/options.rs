@@ -1,6 +1,8 @@
 //! The limits of the store on disk, each with its unit and its reason.
 
 use crate::store::Error;
+#[cfg(test)]
+use crate::store::Room;
 use std::{fmt, time::Duration};
 
 /// Options of the store on disk. The defaults are for a machine that does other work too.
@@ -79,9 +81,9 @@ impl Default for DiskOptions {
 pub(crate) struct Steps {
     #[cfg(test)]
     pub(crate) hook: Option<std::sync::Arc<dyn Fn(&'static str) + Send + Sync>>,
-    /// While it is true, the file system has no space.
+    /// The bytes that the file system has left; `None`: as many as it says.
     #[cfg(test)]
-    pub(crate) full: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) free: std::sync::Arc<std::sync::Mutex<Option<u64>>>,
 }
 
 impl Steps {
@@ -92,11 +94,13 @@ impl Steps {
         }
     }
 
-    /// Fails where there is no space for `what`.
+    /// Fails where a test says that there is no space for `what`, which needs `bytes`.
     #[cfg(test)]
-    pub(crate) fn check(&self, what: &'static str) -> Result<(), Error> {
-        let full = self.full.load(std::sync::atomic::Ordering::SeqCst);
-        if full { Err(Error::Full { what, room: None, source: None }) } else { Ok(()) }
+    pub(crate) fn check(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
+        match *self.free.lock().unwrap() {
+            Some(free) if free < bytes => Err(Error::full(what, Room { needed: bytes, free })),
+            _ => Ok(()),
+        }
     }
 
     #[cfg(not(test))]
@@ -109,7 +113,7 @@ impl Steps {
         clippy::unnecessary_wraps,
         reason = "the answer is another in tests only"
     )]
-    pub(crate) fn check(&self, _what: &'static str) -> Result<(), Error> {
+    pub(crate) fn check(&self, _what: &'static str, _bytes: u64) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -152,7 +152,7 @@ pub(crate) fn check_space(what: &'static str, place: &Path, bytes: u64) -> Resul
     if free >= bytes {
         return Ok(());
     }
-    Err(Error::Full { what, room: Some(Room { needed: bytes, free }), source: None })
+    Err(Error::full(what, Room { needed: bytes, free }))
 }
 
 /// The contents of a directory, in order of name; empty if there is no directory.

@@ -10,10 +10,7 @@ use super::{
 };
 use crate::store::{
     Error,
-    disk::files::{
-        dir,
-        journal::{Journal, Spare},
-    },
+    disk::files::{dir, journal::Spare},
     sled,
 };
 
@@ -31,15 +28,15 @@ impl Shared {
         }
     }
 
-    /// A file of zeros for the journal after this one, with room for a group of `record` bytes. Gives
-    /// the reserve up for it, if there is no room for the smallest one.
+    /// As [`prepare_journal`](Self::prepare_journal). Gives the reserve up for it, if there is no room
+    /// for the smallest one.
     pub(crate) fn prepare_journal_at_need(
         &self,
-        journal: &Journal,
+        before: u64,
         record: usize,
     ) -> Result<Spare, Error> {
         let least = sizes::least_journal_bytes(&self.options, record);
-        self.with_reserve(least, || self.prepare_journal(journal.header, record))
+        self.with_reserve(least, || self.prepare_journal(before, record))
     }
 
     /// Gives the reserve up if that makes `bytes` available.

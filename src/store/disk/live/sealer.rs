@@ -101,7 +101,7 @@ impl Shared {
 
     /// Says whether a crash now would make the next opening slow, or full journals wait that are worth
     /// a flush.
-    fn much_is_unsealed(&self) -> bool {
+    pub(crate) fn much_is_unsealed(&self) -> bool {
         let (full, log) = {
             let journals = lock(&self.journals);
             (journals.full_bytes(), journals.log_bytes())
@@ -291,12 +291,12 @@ impl Shared {
     /// Prepares the next journal when the current one is half full.
     fn prepare_spare(&self) -> Result<(), Error> {
         let journal = lock(&self.journal);
-        let (header, half_full) = (journal.header, journal.is_half_full());
+        let (bytes, half_full) = (journal.header.bytes, journal.is_half_full());
         drop(journal);
         if !half_full || lock(&self.journals).spare.is_some() {
             return Ok(());
         }
-        let spare = self.prepare_journal(header, 0)?;
+        let spare = self.prepare_journal(bytes, 0)?;
         lock(&self.journals).spare = Some(spare);
         Ok(())
     }

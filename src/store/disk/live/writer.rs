@@ -12,12 +12,10 @@ use crate::{
     ids::{Head, Size},
     store::{
         Error, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Group,
-        disk::{
-            files::{
-                dir,
-                journal::{self, Header, Journal, JournalFile, Spare},
-                sector::{narrow, next_after, wide},
-            },
+        disk::files::{
+            dir,
+            journal::{self, Header, Journal, JournalFile, Spare},
+            sector::{narrow, next_after, wide},
         },
     },
 };
@@ -195,10 +193,12 @@ impl Shared {
         self.check_running()?;
         let spare = lock(&self.journals).spare.take();
         let spare = match spare {
-            Some(spare) if spare.bytes >= sizes::least_journal_bytes(&self.options, record) => spare,
+            Some(spare) if spare.bytes >= sizes::least_journal_bytes(&self.options, record) => {
+                spare
+            }
             unfit => {
                 unfit.into_iter().for_each(Spare::discard);
-                self.halting(self.prepare_journal_at_need(journal, record))?
+                self.halting(self.prepare_journal_at_need(journal.bytes(record), record))?
             }
         };
         // A later group vouches for every earlier one, also across files.
@@ -215,11 +215,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes a file of zeros that can become the journal after this one, with room for a group of
-    /// `record` bytes. Where it would take space that sealing needs, it is a smaller one; the smallest
-    /// takes all that there is.
-    pub(crate) fn prepare_journal(&self, header: Header, record: usize) -> Result<Spare, Error> {
-        let log = lock(&self.journals).log_bytes().saturating_add(header.bytes);
+    /// Makes a file of zeros that can become the journal after one of `before` bytes, with room for a
+    /// group of `record` bytes. Where it would take space that sealing needs, it is a smaller one; the
+    /// smallest takes all that there is.
+    pub(crate) fn prepare_journal(&self, before: u64, record: usize) -> Result<Spare, Error> {
+        let log = lock(&self.journals).log_bytes().saturating_add(before);
         let least = sizes::least_journal_bytes(&self.options, record);
         let mut bytes = sizes::journal_bytes(&self.options, log).max(least);
         while bytes > least && self.check_space(NEXT, bytes + self.margin_bytes()).is_err() {
@@ -232,7 +232,7 @@ impl Shared {
     /// Checks that the file system has room for `bytes` more; in tests, as the test says.
     pub(crate) fn check_space(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
         self.steps_at("free space asked for");
-        self.options.steps.check(what)?;
+        self.options.steps.check(what, bytes)?;
         dir::check_space(what, &self.root, bytes)
     }
 

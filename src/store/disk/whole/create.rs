@@ -70,7 +70,7 @@ pub(crate) fn create(
 fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskStore, Error> {
     let step = |name| {
         options.steps.at(name);
-        options.steps.check("a new ledger")
+        options.steps.check("a new ledger", 1)
     };
     dir::check_space("a new ledger", root, sizes::new_ledger_bytes(options))?;
     let node = root.join(unfinished::NODE);
@@ -83,9 +83,9 @@ fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskSt
         dir::create_dir(&root.join(name))?;
     }
     dir::create_dir(&engine)?;
-    step("directories made")?;
+    step("creation made its directories")?;
     dir::ensure_reserve(root, sizes::reserve_bytes(options, 0))?;
-    step("reserve made")?;
+    step("creation made the reserve")?;
     let bytes = sizes::journal_bytes(options, 0);
     let spare = Spare::prepare(&root.join(dir::JOURNAL), 0, bytes)?;
     let header = Header {
@@ -94,12 +94,12 @@ fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskSt
         before: Head::EMPTY,
         bytes: 0,
     };
-    step("first journal zeroed")?;
+    step("creation zeroed a journal")?;
     let journal = spare.write_header(header)?.publish()?;
-    step("first journal made")?;
+    step("creation made a journal")?;
     let sled = Sled::create(&engine, options.cache_bytes)?;
     sled.sync()?;
-    step("first sled made")?;
+    step("creation made sled")?;
     let head_file = HeadFile::create(root, &record)?;
     dir::sync_dir(root)?;
     let tail = Tail::new(0);
@@ -110,7 +110,7 @@ fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskSt
     step("creation all but named")?;
 
     dir::publish(&node, &root.join(node::FILE))?;
-    step("creation named")?;
+    step("ledger named")?;
     dir::sync_parent(&store.shared.root)?;
     Ok(store)
 }

@@ -265,7 +265,7 @@ fn open_sled(
         return Err(Error::LostTail { expected: sealed.get(), found: 0 });
     }
     options.steps.at("opening sled");
-    options.steps.check("opening sled")?;
+    options.steps.check("opening sled", 1)?;
     let sled = Sled::open(&path, options.cache_bytes, &root.join(dir::QUARANTINE))?;
     let mut tail = Tail::new(block_start(sealed.get()));
     let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {
