@@ -30,10 +30,10 @@ pub struct DiskOptions {
     /// The longest wait of an opening for the lock of the ledger, in the order of arrival. Zero: it
     /// is refused at once if another handle has it.
     pub lock_wait: Duration,
-    /// The size in bytes of the largest reserve file. It is as large as a journal, and given up when the
-    /// disk is full, so that the ledger can still be opened: sled cannot open without space. Three
-    /// quarters of it also serve sealing, archiving and the next journal. It is taken back when there is
-    /// room.
+    /// The size in bytes of the largest reserve file. It is as large as a journal, but at least 576 KiB,
+    /// and given up when the disk is full, so that the ledger can still be opened: sled cannot open
+    /// without space. What is over a quarter of it, or 576 KiB, also serves sealing, archiving and the
+    /// next journal. It is taken back when there is room.
     pub reserve_bytes: u64,
     /// Memory in bytes that sled may use to cache its pages.
     pub cache_bytes: u64,

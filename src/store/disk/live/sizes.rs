@@ -21,8 +21,9 @@ const FULL_BYTES: [u64; 2] = [1 << 20, 64 << 20];
 const MARGIN_BYTES: [u64; 2] = [3 << 20, 16 << 20];
 /// The bytes that an append can take without a wait, at most.
 const AT_EASE_BYTES_MAX: u64 = 1 << 20;
-/// The most of the reserve that only an opening gives up: many times what sled was seen to need.
-const OPENING_BYTES_MAX: u64 = 8 << 20;
+/// The least and the most of the reserve that only an opening gives up: a segment of sled, which the
+/// first opening takes, and many times what it was seen to need beside that.
+const OPENING_BYTES: [u64; 2] = [576 << 10, 8 << 20];
 /// The files of a new ledger beside its journal and its reserve.
 const OTHER_FILES_BYTES: u64 = 128 << 10;
 
@@ -39,14 +40,16 @@ pub(crate) fn least_journal_bytes(options: &DiskOptions, record: usize) -> u64 {
 }
 
 /// The size of the reserve beside a log of `log` bytes, without its newest journal: that of this
-/// journal.
+/// journal, or what an opening needs.
 pub(crate) fn reserve_bytes(options: &DiskOptions, log: u64) -> u64 {
-    journal_bytes(options, log).min(options.reserve_bytes)
+    let [opening, _] = OPENING_BYTES;
+    journal_bytes(options, log).max(opening).min(options.reserve_bytes)
 }
 
 /// The part of a reserve that only an opening gives up.
 pub(crate) fn opening_bytes(reserve: u64) -> u64 {
-    (reserve / 4).min(OPENING_BYTES_MAX)
+    let [min, max] = OPENING_BYTES;
+    (reserve / 4).clamp(min, max).min(reserve)
 }
 
 /// The bytes that an append can take without a wait; with less room, `append_may_wait` is true.
@@ -116,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn a_new_ledger_takes_less_than_a_mebibyte_and_more_than_half_of_one() {
-        assert_eq!(new_ledger_bytes(&DiskOptions::default()), 640 * KIB);
+    fn a_new_ledger_takes_less_than_a_mebibyte() {
+        assert_eq!(new_ledger_bytes(&DiskOptions::default()), 960 * KIB);
     }
 
     #[test]
@@ -140,9 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_of_the_reserve_is_for_an_opening_alone() {
-        assert_eq!(opening_bytes(256 * KIB), 64 * KIB);
-        assert_eq!(opening_bytes(32 * MIB), 8 * MIB);
-        assert_eq!(opening_bytes(1 << 40), 8 * MIB);
+    fn a_quarter_of_the_reserve_and_a_segment_of_sled_at_least_are_for_an_opening_alone() {
+        let usual = DiskOptions::default();
+        let [new, large] = [0, 64 * MIB].map(|log| reserve_bytes(&usual, log));
+        assert_eq!([new, large], [576 * KIB, 32 * MIB]);
+        let sizes = [4096, new, MIB, 4 * MIB, large, 1 << 40].map(opening_bytes);
+        assert_eq!(sizes, [4096, new, new, MIB, 8 * MIB, 8 * MIB]);
     }
 }

@@ -102,7 +102,7 @@ fn an_empty_ledger_takes_less_than_a_mebibyte() {
             store.close().unwrap();
         }
     }
-    assert_eq!([len_of(&root.join("RESERVE")), journal_of(&store)], [256 * KIB; 2]);
+    assert_eq!([len_of(&root.join("RESERVE")), journal_of(&store)], [576 * KIB, 256 * KIB]);
     assert_holds(&reopened_with(dir.path(), &usual()), 0);
 }
 
@@ -136,13 +136,13 @@ fn the_reserve_grows_while_the_ledger_is_open() {
     let dir = TempDir::new().unwrap();
     let reserve = ledger(dir.path()).join("RESERVE");
     let store = created_with(dir.path(), &usual());
-    while journal_of(&store) == 256 * KIB {
+    while journal_of(&store) < MIB {
         fill_journal(&store);
     }
     store.sync().unwrap();
     wait_until(|| {
         store.shared.wake();
-        len_of(&reserve) > 256 * KIB
+        len_of(&reserve) > 576 * KIB
     });
     assert!(len_of(&reserve) <= journal_of(&store));
 }
@@ -207,15 +207,15 @@ fn the_margin_of_sealing_follows_the_snapshot_of_sled() {
     assert_eq!(store.shared.margin_bytes(), 7 * MIB);
 }
 
-/// A ledger whose next journal is to have 1 MiB, on a disk whose free space the test says.
-fn before_a_journal_of_a_mebibyte(dir: &Path, options: &DiskOptions) -> DiskStore {
+/// A ledger whose current journal is the second one of `bytes`: the next is to have twice as many.
+fn before_larger_journals(dir: &Path, options: &DiskOptions, bytes: u64) -> DiskStore {
     let store = created_with(dir, options);
     store.stop_thread();
-    while journal_of(&store) < 512 * KIB {
+    while journal_of(&store) < bytes {
         fill_journal(&store);
     }
     fill_journal(&store);
-    assert_eq!(journal_of(&store), 512 * KIB);
+    assert_eq!(journal_of(&store), bytes);
     store
 }
 
@@ -231,7 +231,7 @@ fn a_journal_is_smaller_where_a_whole_one_would_take_what_sealing_needs() {
     ] {
         let dir = TempDir::new().unwrap();
         let options = usual();
-        let store = before_a_journal_of_a_mebibyte(dir.path(), &options);
+        let store = before_larger_journals(dir.path(), &options, 512 * KIB);
         let size = store.written().size.get();
         *lock(&options.steps.free) = free;
         let refused = (size + 1..size + 80)
@@ -276,25 +276,26 @@ fn the_reserve_is_given_up_for_a_journal_and_taken_back() {
     // Full, and the reserve gives what it had.
     options.steps.hook = Some(Arc::new(move |step| {
         if step == "free space asked for" && arm.load(Ordering::SeqCst) == 1 {
-            *lock(&free) = Some(512 * KIB - len_of(&file));
+            *lock(&free) = Some(4 * MIB - len_of(&file));
         }
     }));
-    let store = before_a_journal_of_a_mebibyte(dir.path(), &options);
+    let store = before_larger_journals(dir.path(), &options, 4 * MIB);
     store.shared.take_reserve_back().unwrap();
-    assert_eq!(len_of(&reserve), 512 * KIB);
+    assert_eq!(len_of(&reserve), 4 * MIB);
     armed.store(1, Ordering::SeqCst);
     fill_journal(&store);
     assert_eq!(journal_of(&store), 256 * KIB);
-    assert_eq!(len_of(&reserve), 128 * KIB, "a quarter stays for the next opening");
-    // Sealing needs more than that: it pauses, and nothing is lost.
+    assert_eq!(len_of(&reserve), MIB, "a quarter stays for the next opening");
+    // Sealing needs more than is left: it pauses, and nothing is lost.
+    *lock(&options.steps.free) = Some(2 * MIB);
+    armed.store(0, Ordering::SeqCst);
     store.sync().unwrap();
     assert!(matches!(store.flush(), Err(Error::Full { room: Some(_), .. })));
     assert!(matches!(store.shared.take_reserve_back(), Err(Error::Full { .. })));
-    armed.store(0, Ordering::SeqCst);
     *lock(&options.steps.free) = None;
     store.flush().unwrap();
     store.shared.take_reserve_back().unwrap();
-    assert!(len_of(&reserve) >= 512 * KIB);
+    assert!(len_of(&reserve) >= 2 * MIB);
     drop(store);
     assert_holds_long(&reopened_with(dir.path(), &usual()));
 }

@@ -107,8 +107,8 @@ fn sealing_gives_the_reserve_up_when_it_needs_it_and_it_is_taken_back_later() {
     let dir = TempDir::new().unwrap();
     let reserve = ledger(dir.path()).join("RESERVE");
     let len = |reserve: &Path| fs::metadata(reserve).unwrap().len();
-    let whole = 256 << 10;
-    let ample = DiskOptions { journal_bytes: 1 << 20, reserve_bytes: 9 << 20, ..small() };
+    let [rest, whole] = [576 << 10, 1 << 20];
+    let ample = DiskOptions { journal_bytes: 4 << 20, reserve_bytes: whole, ..small() };
     let mut options = ample.clone();
     let (free, file) = (Arc::clone(&options.steps.free), reserve.clone());
     options.steps.hook = Some(Arc::new(move |step| {
@@ -119,16 +119,17 @@ fn sealing_gives_the_reserve_up_when_it_needs_it_and_it_is_taken_back_later() {
     let store = created_with(dir.path(), &options);
     store.stop_thread();
     append_upto(&store, 40);
-    assert_eq!(len(&reserve), whole);
+    dir::ensure_reserve(&ledger(dir.path()), whole).unwrap();
     store.close().unwrap();
     assert_eq!(store.sealed(), head_at(40));
     // The next opening may need the rest.
-    assert_eq!(len(&reserve), 64 << 10);
+    assert_eq!(len(&reserve), rest);
     drop(store);
 
     // By the next opening, and by the sealing thread.
+    fs::remove_file(&reserve).unwrap();
     let store = reopened_with(dir.path(), &ample);
-    assert_eq!(len(&reserve), whole);
+    assert_eq!(len(&reserve), rest);
     fs::remove_file(&reserve).unwrap();
     append_upto(&store, 60);
     store.sync().unwrap();
