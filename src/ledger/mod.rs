@@ -138,6 +138,8 @@ impl Ledger {
     /// # Errors
     /// As [`create`](Self::create).
     pub fn create_in(home: &dyn Home, options: Options) -> Result<Self, OpenError> {
+        // A ledger that cannot be started is not to be made.
+        options.check()?;
         let identity = new_identity(&options);
         Self::start(home.create(identity)?, options)
     }

@@ -91,6 +91,7 @@ impl Ledger {
         ledger: LedgerId,
         options: Options,
     ) -> Result<Self, OpenError> {
+        options.check()?;
         let identity = Identity { ledger, role: Kept::Standby, ..new_identity(&options) };
         Self::start(home.create(identity)?, options)
     }

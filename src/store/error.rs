@@ -3,7 +3,7 @@
 use super::{Damage, RewriteError};
 use crate::{code::Code, ids::Seq};
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -88,10 +88,12 @@ pub enum Error {
         max: usize,
     },
     /// The disk is full. Nothing was written; reads go on.
-    #[error("no space left for {what}")]
+    #[error("no space left for {what}{}", .room.map(|room| room.to_string()).unwrap_or_default())]
     Full {
         /// The thing that was to be written.
         what: &'static str,
+        /// The space that it needs, if that was known before it was written.
+        room: Option<Room>,
         /// The error of the system, if it gave one.
         #[source]
         source: Option<io::Error>,
@@ -165,6 +167,22 @@ pub enum Error {
     /// An earlier failure stopped this store. Open it again to learn which events it kept.
     #[error("the store stopped after an earlier failure")]
     Halted,
+}
+
+/// The space that something needs on a disk that has less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Room {
+    /// The bytes that it needs.
+    pub needed: u64,
+    /// The bytes that are free.
+    pub free: u64,
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ": it needs {} bytes, and {} are free", self.needed, self.free)
+    }
 }
 
 /// The reason that a directory is not safe. One variant for each thing that its owner can do.
@@ -248,6 +266,11 @@ impl Error {
         detail: Damage,
     ) -> Self {
         Self::Damaged { seq: seq.into(), file: Some(file.into()), detail }
+    }
+
+    /// A check of the free space that found too little. Nothing was tried.
+    pub(crate) fn full(what: &'static str, room: Room) -> Self {
+        Self::Full { what, room: Some(room), source: None }
     }
 
     /// Names the file that a frame came from, if the error is damage and names no file.

@@ -112,11 +112,11 @@ impl MemStore {
 impl Memory {
     fn append(&mut self, group: Group<'_>) -> Result<(), Error> {
         assert!(!group.frames.is_empty(), "a group holds at least one frame");
-        let next = self
-            .written
-            .seq()
-            .map_or(Some(Seq::FIRST), Seq::next)
-            .ok_or(Error::Full { what: "an event number", source: None })?;
+        let next = self.written.seq().map_or(Some(Seq::FIRST), Seq::next).ok_or(Error::Full {
+            what: "an event number",
+            room: None,
+            source: None,
+        })?;
         if group.first != next {
             return Err(Error::NotNext { at: group.first, next });
         }

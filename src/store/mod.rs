@@ -32,7 +32,7 @@ pub use disk::DiskOptions;
 #[doc(hidden)]
 pub use disk::{DiskHome, parse};
 pub(crate) use error::holder;
-pub use error::{Error, Unsafe};
+pub use error::{Error, Room, Unsafe};
 pub use frames::Frames;
 pub use home::{FixedNode, Home, Identity, NOTE_BYTES, NodeStore, Opened, Rebuilt, Replay, Role};
 pub use inspect::{

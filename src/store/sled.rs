@@ -18,7 +18,7 @@ mod preflight;
 #[cfg(test)]
 mod tests;
 
-pub(super) use preflight::preflight;
+pub(super) use preflight::{preflight, snapshot_bytes};
 
 use crate::{
     ids::{Seq, TreeHash},
@@ -357,7 +357,7 @@ fn guarded<T>(during: &'static str, call: impl FnOnce() -> sled::Result<T>) -> R
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(sled::Error::Io(source))) if source.kind() == io::ErrorKind::StorageFull => {
-            Err(Error::Full { what: "sealed blocks", source: Some(source) })
+            Err(Error::Full { what: "sealed blocks", room: None, source: Some(source) })
         }
         Ok(Err(error)) => Err(Error::Engine { during, detail: error.to_string() }),
         Err(panic) => {

@@ -39,7 +39,7 @@ fn a_store_on_another_engine_says_itself_whether_to_try_again() {
 #[test]
 fn only_what_wrote_nothing_goes_on() {
     assert_eq!(
-        answer(store::Error::Full { what: "frames", source: None }).unwrap().code(),
+        answer(store::Error::Full { what: "frames", room: None, source: None }).unwrap().code(),
         Code::DiskFull
     );
     let source = io::Error::from(io::ErrorKind::StorageFull);

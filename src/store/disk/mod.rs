@@ -58,8 +58,9 @@ pub(crate) struct DiskStore {
 }
 
 impl DiskStore {
-    /// Makes a ledger in `path`, which must be empty or not exist. Durable when it returns. Stopped
-    /// half way, it leaves a state that the next `create` clears and that no `open` accepts. With
+    /// Makes a ledger in `path`, which must be empty or not exist. Durable when it returns. If it
+    /// fails, it removes all that it made. Stopped half way, it leaves a state that the next `create`
+    /// clears and that no `open` accepts. With
     /// [`Role::Copying`] the ledger is in such a state until [`set_identity`](Self::set_identity)
     /// gives it another role.
     ///
@@ -72,9 +73,7 @@ impl DiskStore {
         options: &DiskOptions,
         identity: Identity,
     ) -> Result<Self, Error> {
-        let store = Self::over(create::create(path.as_ref(), options, identity)?);
-        store.resume(Vec::new())?;
-        Ok(store)
+        create::create(path.as_ref(), options, identity)
     }
 
     /// Opens the ledger in `path`: reads the journals, drops the group that a crash tore, and

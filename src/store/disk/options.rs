@@ -1,14 +1,17 @@
 //! The limits of the store on disk, each with its unit and its reason.
 
+use crate::store::Error;
+#[cfg(test)]
+use crate::store::Room;
 use std::{fmt, time::Duration};
 
 /// Options of the store on disk. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DiskOptions {
-    /// The size of a journal file in bytes. 32 MiB: a rotation every 60,000 events. Files are
-    /// zeroed ahead of need, so at times there are two. A larger group gets a file of its own size,
-    /// up to 1 GiB.
+    /// The size of the largest journal file in bytes. 32 MiB: a rotation every 60,000 events. Journals
+    /// grow with the log, each about half as large, from 256 KiB on. Files are zeroed ahead of need, so
+    /// at times there are two. A larger group gets a file of its own size, up to 1 GiB.
     pub journal_bytes: u64,
     /// Bytes of frames that may wait in memory to be sealed before an append is
     /// `SealingBehind`.
@@ -27,9 +30,10 @@ pub struct DiskOptions {
     /// The longest wait of an opening for the lock of the ledger, in the order of arrival. Zero: it
     /// is refused at once if another handle has it.
     pub lock_wait: Duration,
-    /// The size in bytes of a reserve file. It is given up when the disk is full, so that the ledger
-    /// can still be opened: sled cannot open without space. What is over 8 MiB also serves sealing
-    /// and archiving. It is taken back when there is room.
+    /// The size in bytes of the largest reserve file. It is as large as a journal, but at least 576 KiB,
+    /// and given up when the disk is full, so that the ledger can still be opened: sled cannot open
+    /// without space. What is over a quarter of it, or 576 KiB, also serves sealing, archiving and the
+    /// next journal. It is taken back when there is room.
     pub reserve_bytes: u64,
     /// Memory in bytes that sled may use to cache its pages.
     pub cache_bytes: u64,
@@ -77,9 +81,9 @@ impl Default for DiskOptions {
 pub(crate) struct Steps {
     #[cfg(test)]
     pub(crate) hook: Option<std::sync::Arc<dyn Fn(&'static str) + Send + Sync>>,
-    /// While it is true, the file system has no space.
+    /// The bytes that the file system has left; `None`: as many as it says.
     #[cfg(test)]
-    pub(crate) full: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) free: std::sync::Arc<std::sync::Mutex<Option<u64>>>,
 }
 
 impl Steps {
@@ -90,9 +94,13 @@ impl Steps {
         }
     }
 
+    /// Fails where a test says that there is no space for `what`, which needs `bytes`.
     #[cfg(test)]
-    pub(crate) fn no_space(&self) -> bool {
-        self.full.load(std::sync::atomic::Ordering::SeqCst)
+    pub(crate) fn check(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
+        match *self.free.lock().unwrap() {
+            Some(free) if free < bytes => Err(Error::full(what, Room { needed: bytes, free })),
+            _ => Ok(()),
+        }
     }
 
     #[cfg(not(test))]
@@ -100,9 +108,13 @@ impl Steps {
     pub(crate) fn at(&self, _step: &'static str) {}
 
     #[cfg(not(test))]
-    #[allow(clippy::unused_self, reason = "the answer is another in tests only")]
-    pub(crate) fn no_space(&self) -> bool {
-        false
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the answer is another in tests only"
+    )]
+    pub(crate) fn check(&self, _what: &'static str, _bytes: u64) -> Result<(), Error> {
+        Ok(())
     }
 }
 

@@ -38,6 +38,7 @@ mod inspecting;
 mod looking;
 mod model;
 mod scanning;
+mod small;
 mod support;
 mod trouble;
 use support::*;

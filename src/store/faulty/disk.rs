@@ -143,7 +143,7 @@ impl Disk {
 
     pub(super) fn append(&mut self, group: Group<'_>) -> Result<(), Error> {
         assert!(!group.frames.is_empty(), "a group holds at least one frame");
-        let full = |source| Error::Full { what: "a group", source };
+        let full = |source| Error::Full { what: "a group", room: None, source };
         let next = self.process.written.size.next_seq().ok_or_else(|| full(None))?;
         if group.first != next {
             return Err(Error::NotNext { at: group.first, next });

@@ -71,6 +71,15 @@ fn replayed_upto(path: &Path) -> Result<i64, Error> {
     Ok(replayed)
 }
 
+/// The size of sled's newest snapshot, which it writes again beside the old one: with each opening, and
+/// now and then. 0 if there is none, or none can be found.
+pub(in crate::store) fn snapshot_bytes(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let snapshots =
+        entries.filter(|entry| entry.file_name().to_str().is_some_and(|n| n.starts_with("snap.")));
+    snapshots.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).max().unwrap_or(0)
+}
+
 /// Place and stable place of a segment, if its checksum holds.
 fn segment_header(head: &[u8; 20]) -> Option<(i64, i64)> {
     let (crc, kept) = head.split_first_chunk::<4>()?;

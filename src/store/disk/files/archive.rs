@@ -26,7 +26,7 @@ use crate::{
     },
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -94,7 +94,17 @@ pub(crate) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
+/// The size of all archives of a ledger, by the lengths of the files. O(files).
+pub(crate) fn bytes(root: &Path) -> Result<u64, Error> {
+    let lengths = list(root)?.into_iter().map(|path| match fs::symlink_metadata(&path) {
+        Ok(meta) => Ok(meta.len()),
+        Err(error) => Err(at("inspect", &path)(error)),
+    });
+    lengths.sum()
+}
+
 /// The archives of a ledger, each opened, and the head that they reach.
+///
 /// # Errors
 ///
 /// [`Error::Damaged`] with the first event that none of them holds, if they do not begin with the

@@ -4,7 +4,7 @@
 //! file that must be whole appears by a rename after a sync.
 
 use super::sector::wide;
-use crate::store::{Damage, Error, Unsafe};
+use crate::store::{Damage, Error, Room, Unsafe};
 use rustix::fs::{FallocateFlags, OFlags};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -42,7 +42,7 @@ pub(crate) fn at_or_full(
     let path = path.to_owned();
     move |source| {
         if is_full(&source) {
-            return Error::Full { what, source: Some(source) };
+            return Error::Full { what, room: None, source: Some(source) };
         }
         Error::Io { during, path: Some(path), source }
     }
@@ -148,10 +148,11 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
 pub(crate) fn check_space(what: &'static str, place: &Path, bytes: u64) -> Result<(), Error> {
     // If the system cannot tell, the write itself will.
     let Ok(now) = rustix::fs::statvfs(place) else { return Ok(()) };
-    if now.f_bavail.saturating_mul(now.f_frsize) >= bytes {
+    let free = now.f_bavail.saturating_mul(now.f_frsize);
+    if free >= bytes {
         return Ok(());
     }
-    Err(Error::Full { what, source: None })
+    Err(Error::full(what, Room { needed: bytes, free }))
 }
 
 /// The contents of a directory, in order of name; empty if there is no directory.
@@ -176,9 +177,14 @@ pub(crate) fn name(path: &Path) -> &str {
 
 /// Makes a private directory, if it is not there yet. Durable only after a sync of its parent.
 pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
+    make_dir(path).map(drop)
+}
+
+/// As [`create_dir`]. Returns false if it is there already.
+pub(crate) fn make_dir(path: &Path) -> Result<bool, Error> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(at_or_full("a directory", "create", path)(error)),
     }
 }

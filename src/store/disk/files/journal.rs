@@ -200,6 +200,12 @@ impl Journal {
         wide(self.end + bytes) <= self.header.bytes
     }
 
+    /// The bytes of it that are used when a group of `record` bytes goes to the next journal: all, if it
+    /// is too full for that group.
+    pub(crate) fn bytes(&self, record: usize) -> u64 {
+        if self.fits(record) { wide(self.end) } else { self.header.bytes }
+    }
+
     /// Says whether it is time to prepare the next journal.
     pub(crate) fn is_half_full(&self) -> bool {
         wide(self.end) * 2 > self.header.bytes

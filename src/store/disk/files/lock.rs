@@ -16,7 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FILE: &str = "LOCK";
+/// The file of the lock.
+pub(crate) const FILE: &str = "LOCK";
 
 /// The lock on a ledger, held as long as this value lives. A second handle of this process is
 /// refused too.

@@ -8,5 +8,6 @@ pub(super) mod reader;
 pub(super) mod reserve;
 pub(super) mod sealer;
 pub(super) mod shared;
+pub(super) mod sizes;
 pub(super) mod tail;
 pub(super) mod writer;

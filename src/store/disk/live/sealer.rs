@@ -7,8 +7,8 @@
 
 use super::{
     shared::{Retired, Sealing, Shared, lock},
+    sizes,
     tail::BLOCK,
-    writer::file_bytes,
 };
 use crate::{
     code::Code,
@@ -28,9 +28,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The free space in bytes without which sled may not write: some of its segments, and more than it
-/// takes to write a leaf again and again.
-pub(crate) const SEALING_MARGIN: u64 = 16 << 20;
 /// Bytes of frames that go to sled in one batch: some twenty blocks.
 const SEALED_AT_ONCE: usize = 128 << 10;
 /// The sleep of a thread that makes no flushes by itself.
@@ -68,7 +65,10 @@ impl Shared {
                 Sealing::Running => self.seal_holding(sealing),
             };
             let answer = answer.and_then(|()| self.prepare_spare());
-            let answer = answer.and_then(|()| self.take_reserve_back());
+            let answer = answer.and_then(|()| match self.take_reserve_back() {
+                Err(Error::Full { .. }) => Ok(()),
+                answer => answer,
+            });
             failed = answer.is_err();
             match answer {
                 Err(error) if told.is_news(&error) => self.tell(&error),
@@ -99,10 +99,15 @@ impl Shared {
         tracing::warn!(%ledger, %error, "work behind the commits did not succeed; it is tried again");
     }
 
-    /// Says whether a crash now would make the next opening slow, or a full journal waits.
-    fn much_is_unsealed(&self) -> bool {
-        let waits = !lock(&self.journals).retired.is_empty();
-        waits || self.progress().unsealed_bytes() > self.options.unsealed_bytes_max / 4
+    /// Says whether a crash now would make the next opening slow, or full journals wait that are worth
+    /// a flush.
+    pub(crate) fn much_is_unsealed(&self) -> bool {
+        let (full, log) = {
+            let journals = lock(&self.journals);
+            (journals.full_bytes(), journals.log_bytes())
+        };
+        full >= sizes::full_bytes(&self.options, log)
+            || self.progress().unsealed_bytes() > self.options.unsealed_bytes_max / 4
     }
 
     /// See [`crate::store::FrameLog::flush`].
@@ -175,7 +180,8 @@ impl Shared {
     /// Checks the free space, and gives the reserve up if it is needed. sled does not recover from a
     /// full disk before it is opened again, so sealing pauses before that.
     pub(crate) fn check_sealing_space(&self) -> Result<(), Error> {
-        self.with_reserve(SEALING_MARGIN, || self.check_space("sealed blocks", SEALING_MARGIN))
+        let margin = self.margin_bytes();
+        self.with_reserve(margin, || self.check_space("sealed blocks", margin))
     }
 
     /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
@@ -241,7 +247,11 @@ impl Shared {
             self.archive(&oldest)?;
             self.steps_at("archive written");
             dir::remove(&oldest.path)?;
-            lock(&self.journals).retired.pop_front();
+            let archived_bytes = archive::bytes(&self.root)?;
+            let mut journals = lock(&self.journals);
+            journals.retired.pop_front();
+            journals.archived_bytes = archived_bytes;
+            drop(journals);
             self.steps_at("journal removed");
         }
     }
@@ -280,11 +290,13 @@ impl Shared {
 
     /// Prepares the next journal when the current one is half full.
     fn prepare_spare(&self) -> Result<(), Error> {
-        let wanted = lock(&self.journal).is_half_full() && lock(&self.journals).spare.is_none();
-        if !wanted {
+        let journal = lock(&self.journal);
+        let (bytes, half_full) = (journal.header.bytes, journal.is_half_full());
+        drop(journal);
+        if !half_full || lock(&self.journals).spare.is_some() {
             return Ok(());
         }
-        let spare = self.prepare_journal(file_bytes(&self.options, 0))?;
+        let spare = self.prepare_journal(bytes, 0)?;
         lock(&self.journals).spare = Some(spare);
         Ok(())
     }

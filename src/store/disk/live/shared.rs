@@ -38,6 +38,8 @@ pub(crate) struct Retired {
     pub(crate) path: PathBuf,
     pub(crate) before: Head,
     pub(crate) after: Head,
+    /// The size of the file.
+    pub(crate) bytes: u64,
 }
 
 /// The progress of every step.
@@ -57,11 +59,25 @@ impl Progress {
     }
 }
 
-/// The journals other than the current one.
+/// The journals other than the current one, and what became of those before them.
 #[derive(Debug, Default)]
 pub(crate) struct Journals {
     pub(crate) retired: VecDeque<Retired>,
     pub(crate) spare: Option<Spare>,
+    /// The size of all archives.
+    pub(crate) archived_bytes: u64,
+}
+
+impl Journals {
+    /// The size of the full journals.
+    pub(crate) fn full_bytes(&self) -> u64 {
+        self.retired.iter().map(|retired| retired.bytes).sum()
+    }
+
+    /// The size of the log without the current journal; see [`super::sizes`].
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.full_bytes().saturating_add(self.archived_bytes.saturating_mul(2))
+    }
 }
 
 /// Requests to the sealing thread.

@@ -4,18 +4,18 @@
 //! the next journal. An append waits for the sealing thread when too much waits to be sealed, and
 //! for nothing else.
 
-use super::shared::{Progress, Retired, Shared, lock};
+use super::{
+    shared::{Progress, Retired, Shared, lock},
+    sizes,
+};
 use crate::{
     ids::{Head, Size},
     store::{
         Error, FRAME_BYTES_MAX, GROUP_BYTES_MAX, Group,
-        disk::{
-            files::{
-                dir,
-                journal::{self, Header, Journal, JournalFile, Spare},
-                sector::{narrow, next_after, wide},
-            },
-            options::DiskOptions,
+        disk::files::{
+            dir,
+            journal::{self, Header, Journal, JournalFile, Spare},
+            sector::{narrow, next_after, wide},
         },
     },
 };
@@ -24,8 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The bytes that an append can take without a wait; with less room, `append_may_wait` is true.
-const AT_EASE_BYTES: usize = 1 << 20;
+/// A journal that is not there yet, in words.
+const NEXT: &str = "the next journal";
 
 /// The interval at which a waiting append checks that sealing has not stopped.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
@@ -116,11 +116,12 @@ impl Shared {
 
     /// See [`crate::store::FrameLog::append_may_wait`].
     pub(crate) fn append_may_wait(&self) -> bool {
-        let fits = match self.journal.try_lock() {
-            Ok(journal) => journal.fits(AT_EASE_BYTES),
-            Err(_) => false, // another thread is changing it
-        };
-        !fits || self.over_limit(AT_EASE_BYTES).is_some()
+        // Another thread is changing it if it is locked.
+        let Ok(journal) = self.journal.try_lock() else { return true };
+        let bytes = sizes::at_ease_bytes(journal.header.bytes);
+        let fits = journal.fits(bytes);
+        drop(journal);
+        !fits || self.over_limit(bytes).is_some()
     }
 
     /// See [`crate::store::FrameLog::sync`].
@@ -190,13 +191,14 @@ impl Shared {
         record: usize,
     ) -> Result<(), Error> {
         self.check_running()?;
-        let bytes = file_bytes(&self.options, record);
         let spare = lock(&self.journals).spare.take();
         let spare = match spare {
-            Some(spare) if spare.bytes >= bytes => spare,
+            Some(spare) if spare.bytes >= sizes::least_journal_bytes(&self.options, record) => {
+                spare
+            }
             unfit => {
                 unfit.into_iter().for_each(Spare::discard);
-                self.halting(self.prepare_journal_at_need(bytes))?
+                self.halting(self.prepare_journal_at_need(journal.bytes(record), record))?
             }
         };
         // A later group vouches for every earlier one, also across files.
@@ -205,25 +207,32 @@ impl Shared {
         let old = std::mem::replace(journal, next);
         // An empty journal had the name that its successor has now.
         if !old.is_empty() {
-            let retired = Retired { path: old.path, before: old.header.before, after: before };
+            let Header { before: first, bytes, .. } = old.header;
+            let retired = Retired { path: old.path, before: first, after: before, bytes };
             lock(&self.journals).retired.push_back(retired);
         }
         self.wake();
         Ok(())
     }
 
-    /// Makes a file of zeros that can become a journal.
-    pub(crate) fn prepare_journal(&self, bytes: u64) -> Result<Spare, Error> {
-        self.check_space("the next journal", bytes)?;
+    /// Makes a file of zeros that can become the journal after one of `before` bytes, with room for a
+    /// group of `record` bytes. Where it would take space that sealing needs, it is a smaller one; the
+    /// smallest takes all that there is.
+    pub(crate) fn prepare_journal(&self, before: u64, record: usize) -> Result<Spare, Error> {
+        let log = lock(&self.journals).log_bytes().saturating_add(before);
+        let least = sizes::least_journal_bytes(&self.options, record);
+        let mut bytes = sizes::journal_bytes(&self.options, log).max(least);
+        while bytes > least && self.check_space(NEXT, bytes + self.margin_bytes()).is_err() {
+            bytes = (bytes / 2).max(least);
+        }
+        self.check_space(NEXT, bytes)?;
         Spare::prepare(&self.root.join(dir::JOURNAL), self.spare_number(), bytes)
     }
 
     /// Checks that the file system has room for `bytes` more; in tests, as the test says.
     pub(crate) fn check_space(&self, what: &'static str, bytes: u64) -> Result<(), Error> {
         self.steps_at("free space asked for");
-        if self.options.steps.no_space() {
-            return Err(Error::Full { what, source: None });
-        }
+        self.options.steps.check(what, bytes)?;
         dir::check_space(what, &self.root, bytes)
     }
 
@@ -245,12 +254,6 @@ impl Shared {
 
 fn check_size(what: &'static str, len: usize, max: usize) -> Result<(), Error> {
     if len <= max { Ok(()) } else { Err(Error::TooLarge { what, len, max }) }
-}
-
-/// The size of a journal with room for a group of `record` bytes.
-pub(crate) fn file_bytes(options: &DiskOptions, record: usize) -> u64 {
-    let needed = wide(journal::DATA_AT + record).next_multiple_of(4096);
-    options.journal_bytes.min(journal::FILE_BYTES_MAX).max(needed)
 }
 
 /// Replaces an error that says that nothing was written. That may be untrue here: it is unknown

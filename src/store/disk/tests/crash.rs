@@ -77,7 +77,13 @@ fn a_crash_at_any_step_of_rotation_and_store_checkpoint_loses_nothing() {
     });
     for wanted in [
         "creation begun",
+        "creation made its directories",
+        "creation made the reserve",
+        "creation zeroed a journal",
+        "creation made a journal",
+        "creation made sled",
         "creation all but named",
+        "ledger named",
         "spare journal ready",
         "journal header written",
         "journal published",

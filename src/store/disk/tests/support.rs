@@ -188,3 +188,13 @@ impl Replay for Tree {
         root_at(self.0)
     }
 }
+
+/// Waits for another thread.
+#[track_caller]
+pub(super) fn wait_until(done: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it does not come");
+        std::thread::yield_now();
+    }
+}

@@ -1,23 +1,23 @@
 //! A disk that is full, and a device that fails.
 
 use super::*;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Mutex, atomic::AtomicUsize};
 
-/// A store, and the switch that fills its disk.
-fn with_switch(dir: &Path) -> (DiskStore, Arc<AtomicBool>) {
+/// A store, and the bytes that are free on its disk.
+fn with_switch(dir: &Path) -> (DiskStore, Arc<Mutex<Option<u64>>>) {
     let options = DiskOptions { flush_every: Some(Duration::from_millis(1)), ..small() };
-    let full = Arc::clone(&options.steps.full);
-    (created_with(dir, &options), full)
+    let free = Arc::clone(&options.steps.free);
+    (created_with(dir, &options), free)
 }
 
 #[test]
 fn on_a_full_disk_appends_are_refused_whole_and_accepted_again() {
     let dir = TempDir::new().unwrap();
-    let (store, full) = with_switch(dir.path());
+    let (store, free) = with_switch(dir.path());
     append_upto(&store, 20);
     store.sync().unwrap();
     store.flush().unwrap();
-    full.store(true, Ordering::SeqCst);
+    *lock(&free) = Some(0);
     // What is left of the journal, and of a spare, may still be used.
     let refused = (21..2000).find_map(|n| append_group(&store, n, n).err()).unwrap();
     assert!(matches!(refused, Error::Full { .. }), "{refused}");
@@ -31,7 +31,7 @@ fn on_a_full_disk_appends_are_refused_whole_and_accepted_again() {
     store.sync().unwrap();
     assert!(matches!(store.flush(), Err(Error::Full { .. })));
 
-    full.store(false, Ordering::SeqCst);
+    *lock(&free) = None;
     append_upto(&store, written.get() + 500);
     store.flush().unwrap();
     assert_holds(&store, written.get() + 500);
@@ -48,19 +48,19 @@ fn a_full_disk_can_be_opened_by_giving_up_the_reserve() {
     drop(store);
     let root = ledger(dir.path());
     let options = small();
-    options.steps.full.store(true, Ordering::SeqCst);
+    *lock(&options.steps.free) = Some(0);
     fs::remove_file(root.join("RESERVE")).unwrap();
     let refused = DiskStore::open(&root, &options).unwrap_err();
     assert!(matches!(refused, Error::Full { .. }), "{refused}");
 
     fs::write(root.join("RESERVE"), vec![0; 4096]).unwrap();
     // With it, the space that was missing is there.
-    let full = Arc::clone(&options.steps.full);
+    let free = Arc::clone(&options.steps.free);
     let mut options = options;
     let reserve = root.join("RESERVE");
     options.steps.hook = Some(Arc::new(move |step| {
         if step == "opening sled" {
-            full.store(reserve.exists(), Ordering::SeqCst);
+            *lock(&free) = reserve.exists().then_some(0);
         }
     }));
     let store = DiskStore::open(&root, &options).unwrap();
@@ -74,7 +74,7 @@ fn trouble_behind_the_commits_is_told_once_until_it_is_over() {
     let dir = TempDir::new().unwrap();
     let [told, tried] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
     let mut options = DiskOptions { flush_every: Some(Duration::from_millis(1)), ..small() };
-    let full = Arc::clone(&options.steps.full);
+    let free = Arc::clone(&options.steps.free);
     let counts =
         [("trouble told", Arc::clone(&told)), ("free space asked for", Arc::clone(&tried))];
     options.steps.hook = Some(Arc::new(move |step| {
@@ -84,14 +84,14 @@ fn trouble_behind_the_commits_is_told_once_until_it_is_over() {
     }));
     let store = created_with(dir.path(), &options);
     for times in 1..=2 {
-        full.store(true, Ordering::SeqCst);
+        *lock(&free) = Some(0);
         let next = store.written().size.get() + 1;
         append_group(&store, next, next + 40).unwrap();
         store.sync().unwrap();
         let before = tried.load(Ordering::SeqCst);
         wait_until(|| tried.load(Ordering::SeqCst) > before + 20);
         assert_eq!(told.load(Ordering::SeqCst), times);
-        full.store(false, Ordering::SeqCst);
+        *lock(&free) = None;
         wait_until(|| store.sealed() == store.synced());
         // What the thread does after the flush, it has done before the next one.
         append_upto(&store, next + 50);
@@ -101,44 +101,35 @@ fn trouble_behind_the_commits_is_told_once_until_it_is_over() {
     store.close().unwrap();
 }
 
-/// Waits for another thread.
-#[track_caller]
-fn wait_until(done: impl Fn() -> bool) {
-    let began = std::time::Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_mins(1), "it does not come");
-        std::thread::yield_now();
-    }
-}
-
 /// Finding 18: sealing and closing failed for want of space, and the reserve stood by.
 #[test]
 fn sealing_gives_the_reserve_up_when_it_needs_it_and_it_is_taken_back_later() {
     let dir = TempDir::new().unwrap();
     let reserve = ledger(dir.path()).join("RESERVE");
     let len = |reserve: &Path| fs::metadata(reserve).unwrap().len();
-    let whole = 9 << 20;
-    let ample = DiskOptions { reserve_bytes: whole, ..small() };
+    let [rest, whole] = [576 << 10, 1 << 20];
+    let ample = DiskOptions { journal_bytes: 4 << 20, reserve_bytes: whole, ..small() };
     let mut options = ample.clone();
-    let (full, file) = (Arc::clone(&options.steps.full), reserve.clone());
+    let (free, file) = (Arc::clone(&options.steps.free), reserve.clone());
     options.steps.hook = Some(Arc::new(move |step| {
         if step == "free space asked for" {
-            full.store(len(&file) == whole, Ordering::SeqCst);
+            *lock(&free) = (len(&file) == whole).then_some(0);
         }
     }));
     let store = created_with(dir.path(), &options);
     store.stop_thread();
     append_upto(&store, 40);
-    assert_eq!(len(&reserve), whole);
+    dir::ensure_reserve(&ledger(dir.path()), whole).unwrap();
     store.close().unwrap();
     assert_eq!(store.sealed(), head_at(40));
     // The next opening may need the rest.
-    assert_eq!(len(&reserve), 8 << 20);
+    assert_eq!(len(&reserve), rest);
     drop(store);
 
     // By the next opening, and by the sealing thread.
+    fs::remove_file(&reserve).unwrap();
     let store = reopened_with(dir.path(), &ample);
-    assert_eq!(len(&reserve), whole);
+    assert_eq!(len(&reserve), rest);
     fs::remove_file(&reserve).unwrap();
     append_upto(&store, 60);
     store.sync().unwrap();

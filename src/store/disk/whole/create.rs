@@ -8,19 +8,20 @@ use super::open::Parts;
 use crate::{
     ids::Head,
     store::{
-        Error, Identity, Unsafe,
+        Error, FrameLog, Identity, Unsafe,
         disk::{
+            DiskStore,
             files::{
                 dir::{self, engine_path},
                 head::{self, HeadFile, HeadRecord},
                 journal::{Header, Spare},
-                lock::Lock,
+                lock::{FILE as LOCK, Lock},
                 node, unfinished,
             },
             live::{
-                shared::{Shared, nonce},
+                shared::{self, nonce},
+                sizes,
                 tail::Tail,
-                writer::file_bytes,
             },
             options::DiskOptions,
         },
@@ -29,24 +30,52 @@ use crate::{
 };
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     time::Duration,
 };
 
-/// Makes a ledger; see [`super::DiskStore::create`].
+/// Makes a ledger; see [`DiskStore::create`]. Takes back all that it made if it fails.
 pub(crate) fn create(
     root: &Path,
     options: &DiskOptions,
     identity: Identity,
-) -> Result<Shared, Error> {
-    claim(root, options)?;
-    let lock = Lock::take(root, options.lock_wait)?;
+) -> Result<DiskStore, Error> {
+    let place = claim(root, options)?;
+    let lock = Lock::take(root, options.lock_wait).inspect_err(|_| place.give_back(root))?;
     refuse_content(root)?;
-    clear(root)?;
+    let made = clear(root).and_then(|()| make(root, options, identity));
+    match made {
+        Ok(store) => {
+            *shared::lock(&store.shared.lock) = Some(lock);
+            Ok(store)
+        }
+        Err(error) => {
+            // Under the lock, so that nobody else has put anything there.
+            let cleared = clear(root).and_then(|()| place.remove_lock(root));
+            drop(lock);
+            match cleared {
+                Ok(()) => place.give_back(root),
+                Err(error) => {
+                    let ledger = root.display();
+                    tracing::warn!(%ledger, %error, "an unfinished ledger stays there");
+                }
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Makes all files, and last the one that makes a ledger of them. The caller has the lock.
+fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskStore, Error> {
+    let step = |name| {
+        options.steps.at(name);
+        options.steps.check("a new ledger", 1)
+    };
+    dir::check_space("a new ledger", root, sizes::new_ledger_bytes(options))?;
     let node = root.join(unfinished::NODE);
     write_node(&node, &identity)?;
-    options.steps.at("creation begun");
+    step("creation begun")?;
 
     let record = HeadRecord { boot_id: head::boot_id(), ..HeadRecord::NEW };
     let engine = engine_path(root, record.engine);
@@ -54,50 +83,94 @@ pub(crate) fn create(
         dir::create_dir(&root.join(name))?;
     }
     dir::create_dir(&engine)?;
-    dir::ensure_reserve(root, options.reserve_bytes)?;
-    let spare = Spare::prepare(&root.join(dir::JOURNAL), 0, file_bytes(options, 0))?;
+    step("creation made its directories")?;
+    dir::ensure_reserve(root, sizes::reserve_bytes(options, 0))?;
+    step("creation made the reserve")?;
+    let bytes = sizes::journal_bytes(options, 0);
+    let spare = Spare::prepare(&root.join(dir::JOURNAL), 0, bytes)?;
     let header = Header {
         ledger: identity.ledger,
         nonce: nonce(options.nonce_seed, &identity, 0, 0),
         before: Head::EMPTY,
         bytes: 0,
     };
+    step("creation zeroed a journal")?;
     let journal = spare.write_header(header)?.publish()?;
+    step("creation made a journal")?;
     let sled = Sled::create(&engine, options.cache_bytes)?;
     sled.sync()?;
+    step("creation made sled")?;
     let head_file = HeadFile::create(root, &record)?;
     dir::sync_dir(root)?;
-    options.steps.at("creation all but named");
+    let tail = Tail::new(0);
+    let (lock, retired) = (None, Vec::new());
+    let parts = Parts { identity, lock, record, head_file, journal, retired, tail, sled };
+    let store = DiskStore::over(parts.into_shared(root, options)?);
+    store.resume(Vec::new())?;
+    step("creation all but named")?;
 
     dir::publish(&node, &root.join(node::FILE))?;
-    dir::sync_parent(&fs::canonicalize(root).map_err(dir::at("find", root))?)?;
-    let tail = Tail::new(0);
-    Parts { identity, lock, record, head_file, journal, retired: Vec::new(), tail, sled }
-        .into_shared(root, options)
+    step("ledger named")?;
+    dir::sync_parent(&store.shared.root)?;
+    Ok(store)
+}
+
+/// The directory of a new ledger, as it was before.
+#[derive(Debug)]
+struct Place {
+    /// True if there was none.
+    made: bool,
+    /// The rights to it, if they were taken away.
+    mode: Option<u32>,
+    /// True if it has a file for the lock, of somebody who came before.
+    has_lock: bool,
+}
+
+impl Place {
+    fn remove_lock(&self, root: &Path) -> Result<(), Error> {
+        if self.has_lock { Ok(()) } else { dir::remove(&root.join(LOCK)) }
+    }
+
+    /// Leaves the directory as it was. Of a directory with anything in it, nothing is removed.
+    fn give_back(&self, root: &Path) {
+        let given = match self.mode {
+            _ if self.made => fs::remove_dir(root),
+            Some(mode) => fs::set_permissions(root, Permissions::from_mode(mode)),
+            None => Ok(()),
+        };
+        if let Err(error) = given {
+            let ledger = root.display();
+            tracing::warn!(%ledger, %error, "the directory of a ledger that was not made stays");
+        }
+    }
 }
 
 /// Makes the directory, or makes an empty one private. A faster process cannot make it its own: in
 /// the end the directory is checked.
-fn claim(root: &Path, options: &DiskOptions) -> Result<(), Error> {
+fn claim(root: &Path, options: &DiskOptions) -> Result<Place, Error> {
+    let mut place = Place { made: false, mode: None, has_lock: false };
     match fs::symlink_metadata(root) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             options.steps.at("creation of the directory");
-            dir::create_dir(root)?;
+            place.made = dir::make_dir(root)?;
         }
         Err(error) => return Err(dir::at("inspect", root)(error)),
         Ok(meta) if meta.is_symlink() => {
             return Err(Error::UnsafeDir { path: root.to_owned(), why: Unsafe::Link });
         }
         Ok(meta) if !meta.is_dir() => return Err(Error::Exists { path: root.to_owned() }),
-        Ok(_) => {
+        Ok(meta) => {
             refuse_content(root)?;
+            place.has_lock = root.join(LOCK).exists();
             if dir::entries(root)?.is_empty() {
                 fs::set_permissions(root, Permissions::from_mode(0o700))
                     .map_err(dir::at("shut off", root))?;
+                place.mode = Some(meta.mode());
             }
         }
     }
-    dir::check_safe(root)
+    dir::check_safe(root).inspect_err(|_| place.give_back(root))?;
+    Ok(place)
 }
 
 /// Refuses a directory that holds anything except an unfinished ledger or copy.
@@ -105,7 +178,7 @@ fn refuse_content(root: &Path) -> Result<(), Error> {
     let entries = dir::entries(root)?;
     let has = |wanted: &str| entries.iter().any(|entry| dir::name(entry) == wanted);
     let begun = has(unfinished::NODE) && !has(node::FILE);
-    let empty = entries.iter().all(|entry| dir::name(entry) == "LOCK");
+    let empty = entries.iter().all(|entry| dir::name(entry) == LOCK);
     let copying = has(node::FILE) && matches!(node::read(root), Err(Error::Unfinished { .. }));
     if empty || copying || (begun && !unfinished::may_hold_events(root)?) {
         return Ok(());
@@ -126,7 +199,7 @@ pub(crate) fn remove_unfinished(path: impl AsRef<Path>) -> Result<(), Error> {
         refuse_content(root)?;
         clear(root)?;
     }
-    dir::remove(&root.join("LOCK"))?;
+    dir::remove(&root.join(LOCK))?;
     fs::remove_dir(root).map_err(dir::at("remove", root))
 }
 

@@ -13,14 +13,13 @@ use crate::{
                 dir::{self, engine_path},
                 engines,
                 head::{self, HeadFile, HeadRecord},
-                journal::{Journal, list_journals},
+                journal::{Header, Journal, list_journals},
                 lock::Lock,
                 node,
                 scan::{self, Scan},
                 sector::{narrow, next_after, wide},
             },
             live::{
-                sealer::SEALING_MARGIN,
                 shared::{Call, Journals, Progress, Retired, Sealing, Shared},
                 tail::{BLOCK, Tail, block_start},
             },
@@ -52,14 +51,14 @@ pub(crate) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> 
         Err(error) if is_full(&error) && make_space(root)? => (read(root, options)?, true),
         answer => (answer?, false),
     };
-    let parts = parts.into_parts(lock, root, options)?;
+    let shared = parts.into_parts(lock, root, options)?.into_shared(root, options)?;
     // One warning is enough.
-    if let Err(error) = take_reserve_back(root, options)
+    if let Err(error) = shared.take_reserve_back()
         && !given_up
     {
         tracing::warn!(ledger = %root.display(), %error, "the disk is nearly full");
     }
-    parts.into_shared(root, options)
+    Ok(shared)
 }
 
 /// Removes what is not needed. Returns false if there was nothing.
@@ -125,22 +124,9 @@ impl Found {
         // removed when `sealed` covers it.
         head_file.write(&record)?;
         head_file.sync()?;
+        let lock = Some(lock);
         Ok(Parts { identity, lock, record, head_file, journal, retired, tail, sled })
     }
-}
-
-/// Makes the reserve again if it was given up and there is room for more than it alone: sealing
-/// would only give it up again.
-fn take_reserve_back(root: &Path, options: &DiskOptions) -> Result<(), Error> {
-    if dir::reserved_bytes(root) >= options.reserve_bytes {
-        return Ok(());
-    }
-    let bytes = options.reserve_bytes.saturating_add(SEALING_MARGIN);
-    if options.steps.no_space() {
-        return Err(Error::Full { what: "the reserve", source: None });
-    }
-    dir::check_space("the reserve", root, bytes)?;
-    dir::ensure_reserve(root, options.reserve_bytes)
 }
 
 /// The journals that still matter, each read whole; without those that sled holds completely.
@@ -188,8 +174,9 @@ impl FoundJournals {
         let nexts = headers.iter().skip(1).map(Some).chain([None]);
         for ((path, header), next) in paths.iter().zip(&headers).zip(nexts) {
             if let Some(next) = next {
-                let (before, after) = (header.before, next.before);
-                found.retired.push(Retired { path: path.clone(), before, after });
+                let Header { before, bytes, .. } = *header;
+                let (path, after) = (path.clone(), next.before);
+                found.retired.push(Retired { path, before, after, bytes });
             }
             if next.is_none_or(|next| next.before.size > size) {
                 found.scans.push(Scan::read(path)?);
@@ -278,9 +265,7 @@ fn open_sled(
         return Err(Error::LostTail { expected: sealed.get(), found: 0 });
     }
     options.steps.at("opening sled");
-    if options.steps.no_space() {
-        return Err(Error::Full { what: "opening sled", source: None });
-    }
+    options.steps.check("opening sled", 1)?;
     let sled = Sled::open(&path, options.cache_bytes, &root.join(dir::QUARANTINE))?;
     let mut tail = Tail::new(block_start(sealed.get()));
     let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {
@@ -341,7 +326,8 @@ pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Erro
 /// All parts of an open store, before its threads can see it.
 pub(crate) struct Parts {
     pub(crate) identity: Identity,
-    pub(crate) lock: Lock,
+    /// None while a ledger is being made: then its maker has it.
+    pub(crate) lock: Option<Lock>,
     pub(crate) record: HeadRecord,
     pub(crate) head_file: HeadFile,
     pub(crate) journal: Journal,
@@ -354,6 +340,7 @@ impl Parts {
     pub(crate) fn into_shared(self, root: &Path, options: &DiskOptions) -> Result<Shared, Error> {
         let bytes = wide(self.tail.bytes());
         let head_sync = self.head_file.handle()?;
+        let archived_bytes = archive::bytes(root)?;
         let progress = Progress {
             record: self.record,
             written_bytes: bytes,
@@ -365,13 +352,17 @@ impl Parts {
             root,
             options: options.clone(),
             identity: Mutex::new(self.identity),
-            lock: Mutex::new(Some(self.lock)),
+            lock: Mutex::new(self.lock),
             progress: Mutex::new(progress),
             head_file: Mutex::new(self.head_file),
             head_sync,
             syncing: Mutex::new(()),
             journal: Mutex::new(self.journal),
-            journals: Mutex::new(Journals { retired: self.retired.into(), spare: None }),
+            journals: Mutex::new(Journals {
+                retired: self.retired.into(),
+                spare: None,
+                archived_bytes,
+            }),
             tail: Mutex::new(self.tail),
             room: Condvar::new(),
             engine: Mutex::new(Some(Arc::new(self.sled))),

@@ -103,15 +103,6 @@ fn a_journal_that_is_longer_than_any_is_refused_by_its_length() {
     assert!(error.to_string().contains("no journal has over"), "{error}");
 }
 
-#[test]
-fn no_journal_is_made_that_could_not_be_read_again() {
-    let options = DiskOptions { journal_bytes: u64::MAX, ..small() };
-    assert_eq!(
-        crate::store::disk::live::writer::file_bytes(&options, 100),
-        journal::FILE_BYTES_MAX
-    );
-}
-
 // A forged checksum can fit any number; adding to the highest numbers made the reader panic.
 #[test]
 fn numbers_at_the_end_of_the_range_are_damage_and_no_panic() {
