@@ -17,12 +17,12 @@ use std::{
 };
 use taskledger::{
     Ledger, Options,
-    ids::ThreadId,
     ledger::{CopyError, OpenError, Reader, Shortfall, Withheld},
-    query::{self, Point, Position, Scope, View},
+    query::{Point, Position},
     store::DiskOptions,
     time::{Clock as _, Millis, SystemClock},
 };
+use taskledger_contract::questions::Asked;
 
 /// The number of withheld texts that are named.
 const WITHHELD_TOLD_MAX: usize = 10;
@@ -212,14 +212,9 @@ impl App {
         point.resolve(reader, self.now()).with_context(|| format!("cannot go to {point}"))
     }
 
-    /// What was true at the moment that was asked for.
-    pub fn view(&self, reader: &Reader, scope: Scope<'_>) -> Result<View> {
-        Ok(query::as_of(reader, scope, self.position(reader)?)?)
-    }
-
-    /// All of a ledger, or one thread of it.
-    pub fn view_of(&self, reader: &Reader, thread: Option<&ThreadId>) -> Result<View> {
-        self.view(reader, thread.map_or(Scope::All, Scope::Thread))
+    /// The ledger at the moment that was asked for, as a question is put to it.
+    pub fn asked<'a>(&'a self, reader: &'a Reader) -> Result<Asked<'a>> {
+        Ok(Asked::new(reader, Some(&self.db), self.at.as_ref(), self.now())?)
     }
 
     /// A remark on standard error, unless remarks are not wanted.

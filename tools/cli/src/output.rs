@@ -26,6 +26,8 @@ use std::{
 };
 use taskledger_contract::{
     answers::{At, Body, Row, Single},
+    questions::Listed,
+    render::{self, Form},
     safe_json,
 };
 
@@ -134,13 +136,15 @@ impl Out {
         list.end()
     }
 
+    /// A list that a question gave.
+    pub fn listed<T: Item>(&mut self, listed: Listed<T>) -> Result<()> {
+        self.list(&listed.at, listed.items.into_iter().map(Ok))
+    }
+
     /// Begins a list that is given item by item.
     pub fn begin<T: Item>(&mut self, at: &At) -> Result<List<'_, T>> {
         match self.format {
-            Format::Json => {
-                let (schema, at) = (safe_json::to_string(T::SCHEMA)?, safe_json::to_string(at)?);
-                write!(self.sink, "{{\"schema\":{schema},\"at\":{at},\"items\":[")?;
-            }
+            Format::Json => write!(self.sink, "{}", render::list_begin::<T>(Form::Json, at)?)?,
             Format::Csv => write!(self.sink, "{}\r\n", T::FIELDS.join(","))?,
             Format::Table | Format::Wide | Format::Tree | Format::Jsonl | Format::Name => {}
         }
@@ -167,14 +171,8 @@ impl Out {
     ) -> Result<()> {
         match (self.format, name) {
             (Format::Table | Format::Wide | Format::Tree, _) => human(self, body),
-            (Format::Json, _) => {
-                let text = safe_json::to_string_pretty(body)?;
-                self.line(&text)
-            }
-            (Format::Jsonl, _) => {
-                let text = safe_json::to_string(body)?;
-                self.line(&text)
-            }
+            (Format::Json, _) => self.raw(render::document(Form::Json, body)?.as_bytes()),
+            (Format::Jsonl, _) => self.raw(render::document(Form::Jsonl, body)?.as_bytes()),
             (Format::Name, Some(name)) => self.name(name),
             (Format::Name | Format::Csv, _) => {
                 let format = self.format.to_possible_value();
@@ -273,11 +271,10 @@ impl<T: Item> List<'_, T> {
             Format::Table | Format::Wide | Format::Tree => {
                 self.rows.push(item.cells(&self.out.look));
             }
-            Format::Json => {
-                let separator = if first { "\n" } else { ",\n" };
-                write!(self.out.sink, "{separator}{}", safe_json::to_string(item)?)?;
+            Format::Json => self.out.raw(render::list_item(Form::Json, item, first)?.as_bytes())?,
+            Format::Jsonl => {
+                self.out.raw(render::list_item(Form::Jsonl, item, first)?.as_bytes())?;
             }
-            Format::Jsonl => self.out.line(&safe_json::to_string(item)?)?,
             Format::Csv => {
                 let value = serde_json::to_value(item)?;
                 let fields = T::FIELDS.iter().map(|field| self.out.csv_field(value.get(field)));
@@ -297,7 +294,7 @@ impl<T: Item> List<'_, T> {
                 let lines = table::lines(T::COLUMNS, self.rows, wide, &self.out.look);
                 lines.iter().try_for_each(|line| self.out.line(line))
             }
-            Format::Json => self.out.line("\n]}"),
+            Format::Json => self.out.raw(render::list_end(Form::Json).as_bytes()),
             Format::Jsonl | Format::Csv | Format::Name => Ok(()),
         }
     }

@@ -3,6 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`answers`] | the answers as JSON, made from what the library's queries return |
+//! | [`questions`] | the questions, which give the answers |
+//! | [`render`] | the answers, byte by byte |
 //! | [`schemas`] | the JSON Schemas of the answers, which stand in `docs/schema` |
 //! | [`words`] | what an event, a task or a value says, for people |
 //! | [`shapes`] | the shape of a status, with UTF-8 and without |
@@ -28,6 +30,8 @@ pub mod answers;
 pub mod errors;
 pub mod escape;
 pub mod exit;
+pub mod questions;
+pub mod render;
 pub mod safe_json;
 pub mod schemas;
 pub mod shapes;

@@ -7,8 +7,8 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
-use taskledger::proof::{Checkpoint, SigningKey};
-use taskledger_contract::answers::CheckpointBody;
+use taskledger::proof::SigningKey;
+use taskledger_contract::{answers::CheckpointBody, questions::CheckpointQuestion};
 
 /// Print the ledger's size and root as a C2SP checkpoint.
 ///
@@ -33,10 +33,7 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let reader = &opened.reader;
-        let size = app.position(reader)?.log_position()?;
-        let checkpoint =
-            Checkpoint { ledger: reader.ledger_id(), size, root: reader.root_at(size)? };
+        let checkpoint = CheckpointQuestion.checkpoint(&app.asked(&opened.reader)?)?;
         let text = match &self.key {
             Some(file) => {
                 let key = fs::read_to_string(file)

@@ -16,12 +16,13 @@ use taskledger::{
     event::{Entry, Parent, PartKind, TaskStatus},
     ids::{Seq, TaskId, ThreadId},
     ledger::{ReadError, Reader},
-    query::{self, Change, Field, Point, QueryError, Scope, Texts, Value, View},
+    query::{self, Change, Field, Point, QueryError, Texts, Value},
     state::LedgerState,
 };
 use taskledger_contract::{
-    answers::{At, ChangeItem, DiffBody, DiffCounts, part_of},
+    answers::{ChangeItem, DiffCounts, part_of},
     escape,
+    questions::DiffQuestion,
     shapes::shape,
     words,
 };
@@ -59,40 +60,32 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let reader = &opened.reader;
-        let view = |point: &Point| -> Result<View> {
-            let position = app.resolve(point, reader)?;
-            Ok(query::as_of(reader, Scope::Thread(&self.thread), position)?)
+        let asked = app.asked(&opened.reader)?;
+        let question = DiffQuestion {
+            thread: self.thread.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            stat: self.stat,
         };
-        let (from, to) = (view(&self.from)?, view(&self.to)?);
-        let diff = query::diff(&from.state, &to.state, Some(&self.thread));
-        let differs = !diff.changes.is_empty();
+        let compared = question.compare(&asked)?;
+        let changes = &compared.diff.changes;
         let rows = matches!(app.out.format, Format::Csv | Format::Name);
         if rows && self.stat {
             return Err(Problem::usage("--stat has no rows").hint("use -o json or table").into());
         }
-        let items = if self.stat {
-            Vec::new()
-        } else {
-            diff.changes
-                .iter()
-                .map(|change| ChangeItem::new(change, reader))
-                .collect::<Result<_, _>>()?
-        };
-        let stat = DiffCounts::from(diff.stat());
-        let body = DiffBody { from: At::from(&from), to: At::from(&to), stat, items };
+        let body = question.answer(&asked, &compared)?;
         if rows {
-            app.out.list(&At::from(&to), body.items.into_iter().map(Ok))?;
+            app.out.list(&body.to, body.items.into_iter().map(Ok))?;
         } else {
             app.out.single(body, None, |out, body| {
                 if self.stat {
                     tell(out, &body.stat)
                 } else {
-                    human(out, &diff.changes, &to.state, reader)
+                    human(out, changes, &compared.to.state, &opened.reader)
                 }
             })?;
         }
-        Ok(if differs && self.exit_code { Exit::Finding } else { Exit::Ok })
+        Ok(if !changes.is_empty() && self.exit_code { Exit::Finding } else { Exit::Ok })
     }
 }
 

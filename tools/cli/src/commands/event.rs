@@ -16,7 +16,7 @@ use taskledger::{
     event::{Commitment, Entry},
     ids::Seq,
 };
-use taskledger_contract::{answers::EventLine, words::ERASED};
+use taskledger_contract::{answers::EventLine, questions::EventQuestion, words::ERASED};
 
 /// Show one event with all its fields and texts.
 ///
@@ -37,8 +37,7 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let entry = opened.reader.entry(self.seq)?;
-        let line = EventLine::from(&entry);
+        let (line, entry) = EventQuestion { seq: self.seq }.answer(&app.asked(&opened.reader)?)?;
         let name = self.seq.get().to_string();
         app.out.document(&line, Some(&name), |out, line| {
             human(out, line, &entry, |_| ERASED.to_owned())

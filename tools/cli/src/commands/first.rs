@@ -3,17 +3,16 @@
 use crate::{
     app::App,
     command::{Command, Moment},
-    exit::{Exit, Problem},
+    exit::Exit,
     output::Format,
     shown::line::{Around, line},
 };
 use anyhow::Result;
-use taskledger::{
-    ids::ThreadId,
-    ledger::Reader,
-    query::{self, Atom, Predicate, QueryError},
+use taskledger::{ids::ThreadId, query::Predicate};
+use taskledger_contract::{
+    answers::{EventLine, Row as _},
+    questions::FirstQuestion,
 };
-use taskledger_contract::answers::{At, EventLine, FirstBody, Row as _};
 
 /// Find the first event of a thread after which a condition held.
 ///
@@ -32,26 +31,6 @@ pub struct Args {
     condition: Predicate,
 }
 
-impl Args {
-    /// Refuses a status of a task that the thread does not hold: it is never true, which would look
-    /// like an answer.
-    fn check_names(&self, reader: &Reader) -> Result<()> {
-        for atom in self.condition.atoms() {
-            let Atom::Status { task, .. } = atom else { continue };
-            match reader.task(task)? {
-                None => return Err(QueryError::UnknownTask { task: task.clone() }.into()),
-                Some(found) if found.thread != self.thread => {
-                    let text = format!("task {task:?} is not in thread {:?}", self.thread);
-                    let hint = format!("it is in thread {}", found.thread);
-                    return Err(Problem::not_found(text).hint(hint).into());
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Command for Args {
     fn moment(&self) -> Moment {
         Moment::Refused("it looks at the whole log of the thread")
@@ -59,13 +38,9 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        self.check_names(&opened.reader)?;
-        let found = query::first(&opened.reader, &self.thread, &self.condition)?;
-        let body = FirstBody {
-            at: At::head(&opened.reader)?,
-            condition: self.condition.to_string(),
-            event: found.as_ref().map(EventLine::from),
-        };
+        let question =
+            FirstQuestion { thread: self.thread.clone(), condition: self.condition.clone() };
+        let (body, found) = question.answer(&app.asked(&opened.reader)?)?;
         let name = body.event.as_ref().map(EventLine::name);
         if name.is_none() && app.out.format == Format::Name {
             return Ok(Exit::NotFound);

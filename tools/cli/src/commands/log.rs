@@ -1,6 +1,6 @@
 //! `taskledger log`: the events.
 
-use super::common::{Between, Follower, check_follow, list};
+use super::common::{Follower, check_follow, list};
 use crate::{
     app::{App, Opened},
     command::{Command, Moment},
@@ -13,10 +13,10 @@ use clap::ValueEnum;
 use std::time::Duration;
 use taskledger::{
     event::ActionKind,
-    ids::{Size, TaskId, ThreadId},
-    query::{EventFilter, History, Order, Point, Position, Scope},
-    time::Millis,
+    ids::{TaskId, ThreadId},
+    query::{History, Point, Position},
 };
+use taskledger_contract::questions::{Asked, LogQuestion};
 
 /// List events: all, or those of a thread or task, oldest first.
 ///
@@ -105,17 +105,18 @@ impl Command for Args {
         }
         let opened = app.open()?;
         let reader = &opened.reader;
-        let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), reader)?;
-        let (first, last) = between.seqs.unwrap_or((0, u64::MAX));
-        let (upto, until) = ends(app.position(reader)?, last, between.until);
-        let actions: Vec<_> = self.action.iter().map(|action| action.kind()).collect();
-        let filter = EventFilter::default().task(self.task.clone()).actions(actions);
-        let wanted = History::default()
-            .scope(self.thread.as_ref().map_or(Scope::All, Scope::Thread))
-            .upto(upto)
-            .filter(filter.since(between.since).until(until))
-            .limit(self.count)
-            .order(if self.reverse { Order::NewestFirst } else { Order::OldestFirst });
+        let question = LogQuestion {
+            thread: self.thread.clone(),
+            task: self.task.clone(),
+            actions: self.action.iter().map(|action| action.kind()).collect(),
+            since: self.since.clone(),
+            until: self.until.clone(),
+            count: self.count,
+            reverse: self.reverse,
+        };
+        let asked = Asked::new(reader, Some(&app.db), app.at.as_ref(), app.now())?;
+        let upto = asked.position;
+        let (wanted, first) = question.wanted(&asked)?;
         let around = match (self.oneline, &self.thread) {
             (true, _) => Around::Nothing,
             (false, Some(_)) => Around::Thread,
@@ -146,16 +147,5 @@ fn follow(
         wanted.upto = Some(Position::Log(size));
         list(&mut app.out, &opened.reader, &wanted, seen.more(1).get(), around, raw)?;
         seen = size;
-    }
-}
-
-/// Where to end, if a last event was named besides the moment that is shown.
-fn ends(at: Position, last: u64, until: Option<Millis>) -> (Position, Option<Millis>) {
-    match at {
-        _ if last == u64::MAX => (at, until),
-        Position::Log(size) => (Position::Log(size.min(Size::new(last))), until),
-        Position::Occurred(time) => {
-            (Position::Log(Size::new(last)), Some(until.map_or(time, |until| until.min(time))))
-        }
     }
 }

@@ -7,15 +7,13 @@ use crate::{
     exit::{Exit, Problem},
     shown::line::{Around, line},
 };
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use std::path::PathBuf;
-use taskledger::{
-    codec,
-    ids::{Seq, Size},
-    proof,
-    proof::Checkpoint,
+use taskledger::ids::{Seq, Size};
+use taskledger_contract::{
+    answers::ProofText,
+    questions::{GrowthQuestion, ProofQuestion},
 };
-use taskledger_contract::answers::{ConsistencyBody, ProofBody, ProofText};
 
 mod check;
 mod fields;
@@ -76,31 +74,18 @@ impl Command for Args {
             return check::run(file, expected, app);
         }
         let opened = app.open()?;
-        let size = app.position(&opened.reader)?.log_position()?;
         match (self.seq, self.since) {
-            (Some(seq), _) => self.inclusion(seq, size, &opened, app),
-            (None, Some(old)) => consistency(Size::new(old), size, &opened, app),
+            (Some(seq), _) => self.inclusion(seq, &opened, app),
+            (None, Some(old)) => growth(Size::new(old), &opened, app),
             (None, None) => Err(Problem::usage("name an event, or --since SIZE").into()),
         }
     }
 }
 
 impl Args {
-    fn inclusion(&self, seq: Seq, size: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
-        let reader = &opened.reader;
-        let entry = reader.entry(seq)?;
-        if seq.get() > size {
-            let text = format!("event {seq} is not among the first {size} events");
-            return Err(Problem::usage(text).hint("leave out --at, or name a later moment").into());
-        }
-        let checkpoint = checkpoint(opened, size)?;
-        let proof = reader.prove_inclusion(seq, size)?;
-        let frames = reader.frames(seq, 1)?;
-        let leaf =
-            codec::leaf(frames.first().with_context(|| format!("{seq} is not durable yet"))?)?;
-        proof::check_inclusion(&proof, proof::leaf_hash(leaf), checkpoint.root)?;
-        let body = ProofBody::new(seq, leaf, &proof, &checkpoint);
-        let body = if self.with_texts { body.with_texts(&entry) } else { body };
+    fn inclusion(&self, seq: Seq, opened: &Opened, app: &mut App) -> Result<Exit> {
+        let question = ProofQuestion { seq, with_texts: self.with_texts };
+        let (body, entry) = question.answer(&app.asked(&opened.reader)?)?;
         app.out.single(body, None, |out, body| {
             let event = line(&entry, Around::Log, &out.look);
             out.line(&event)?;
@@ -118,15 +103,8 @@ impl Args {
     }
 }
 
-fn consistency(old: Size, size: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
-    if old > size {
-        let text = format!("the log of {size} events was never one of {old}");
-        return Err(Problem::usage(text).into());
-    }
-    let (before, checkpoint) = (checkpoint(opened, old)?, checkpoint(opened, size)?);
-    let proof = opened.reader.prove_consistency(old, size)?;
-    proof::check_consistency(&proof, before.root, checkpoint.root)?;
-    let body = ConsistencyBody::new(&before, &proof, &checkpoint);
+fn growth(since: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
+    let body = GrowthQuestion { since }.answer(&app.asked(&opened.reader)?)?;
     app.out.single(body, None, |out, body| {
         out.line(&format!("was    {}  of {} events", body.old_root, body.old_size))?;
         for hash in &body.path {
@@ -135,9 +113,4 @@ fn consistency(old: Size, size: Size, opened: &Opened, app: &mut App) -> Result<
         out.line(&format!("root   {}  of {} events", body.root, body.size))
     })?;
     Ok(Exit::Ok)
-}
-
-fn checkpoint(opened: &Opened, size: Size) -> Result<Checkpoint> {
-    let reader = &opened.reader;
-    Ok(Checkpoint { ledger: reader.ledger_id(), size, root: reader.root_at(size)? })
 }

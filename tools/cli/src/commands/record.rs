@@ -1,6 +1,6 @@
 //! `taskledger record`: one event from a script.
 
-use super::common::{check_parent, time};
+use super::common::check_parent;
 use crate::{
     app::App,
     command::{self, Moment},
@@ -15,7 +15,7 @@ use taskledger::{
     ledger::{AppendError, Receipt},
     query::Point,
 };
-use taskledger_contract::answers::ReceiptBody;
+use taskledger_contract::{answers::ReceiptBody, questions};
 
 /// Record one event, durable when this command ends.
 ///
@@ -143,7 +143,8 @@ impl command::Command for Args {
         };
         let mut proposal = Proposal::new(command).cause(cause);
         proposal.key = common.key.as_deref().map(key);
-        proposal.occurred = common.occurred.map(|point| time(&point, app.now())).transpose()?;
+        proposal.occurred =
+            common.occurred.map(|point| questions::time(&point, app.now())).transpose()?;
         let opened = app.open()?;
         if let What::Spawn(SpawnArgs { parent, external_parent, .. }) = &self.what {
             check_parent(&opened.reader, parent.as_ref(), external_parent.as_ref())?;

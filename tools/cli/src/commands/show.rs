@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     command::{Command, Moment},
-    exit::{Exit, Problem},
+    exit::Exit,
     output::Out,
     paint::Paint,
     shown::line::{Around, line},
@@ -13,10 +13,11 @@ use anyhow::Result;
 use taskledger::{
     event::{Entry, PartKind},
     ids::TaskId,
-    query::{self, Scope},
     time::Millis,
 };
-use taskledger_contract::{answers::ShowBody, shapes::shape_and_word, words::ERASED};
+use taskledger_contract::{
+    answers::ShowBody, questions::ShowQuestion, shapes::shape_and_word, words::ERASED,
+};
 
 /// Show one task, and every event about it.
 ///
@@ -39,21 +40,8 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let reader = &opened.reader;
-        let view = app.view(reader, Scope::Task(&self.task))?;
-        let Some(task) = view.state.task(&self.task) else {
-            return Err(Problem::not_found(format!(
-                "task {:?} did not exist yet",
-                self.task.as_str()
-            ))
-            .hint(format!("--at spawn:{} is the first moment at which it did", self.task))
-            .into());
-        };
-        // Relatives are not in the view of one task.
-        let thread = app.view(reader, Scope::Thread(&task.thread))?;
-        let row = query::task_row(reader, &thread.state, task)?;
-        let history = query::history_of_task(reader, &self.task, view.position)?;
-        let body = ShowBody::new(&view, &thread.state, row, &history);
+        let question = ShowQuestion { task: self.task.clone() };
+        let (body, history) = question.answer(&app.asked(&opened.reader)?)?;
         let name = self.task.to_string();
         app.out.single(body, Some(&name), |out, body| human(out, body, &history))?;
         Ok(Exit::Ok)

@@ -9,9 +9,8 @@ use crate::{
     progress,
 };
 use anyhow::Result;
-use std::{fs, path::Path};
-use taskledger::{event::TaskStatus, query::Scope};
-use taskledger_contract::{answers::StatsBody, shapes::shape_and_word};
+use taskledger::event::TaskStatus;
+use taskledger_contract::{answers::StatsBody, questions::StatsQuestion, shapes::shape_and_word};
 
 /// Count events, threads, tasks by status and type, and bytes on disk.
 ///
@@ -29,24 +28,11 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let view = app.view(&opened.reader, Scope::All)?;
-        let body = StatsBody::new(&opened.reader, &view, disk_bytes(&app.db))?;
+        let body = StatsQuestion.answer(&app.asked(&opened.reader)?)?;
         let name = body.ledger.clone();
         app.out.single(body, Some(&name), human)?;
         Ok(Exit::Ok)
     }
-}
-
-/// The bytes of all files below `path`; what cannot be looked at counts nothing.
-fn disk_bytes(path: &Path) -> u64 {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(found) if found.is_dir() => disk_bytes(&entry.path()),
-            Ok(found) => found.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }
 
 fn human(out: &mut Out, stats: &StatsBody) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `taskledger tasks`: tasks that match.
 
-use super::common::{Between, StatusArg, draw, time};
+use super::common::{StatusArg, draw};
 use crate::{
     app::App,
     command::{Command, Moment},
@@ -15,10 +15,9 @@ use taskledger::{
     event::TaskStatus,
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
     ledger::Reader,
-    query::{self, Point, Sort, SortKey, TaskFilter, View},
-    time::Millis,
+    query::{self, Point, SortKey, TaskFilter, View},
 };
-use taskledger_contract::answers::{At, TaskItem, notes};
+use taskledger_contract::questions::{Between, TasksQuestion};
 
 /// List tasks, of all threads or of those that match.
 ///
@@ -114,45 +113,37 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let view = app.view_of(&opened.reader, self.thread.as_ref())?;
-        let now = if app.at.is_some() { view.time } else { app.now() };
-        let sort = Sort { key: self.sort.into(), descending: self.reverse, now: Some(now) };
-        let between = Between::of(app, self.since.as_ref(), self.until.as_ref(), &opened.reader)?;
-        let statuses: Vec<_> = self.status.iter().copied().map(TaskStatus::from).collect();
-        let filter = TaskFilter::default()
-            .since(between.since)
-            .until(between.until)
-            .ended_since(ended(app, self.ended_since.as_ref())?)
-            .ended_until(ended(app, self.ended_until.as_ref())?)
-            .thread(self.thread.clone())
-            .statuses(statuses)
-            .types(self.types.clone())
-            .agent(self.agent.clone())
-            .run(self.run.clone())
-            .call(self.call.clone())
-            .parent(self.parent.clone());
+        let asked = app.asked(&opened.reader)?;
+        let question = self.question();
         if app.out.format == Format::Tree {
+            let (view, (filter, between)) = (question.view(&asked)?, question.filter(&asked)?);
             return trees(app, &opened.reader, &view, &filter, &between);
         }
-        // Places in the log are not the library's to filter by, so neither is the count then.
-        let limit = self.count.filter(|_| between.seqs.is_none());
-        let rows = query::tasks(&opened.reader, &view.state, &filter, sort, limit)?;
-        let mut items: Vec<TaskItem> = rows.into_iter().map(TaskItem::from).collect();
-        items.retain(|item| between.holds(item.first_seq));
-        items.truncate(self.count.unwrap_or(usize::MAX));
-        for item in &mut items {
-            if let Some(task) = item.task_id.parse().ok().and_then(|id| view.state.task(&id)) {
-                item.notes = notes(&opened.reader, task, view.position)?;
-            }
-        }
-        app.out.list(&At::from(&view), items.into_iter().map(Ok))?;
+        let tasks = question.answer(&asked)?;
+        app.out.listed(tasks)?;
         Ok(Exit::Ok)
     }
 }
 
-/// The time that --ended-since or --ended-until names.
-fn ended(app: &App, point: Option<&Point>) -> Result<Option<Millis>> {
-    point.map(|point| time(point, app.now())).transpose()
+impl Args {
+    fn question(&self) -> TasksQuestion {
+        TasksQuestion {
+            thread: self.thread.clone(),
+            status: self.status.iter().copied().map(TaskStatus::from).collect(),
+            types: self.types.clone(),
+            agent: self.agent.clone(),
+            run: self.run.clone(),
+            call: self.call.clone(),
+            parent: self.parent.clone(),
+            since: self.since.clone(),
+            until: self.until.clone(),
+            ended_since: self.ended_since.clone(),
+            ended_until: self.ended_until.clone(),
+            sort: self.sort.into(),
+            reverse: self.reverse,
+            count: self.count,
+        }
+    }
 }
 
 /// The trees of the threads in which a task matches; what matches stands out.

@@ -14,7 +14,7 @@ use taskledger::{
     ledger::Reader,
     query::{self, Position, Scope, View},
 };
-use taskledger_contract::answers::{At, ThreadItem};
+use taskledger_contract::{answers::ThreadItem, questions::ThreadsQuestion};
 
 /// List the threads, and how their tasks stand.
 ///
@@ -68,7 +68,6 @@ fn answer(out: &mut Out, reader: &Reader, position: Position) -> Result<View> {
         }
         return Ok(view);
     }
-    let rows = query::threads(&view.state).into_iter();
-    out.list(&At::from(&view), rows.map(|row| Ok(ThreadItem::from(row))))?;
+    out.listed(ThreadsQuestion.told(&view))?;
     Ok(view)
 }

@@ -17,12 +17,13 @@ use std::collections::BTreeMap;
 use taskledger::{
     event::TaskStatus,
     ids::{TaskId, ThreadId},
-    query::{self, Forest, Scope, Span, Timeline},
+    query::{Forest, Span, Timeline},
     time::Millis,
 };
 use taskledger_contract::{
-    answers::{At, SpanItem, count, notes},
+    answers::{SpanItem, count, notes},
     escape::{self, Charset},
+    questions::TimelineQuestion,
     shapes::shape,
     words,
 };
@@ -52,26 +53,17 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let view = app.view(&opened.reader, Scope::Thread(&self.thread))?;
-        let forest = query::tree(&view.state, &self.thread);
-        // What runs at the head runs on; of a recording, nothing is known past its last event.
-        let until = view.state.thread(&self.thread).map_or(view.time, |thread| thread.last);
-        let timeline = query::timeline(&view.state, &self.thread, until);
-        let in_doubt = |span: &Span| notes(&opened.reader, &span.task, view.position);
+        let asked = app.asked(&opened.reader)?;
+        let question = TimelineQuestion { thread: self.thread.clone() };
         if app.out.for_programs() || app.out.format == Format::Wide {
-            let depths: BTreeMap<&TaskId, usize> =
-                forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
-            let depth = |span: &Span| depths.get(&span.task.id).copied().unwrap_or(0);
-            let items = timeline
-                .spans
-                .iter()
-                .map(|span| Ok(SpanItem::new(span, depth(span), in_doubt(span)?)));
-            app.out.list(&At::from(&view), items)?;
+            let spans = question.answer(&asked)?;
+            app.out.listed(spans)?;
             return Ok(Exit::Ok);
         }
+        let (view, forest, timeline) = question.spans(&asked)?;
         let mut told = BTreeMap::new();
         for span in &timeline.spans {
-            told.insert(&span.task.id, in_doubt(span)?);
+            told.insert(&span.task.id, notes(&opened.reader, &span.task, view.position)?);
         }
         for line in draw(&timeline, &forest, &told, &app.out.look) {
             app.out.line(&line)?;

@@ -16,7 +16,7 @@ use taskledger::{
     ledger::Reader,
     query::{self, Position, Scope, View},
 };
-use taskledger_contract::answers::{At, TaskItem, notes};
+use taskledger_contract::{answers::TaskItem, questions::TreeQuestion};
 
 /// Draw the tree of a thread's tasks: who spawned whom, and how each stands.
 ///
@@ -80,13 +80,8 @@ impl Args {
         let view = query::as_of(reader, Scope::Thread(&self.thread), position)?;
         let grown = query::tree(&view.state, &self.thread);
         if out.format != Format::Tree {
-            let depth = self.depth.unwrap_or(usize::MAX);
-            let rows = grown.nodes.iter().filter(|node| node.depth <= depth).map(|node| {
-                let row = query::task_row(reader, &view.state, &node.task)?;
-                let notes = notes(reader, &node.task, view.position)?;
-                Ok(TaskItem::from(row).noted(notes))
-            });
-            out.list(&At::from(&view), rows)?;
+            let question = TreeQuestion { thread: self.thread.clone(), depth: self.depth };
+            out.listed(question.told(reader, &view, &grown)?)?;
             return Ok(view);
         }
         let mut nodes = nodes_of(&grown, reader)?;

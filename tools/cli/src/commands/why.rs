@@ -11,13 +11,11 @@ use crate::{
     time,
 };
 use anyhow::Result;
-use taskledger::{
-    ids::TaskId,
-    query::{self, Chain, Scope},
-};
+use taskledger::{ids::TaskId, query::Chain};
 use taskledger_contract::{
-    answers::{At, LinkItem, end_of_chain, origins},
+    answers::{LinkItem, end_of_chain, origins},
     escape,
+    questions::WhyQuestion,
     shapes::shape,
     words,
 };
@@ -43,13 +41,14 @@ impl Command for Args {
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         let opened = app.open()?;
-        let position = app.position(&opened.reader)?;
-        let chain = query::why(&opened.reader, &self.task, position)?;
+        let asked = app.asked(&opened.reader)?;
+        let question = WhyQuestion { task: self.task.clone() };
         if !app.out.for_programs() && app.out.format != Format::Wide {
+            let chain = question.chain(&asked)?;
             return human(app, &chain);
         }
-        let view = app.view(&opened.reader, Scope::Task(&self.task))?;
-        app.out.list(&At::from(&view), LinkItem::of_chain(&chain).into_iter().map(Ok))?;
+        let links = question.answer(&asked)?;
+        app.out.listed(links)?;
         Ok(Exit::Ok)
     }
 }

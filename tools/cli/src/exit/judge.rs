@@ -17,7 +17,7 @@ use taskledger::{
     query::{PointError, PredicateError, QueryError},
     store,
 };
-use taskledger_contract::errors;
+use taskledger_contract::{errors, questions::AskError};
 use taskledger_interop as interop;
 
 /// The exit code of an error, and what helps.
@@ -33,6 +33,9 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return Some((interrupted.exit(), None));
     }
+    if let Some(asked) = error.downcast_ref::<AskError>() {
+        return of_question(asked);
+    }
     if let Some(code) = code(error) {
         return Some((errors::exit(code), hint(code, error)));
     }
@@ -44,6 +47,27 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
         return judge_one(source).map(|(exit, _)| (exit, Some(GO_ON.to_owned())));
     }
     error.downcast_ref::<io::Error>().and_then(of_io).map(|exit| (exit, None))
+}
+
+/// What a question that has no answer says; `None` where its cause says more.
+fn of_question(error: &AskError) -> Option<(Exit, Option<String>)> {
+    let told = |hint: Option<String>| {
+        let exit = error.code().map_or(Exit::Failure, errors::exit);
+        Some((exit, hint))
+    };
+    match error {
+        AskError::Moment { source, .. } => judge_one(source.as_ref()),
+        AskError::Query(cause) => judge_one(cause),
+        AskError::Read(cause) => judge_one(cause),
+        AskError::NotYet { task } => {
+            told(Some(format!("--at spawn:{task} is the first moment at which it did")))
+        }
+        AskError::ElsewhereInLedger { found, .. } => told(Some(format!("it is in thread {found}"))),
+        AskError::NoTime { .. } => told(Some("write 2026-01-31T12:00:00Z, or -10m".to_owned())),
+        AskError::Size(_) => told(Some("leave out --at, or name a later moment".to_owned())),
+        AskError::Write(cause) => of_io(cause).map(|exit| (exit, None)),
+        AskError::Proof(_) | AskError::Frame(_) | AskError::Json(_) | _ => told(None),
+    }
 }
 
 /// What helps where an import has written a part.

@@ -1,6 +1,5 @@
 //! What several commands share: arguments, and how answers of one kind are written.
 
-mod between;
 mod draw;
 mod each;
 mod expected;
@@ -10,9 +9,7 @@ mod parent;
 mod seq;
 mod status;
 mod tell;
-mod time;
 
-pub use between::Between;
 pub use draw::draw;
 pub use each::{each, list};
 pub use expected::{Expected, expected};
@@ -22,4 +19,3 @@ pub use parent::check_parent;
 pub use seq::seq;
 pub use status::StatusArg;
 pub use tell::{tell, tell_kept};
-pub use time::time;

@@ -1,0 +1,239 @@
+//! The questions about a ledger, one type each, that every face puts in the same words.
+//!
+//! A question is asked of a [`Reader`] at a moment ([`Asked`]) and gives the types of
+//! [`answers`](crate::answers). The command line shows these; a server sends what
+//! [`Question::write`] writes, so the two cannot differ. [`Question::parse`] reads a question from
+//! the path and the parameters of a request, [`Question::target`] writes it as one.
+//!
+//! Everything here reads from disk, and blocks. Knows no terminal and no socket.
+
+mod between;
+mod error;
+mod figures;
+mod log;
+mod one;
+mod params;
+mod past;
+mod request;
+mod tasks;
+mod threads;
+
+#[cfg(test)]
+mod tests;
+
+pub use between::{Between, time};
+pub use error::AskError;
+pub use figures::{CheckpointQuestion, GrowthQuestion, ProofQuestion, StatsQuestion};
+pub use log::LogQuestion;
+pub use one::{EventQuestion, ShowQuestion, WhyQuestion};
+pub use past::{Compared, DiffQuestion, FirstQuestion};
+pub use request::{Asking, RequestError};
+pub use tasks::TasksQuestion;
+pub use threads::{ThreadsQuestion, TimelineQuestion, TreeQuestion};
+
+use crate::{
+    answers::{At, Row},
+    render::{self, Form},
+};
+use std::{io, path::Path};
+use taskledger::{
+    ids::Head,
+    ledger::Reader,
+    query::{self, Point, Position, Scope, View},
+    time::Millis,
+};
+
+/// A ledger and the moment at which it is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The ledger's past.
+    pub reader: &'a Reader,
+    /// Its directory, if it has one.
+    pub directory: Option<&'a Path>,
+    /// The moment that was named, if one was.
+    pub at: Option<&'a Point>,
+    /// The time from which "ago" counts back.
+    pub now: Millis,
+    /// The moment's place. It was resolved once, so that all parts of an answer are of one moment,
+    /// also while others record.
+    pub position: Position,
+    /// The end of the log when it was resolved.
+    pub head: Head,
+}
+
+impl<'a> Asked<'a> {
+    /// Asks about the moment `at`, or the head. Cheap, except for `rec:`; see [`Point::resolve`].
+    ///
+    /// # Errors
+    /// [`AskError::Moment`] if the ledger has no such moment.
+    pub fn new(
+        reader: &'a Reader,
+        directory: Option<&'a Path>,
+        at: Option<&'a Point>,
+        now: Millis,
+    ) -> Result<Self, AskError> {
+        let head = reader.head();
+        let position = Position::Log(head.size);
+        let mut asked = Self { reader, directory, at, now, position, head };
+        if let Some(point) = at {
+            asked.position = asked.resolve(point)?;
+        }
+        Ok(asked)
+    }
+
+    /// The place of another moment.
+    ///
+    /// # Errors
+    /// [`AskError::Moment`] if the ledger has no such moment.
+    pub fn resolve(&self, point: &Point) -> Result<Position, AskError> {
+        if *point == Point::Head {
+            return Ok(Position::Log(self.head.size));
+        }
+        let moment = |error| AskError::Moment { point: point.clone(), source: Box::new(error) };
+        point.resolve(self.reader, self.now).map_err(moment)
+    }
+
+    /// The state of `scope` at the moment.
+    ///
+    /// # Errors
+    /// As [`query::as_of`].
+    pub fn view(&self, scope: Scope<'_>) -> Result<View, AskError> {
+        Ok(query::as_of(self.reader, scope, self.position)?)
+    }
+}
+
+/// A list, and the moment that it shows.
+#[derive(Debug, Clone)]
+pub struct Listed<T> {
+    /// The moment.
+    pub at: At,
+    /// The items, in the order of the answer.
+    pub items: Vec<T>,
+}
+
+/// A question of any kind. One for each command that reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The threads.
+    Threads(ThreadsQuestion),
+    /// Tasks that match.
+    Tasks(TasksQuestion),
+    /// The tree of a thread.
+    Tree(TreeQuestion),
+    /// The times of a thread's tasks.
+    Timeline(TimelineQuestion),
+    /// One task and its history.
+    Show(ShowQuestion),
+    /// The chain that led to a task.
+    Why(WhyQuestion),
+    /// The changes between two moments.
+    Diff(DiffQuestion),
+    /// The first event after which a condition held.
+    First(FirstQuestion),
+    /// One event.
+    Event(EventQuestion),
+    /// Events that match.
+    Log(LogQuestion),
+    /// Figures.
+    Stats(StatsQuestion),
+    /// Size and root.
+    Checkpoint(CheckpointQuestion),
+    /// The proof that an event is in the log.
+    Proof(ProofQuestion),
+    /// The proof that the log only grew.
+    Growth(GrowthQuestion),
+}
+
+impl Question {
+    /// Writes the answer to `out`.
+    ///
+    /// # Errors
+    /// [`AskError`] if there is no answer; part of one may be written by then.
+    pub fn write(
+        &self,
+        asked: &Asked<'_>,
+        form: Form,
+        out: &mut impl io::Write,
+    ) -> Result<(), AskError> {
+        let text = match self {
+            Self::Threads(question) => return write_list(question.answer(asked)?, form, out),
+            Self::Tasks(question) => return write_list(question.answer(asked)?, form, out),
+            Self::Tree(question) => return write_list(question.answer(asked)?, form, out),
+            Self::Timeline(question) => return write_list(question.answer(asked)?, form, out),
+            Self::Why(question) => return write_list(question.answer(asked)?, form, out),
+            Self::Log(question) => return question.write(asked, form, out),
+            Self::Show(question) => render::single(form, question.answer(asked)?.0)?,
+            Self::Diff(question) => {
+                let compared = question.compare(asked)?;
+                render::single(form, question.answer(asked, &compared)?)?
+            }
+            Self::First(question) => render::single(form, question.answer(asked)?.0)?,
+            Self::Event(question) => render::document(form, &question.answer(asked)?.0)?,
+            Self::Stats(question) => render::single(form, question.answer(asked)?)?,
+            Self::Checkpoint(question) => render::single(form, question.answer(asked)?)?,
+            Self::Proof(question) => render::single(form, question.answer(asked)?.0)?,
+            Self::Growth(question) => render::single(form, question.answer(asked)?)?,
+        };
+        Ok(out.write_all(text.as_bytes())?)
+    }
+
+    /// True if the answer needs the map of all tasks, which takes memory and time.
+    #[must_use]
+    pub fn needs_whole_map(&self) -> bool {
+        match self {
+            Self::Threads(_) | Self::Stats(_) => true,
+            Self::Tasks(question) => question.thread.is_none(),
+            Self::Tree(_)
+            | Self::Timeline(_)
+            | Self::Show(_)
+            | Self::Why(_)
+            | Self::Diff(_)
+            | Self::First(_)
+            | Self::Event(_)
+            | Self::Log(_)
+            | Self::Checkpoint(_)
+            | Self::Proof(_)
+            | Self::Growth(_) => false,
+        }
+    }
+
+    /// True if the answer at the moment `at` follows from the events alone: with the same head, it
+    /// is the same bytes. Others depend on the clock, or on the files.
+    #[must_use]
+    pub fn follows_from_events(&self, at: Option<&Point>) -> bool {
+        let timeless = |point: Option<&Point>| !matches!(point, Some(Point::Ago(_)));
+        let own = match self {
+            Self::Tasks(question) => question.is_timeless(at),
+            Self::Diff(question) => timeless(Some(&question.from)) && timeless(Some(&question.to)),
+            Self::Log(question) => {
+                timeless(question.since.as_ref()) && timeless(question.until.as_ref())
+            }
+            Self::Stats(_) => false,
+            Self::Threads(_)
+            | Self::Tree(_)
+            | Self::Timeline(_)
+            | Self::Show(_)
+            | Self::Why(_)
+            | Self::First(_)
+            | Self::Event(_)
+            | Self::Checkpoint(_)
+            | Self::Proof(_)
+            | Self::Growth(_) => true,
+        };
+        own && timeless(at)
+    }
+}
+
+/// Writes a list whole.
+fn write_list<T: Row>(
+    list: Listed<T>,
+    form: Form,
+    out: &mut impl io::Write,
+) -> Result<(), AskError> {
+    out.write_all(render::list_begin::<T>(form, &list.at)?.as_bytes())?;
+    let mut first = true;
+    for item in list.items {
+        out.write_all(render::list_item(form, &item, std::mem::take(&mut first))?.as_bytes())?;
+    }
+    Ok(out.write_all(render::list_end(form).as_bytes())?)
+}
