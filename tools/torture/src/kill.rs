@@ -2,7 +2,7 @@
 
 use crate::{
     life::{Life, Nature, Tally},
-    order::Script,
+    order::{FIRST_JOURNAL_KIB, JOURNAL_KIB, LARGEST_JOURNAL_KIB, Script},
     plan::{Ending, Means, Plan},
     report::{FAILURES_MAX, Failure, Report},
     rounds::{Rounds, row},
@@ -18,9 +18,9 @@ use taskledger::{
 /// Rounds on one directory, so that no round is spent on reading a long history.
 pub const ROUNDS_OF_A_LIFE: u64 = 25;
 /// About how many calls there are to be killed at, in all: with so many rounds, none is left out.
-const POINTS_ABOUT: u64 = 1_000;
-/// How many threads of how many things that is.
-const PAIRS_ABOUT: u64 = 26;
+const POINTS_ABOUT: u64 = 2_000;
+/// How many threads of how many things that is, with journals of two sizes.
+const PAIRS_ABOUT: u64 = 52;
 /// About how many calls a thread makes in one of them.
 const CALLS_ABOUT: u64 = 40;
 
@@ -33,16 +33,19 @@ pub struct Point {
     pub thread: Thread,
     /// Which of them.
     pub nth: u64,
+    /// With journals of how many KiB.
+    pub journal_kib: u64,
 }
 
 impl FromStr for Point {
     type Err = anyhow::Error;
 
-    /// As in `redact:writer:12`.
+    /// As in `redact:writer:12`, or `redact:writer:12:256` with journals of 256 KiB.
     fn from_str(text: &str) -> Result<Self> {
         let mut words = text.split(':');
         let mut next = || words.next().with_context(|| format!("{text:?} is not like open:any:7"));
         let (script, thread, nth) = (next()?, next()?, next()?.parse()?);
+        let journal_kib = words.next().map_or(Ok(JOURNAL_KIB), str::parse)?;
         let script = Script::SHORT.into_iter().find(|known| known.name() == script);
         let thread = Thread::ALL.into_iter().find(|known| known.name() == thread);
         Ok(Self {
@@ -50,6 +53,7 @@ impl FromStr for Point {
                 .context("append, seal, checkpoint, open, redact, close, rebuild or create")?,
             thread: thread.context("any, main, writer or sealer")?,
             nth,
+            journal_kib,
         })
     }
 }
@@ -80,7 +84,7 @@ impl Kill {
         let traced = trace::missing().is_none();
         self.random("kill -9 at a random moment", Durability::Synced, traced, report)?;
         let every = Durability::Interval(Duration::from_millis(40));
-        self.random("the same, synced every 40 ms", every, traced, report)?;
+        self.random("the same, synced every 40 ms, journals that grow", every, traced, report)?;
         self.sweep(report)
     }
 
@@ -95,15 +99,19 @@ impl Kill {
         let Self { rounds, seed, .. } = *self;
         let of_a_life = ROUNDS_OF_A_LIFE;
         let rounds = Rounds { fault, command: "kill", rounds, of_a_life, seed };
-        rounds.run(&self.nature(durability, traced), report)
+        let journal_kib = match durability {
+            Durability::Synced => JOURNAL_KIB,
+            Durability::Interval(_) => LARGEST_JOURNAL_KIB,
+        };
+        rounds.run(&self.nature(durability, traced, journal_kib), report)
     }
 
-    fn nature(&self, durability: Durability, traced: bool) -> Nature {
+    fn nature(&self, durability: Durability, traced: bool, journal_kib: u64) -> Nature {
         Nature {
             program: self.program.clone(),
             dir: self.dir.clone(),
             durability,
-            means: Means { traced, dark: false, long: false },
+            means: Means { traced, dark: false, long: false, journal_kib },
         }
     }
 
@@ -120,15 +128,16 @@ impl Kill {
         let mut sweep = Sweep { failures: 0, reached: Vec::new() };
         for script in Script::SHORT {
             let mut highest = 0;
-            for thread in threads_of(script) {
+            for (thread, journal_kib) in pairs_of(script) {
                 report.progress(total.rounds, POINTS_ABOUT.min(self.rounds));
                 let mut points = Points::new(self, &mut total);
+                let at = |nth| Point { script, thread, nth, journal_kib };
                 let reached = if every {
-                    sweep.all(&mut points, script, thread, report)
+                    sweep.all(&mut points, at, report)
                 } else {
                     let some = (self.rounds / PAIRS_ABOUT).max(1);
-                    let drawn = (0..some).map(|_| 1 + random.number() % CALLS_ABOUT);
-                    sweep.these(&mut points, script, thread, drawn, report)
+                    let drawn = (0..some).map(|_| at(1 + random.number() % CALLS_ABOUT));
+                    sweep.these(&mut points, drawn, report)
                 };
                 highest = highest.max(reached);
             }
@@ -167,14 +176,13 @@ impl Sweep {
     fn all(
         &mut self,
         points: &mut Points<'_>,
-        script: Script,
-        thread: Thread,
+        at: impl Fn(u64) -> Point,
         report: &mut Report,
     ) -> u64 {
         let mut reached = 0;
         while self.failures < FAILURES_MAX {
             let nth = reached + 1;
-            if !self.one(points, Point { script, thread, nth }, report) {
+            if !self.one(points, at(nth), report) {
                 break;
             }
             reached = nth;
@@ -185,17 +193,13 @@ impl Sweep {
     fn these(
         &mut self,
         points: &mut Points<'_>,
-        script: Script,
-        thread: Thread,
-        drawn: impl Iterator<Item = u64>,
+        drawn: impl Iterator<Item = Point>,
         report: &mut Report,
     ) -> u64 {
         let mut highest = 0;
-        for nth in drawn {
-            if self.failures < FAILURES_MAX
-                && self.one(points, Point { script, thread, nth }, report)
-            {
-                highest = highest.max(nth);
+        for point in drawn {
+            if self.failures < FAILURES_MAX && self.one(points, point, report) {
+                highest = highest.max(point.nth);
             }
         }
         highest
@@ -238,7 +242,7 @@ impl<'a> Points<'a> {
         let life = match &mut self.life {
             Some(life) => life,
             empty => {
-                let nature = self.kill.nature(Durability::Synced, true);
+                let nature = self.kill.nature(Durability::Synced, true, point.journal_kib);
                 let mut life = Life::new(&nature, self.kill.seed + self.rounds)?;
                 if !creates {
                     // So that there is something to open.
@@ -258,12 +262,19 @@ impl<'a> Points<'a> {
     fn failure(&mut self, point: Point, why: &anyhow::Error) -> Failure {
         self.rounds = 0;
         let left = self.life.take().map(Life::keep).unwrap_or_default();
-        let Point { script, thread, nth } = point;
+        let Point { script, thread, nth, journal_kib } = point;
+        let (script, thread) = (script.name(), thread.name());
         Failure {
             what: format!("{}: {why:#}; {left}", point.plan()),
-            repeat: format!("kill --at {}:{}:{nth} --rounds 10", script.name(), thread.name()),
+            repeat: format!("kill --at {script}:{thread}:{nth}:{journal_kib} --rounds 10"),
         }
     }
+}
+
+/// Whose calls can be counted within it, with journals of which sizes.
+fn pairs_of(script: Script) -> impl Iterator<Item = (Thread, u64)> {
+    let sizes = [JOURNAL_KIB, FIRST_JOURNAL_KIB];
+    threads_of(script).into_iter().flat_map(move |thread| sizes.map(|kib| (thread, kib)))
 }
 
 /// Whose calls can be counted within it.

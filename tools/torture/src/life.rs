@@ -221,6 +221,7 @@ impl Life {
             script: plan.script,
             interval_ms,
             sizes: if self.nature.means.long { Sizes::Full } else { Sizes::Small },
+            journal_kib: self.nature.means.journal_kib,
             seed: self.random.number(),
             waits: plan.waits(),
             abort: plan.abort(self.nature.means),

@@ -7,7 +7,7 @@
 
 use crate::{
     life::{Life, Nature, Tally},
-    order::{Script, options},
+    order::{JOURNAL_KIB, Script, options},
     plan::{Ending, Means, Plan, one_of},
     report::{Failure, Report, Row, thousands},
     small::{self, Small},
@@ -98,7 +98,7 @@ impl Look {
             program: self.program.clone(),
             dir: self.dir.clone(),
             durability: Durability::Synced,
-            means: Means { traced, dark: false, long: false },
+            means: Means { traced, dark: false, long: false, journal_kib: JOURNAL_KIB },
         };
         let mut life = Life::new(&nature, self.seed)?;
         let watch = Watch::of(life.path(), life.told());

@@ -69,6 +69,8 @@ pub struct Order {
     pub interval_ms: Option<u64>,
     /// How long texts are.
     pub sizes: Sizes,
+    /// How large journals become, in KiB.
+    pub journal_kib: u64,
     /// What the sizes of its batches follow from.
     pub seed: u64,
     /// Whether it says "ready" and waits for a line before what is to be watched.
@@ -84,6 +86,8 @@ impl Order {
             None => Durability::Synced,
             Some(ms) => Durability::Interval(Duration::from_millis(ms)),
         });
+        let store = options.store.clone().journal_bytes(self.journal_kib << 10);
+        let options = options.store(store);
         if self.script == Script::Mixed {
             return options;
         }
@@ -95,10 +99,17 @@ impl Order {
     }
 }
 
+/// How large journals are, in KiB, if nothing else is said.
+pub const JOURNAL_KIB: u64 = 64;
+/// How large those of a new ledger are: they grow from here.
+pub const FIRST_JOURNAL_KIB: u64 = 256;
+/// How large they become in a life: so large that they grow.
+pub const LARGEST_JOURNAL_KIB: u64 = 32 << 10;
+
 /// Small journals and frequent flushes, so that an end finds all of it at work.
 pub fn options(durability: Durability) -> Options {
     let store = DiskOptions::default()
-        .journal_bytes(64 << 10)
+        .journal_bytes(JOURNAL_KIB << 10)
         .seal_bytes(8 << 10)
         .flush_every(Duration::from_millis(20))
         .reserve_bytes(64 << 10);

@@ -66,6 +66,8 @@ pub struct Means {
     pub dark: bool,
     /// Texts are long.
     pub long: bool,
+    /// How large journals become, in KiB.
+    pub journal_kib: u64,
 }
 
 impl Plan {

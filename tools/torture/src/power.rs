@@ -3,7 +3,7 @@
 use crate::{
     device,
     life::{Life, Nature, Tally},
-    order::Script,
+    order::{JOURNAL_KIB, Script},
     plan::{Ending, Means, Plan},
     report::{FAILURES_MAX, Failure, Report, Row},
     rounds::{Rounds, row},
@@ -94,7 +94,7 @@ impl Power {
             program: self.program.clone(),
             dir: self.dir.clone(),
             durability,
-            means: Means { traced, dark: true, long: true },
+            means: Means { traced, dark: true, long: true, journal_kib: JOURNAL_KIB },
         }
     }
 

@@ -46,8 +46,9 @@ const GROWTH_MAX: f64 = 1.15;
 const GROWTH_KB: u64 = 24 << 10;
 /// How much larger than its events, as they are encoded, a ledger may be on disk.
 const DISK_MAX: f64 = 1.4;
-/// What is allocated ahead, whatever the events: a journal, the next one, and the reserve.
-const AHEAD_BYTES: u64 = 3 * (32 << 20);
+/// What is allocated ahead: a journal and the reserve, each half as large as the events, between
+/// these.
+const AHEAD_BYTES: [u64; 2] = [1 << 20, 32 << 20];
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -100,7 +101,8 @@ impl Soak {
         flat(first, last)?;
         let (events, encoded) = whole(path)?;
         let disk = disk_bytes(path)?;
-        let bound = scaled(encoded, DISK_MAX) + AHEAD_BYTES;
+        let [min, max] = AHEAD_BYTES;
+        let bound = scaled(encoded, DISK_MAX) + 2 * (encoded / 2).clamp(min, max);
         ensure!(disk <= bound, "{disk} bytes on disk for {encoded} of events; at most {bound}");
         let outcome = format!(
             "{} events, {} tasks running; memory {} to {} MiB, {} to {} descriptors, {} to {} \

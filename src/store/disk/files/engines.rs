@@ -34,6 +34,19 @@ pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
+/// Removes a directory that is marked as unfinished, so that its space is free. For a caller that could
+/// not finish it.
+pub(crate) fn abandon(path: &Path) -> Result<(), Error> {
+    dir::remove_tree(path)?;
+    dir::remove(&marker_of(path))
+}
+
+/// The size of directory number `engine`, by the lengths of its files. 0 if it cannot be told.
+pub(crate) fn bytes(root: &Path, engine: u64) -> u64 {
+    let files = fs::read_dir(engine_path(root, engine)).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
 /// Marks the directory as finished, durably. Its files must be synced.
 pub(crate) fn finish(path: &Path) -> Result<(), Error> {
     dir::remove(&marker_of(path))

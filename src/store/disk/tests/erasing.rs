@@ -1,6 +1,7 @@
 //! After erasing, the old bytes are in no file, compressed or not.
 
 use super::*;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// Reads every file of the ledger, and all that is compressed in it, for the start of `frame`.
 #[track_caller]
@@ -27,6 +28,55 @@ fn first_frame(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     // What comes before a cut is evidence too.
     let _ = reader.read_to_end(&mut unpacked);
     Ok(unpacked)
+}
+
+/// An erasing of frame 3 on a disk that has no space from the `nth` time that it is asked.
+fn erase_when_full_from(nth: usize, free: u64) -> (TempDir, DiskStore, Error) {
+    let dir = TempDir::new().unwrap();
+    let mut options = DiskOptions { journal_bytes: 64 << 10, ..small() };
+    let (space, asked) = (Arc::clone(&options.steps.free), AtomicUsize::new(0));
+    let begun = AtomicBool::new(false);
+    options.steps.hook = Some(Arc::new(move |step| match step {
+        "all in the archive" => begun.store(true, Ordering::SeqCst),
+        "free space asked for" if begun.load(Ordering::SeqCst) => {
+            if asked.fetch_add(1, Ordering::SeqCst) == nth {
+                *lock(&space) = Some(free);
+            }
+        }
+        _ => {}
+    }));
+    let store = created_with(dir.path(), &options);
+    store.stop_thread();
+    append_upto(&store, 600);
+    store.sync().unwrap();
+    let erased =
+        store.erase(seq(600), &|at, frame| Ok((at == seq(3)).then(|| frame[..5].to_vec())));
+    *lock(&options.steps.free) = None;
+    (dir, store, erased.unwrap_err())
+}
+
+#[test]
+fn an_erasing_that_has_no_room_changes_nothing_and_says_what_it_needs() {
+    let (dir, store, error) = erase_when_full_from(0, 1000);
+    let Error::Full { room: Some(room), .. } = error else { panic!("{error}") };
+    assert!(room.needed > 512 << 10 && room.free == 1000, "{error}");
+    assert_holds(&store, 600);
+    store.close().unwrap();
+    assert_holds(&reopened(dir.path()), 600);
+}
+
+#[test]
+fn an_erasing_that_runs_out_of_space_takes_no_space_afterwards() {
+    let (dir, store, error) = erase_when_full_from(2, 1000);
+    assert!(matches!(error, Error::Full { room: Some(_), .. }), "{error}");
+    let sleds = dir::entries(&ledger(dir.path()).join("sled")).unwrap();
+    assert_eq!(sleds, [ledger(dir.path()).join("sled/1")]);
+    assert_eq!(store.erased_upto(), None);
+    // It can be done again, on the same handle.
+    store.erase(seq(600), &|at, frame| Ok((at == seq(3)).then(|| frame[..5].to_vec()))).unwrap();
+    store.close().unwrap();
+    assert_gone(dir.path(), &frame_of(3));
+    assert_eq!(reopened(dir.path()).written(), head_at(600));
 }
 
 #[test]

@@ -27,6 +27,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The sled that is built, in words.
+const SECOND: &str = "a second copy of the sealed blocks";
+/// The space beside a second sled that erasing needs, in bytes: a segment of it.
+const SPARE_BYTES: u64 = 512 << 10;
 /// The longest wait for a reader of the old sled before erasing fails to remove it.
 const READERS_WAIT: Duration = Duration::from_secs(30);
 
@@ -43,6 +47,7 @@ impl Shared {
         self.move_all_to_archive(&mut sealing)?;
         self.steps_at("all in the archive");
         let sealed = self.check_archives()?;
+        self.check_room_to_build()?;
         for path in archive::list(&self.root)? {
             self.rewrite_archive(&path, &bounded)?;
         }
@@ -88,6 +93,17 @@ impl Shared {
         Err(Error::damaged(next_after(reached.size.get()), self.root.join(dir::ARCHIVE), detail))
     }
 
+    /// Checks that there is room for another sled, which is about as large as this one: half of it would
+    /// fill the disk for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`], which says how much is missing: no file was changed.
+    fn check_room_to_build(&self) -> Result<(), Error> {
+        let bytes = engines::bytes(&self.root, self.progress().record.engine) + SPARE_BYTES;
+        self.with_reserve(bytes, || self.check_space(SECOND, bytes))
+    }
+
     /// Replaces an archive, if any of its frames changes.
     fn rewrite_archive(&self, path: &Path, rewrite: Rewrite<'_>) -> Result<(), Error> {
         let archive = Archive::open(path)?;
@@ -116,11 +132,22 @@ impl Shared {
     }
 
     /// Builds sled from the archive, up to event `sealed`. The tree hashes stay: erasing leaves the
-    /// hashed bytes alone.
+    /// hashed bytes alone. Leaves nothing if it fails.
     fn build_again(&self, old: &Sled, sealed: u64) -> Result<Sled, Error> {
         let engine = self.progress().record.engine + 1;
+        self.build(old, engine, sealed).inspect_err(|_| {
+            if let Err(error) = engines::abandon(&self.engine_path(engine)) {
+                let ledger = self.root.display();
+                tracing::warn!(%ledger, %error, "a half built sled stays until the next opening");
+            }
+        })
+    }
+
+    fn build(&self, old: &Sled, engine: u64, sealed: u64) -> Result<Sled, Error> {
         let mut builder = Builder::create(&self.root, engine, &self.options)?;
         for path in archive::list(&self.root)? {
+            // Nobody else is to meet a disk that is full for a while.
+            self.check_space(SECOND, SPARE_BYTES)?;
             let archive = Archive::open(&path)?;
             for frames in archive.all_frames() {
                 frames?.iter().try_for_each(|(_, frame)| builder.push(frame, &[]))?;

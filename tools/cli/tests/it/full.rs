@@ -18,10 +18,14 @@ struct Disk {
 impl Disk {
     /// A disk of so many MiB, if this system lets these tests make one.
     fn new(mib: u32) -> Option<Self> {
+        Self::with(&format!("size={mib}m"))
+    }
+
+    /// A disk with these options of the file system.
+    fn with(options: &str) -> Option<Self> {
         let disk = Self { place: Place::empty() };
         fs::create_dir(disk.place.path("disk")).unwrap();
-        let size = format!("size={mib}m");
-        let mount = ["-t", "tmpfs", "-o", &size, "tmpfs"];
+        let mount = ["-t", "tmpfs", "-o", options, "tmpfs"];
         let mounted = Command::new("mount").args(mount).arg(disk.place.path("disk")).output();
         if mounted.is_ok_and(|mounted| mounted.status.success()) {
             return Some(disk);
@@ -52,6 +56,34 @@ impl Disk {
 
     fn empty(&self) {
         fs::remove_file(self.place.path("disk/filler")).unwrap();
+    }
+
+    /// The names of all that is in its uppermost directory.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.place.path("disk")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// A recording of so many spawns, with descriptions of so many hexadecimal digits.
+    fn write_recording(&self, spawns: u32, digits: usize) {
+        let mut random = 7_u64;
+        let mut lines = String::new();
+        for n in 0..spawns {
+            let mut description = format!("Read chapter {n} and list what it promises: ");
+            while description.len() < digits {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                description.push_str(&format!("{:08x}", random >> 32));
+            }
+            let line = json!({
+                "schema": "taskledger.event/v1", "action": "upserted", "thread_id": "t",
+                "task_id": format!("task-{n}"), "record": { "task_type": "shell" },
+                "occurred_ms": 1_767_225_600_000_u64 + u64::from(n),
+                "texts": { "description": description },
+            });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        fs::write(self.place.path("big.jsonl"), lines).unwrap();
     }
 }
 
@@ -87,21 +119,9 @@ fn what_is_durable_is_reported_as_done_on_a_full_disk() {
 /// Finding 16: an import that had written 126,976 events said `nothing was written`.
 #[test]
 fn an_import_that_meets_a_full_disk_says_how_much_it_wrote_and_how_to_go_on() {
-    let Some(disk) = Disk::new(80) else { return };
+    let Some(disk) = Disk::new(20) else { return };
     disk.run(&["init"]).ok();
-    disk.fill(0);
-    let description = "x".repeat(4_000);
-    let mut lines = String::new();
-    for n in 0..18_000 {
-        let line = json!({
-            "schema": "taskledger.event/v1", "action": "upserted", "thread_id": "t",
-            "task_id": format!("task-{n}"), "record": { "task_type": "shell" },
-            "occurred_ms": 1_767_225_600_000_u64 + n, "texts": { "description": description },
-        });
-        lines.push_str(&line.to_string());
-        lines.push('\n');
-    }
-    fs::write(disk.place.path("big.jsonl"), lines).unwrap();
+    disk.write_recording(9_000, 4_000);
     let import = ["import", "jsonl", "big.jsonl", "--json"];
     let told = disk.run(&import).fails(5);
     assert!(!told.contains("nothing was written"), "{told}");
@@ -109,9 +129,6 @@ fn an_import_that_meets_a_full_disk_says_how_much_it_wrote_and_how_to_go_on() {
     // Finding 17: some eighty lines of the same.
     let behind = told.matches("work behind the commits did not succeed").count();
     assert!(behind <= 1, "{told}");
-    // Finding 18: it stood by while there was no space.
-    assert!(told.contains("the reserve was given up"), "{told}");
-    assert!(!disk.place.path("disk/ledger/RESERVE").exists());
     let said = told.split("took no more events after ").nth(1).unwrap();
     let appended: u64 = said.split(' ').next().unwrap().parse().unwrap();
     assert!(appended > 0, "{told}");
@@ -139,6 +156,8 @@ fn a_file_for_which_there_is_no_space_ends_with_5_and_is_not_there() {
 fn the_reserve_is_given_up_on_a_full_disk_and_taken_back_when_there_is_room() {
     let Some(disk) = Disk::new(160) else { return };
     disk.run(&["init"]).ok();
+    disk.write_recording(4_000, 4_000);
+    disk.run(&["import", "jsonl", "big.jsonl"]).ok();
     let reserve = disk.place.path("disk/ledger/RESERVE");
     let len = || fs::metadata(&reserve).unwrap().len();
     let whole = len();
@@ -159,5 +178,74 @@ fn the_reserve_is_given_up_on_a_full_disk_and_taken_back_when_there_is_room() {
     disk.empty();
     disk.run(&spawn).ok();
     assert_eq!(len(), whole);
+    disk.run(&["verify"]).ok();
+}
+
+/// LOCK, NODE.tmp and RESERVE stayed, and the disk full with them.
+#[test]
+fn an_init_for_which_there_is_no_room_says_what_it_needs_and_leaves_nothing() {
+    let Some(disk) = Disk::with("size=512k") else { return };
+    let told = disk.run(&["init"]).fails(5);
+    assert!(told.contains("it needs 983040 bytes, and "), "{told}");
+    assert!(disk.names().is_empty(), "{:?}", disk.names());
+}
+
+#[test]
+fn an_init_that_the_system_refuses_any_file_leaves_nothing() {
+    let mut refused = 0;
+    for files in 2.. {
+        let Some(disk) = Disk::with(&format!("size=8m,nr_inodes={files}")) else { return };
+        let ran = disk.run(&["init"]);
+        if ran.code == 0 {
+            disk.run(&["verify"]).ok();
+            break;
+        }
+        assert_eq!(ran.code, 5, "{files}: {ran:?}");
+        assert!(disk.names().is_empty(), "{files}: {:?}", disk.names());
+        refused += 1;
+    }
+    assert!(refused > 10, "only {refused} files were refused");
+}
+
+#[test]
+fn a_new_ledger_is_opened_and_takes_events_on_a_disk_that_is_full() {
+    let Some(disk) = Disk::new(4) else { return };
+    disk.run(&["init"]).ok();
+    disk.fill(0);
+    let spawn = ["record", "spawn", "--thread", "t", "--type", "x"];
+    let spawned = disk.run(&spawn);
+    assert_eq!((spawned.code, spawned.out.as_str()), (0, "bg_0\n"), "{spawned:?}");
+    assert!(spawned.err.contains("the reserve was given up"), "{spawned:?}");
+    disk.empty();
+    assert_eq!(disk.run(&spawn).ok(), "bg_1\n");
+    disk.run(&["verify"]).ok();
+}
+
+#[test]
+fn a_disk_of_16_mib_takes_13_000_events_and_a_purge_of_them() {
+    let Some(disk) = Disk::new(16) else { return };
+    disk.run(&["init"]).ok();
+    disk.write_recording(13_000, 100);
+    disk.run(&["import", "jsonl", "big.jsonl"]).ok();
+    disk.run(&["redact", "2", "--reason", "a test"]).ok();
+    disk.run(&["purge"]).ok();
+    let sound = disk.run(&["verify", "--json"]).json();
+    assert_eq!(sound["ok"], true, "{sound}");
+    assert!(sound["size"].as_u64() > Some(13_000), "{sound}");
+}
+
+#[test]
+fn a_purge_for_which_there_is_no_room_says_what_it_needs_and_leaves_nothing() {
+    let Some(disk) = Disk::new(24) else { return };
+    disk.run(&["init"]).ok();
+    disk.write_recording(4_000, 1_000);
+    disk.run(&["import", "jsonl", "big.jsonl"]).ok();
+    disk.run(&["redact", "2", "--reason", "a test"]).ok();
+    disk.fill(4 << 10);
+    let told = disk.run(&["purge"]).fails(5);
+    assert!(told.contains("a second copy of the sealed blocks: it needs "), "{told}");
+    disk.run(&["verify"]).ok();
+    disk.empty();
+    disk.run(&["purge"]).ok();
     disk.run(&["verify"]).ok();
 }
