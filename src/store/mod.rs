@@ -28,6 +28,7 @@ pub mod faulty;
 
 pub use damage::Damage;
 pub use disk::DiskOptions;
+pub(crate) use disk::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled};
 #[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub use disk::{DiskHome, parse};
