@@ -175,7 +175,11 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::Store`] if there is a file that cannot be read, or does not hold.
-    pub fn output(&self, ledger: LedgerId, task: &TaskId) -> Result<Option<TaskOutput>, SpoolError> {
+    pub fn output(
+        &self,
+        ledger: LedgerId,
+        task: &TaskId,
+    ) -> Result<Option<TaskOutput>, SpoolError> {
         let output = self.files.output(ledger, task)?;
         Ok(output.map(|store::Output { total, bytes }| TaskOutput { total, bytes }))
     }

@@ -28,10 +28,10 @@ pub mod faulty;
 
 pub use damage::Damage;
 pub use disk::DiskOptions;
-pub(crate) use disk::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled};
 #[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub use disk::{DiskHome, parse};
+pub(crate) use disk::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled};
 pub(crate) use error::holder;
 pub use error::{Error, Room, Unsafe};
 pub use frames::Frames;

@@ -272,7 +272,11 @@ impl Form {
                 task_id: TaskForm::of(&finish.task),
                 status: StatusForm::of(finish.outcome),
                 error: finish.error.as_deref().map(str::to_owned),
-                result: finish.result.as_ref().map(|text| raw(index, "result", text)).transpose()?,
+                result: finish
+                    .result
+                    .as_ref()
+                    .map(|text| raw(index, "result", text))
+                    .transpose()?,
                 completed_at_ms: finish.completed.map(|at| at.0),
             }),
             Command::Emit(emit) => Self::Emit(EmitForm {

@@ -111,7 +111,8 @@ struct Named {
 /// [`WireError::NotJson`], [`WireError::NoForm`].
 pub fn to_json(batch: &[Proposal]) -> Result<String, WireError> {
     let items = batch.iter().enumerate().map(|(index, proposal)| Item::of(index, proposal));
-    let document = Document { schema: SCHEMA.to_owned(), commands: items.collect::<Result<_, _>>()? };
+    let document =
+        Document { schema: SCHEMA.to_owned(), commands: items.collect::<Result<_, _>>()? };
     serde_json::to_string(&document).map_err(|source| WireError::Malformed { source })
 }
 

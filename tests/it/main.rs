@@ -29,6 +29,7 @@ mod reads;
 mod redaction;
 mod roles;
 mod scopes;
+mod spool;
 mod stored;
 mod support;
 mod turns;

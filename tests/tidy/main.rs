@@ -50,8 +50,8 @@ const LAYERS: [(&str, &[&str]); 20] = [
 
 /// What the uses may name: everything below them, and not one another.
 const UP_TO_COMMIT: &[&str] = &[
-    "code", "ids", "time", "event", "command", "state", "codec", "proof", "wire", "store", "metrics",
-    "sync", "ahead", "snapshot", "ledger",
+    "code", "ids", "time", "event", "command", "state", "codec", "proof", "wire", "store",
+    "metrics", "sync", "ahead", "snapshot", "ledger",
 ];
 
 /// Sub-modules that their siblings' users must not see, and the files outside of them that may name

@@ -100,9 +100,9 @@ impl SpoolFiles {
         let bytes = [header(batch), batch.body.clone()].concat();
         let mut tries = 1..TRIES;
         loop {
-            match write_new(&dir::tmp_of(&path), &bytes).and_then(|()| {
-                dir::publish(&dir::tmp_of(&path), &path)
-            }) {
+            match write_new(&dir::tmp_of(&path), &bytes)
+                .and_then(|()| dir::publish(&dir::tmp_of(&path), &path))
+            {
                 // A purge has taken it away before it had its name.
                 Err(Error::Io { source, .. })
                     if source.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
@@ -301,11 +301,7 @@ fn decode(mut body: Bytes<'_>) -> Option<(Spooled, usize, u32)> {
 /// Writes a file that nothing else is in the place of, and syncs it.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     remove(path)?;
-    let mut options = OpenOptions::new();
-    let flags = i32::try_from(OFlags::CLOEXEC.bits()).unwrap_or(0);
-    // Not even a link at its end is followed to make a new file.
-    options.write(true).create_new(true).mode(0o600).custom_flags(flags);
-    let file = options.open(path).map_err(at_or_full("a file", "create", path))?;
+    let file = dir::create_file(path)?;
     let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
     written.map_err(|error| {
         let _ = std::fs::remove_file(path);
@@ -324,9 +320,11 @@ fn remove(path: &Path) -> Result<(), Error> {
 fn open_or_create(path: &Path) -> Result<File, Error> {
     let mut options = OpenOptions::new();
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    options.write(true).create(true).mode(0o600);
-    options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
-    let file = options.open(path).map_err(at_or_full("a file", "create", path))?;
+    options.write(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => dir::create_file(path)?,
+        file => file.map_err(at("open", path))?,
+    };
     let is_file = file.metadata().map_err(at("inspect", path))?.is_file();
     if is_file { Ok(file) } else { Err(dir::not_regular(path)) }
 }

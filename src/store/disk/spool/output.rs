@@ -74,7 +74,11 @@ impl SpoolFiles {
         let mut slot = header(ledger, task, generation, output.total, bytes);
         slot.extend_from_slice(bytes);
         let place = generation % 2 * wide(SLOT);
-        file.write_all_at(&slot, place).map_err(at_or_full("an output in the spool", "write", &path))
+        file.write_all_at(&slot, place).map_err(at_or_full(
+            "an output in the spool",
+            "write",
+            &path,
+        ))
     }
 
     /// Reads the end of an output; `None` if there is none of this task.
@@ -82,11 +86,7 @@ impl SpoolFiles {
     /// # Errors
     ///
     /// [`Error::Damaged`] if neither slot holds, [`Error::UnsupportedFormat`], [`Error::Io`].
-    pub(crate) fn output(
-        &self,
-        ledger: LedgerId,
-        task: &TaskId,
-    ) -> Result<Option<Output>, Error> {
+    pub(crate) fn output(&self, ledger: LedgerId, task: &TaskId) -> Result<Option<Output>, Error> {
         let path = self.output_path(task);
         for _ in 0..LOOKS {
             let Some(place) = self.open()? else { return Ok(None) };
