@@ -154,9 +154,9 @@ impl Spool {
         for name in self.files.batches()? {
             let read = self.files.read(&name).ok().filter(|batch| batch.ledger == ledger);
             let batch = read.and_then(|batch| wire::from_json(&batch.body).ok());
-            let ends = |proposal: &Proposal| match &proposal.command {
-                Command::Finish(finish) if finish.task == *task => Some(finish.clone()),
-                _ => None,
+            let ends = |proposal: &Proposal| {
+                let Command::Finish(finish) = &proposal.command else { return None };
+                (finish.task == *task).then(|| finish.clone())
             };
             if let Some(finish) = batch.as_deref().and_then(|batch| batch.iter().find_map(ends)) {
                 return Ok(Some(finish));

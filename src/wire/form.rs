@@ -43,6 +43,7 @@ enum Form {
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "the names in the JSON")]
 struct CauseForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task_id: Option<Text<TaskId>>,
@@ -102,6 +103,7 @@ struct SpawnForm {
 }
 
 /// A field that is left out stays as it is; null takes a name away, and makes a root.
+#[allow(clippy::option_option, reason = "a field that is left out is not null")]
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UpdateForm {

@@ -225,7 +225,8 @@ fn pipes_links_directories_and_strange_names_in_the_spool_do_no_harm() {
     }
     let before = spooled(&path).len();
     assert_eq!(Spool::of(&path).waiting().unwrap(), 1);
-    assert!(audit(&path).is_ok());
+    let report = audit(&path);
+    assert!(report.is_ok() && report.notes.is_empty(), "{report:?}");
     for _ in 0..2 {
         let ledger = Ledger::open(&path, small()).unwrap();
         assert_eq!(keys(&ledger), [1]);
@@ -339,19 +340,6 @@ async fn a_ledger_opens_within_async_code_too() {
     tokio::task::spawn_blocking(waits).await.unwrap();
     let ledger = Ledger::open(&path, small()).unwrap();
     assert_eq!(status(&ledger, "a"), TaskStatus::Completed);
-}
-
-#[test]
-fn what_cannot_be_recorded_now_goes_on_waiting() {
-    let (_dir, path) = directory();
-    let id = with_two_tasks(&path, small());
-    put(&path, id, 1, end("a", 1));
-    put(&path, id, 2, end("b", 2));
-    let ledger = Ledger::open(&path, small().queue_requests_max(0)).unwrap();
-    assert_eq!(keys(&ledger), [0; 0]);
-    assert_eq!(Spool::of(&path).waiting().unwrap(), 2);
-    ledger.close_blocking().unwrap();
-    assert_eq!(keys(&Ledger::open(&path, small()).unwrap()), [1, 2]);
 }
 
 #[test]

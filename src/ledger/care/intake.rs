@@ -179,3 +179,55 @@ fn is_final(error: &AppendError) -> bool {
         | AppendError::Halted => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Options,
+        command::{Emit, Finish, Proposal, Spawn},
+        ids::{Key, TaskId, ThreadId},
+        store::DiskOptions,
+        time::Millis,
+    };
+    use std::sync::{Arc, atomic::Ordering};
+
+    #[test]
+    fn what_finds_no_space_goes_on_waiting_and_so_does_what_came_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger");
+        let small = DiskOptions::default().journal_bytes(64 << 10).flush_every(None);
+        let options = Options::default().store(small);
+        let ledger = Ledger::create(&path, options.clone()).unwrap();
+        let task = TaskId::new("a").unwrap();
+        let spawn = Spawn::new(ThreadId::new("t").unwrap(), "x").task(&task);
+        ledger.append_blocking(spawn).unwrap();
+        ledger.close_blocking().unwrap();
+        let (id, spool) = (ledger.reader().ledger_id(), Spool::of(&path));
+        let large = format!("\"{}\"", "x".repeat(200 << 10));
+        let commands = [
+            Proposal::new(Emit::new(&task, "first", "1")),
+            Proposal::new(Emit::new(&task, "too large for the journal", large)),
+            Proposal::new(Finish::completed(&task)),
+        ];
+        for (at, command) in (1..).zip(commands) {
+            let key = Key([u8::try_from(at).unwrap(); 16]);
+            spool.put(id, command.key(key), Millis(at)).unwrap();
+        }
+        let mut full = options.clone();
+        let no_space = Arc::clone(&full.store.steps.full);
+        full.store.steps.hook = Some(Arc::new(move |step| {
+            if step == "torn end cut" {
+                no_space.store(true, Ordering::SeqCst);
+            }
+        }));
+        let ledger = Ledger::open(&path, full).unwrap();
+        assert_eq!(spool.waiting().unwrap(), 2, "the first had room");
+        assert!(!ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());
+        drop(ledger);
+        let ledger = Ledger::open(&path, options).unwrap();
+        assert_eq!(spool.waiting().unwrap(), 0);
+        assert!(ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());
+        assert_eq!(ledger.reader().head().size.get(), 6, "two writers, a spawn, and each once");
+    }
+}

@@ -114,9 +114,10 @@ impl SpoolFiles {
     /// Checks that this is a directory of this user with that ledger in it, and makes the spool.
     fn check_ledger(&self, ledger: LedgerId) -> Result<(), Error> {
         let root = &self.root;
-        let meta = root.symlink_metadata().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::NotFound { path: root.clone() },
-            _ => at("inspect", root)(error),
+        let meta = root.symlink_metadata().map_err(|error| {
+            let none = error.kind() == io::ErrorKind::NotFound;
+            let found = if none { Some(Error::NotFound { path: root.clone() }) } else { None };
+            found.unwrap_or_else(|| at("inspect", root)(error))
         })?;
         let (owner, user) = (meta.uid(), rustix::process::geteuid().as_raw());
         let unsafe_dir = |why| Err(Error::UnsafeDir { path: root.clone(), why });
@@ -170,7 +171,7 @@ impl SpoolFiles {
         names.truncate(NAMES_MAX);
         let lengths = names.into_iter().filter_map(|name| {
             let meta = self.path(&name).symlink_metadata().ok()?;
-            meta.is_file().then(|| (name, meta.len()))
+            meta.is_file().then_some((name, meta.len()))
         });
         Ok(lengths.collect())
     }
