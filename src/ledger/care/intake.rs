@@ -13,7 +13,7 @@ use crate::{
 };
 use std::sync::PoisonError;
 
-/// What became of a batch.
+/// The fate of a batch.
 enum Fate {
     /// It is recorded.
     Recorded,
@@ -184,9 +184,9 @@ fn is_final(error: &AppendError) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        Options,
         command::{Emit, Finish, Proposal, Spawn},
         ids::{Key, TaskId, ThreadId},
+        ledger::Options,
         store::DiskOptions,
         time::Millis,
     };
@@ -215,7 +215,8 @@ mod tests {
             spool.put(id, command.key(key), Millis(at)).unwrap();
         }
         let mut full = options.clone();
-        let no_space = Arc::clone(&full.store.steps.full);
+        let (no_space, full_now) =
+            (Arc::clone(&full.store.steps.full), Arc::clone(&options.store.steps.full));
         full.store.steps.hook = Some(Arc::new(move |step| {
             if step == "torn end cut" {
                 no_space.store(true, Ordering::SeqCst);
@@ -225,9 +226,10 @@ mod tests {
         assert_eq!(spool.waiting().unwrap(), 2, "the first had room");
         assert!(!ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());
         drop(ledger);
+        full_now.store(false, Ordering::SeqCst);
         let ledger = Ledger::open(&path, options).unwrap();
         assert_eq!(spool.waiting().unwrap(), 0);
         assert!(ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());
-        assert_eq!(ledger.reader().head().size.get(), 6, "two writers, a spawn, and each once");
+        assert_eq!(ledger.reader().head().size.get(), 7, "three writers, a spawn, and each once");
     }
 }

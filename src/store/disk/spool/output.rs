@@ -37,7 +37,7 @@ pub(crate) struct Output {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What a slot holds.
+/// The contents of a slot.
 struct Slot {
     generation: u64,
     output: Output,
@@ -151,7 +151,7 @@ fn header(ledger: LedgerId, task: &TaskId, generation: u64, total: u64, kept: &[
     sector::encode(MAGIC, &body)
 }
 
-/// What a header and the bytes behind it say, if they are of this task and whole.
+/// Reads a header and the bytes behind it, if they are of this task and whole.
 fn decode(
     mut body: Bytes<'_>,
     behind: Option<&[u8]>,
