@@ -190,7 +190,7 @@ mod tests {
         store::DiskOptions,
         time::Millis,
     };
-    use std::sync::{Arc, atomic::Ordering};
+    use std::sync::Arc;
 
     #[test]
     fn what_finds_no_space_goes_on_waiting_and_so_does_what_came_after_it() {
@@ -215,18 +215,18 @@ mod tests {
             spool.put(id, command.key(key), Millis(at)).unwrap();
         }
         let mut full = options.clone();
-        let (no_space, full_now) =
-            (Arc::clone(&full.store.steps.full), Arc::clone(&options.store.steps.full));
+        let (no_space, some) =
+            (Arc::clone(&full.store.steps.free), Arc::clone(&options.store.steps.free));
         full.store.steps.hook = Some(Arc::new(move |step| {
             if step == "torn end cut" {
-                no_space.store(true, Ordering::SeqCst);
+                *no_space.lock().unwrap() = Some(0);
             }
         }));
         let ledger = Ledger::open(&path, full).unwrap();
         assert_eq!(spool.waiting().unwrap(), 2, "the first had room");
         assert!(!ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());
         drop(ledger);
-        full_now.store(false, Ordering::SeqCst);
+        *some.lock().unwrap() = None;
         let ledger = Ledger::open(&path, options).unwrap();
         assert_eq!(spool.waiting().unwrap(), 0);
         assert!(ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());

@@ -150,7 +150,7 @@ impl SpoolFiles {
         if count < BATCHES_MAX && held <= BYTES_MAX {
             return Ok(());
         }
-        Err(Error::Full { what: "another batch in the spool", source: None })
+        Err(Error::Full { what: "another batch in the spool", room: None, source: None })
     }
 
     /// The names of the batches that wait, in order of name.
