@@ -36,6 +36,7 @@
 //! - [`query`] answers questions about the past; [`audit`] checks all of it, from bytes.
 //! - Every error has a [`Code`], which a program maps to an exit code or an HTTP status.
 //! - [`event`] and [`command`] are the types of recorded facts and of requests.
+//! - [`wire`] writes commands as JSON, for a server and for the spool beside a ledger in use.
 //! - [`proof`] makes and checks proofs; [`store`] is for a store of one's own.
 //! - [`codec`] makes frames of events: an inclusion proof is about the leaf of a frame.
 //! - [`snapshot`] is public for tools and tests, and is not part of the API.
@@ -63,6 +64,7 @@ pub mod state;
 pub mod store;
 mod sync;
 pub mod time;
+pub mod wire;
 
 pub use code::Code;
 pub use ledger::{Durability, Ledger, Options};

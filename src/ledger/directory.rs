@@ -3,12 +3,12 @@
 //! Other code of the ledger knows only a [`Home`](crate::store::Home). Start reading at
 //! [`directory`].
 
-use super::{CopyError, Ledger, OpenError, Options, Rebuilt};
+use super::{CopyError, Ledger, OpenError, Options, Rebuilt, Spool};
 use crate::{
     ids::{LedgerId, Size},
     store::disk::{DiskHome, DiskOptions},
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// The directory at `path` as a home. The store has no source of random numbers, so each opening
 /// gives it some.
@@ -18,6 +18,14 @@ pub(crate) fn directory(path: impl AsRef<Path>, options: &Options) -> DiskHome {
 }
 
 impl Ledger {
+    /// The same ledger, which was just opened, with the spool beside it.
+    fn with_spool(mut self, path: &Path) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.spool = Some(Spool::of(path));
+        }
+        self
+    }
+
     /// Creates a ledger in `path`, a directory that does not exist or is empty. Blocks.
     ///
     /// # Durability
@@ -39,7 +47,8 @@ impl Ledger {
     /// # }
     /// ```
     pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        Self::create_in(&directory(path, &options), options)
+        let path = path.as_ref();
+        Ok(Self::create_in(&directory(path, &options), options)?.with_spool(path))
     }
 
     /// Creates an empty standby of ledger `ledger` in `path`, a directory that does not exist or
@@ -61,7 +70,8 @@ impl Ledger {
 
     /// Opens the ledger in `path`. Never creates one. Blocks. Repairs only the engine's files, and only
     /// where loss of power can have cut them short: it makes them again, as
-    /// [`rebuild`](Self::rebuild) does.
+    /// [`rebuild`](Self::rebuild) does. Records what waits in the [spool](Spool), as
+    /// [`take_in_blocking`](Self::take_in_blocking) does; nothing there keeps it from opening.
     ///
     /// # Errors
     /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
@@ -87,7 +97,11 @@ impl Ledger {
         let path = path.as_ref();
         let span = tracing::info_span!("ledger.open", path = %path.display());
         let _entered = span.enter();
-        Self::open_in(&directory(path, &options), options)
+        let ledger = Self::open_in(&directory(path, &options), options)?.with_spool(path);
+        if let Err(error) = ledger.take_in_blocking() {
+            tracing::warn!(%error, "what waits in the spool could not be recorded now");
+        }
+        Ok(ledger)
     }
 
     /// Opens the ledger in `path`, or creates it if there is none. Blocks.
@@ -255,7 +269,9 @@ impl Ledger {
         options: Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, CopyError> {
-        self.fork_in_blocking(size, &directory(path, &options), options, progress)
+        let path = path.as_ref();
+        let fork = self.fork_in_blocking(size, &directory(path, &options), options, progress)?;
+        Ok(fork.with_spool(path))
     }
 
     /// Makes a new ledger in `path` from a backup file.
@@ -292,6 +308,8 @@ impl Ledger {
         options: Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, CopyError> {
-        Self::restore_in_blocking(file.as_ref(), &directory(path, &options), options, progress)
+        let (file, path) = (file.as_ref(), path.as_ref());
+        let home = directory(path, &options);
+        Ok(Self::restore_in_blocking(file, &home, options, progress)?.with_spool(path))
     }
 }

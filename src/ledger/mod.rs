@@ -12,6 +12,7 @@ mod error;
 mod options;
 pub(crate) mod read;
 mod role;
+mod spool;
 
 pub(crate) use self::read::{reader::Current, scoped::Wanted};
 pub use self::{
@@ -33,6 +34,7 @@ pub use self::{
     error::{AppendError, Damage, Discontinuity, Fork, OpenError, PurgeError, ReadError, Unit},
     options::{Durability, Options},
     role::Role,
+    spool::{OUTPUT_BYTES_MAX, OutputWriter, Spool, SpoolError, TaskOutput},
 };
 pub use crate::store::{Rebuilt, Shortfall};
 pub(crate) use commit::witness::{Door, Witness};
@@ -118,6 +120,9 @@ struct Inner {
     /// The files, if they are only read.
     look: Option<Arc<LookLog>>,
     refreshing: Mutex<()>,
+    /// The files beside the store, if it has a directory.
+    spool: Option<Spool>,
+    taking_in: Mutex<()>,
     seats: Arc<std::sync::Mutex<Seats>>,
 }
 
@@ -237,6 +242,8 @@ impl Ledger {
             shortfall: None,
             look,
             refreshing: Mutex::default(),
+            spool: None,
+            taking_in: Mutex::default(),
             seats: Arc::default(),
         };
         let started = Self { inner: Arc::new(inner) };
@@ -391,7 +398,8 @@ impl Ledger {
 
     /// Rewrites every file of the ledger without the texts that are redacted. Backups keep them.
     ///
-    /// Appends wait meanwhile. If it is stopped half way, repeat it.
+    /// Batches of the [spool](Spool) are taken in before, and outputs of tasks that do not run are removed
+    /// from it. Appends wait meanwhile. If it is stopped half way, repeat it.
     ///
     /// # Errors
     /// [`store::Error`]; files that were not reached still hold the texts.
@@ -402,9 +410,11 @@ impl Ledger {
     /// # Cost
     /// O(bytes of the ledger).
     pub fn purge_blocking(&self) -> Result<(), PurgeError> {
+        self.take_in_blocking()?;
         let (reply, answer) = oneshot::channel();
         self.inner.desk.ask(Role::check_purge, Request::Alone(Alone::Purge(reply)))?;
-        wait_for(answer).unwrap_or(Err(PurgeError::Halted))
+        wait_for(answer).unwrap_or(Err(PurgeError::Halted))?;
+        Ok(self.purge_spool()?)
     }
 
     /// Makes every acknowledged event durable, with any [`Durability`].

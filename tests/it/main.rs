@@ -30,6 +30,7 @@ mod redaction;
 mod roles;
 mod scopes;
 mod sizes;
+mod spool;
 mod stored;
 mod support;
 mod turns;

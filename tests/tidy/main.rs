@@ -19,7 +19,7 @@ use tokens::{Import, Token, imports, module_of, tokens};
 
 /// Each module of the library and what it may name, besides itself. `docs/architecture.md` draws
 /// it: words, meaning, bytes, commit, uses, face.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("setters", &[]),
     ("code", &[]),
     ("ids", &["code"]),
@@ -29,6 +29,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("state", &["code", "ids", "time", "event", "command"]),
     ("codec", &["code", "ids", "time", "event", "state"]),
     ("proof", &["code", "ids", "time", "event", "state"]),
+    ("wire", &["code", "ids", "time", "event", "command"]),
     ("store", &["code", "ids"]),
     ("metrics", &[]),
     ("sync", &[]),
@@ -37,7 +38,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     (
         "ledger",
         &[
-            "code", "ids", "time", "event", "command", "state", "codec", "proof", "store",
+            "code", "ids", "time", "event", "command", "state", "codec", "proof", "wire", "store",
             "metrics", "sync", "ahead", "snapshot",
         ],
     ),
@@ -49,8 +50,8 @@ const LAYERS: [(&str, &[&str]); 19] = [
 
 /// What the uses may name: everything below them, and not one another.
 const UP_TO_COMMIT: &[&str] = &[
-    "code", "ids", "time", "event", "command", "state", "codec", "proof", "store", "metrics",
-    "sync", "ahead", "snapshot", "ledger",
+    "code", "ids", "time", "event", "command", "state", "codec", "proof", "wire", "store",
+    "metrics", "sync", "ahead", "snapshot", "ledger",
 ];
 
 /// Sub-modules that their siblings' users must not see, and the files outside of them that may name

@@ -1,7 +1,9 @@
-//! Opening, and the repairs that it may need: mending, rebuilding, salvaging.
+//! Opening, the intake of the spool, and the repairs that an opening may need: mending, rebuilding,
+//! salvaging.
 //!
 //! Start reading at [`open`].
 
+mod intake;
 pub(super) mod look;
 pub(super) mod mend;
 pub(super) mod open;

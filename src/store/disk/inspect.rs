@@ -177,7 +177,7 @@ fn find_unknown(place: &Path, within: &str, findings: &mut Vec<StoreFinding>) ->
     for path in dir::entries(place)? {
         let name = dir::name(&path);
         let known = match within {
-            "" if path.is_dir() => dir::SUBDIRS.contains(&name),
+            "" if path.is_dir() => dir::SUBDIRS.contains(&name) || name == dir::SPOOL,
             "" => ["NODE", "HEAD", "LOCK", dir::RESERVE].contains(&name) || dir::is_tmp(&path),
             dir::JOURNAL => journal::first_of(&path).is_some() || dir::is_tmp(&path),
             dir::ARCHIVE => {

@@ -23,6 +23,7 @@ mod look;
 mod options;
 #[cfg(any(test, feature = "test-util"))]
 pub mod parse;
+mod spool;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -46,6 +47,7 @@ pub(crate) use files::snapshots::DiskSnapshots;
 #[allow(unreachable_pub, reason = "tests see it, by the feature test-util")]
 pub use home::DiskHome;
 pub use options::DiskOptions;
+pub(crate) use spool::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled};
 
 /// A log in a directory. The module describes its files, [`FrameLog`] its promises.
 ///

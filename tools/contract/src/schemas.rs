@@ -5,8 +5,8 @@
 
 use crate::answers::{
     Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
-    HeadBody, ImportItem, LinkItem, Listing, ProofBody, ReceiptBody, Row, ShowBody, Single,
-    SpanItem, StatsBody, TaskItem, ThreadItem, VerifyBody,
+    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, Row, ShowBody,
+    Single, SpanItem, StatsBody, TaskItem, ThreadItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -26,6 +26,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         list::<ImportItem>(),
         named(EVENT, of::<EventLine>()),
         single::<ShowBody>(),
+        single::<LogsBody>(),
         single::<DiffBody>(),
         single::<FirstBody>(),
         single::<VerifyBody>(),

@@ -175,6 +175,10 @@ impl Log {
                 "event {seq} was acknowledged as {said:?} and is {found:?}"
             );
         }
+        for (lane, upto) in &known.spooled {
+            let last = self.lanes.get(lane).map_or(0, |last| last.number);
+            ensure!(last >= *upto, "lane {lane} left events to {upto} in the spool and has {last}");
+        }
         for (seq, target) in &known.redacted {
             let found = self.redacted.get(seq);
             ensure!(

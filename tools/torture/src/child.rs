@@ -22,8 +22,8 @@ use taskledger::{
     command::Proposal,
     event::PartSet,
     ids::Seq,
-    ledger::{AppendError, Receipt},
-    time::{Entropy, SeededEntropy},
+    ledger::{AppendError, Receipt, Spool},
+    time::{Entropy, Millis, SeededEntropy},
 };
 
 /// A child that nobody kills ends here, so that none is left for ever.
@@ -56,7 +56,8 @@ pub fn run(order: &Order) -> Result<()> {
         | Script::Checkpoint
         | Script::Redact
         | Script::Close
-        | Script::Rebuild => child.one_thing(),
+        | Script::Rebuild
+        | Script::Spool => child.one_thing(),
     }?;
     child.say("done");
     // What an orderly end would do is `Script::Close`.
@@ -109,7 +110,12 @@ impl Child<'_> {
         let (ledger, next) = self.open()?;
         let mut lane = self.lane(&ledger, 0, next.get(&0).copied().unwrap_or(1));
         match self.order.script {
-            Script::Append | Script::Seal | Script::Mixed | Script::Open | Script::Create => {}
+            Script::Append
+            | Script::Seal
+            | Script::Mixed
+            | Script::Open
+            | Script::Create
+            | Script::Spool => {}
             Script::Checkpoint | Script::Close => lane.append_some(5)?,
             Script::Rebuild => {
                 lane.append_some(5)?;
@@ -145,6 +151,12 @@ impl Child<'_> {
             Script::Rebuild => {
                 drop(ledger);
                 Ledger::rebuild(&self.order.path, &self.order.options(), &mut |_, _| {})?;
+            }
+            Script::Spool => {
+                lane.spool_some(3)?;
+                ledger.close_blocking()?;
+                drop(ledger);
+                self.open()?.0.close_blocking()?;
             }
         }
         Ok(())
@@ -267,6 +279,19 @@ impl Lane<'_> {
             self.next += u64::from(len);
             let first = receipts.first().map(|receipt| receipt.seq);
             self.newest = first.zip(places.first().copied());
+        }
+        Ok(())
+    }
+
+    /// Leaves batches to the next opening.
+    fn spool_some(&mut self, batches: u64) -> Result<()> {
+        let (spool, id) = (Spool::of(&self.child.order.path), self.ledger.reader().ledger_id());
+        for at in 0..batches {
+            let len = 1 + u8::try_from(self.random.number() % 8)?;
+            let places = Place::batch(self.number, self.child.order.sizes, self.next, len);
+            spool.put(id, proposals(places)?, Millis(at))?;
+            self.next += u64::from(len);
+            self.child.say(&format!("spooled {} {}", self.number, self.next - 1));
         }
         Ok(())
     }

@@ -49,8 +49,9 @@ impl FromStr for Point {
         let script = Script::SHORT.into_iter().find(|known| known.name() == script);
         let thread = Thread::ALL.into_iter().find(|known| known.name() == thread);
         Ok(Self {
-            script: script
-                .context("append, seal, checkpoint, open, redact, close, rebuild or create")?,
+            script: script.context(
+                "append, seal, checkpoint, open, redact, close, rebuild, create or spool",
+            )?,
             thread: thread.context("any, main, writer or sealer")?,
             nth,
             journal_kib,
@@ -281,7 +282,9 @@ fn pairs_of(script: Script) -> impl Iterator<Item = (Thread, u64)> {
 fn threads_of(script: Script) -> Vec<Thread> {
     match script {
         // The others are not there.
-        Script::Open | Script::Create | Script::Rebuild => vec![Thread::Any, Thread::Main],
+        Script::Open | Script::Create | Script::Rebuild | Script::Spool => {
+            vec![Thread::Any, Thread::Main]
+        }
         Script::Mixed
         | Script::Append
         | Script::Seal

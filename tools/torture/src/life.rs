@@ -275,7 +275,7 @@ impl Life {
                     let last = self.known.acknowledged.last_key_value();
                     self.told.fetch_max(last.map_or(0, |(seq, _)| *seq), Ordering::AcqRel);
                 }
-                Line::Opening | Line::Erased | Line::Synced => {}
+                Line::Opening | Line::Spooled | Line::Erased | Line::Synced => {}
             }
             match running.plan.ending {
                 Ending::Killed(lines, turns) if running.lines == lines => {

@@ -27,11 +27,13 @@ pub enum Script {
     Close,
     /// Closes, and makes sled anew.
     Rebuild,
+    /// Leaves batches in the spool while it has the ledger, and lets the next opening take them in.
+    Spool,
 }
 
 impl Script {
     /// Those that do one thing and end.
-    pub const SHORT: [Self; 8] = [
+    pub const SHORT: [Self; 9] = [
         Self::Append,
         Self::Seal,
         Self::Checkpoint,
@@ -40,6 +42,7 @@ impl Script {
         Self::Close,
         Self::Rebuild,
         Self::Create,
+        Self::Spool,
     ];
 
     /// Its name on the command line and in reports.
@@ -54,6 +57,7 @@ impl Script {
             Self::Create => "create",
             Self::Close => "close",
             Self::Rebuild => "rebuild",
+            Self::Spool => "spool",
         }
     }
 }

@@ -97,7 +97,7 @@ impl Plan {
         let thread = match script {
             // Its threads are not there before.
             Script::Open | Script::Create => Thread::Any,
-            Script::Rebuild => Thread::Main,
+            Script::Rebuild | Script::Spool => Thread::Main,
             Script::Mixed
             | Script::Append
             | Script::Seal

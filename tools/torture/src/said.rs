@@ -13,6 +13,8 @@ pub struct Known {
     pub acknowledged: BTreeMap<u64, (u8, u64)>,
     /// Every redaction that was acknowledged, by its number in the log: the event without a text.
     pub redacted: BTreeMap<u64, u64>,
+    /// The last event of each lane that was left in the spool.
+    pub spooled: BTreeMap<u8, u64>,
     /// How far texts are gone from the files.
     pub purged: u64,
     /// How many events were said to be durable, where that is more than being acknowledged; what
@@ -31,6 +33,7 @@ impl Default for Known {
             opened: false,
             acknowledged: BTreeMap::new(),
             redacted: BTreeMap::new(),
+            spooled: BTreeMap::new(),
             purged: 0,
             synced: None,
             dark: false,
@@ -50,6 +53,8 @@ pub enum Line {
     Opened,
     /// A batch of so many events was acknowledged.
     Acknowledged,
+    /// A batch is in the spool.
+    Spooled,
     /// A redaction, or a purge.
     Erased,
     /// So many events are durable.
@@ -95,6 +100,10 @@ impl Known {
                 let events = seqs.iter().zip(*first..).map(|(seq, number)| (*seq, (lane, number)));
                 self.acknowledged.extend(events);
                 Line::Acknowledged
+            }
+            ("spooled", Some([lane, upto])) => {
+                self.spooled.insert(u8::try_from(*lane)?, *upto);
+                Line::Spooled
             }
             ("redacted", Some([seq, target])) => {
                 self.redacted.insert(*seq, *target);

@@ -117,7 +117,15 @@ impl Place {
                 1 << TEXT_BITS_MAX
             }
         };
-        text_of(drawn, bytes.min(limit)).into()
+        let bytes = bytes.min(limit);
+        match self.kind() {
+            // JSON, as contents should be: the spool takes no others.
+            PartKind::Content if bytes < 2 => (drawn % 10).to_string().into(),
+            PartKind::Content => format!("\"{}\"", text_of(drawn, bytes - 2)).into(),
+            PartKind::Description | PartKind::Error | PartKind::Result | PartKind::Reason => {
+                text_of(drawn, bytes).into()
+            }
+        }
     }
 
     /// Every task is spawned, changed, heard of, and ended.

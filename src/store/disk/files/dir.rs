@@ -19,6 +19,8 @@ pub(crate) const SLED: &str = "sled";
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 pub(crate) const QUARANTINE: &str = "quarantine";
 pub(crate) const SUBDIRS: [&str; 5] = [JOURNAL, ARCHIVE, SLED, SNAPSHOTS, QUARANTINE];
+/// Made by the first that needs it, and by no opening.
+pub(crate) const SPOOL: &str = "spool";
 pub(crate) const RESERVE: &str = "RESERVE";
 /// Directories below the ledger are never deeper than `sled/1/blobs`.
 const DEPTH_MAX: usize = 4;
@@ -104,6 +106,9 @@ enum Modes {
     /// sled set it, by the umask. Other users do not get past the directory above, which is
     /// private.
     Umask,
+    /// As `Private`, of files that are opened one by one, as what they are: others among them are no
+    /// danger, and keep nobody from the ledger.
+    Spool,
 }
 
 fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
@@ -113,6 +118,9 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotFound => return Ok(()),
         meta => meta.map_err(at("inspect", path))?,
     };
+    if modes == Modes::Spool && !meta.is_file() {
+        return Ok(());
+    }
     if meta.file_type().is_symlink() {
         return refuse(Unsafe::Link);
     }
@@ -123,7 +131,7 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         return refuse(if depth == 0 { Unsafe::OtherUser { owner, user } } else { within });
     }
     if meta.is_file() {
-        let writable = modes == Modes::Private && mode & 0o022 != 0;
+        let writable = modes != Modes::Umask && mode & 0o022 != 0;
         return if writable { refuse(Unsafe::OthersMayWrite { mode }) } else { Ok(()) };
     }
     if !meta.is_dir() {
@@ -135,8 +143,11 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
     if depth > DEPTH_MAX {
         return refuse(Unsafe::TooDeep);
     }
-    let by_sled = depth == 1 && [SLED, QUARANTINE].contains(&name(path));
-    let below = if by_sled { Modes::Umask } else { modes };
+    let below = match name(path) {
+        SLED | QUARANTINE if depth == 1 => Modes::Umask,
+        SPOOL if depth == 1 => Modes::Spool,
+        _ => modes,
+    };
     entries(path)?.iter().try_for_each(|entry| check_entry(entry, depth + 1, below))
 }
 

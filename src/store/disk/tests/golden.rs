@@ -7,7 +7,7 @@
 
 use super::{super::files::node, support::seq, *};
 use crate::{
-    ids::{Epoch, Size},
+    ids::{Epoch, Key, Size, TaskId},
     store::{
         Group, Identity, block,
         sled::{Batch, Sled},
@@ -24,7 +24,7 @@ macro_rules! fixture {
 }
 
 /// The golden files, and what `docs/format-store.md` calls each.
-pub(super) const FILES: [(&str, &[u8]); 10] = [
+pub(super) const FILES: [(&str, &[u8]); 12] = [
     ("NODE", fixture!("store-v1/NODE")),
     ("HEAD", fixture!("store-v1/HEAD")),
     ("HEAD-without-confirmed", fixture!("store-v1/HEAD-without-confirmed")),
@@ -35,6 +35,8 @@ pub(super) const FILES: [(&str, &[u8]); 10] = [
     ("snapshot", fixture!("store-v1/snapshot")),
     ("snapshot-2", fixture!("store-v1/snapshot-2")),
     ("backup", fixture!("store-v1/backup")),
+    ("batch", fixture!("store-v1/batch")),
+    ("output", fixture!("store-v1/output")),
 ];
 
 pub(super) fn file(name: &str) -> &'static [u8] {
@@ -255,6 +257,45 @@ fn a_golden_block_is_read_and_written() {
     let packed = block::pack(&frames()).unwrap();
     assert_eq!(packed[..8], file("block")[..8], "format, frames, pieces, bytes");
     assert_eq!(unpacked(&packed), frames());
+}
+
+/// A ledger's directory with nothing in it but the identity of the golden files.
+fn with_node(root: &Path) -> SpoolFiles {
+    node::replace(root, &Identity { role: Role::Primary, ..standby() }).unwrap();
+    dir::create_dir(&root.join(dir::SPOOL)).unwrap();
+    SpoolFiles::new(root)
+}
+
+#[test]
+fn a_golden_batch_is_read_and_written() {
+    let root = tempfile::tempdir().unwrap();
+    let files = with_node(root.path());
+    let name = "07070707070707070707070707070707.batch";
+    fs::write(root.path().join(dir::SPOOL).join(name), file("batch")).unwrap();
+    assert_eq!(files.batches().unwrap(), [name]);
+    let batch = files.read(name).unwrap();
+    assert_eq!((batch.ledger, batch.at), (ledger_id(), 1_700_000_000_000));
+    assert_eq!(files.time_of(name).unwrap(), batch.at);
+    let key = Key([7; 16]);
+    files.remove(&[name.to_owned()]).unwrap();
+    files.put(key, &batch).unwrap();
+    assert_eq!(fs::read(root.path().join(dir::SPOOL).join(name)).unwrap(), file("batch"));
+}
+
+#[test]
+fn a_golden_output_is_read_and_written() {
+    let root = tempfile::tempdir().unwrap();
+    let files = with_node(root.path());
+    let task = TaskId::new("bg_7").unwrap();
+    let path = root.path().join(dir::SPOOL).join(format!("{}.output", Key::of("bg_7")));
+    fs::write(&path, file("output")).unwrap();
+    let output = |total, text: &str| Output { total, bytes: text.as_bytes().to_vec() };
+    let newer = output(70_000, "the end\n");
+    assert_eq!(files.output(ledger_id(), &task).unwrap(), Some(newer.clone()));
+    files.remove_output(&task).unwrap();
+    files.write_output(ledger_id(), &task, 1, &output(6, "older\n")).unwrap();
+    files.write_output(ledger_id(), &task, 2, &newer).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), file("output"));
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod fork;
 mod import;
 mod init;
 mod log;
+mod logs;
 mod man;
 mod prove;
 mod purge;
@@ -49,6 +50,7 @@ pub enum Commands {
     Show(show::Args),
     Why(why::Args),
     Log(log::Args),
+    Logs(logs::Args),
     Event(event::Args),
     Diff(diff::Args),
     First(first::Args),
@@ -85,6 +87,7 @@ impl Commands {
             Self::Show(args) => args,
             Self::Why(args) => args,
             Self::Log(args) => args,
+            Self::Logs(args) => args,
             Self::Event(args) => args,
             Self::Diff(args) => args,
             Self::First(args) => args,

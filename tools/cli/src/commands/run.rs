@@ -17,6 +17,7 @@ use crate::{
 use anyhow::{Context as _, Error, Result};
 use child::Running;
 use end::Record;
+use kept::Kept;
 use lineage::Lineage;
 use recorder::{Recorder, Unrecorded};
 use std::{
@@ -29,7 +30,7 @@ use taskledger::{
     command::{Command, Emit, Proposal, Spawn, Spawned},
     event::{DESCRIPTION_BYTES_MAX, Parent},
     ids::{AgentId, CallId, Key, LedgerId, RunId, TaskId, ThreadId},
-    ledger::AppendError,
+    ledger::{AppendError, Spool},
     time::{Entropy as _, OsEntropy},
 };
 use taskledger_contract::{answers::PROCESS, safe_json};
@@ -37,6 +38,7 @@ use tokio::task::JoinSet;
 
 mod child;
 mod end;
+mod kept;
 mod lineage;
 mod recorder;
 mod tail;
@@ -51,10 +53,14 @@ pub use lineage::asker;
 /// anything but 0, the task is Cancelled. SIGUSR1 and SIGUSR2 are passed on. Its result holds the
 /// exit status and the last 64 KiB of its output.
 ///
+/// While it runs, `taskledger logs` shows the end of its output. If its end cannot be recorded, because
+/// the ledger is not to be had within --wait, the disk is full, or a signal ends the wait, the end waits
+/// with its result in the ledger's spool, durably, and the next command that records takes it in.
+///
 /// This ends with the exit code of the command, with 128 + N if signal N killed it, and with 127 or
 /// 126 if it was not found or could not be started. If nothing was started: 124 when the ledger was
-/// not to be had in time, else as any command here. If the end could not be recorded, it says so,
-/// and ends with 124 or 5.
+/// not to be had in time, else as any command here. If the end could neither be recorded nor left in
+/// the spool, it says so, and ends with 124 or 5.
 ///
 /// With the task it records its own process, for `taskledger show` and `taskledger cancel`: number,
 /// host, user and working directory, which `taskledger redact` erases.
@@ -140,17 +146,20 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
         Err(Unrecorded::Refused(error)) => return Err(error.context("the command was not started")),
     };
     begun.tell(app);
-    let mut record = Record::new(&recorder, &begun.task);
+    let spool = Spool::of(&recorder.db);
+    let mut kept = Kept::new(spool.writer(begun.ledger, begun.task.clone()));
+    let mut record = Record::new(&recorder, spool, begun.ledger, &begun.task, app.quiet);
     let vars = lineage.vars(&recorder.db, &begun.task, begun.ledger);
     let running = match Running::start(&args.command, &vars) {
         Ok(running) => running,
-        Err(error) => return record.unstartable(&args.command, error).await,
+        Err(error) => return record.unstartable(&args.command, error, &mut signals).await,
     };
     let mut early = JoinSet::new();
-    let ended = running.wait(&mut signals, |signal| record.signalled(signal, &mut early)).await;
+    let told = |signal| record.signalled(signal, &mut early);
+    let ended = running.wait(&mut signals, &mut kept, told).await;
     // What is still on its way has a key, and is recorded once, now or with the end.
     early.abort_all();
-    record.ended(ended.context("the command was lost")?).await
+    record.ended(ended.context("the command was lost")?, kept, &mut signals).await
 }
 
 fn too_late(error: &Error, wait: Duration) -> Problem {

@@ -58,5 +58,8 @@ fn human(out: &mut Out, stats: &StatsBody) -> Result<()> {
         figure("", format!("{count:>8} {}", look.safe(kind)))?;
     }
     figure("redacted", format!("{} events", stats.redacted))?;
+    if let Some(waiting) = stats.spooled.filter(|waiting| *waiting > 0) {
+        figure("spooled", format!("{waiting} batches wait to be recorded"))?;
+    }
     figure("on disk", progress::bytes(stats.disk_bytes))
 }

@@ -14,6 +14,7 @@ use taskledger::{
     audit::{self, Remedy, VerifyOptions},
     event::TaskStatus,
     ids::LedgerId,
+    ledger::Spool,
     proof::{Checkpoint, VerifyingKey},
 };
 use taskledger_contract::{
@@ -62,6 +63,10 @@ impl Command for Args {
             if !body.ok && remedy == Remedy::Nothing {
                 remedy = Remedy::Compare;
             }
+        }
+        if let Some(waiting) = Spool::of(&app.db).waiting().ok().filter(|waiting| *waiting > 0) {
+            let detail = format!("{waiting} batches wait to be recorded by the next writer");
+            body.notes.push(FindingItem { seq: None, kind: "spool".to_owned(), detail });
         }
         remedy.as_str().clone_into(&mut body.remedy);
         body.help = if body.ok || body.sealed_checked {

@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Every question about the story. `BACKUP` stands for a file outside of the ledger.
-const QUERIES: [&[&str]; 22] = [
+const QUERIES: [&[&str]; 23] = [
     &["threads"],
     &["threads", "--json"],
     &["tasks"],
@@ -28,6 +28,7 @@ const QUERIES: [&[&str]; 22] = [
     &["tree", "build", "--at", "end:compile"],
     &["show", "compile"],
     &["show", "compile", "--json"],
+    &["logs", "compile"],
     &["log"],
     &["log", "build", "--json"],
     &["event", "4"],

@@ -44,6 +44,8 @@ fn every_single_answer_is_what_its_schema_says() {
     let place = Place::with_story();
     for command in [
         &["show", "test"][..],
+        &["logs", "test"],
+        &["logs", "compile"],
         &["event", "7"],
         &["event", "1"],
         &["diff", "build", "--from", "@-5"],

@@ -25,6 +25,7 @@ mod full;
 mod hostile;
 mod imports;
 mod interrupts;
+mod logs;
 mod options;
 mod pipes;
 mod proofs;

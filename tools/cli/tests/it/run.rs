@@ -308,22 +308,6 @@ fn a_ledger_that_is_taken_for_too_long_keeps_a_command_from_starting() {
 }
 
 #[test]
-fn an_end_that_cannot_be_recorded_in_time_is_told_and_can_be_recorded_later() {
-    let place = Place::new();
-    place.fifo("go");
-    let mut run = place.start(&["--wait", "50ms"], "echo ready; read x < go; exit 3");
-    run.says("ready");
-    let held = place.hold();
-    let _go = place.release("go");
-    let told = run.end().fails(124);
-    held.close_blocking().unwrap();
-    assert!(told.contains("the end of bg_0 (exit status 3) is not recorded"), "{told}");
-    assert!(told.contains("record end bg_0 --status failed --error 'exit status 3'"), "{told}");
-    assert_eq!(place.task("bg_0")["status"], "running");
-    place.run(&["record", "end", "bg_0", "--status", "failed", "--error", "exit status 3"]).ok();
-}
-
-#[test]
 fn an_end_that_somebody_else_recorded_stays() {
     let place = Place::new();
     let run = place.sh("\"$TL\" record end \"$TASKLEDGER_TASK\" --status cancelled; exit 3");

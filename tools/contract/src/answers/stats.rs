@@ -44,6 +44,10 @@ pub struct StatsBody {
     pub root: Option<String>,
     /// Bytes of all files of the ledger.
     pub disk_bytes: u64,
+    /// Batches that wait in the spool for the next writer, at this moment whichever is shown; null if
+    /// that cannot be told.
+    #[serde(default)]
+    pub spooled: Option<u64>,
 }
 
 impl StatsBody {
@@ -51,7 +55,12 @@ impl StatsBody {
     ///
     /// # Errors
     /// [`ReadError`] if the root could not be worked out.
-    pub fn new(reader: &Reader, view: &View, disk_bytes: u64) -> Result<Self, ReadError> {
+    pub fn new(
+        reader: &Reader,
+        view: &View,
+        disk_bytes: u64,
+        spooled: Option<u64>,
+    ) -> Result<Self, ReadError> {
         let state = &view.state;
         let counts = state.counts();
         let mut types = BTreeMap::new();
@@ -79,6 +88,7 @@ impl StatsBody {
             redacted: count(state.redactions().count()),
             root,
             disk_bytes,
+            spooled,
         })
     }
 }

@@ -207,12 +207,22 @@ fn questions() -> Vec<&'static str> {
             redacted: 0,
             root: None,
             disk_bytes: 1 << 40,
+            spooled: Some(2),
         }),
     ]
 }
 
 fn works() -> Vec<&'static str> {
     vec![
+        one(LogsBody {
+            at: at(),
+            task_id: "bg_1".into(),
+            status: Status::Running,
+            source: Some(LogsSource::Spool),
+            output: Some("a\u{fffd}\n".into()),
+            output_bytes: Some(70_000),
+            erased: false,
+        }),
         one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false }),
         one(CancelBody {
             task_id: "bg_1".into(),
@@ -295,4 +305,27 @@ fn an_answer_of_a_later_version_is_read_without_what_is_new() {
     answer["new"] = json!([1]);
     let read: Single<ReceiptBody> = serde_json::from_value(answer).unwrap();
     assert_eq!((read.schema.as_ref(), read.body.seq), (ReceiptBody::SCHEMA, 7));
+}
+
+#[test]
+fn only_what_run_records_is_taken_for_an_output() {
+    let run = r#"{"exit_status":3,"output":"a\nb","output_bytes":70000}"#;
+    assert_eq!(output_of(run), Some(("a\nb".to_owned(), 70_000)));
+    for other in [
+        r#"{"output":"a"}"#,
+        r#"{"output":1,"output_bytes":1}"#,
+        r#"{"output":"a","output_bytes":-1}"#,
+        r#"["output"]"#,
+        "{",
+        "",
+    ] {
+        assert_eq!(output_of(other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_character_that_the_cut_went_through_is_left_out_and_others_are_not() {
+    assert_eq!(tail_text(b"\x82\xaca", true), "a");
+    assert_eq!(tail_text(b"\x82\xaca", false), "\u{fffd}\u{fffd}a");
+    assert_eq!(tail_text(b"a\xff\0", true), "a\u{fffd}\0");
 }

@@ -7,7 +7,7 @@ use taskledger::{
     codec,
     event::Entry,
     ids::{Seq, Size},
-    ledger::{ReadError, Reader},
+    ledger::{ReadError, Reader, Spool},
     proof::{self, Checkpoint},
     query::Scope,
 };
@@ -43,7 +43,9 @@ impl StatsQuestion {
     /// As [`taskledger::query::as_of`].
     pub fn answer(self, asked: &Asked<'_>) -> Result<StatsBody, AskError> {
         let view = asked.view(Scope::All)?;
-        Ok(StatsBody::new(asked.reader, &view, asked.directory.map_or(0, disk_bytes))?)
+        let spooled = asked.directory.and_then(|path| Spool::of(path).waiting().ok());
+        let disk_bytes = asked.directory.map_or(0, disk_bytes);
+        Ok(StatsBody::new(asked.reader, &view, disk_bytes, spooled)?)
     }
 }
 

@@ -5,7 +5,7 @@
 //! all of it; except on a terminal, where only the shell's group may read what is typed, and where
 //! the terminal itself sends what Ctrl-C and Ctrl-\ mean.
 
-use super::tail::Tail;
+use super::{kept::Kept, tail::Tail};
 use crate::signals::{Kind, Signals};
 use rustix::process::{self, Pid};
 use std::{
@@ -64,18 +64,20 @@ impl Running {
         Ok(Self { child: command.spawn()?, shares_group })
     }
 
-    /// Waits until it ends. `told` hears of each signal that is passed on.
+    /// Waits until it ends. `told` hears of each signal that is passed on, and `kept` of its output.
     ///
     /// It ends when the command itself does: what it left running in the background writes to
     /// nobody from then on.
     pub async fn wait(
         mut self,
         signals: &mut Signals,
+        kept: &mut Kept,
         mut told: impl FnMut(&'static Kind),
     ) -> io::Result<Ended> {
         let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
         let tail = RefCell::new(Tail::default());
         let (ended, has_ended) = watch::channel(false);
+        let kept = kept.follow(&tail, has_ended.clone());
         let passed_through = async {
             tokio::join!(
                 pass_through(out, tokio::io::stdout(), &tail, has_ended.clone()),
@@ -101,7 +103,7 @@ impl Running {
                 }
             }
         };
-        let (status, (out, err)) = tokio::join!(status, passed_through);
+        let (status, (out, err), ()) = tokio::join!(status, passed_through, kept);
         let ends = [("standard output", out), ("standard error", err)];
         let cut_off = ends.into_iter().filter_map(|(name, end)| Some((name, end.err()?)));
         let cut_off = cut_off.collect();

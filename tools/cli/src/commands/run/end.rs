@@ -2,6 +2,7 @@
 
 use super::{
     child::Ended,
+    kept::Kept,
     keyed,
     recorder::{Recorder, Unrecorded},
 };
@@ -9,16 +10,17 @@ use crate::{
     exit::{self, Exit, Problem},
     note::note,
     shell,
-    signals::{Kind, TERMINATE},
+    signals::{Kind, Signals, TERMINATE},
 };
 use anyhow::{Error, Result};
 use serde_json::json;
 use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 use taskledger::{
+    Ledger, Options,
     command::{Cancel, Command, Finish, Proposal},
     event::{Action, Cause, Entry, Outcome, TaskStatus},
-    ids::TaskId,
-    ledger::{AppendError, Reader},
+    ids::{LedgerId, TaskId},
+    ledger::{AppendError, Reader, Spool},
     query::{Position, format_time, history_of_task},
     state::Rejection,
     time::{Clock as _, Millis, SystemClock},
@@ -29,11 +31,18 @@ use tokio::task::JoinSet;
 /// What a shell answers for a command that was not found, and for one that could not be started.
 const NOT_FOUND: u8 = 127;
 const NOT_STARTED: u8 = 126;
+/// How a command that did well ended.
+const SUCCESS: &str = "exit status 0";
 
 /// What is to be recorded of a task that has begun.
 pub struct Record<'a> {
     recorder: &'a Recorder,
+    /// The place of an end that cannot be recorded now.
+    spool: Spool,
+    ledger: LedgerId,
     task: &'a TaskId,
+    /// Whether to leave out remarks.
+    quiet: bool,
     /// One request to stop for each kind of signal that came.
     asked: Vec<Asked>,
 }
@@ -43,8 +52,14 @@ type Asked = (&'static Kind, Proposal);
 
 impl<'a> Record<'a> {
     /// Nothing has happened to it yet.
-    pub fn new(recorder: &'a Recorder, task: &'a TaskId) -> Self {
-        Self { recorder, task, asked: Vec::new() }
+    pub fn new(
+        recorder: &'a Recorder,
+        spool: Spool,
+        ledger: LedgerId,
+        task: &'a TaskId,
+        quiet: bool,
+    ) -> Self {
+        Self { recorder, spool, ledger, task, quiet, asked: Vec::new() }
     }
 
     /// A signal came. A request to stop is recorded at once if the ledger is to be had, and with
@@ -67,17 +82,22 @@ impl<'a> Record<'a> {
     }
 
     /// The command could not be started.
-    pub async fn unstartable(&self, command: &[OsString], error: io::Error) -> Result<Exit> {
+    pub async fn unstartable(
+        &self,
+        command: &[OsString],
+        error: io::Error,
+        signals: &mut Signals,
+    ) -> Result<Exit> {
         let missing = error.kind() == io::ErrorKind::NotFound;
         let code = if missing { NOT_FOUND } else { NOT_STARTED };
         let program = command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
         let told = format!("cannot start {program:?}: {error}");
         note(&format!("taskledger: {told}"));
-        self.finish(Outcome::Failed, Some(told), None, code).await
+        self.finish(Outcome::Failed, Some(told), None, code, signals).await
     }
 
     /// The command has ended.
-    pub async fn ended(&self, ended: Ended) -> Result<Exit> {
+    pub async fn ended(&self, ended: Ended, mut kept: Kept, signals: &mut Signals) -> Result<Exit> {
         for (name, error) in &ended.cut_off {
             if error.kind() != io::ErrorKind::BrokenPipe {
                 note(&format!("taskledger: {name}: {error}"));
@@ -96,7 +116,13 @@ impl<'a> Record<'a> {
         };
         let error = (outcome != Outcome::Completed).then_some(told);
         let result = safe_json::to_string(&result)?;
-        self.finish(outcome, error, Some(result), code).await
+        let exit = self.finish(outcome, error, Some(result), code, signals).await;
+        match &exit {
+            Ok(_) => kept.remove(),
+            // Nothing else has it then.
+            Err(_) => kept.write(ended.tail.output()).await,
+        }
+        exit
     }
 
     async fn finish(
@@ -105,6 +131,7 @@ impl<'a> Record<'a> {
         error: Option<String>,
         result: Option<String>,
         code: u8,
+        signals: &mut Signals,
     ) -> Result<Exit> {
         let mut finish = Finish::new(self.task, outcome);
         finish.error = error.as_deref().map(Into::into);
@@ -112,44 +139,76 @@ impl<'a> Record<'a> {
         let cause = Cause::default().task(self.task.clone());
         let occurred = SystemClock.now();
         let end = keyed(finish).cause(cause).occurred_at(occurred);
-        let (task, asked) = (self.task.clone(), self.asked.clone());
+        let (task, asked, last) = (self.task.clone(), self.asked.clone(), end.clone());
         let batch = move |reader: &Reader| {
             let mut batch = unasked(reader, &task, &asked);
-            batch.push(end.clone());
+            batch.push(last.clone());
             Ok(batch)
         };
-        // Signals do not end this wait: it is bounded, and the end would be lost.
-        match self.recorder.append(None, batch).await {
+        // A signal ends this wait, and nothing is lost: the end goes to the spool.
+        match self.recorder.append(Some(signals), batch).await {
             Ok(_) => Ok(Exit::Command(code)),
-            Err(unrecorded) => {
-                self.unrecorded(unrecorded, outcome, occurred, error.as_deref(), code)
+            Err(Unrecorded::Refused(why)) if is_ended(&why) => {
+                let ended = error.as_deref().unwrap_or(SUCCESS);
+                note(&format!("taskledger: {why:#}, and stays so: {ended} is not recorded"));
+                Ok(Exit::Command(code))
             }
+            Err(why) if why.is_rule() => {
+                Err(self.unrecorded(why, None, outcome, occurred, error.as_deref()))
+            }
+            Err(why) => match self.spooled(end) {
+                Ok(()) => {
+                    let ended = error.as_deref().unwrap_or(SUCCESS);
+                    self.tell_spooled(&why, ended);
+                    Ok(Exit::Command(code))
+                }
+                Err(spool) => {
+                    Err(self.unrecorded(why, Some(&spool), outcome, occurred, error.as_deref()))
+                }
+            },
         }
     }
 
-    /// Says what is not on the record, and how it gets there.
+    /// Leaves the end to the next writer, with the requests to stop that are not on the record.
+    fn spooled(&self, end: Proposal) -> Result<()> {
+        let mut batch: Vec<_> = self.asked.iter().map(|(_, proposal)| proposal.clone()).collect();
+        if !batch.is_empty()
+            && let Ok(ledger) = Ledger::open_read_only(&self.recorder.db, Options::default())
+        {
+            batch = unasked(&ledger.reader(), self.task, &self.asked);
+        }
+        batch.push(end);
+        Ok(self.spool.put(self.ledger, batch, SystemClock.now())?)
+    }
+
+    fn tell_spooled(&self, why: &Unrecorded, ended: &str) {
+        if !self.quiet {
+            let (task, why) = (self.task, why.told(self.recorder.wait));
+            note(&format!(
+                "taskledger: the end of {task} ({ended}) waits in the spool: {why}; the next \
+                 command that records takes it in"
+            ));
+        }
+    }
+
+    /// Says what is not on the record and does not wait for it either, and how it gets there.
     fn unrecorded(
         &self,
         why: Unrecorded,
+        spool: Option<&Error>,
         outcome: Outcome,
         occurred: Millis,
         error: Option<&str>,
-        code: u8,
-    ) -> Result<Exit> {
+    ) -> Error {
         let task = self.task;
-        let ended = error.unwrap_or("exit status 0");
-        let (exit, why) = match why {
-            Unrecorded::TimedOut(error) => {
-                (Exit::TimedOut, format!("{error:#}, for {:?}", self.recorder.wait))
-            }
-            Unrecorded::Interrupted(signal) => {
-                (Exit::TimedOut, format!("received {} while waiting for the ledger", signal.name))
-            }
-            Unrecorded::Refused(error) if is_ended(&error) => {
-                note(&format!("taskledger: {error:#}, and stays so: {ended} is not recorded"));
-                return Ok(Exit::Command(code));
-            }
-            Unrecorded::Refused(error) => (exit::judge(&error).0, format!("{error:#}")),
+        let ended = error.unwrap_or(SUCCESS);
+        let mut told = why.told(self.recorder.wait);
+        if let Some(error) = spool {
+            told = format!("{told}; nor does it wait in the spool: {error:#}");
+        }
+        let exit = match why {
+            Unrecorded::TimedOut(_) | Unrecorded::Interrupted(_) => Exit::TimedOut,
+            Unrecorded::Refused(error) => exit::judge(&error).0,
         };
         let db = self.recorder.db.to_string_lossy();
         let program = shell::program();
@@ -159,9 +218,9 @@ impl<'a> Record<'a> {
         words.extend(error.into_iter().flat_map(|error| ["--error", error]));
         let occurred = format_time(occurred);
         words.extend(["--occurred", &occurred]);
-        let text = format!("the end of {task} ({ended}) is not recorded: {why}");
+        let text = format!("the end of {task} ({ended}) is not recorded: {told}");
         let hint = format!("once the ledger is free: {}", shell::line(words));
-        Err(Problem::new(exit, text).hint(hint).into())
+        Problem::new(exit, text).hint(hint).into()
     }
 }
 

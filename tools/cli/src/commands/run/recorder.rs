@@ -66,6 +66,33 @@ pub enum Unrecorded {
     Refused(Error),
 }
 
+impl Unrecorded {
+    /// The reason in words, after a wait of at most so long.
+    pub fn told(&self, wait: Duration) -> String {
+        match self {
+            Self::TimedOut(error) => format!("{error:#}, for {wait:?}"),
+            Self::Interrupted(signal) => {
+                format!("received {} while waiting for the ledger", signal.name)
+            }
+            Self::Refused(error) => format!("{error:#}"),
+        }
+    }
+
+    /// Whether a rule of the ledger forbids it, so that it would be refused again.
+    pub fn is_rule(&self) -> bool {
+        let Self::Refused(error) = self else { return false };
+        matches!(
+            error.downcast_ref(),
+            Some(
+                AppendError::Rejected(_)
+                    | AppendError::TooLarge { .. }
+                    | AppendError::Conflict { .. }
+                    | AppendError::KeyReused { .. }
+            )
+        )
+    }
+}
+
 impl Recorder {
     /// Opens the ledger, appends what `make` proposes, if anything, all or nothing, and closes the
     /// ledger. While that cannot be had it waits, until the time is up or one of `signals` comes.

@@ -1,11 +1,12 @@
 //! The end of a command's output, in bounded memory.
 
 use std::collections::VecDeque;
-use taskledger_contract::answers::count;
+use taskledger::ledger::{OUTPUT_BYTES_MAX, TaskOutput};
+use taskledger_contract::answers::{count, tail_text};
 
 /// Bytes of output that are recorded, the last ones: enough for a long error, and as JSON still
-/// below the limit of a recorded text.
-pub const TAIL_BYTES_MAX: usize = 64 << 10;
+/// below the limit of a recorded text. The spool keeps as many while the command runs.
+pub const TAIL_BYTES_MAX: usize = OUTPUT_BYTES_MAX;
 
 /// The last [`TAIL_BYTES_MAX`] bytes of what was pushed.
 #[derive(Debug, Default)]
@@ -29,15 +30,16 @@ impl Tail {
         self.total
     }
 
-    /// What is kept, as text: whatever is no UTF-8 becomes U+FFFD. A character that the cut at the
-    /// beginning went through is left out.
-    pub fn text(&self) -> String {
-        let cut = self.total > count(self.kept.len());
+    /// What is kept.
+    pub fn output(&self) -> TaskOutput {
         let (first, second) = self.kept.as_slices();
-        let bytes = [first, second].concat();
-        let broken = bytes.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
-        let whole = bytes.get(if cut { broken } else { 0 }..).unwrap_or_default();
-        String::from_utf8_lossy(whole).into_owned()
+        TaskOutput { total: self.total, bytes: [first, second].concat() }
+    }
+
+    /// What is kept, as text.
+    pub fn text(&self) -> String {
+        let TaskOutput { total, bytes } = self.output();
+        tail_text(&bytes, total > count(bytes.len()))
     }
 }
 

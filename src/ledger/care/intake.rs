@@ -1,0 +1,235 @@
+//! The intake of the spool: what waits beside the ledger is recorded by the writer that has it next.
+//!
+//! Every batch goes through the ordinary append, with its keys, and its file goes only once the batch is
+//! durable: stopped anywhere, the next intake records nothing twice and loses nothing. A batch that a
+//! rule refuses, or that does not hold, is moved to `quarantine/`; one that cannot be recorded now stays.
+//! Neither keeps anybody from the ledger. Start reading at [`Ledger::take_in`].
+
+use crate::{
+    ledger::{AppendError, Ledger, Spool},
+    store::{self, Damage},
+    sync::thread,
+    wire::{self, WireError},
+};
+use std::sync::PoisonError;
+
+/// The fate of a batch.
+enum Fate {
+    /// It is recorded.
+    Recorded,
+    /// It will never be recorded.
+    Refused,
+    /// It stays for another time; those after it may be tried.
+    Stays,
+    /// It stays, and so do those after it.
+    NotNow,
+}
+
+impl Ledger {
+    /// Records the batches that wait in the [spool](Spool) of this ledger, those that were put first
+    /// first. An opening and a purge do this by themselves; a host that has the ledger open for long
+    /// may do it now and then. Does nothing on a ledger that takes no appends or has no directory.
+    /// Blocks.
+    ///
+    /// Returns how many were recorded. Others are named in the log of the process: a batch that was
+    /// refused, or does not hold, is in the ledger's `quarantine/` then; one that could not be recorded
+    /// now, as on a full disk, goes on waiting.
+    ///
+    /// # Durability
+    /// What was recorded survives loss of power, with any [`Durability`](crate::Durability).
+    ///
+    /// # Errors
+    /// [`store::Error`] if the spool could not be read, or a file in it not be removed.
+    ///
+    /// # Cost
+    /// A look at a directory; for each batch an append.
+    pub fn take_in_blocking(&self) -> Result<usize, store::Error> {
+        let Some(spool) = &self.inner.spool else { return Ok(0) };
+        // One after the other: the file of a batch is read and removed.
+        let _one = self.inner.taking_in.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.role().check_append().is_err() {
+            return Ok(0);
+        }
+        let names = spool.files().batches()?;
+        if names.is_empty() {
+            return Ok(0);
+        }
+        // On a thread of its own, since the caller may be async code, in which an append cannot be
+        // waited for. It holds no handle that would outlive this call.
+        let (ledger, spool) = (self.clone(), spool.clone());
+        let thread = thread::Builder::new()
+            .name("taskledger-intake".to_owned())
+            .spawn(move || ledger.take_in(&spool, names))
+            .map_err(|source| store::Error::Io {
+                during: "start of a thread",
+                path: None,
+                source,
+            })?;
+        thread.join().unwrap_or(Err(store::Error::Halted))
+    }
+
+    /// Removes from the spool what may hold texts of tasks that do not run.
+    pub(in crate::ledger) fn purge_spool(&self) -> Result<(), store::Error> {
+        // A standby leaves it to its primary.
+        let spool = self.inner.spool.as_ref().filter(|_| self.role().check_append().is_ok());
+        let Some(spool) = spool else { return Ok(()) };
+        let state = &self.inner.reader.shared().published().state;
+        let runs = state.tasks().filter(|task| !task.status.is_terminal());
+        let runs: Vec<_> = runs.map(|task| task.id.clone()).collect();
+        spool.purge(&runs)
+    }
+
+    fn take_in(&self, spool: &Spool, names: Vec<String>) -> Result<usize, store::Error> {
+        let files = spool.files();
+        let mut waiting: Vec<_> = names
+            .into_iter()
+            // One whose time cannot be read does not hold, and finds its fate among the first.
+            .map(|name| (files.time_of(&name).unwrap_or(0), name))
+            .collect();
+        waiting.sort_unstable();
+        let mut recorded = Vec::new();
+        for (_, name) in waiting {
+            match self.take_in_one(spool, &name) {
+                Fate::Recorded => recorded.push(name),
+                Fate::Refused => set_aside(spool, &name),
+                Fate::Stays => {}
+                Fate::NotNow => break,
+            }
+        }
+        if recorded.is_empty() {
+            return Ok(0);
+        }
+        // An acknowledgement may have come before the sync.
+        if let Err(error) = self.sync_blocking() {
+            tracing::warn!(%error, "batches stay in the spool: they are recorded, and not synced");
+            return Ok(0);
+        }
+        files.remove(&recorded)?;
+        tracing::info!(batches = recorded.len(), "batches of the spool were recorded");
+        Ok(recorded.len())
+    }
+
+    fn take_in_one(&self, spool: &Spool, name: &str) -> Fate {
+        let stays = |error: &dyn std::error::Error, fate| {
+            tracing::warn!(batch = name, %error, "a batch stays in the spool");
+            fate
+        };
+        let refused = |error: &dyn std::error::Error| {
+            tracing::warn!(batch = name, %error, "a batch of the spool is not recorded");
+            Fate::Refused
+        };
+        let spooled = match spool.files().read(name) {
+            Ok(spooled) => spooled,
+            // Such a thing can be moved, but nothing good is made of it in another place.
+            Err(error @ store::Error::Damaged { detail: Damage::NotRegular, .. }) => {
+                return stays(&error, Fate::Stays);
+            }
+            Err(error @ store::Error::Damaged { .. }) => return refused(&error),
+            Err(error) => return stays(&error, Fate::Stays),
+        };
+        if spooled.ledger != self.inner.reader.ledger_id() {
+            let found = spooled.ledger;
+            tracing::warn!(batch = name, %found, "a batch of the spool is of another ledger");
+            return Fate::Refused;
+        }
+        let batch = match wire::from_json(&spooled.body) {
+            Ok(batch) => batch,
+            // The version that knows it will take it in.
+            Err(error @ WireError::OtherSchema { .. }) => return stays(&error, Fate::Stays),
+            Err(error) => return refused(&error),
+        };
+        if batch.is_empty() || batch.iter().any(|proposal| proposal.key.is_none()) {
+            tracing::warn!(batch = name, "a batch of the spool has a command without a key");
+            return Fate::Refused;
+        }
+        match self.append_blocking(batch) {
+            Ok(_) => Fate::Recorded,
+            Err(error) if is_final(&error) => refused(&error),
+            Err(error @ AppendError::Unreadable { .. }) => stays(&error, Fate::Stays),
+            Err(error) => stays(&error, Fate::NotNow),
+        }
+    }
+}
+
+fn set_aside(spool: &Spool, name: &str) {
+    match spool.files().set_aside(name) {
+        Ok(path) => tracing::warn!(path = %path.display(), "it was moved there"),
+        Err(error) => tracing::warn!(batch = name, %error, "it stays in the spool"),
+    }
+}
+
+/// Says whether the same batch will never be recorded.
+fn is_final(error: &AppendError) -> bool {
+    match error {
+        AppendError::Rejected(_)
+        | AppendError::TooLarge { .. }
+        | AppendError::Conflict { .. }
+        | AppendError::KeyReused { .. } => true,
+        AppendError::Unreadable { .. }
+        | AppendError::Busy { .. }
+        | AppendError::SealingBehind { .. }
+        | AppendError::SealingStopped { .. }
+        | AppendError::StorageUnavailable { .. }
+        | AppendError::DiskFull
+        | AppendError::NotPrimary
+        | AppendError::NotStandby
+        | AppendError::Fenced { .. }
+        | AppendError::NotContinuation { .. }
+        | AppendError::OutcomeUnknown { .. }
+        | AppendError::Halted => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        command::{Emit, Finish, Proposal, Spawn},
+        ids::{Key, TaskId, ThreadId},
+        ledger::Options,
+        store::DiskOptions,
+        time::Millis,
+    };
+    use std::sync::Arc;
+
+    #[test]
+    fn what_finds_no_space_goes_on_waiting_and_so_does_what_came_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger");
+        let small = DiskOptions::default().journal_bytes(64 << 10).flush_every(None);
+        let options = Options::default().store(small);
+        let ledger = Ledger::create(&path, options.clone()).unwrap();
+        let task = TaskId::new("a").unwrap();
+        let spawn = Spawn::new(ThreadId::new("t").unwrap(), "x").task(&task);
+        ledger.append_blocking(spawn).unwrap();
+        ledger.close_blocking().unwrap();
+        let (id, spool) = (ledger.reader().ledger_id(), Spool::of(&path));
+        let large = format!("\"{}\"", "x".repeat(200 << 10));
+        let commands = [
+            Proposal::new(Emit::new(&task, "first", "1")),
+            Proposal::new(Emit::new(&task, "too large for the journal", large)),
+            Proposal::new(Finish::completed(&task)),
+        ];
+        for (at, command) in (1..).zip(commands) {
+            let key = Key([u8::try_from(at).unwrap(); 16]);
+            spool.put(id, command.key(key), Millis(at)).unwrap();
+        }
+        let mut full = options.clone();
+        let (no_space, some) =
+            (Arc::clone(&full.store.steps.free), Arc::clone(&options.store.steps.free));
+        full.store.steps.hook = Some(Arc::new(move |step| {
+            if step == "torn end cut" {
+                *no_space.lock().unwrap() = Some(0);
+            }
+        }));
+        let ledger = Ledger::open(&path, full).unwrap();
+        assert_eq!(spool.waiting().unwrap(), 2, "the first had room");
+        assert!(!ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());
+        drop(ledger);
+        *some.lock().unwrap() = None;
+        let ledger = Ledger::open(&path, options).unwrap();
+        assert_eq!(spool.waiting().unwrap(), 0);
+        assert!(ledger.reader().task(&task).unwrap().unwrap().status.is_terminal());
+        assert_eq!(ledger.reader().head().size.get(), 7, "three writers, a spawn, and each once");
+    }
+}
