@@ -36,10 +36,10 @@ fn encoded(ledger: &Ledger) -> u64 {
 fn progress(number: u32) -> Proposal {
     // Bytes that do not compress, as keys and hashes are.
     let noise = noise_of(number);
-    let digits: String = noise.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = u128::from_le_bytes(noise);
     let content = format!(
         "{{\"step\":{number},\"tool\":\"read_file\",\"path\":\"docs/chapter-{number:04}.md\",\
-         \"sha\":\"{digits}\",\"note\":\"reads on\"}}"
+         \"sha\":\"{digits:032x}\",\"note\":\"reads on\"}}"
     );
     let task = task(&format!("t{}", number % 100));
     Proposal::new(Emit::new(task, "progress", content)).key(Key(noise))

@@ -53,6 +53,8 @@ impl Shared {
             if elapsed {
                 last_flush = Instant::now();
             }
+            // First of all, and between batches: an append may wait for it soon.
+            let prepared = self.prepare_spare();
             let sealing = lock(&self.sealing);
             let flushes =
                 *sealing == Sealing::Running && (elapsed || (!failed && self.much_is_unsealed()));
@@ -64,7 +66,7 @@ impl Shared {
                 }
                 Sealing::Running => self.seal_holding(sealing),
             };
-            let answer = answer.and_then(|()| self.prepare_spare());
+            let answer = answer.and(prepared);
             let answer = answer.and_then(|()| match self.take_reserve_back() {
                 Err(Error::Full { .. }) => Ok(()),
                 answer => answer,
@@ -199,6 +201,7 @@ impl Shared {
             }
             batch.add_tree_hashes(&unsealed.tree_hashes);
             sled.put(batch)?;
+            let _ = self.prepare_spare(); // if it fails, the loop tells of it
             let count = wide(unsealed.frames.len());
             lock(&self.tail).sealed(before + count, &unsealed.tree_hashes);
             self.room.notify_all();

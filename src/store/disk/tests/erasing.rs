@@ -38,10 +38,10 @@ fn erase_when_full_from(nth: usize, free: u64) -> (TempDir, DiskStore, Error) {
     let begun = AtomicBool::new(false);
     options.steps.hook = Some(Arc::new(move |step| match step {
         "all in the archive" => begun.store(true, Ordering::SeqCst),
-        "free space asked for" if begun.load(Ordering::SeqCst) => {
-            if asked.fetch_add(1, Ordering::SeqCst) == nth {
-                *lock(&space) = Some(free);
-            }
+        "free space asked for"
+            if begun.load(Ordering::SeqCst) && asked.fetch_add(1, Ordering::SeqCst) == nth =>
+        {
+            *lock(&space) = Some(free);
         }
         _ => {}
     }));

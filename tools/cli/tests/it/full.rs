@@ -5,6 +5,7 @@
 use crate::support::{Place, Ran, ran};
 use serde_json::json;
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io::{ErrorKind, Write as _, stderr},
     process::Command,
@@ -72,7 +73,7 @@ impl Disk {
             let mut description = format!("Read chapter {n} and list what it promises: ");
             while description.len() < digits {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                description.push_str(&format!("{:08x}", random >> 32));
+                write!(description, "{:08x}", random >> 32).unwrap();
             }
             let line = json!({
                 "schema": "taskledger.event/v1", "action": "upserted", "thread_id": "t",

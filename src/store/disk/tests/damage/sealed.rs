@@ -120,6 +120,8 @@ fn a_rebuild_that_finds_an_event_nowhere_changes_nothing() {
     let first = archive::range_of(&archive).unwrap().0;
     flip(&archive, 700);
     fs::remove_dir_all(sled.join("1")).unwrap();
+    // A journal that was being prepared is not worth keeping.
+    dir::remove_leftovers(&ledger(dir.path())).unwrap();
     let before = evidence(dir.path());
     let error = rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap_err();
     let Error::Damaged { seq: Some(at), file: None, detail: Damage::Nowhere } = error else {
