@@ -178,6 +178,9 @@ fn spoil(whole: &[u8]) -> Vec<Vec<u8>> {
     let mut spoilt =
         vec![Vec::new(), whole[..100].to_vec(), whole[..whole.len() - 1].to_vec(), longer];
     spoilt.extend([0, 20, 30, 40, 300, 510, 512, whole.len() - 1].map(changed));
+    // A batch that says something else, and is whole for all that.
+    let digit = whole.windows(13).position(|bytes| bytes == b"exit_status\":").unwrap() + 13;
+    spoilt.push(changed(digit));
     spoilt.extend([vec![0; 4096], vec![0xff; 1 << 20]]);
     spoilt
 }

@@ -17,6 +17,7 @@ use crate::{
         disk::look::place::Files as _,
     },
 };
+use rustix::fs::{FallocateFlags, fallocate};
 use std::{os::unix::fs::FileExt as _, path::PathBuf, time::Duration};
 
 pub(super) const SUFFIX: &str = ".output";
@@ -69,6 +70,10 @@ impl SpoolFiles {
             }
             file => file?,
         };
+        if generation == 0 {
+            // So that a disk that fills up takes what comes later all the same. Not every system can.
+            let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 2 * wide(SLOT));
+        }
         let kept = output.bytes.len().saturating_sub(OUTPUT_BYTES_MAX);
         let bytes = output.bytes.get(kept..).unwrap_or_default();
         let mut slot = header(ledger, task, generation, output.total, bytes);

@@ -7,9 +7,10 @@ use serde_json::json;
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    io::{ErrorKind, Write as _, stderr},
-    process::Command,
+    io::{BufRead as _, BufReader, ErrorKind, Write as _, stderr},
+    process::{Command, Stdio},
 };
+use taskledger::{Ledger, Options};
 
 /// A small disk.
 struct Disk {
@@ -249,4 +250,42 @@ fn a_purge_for_which_there_is_no_room_says_what_it_needs_and_leaves_nothing() {
     disk.empty();
     disk.run(&["purge"]).ok();
     disk.run(&["verify"]).ok();
+}
+
+/// The end of a command that finds no space anywhere is told, and its output is not lost with it.
+#[test]
+fn an_end_for_which_there_is_no_space_either_is_told_and_its_output_stays() {
+    let Some(disk) = Disk::new(80) else { return };
+    disk.run(&["init"]).ok();
+    disk.place.fifo("go");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taskledger"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").args(["--wait", "50ms"]);
+    let mut command = command.current_dir(disk.place.path("."));
+    command = command.env("TASKLEDGER_DB", disk.place.path("disk/ledger"));
+    let script = "echo ready; read x < go; echo done; exit 3";
+    command = command.args(["run", "--thread", "t", "--", "sh", "-c", script]);
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_taskledger"));
+    let mut said = BufReader::new(run.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "ready");
+    let db = disk.place.path("disk/ledger");
+    let follower = follower.arg("--db").arg(&db).args(["logs", "-f", "bg_0"]);
+    let mut follower = follower.stdout(Stdio::piped()).spawn().unwrap();
+    let mut followed = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(followed.next().unwrap().unwrap(), "ready", "its file is there");
+    let held = Ledger::open(&db, Options::default()).unwrap();
+    disk.fill(0);
+    let _go = disk.place.release("go");
+    let ended = run.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(124), "{told}");
+    assert!(told.contains("nor does it wait in the spool"), "{told}");
+    assert!(told.contains("record end bg_0 --status failed"), "{told}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(disk.run(&["logs", "bg_0"]).ok(), "ready\ndone\n", "in the place that it had");
+    disk.empty();
+    held.close_blocking().unwrap();
+    let left: Vec<_> = fs::read_dir(db.join("spool")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
 }

@@ -201,7 +201,8 @@ fn an_end_that_can_neither_be_recorded_nor_wait_is_told_with_the_command_that_re
 fn the_output_of_a_running_command_is_followed_to_its_end_and_shown_once() {
     let place = Place::new();
     place.fifo("go");
-    let script = "echo one; read x < go; printf 'two\\n\\303'; read x < go; printf '\\244\\nthree'";
+    place.fifo("on");
+    let script = "echo one; read x < go; printf 'two\\n\\303'; read x < on; printf '\\244\\nthree'";
     let mut run = place.start(&[], &format!("echo ready; {script}"));
     run.says("ready");
     let mut follower = Follower::of(&place, "bg_0");
@@ -211,7 +212,7 @@ fn the_output_of_a_running_command_is_followed_to_its_end_and_shown_once() {
     assert_eq!(place.spooled().len(), 1);
     let _go = place.release("go");
     follower.says("two");
-    let _go = place.release("go");
+    let _on = place.release("on");
     assert_eq!(follower.end(), "\u{e4}\nthree", "the rest, and nothing twice");
     run.end().ok();
     assert_eq!(place.spooled(), [""; 0], "what it wrote is in its result");
