@@ -221,6 +221,9 @@ impl FrameLog for DiskStore {
         let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.flush_to_close());
         self.shared.closed.store(true, Ordering::SeqCst);
         self.stop_thread();
+        if let Ok(log) = &synced {
+            self.shared.note_end(*log);
+        }
         let spare = lock(&self.shared.journals).spare.take();
         spare.into_iter().for_each(journal::Spare::discard);
         // sled releases its lock with its last handle; then the lock of the ledger can be released.

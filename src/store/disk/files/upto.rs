@@ -2,15 +2,17 @@
 //!
 //! It is raised, durably, before sled is opened to be given anything behind what it was synced with, and
 //! it says the same as `HEAD.sealed` when sled holds exactly that. So it tells without sled that sled
-//! holds no more, and an opening need not look. Only synced frames are sealed, so it is a witness
-//! of the log's length, too, beside `HEAD` and the journals.
+//! holds no more, and an opening need not look.
+//!
+//! Only synced frames are sealed, so it is a witness of the log's length, too, beside `HEAD` and the
+//! journals. It also names the end that the log had when it was last closed, sealed or not.
 //!
 //! With a synced sled it also has the kept hashes on the right edge of the tree, from which the hashing
 //! of later events goes on. Nothing here knows what they mean; the root judges them.
 //!
 //! ```text
-//! file  sector: "TLSEAL\r\n", format u32, ledger 16, size u64, root 32, hashes u32, their CRC-32C u32;
-//!       then 32 bytes for each hash
+//! file  sector: "TLSEAL\r\n", format u32, ledger 16, given and log (each size u64, root 32),
+//!       hashes u32, their CRC-32C u32; then 32 bytes for each hash
 //! ```
 //!
 //! A file that is missing or does not hold costs time only: sled is opened.
@@ -54,7 +56,9 @@ pub(crate) struct Record {
     pub(crate) ledger: LedgerId,
     /// The log up to the last frame that sled may hold.
     pub(crate) head: Head,
-    /// Empty where sled was not synced with all of it.
+    /// The log as it was last closed, or further.
+    pub(crate) log: Head,
+    /// Empty where sled was not synced with all that it may hold.
     pub(crate) edge: Edge,
 }
 
@@ -63,6 +67,7 @@ impl Record {
         let hashes = self.edge.iter().flat_map(|(_, hash)| *hash).collect::<Vec<u8>>();
         let mut body = self.ledger.0.to_vec();
         sector::put_head(&mut body, self.head);
+        sector::put_head(&mut body, self.log);
         body.extend_from_slice(&short(self.edge.len()).to_le_bytes());
         body.extend_from_slice(&crc32c::crc32c(&hashes).to_le_bytes());
         let mut bytes = sector::encode(MAGIC, &body);
@@ -87,7 +92,7 @@ impl Record {
 
     fn decode_body(mut body: sector::Bytes<'_>, behind: &[u8]) -> Option<Self> {
         let ledger = LedgerId(body.array()?);
-        let head = body.head()?;
+        let (head, log) = (body.head()?, body.head()?);
         let (count, crc) = (narrow(u64::from(body.u32()?)), body.u32()?);
         let hashes = behind.get(..count.checked_mul(HASH)?)?;
         if crc32c::crc32c(hashes) != crc {
@@ -95,7 +100,7 @@ impl Record {
         }
         let indexes = TreeHash::edge_of(head.size);
         let edge: Edge = indexes.zip(hashes.as_chunks().0.iter().copied()).collect();
-        (edge.len() == count).then_some(Self { ledger, head, edge })
+        (edge.len() == count).then_some(Self { ledger, head, log, edge })
     }
 
     /// The record beside a sled; `None` if the file is missing or does not hold, or is of another
@@ -121,23 +126,23 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Upto {
     path: PathBuf,
+    /// What the file says, if it says anything.
+    record: Option<Record>,
     ledger: LedgerId,
-    /// The size in the file; `None` if it has none.
-    size: Option<Size>,
-    /// The size that survives loss of power.
+    /// The size that sled was given, as it survives loss of power; `None` if that is not known.
     durable: Option<Size>,
 }
 
 impl Upto {
     /// The file beside the sled in `engine`, which says what `record` says.
-    pub(crate) fn of(engine: &Path, ledger: LedgerId, record: Option<&Record>) -> Self {
-        let size = record.map(|record| record.head.size);
-        Self { path: path_of(engine), ledger, size, durable: size }
+    pub(crate) fn of(engine: &Path, ledger: LedgerId, record: Option<Record>) -> Self {
+        let durable = record.as_ref().map(|record| record.head.size);
+        Self { path: path_of(engine), record, ledger, durable }
     }
 
     /// Says whether sled may have been given frames after `sealed`, with which it was synced.
     pub(crate) fn is_beyond(&self, sealed: Size) -> bool {
-        self.size.is_none_or(|size| size > sealed)
+        self.record.as_ref().is_none_or(|record| record.head.size > sealed)
     }
 
     /// Says that sled may hold frames up to `head`. Durable if it said before that sled holds none
@@ -147,12 +152,12 @@ impl Upto {
     ///
     /// [`Error::Full`], [`Error::Io`].
     pub(crate) fn raise(&mut self, head: Head, sealed: Size) -> Result<(), Error> {
-        let known = self.size.filter(|size| *size >= head.size);
+        let known = self.record.as_ref().is_some_and(|record| record.head.size >= head.size);
         let told = self.durable.is_some_and(|durable| durable > sealed);
-        if known.is_some() && (told || head.size <= sealed) {
+        if known && (told || head.size <= sealed) {
             return Ok(());
         }
-        self.write(head, Edge::new(), !told)
+        self.write(head, self.log_or(head), Edge::new(), !told)
     }
 
     /// Says, durably, that sled was synced with the frames up to `head` and holds no others.
@@ -177,25 +182,41 @@ impl Upto {
                 }
             }
         }
-        self.write(head, edge, true)
+        self.write(head, self.log_or(head), edge, true)
     }
 
-    fn write(&mut self, head: Head, edge: Edge, durably: bool) -> Result<(), Error> {
-        let record = Record { ledger: self.ledger, head, edge };
+    /// Notes the end of a log that is being closed. Survives a crash of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`], [`Error::Io`].
+    pub(crate) fn close(&mut self, log: Head) -> Result<(), Error> {
+        let Some(record) = self.record.take() else { return Ok(()) };
+        self.write(record.head, log, record.edge, false)
+    }
+
+    /// The end of the log that the file names, or `head` if that is further.
+    fn log_or(&self, head: Head) -> Head {
+        let log = self.record.as_ref().map(|record| record.log);
+        log.filter(|log| log.size > head.size).unwrap_or(head)
+    }
+
+    fn write(&mut self, head: Head, log: Head, edge: Edge, durably: bool) -> Result<(), Error> {
+        let record = Record { ledger: self.ledger, head, log, edge };
         let mut options = dir::private();
         let opened = options.read(true).write(true).create(true).truncate(false).open(&self.path);
         let failed = |error: io::Error| at_or_full("sealed blocks", "write", &self.path)(error);
         let file = opened.map_err(failed)?;
         let new = file.metadata().map_err(at("inspect", &self.path))?.len() == 0;
         file.write_all_at(&record.encode(), 0).map_err(failed)?;
-        self.size = Some(head.size);
         if durably {
             file.sync_data().map_err(at("sync", &self.path))?;
             if new {
                 dir::sync_parent(&self.path)?;
             }
-            self.durable = self.size;
+            self.durable = Some(head.size);
         }
+        self.record = Some(record);
         Ok(())
     }
 }
@@ -218,7 +239,7 @@ mod tests {
 
     fn record(size: u64) -> Record {
         let edge = TreeHash::edge_of(Size::new(size)).map(|index| (index, hash(index))).collect();
-        Record { ledger: LEDGER, head: head(size), edge }
+        Record { ledger: LEDGER, head: head(size), log: head(size), edge }
     }
 
     #[test]
@@ -273,6 +294,11 @@ mod tests {
         upto.raise(head(50), Size::new(48)).unwrap();
         assert_eq!(read().unwrap().head, head(60), "it was given more before");
         assert_eq!(Record::read(&engine, LedgerId([4; 16])).unwrap(), None, "another ledger's");
+        upto.close(head(70)).unwrap();
+        let closed = Record { edge: Edge::new(), log: head(70), ..record(60) };
+        assert_eq!(read(), Some(closed), "what sled was given stays");
+        upto.raise(head(65), Size::new(48)).unwrap();
+        assert_eq!(read().unwrap().log, head(70), "the log was longer");
         upto.settle(head(60), |_| Ok(None)).unwrap();
         assert!(!read().unwrap().is_settled_at(head(60)), "without its hashes it is not believed");
     }

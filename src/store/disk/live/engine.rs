@@ -129,8 +129,8 @@ impl Engine {
 impl Beside {
     /// What stands beside the sled in use, for an opening that has read `record` there.
     pub(crate) fn of(root: &Path, engine: u64, ledger: LedgerId, record: Option<Record>) -> Self {
-        let upto = Upto::of(&engine_path(root, engine), ledger, record.as_ref());
-        let edge = record.map_or_else(Edge::new, |record| record.edge);
+        let edge = record.as_ref().map_or_else(Edge::new, |record| record.edge.clone());
+        let upto = Upto::of(&engine_path(root, engine), ledger, record);
         Self { upto: upto.into(), edge }
     }
 
@@ -179,6 +179,13 @@ impl Shared {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Notes beside sled where the log ends. A witness that is missing is no reason not to close.
+    pub(crate) fn note_end(&self, log: Head) {
+        if let Err(error) = lock(&self.beside.upto).close(log) {
+            tracing::debug!(ledger = %self.root.display(), %error, "the end was not noted");
         }
     }
 

@@ -94,6 +94,7 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     if let Some(upto) = &upto {
         journals.refuse_other(root, upto.head)?;
+        journals.refuse_other(root, upto.log)?;
     }
     let after = journals.after().size;
     // As long as sled has only what it was synced with, and that is nearly all, it is not needed.

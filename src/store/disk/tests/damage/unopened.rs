@@ -162,7 +162,7 @@ fn the_word_beside_an_older_sled_witnesses_what_the_log_has_lost() {
 fn say(dir: &Path, head: Head) {
     let ledger_id = identity().ledger;
     let edge = TreeHash::edge_of(head.size).map(|index| (index, hash_of(index))).collect();
-    let record = upto::Record { ledger: ledger_id, head, edge };
+    let record = upto::Record { ledger: ledger_id, head, log: head, edge };
     fs::write(ledger(dir).join("sled/1.upto"), record.encode()).unwrap();
 }
 
