@@ -106,11 +106,15 @@ impl Shared {
         lock(&self.tail).bytes() >= self.seals_from.load(Ordering::Relaxed)
     }
 
-    /// Says whether all that is not sealed may wait for the next opening: little, and sled was given none
-    /// of it.
+    /// Says whether all that is not sealed may wait for the next opening: little, sled was given none of
+    /// it, and no journal that is sealed waits for its archive.
     fn may_stay_unsealed(&self) -> bool {
-        let few = self.progress().unsealed_bytes() <= self.options.unsealed_at_close_max;
-        few && !self.engine_is_beyond()
+        let progress = self.progress();
+        let sealed = progress.record.sealed.size;
+        let archives =
+            lock(&self.journals).retired.front().is_some_and(|oldest| oldest.after.size <= sealed);
+        let little = progress.unsealed_bytes() <= self.options.unsealed_at_close_max;
+        little && !archives && !self.engine_is_beyond()
     }
 
     /// Logs an error here, since no caller waits for the answer.
@@ -127,8 +131,10 @@ impl Shared {
             let journals = lock(&self.journals);
             (journals.full_bytes(), journals.log_bytes())
         };
-        full >= sizes::full_bytes(&self.options, log)
-            || self.progress().unsealed_bytes() > self.options.unsealed_bytes_max / 4
+        let unsealed = self.progress().unsealed_bytes();
+        let little = unsealed <= self.options.unsealed_at_close_max;
+        (full >= sizes::full_bytes(&self.options, log) && !little)
+            || unsealed > self.options.unsealed_bytes_max / 4
     }
 
     /// See [`crate::store::FrameLog::flush`].
