@@ -353,6 +353,33 @@ fn a_cursor_does_not_show_what_is_not_acknowledged() {
     });
 }
 
+/// The number of saved states.
+fn saved(path: &Path) -> usize {
+    fs::read_dir(path.join("snapshots")).unwrap().count()
+}
+
+// A thousand short commands in a row each replayed all that no snapshot held.
+#[test]
+fn closing_saves_the_state_if_the_next_opening_would_replay_much() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..499);
+    ledger.close_blocking().unwrap();
+    assert_eq!(saved(&path), 0, "a thousand events are few");
+    let ledger = Ledger::open(&path, small()).unwrap();
+    ledger.close_blocking().unwrap();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    fill(&ledger, 499..501);
+    let state = ledger.reader().state().unwrap();
+    ledger.close_blocking().unwrap();
+    assert_eq!(saved(&path), 1);
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(ledger.reader().state().unwrap(), state);
+    fill(&ledger, 501..503);
+    ledger.close_blocking().unwrap();
+    assert_eq!(saved(&path), 1, "few events came since");
+}
+
 /// A ledger as loss of power leaves it: 300 events are sealed, some more only in the journal.
 fn unsealed() -> (TempDir, std::path::PathBuf, Ledger) {
     let (temporary, path) = directory();

@@ -39,6 +39,7 @@ pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
 /// not finish it.
 pub(crate) fn abandon(path: &Path) -> Result<(), Error> {
     dir::remove_tree(path)?;
+    dir::remove(&upto::path_of(path))?;
     dir::remove(&marker_of(path))
 }
 

@@ -50,6 +50,21 @@ fn a_store_whose_sled_was_given_nothing_since_it_was_synced_is_opened_without_it
     }
 }
 
+// Each write of HEAD is a sync, and so is each directory.
+#[test]
+fn an_opening_that_finds_nothing_new_writes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 300);
+    store.close().unwrap();
+    drop(store);
+    let before = evidence(dir.path());
+    dir::SYNCED.take();
+    drop(reopened_with(dir.path(), &lazy()));
+    assert!(evidence(dir.path()) == before);
+    assert_eq!(dir::SYNCED.take(), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn what_is_left_unsealed_needs_no_sled_either_up_to_a_limit() {
     let dir = TempDir::new().unwrap();
@@ -225,6 +240,7 @@ fn it_is_said_before_sled_is_opened_that_it_may_be_given_more() {
     assert!(reads_back(dir.path(), 140));
 }
 
+/// Says whether sled is said to hold what it was synced with, so many events.
 fn reads_back(dir: &Path, size: u64) -> bool {
     let record = upto::Record::read(&ledger(dir).join("sled/1"), identity().ledger).unwrap();
     record.is_some_and(|record| record.is_settled_at(head_at(size)))
