@@ -104,7 +104,7 @@ pub fn head(bytes: &[u8]) {
         }
     }
     let (word, hashes) = bytes.split_at(bytes.len().min(96));
-    let counted = [&short(hashes.len() / 32), &crc32c::crc32c(hashes).to_le_bytes()].concat();
+    let counted = [short(hashes.len() / 32), crc32c::crc32c(hashes).to_le_bytes()].concat();
     let held = [sector(*b"TLSEAL\r\n", &[word, &counted].concat()), hashes.to_vec()].concat();
     for file in [bytes.to_vec(), held] {
         if let Some(again) = parse::upto(&file) {

@@ -153,6 +153,7 @@ impl Scan {
 
     /// As [`read`](Self::read), for bytes in memory.
     #[cfg(any(test, feature = "test-util"))]
+    #[allow(clippy::needless_pass_by_value, reason = "callers make them for this")]
     pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
         Self::over(&bytes, path, 0)
     }

@@ -173,14 +173,12 @@ impl Upto {
     ) -> Result<(), Error> {
         let mut edge = Edge::new();
         for index in TreeHash::edge_of(head.size) {
-            match tree_hash(index)? {
-                Some(hash) => edge.push((index, hash)),
-                // It is not believed then, and sled is opened by the next opening.
-                None => {
-                    edge.clear();
-                    break;
-                }
-            }
+            // With one of them missing it is not believed, and sled is opened by the next opening.
+            let Some(hash) = tree_hash(index)? else {
+                edge.clear();
+                break;
+            };
+            edge.push((index, hash));
         }
         self.write(head, self.log_or(head), edge, true)
     }

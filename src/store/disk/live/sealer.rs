@@ -58,13 +58,12 @@ impl Shared {
             let flushes =
                 *sealing == Sealing::Running && (needed || (!failed && self.much_is_unsealed()));
             let answer = match *sealing {
-                Sealing::Waiting | Sealing::Stopped(_) => Ok(()),
                 Sealing::Running if flushes => {
                     last_flush = Instant::now();
                     self.flush_holding(sealing)
                 }
                 Sealing::Running if self.is_worth_sealing() => self.seal_holding(sealing),
-                Sealing::Running => Ok(()),
+                Sealing::Waiting | Sealing::Running | Sealing::Stopped(_) => Ok(()),
             };
             let answer = answer.and_then(|()| self.prepare_spare());
             let answer = answer.and_then(|()| match self.take_reserve_back() {

@@ -101,13 +101,12 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let known = upto.as_ref().is_some_and(|upto| upto.is_settled_at(record.sealed));
     let few = journals.bytes_after(record.sealed.size) <= options.unsealed_at_close_max;
     let tail = if known && few { tail_without_sled(root, &journals, record.sealed) } else { None };
-    let (sled, mut tail) = match tail {
-        Some(tail) => (None, tail),
-        None => {
-            let sled = engine::open(root, options, &record, after.get())?;
-            let tail = tail_of(&sled, record.sealed)?;
-            (Some(sled), tail)
-        }
+    let (sled, mut tail) = if let Some(tail) = tail {
+        (None, tail)
+    } else {
+        let sled = engine::open(root, options, &record, after.get())?;
+        let tail = tail_of(&sled, record.sealed)?;
+        (Some(sled), tail)
     };
     for (seq, frame) in journals.scans.iter().flat_map(Scan::frames) {
         if seq.get() > tail.size() {
