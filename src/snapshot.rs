@@ -25,6 +25,8 @@ pub(crate) use sectioned::Sectioned;
 
 /// The smallest number of events between two snapshots.
 pub const EVENTS_BETWEEN_MIN: u64 = 10_000;
+/// The fewest events between the snapshots that are taken at the end: they replay in some milliseconds.
+const EVENTS_AT_CLOSE_MIN: u64 = 1_000;
 
 const MAGIC: [u8; 8] = *b"tlsnap\r\n";
 /// The level of zstd. Saving is off the commit path and loading is not, and bytes that compress
@@ -119,6 +121,14 @@ impl SnapshotError {
 pub fn due(events_since_last: u64, tasks: usize) -> bool {
     let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
     events_since_last > tasks.max(EVENTS_BETWEEN_MIN)
+}
+
+/// As [`due`], when the ledger is closed: the next opening replays what no snapshot holds. Small states
+/// are saved sooner, so that each of many short openings replays little.
+#[must_use]
+pub fn due_to_close(events_since_last: u64, tasks: usize) -> bool {
+    let twentieth = u64::try_from(tasks / 20).unwrap_or(u64::MAX);
+    events_since_last > twentieth.clamp(EVENTS_AT_CLOSE_MIN, EVENTS_BETWEEN_MIN)
 }
 
 /// Encodes a state as a snapshot for `head`. O(state); blocks for about a second per million tasks.

@@ -242,6 +242,9 @@ impl Findings {
 
     pub(super) fn report(mut self, head: Head, readable: Readable) -> Report {
         self.kept.sort_by_key(|finding| finding.seq);
+        // A loss has one place, however many witnesses it has.
+        let is_lost = |finding: &Finding| finding.kind == FindingKind::LostTail;
+        self.kept.dedup_by(|b, a| is_lost(a) && is_lost(b) && a.seq == b.seq);
         let Head { size, root } = head;
         let short = self.remedy == Remedy::Rebuild && !readable.is_all();
         Report {

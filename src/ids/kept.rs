@@ -27,6 +27,15 @@ impl TreeHash {
         (before + LEVEL).min(end)..end
     }
 
+    /// The indexes of the kept hashes on the right edge of the tree over `size` events, the largest
+    /// tree first. With the events behind the last whole block they give the root.
+    pub fn edge_of(size: Size) -> impl Iterator<Item = u64> {
+        let size = size.get();
+        let levels =
+            (LEVEL..u64::from(u64::BITS)).rev().filter(move |level| size >> level & 1 == 1);
+        levels.map(move |level| all_by((size >> level << level) - 1) + level)
+    }
+
     /// The event that completes the kept hash with this index, and the number of kept hashes that
     /// are completed earlier; `None` if no kept hash has this index. O(log index).
     #[must_use]
@@ -70,6 +79,26 @@ mod tests {
         }
         let kept = (0..=last.unwrap()).filter(|index| TreeHash::place_of(*index).is_some());
         assert_eq!(u64::try_from(kept.count()), Ok(next), "no other index is one of a kept hash");
+    }
+
+    #[test]
+    fn the_edge_of_a_tree_is_the_last_hash_of_each_level_that_has_an_odd_number() {
+        for size in (0..5_000).map(Size::new) {
+            let edge: Vec<_> = TreeHash::edge_of(size).collect();
+            // A hash of the edge is completed by the last event below it, and by no later one.
+            let ends: Vec<_> = edge.iter().map(|index| TreeHash::place_of(*index)).collect();
+            let mut left = size.get() / BLOCK_EVENTS;
+            for (index, end) in edge.iter().zip(ends).rev() {
+                let level = left.trailing_zeros();
+                let (end, _) = end.unwrap();
+                assert_eq!(end.get(), left * BLOCK_EVENTS, "{size}");
+                let completed = TreeHash::completed_by(end);
+                assert_eq!(completed.start + u64::from(level), *index, "{size}");
+                left &= left - 1;
+            }
+            assert_eq!(left, 0, "{size}");
+        }
+        assert!(TreeHash::edge_of(Size::new(u64::MAX)).count() > 0);
     }
 
     #[test]

@@ -8,15 +8,16 @@
 
 use super::{MAGIC, RATIO_MAX, SnapshotError, ZSTD_LEVEL, size_of, take};
 use crate::{
+    ahead::ahead,
     ids::{Head, Root, Size},
     state::{FOLD_VERSION, LedgerState, Loading, Section, Sections, Table},
-    store::SnapshotBytes,
+    store::{Error, SnapshotBytes},
 };
 use sha2::{Digest, Sha256};
 use std::{
     collections::VecDeque,
     fmt,
-    ops::Range,
+    ops::{ControlFlow, Range},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use zstd::bulk::{Compressor, Decompressor};
@@ -147,12 +148,30 @@ impl<B: SnapshotBytes> Sectioned<B> {
         self.head
     }
 
-    /// The whole state. Reads every section that it needs, each once.
+    /// The whole state. Reads every section that it needs, each once: another thread reads, unpacks and
+    /// checks ahead.
     pub(super) fn load(&self) -> Result<(LedgerState, Head), SnapshotError> {
-        let mut loading = Loading::default();
-        for entry in self.directory.entries.iter().filter(|entry| !entry.table.only_finds()) {
-            loading.section(entry.table, &self.unpacked(entry, &mut self.reading().unpacker)?)?;
-        }
+        let (mut loading, mut taken) = (Loading::default(), Ok(()));
+        let read = ahead(
+            |handover| {
+                for entry in self.directory.entries.iter().filter(|entry| !entry.table.only_finds())
+                {
+                    let section = self.unpacked(entry, &mut self.reading().unpacker)?;
+                    if handover.pass(&mut Some((entry.table, section))).is_break() {
+                        break;
+                    }
+                }
+                Ok::<_, SnapshotError>(())
+            },
+            |section: &mut Option<(Table, Section)>| {
+                let Some((table, section)) = section else { return ControlFlow::Continue(()) };
+                taken = loading.section(*table, section);
+                if taken.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
+        );
+        let during = "start a thread";
+        read.map_err(|source| Error::Io { during, path: None, source })??;
+        taken?;
         Ok((loading.finish()?, self.head))
     }
 

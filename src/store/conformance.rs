@@ -105,7 +105,7 @@ macro_rules! conformance_tests {
             sealed: erased_frames_stay_erased,
             sealed: erasing_twice_is_erasing_once,
             sealed: a_frame_that_cannot_be_rewritten_stops_the_erasure,
-            sealed: closing_seals_everything,
+            sealed: closing_leaves_what_the_next_opening_seals,
             crash: a_crash_keeps_every_written_group,
             crash: a_power_cut_keeps_every_synced_group,
             crash: a_power_cut_keeps_whole_groups_in_order,

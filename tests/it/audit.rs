@@ -74,6 +74,7 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     let (temporary, path) = directory();
     let mut options = small();
     options.store.journal_bytes = 4 << 20;
+    options.store.unsealed_at_close_max = 0;
     let ledger = Ledger::create(&path, options.clone()).unwrap();
     fill(&ledger, 0..50);
     let head = ledger.reader().head();
@@ -111,6 +112,39 @@ fn a_log_that_is_shorter_than_what_was_sealed_has_lost_its_tail() {
     assert!(!files(&path.join("quarantine/sled-1")).is_empty());
     let report = audit(&path);
     assert_eq!((report.head(), report.findings), (head, vec![]));
+    assert_eq!(Ledger::open(&path, small()).unwrap().reader().head(), head);
+}
+
+/// Closing leaves events to the journal alone. Put back from an older copy together with `HEAD`, it
+/// would lose them without a word.
+#[test]
+fn a_log_that_is_shorter_than_when_it_was_closed_has_lost_its_tail() {
+    let (temporary, path) = directory();
+    let mut options = small();
+    options.store.journal_bytes = 4 << 20;
+    let ledger = Ledger::create(&path, options.clone()).unwrap();
+    fill(&ledger, 0..50);
+    let head = ledger.reader().head();
+    ledger.close_blocking().unwrap();
+    let old = temporary.path().join("old");
+    copy_tree(&path, &old);
+    let ledger = Ledger::open(&path, options).unwrap();
+    fill(&ledger, 50..100);
+    let lost = ledger.reader().head().size.get();
+    ledger.close_blocking().unwrap();
+
+    fs::remove_dir_all(path.join("journal")).unwrap();
+    copy_tree(&old.join("journal"), &path.join("journal"));
+    fs::copy(old.join("HEAD"), path.join("HEAD")).unwrap();
+    let report = audit(&path);
+    assert_eq!(report.head(), head);
+    let [finding] = &*report.findings else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.seq), (FindingKind::LostTail, head.size.next_seq()));
+    let refused = Ledger::open(&path, small());
+    let Err(OpenError::LostTail { expected, found }) = refused else { panic!("{refused:?}") };
+    assert_eq!((expected, found), (lost, head.size.get()));
+    // A person who has no other copy goes on with what there is.
+    Ledger::rebuild(&path, &small(), &mut |_, _| {}).unwrap();
     assert_eq!(Ledger::open(&path, small()).unwrap().reader().head(), head);
 }
 

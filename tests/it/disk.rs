@@ -353,6 +353,33 @@ fn a_cursor_does_not_show_what_is_not_acknowledged() {
     });
 }
 
+/// The number of saved states.
+fn saved(path: &Path) -> usize {
+    fs::read_dir(path.join("snapshots")).unwrap().count()
+}
+
+// A thousand short commands in a row each replayed all that no snapshot held.
+#[test]
+fn closing_saves_the_state_if_the_next_opening_would_replay_much() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    fill(&ledger, 0..499);
+    ledger.close_blocking().unwrap();
+    assert_eq!(saved(&path), 0, "a thousand events are few");
+    let ledger = Ledger::open(&path, small()).unwrap();
+    ledger.close_blocking().unwrap();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    fill(&ledger, 499..501);
+    let state = ledger.reader().state().unwrap();
+    ledger.close_blocking().unwrap();
+    assert_eq!(saved(&path), 1);
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(ledger.reader().state().unwrap(), state);
+    fill(&ledger, 501..503);
+    ledger.close_blocking().unwrap();
+    assert_eq!(saved(&path), 1, "few events came since");
+}
+
 /// A ledger as loss of power leaves it: 300 events are sealed, some more only in the journal.
 fn unsealed() -> (TempDir, std::path::PathBuf, Ledger) {
     let (temporary, path) = directory();
@@ -379,6 +406,7 @@ fn a_sled_that_was_cut_short_with_the_power_is_made_anew_by_opening() {
     for parts_left in [0, 1, 2] {
         let (_temporary, left, whole) = unsealed();
         cut_sled(&left, parts_left);
+        fs::remove_file(left.join("sled/1.upto")).unwrap();
         let ledger = Ledger::open(&left, small()).unwrap();
         assert_eq!(ledger.reader().head(), whole.reader().head());
         assert_eq!(entries(&ledger), entries(&whole));
@@ -393,10 +421,36 @@ fn a_sled_that_was_cut_short_with_the_power_is_made_anew_by_opening() {
 #[test]
 fn a_sled_that_was_synced_with_all_there_is_is_damaged_if_it_is_shorter() {
     let (_temporary, left, _whole) = unsealed();
-    Ledger::open(&left, small()).unwrap().close_blocking().unwrap();
+    let mut options = small();
+    options.store.unsealed_at_close_max = 0;
+    Ledger::open(&left, options).unwrap().close_blocking().unwrap();
     cut_sled(&left, 0);
+    fs::remove_file(left.join("sled/1.upto")).unwrap();
     let refused = Ledger::open(&left, small()).unwrap_err();
     assert!(matches!(refused, OpenError::LostTail { found: 0, .. }), "{refused}");
+}
+
+// An opening does not look at a sled that nothing needs, so its damage is met later: by the first
+// that has something to seal.
+#[test]
+fn a_sled_that_is_found_damaged_when_it_is_needed_is_made_anew_by_the_next_opening() {
+    for parts_left in [0, 1, 2] {
+        let (_temporary, left, whole) = unsealed();
+        cut_sled(&left, parts_left);
+        let ledger = Ledger::open(&left, small()).unwrap();
+        assert_eq!(entries(&ledger), entries(&whole));
+        fill(&ledger, 160..170);
+        assert!(ledger.flush_blocking().is_err());
+        fill(&ledger, 170..180);
+        let head = ledger.reader().head();
+        assert!(ledger.close_blocking().is_err());
+        assert!(!audit(&left).is_ok());
+        let ledger = Ledger::open(&left, small()).unwrap();
+        assert_eq!(ledger.reader().head(), head);
+        ledger.close_blocking().unwrap();
+        let report = audit(&left);
+        assert!(report.is_ok() && report.head() == head, "{report:?}");
+    }
 }
 
 // sled is what tells that the journal has lost its end: made anew, it would not.
@@ -417,6 +471,7 @@ fn a_sled_that_is_longer_than_the_log_is_not_made_anew() {
 fn where_the_archive_cannot_make_sled_anew_the_first_error_stays() {
     let (_temporary, left, _whole) = unsealed();
     cut_sled(&left, 0);
+    fs::remove_file(left.join("sled/1.upto")).unwrap();
     for archive in fs::read_dir(left.join("archive")).unwrap() {
         fs::remove_file(archive.unwrap().path()).unwrap();
     }

@@ -34,7 +34,10 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("metrics", &[]),
     ("sync", &[]),
     ("ahead", &["sync"]),
-    ("snapshot", &["code", "ids", "time", "event", "state", "codec", "proof", "store", "metrics"]),
+    (
+        "snapshot",
+        &["code", "ids", "time", "event", "state", "codec", "proof", "store", "metrics", "ahead"],
+    ),
     (
         "ledger",
         &[

@@ -93,7 +93,7 @@ fn group(frames: &[&[u8]], (before, size): (u32, u64), twist: u8) -> (Vec<u8>, u
     (record, crc, whole)
 }
 
-/// A slot of `HEAD`, behind a checksum that holds.
+/// A slot of `HEAD`, behind a checksum that holds, and so what stands beside sled.
 ///
 /// # Panics
 /// If what is written again says something else.
@@ -101,6 +101,14 @@ pub fn head(bytes: &[u8]) {
     for slot in [bytes.to_vec(), sector(*b"TLHEAD\r\n", bytes)] {
         if let Some((record, again)) = parse::head_slot(&slot) {
             assert_eq!(parse::head_slot(&again), Some((record, again.clone())));
+        }
+    }
+    let (word, hashes) = bytes.split_at(bytes.len().min(96));
+    let counted = [short(hashes.len() / 32), crc32c::crc32c(hashes).to_le_bytes()].concat();
+    let held = [sector(*b"TLSEAL\r\n", &[word, &counted].concat()), hashes.to_vec()].concat();
+    for file in [bytes.to_vec(), held] {
+        if let Some(again) = parse::upto(&file) {
+            assert_eq!(parse::upto(&again), Some(again.clone()));
         }
     }
 }

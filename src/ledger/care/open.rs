@@ -36,12 +36,12 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     let tail = hash_tail(&*log, tree, &saved)?;
     let saved::Newest { mut state, useless } =
         saved::newest(&*snapshots, &saved, tail.tree.head().seq(), |size| {
-            let known = tail.roots.get(&size).copied();
-            let known = known.map_or_else(
-                || Ok(crate::proof::root_at(Size::new(size), &LogHashes(&*log))?),
-                Ok::<_, OpenError>,
-            );
-            known.map(Some)
+            let named = match tail.roots.get(&size) {
+                Some(root) => Some(*root),
+                None => log.named_root(Size::new(size))?,
+            };
+            let hashed = || crate::proof::root_at(Size::new(size), &LogHashes(&*log));
+            named.map_or_else(hashed, Ok).map(Some).map_err(OpenError::from)
         })?;
     let snapshot_at = state.size();
     let written = log.written().size;

@@ -63,6 +63,8 @@ pub(crate) struct KeptSnapshots {
 struct SnapshotJob {
     /// The number of events in the newest snapshot.
     last: u64,
+    /// True once this writer has published an event.
+    moved: bool,
     running: Option<JoinHandle<()>>,
 }
 
@@ -82,7 +84,11 @@ impl Shared {
             snapshots,
             incarnation: AtomicU64::new(0),
             kept,
-            snapshot_job: Mutex::new(SnapshotJob { last: last_snapshot, running: None }),
+            snapshot_job: Mutex::new(SnapshotJob {
+                last: last_snapshot,
+                moved: false,
+                running: None,
+            }),
             saving: Mutex::new(()),
             withheld: Withheld::default(),
             salvaged: AtomicBool::new(false),
@@ -199,6 +205,7 @@ impl Shared {
     /// Starts a snapshot beside the writer if enough has happened since the last.
     fn snapshot_if_due(self: &Arc<Self>) {
         let mut job = self.snapshot_job.lock().unwrap_or_else(PoisonError::into_inner);
+        job.moved = true;
         if job.running.as_ref().is_some_and(|running| !running.is_finished()) {
             return;
         }
@@ -217,6 +224,25 @@ impl Shared {
         };
         let thread = std::thread::Builder::new().name("taskledger-snapshot".into());
         job.running = thread.spawn(take).ok();
+    }
+
+    /// Takes a snapshot at the end, if the next opening would replay much without it. All that is
+    /// published must be durable.
+    pub(crate) fn snapshot_to_close(&self) {
+        self.join_snapshot();
+        let (last, moved) = {
+            let job = self.snapshot_job.lock().unwrap_or_else(PoisonError::into_inner);
+            (job.last, job.moved)
+        };
+        let published = self.published();
+        let since = published.tree.size().get().saturating_sub(last);
+        if !moved || !snapshot::due_to_close(since, published.state.tasks_len()) {
+            return;
+        }
+        drop(published);
+        if let Err(error) = self.take_snapshot(&self.hold_snapshots()) {
+            tracing::warn!(%error, "no snapshot could be taken: opening will take longer");
+        }
     }
 
     pub(crate) fn join_snapshot(&self) {

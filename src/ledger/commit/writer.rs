@@ -230,12 +230,16 @@ impl Writer {
         Ok(self.shared.replace_snapshots(&held)?)
     }
 
-    /// Makes all written events durable, tells followers, and closes. The order matters: a follower
+    /// Makes all written events durable, tells followers, saves the state if that is worth it, and closes. The order matters: a follower
     /// that learns of the end has learnt of every event before it.
     pub(crate) fn close(&mut self) -> Result<(), store::Error> {
-        let synced = if self.shared.is_halted() { Ok(()) } else { self.sync_and_settle() };
+        let halted = self.shared.is_halted();
+        let synced = if halted { Ok(()) } else { self.sync_and_settle() };
         self.shared.announce_synced();
         self.shared.set_halted();
+        if synced.is_ok() && !halted {
+            self.shared.snapshot_to_close();
+        }
         self.shared.join_snapshot();
         synced.and(self.shared.log.close())
     }

@@ -8,7 +8,7 @@ mod log;
 pub(super) mod sealed;
 
 use crate::{
-    ids::Seq,
+    ids::{Seq, Size},
     store::{
         Error, Evidence, Identity, Inspect, SealedItems, SnapshotStore, StoreFinding,
         StoreFindingKind, Witness,
@@ -20,6 +20,7 @@ use crate::{
             node,
             sector::is_zero,
             snapshots::DiskSnapshots,
+            upto,
         },
     },
 };
@@ -85,6 +86,13 @@ impl Inspection {
             find_unknown(&root.join(within), within, &mut findings)?;
         }
         Ok(Self { root, _lock: lock, identity, slots, archives, journals, findings })
+    }
+
+    /// The size that the log had, as the file beside sled says; `None` if there is none that holds.
+    pub(super) fn beside_sled(&self) -> Option<Size> {
+        let engine = dir::engine_path(&self.root, self.head()?.engine);
+        let record = upto::Record::read(&engine, self.identity?.ledger).ok()??;
+        Some(record.head.size.max(record.log.size))
     }
 
     /// The newer valid slot of `HEAD`; `None` if neither is valid.

@@ -33,10 +33,13 @@ use self::{
     whole::{create, open},
 };
 use crate::{
-    ids::{Head, Seq, TreeHash},
+    ids::{Head, Root, Seq, Size, TreeHash},
     store::{Error, FrameLog, Group, Identity, Rewrite},
 };
-use live::shared::{Sealing, Shared, lock};
+use live::{
+    engine::Engine,
+    shared::{Sealing, Shared, lock},
+};
 use std::{
     path::Path,
     sync::{Arc, Mutex, atomic::Ordering},
@@ -79,8 +82,9 @@ impl DiskStore {
     }
 
     /// Opens the ledger in `path`: reads the journals, drops the group that a crash tore, and
-    /// checks journals, `HEAD` and sled against each other. Seals nothing before
-    /// [`resume`](FrameLog::resume).
+    /// checks journals, `HEAD` and the word beside sled against each other. Opens and checks sled only
+    /// where that word does not say that it holds what it was synced with, or much waits to be
+    /// sealed. Seals nothing before [`resume`](FrameLog::resume).
     ///
     /// # Errors
     ///
@@ -160,6 +164,10 @@ impl FrameLog for DiskStore {
         self.shared.tree_hash(index)
     }
 
+    fn named_root(&self, size: Size) -> Result<Option<Root>, Error> {
+        self.shared.named_root(size)
+    }
+
     fn sealed(&self) -> Head {
         self.shared.progress().record.sealed
     }
@@ -210,13 +218,18 @@ impl FrameLog for DiskStore {
             return Err(Error::Halted);
         }
         let synced = self.shared.sync();
-        let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.flush_if_resumed());
+        let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.flush_to_close());
         self.shared.closed.store(true, Ordering::SeqCst);
         self.stop_thread();
+        if let Ok(log) = &synced {
+            self.shared.note_end(*log);
+        }
         let spare = lock(&self.shared.journals).spare.take();
         spare.into_iter().for_each(journal::Spare::discard);
         // sled releases its lock with its last handle; then the lock of the ledger can be released.
-        drop(lock(&self.shared.engine).take());
+        let engine = std::mem::replace(&mut *lock(&self.shared.engine), Engine::Closed);
+        drop(engine);
+        self.shared.forget_cold();
         drop(lock(&self.shared.lock).take());
         synced.and(sealed)
     }

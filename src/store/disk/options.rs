@@ -19,6 +19,10 @@ pub struct DiskOptions {
     /// Bytes written since the last flush before an append is `SealingBehind`: the next opening has
     /// to read them from journals and keep them in memory.
     pub unsealed_bytes_max: u64,
+    /// Bytes of frames that closing may leave unsealed, if none of them was given to sled: the next
+    /// opening reads them from journals. If more wait there, it opens sled, which otherwise nothing
+    /// needs before there is something to seal.
+    pub unsealed_at_close_max: u64,
     /// Bytes of synced frames that wake the sealing thread. A larger number costs memory, a smaller
     /// one wakes the thread for a few blocks at a time.
     pub seal_bytes: usize,
@@ -48,6 +52,7 @@ impl DiskOptions {
         set journal_bytes: u64,
         set tail_bytes_max: usize,
         set unsealed_bytes_max: u64,
+        set unsealed_at_close_max: u64,
         set seal_bytes: usize,
         set busy_wait: Duration,
         set lock_wait: Duration,
@@ -64,6 +69,7 @@ impl Default for DiskOptions {
             journal_bytes: 32 << 20,
             tail_bytes_max: 64 << 20,
             unsealed_bytes_max: 256 << 20,
+            unsealed_at_close_max: 8 << 20,
             seal_bytes: 1 << 20,
             flush_every: Some(Duration::from_secs(30)),
             busy_wait: Duration::from_secs(10),

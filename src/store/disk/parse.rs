@@ -12,6 +12,7 @@ use crate::{
             journal::{Header, file_name},
             node,
             scan::Scan,
+            upto::Record,
         },
     },
 };
@@ -33,6 +34,13 @@ pub fn head_slot(bytes: &[u8]) -> Option<(HeadRecord, Vec<u8>)> {
         Slot::Valid(record) => Some((record, record.encode())),
         Slot::Blank | Slot::Bad => None,
     }
+}
+
+/// The bytes again of what stands beside sled.
+#[must_use]
+pub fn upto(bytes: &[u8]) -> Option<Vec<u8>> {
+    let record = Record::decode(bytes, Path::new("1.upto")).ok()??;
+    Some(record.encode())
 }
 
 /// The identity in `NODE`, and its bytes.

@@ -11,7 +11,7 @@ use super::{
     files::{
         archive, dir, hashes,
         head::{self, HeadRecord},
-        journal, scan, sector,
+        journal, scan, sector, upto,
     },
     whole::{create::remove_unfinished, open, rebuild::rebuild},
     *,
@@ -363,7 +363,7 @@ fn reads_go_on_when_sled_has_lost_a_block() {
     store.flush().unwrap();
     let empty = TempDir::new().unwrap();
     let sled = crate::store::sled::Sled::create(empty.path(), 1 << 20).unwrap();
-    *lock(&store.shared.engine) = Some(Arc::new(sled));
+    *lock(&store.shared.engine) = Engine::Open(Arc::new(sled));
     let frames = store.read(seq(40), 5000).unwrap();
     assert_eq!(frames[0], frame_of(40));
     assert!(frames.len() > 16);

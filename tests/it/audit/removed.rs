@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::looking::archived;
-use taskledger::event::Entry;
+use taskledger::{Options, event::Entry};
 
 /// A closed ledger with something in every kind of file, and a task more in its journal than was
 /// sealed.
@@ -142,7 +142,7 @@ fn an_older_head_hides_no_event() {
     let sound = Sound::new();
     let old = sound.temporary.path().join("old");
     copy_tree(&sound.path, &old);
-    let ledger = Ledger::open(&sound.path, small()).unwrap();
+    let ledger = Ledger::open(&sound.path, sealing()).unwrap();
     fill(&ledger, 500..600);
     let head = ledger.reader().head();
     let truth = entries(&ledger);
@@ -156,6 +156,13 @@ fn an_older_head_hides_no_event() {
     let work = sound.damaged(swap);
     assert_eq!(Ledger::rebuild(&work, &small(), &mut |_, _| {}).unwrap().head, sound.head);
     assert_eq!(audit(&work).findings, []);
+}
+
+/// Options under which closing leaves nothing to the journals.
+fn sealing() -> Options {
+    let mut options = small();
+    options.store.unsealed_at_close_max = 0;
+    options
 }
 
 /// Nothing in the files can tell; a checkpoint that somebody kept elsewhere does.
@@ -184,7 +191,7 @@ fn an_older_copy_of_every_file_is_found_only_by_a_checkpoint() {
 #[test]
 fn what_every_other_archive_has_lost_is_read_from_the_sealed_store() {
     let sound = Sound::new();
-    let ledger = Ledger::open(&sound.path, small()).unwrap();
+    let ledger = Ledger::open(&sound.path, sealing()).unwrap();
     fill(&ledger, 500..800);
     let truth = entries(&ledger);
     ledger.close_blocking().unwrap();

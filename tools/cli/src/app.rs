@@ -232,7 +232,7 @@ impl Opened {
     }
 
     /// Lets go of it. What was acknowledged is durable whatever becomes of this, so what could not
-    /// be tidied up is said and is no error.
+    /// be tidied up is said and is no error. It comes after the answer: it can take a while.
     pub fn close(self) {
         if let Err(error) = self.ledger.close_blocking() {
             note(&format!(
@@ -240,6 +240,8 @@ impl Opened {
                 anyhow::Error::from(error)
             ));
         }
+        // The process ends soon: to free a large map takes longer than to record an event.
+        std::mem::forget(self);
     }
 }
 

@@ -6,7 +6,7 @@
 //! removes only a directory that is marked as never finished. Others are moved to `quarantine/`,
 //! from where only a person, or a purge, removes them.
 
-use super::{dir, snapshots::DiskSnapshots};
+use super::{dir, snapshots::DiskSnapshots, upto};
 use crate::{
     ids::Seq,
     store::{Error, SnapshotStore, disk::files::dir::engine_path},
@@ -28,6 +28,7 @@ pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
     dir::sync_dir(root)?;
     let path = engine_path(root, engine);
     remove_or_move(root, &path)?;
+    dir::remove(&upto::path_of(&path))?;
     dir::create_file(&marker_of(&path))?;
     dir::sync_dir(&place)?;
     dir::create_dir(&path)?;
@@ -38,6 +39,7 @@ pub(crate) fn begin(root: &Path, engine: u64) -> Result<PathBuf, Error> {
 /// not finish it.
 pub(crate) fn abandon(path: &Path) -> Result<(), Error> {
     dir::remove_tree(path)?;
+    dir::remove(&upto::path_of(path))?;
     dir::remove(&marker_of(path))
 }
 
@@ -53,14 +55,14 @@ pub(crate) fn finish(path: &Path) -> Result<(), Error> {
 }
 
 /// Moves every directory except number `engine` to `quarantine/`, and returns the new paths.
-/// Removes one that was never finished.
+/// Removes one that was never finished, and the files that say what the others were given.
 pub(crate) fn set_others_aside(root: &Path, engine: u64) -> Result<Vec<PathBuf>, Error> {
     let keep = engine_path(root, engine);
     let mut kept = Vec::new();
     for path in dir::entries(&root.join(dir::SLED))? {
         if path.is_dir() && path != keep {
             kept.extend(remove_or_move(root, &path)?);
-        } else if dir::name(&path).ends_with(BUILDING) {
+        } else if dir::name(&path).ends_with(BUILDING) || is_beside_another(&path, &keep) {
             dir::remove(&path)?;
         }
     }
@@ -74,9 +76,16 @@ pub(crate) fn remove_others(root: &Path, engine: u64) -> Result<(), Error> {
     for path in dir::entries(&root.join(dir::SLED))? {
         if path.is_dir() && path != keep {
             dir::remove_tree(&path)?;
+        } else if is_beside_another(&path, &keep) {
+            dir::remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// Says whether a file tells of another directory than the one that is kept.
+fn is_beside_another(path: &Path, keep: &Path) -> bool {
+    upto::engine_of(path).is_some_and(|engine| engine != keep)
 }
 
 /// Moves saved states of more than `size` events, and those after the events `useless`, to

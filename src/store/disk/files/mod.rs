@@ -15,3 +15,4 @@ pub(super) mod scan;
 pub(super) mod sector;
 pub(super) mod snapshots;
 pub(super) mod unfinished;
+pub(super) mod upto;

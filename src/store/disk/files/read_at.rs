@@ -48,3 +48,20 @@ impl ReadAt for File {
         Ok(self.metadata()?.len())
     }
 }
+
+/// Bytes in memory, as a file.
+impl ReadAt for Vec<u8> {
+    fn read_at(&self, bytes: &mut [u8], place: u64) -> io::Result<usize> {
+        let from = usize::try_from(place).unwrap_or(usize::MAX).min(self.len());
+        let there = self.get(from..).unwrap_or_default();
+        let count = there.len().min(bytes.len());
+        if let (Some(to), Some(from)) = (bytes.get_mut(..count), there.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(u64::try_from(Vec::len(self)).unwrap_or(u64::MAX))
+    }
+}

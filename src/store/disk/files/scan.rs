@@ -10,7 +10,8 @@ use super::{
         ALIGN, DATA_AT, FILE_BYTES_MAX, GROUP_HEAD, GROUP_MAGIC, GroupHead, Header, Journal,
         first_of,
     },
-    sector::{Bytes, is_zero, narrow, wide},
+    read_at::ReadAt,
+    sector::{Bytes, SECTOR, is_zero, narrow, wide},
 };
 use crate::{
     ids::{Head, Seq, Size},
@@ -22,11 +23,14 @@ use crate::{
 };
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
+
+/// The number of bytes that are read at once.
+const WINDOW_BYTES: usize = 256 << 10;
 
 /// One whole group in a journal.
 #[derive(Debug, Clone)]
@@ -50,16 +54,22 @@ pub(crate) enum Rest {
     },
 }
 
-/// The contents of a journal. Holds all its bytes.
+/// The contents of a journal. Holds the groups behind a size, and no other bytes.
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) path: PathBuf,
     pub(crate) header: Header,
+    /// The groups that end behind `kept_from` events or with them.
     pub(crate) groups: Vec<ScannedGroup>,
     pub(crate) rest: Rest,
-    bytes: Vec<u8>,
-    end: usize,
+    /// The size behind which groups are held with their bytes.
+    kept_from: u64,
+    /// The bytes of these groups.
+    kept: Vec<u8>,
+    after: Head,
+    end: u64,
     crc: u32,
+    length: u64,
 }
 
 /// One whole group, as the bytes from its first one on show it.
@@ -108,7 +118,7 @@ impl Record {
 pub(crate) fn read_header(path: &Path) -> Result<Header, Error> {
     let mut bytes = Vec::new();
     let file = dir::open_to_read(path)?;
-    file.take(wide(super::sector::SECTOR)).read_to_end(&mut bytes).map_err(at("read", path))?;
+    file.take(wide(SECTOR)).read_to_end(&mut bytes).map_err(at("read", path))?;
     check_name(Header::decode(&bytes, path)?, path)
 }
 
@@ -130,78 +140,124 @@ pub(crate) fn check_name(header: Header, path: &Path) -> Result<Header, Error> {
 }
 
 impl Scan {
-    /// Reads a journal whole. O(its size).
+    /// Reads a journal, and keeps all its groups. O(its size).
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let file = dir::open_to_read(path)?;
-        let length = file.metadata().map_err(at("inspect", path))?.len();
-        check_length(length, path)?;
-        let mut bytes = Vec::with_capacity(narrow(length));
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(at("read", path))?;
-        Self::of(path, bytes)
+        Self::read_after(path, 0)
     }
 
-    /// Splits the bytes of a journal into groups. O(bytes).
+    /// Reads and checks a journal, and keeps the groups that end behind `size` events. O(its size);
+    /// memory for these groups.
+    pub(crate) fn read_after(path: &Path, size: u64) -> Result<Self, Error> {
+        Self::over(&dir::open_to_read(path)?, path, size)
+    }
+
+    /// As [`read`](Self::read), for bytes in memory.
+    #[cfg(any(test, feature = "test-util"))]
+    #[allow(clippy::needless_pass_by_value, reason = "callers make them for this")]
     pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
-        let header = check_name(Header::decode(&bytes, path)?, path)?;
+        Self::over(&bytes, path, 0)
+    }
+
+    fn over(file: &dyn ReadAt, path: &Path, kept_from: u64) -> Result<Self, Error> {
+        let length = file.len().map_err(at("inspect", path))?;
+        check_length(length, path)?;
+        let mut sector = [0; SECTOR];
+        let found = file.read_at(&mut sector, 0).map_err(at("read", path))?;
+        let header = Header::decode(sector.get(..found).unwrap_or_default(), path)?;
+        let header = check_name(header, path)?;
         let mut scan = Self {
             path: path.to_owned(),
             header,
             groups: Vec::new(),
             rest: Rest::Zero,
-            bytes,
-            end: DATA_AT,
+            kept_from,
+            kept: Vec::new(),
+            after: header.before,
+            end: wide(DATA_AT),
             crc: header.crc(),
+            length,
         };
-        scan.find_groups();
+        scan.find_groups(file).map_err(at("read", path))?;
+        if !is_zero_from(file, scan.end).map_err(at("read", path))? {
+            let witness = scan.witness(file).map_err(at("read", path))?;
+            scan.rest = Rest::Bad { witness };
+        }
         Ok(scan)
     }
 
-    fn find_groups(&mut self) {
-        while let Some((group, crc, end)) = self.group_at(self.end) {
-            let (head, frames) = group;
-            let before = self.after().size;
-            let size = before.get().checked_add(u64::from(head.count));
-            let (Some(first), Some(size)) = (Seq::new(head.first), size) else { break };
-            if first.leaf_index() != before || head.crc_before != self.crc {
-                break;
+    fn find_groups(&mut self, file: &dyn ReadAt) -> io::Result<()> {
+        let (mut window, mut wanted) = (Vec::new(), WINDOW_BYTES);
+        loop {
+            fill(
+                &mut window,
+                file,
+                self.end,
+                narrow(self.length.saturating_sub(self.end)).min(wanted),
+            )?;
+            let mut rest = window.as_slice();
+            while let Some(len) = self.take(rest) {
+                rest = rest.get(len..).unwrap_or_default();
             }
-            let after = Head { size: Size::new(size), root: head.root };
-            self.groups.push(ScannedGroup { after, first, frames });
-            (self.crc, self.end) = (crc, end);
-        }
-        let rest = self.bytes.get(self.end..).unwrap_or_default();
-        if !is_zero(rest) {
-            self.rest = Rest::Bad { witness: self.witness() };
+            // Nothing was taken: the group is larger than the window, or there is none.
+            wanted = match Record::len_of(rest) {
+                _ if rest.len() < window.len() => WINDOW_BYTES,
+                Some(len) if len > window.len() && wide(len) <= self.length - self.end => len,
+                _ => return Ok(()),
+            };
         }
     }
 
-    /// The whole group that begins at `at`, with its checksum and the place of the next one.
-    fn group_at(&self, at: usize) -> Option<((GroupHead, Range<usize>), u32, usize)> {
-        let Record { head, frames, crc, len } =
-            Record::read(self.bytes.get(at..)?, self.header.nonce)?;
-        Some(((head, at + frames.start..at + frames.end), crc, at + len))
+    /// Takes the group at the front of `bytes` if it is the next one, and returns its length.
+    fn take(&mut self, bytes: &[u8]) -> Option<usize> {
+        let Record { head, frames, crc, len } = Record::read(bytes, self.header.nonce)?;
+        let before = self.after.size;
+        let size = before.get().checked_add(u64::from(head.count))?;
+        let first = Seq::new(head.first)?;
+        if first.leaf_index() != before || head.crc_before != self.crc {
+            return None;
+        }
+        self.after = Head { size: Size::new(size), root: head.root };
+        let mut place = 0..0;
+        if size > self.kept_from {
+            let kept = self.kept.len();
+            self.kept.extend_from_slice(bytes.get(..len)?);
+            place = kept + frames.start..kept + frames.end;
+        }
+        if size >= self.kept_from {
+            self.groups.push(ScannedGroup { after: self.after, first, frames: place });
+        }
+        (self.crc, self.end) = (crc, self.end + wide(len));
+        Some(len)
     }
 
     /// The size up to which the log was durable, as the whole groups behind the first bad one say.
-    fn witness(&self) -> u64 {
-        let mut witness = 0;
-        let mut at = self.end + ALIGN;
-        while let Some(word) = self.bytes.get(at..at + ALIGN) {
+    fn witness(&self, file: &dyn ReadAt) -> io::Result<u64> {
+        let (mut witness, mut at) = (0, ALIGN);
+        let mut bytes = Vec::new();
+        fill(&mut bytes, file, self.end, narrow(self.length.saturating_sub(self.end)))?;
+        while let Some(word) = bytes.get(at..at + ALIGN) {
             if word.starts_with(&GROUP_MAGIC)
-                && let Some(((head, _), _, end)) = self.group_at(at)
+                && let Some(record) =
+                    Record::read(bytes.get(at..).unwrap_or_default(), self.header.nonce)
             {
-                witness = witness.max(head.synced_upto);
-                at = end;
+                witness = witness.max(record.head.synced_upto);
+                at += record.len;
             } else {
                 at += ALIGN;
             }
         }
-        witness
+        Ok(witness)
     }
 
     /// The log after the last whole group.
     pub(crate) fn after(&self) -> Head {
-        self.groups.last().map_or(self.header.before, |group| group.after)
+        self.after
+    }
+
+    /// The bytes of frames after event `size`, one of those that are kept.
+    pub(crate) fn bytes_after(&self, size: u64) -> u64 {
+        let behind = self.frames().filter(|(seq, _)| seq.get() > size);
+        behind.map(|(_, frame)| wide(frame.len())).sum()
     }
 
     /// Refuses a journal that does not end where the next one begins: one of them belongs to
@@ -220,9 +276,11 @@ impl Scan {
         Err(Error::damaged(seq, &self.path, detail))
     }
 
-    /// Says whether a group of this journal ends in `head`; `None` if the size is not in its range.
+    /// Says whether a group of this journal ends in `head`; `None` if the size is not in the range
+    /// that is kept.
     pub(crate) fn agrees_with(&self, head: Head) -> Option<bool> {
-        if head.size < self.header.before.size || head.size > self.after().size {
+        let known = self.header.before.size.get().max(self.kept_from)..=self.after().size.get();
+        if !known.contains(&head.size.get()) {
             return None;
         }
         let at = |after: &Head| after.size == head.size;
@@ -249,29 +307,29 @@ impl Scan {
         if nothing {
             return Err(Error::LostTail { expected, found: found.get() });
         }
-        let detail = Damage::DurableGroup { at: self.end };
+        let detail = Damage::DurableGroup { at: narrow(self.end) };
         Err(Error::damaged(Seq::new(found.get() + 1), &self.path, detail))
     }
 
-    /// Every frame with its number, in order.
+    /// Every frame of the groups that are kept, with its number, in order.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (Seq, &[u8])> {
         self.groups.iter().flat_map(|group| self.frames_of(group))
     }
 
     /// The frames of one group.
     pub(crate) fn frames_of(&self, group: &ScannedGroup) -> impl Iterator<Item = (Seq, &[u8])> {
-        let bytes = self.bytes.get(group.frames.clone()).unwrap_or_default();
+        let bytes = self.kept.get(group.frames.clone()).unwrap_or_default();
         numbers_from(group.first).zip(Split(bytes))
     }
 
     /// The place of the bytes after the last whole group.
     pub(crate) fn end(&self) -> usize {
-        self.end
+        narrow(self.end)
     }
 
     /// Says whether the file is as long as its header says.
     pub(crate) fn is_whole(&self) -> bool {
-        wide(self.bytes.len()) >= self.header.bytes
+        self.length >= self.header.bytes
     }
 
     /// Makes the groups after event `synced` survive loss of power. A process that has ended wrote
@@ -280,30 +338,61 @@ impl Scan {
     /// Writes them again first: after a failed sync, the system takes pages for written that are in
     /// memory only, and the next sync would succeed without them.
     pub(crate) fn make_durable(&self, synced: u64) -> Result<(), Error> {
+        if self.after.size <= synced {
+            return Ok(());
+        }
         self.write_again(&dir::open_to_write(&self.path)?, synced)
     }
 
     fn write_again(&self, file: &File, synced: u64) -> Result<(), Error> {
+        assert!(synced >= self.kept_from, "every group that is written again was kept");
         let begins = |group: &ScannedGroup| group.frames.start.saturating_sub(GROUP_HEAD);
         let first = self.groups.iter().find(|group| group.after.size > synced).map(begins);
-        let from = first.unwrap_or(self.end);
-        file.write_all_at(self.bytes.get(from..self.end).unwrap_or_default(), wide(from))
+        let again = self.kept.get(first.unwrap_or(self.kept.len())..).unwrap_or_default();
+        file.write_all_at(again, self.end - wide(again.len()))
             .and_then(|()| file.sync_data())
             .map_err(at("sync", &self.path))
     }
 
-    /// Makes the file ready for appends: zeroes all bytes after the last whole group, and syncs all
-    /// of it as [`Self::make_durable`] does.
+    /// Makes the file ready for appends: zeroes all bytes after the last whole group, and makes all of
+    /// it durable as [`Self::make_durable`] does.
     pub(crate) fn into_journal(self, synced: u64) -> Result<Journal, Error> {
         let file = dir::open_to_write(&self.path)?;
-        if self.rest != Rest::Zero || !self.is_whole() {
-            let to = self.header.bytes.max(wide(self.bytes.len()));
-            dir::write_zeros(&file, wide(self.end), to)
+        if self.is_torn() {
+            let to = self.header.bytes.max(self.length);
+            dir::write_zeros(&file, self.end, to)
                 .and_then(|()| file.sync_all())
                 .map_err(at("cut the torn end", &self.path))?;
         }
-        self.write_again(&file, synced)?;
-        Ok(Journal::at(file, self.path, self.header, self.end, self.crc))
+        if self.after.size > synced {
+            self.write_again(&file, synced)?;
+        }
+        Ok(Journal::at(file, self.path, self.header, narrow(self.end), self.crc))
+    }
+
+    /// Says whether the file is not as its writer leaves it between two groups.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.rest != Rest::Zero || !self.is_whole()
+    }
+}
+
+/// Fills `bytes` with as many as `count` bytes from `place` on: fewer only at the end.
+fn fill(bytes: &mut Vec<u8>, file: &dyn ReadAt, place: u64, count: usize) -> io::Result<()> {
+    bytes.resize(count, 0);
+    let found = file.read_at(bytes, place)?;
+    bytes.truncate(found);
+    Ok(())
+}
+
+/// Says whether there are only zeros from `place` on.
+fn is_zero_from(file: &dyn ReadAt, mut place: u64) -> io::Result<bool> {
+    let mut window = Vec::new();
+    loop {
+        fill(&mut window, file, place, WINDOW_BYTES)?;
+        if window.is_empty() || !is_zero(&window) {
+            return Ok(window.is_empty());
+        }
+        place += wide(window.len());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Inspection, LogFile};
 use crate::{
-    ids::{Head, Seq},
+    ids::{Head, Seq, Size},
     store::{
         Damage, Error, Evidence, StoreFinding, StoreFindingKind,
         disk::{
@@ -155,6 +155,7 @@ impl Walk<'_> {
     fn journals(&mut self, inspection: &Inspection) {
         let head = inspection.head();
         let durable = head.map_or(0, |head| head.synced.size.max(head.sealed.size).get());
+        let durable = durable.max(inspection.beside_sled().map_or(0, Size::get));
         let firsts = inspection.journals.iter().skip(1).map(|file| file.first.get() - 1);
         for (file, durable) in inspection.journals.iter().zip(firsts.chain([durable])) {
             if self.stopped {

@@ -1,64 +1,67 @@
-//! Reading without sled: a block from the archive, or from a journal that is not archived yet.
+//! Reading without sled: from archive and journals, as a reader does that has no lock.
 //!
-//! Slow, and used only after sled has failed: reads work until the ledger is opened again or
-//! rebuilt.
+//! So are frames read as long as nothing has opened sled, and after it has failed.
 
-use super::tail::BLOCK;
-use crate::{
-    ids::Seq,
-    store::{
-        Error,
-        disk::files::{
-            archive::{self, Archive},
-            journal::list_journals,
-            scan::Scan,
-        },
-        frames::{self, Frames},
-    },
+use super::{
+    shared::{Shared, lock},
+    tail::BLOCK,
 };
-use std::path::Path;
+use crate::{
+    ids::{Root, Seq, Size},
+    store::{Damage, Error, FrameRead, Frames, disk::look::Look},
+};
+use std::sync::Arc;
 
-/// The frames of the whole block that begins with `first`; `None` if they are not all there.
-pub(crate) fn block(root: &Path, first: Seq) -> Result<Option<Frames>, Error> {
-    let mut block = Block { next: first.get(), end: first.get() + BLOCK, bytes: Vec::new() };
-    for path in archive::list(root)? {
-        let reaches = archive::range_of(&path).is_some_and(|(_, last)| last.get() >= block.next);
-        if !reaches || block.is_whole() {
-            continue;
+impl Shared {
+    /// Frames from `seq` on, at least one, not beyond those of its group or chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub(crate) fn read_cold(&self, seq: Seq, bytes_max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let look = self.cold()?;
+        if seq.size() > look.shown().size {
+            look.refresh()?;
         }
-        let archive = Archive::open(&path)?;
-        let from = Seq::new(block.next).unwrap_or(first);
-        for frames in archive.frames_from(from) {
-            frames?.iter().for_each(|(seq, frame)| block.add(seq, frame));
-            if block.is_whole() {
+        let frames = look.read(seq, bytes_max)?;
+        if frames.is_empty() {
+            return Err(Error::damaged(seq, self.root.clone(), Damage::Missing));
+        }
+        Ok(frames)
+    }
+
+    /// The frames of the whole block that begins with `first`; `None` if they are not all there.
+    pub(crate) fn cold_block(&self, first: Seq) -> Option<Frames> {
+        let mut frames = Vec::new();
+        while let Some(left) = usize::try_from(BLOCK).ok()?.checked_sub(frames.len()) {
+            if left == 0 {
                 break;
             }
+            let next = first.plus(u64::try_from(frames.len()).ok()?)?;
+            frames.extend(self.read_cold(next, usize::MAX).ok()?.into_iter().take(left));
         }
-    }
-    for path in list_journals(root)? {
-        if !block.is_whole() {
-            Scan::read(&path)?.frames().for_each(|(seq, frame)| block.add(seq, frame));
-        }
-    }
-    Ok(if block.is_whole() { Frames::of(first, block.bytes) } else { None })
-}
-
-struct Block {
-    next: u64,
-    end: u64,
-    bytes: Vec<u8>,
-}
-
-impl Block {
-    fn is_whole(&self) -> bool {
-        self.next == self.end
+        Frames::collect(first, frames.iter().map(Vec::as_slice))
     }
 
-    /// Takes the frame if it is the next of the block.
-    fn add(&mut self, seq: Seq, frame: &[u8]) {
-        let is_next = seq.get() == self.next && self.next < self.end;
-        if is_next && frames::put(&mut self.bytes, frame).is_ok() {
-            self.next += 1;
+    /// The root after `size` events, if a journal or an archive names it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_cold`](Self::read_cold).
+    pub(crate) fn cold_root(&self, size: Size) -> Result<Option<Root>, Error> {
+        self.cold()?.root_at(size)
+    }
+
+    /// Opens files again when they are needed: an erasure replaces them.
+    pub(crate) fn forget_cold(&self) {
+        lock(&self.cold).take();
+    }
+
+    fn cold(&self) -> Result<Arc<dyn FrameRead>, Error> {
+        if let Some(look) = &*lock(&self.cold) {
+            return Ok(Arc::clone(look));
         }
+        let look = Look::open(&self.root)?.log;
+        Ok(Arc::clone(lock(&self.cold).get_or_insert(look)))
     }
 }

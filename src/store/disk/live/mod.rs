@@ -3,6 +3,7 @@
 //! Start reading at [`shared`], then [`writer`] and [`sealer`].
 
 pub(super) mod cold;
+pub(super) mod engine;
 pub(super) mod hashes;
 pub(super) mod reader;
 pub(super) mod reserve;

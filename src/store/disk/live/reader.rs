@@ -1,12 +1,11 @@
-//! Reading: the tail first, then sled.
+//! Reading: the tail first, then sled if it is open, or else archive and journals.
 
 use super::{
-    cold,
     shared::{Shared, lock},
     tail::{BLOCK, block_start},
 };
 use crate::{
-    ids::Seq,
+    ids::{Root, Seq, Size},
     store::{
         Damage, Error, Frames,
         disk::files::sector::{narrow, next_after, wide},
@@ -27,6 +26,15 @@ impl Shared {
                 taken.fill(frames.iter().map(AsRef::as_ref));
                 break;
             }
+            if self.open_engine().is_none()
+                && let Ok(frames) = self.read_cold(seq, taken.left())
+            {
+                next += wide(frames.len());
+                if taken.fill(frames.iter().map(AsRef::as_ref)) == Room::None {
+                    break;
+                }
+                continue;
+            }
             let before = block_start(next - 1);
             let block = self.sealed_block(before)?;
             let wanted = block.iter().skip(narrow(next - 1 - before));
@@ -43,7 +51,7 @@ impl Shared {
     fn sealed_block(&self, before: u64) -> Result<Frames, Error> {
         let first = next_after(before);
         let whole = |frames: &Frames| wide(frames.len()) == BLOCK;
-        let failure = match self.engine()?.block(first) {
+        let failure = match self.engine().and_then(|sled| sled.block(first)) {
             Ok(Some(frames)) if whole(&frames) => return Ok(frames),
             Ok(_) => {
                 let engine = self.engine_path(self.progress().record.engine);
@@ -53,19 +61,28 @@ impl Shared {
         };
         let ledger = self.root.display();
         tracing::warn!(%ledger, seq_first = first.get(), error = %failure, "reading without sled");
-        match cold::block(&self.root, first) {
-            Ok(Some(frames)) => Ok(frames),
-            Ok(None) | Err(_) => Err(failure),
-        }
+        self.cold_block(first).ok_or(failure)
     }
 
     /// See [`crate::store::FrameLog::tree_hash`].
     pub(crate) fn tree_hash(&self, index: u64) -> Result<Option<[u8; 32]>, Error> {
         self.check_open()?;
         let waiting = lock(&self.tail).tree_hash(index);
-        match waiting {
+        match waiting.or_else(|| self.beside.tree_hash(index)) {
             Some(hash) => Ok(Some(hash)),
             None => self.engine()?.tree_hash(index),
+        }
+    }
+
+    /// See [`crate::store::FrameLog::named_root`].
+    pub(crate) fn named_root(&self, size: Size) -> Result<Option<Root>, Error> {
+        self.check_open()?;
+        let record = self.progress().record;
+        let known = [record.written, record.synced, record.sealed];
+        match known.into_iter().find(|head| head.size == size) {
+            Some(head) => Ok(Some(head.root)),
+            None if self.open_engine().is_none() => self.cold_root(size),
+            None => Ok(None),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 use std::{
-    sync::{MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -56,15 +56,16 @@ impl Shared {
             // First of all, and between batches: an append may wait for it soon.
             let prepared = self.prepare_spare();
             let sealing = lock(&self.sealing);
+            let needed = elapsed && !self.may_stay_unsealed();
             let flushes =
-                *sealing == Sealing::Running && (elapsed || (!failed && self.much_is_unsealed()));
+                *sealing == Sealing::Running && (needed || (!failed && self.much_is_unsealed()));
             let answer = match *sealing {
-                Sealing::Waiting | Sealing::Stopped(_) => Ok(()),
                 Sealing::Running if flushes => {
                     last_flush = Instant::now();
                     self.flush_holding(sealing)
                 }
-                Sealing::Running => self.seal_holding(sealing),
+                Sealing::Running if self.is_worth_sealing() => self.seal_holding(sealing),
+                Sealing::Waiting | Sealing::Running | Sealing::Stopped(_) => Ok(()),
             };
             let answer = answer.and(prepared);
             let answer = answer.and_then(|()| match self.take_reserve_back() {
@@ -94,6 +95,29 @@ impl Shared {
         call.stop
     }
 
+    /// Says whether sled is open, or there is enough to seal that it is worth opening: much, or an append
+    /// that waits for room.
+    fn is_worth_sealing(&self) -> bool {
+        let room = std::mem::take(&mut lock(&self.call).room);
+        room || !self.engine_waits() || self.tail_is_long()
+    }
+
+    /// Says whether the tail is so long that the sealing thread has work.
+    pub(crate) fn tail_is_long(&self) -> bool {
+        lock(&self.tail).bytes() >= self.seals_from.load(Ordering::Relaxed)
+    }
+
+    /// Says whether all that is not sealed may wait for the next opening: little, sled was given none of
+    /// it, and no journal that is sealed waits for its archive.
+    fn may_stay_unsealed(&self) -> bool {
+        let progress = self.progress();
+        let sealed = progress.record.sealed.size;
+        let archives =
+            lock(&self.journals).retired.front().is_some_and(|oldest| oldest.after.size <= sealed);
+        let little = progress.unsealed_bytes() <= self.options.unsealed_at_close_max;
+        little && !archives && !self.engine_is_beyond()
+    }
+
     /// Logs an error here, since no caller waits for the answer.
     fn tell(&self, error: &Error) {
         self.steps_at("trouble told");
@@ -108,8 +132,10 @@ impl Shared {
             let journals = lock(&self.journals);
             (journals.full_bytes(), journals.log_bytes())
         };
-        full >= sizes::full_bytes(&self.options, log)
-            || self.progress().unsealed_bytes() > self.options.unsealed_bytes_max / 4
+        let unsealed = self.progress().unsealed_bytes();
+        let little = unsealed <= self.options.unsealed_at_close_max;
+        (full >= sizes::full_bytes(&self.options, log) && !little)
+            || unsealed > self.options.unsealed_bytes_max / 4
     }
 
     /// See [`crate::store::FrameLog::flush`].
@@ -117,12 +143,14 @@ impl Shared {
         self.flush_holding(lock(&self.sealing))
     }
 
-    /// Flushes, if the tree hashes that it needs were given.
-    pub(crate) fn flush_if_resumed(&self) -> Result<(), Error> {
+    /// Flushes at the end, if the tree hashes that it needs were given and what waits may not stay.
+    pub(crate) fn flush_to_close(&self) -> Result<(), Error> {
         let sealing = lock(&self.sealing);
         match *sealing {
-            Sealing::Waiting => Ok(()),
-            Sealing::Running | Sealing::Stopped(_) => self.flush_holding(sealing),
+            Sealing::Running | Sealing::Stopped(_) if !self.may_stay_unsealed() => {
+                self.flush_holding(sealing)
+            }
+            Sealing::Waiting | Sealing::Running | Sealing::Stopped(_) => Ok(()),
         }
     }
 
@@ -130,8 +158,8 @@ impl Shared {
         if *sealing != Sealing::Running {
             return Ok(());
         }
-        let upto = self.progress().record.synced.size;
-        let sealed = self.engine().and_then(|sled| self.seal_blocks(&sled, upto.get(), false));
+        let upto = self.progress().record.synced;
+        let sealed = self.engine_to_seal().and_then(|sled| self.seal_blocks(&sled, upto, false));
         self.stopping(&mut sealing, sealed)
     }
 
@@ -158,7 +186,7 @@ impl Shared {
             let detail = "the tree_hashes of the tail were not given yet".to_owned();
             return Err(Error::Engine { during, detail });
         }
-        let moved = self.engine().and_then(|sled| self.seal_durably(&sled, target));
+        let moved = self.engine_to_seal().and_then(|sled| self.seal_durably(&sled, target));
         self.stopping(sealing, moved)?;
         let mut now = lock(&self.progress);
         now.sealed_bytes = progress.synced_bytes;
@@ -168,11 +196,13 @@ impl Shared {
     }
 
     fn seal_durably(&self, sled: &Sled, target: Head) -> Result<(), Error> {
-        self.seal_blocks(sled, target.size.get(), true)?;
+        self.seal_blocks(sled, target, true)?;
         self.steps_at("blocks in sled");
         self.check_sealing_space()?;
         sled.sync()?;
         self.steps_at("sled synced");
+        lock(&self.beside.upto).settle(target, |index| sled.tree_hash(index))?;
+        self.steps_at("sled is said to be synced");
         lock(&self.progress).record.sealed = target;
         self.write_head_durably()?;
         self.steps_at("HEAD says sealed");
@@ -186,12 +216,19 @@ impl Shared {
         self.with_reserve(margin, || self.check_space("sealed blocks", margin))
     }
 
+    /// sled, for which there is room to be opened and to write.
+    fn engine_to_seal(&self) -> Result<Arc<Sled>, Error> {
+        self.check_sealing_space()?;
+        self.engine()
+    }
+
     /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
-    fn seal_blocks(&self, sled: &Sled, upto: u64, partial: bool) -> Result<(), Error> {
+    fn seal_blocks(&self, sled: &Sled, upto: Head, partial: bool) -> Result<(), Error> {
         loop {
-            let unsealed = lock(&self.tail).unsealed(upto, partial, SEALED_AT_ONCE);
+            let unsealed = lock(&self.tail).unsealed(upto.size.get(), partial, SEALED_AT_ONCE);
             let Some(unsealed) = unsealed else { return Ok(()) };
             self.check_sealing_space()?;
+            lock(&self.beside.upto).raise(upto, self.progress().record.sealed.size)?;
             let before = unsealed.first.leaf_index();
             let mut batch = Batch::default();
             for (first, frames) in
@@ -249,6 +286,8 @@ impl Shared {
             };
             self.archive(&oldest)?;
             self.steps_at("archive written");
+            // An opening may have read in memory only that this much is sealed.
+            self.sync_head()?;
             dir::remove(&oldest.path)?;
             let archived_bytes = archive::bytes(&self.root)?;
             let mut journals = lock(&self.journals);

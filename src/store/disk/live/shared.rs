@@ -1,15 +1,19 @@
 //! The parts of an open store that the writing, sealing and reading threads share, and their locks.
 //!
 //! A lock here is held for memory accesses, or for one small write to the page cache; none while a
-//! device is synced, sled is called or a file is read. There are three exceptions: `sealing`, which
-//! only sealing code takes, `syncing`, which only syncing code takes, and `journal` during the
-//! change to the next one. Reads take none of these three.
+//! device is synced, sled is called or a file is read. There are four exceptions: `sealing`, which
+//! only sealing code takes, `syncing`, which only syncing code takes, `journal` during the
+//! change to the next one, and `engine` while sled is opened. Reads take none of the first three, and the
+//! last one only if they need sled.
 
-use super::tail::Tail;
+use super::{
+    engine::{Beside, Engine},
+    tail::Tail,
+};
 use crate::{
     ids::Head,
     store::{
-        Error, Identity,
+        Error, FrameRead, Identity,
         disk::{
             files::{
                 dir,
@@ -19,7 +23,6 @@ use crate::{
             },
             options::DiskOptions,
         },
-        sled::Sled,
     },
 };
 use std::{
@@ -28,7 +31,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -85,6 +88,8 @@ impl Journals {
 pub(crate) struct Call {
     pub(crate) stop: bool,
     pub(crate) work: bool,
+    /// An append waits for room.
+    pub(crate) room: bool,
 }
 
 /// The state of sealing.
@@ -116,10 +121,16 @@ pub(crate) struct Shared {
     pub(crate) tail: Mutex<Tail>,
     /// Signalled when the tail becomes shorter. Goes with `tail`.
     pub(crate) room: Condvar,
-    pub(crate) engine: Mutex<Option<Arc<Sled>>>,
+    /// Held while sled is opened.
+    pub(crate) engine: Mutex<Engine>,
+    pub(crate) beside: Beside,
+    /// Archive and journals, for reads without sled, once one was needed.
+    pub(crate) cold: Mutex<Option<Arc<dyn FrameRead>>>,
     pub(crate) sealing: Mutex<Sealing>,
     /// Set while sealing runs, so that an append need not take `sealing`.
     pub(crate) seals: AtomicBool,
+    /// Bytes in the tail that are worth sealing: more of them as long as sled is not open.
+    pub(crate) seals_from: AtomicUsize,
     pub(crate) halted: AtomicBool,
     pub(crate) closed: AtomicBool,
     pub(crate) call: Mutex<Call>,
@@ -137,15 +148,6 @@ impl Shared {
     /// The progress so far.
     pub(crate) fn progress(&self) -> Progress {
         *lock(&self.progress)
-    }
-
-    /// Returns sled, for use without a lock.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Halted`] after closing.
-    pub(crate) fn engine(&self) -> Result<Arc<Sled>, Error> {
-        lock(&self.engine).clone().ok_or(Error::Halted)
     }
 
     /// Refuses after a failure and after closing.
@@ -183,6 +185,12 @@ impl Shared {
 
     pub(crate) fn sync_head(&self) -> Result<(), Error> {
         self.head_sync.sync_data().map_err(dir::at("sync", &self.root.join("HEAD")))
+    }
+
+    /// Wakes the sealing thread to make room for an append.
+    pub(crate) fn wake_for_room(&self) {
+        lock(&self.call).room = true;
+        self.wake();
     }
 
     /// Wakes the sealing thread for work.

@@ -85,7 +85,7 @@ impl Shared {
         self.sync()?;
         let began = Instant::now();
         loop {
-            self.wake();
+            self.wake_for_room();
             let tail = lock(&self.tail);
             let tail = self.room.wait_timeout(tail, WAIT_SLICE);
             drop(tail.unwrap_or_else(PoisonError::into_inner));
@@ -155,7 +155,7 @@ impl Shared {
             now.synced_bytes = progress.written_bytes;
         }
         self.halting(self.write_head())?;
-        if lock(&self.tail).bytes() >= self.options.seal_bytes {
+        if self.tail_is_long() {
             self.wake();
         }
         Ok(written)

@@ -30,6 +30,10 @@ impl Place for Directory {
 
 crate::conformance_tests!(rotating_often, Directory::new(small()));
 crate::conformance_tests!(sealing_when_asked, Directory::new(lazy()));
+crate::conformance_tests!(
+    leaving_some_unsealed,
+    Directory::new(DiskOptions { unsealed_at_close_max: 8 << 20, ..lazy() })
+);
 
 /// A home in a directory that is removed with it.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 mod forged;
 mod sealed;
+mod unopened;
 
 use super::*;
 use crate::{ids::Size, store::Damage};
@@ -36,6 +37,13 @@ fn unsealed(size: u64) -> (TempDir, PathBuf) {
     drop(store);
     let journal = journals(dir.path()).remove(0);
     (dir, journal)
+}
+
+/// A ledger of 700 events, all of them sealed, as an older version leaves it: each opening opens sled.
+fn sealed_before() -> (TempDir, PathBuf) {
+    let (dir, sled) = sealed();
+    forget_upto(dir.path());
+    (dir, sled)
 }
 
 /// A ledger of 700 events, all of them sealed.

@@ -77,7 +77,7 @@ fn every_magic_and_every_format_is_the_one_that_is_told() {
             assert_eq!(shown[0].to_string(), format);
         }
     }
-    assert_eq!(magics, 12);
+    assert_eq!(magics, 13);
 }
 
 #[test]

@@ -24,13 +24,14 @@ macro_rules! fixture {
 }
 
 /// The golden files, and what `docs/format-store.md` calls each.
-pub(super) const FILES: [(&str, &[u8]); 12] = [
+pub(super) const FILES: [(&str, &[u8]); 13] = [
     ("NODE", fixture!("store-v1/NODE")),
     ("HEAD", fixture!("store-v1/HEAD")),
     ("HEAD-without-confirmed", fixture!("store-v1/HEAD-without-confirmed")),
     ("journal", fixture!("store-v1/journal")),
     ("archive", fixture!("store-v1/archive")),
     ("tree", fixture!("store-v1/tree")),
+    ("upto", fixture!("store-v1/upto")),
     ("block", fixture!("store-v1/block")),
     ("snapshot", fixture!("store-v1/snapshot")),
     ("snapshot-2", fixture!("store-v1/snapshot-2")),
@@ -234,6 +235,23 @@ fn golden_tree_hashes_are_read_and_written() {
     fs::remove_file(&path).unwrap();
     assert!(hashes::write(&span.path(root.path()), &span, &sled).unwrap());
     assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+/// Beside a sled with the events and the hashes of that log.
+#[test]
+fn a_golden_word_beside_sled_is_read_and_written() {
+    let bytes = file("upto");
+    let path = Path::new("sled/1.upto");
+    let record = upto::Record::decode(bytes, path).unwrap().unwrap();
+    assert_eq!(record.encode(), bytes);
+    let tree = file("tree");
+    let root = |at: usize| Root(tree[at..at + 32].try_into().unwrap());
+    assert_eq!(record.ledger, ledger_id());
+    assert_eq!(record.head, Head { size: Size::new(56), root: root(76) });
+    assert_eq!(record.log.size, 60);
+    let hashes: Vec<_> = record.edge.iter().map(|(_, hash)| Root(*hash)).collect();
+    assert_eq!(hashes, [root(576), root(608)]);
+    assert!(record.is_settled_at(record.head) && !record.is_settled_at(record.log));
 }
 
 /// Index and trailer of an archive, without the values that depend on the output of zstd.

@@ -213,7 +213,19 @@ fn a_log_that_goes_on_behind_what_sled_was_synced_with_is_told_from_one_that_doe
     append_upto(&store, 20);
     store.sync().unwrap();
     drop(store);
-    assert_eq!(open::unsealed_since(ledger(dir.path())).unwrap(), Some(0));
+    let unsealed = || open::unsealed_since(ledger(dir.path())).unwrap();
+    assert_eq!(unsealed(), None, "sled was given nothing");
+    let word = fs::read(ledger(dir.path()).join("sled/1.upto")).unwrap();
+    forget_upto(dir.path());
+    assert_eq!(unsealed(), Some(0), "it is not known");
     reopened(dir.path()).close().unwrap();
-    assert_eq!(open::unsealed_since(ledger(dir.path())).unwrap(), None);
+    assert_eq!(unsealed(), None);
+    let store = reopened_with(dir.path(), &lazy());
+    append_upto(&store, 40);
+    store.sync().unwrap();
+    store.shared.engine().unwrap();
+    drop(store);
+    assert_eq!(unsealed(), Some(20), "sled was opened to be given more");
+    fs::write(ledger(dir.path()).join("sled/1.upto"), word).unwrap();
+    assert_eq!(unsealed(), Some(20), "an older version has sealed meanwhile: it is not known");
 }

@@ -153,6 +153,40 @@ fn a_journal_tells_of_the_sizes_at_which_its_groups_end_and_of_no_other() {
 }
 
 #[test]
+fn a_scan_checks_every_group_and_keeps_those_behind_a_size() {
+    let journal = written(&[4, 5, 6]);
+    let scan = Scan::read_after(&journal.path, 5).unwrap();
+    let numbers: Vec<_> = scan.frames().map(|(seq, _)| seq.get()).collect();
+    assert_eq!((numbers, scan.after()), (vec![6, 7], head_at(7)));
+    assert_eq!(scan.agrees_with(head_at(5)), Some(true), "where the first that is kept begins");
+    assert_eq!(scan.agrees_with(head_at(4)), None, "it is not known any more");
+    assert_eq!(scan.bytes_after(6), frame_of(7).len() as u64);
+    let mut bytes = journal.bytes();
+    bytes[journal.starts[0] + GROUP_HEAD + 5] ^= 1;
+    fs::write(&journal.path, bytes).unwrap();
+    let scan = Scan::read_after(&journal.path, 5).unwrap();
+    assert_eq!((scan.after(), scan.rest), (head_at(4), Rest::Bad { witness: 6 }));
+}
+
+#[test]
+fn groups_of_every_length_are_read_through_windows() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = empty(dir.path(), 4 << 20);
+    let (mut number, mut lengths) = (5, Vec::new());
+    for len in [1, 250 << 10, 30 << 10, 700 << 10, 0, 256 << 10, 3] {
+        let frames = [vec![7; len]];
+        let group =
+            Group { first: seq(number), frames: &frames, root: root_at(number), tree_hashes: &[] };
+        journal.write(&group, number - 1).unwrap();
+        lengths.push(len);
+        number += 1;
+    }
+    let scan = Scan::read(&journal.path).unwrap();
+    assert_eq!((scan.after(), scan.rest), (head_at(number - 1), Rest::Zero));
+    assert_eq!(scan.frames().map(|(_, frame)| frame.len()).collect::<Vec<_>>(), lengths);
+}
+
+#[test]
 fn what_is_missing_was_durable_if_head_or_a_later_group_says_so() {
     let journal = written(&[4, 5, 9]);
     let whole = Scan::read(&journal.path).unwrap();

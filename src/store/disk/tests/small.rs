@@ -194,7 +194,7 @@ fn a_small_journal_leaves_an_append_at_ease() {
 #[test]
 fn full_journals_wait_until_they_are_worth_a_flush() {
     let dir = TempDir::new().unwrap();
-    let store = created_with(dir.path(), &usual());
+    let store = created_with(dir.path(), &usual().unsealed_at_close_max(0));
     store.stop_thread();
     for full in 1..=4 {
         assert!(!store.shared.much_is_unsealed(), "{full}");

@@ -20,6 +20,7 @@ pub(super) fn small() -> DiskOptions {
         reserve_bytes: 4096,
         cache_bytes: 1 << 20,
         seal_bytes: 4 << 10,
+        unsealed_at_close_max: 0,
         flush_every: None,
         busy_wait: Duration::from_secs(5),
         ..DiskOptions::default()
@@ -63,6 +64,11 @@ pub(super) fn reopened_with(dir: &Path, options: &DiskOptions) -> DiskStore {
 
 pub(super) fn refused(dir: &Path) -> Error {
     DiskStore::open(ledger(dir), &small()).unwrap_err()
+}
+
+/// Removes the word beside sled, which older versions do not write: the next opening opens sled.
+pub(super) fn forget_upto(dir: &Path) {
+    fs::remove_file(ledger(dir).join("sled/1.upto")).unwrap();
 }
 
 /// The frame with this number: 100 to 300 bytes that tell which it is.

@@ -47,6 +47,7 @@ fn a_full_disk_can_be_opened_by_giving_up_the_reserve() {
     store.close().unwrap();
     drop(store);
     let root = ledger(dir.path());
+    forget_upto(dir.path());
     let options = small();
     *lock(&options.steps.free) = Some(0);
     fs::remove_file(root.join("RESERVE")).unwrap();

@@ -19,7 +19,8 @@ use crate::{
                 node, unfinished,
             },
             live::{
-                shared::{self, nonce},
+                engine::{Beside, Engine},
+                shared::{self, lock as held, nonce},
                 sizes,
                 tail::Tail,
             },
@@ -32,6 +33,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -100,11 +102,13 @@ fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskSt
     let sled = Sled::create(&engine, options.cache_bytes)?;
     sled.sync()?;
     step("creation made sled")?;
+    let beside = Beside::of(root, record.engine, identity.ledger, None);
+    held(&beside.upto).settle(Head::EMPTY, |_| Ok(None))?;
     let head_file = HeadFile::create(root, &record)?;
     dir::sync_dir(root)?;
     let tail = Tail::new(0);
-    let (lock, retired) = (None, Vec::new());
-    let parts = Parts { identity, lock, record, head_file, journal, retired, tail, sled };
+    let (lock, retired, engine) = (None, Vec::new(), Engine::Open(Arc::new(sled)));
+    let parts = Parts { identity, lock, record, head_file, journal, retired, tail, beside, engine };
     let store = DiskStore::over(parts.into_shared(root, options)?);
     store.resume(Vec::new())?;
     step("creation all but named")?;

@@ -7,7 +7,7 @@
 
 use super::rebuild::Builder;
 use crate::{
-    ids::Seq,
+    ids::{Head, Seq},
     store::{
         Damage, Error, Rewrite,
         disk::{
@@ -15,8 +15,12 @@ use crate::{
                 archive::{self, Archive},
                 dir, engines,
                 sector::next_after,
+                upto::Upto,
             },
-            live::shared::{Sealing, Shared, lock},
+            live::{
+                engine::Engine,
+                shared::{Sealing, Shared, lock},
+            },
         },
         sled::Sled,
     },
@@ -57,6 +61,7 @@ impl Shared {
         self.replace_engine(old, new)?;
         lock(&self.tail).rewrite(&bounded, &self.root)?;
         self.remove_copies()?;
+        self.forget_cold();
         self.steps_at("copies removed");
         {
             let erased_upto = &mut lock(&self.progress).record.erased_upto;
@@ -78,16 +83,16 @@ impl Shared {
         self.archive_retired()
     }
 
-    /// Returns the size that sled reaches, if the archives hold all of it.
+    /// Returns the head that sled reaches, if the archives hold all of it.
     ///
     /// The old sled is removed in the end, and may be the only place of an event that an archive
     /// has lost. So nothing is rewritten unless the archives are complete.
-    fn check_archives(&self) -> Result<u64, Error> {
+    fn check_archives(&self) -> Result<Head, Error> {
         let ledger = lock(&self.identity).ledger;
         let (_, reached) = archive::open_all(&self.root, ledger)?;
         let sealed = self.progress().record.sealed;
         if reached == sealed {
-            return Ok(sealed.size.get());
+            return Ok(sealed);
         }
         let detail = Damage::End { expected: sealed.size.get(), found: reached.size.get() };
         Err(Error::damaged(next_after(reached.size.get()), self.root.join(dir::ARCHIVE), detail))
@@ -131,9 +136,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Builds sled from the archive, up to event `sealed`. The tree hashes stay: erasing leaves the
+    /// Builds sled from the archive, up to `sealed`. The tree hashes stay: erasing leaves the
     /// hashed bytes alone. Leaves nothing if it fails.
-    fn build_again(&self, old: &Sled, sealed: u64) -> Result<Sled, Error> {
+    fn build_again(&self, old: &Sled, sealed: Head) -> Result<Sled, Error> {
         let engine = self.progress().record.engine + 1;
         self.build(old, engine, sealed).inspect_err(|_| {
             if let Err(error) = engines::abandon(&self.engine_path(engine)) {
@@ -143,7 +148,7 @@ impl Shared {
         })
     }
 
-    fn build(&self, old: &Sled, engine: u64, sealed: u64) -> Result<Sled, Error> {
+    fn build(&self, old: &Sled, engine: u64, sealed: Head) -> Result<Sled, Error> {
         let mut builder = Builder::create(&self.root, engine, &self.options)?;
         for path in archive::list(&self.root)? {
             // Nobody else is to meet a disk that is full for a while.
@@ -154,7 +159,12 @@ impl Shared {
             }
         }
         builder.copy_marks(old)?;
-        builder.finish(sealed)
+        let new = builder.finish(sealed.size.get())?;
+        let ledger = lock(&self.identity).ledger;
+        let mut upto = Upto::of(&self.engine_path(engine), ledger, None);
+        upto.settle(sealed, |index| new.tree_hash(index))?;
+        *lock(&self.beside.upto) = upto;
+        Ok(new)
     }
 
     /// Puts the new sled in place of the old one, which is removed when no reader uses it.
@@ -162,7 +172,7 @@ impl Shared {
         lock(&self.progress).record.engine += 1;
         self.halting(self.write_head_durably())?;
         self.steps_at("HEAD names the sled without the texts");
-        let replaced = lock(&self.engine).replace(Arc::new(new));
+        let replaced = std::mem::replace(&mut *lock(&self.engine), Engine::Open(Arc::new(new)));
         drop(replaced);
         let began = Instant::now();
         let mut old = Some(old);

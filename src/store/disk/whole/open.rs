@@ -18,14 +18,17 @@ use crate::{
                 node,
                 scan::{self, Scan},
                 sector::{narrow, next_after, wide},
+                upto::Record,
             },
             live::{
-                shared::{Call, Journals, Progress, Retired, Sealing, Shared},
-                tail::{BLOCK, Tail, block_start},
+                engine::{self, Beside, Engine},
+                shared::{Call, Journals, Progress, Retired, Sealing, Shared, lock as held},
+                tail::{Tail, block_start},
             },
+            look::Look,
             options::DiskOptions,
         },
-        sled::{self, Sled},
+        sled::Sled,
     },
 };
 use std::{
@@ -33,7 +36,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
     },
 };
 
@@ -79,53 +82,132 @@ struct Found {
     head_file: HeadFile,
     journals: FoundJournals,
     tail: Tail,
-    sled: Sled,
+    upto: Option<Record>,
+    /// sled, if it had to be opened.
+    sled: Option<Sled>,
 }
 
 fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let identity = node::read(root)?;
     let (head_file, record) = HeadFile::open(root)?;
+    let upto = Record::read(&engine_path(root, record.engine), identity.ledger)?;
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
-    let (sled, mut tail) = open_sled(root, options, &record)?;
-    refuse_longer_sled(&sled, journals.after().size.get())?;
+    if let Some(upto) = &upto {
+        journals.refuse_other(root, upto.head)?;
+        journals.refuse_other(root, upto.log)?;
+    }
+    let after = journals.after().size;
+    // As long as sled has only what it was synced with, and that is nearly all, it is not needed.
+    let known = upto.as_ref().is_some_and(|upto| upto.is_settled_at(record.sealed));
+    let few = journals.bytes_after(record.sealed.size) <= options.unsealed_at_close_max;
+    let tail = if known && few { tail_without_sled(root, &journals, record.sealed) } else { None };
+    let (sled, mut tail) = if let Some(tail) = tail {
+        (None, tail)
+    } else {
+        let sled = engine::open(root, options, &record, after.get())?;
+        let tail = tail_of(&sled, record.sealed)?;
+        (Some(sled), tail)
+    };
     for (seq, frame) in journals.scans.iter().flat_map(Scan::frames) {
-        if seq.get() > record.sealed.size.get() {
+        if seq.get() > tail.size() {
             tail.push(frame);
         }
     }
     // The checks before ensure this.
-    if tail.size() != journals.after().size {
-        let detail = Damage::End { expected: tail.size(), found: journals.after().size.get() };
+    if tail.size() != after {
+        let detail = Damage::End { expected: tail.size(), found: after.get() };
         return Err(Error::damaged(next_after(tail.size()), root.join(dir::JOURNAL), detail));
     }
-    Ok(Found { identity, record, head_file, journals, tail, sled })
+    Ok(Found { identity, record, head_file, journals, tail, upto, sled })
+}
+
+/// The tail up to `sealed`, the beginning of its last block, without sled: from the journals, or else
+/// from the archive; `None` if those do not have it.
+fn tail_without_sled(root: &Path, journals: &FoundJournals, sealed: Head) -> Option<Tail> {
+    let before = block_start(sealed.size.get());
+    let mut tail = Tail::new(before);
+    let wanted = before + 1..=sealed.size.get();
+    let frames = journals.scans.iter().flat_map(Scan::frames);
+    for (seq, frame) in frames.skip_while(|(seq, _)| seq.get() <= before) {
+        if !wanted.contains(&seq.get()) || seq.get() != tail.size() + 1 {
+            break;
+        }
+        tail.push(frame);
+    }
+    if tail.size() == sealed.size {
+        return Some(tail);
+    }
+    let look = Look::open(root).ok()?.log;
+    let mut tail = Tail::new(before);
+    while tail.size() < sealed.size.get() {
+        let frames = look
+            .read(next_after(tail.size()), usize::MAX)
+            .ok()
+            .filter(|found| !found.is_empty())?;
+        let left = narrow(sealed.size.get() - tail.size());
+        frames.iter().take(left).for_each(|frame| tail.push(frame));
+    }
+    Some(tail)
+}
+
+/// As [`tail_without_sled`], from sled.
+fn tail_of(sled: &Sled, sealed: Head) -> Result<Tail, Error> {
+    let before = block_start(sealed.size.get());
+    let mut tail = Tail::new(before);
+    if sealed.size > before {
+        let frames = engine::last_block(sled, sealed)?;
+        let partial = frames.iter().flat_map(Frames::iter);
+        partial.take(narrow(sealed.size.get() - before)).for_each(|(_, frame)| tail.push(frame));
+    }
+    Ok(tail)
 }
 
 impl Found {
     /// Makes the directory ready for appends.
     fn into_parts(self, lock: Lock, root: &Path, options: &DiskOptions) -> Result<Parts, Error> {
-        let Self { identity, mut record, mut head_file, journals, tail, sled } = self;
+        let Self { identity, mut record, mut head_file, journals, tail, upto, sled } = self;
         dir::remove_leftovers(root)?;
-        for path in engines::set_others_aside(root, record.engine)? {
+        let moved = engines::set_others_aside(root, record.engine)?;
+        for path in &moved {
             tracing::warn!(path = %path.display(), "a sled that is not in use was moved there");
         }
         for name in dir::SUBDIRS {
-            dir::create_dir(&root.join(name))?;
+            if !root.join(name).exists() {
+                dir::create_dir(&root.join(name))?;
+                dir::sync_dir(root)?;
+            }
         }
-        dir::sync_dir(root)?;
         warn_of_gaps(root, journals.before())?;
         options.steps.at("leftovers removed");
         let (journal, retired, after) = journals.into_journal(record.synced.size.get())?;
         options.steps.at("torn end cut");
-        record.written = after;
-        record.synced = after;
-        record.boot_id = head::boot_id();
-        // Synced, because the sizes of sled in it may have been in memory only: a journal is
-        // removed when `sealed` covers it.
-        head_file.write(&record)?;
-        head_file.sync()?;
+        let found = (record.written, record.synced, record.boot_id);
+        (record.written, record.synced, record.boot_id) = (after, after, head::boot_id());
+        if found != (record.written, record.synced, record.boot_id) || !moved.is_empty() {
+            head_file.write(&record)?;
+            head_file.sync()?;
+        }
+        let beside = Beside::of(root, record.engine, identity.ledger, upto);
+        let engine = match sled {
+            None => Engine::Waiting { found: after.size.get() },
+            Some(sled) => {
+                let mut upto = held(&beside.upto);
+                let told = if after == record.sealed {
+                    upto.settle(after, |index| sled.tree_hash(index))
+                } else {
+                    upto.raise(after, record.sealed.size)
+                };
+                // It is told again before sled is given anything.
+                if let Err(error) = told {
+                    tracing::warn!(ledger = %root.display(), %error, "the next opening takes longer");
+                }
+                drop(upto);
+                options.steps.at("sled looked at");
+                Engine::Open(Arc::new(sled))
+            }
+        };
         let lock = Some(lock);
-        Ok(Parts { identity, lock, record, head_file, journal, retired, tail, sled })
+        Ok(Parts { identity, lock, record, head_file, journal, retired, tail, beside, engine })
     }
 }
 
@@ -138,15 +220,19 @@ pub(crate) struct FoundJournals {
 
 impl FoundJournals {
     /// Reads the journals that hold events after `elsewhere`, which sled or the archive holds, and
-    /// checks them against it and against `HEAD`.
+    /// checks them against it and against `HEAD`. Keeps the groups behind the block of its last event, and
+    /// those that `HEAD` does not call synced.
     pub(crate) fn read(
         root: &Path,
         identity: &Identity,
         record: &HeadRecord,
         elsewhere: Head,
     ) -> Result<Self, Error> {
-        let mut found = Self::read_after(root, identity, elsewhere.size.get())?;
-        found.judge(root, record, elsewhere.size.get())?;
+        let size = elsewhere.size.get();
+        let named = record.synced.size.min(record.sealed.size);
+        let mut found =
+            Self::read_after(root, identity, (size, named.get().min(block_start(size))))?;
+        found.judge(root, record, size)?;
         for head in [elsewhere, record.sealed, record.synced] {
             let mut said = found.scans.iter().filter_map(|scan| scan.agrees_with(head));
             if said.any(|agrees| !agrees) {
@@ -158,8 +244,13 @@ impl FoundJournals {
         Ok(found)
     }
 
-    /// Reads the journals that hold events after `size`, and the headers of the others.
-    fn read_after(root: &Path, identity: &Identity, size: u64) -> Result<Self, Error> {
+    /// Reads the journals that hold events after `size`, with the groups behind `kept` events, and the
+    /// headers of the others.
+    fn read_after(
+        root: &Path,
+        identity: &Identity,
+        (size, kept): (u64, u64),
+    ) -> Result<Self, Error> {
         let paths = list_journals(root)?;
         let mut headers = Vec::new();
         for path in &paths {
@@ -179,7 +270,7 @@ impl FoundJournals {
                 found.retired.push(Retired { path, before, after, bytes });
             }
             if next.is_none_or(|next| next.before.size > size) {
-                found.scans.push(Scan::read(path)?);
+                found.scans.push(Scan::read_after(path, kept)?);
             }
         }
         Ok(found)
@@ -201,6 +292,26 @@ impl FoundJournals {
         }
         let mut pairs = self.scans.iter().zip(self.scans.iter().skip(1));
         pairs.try_for_each(|(scan, next)| scan.check_ends(next.header.before))
+    }
+
+    /// Refuses a log that is not the one of which `head`, the word beside sled, speaks: only synced frames
+    /// are sealed, so it has lost its end, or is an older copy.
+    fn refuse_other(&self, root: &Path, head: Head) -> Result<(), Error> {
+        let found = self.after().size;
+        if head.size > found {
+            return Err(Error::LostTail { expected: head.size.get(), found: found.get() });
+        }
+        let mut said = self.scans.iter().filter_map(|scan| scan.agrees_with(head));
+        if said.any(|agrees| !agrees) {
+            let detail = Damage::Roots { size: head.size.get() };
+            return Err(Error::damaged(head.seq(), root.join(dir::JOURNAL), detail));
+        }
+        Ok(())
+    }
+
+    /// Bytes of frames after `size`.
+    fn bytes_after(&self, size: Size) -> u64 {
+        self.scans.iter().map(|scan| scan.bytes_after(size.get())).sum()
     }
 
     /// The log before the oldest journal: all of it is in the archive.
@@ -251,65 +362,8 @@ pub(crate) fn no_journal(root: &Path, durable: u64, elsewhere: u64) -> Error {
     Error::damaged(None, root.join(dir::JOURNAL), Damage::MissingJournal { elsewhere })
 }
 
-/// Opens sled if it is safe to open, and finds its last block. If that block is not whole, the tail
-/// begins with it.
-fn open_sled(
-    root: &Path,
-    options: &DiskOptions,
-    record: &HeadRecord,
-) -> Result<(Sled, Tail), Error> {
-    let path = engine_path(root, record.engine);
-    let sealed = record.sealed.size;
-    let segments = sled::preflight(&path)?;
-    if segments == 0 && sealed > 0 {
-        return Err(Error::LostTail { expected: sealed.get(), found: 0 });
-    }
-    options.steps.at("opening sled");
-    options.steps.check("opening sled", 1)?;
-    let sled = Sled::open(&path, options.cache_bytes, &root.join(dir::QUARANTINE))?;
-    let mut tail = Tail::new(block_start(sealed.get()));
-    let Some(last) = record.sealed.seq().map(|seq| block_start(seq.leaf_index())) else {
-        return Ok((sled, tail));
-    };
-    let frames = sled.block(next_after(last))?;
-    let needed = sealed.get() - last;
-    let len = frames.as_ref().map_or(0, |frames| wide(frames.len()));
-    if len < needed {
-        let found = if len == 0 {
-            sled.last_block()?.map_or(0, |first| first.leaf_index().saturating_add(BLOCK)).min(last)
-        } else {
-            last + len
-        };
-        return Err(Error::LostTail { expected: sealed.get(), found });
-    }
-    if needed < BLOCK {
-        let kept = frames.iter().flat_map(Frames::iter).take(narrow(needed));
-        kept.for_each(|(_, frame)| tail.push(frame));
-    }
-    Ok((sled, tail))
-}
-
-/// Only synced frames are sealed, so every frame in sled was durable. If the log ends before it,
-/// log and `HEAD` are older copies, or the log has lost its end.
-fn refuse_longer_sled(sled: &Sled, found: u64) -> Result<(), Error> {
-    let Some(last) = sled.last_block()? else { return Ok(()) };
-    let before = last.leaf_index();
-    if before.saturating_add(BLOCK) <= found {
-        return Ok(());
-    }
-    let frames = match sled.block(last) {
-        Ok(frames) => frames.map_or(0, |frames| wide(frames.len())),
-        // Its number alone is enough.
-        Err(Error::Damaged { .. }) if before >= found => 1,
-        Err(error) => return Err(error),
-    };
-    let expected = before.saturating_add(frames);
-    if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
-}
-
-/// The size of the log in `root` that sled was synced with, if the log goes on after that: sled may
-/// hold more, or a loss of power may have cut it. Reads everything except sled, and checks it
-/// against `HEAD`.
+/// The size of the log in `root` that sled was synced with, if it may have been given more since: a loss
+/// of power may have cut it. Reads everything except sled, and checks it against `HEAD`.
 ///
 /// # Errors
 ///
@@ -320,7 +374,11 @@ pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Erro
     let (_, record) = HeadFile::open(root)?;
     let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
     let sealed = record.sealed.size;
-    Ok((journals.after().size > sealed).then_some(sealed.get()))
+    let upto = Record::read(&engine_path(root, record.engine), identity.ledger)?;
+    // Older versions seal and leave the file as it is.
+    let upto = upto.map(|upto| upto.head.size).filter(|upto| *upto >= sealed);
+    let given = upto.unwrap_or_else(|| journals.after().size);
+    Ok((given > sealed).then_some(sealed.get()))
 }
 
 /// All parts of an open store, before its threads can see it.
@@ -333,7 +391,8 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) retired: Vec<Retired>,
     pub(crate) tail: Tail,
-    pub(crate) sled: Sled,
+    pub(crate) beside: Beside,
+    pub(crate) engine: Engine,
 }
 
 impl Parts {
@@ -365,7 +424,10 @@ impl Parts {
             }),
             tail: Mutex::new(self.tail),
             room: Condvar::new(),
-            engine: Mutex::new(Some(Arc::new(self.sled))),
+            seals_from: AtomicUsize::new(self.engine.seals_from(options)),
+            engine: Mutex::new(self.engine),
+            beside: self.beside,
+            cold: Mutex::default(),
             sealing: Mutex::new(Sealing::Waiting),
             seals: AtomicBool::new(false),
             halted: AtomicBool::new(false),

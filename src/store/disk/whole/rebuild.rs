@@ -19,6 +19,7 @@ use crate::{
                 node,
                 sector::{next_after, wide},
                 snapshots::DiskSnapshots,
+                upto::Upto,
             },
             live::{hashes, tail::BLOCK},
             options::DiskOptions,
@@ -79,6 +80,8 @@ pub(crate) fn rebuild(
     set_aside.extend(archives.put_in_place(root, options)?);
     options.steps.at("archives are whole");
     hashes::write_all(root, &built, &options.steps)?;
+    let mut upto = Upto::of(&dir::engine_path(root, record.engine + 1), identity.ledger, None);
+    upto.settle(head, |index| built.tree_hash(index))?;
     drop(built);
 
     record.engine += 1;

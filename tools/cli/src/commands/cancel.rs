@@ -73,16 +73,17 @@ impl command::Command for Args {
         let signalled = runner.terminate();
         let receipt = receipts.first().ok_or(AppendError::Halted)?;
         let body = CancelBody::new(task.id.as_str(), receipt, runner.process, signalled);
-        opened.close();
         let (name, quiet) = (body.seq.to_string(), app.quiet);
-        app.out.single(
+        let told = app.out.single(
             body,
             Some(&name),
             |out, body| {
                 if quiet { Ok(()) } else { human(out, body) }
             },
-        )?;
-        Ok(Exit::Ok)
+        );
+        let told = told.and_then(|()| app.out.flush());
+        opened.close();
+        told.map(|()| Exit::Ok)
     }
 }
 

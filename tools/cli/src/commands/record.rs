@@ -150,9 +150,10 @@ impl command::Command for Args {
             check_parent(&opened.reader, parent.as_ref(), external_parent.as_ref())?;
         }
         let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
+        let receipt = receipts.first().ok_or(AppendError::Halted)?;
+        let told = tell(app, receipt, spawns).and_then(|()| app.out.flush());
         opened.close();
-        tell(app, receipts.first().ok_or(AppendError::Halted)?, spawns)?;
-        Ok(Exit::Ok)
+        told.map(|()| Exit::Ok)
     }
 }
 

@@ -69,10 +69,9 @@ impl Command for Args {
             .ledger
             .redact_blocking(self.seq, parts, &self.reason)
             .with_context(|| format!("cannot redact {}", self.seq))?;
-        opened.close();
         let body = ReceiptBody::from(&receipt);
         let (name, quiet) = (receipt.seq.get().to_string(), app.quiet);
-        app.out.single(body, Some(&name), |out, body| {
+        let told = app.out.single(body, Some(&name), |out, body| {
             if quiet {
                 return Ok(());
             }
@@ -81,7 +80,9 @@ impl Command for Args {
             out.line(
                 "the bytes stay in the files until `taskledger purge`, and in existing backups",
             )
-        })?;
-        Ok(Exit::Ok)
+        });
+        let told = told.and_then(|()| app.out.flush());
+        opened.close();
+        told.map(|()| Exit::Ok)
     }
 }

@@ -79,7 +79,9 @@ impl Sound {
     fn new() -> Self {
         let place = Place::empty();
         let path = place.path("sound");
+        // Sealed to the end, so that no file has anything alone.
         let store = DiskOptions::default().journal_bytes(128 << 10).reserve_bytes(4096);
+        let store = store.unsealed_at_close_max(0);
         let options = Options::default().store(store);
         let ledger = Ledger::create(&path, options.clone()).unwrap();
         let spawn = || {

@@ -56,6 +56,23 @@ impl Disk {
         filler.set_len(len - u64::try_from(left_kib).unwrap() * 1024).unwrap();
     }
 
+    /// Imports so many tasks of 4 KB each into a thread.
+    fn import(&self, thread: &str, tasks: u64) -> Ran {
+        let description = "x".repeat(4_000);
+        let mut lines = String::new();
+        for n in 0..tasks {
+            let line = json!({
+                "schema": "taskledger.event/v1", "action": "upserted", "thread_id": thread,
+                "task_id": format!("{thread}-{n}"), "record": { "task_type": "shell" },
+                "occurred_ms": 1_767_225_600_000_u64 + n, "texts": { "description": description },
+            });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        fs::write(self.place.path("big.jsonl"), lines).unwrap();
+        self.run(&["import", "jsonl", "big.jsonl", "--json"])
+    }
+
     fn empty(&self) {
         fs::remove_file(self.place.path("disk/filler")).unwrap();
     }
@@ -102,14 +119,16 @@ impl Drop for Disk {
 fn what_is_durable_is_reported_as_done_on_a_full_disk() {
     let Some(disk) = Disk::new(80) else { return };
     disk.run(&["init"]).ok();
+    disk.import("more", 1_850).ok();
     // Too little for sealed blocks, and no reserve is left.
     fs::remove_file(disk.place.path("disk/ledger/RESERVE")).unwrap();
     disk.fill(2 << 10);
     let spawn = ["record", "spawn", "--thread", "t", "--type", "x", "--description", "secret"];
-    let spawned = disk.run(&spawn);
-    assert!(spawned.err.contains("could not be closed"), "{spawned:?}");
-    assert!(spawned.err.contains("durable"), "{spawned:?}");
-    assert_eq!(spawned.ok(), "bg_0\n");
+    assert_eq!(disk.run(&spawn).ok(), "bg_0\n", "nothing is to be sealed yet");
+    let imported = disk.import("most", 200);
+    assert!(imported.err.contains("could not be closed"), "{imported:?}");
+    assert!(imported.err.contains("durable"), "{imported:?}");
+    imported.ok();
     disk.run(&["redact", "2", "--reason", "a test"]).ok();
     let end = ["record", "end", "bg_0", "--status", "completed", "--json"];
     assert_eq!(disk.run(&end).json()["durable"], true);
@@ -158,20 +177,20 @@ fn a_file_for_which_there_is_no_space_ends_with_5_and_is_not_there() {
 fn the_reserve_is_given_up_on_a_full_disk_and_taken_back_when_there_is_room() {
     let Some(disk) = Disk::new(160) else { return };
     disk.run(&["init"]).ok();
-    disk.write_recording(4_000, 4_000);
-    disk.run(&["import", "jsonl", "big.jsonl"]).ok();
+    disk.import("more", 1_850).ok();
+    let spawn = ["record", "spawn", "--thread", "t", "--type", "x"];
+    assert_eq!(disk.run(&spawn).ok(), "bg_0\n");
     let reserve = disk.place.path("disk/ledger/RESERVE");
     let len = || fs::metadata(&reserve).unwrap().len();
     let whole = len();
-    disk.fill(2 << 10);
-    let spawn = ["record", "spawn", "--thread", "t", "--type", "x"];
-    let spawned = disk.run(&spawn);
-    assert_eq!((spawned.code, spawned.out.as_str()), (0, "bg_0\n"), "{spawned:?}");
-    assert!(spawned.err.contains("the reserve was given up"), "{spawned:?}");
-    assert!(!spawned.err.contains("could not be closed"), "{spawned:?}");
+    disk.fill(3_600);
+    let imported = disk.import("most", 200);
+    assert_eq!(imported.code, 0, "{imported:?}");
+    assert!(imported.err.contains("the reserve was given up"), "{imported:?}");
+    assert!(!imported.err.contains("could not be closed"), "{imported:?}");
     // The next opening may need the rest.
     let rest = len();
-    assert!(rest > 0 && rest < whole / 2, "{rest}");
+    assert!(rest > 0 && rest < whole / 2, "{rest} of {whole}");
     // It is not taken back to be given up again.
     for number in 1..3 {
         assert_eq!(disk.run(&spawn).ok(), format!("bg_{number}\n"));
@@ -179,7 +198,7 @@ fn the_reserve_is_given_up_on_a_full_disk_and_taken_back_when_there_is_room() {
     }
     disk.empty();
     disk.run(&spawn).ok();
-    assert_eq!(len(), whole);
+    assert!(len() >= whole);
     disk.run(&["verify"]).ok();
 }
 
@@ -217,7 +236,6 @@ fn a_new_ledger_is_opened_and_takes_events_on_a_disk_that_is_full() {
     let spawn = ["record", "spawn", "--thread", "t", "--type", "x"];
     let spawned = disk.run(&spawn);
     assert_eq!((spawned.code, spawned.out.as_str()), (0, "bg_0\n"), "{spawned:?}");
-    assert!(spawned.err.contains("the reserve was given up"), "{spawned:?}");
     disk.empty();
     assert_eq!(disk.run(&spawn).ok(), "bg_1\n");
     disk.run(&["verify"]).ok();

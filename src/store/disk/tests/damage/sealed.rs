@@ -5,7 +5,7 @@ use crate::store::sled::Sled;
 
 #[test]
 fn a_sled_that_is_missing_is_a_finding_and_is_rebuilt() {
-    let (dir, sled) = sealed();
+    let (dir, sled) = sealed_before();
     fs::remove_dir_all(&sled).unwrap();
     let error = refused_untouched(dir.path());
     assert!(matches!(error, Error::Damaged { seq: None, .. }), "{error}");
@@ -16,7 +16,7 @@ fn a_sled_that_is_missing_is_a_finding_and_is_rebuilt() {
 
 #[test]
 fn a_sled_that_is_cut_or_emptied_is_a_finding_and_is_rebuilt() {
-    let (dir, sled) = sealed();
+    let (dir, sled) = sealed_before();
     let db = sled.join("1/db");
     let length = fs::metadata(&db).unwrap().len();
     for cut in [0, 1, 600_000, length / 2] {
@@ -45,7 +45,7 @@ fn a_sled_that_is_cut_or_emptied_is_a_finding_and_is_rebuilt() {
 /// Sled makes an empty file into a new database: what was lost would be written over.
 #[test]
 fn a_sled_that_is_emptied_is_refused_before_it_is_opened() {
-    let (dir, sled) = sealed();
+    let (dir, sled) = sealed_before();
     open_file(&sled.join("1/db")).set_len(0).unwrap();
     let error = refused_untouched(dir.path());
     assert!(matches!(error, Error::LostTail { expected: 700, found: 0 }), "{error}");
@@ -166,7 +166,7 @@ fn a_rebuild_that_gives_another_root_is_refused() {
 
 #[test]
 fn any_flipped_bit_of_sled_is_found_or_harmless_and_a_rebuild_mends_it() {
-    let (dir, sled) = sealed();
+    let (dir, sled) = sealed_before();
     let db = sled.join("1/db");
     let whole = fs::read(&db).unwrap();
     let original = files(&sled);
@@ -252,6 +252,7 @@ fn a_log_that_ends_before_a_damaged_block_has_lost_its_tail_and_one_that_reaches
         let (dir, kept) = grown(old, new);
         put_back(&kept, dir.path(), "HEAD");
         put_back(&kept, dir.path(), "journal");
+        forget_upto(dir.path());
         let place = ledger(dir.path());
         let sled = Sled::open(&place.join("sled/1"), 1 << 20, &place).unwrap();
         sled.spoil(seq(at));

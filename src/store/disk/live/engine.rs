@@ -1,0 +1,209 @@
+//! sled of an open store. It is opened when something needs it: the sealing thread, or a read that
+//! archive and journals cannot answer.
+//!
+//! What an opening of the ledger checks of sled is checked here, whenever it is opened. Once it has
+//! failed it is not tried again: another attempt could meet files that the first one has overwritten.
+
+use super::{
+    shared::{Shared, lock},
+    tail::{BLOCK, block_start},
+};
+use crate::{
+    ids::{Head, LedgerId},
+    store::{
+        Error, Frames,
+        disk::{
+            files::{
+                dir::{self, engine_path},
+                head::HeadRecord,
+                sector::{narrow, next_after, wide},
+                upto::{Edge, Record, Upto},
+            },
+            options::DiskOptions,
+        },
+        sled::{self, Sled},
+    },
+};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// The state of sled.
+#[derive(Debug)]
+pub(crate) enum Engine {
+    /// Not opened yet.
+    Waiting {
+        /// The size of the log that the opening of the store has found.
+        found: u64,
+    },
+    Open(Arc<Sled>),
+    /// It could not be opened.
+    Failed(String),
+    /// The store is closed.
+    Closed,
+}
+
+/// What stands beside sled, and what is known from there without opening it.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    /// Taken after `engine` when both are needed.
+    pub(crate) upto: std::sync::Mutex<Upto>,
+    /// Hashes of the tree at the sealed head of the opening.
+    pub(crate) edge: Edge,
+}
+
+/// Opens sled if it is safe to open, and checks that it ends neither before `record.sealed` nor behind
+/// the log, `found` events.
+///
+/// # Errors
+///
+/// [`Error::LostTail`], [`Error::Damaged`], [`Error::Engine`], [`Error::Full`].
+pub(crate) fn open(
+    root: &Path,
+    options: &DiskOptions,
+    record: &HeadRecord,
+    found: u64,
+) -> Result<Sled, Error> {
+    let path = engine_path(root, record.engine);
+    let sealed = record.sealed.size;
+    let segments = sled::preflight(&path)?;
+    if segments == 0 && sealed > 0 {
+        return Err(Error::LostTail { expected: sealed.get(), found: 0 });
+    }
+    options.steps.at("opening sled");
+    options.steps.check("opening sled", 1)?;
+    let sled = Sled::open(&path, options.cache_bytes, &root.join(dir::QUARANTINE))?;
+    last_block(&sled, record.sealed)?;
+    refuse_longer(&sled, found)?;
+    Ok(sled)
+}
+
+/// The block that holds the last event of `sealed`; `None` of no event.
+///
+/// # Errors
+///
+/// [`Error::LostTail`] if sled ends before.
+pub(crate) fn last_block(sled: &Sled, sealed: Head) -> Result<Option<Frames>, Error> {
+    let Some(last) = sealed.seq().map(|seq| block_start(seq.leaf_index())) else { return Ok(None) };
+    let frames = sled.block(next_after(last))?;
+    let len = frames.as_ref().map_or(0, |frames| wide(frames.len()));
+    if len >= sealed.size.get() - last {
+        return Ok(frames);
+    }
+    let found = if len == 0 {
+        sled.last_block()?.map_or(0, |first| first.leaf_index().saturating_add(BLOCK)).min(last)
+    } else {
+        last + len
+    };
+    Err(Error::LostTail { expected: sealed.size.get(), found })
+}
+
+/// Only synced frames are sealed, so every frame in sled was durable. If the log ends before it,
+/// log and `HEAD` are older copies, or the log has lost its end.
+fn refuse_longer(sled: &Sled, found: u64) -> Result<(), Error> {
+    let Some(last) = sled.last_block()? else { return Ok(()) };
+    let before = last.leaf_index();
+    if before.saturating_add(BLOCK) <= found {
+        return Ok(());
+    }
+    let frames = match sled.block(last) {
+        Ok(frames) => frames.map_or(0, |frames| wide(frames.len())),
+        // Its number alone is enough.
+        Err(Error::Damaged { .. }) if before >= found => 1,
+        Err(error) => return Err(error),
+    };
+    let expected = before.saturating_add(frames);
+    if expected > found { Err(Error::LostTail { expected, found }) } else { Ok(()) }
+}
+
+impl Engine {
+    /// Bytes in the tail that are worth sealing.
+    pub(crate) fn seals_from(&self, options: &DiskOptions) -> usize {
+        let waits = matches!(self, Self::Waiting { .. });
+        let more = narrow(options.unsealed_at_close_max.saturating_add(1));
+        if waits { more.max(options.seal_bytes) } else { options.seal_bytes }
+    }
+}
+
+impl Beside {
+    /// What stands beside the sled in use, for an opening that has read `record` there.
+    pub(crate) fn of(root: &Path, engine: u64, ledger: LedgerId, record: Option<Record>) -> Self {
+        let edge = record.as_ref().map_or_else(Edge::new, |record| record.edge.clone());
+        let upto = Upto::of(&engine_path(root, engine), ledger, record);
+        Self { upto: upto.into(), edge }
+    }
+
+    /// The hash with this index, if it is at the edge of the tree.
+    pub(crate) fn tree_hash(&self, index: u64) -> Option<[u8; 32]> {
+        self.edge.iter().find(|(at, _)| *at == index).map(|(_, hash)| *hash)
+    }
+}
+
+impl Shared {
+    /// Returns sled, for use without a lock. Opens it at the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Halted`] after closing; as [`open`], and [`Error::Engine`] once that has failed.
+    pub(crate) fn engine(&self) -> Result<Arc<Sled>, Error> {
+        let mut engine = lock(&self.engine);
+        let found = match &*engine {
+            Engine::Open(sled) => return Ok(Arc::clone(sled)),
+            Engine::Closed => return Err(Error::Halted),
+            Engine::Failed(detail) => {
+                return Err(Error::Engine { during: "open", detail: detail.clone() });
+            }
+            Engine::Waiting { found } => *found,
+        };
+        let record = self.progress().record;
+        if record.synced.size > record.sealed.size {
+            // Its files change as it is opened: from here on a loss of power may cut it short.
+            lock(&self.beside.upto).raise(record.synced, record.sealed.size)?;
+            self.steps_at("sled is to be opened");
+        }
+        let opened = open(&self.root, &self.options, &record, found);
+        self.seals_from.store(self.options.seal_bytes, Ordering::Relaxed);
+        match opened {
+            Ok(sled) => {
+                let sled = Arc::new(sled);
+                *engine = Engine::Open(Arc::clone(&sled));
+                Ok(sled)
+            }
+            Err(error) => {
+                if matches!(
+                    error,
+                    Error::LostTail { .. } | Error::Damaged { .. } | Error::Engine { .. }
+                ) {
+                    *engine = Engine::Failed(error.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes beside sled where the log ends. A witness that is missing is no reason not to close.
+    pub(crate) fn note_end(&self, log: Head) {
+        if let Err(error) = lock(&self.beside.upto).close(log) {
+            tracing::debug!(ledger = %self.root.display(), %error, "the end was not noted");
+        }
+    }
+
+    /// sled, if it is open.
+    pub(crate) fn open_engine(&self) -> Option<Arc<Sled>> {
+        match &*lock(&self.engine) {
+            Engine::Open(sled) => Some(Arc::clone(sled)),
+            Engine::Waiting { .. } | Engine::Failed(_) | Engine::Closed => None,
+        }
+    }
+
+    /// Says whether nothing has needed sled yet.
+    pub(crate) fn engine_waits(&self) -> bool {
+        matches!(&*lock(&self.engine), Engine::Waiting { .. })
+    }
+
+    /// Says whether sled may hold more than it was synced with.
+    pub(crate) fn engine_is_beyond(&self) -> bool {
+        lock(&self.beside.upto).is_beyond(self.progress().record.sealed.size)
+    }
+}
