@@ -350,6 +350,7 @@ fn a_mode_that_lets_others_in_or_write_is_refused_in_its_own_words() {
     }
     refused(&sound, "its mode, 0755, lets other users enter it");
     sound.check("cp -r");
+    chmod(&path.join("journal"), 0o770);
     chmod(&path.join("HEAD"), 0o666);
     chmod(&path.join("NODE"), 0o622);
     let place = &sound.place;
