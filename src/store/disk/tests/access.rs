@@ -86,7 +86,7 @@ fn worked_with(dir: &Path, options: &DiskOptions) {
     store.snapshots().save(seq(1000), b"state").unwrap();
     store.close().unwrap();
     drop(reopened_with(dir, options));
-    rebuild(&ledger(dir), options, &mut Tree(0)).unwrap();
+    rebuild(ledger(dir), options, &mut Tree(0)).unwrap();
     drop(reopened_with(dir, options));
 }
 
