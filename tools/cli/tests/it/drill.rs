@@ -7,6 +7,7 @@ use crate::support::{
     advice::{copy, follow, head},
     schema,
 };
+use serde_json::Value;
 use std::{
     fs,
     io::{Write as _, stderr},
@@ -411,4 +412,33 @@ fn what_is_not_known_is_said_in_words() {
     let (events, _) = &sound.head;
     let words = format!("warning: {events} events can be read; how many it held is not known");
     assert!(told.contains(&words), "{told}");
+}
+
+/// An event in the middle could not be read, and `log --json` left half a document.
+#[test]
+fn a_list_that_is_read_in_part_is_a_whole_document_that_says_so() {
+    let sound = Sound::new();
+    let path = sound.again();
+    let place = &sound.place;
+    // All but the newest events are in the archive, behind a snapshot of all.
+    place.run(&["purge"]).ok();
+    place.run(&["record", "spawn", "--thread", "last", "--type", "y"]).ok();
+    let whole = place.run(&["log", "--json"]).json();
+    schema::check(&whole);
+    assert_eq!(whole["incomplete"], Value::Null);
+    let archives = fs::read_dir(path.join("archive")).unwrap().map(|file| file.unwrap().path());
+    fs::remove_file(archives.min().unwrap()).unwrap();
+    for args in [&["log"][..], &["log", "--reverse"]] {
+        let ran = place.run(&[args, &["--json"]].concat());
+        assert_eq!(ran.code, 4, "{ran:?}");
+        let part: Value = serde_json::from_str(&ran.out).unwrap();
+        schema::check(&part);
+        assert_eq!(part["incomplete"], true, "{ran:?}");
+        let items = part["items"].as_array().unwrap();
+        assert!(items.len() < whole["items"].as_array().unwrap().len());
+        assert_eq!(items.is_empty(), args.len() == 1, "{ran:?}");
+    }
+    // The newest need none of the others.
+    let last = place.run(&["log", "-n", "1", "-o", "jsonl"]);
+    assert!(last.code == 4 && last.out.contains("\"thread_id\":\"last\""), "{last:?}");
 }
