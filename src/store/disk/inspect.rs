@@ -160,8 +160,9 @@ fn read_head(root: &Path, findings: &mut Vec<StoreFinding>) -> Result<[Slot; 2],
         }
         read_slots(&file, &path)
     });
-    let slots =
-        finding_or(slots, StoreFindingKind::Head, &path, findings)?.unwrap_or([Slot::Bad; 2]);
+    let Some(slots) = finding_or(slots, StoreFindingKind::Head, &path, findings)? else {
+        return Ok([Slot::Bad; 2]);
+    };
     let bad = slots.iter().filter(|slot| !matches!(slot, Slot::Valid(_))).count();
     if bad > 0 {
         let kind = if bad == 1 { StoreFindingKind::HeadSlot } else { StoreFindingKind::Head };

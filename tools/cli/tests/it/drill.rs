@@ -178,6 +178,7 @@ impl Sound {
             return None;
         }
         assert_eq!(code, 4, "{what}: {told}");
+        assert_eq!(body["findings"].as_array().unwrap().len(), 1, "{what}: one cause: {body}");
         let all = body["readable"]["all"] == true;
         let readable =
             format!("{}{events} events can still be read", if all { "all " } else { "" });
