@@ -196,8 +196,9 @@ pub struct Report {
     pub more_findings: u64,
     /// Harmless faults: they change no answer and lose nothing.
     pub notes: Vec<Finding>,
-    /// False if the ledger was open in another process, so that the sealed store was not checked, and
-    /// what it alone may still hold is not counted.
+    /// False if the sealed store was not checked, and what it alone may still hold is not counted: the
+    /// ledger was open in another process, belongs to another user, or there was no room for a copy.
+    /// A note says which.
     pub sealed_checked: bool,
 }
 
@@ -224,12 +225,19 @@ pub(super) struct Findings {
     /// Findings that the log ends too early, by those who only know that it went on.
     ends: Vec<Finding>,
     remedy: Remedy,
+    /// True if the sealed store was not checked.
+    sealed_left: bool,
 }
 
 impl Findings {
     /// The repair for all findings so far.
     pub(super) fn remedy(&self) -> Remedy {
         self.remedy
+    }
+
+    /// Notes that the sealed store was not checked.
+    pub(super) fn leave_sealed(&mut self) {
+        self.sealed_left = true;
     }
 
     pub(super) fn add(
@@ -275,7 +283,8 @@ impl Findings {
 
     /// Moves the findings of another value here.
     pub(super) fn append(&mut self, other: &mut Self) {
-        let Self { kept, more, notes, ends, remedy } = std::mem::take(other);
+        let Self { kept, more, notes, ends, remedy, sealed_left } = std::mem::take(other);
+        self.sealed_left |= sealed_left;
         self.ends.extend(ends);
         self.remedy = self.remedy.max(remedy);
         for Finding { seq, kind, detail } in kept.into_iter().chain(notes) {
@@ -299,7 +308,7 @@ impl Findings {
             findings: self.kept,
             more_findings: self.more,
             notes: self.notes,
-            sealed_checked: true,
+            sealed_checked: !self.sealed_left,
         }
     }
 }
@@ -373,7 +382,7 @@ mod tests {
             let mut findings = Findings::default();
             findings.add_end(Seq::new(5), FindingKind::LostTail, "HEAD");
             findings.add_end(Seq::new(9), FindingKind::Snapshot, "a snapshot");
-            for (kind, seq) in file {
+            if let Some((kind, seq)) = file {
                 findings.add(Seq::new(seq), kind, "a file");
             }
             let report = findings.report(head, Readable::all(head));

@@ -4,6 +4,7 @@ use super::{
     absent::Absent,
     history::History,
     report::{FindingKind, Findings},
+    verify::add_store,
 };
 use crate::{
     codec,
@@ -182,6 +183,9 @@ fn check_tree_hashes(
 }
 
 fn add_sealed(finding: &StoreFinding, findings: &mut Findings) {
+    if finding.is_harmless() {
+        return add_store(finding, findings);
+    }
     let detail = format!("{}: {}", finding.file.display(), finding.detail);
     findings.add(finding.seq, FindingKind::Sealed, detail);
 }

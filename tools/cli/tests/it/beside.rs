@@ -371,6 +371,10 @@ fn a_ledger_for_its_group_answers_an_auditor_and_nobody_else() {
         by_owner(&place, umask, &["verify"]);
         ask();
     }
+    let verify = as_user(&place, (AUDITOR, GROUP), &["verify"]);
+    let verified = ran(&mut assert_cmd::Command::from_std(verify)).ok();
+    assert!(verified.contains("sound, sealed blocks not checked"), "{verified}");
+    assert!(verified.contains("it belongs to another user, 0"), "{verified}");
     let other = as_user(&place, (AUDITOR, AUDITOR), &["threads"]).output().unwrap();
     assert_eq!(other.status.code(), Some(5), "{other:?}");
     let told =

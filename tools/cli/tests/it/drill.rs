@@ -330,9 +330,14 @@ fn a_damaged_snapshot_makes_way_for_a_new_one() {
 /// Refused by everybody with a hint, which the test follows.
 #[track_caller]
 fn refused(sound: &Sound, words: &str) {
+    refused_by(sound, words, &[&APPENDS, &["verify"], &["rebuild"]]);
+}
+
+#[track_caller]
+fn refused_by(sound: &Sound, words: &str, commands: &[&[&str]]) {
     let place = &sound.place;
     let mut told = String::new();
-    for command in [&APPENDS[..], &["verify"], &["rebuild"]] {
+    for command in commands {
         told = place.run(command).fails(8);
         assert!(told.contains("unsafe directory") && told.contains(words), "{words}: {told}");
     }
@@ -385,7 +390,11 @@ fn the_ledger_of_another_user_is_used_as_that_user() {
     };
     give_all(SOMEBODY);
     fs::set_permissions(sound.place.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-    refused(&sound, "it belongs to another user, 65533");
+    refused_by(&sound, "it belongs to another user, 65533", &[&APPENDS, &["rebuild"]]);
+    // An audit is a look, which needs no more than to read.
+    let verified = sound.place.run(&["verify"]).ok();
+    assert!(verified.contains("it belongs to another user, 65533"), "{verified}");
+    assert!(verified.contains("sound, sealed blocks not checked"), "{verified}");
     assert_eq!(fs::metadata(&path).unwrap().uid(), SOMEBODY, "the service goes on");
     give_all(us);
     sound.check("all of it");

@@ -249,3 +249,23 @@ fn a_purge_for_which_there_is_no_room_says_what_it_needs_and_leaves_nothing() {
     disk.run(&["purge"]).ok();
     disk.run(&["verify"]).ok();
 }
+
+/// A disk without room for a copy made an audit say that the sealed blocks were damaged.
+#[test]
+fn an_audit_without_room_for_its_copy_says_so_and_checks_the_rest() {
+    let Some(disk) = Disk::new(1) else { return };
+    disk.fill(8);
+    let place = Place::with_story();
+    let verify = |args: &[&str]| {
+        let mut command = place.command(&[&["verify"], args].concat());
+        ran(command.env("TMPDIR", disk.place.path("disk")))
+    };
+    let told = verify(&[]).ok();
+    assert!(told.contains("sound, sealed blocks not checked: 9 events"), "{told}");
+    assert!(told.contains("no space left for ") && told.contains("TMPDIR"), "{told}");
+    assert_eq!(verify(&["--json"]).json()["sealed_checked"], false);
+    disk.empty();
+    assert!(verify(&[]).ok().contains("sound: 9 events"));
+    let left = fs::read_dir(disk.place.path("disk")).unwrap().count();
+    assert_eq!(left, 0, "the copies are gone");
+}
