@@ -1,7 +1,18 @@
 //! Audits of a ledger that others go on recording into.
 
 use super::*;
-use taskledger::audit::verify_in;
+use std::{
+    ops::ControlFlow,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+use taskledger::{
+    audit::verify_in,
+    store::{
+        Evidence, Identity, Inspect, Looked, Opened, Rebuilt, SealedItems, SnapshotStore,
+        StoreFinding, Witness,
+    },
+};
 
 /// Enough events for an audit to tell of its progress on the way.
 const EVENTS: u32 = 5_000;
@@ -103,4 +114,127 @@ fn the_lock_is_held_for_the_copy_alone() {
     let (blocks, faults): (Vec<_>, Vec<_>) = items.partition(Result::is_ok);
     assert!(blocks.len() > 10 && faults.is_empty(), "{faults:?}");
     assert!(verify_in(&home, &VerifyOptions::default(), &mut |_, _| {}).is_ok());
+}
+
+/// Does something with a ledger.
+type Deed = Arc<dyn Fn() + Send + Sync>;
+
+/// A ledger into which somebody records as soon as an inspection lets go of it.
+struct Awaited {
+    home: DiskHome,
+    come: Deed,
+}
+
+/// An inspection of it.
+struct AwaitedInspection {
+    inner: Box<dyn Inspect>,
+    come: Deed,
+}
+
+impl std::fmt::Debug for Awaited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.home.fmt(f)
+    }
+}
+
+impl Home for Awaited {
+    fn create(&self, identity: Identity) -> Result<Opened, store::Error> {
+        self.home.create(identity)
+    }
+
+    fn open(&self) -> Result<Opened, store::Error> {
+        self.home.open()
+    }
+
+    fn look(&self) -> Result<Looked, store::Error> {
+        self.home.look()
+    }
+
+    fn inspect(&self) -> Result<Box<dyn Inspect>, store::Error> {
+        let (inner, come) = (self.home.inspect()?, Arc::clone(&self.come));
+        Ok(Box::new(AwaitedInspection { inner, come }))
+    }
+
+    fn inspect_beside(&self, why: &str) -> Result<Box<dyn Inspect>, store::Error> {
+        self.home.inspect_beside(why)
+    }
+
+    fn rebuild(&self, replay: &mut dyn Replay) -> Result<Rebuilt, store::Error> {
+        self.home.rebuild(replay)
+    }
+
+    fn remove_unfinished(&self) -> Result<(), store::Error> {
+        self.home.remove_unfinished()
+    }
+}
+
+impl std::fmt::Debug for AwaitedInspection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Inspect for AwaitedInspection {
+    fn identity(&self) -> Option<Identity> {
+        self.inner.identity()
+    }
+
+    fn witness(&self) -> Option<Witness> {
+        self.inner.witness()
+    }
+
+    fn findings(&self) -> &[StoreFinding] {
+        self.inner.findings()
+    }
+
+    fn commits_from(&self) -> Option<Seq> {
+        self.inner.commits_from()
+    }
+
+    fn log(&self, visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>) -> Vec<StoreFinding> {
+        self.inner.log(visit)
+    }
+
+    fn sealed(&self, deadline: Duration) -> SealedItems {
+        self.inner.sealed(deadline)
+    }
+
+    fn let_go(&self) {
+        self.inner.let_go();
+        (self.come)();
+    }
+
+    fn is_still(&self) -> bool {
+        self.inner.is_still()
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        self.inner.snapshots()
+    }
+}
+
+/// Journals and archives that were to be read are gone, under one try or under all: nothing of that is a
+/// finding, and the second or the last try sees the ledger as it is then.
+#[test]
+fn what_a_writer_takes_away_from_an_audit_is_no_finding() {
+    for times in [1, u32::MAX] {
+        let (_temporary, path, _) = sound();
+        let (left, at) = (AtomicU32::new(times), path.clone());
+        let come: Deed = Arc::new(move || {
+            let round = left.fetch_sub(1, Ordering::Relaxed);
+            if round > 0 {
+                go_on(&at, round % 100);
+            }
+        });
+        let home = DiskHome::new(&path, store::DiskOptions::default());
+        let home = Awaited { home, come };
+        let report = verify_in(&home, &VerifyOptions::default(), &mut |_, _| {}).unwrap();
+        assert_eq!(report.findings, [], "{times} times");
+        assert_eq!(report.sealed_checked, times == 1, "{:?}", report.notes);
+        assert_eq!(report.head(), look(&path), "{times} times");
+    }
+}
+
+fn look(path: &Path) -> Head {
+    Ledger::open_read_only(path, small()).unwrap().reader().head()
 }
