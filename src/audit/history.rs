@@ -95,7 +95,7 @@ impl History {
         if Some(seq) != self.tree.size().next_seq() {
             self.unreadable = true;
             let detail = format!("event {seq} follows {}", self.tree.size());
-            return findings.add(self.tree.size().next_seq(), FindingKind::Gap, detail);
+            return findings.add_end(self.tree.size().next_seq(), FindingKind::Gap, detail);
         }
         match content {
             Ok(content) => self.event(seq, content, findings),
@@ -155,7 +155,7 @@ impl History {
         if size > found.size {
             self.unreadable = true;
             let detail = format!("{who} goes on after {size} events; {} are there", found.size);
-            return findings.add(found.size.next_seq(), FindingKind::Gap, detail);
+            return findings.add_end(found.size.next_seq(), FindingKind::Gap, detail);
         }
         let detail =
             format!("{who} says {root} after {size} events; {} give {}", found.size, found.root);
@@ -171,21 +171,21 @@ impl History {
         for (size, witnesses) in self.witnesses.range(head.size.get() + 1..) {
             for Witness { kind, who, .. } in witnesses {
                 let detail = format!("{who} says {size} events; {} are there", head.size);
-                let asked_for = *kind == FindingKind::Checkpoint;
-                if asked_for || !self.unreadable {
-                    let kind = if asked_for { *kind } else { FindingKind::LostTail };
-                    findings.add(head.size.next_seq(), kind, detail);
+                if *kind == FindingKind::Checkpoint {
+                    findings.add(head.size.next_seq(), *kind, detail);
+                } else if !self.unreadable {
+                    findings.add_end(head.size.next_seq(), FindingKind::LostTail, detail);
                 }
             }
         }
         if self.batch_goes_on && !self.unreadable {
             let detail = format!("the batch of event {} goes on, but no event follows", head.size);
-            findings.add(head.size.next_seq(), FindingKind::LostTail, detail);
+            findings.add_end(head.size.next_seq(), FindingKind::LostTail, detail);
         }
         let beyond = self.snapshots.range(head.size.get() + 1..).filter(|_| !self.unreadable);
         for size in beyond.map(|(size, _)| size) {
             let detail = format!("it is of {size} events; {} are there", head.size);
-            findings.add(Seq::new(*size), FindingKind::Snapshot, detail);
+            findings.add_end(Seq::new(*size), FindingKind::Snapshot, detail);
         }
         head
     }

@@ -126,6 +126,23 @@ impl FindingKind {
         }
     }
 
+    /// Says whether no event after such a fault can be judged.
+    const fn ends_the_log(self) -> bool {
+        match self {
+            Self::Frame | Self::Gap | Self::LostTail | Self::Journal | Self::Archive => true,
+            Self::Link
+            | Self::Rule
+            | Self::Part
+            | Self::Root
+            | Self::Checkpoint
+            | Self::Head
+            | Self::Node
+            | Self::Sealed
+            | Self::Snapshot
+            | Self::Harmless => false,
+        }
+    }
+
     /// The word for the kind in output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -179,8 +196,9 @@ pub struct Report {
     pub more_findings: u64,
     /// Harmless faults: they change no answer and lose nothing.
     pub notes: Vec<Finding>,
-    /// False if the ledger was open in another process, so that the sealed store was not checked, and
-    /// what it alone may still hold is not counted.
+    /// False if the sealed store was not checked, and what it alone may still hold is not counted: the
+    /// ledger was open in another process, belongs to another user, or there was no room for a copy.
+    /// A note says which.
     pub sealed_checked: bool,
 }
 
@@ -204,13 +222,22 @@ pub(super) struct Findings {
     kept: Vec<Finding>,
     more: u64,
     notes: Vec<Finding>,
+    /// Findings that the log ends too early, by those who only know that it went on.
+    ends: Vec<Finding>,
     remedy: Remedy,
+    /// True if the sealed store was not checked.
+    sealed_left: bool,
 }
 
 impl Findings {
     /// The repair for all findings so far.
     pub(super) fn remedy(&self) -> Remedy {
         self.remedy
+    }
+
+    /// Notes that the sealed store was not checked.
+    pub(super) fn leave_sealed(&mut self) {
+        self.sealed_left = true;
     }
 
     pub(super) fn add(
@@ -230,9 +257,35 @@ impl Findings {
         }
     }
 
+    /// Adds the word of a witness that the log went on. Where a finding says why it ends, that is the
+    /// one to tell; otherwise the first such word is: one cause, one finding.
+    pub(super) fn add_end(
+        &mut self,
+        seq: impl Into<Option<Seq>>,
+        kind: FindingKind,
+        detail: impl Into<String>,
+    ) {
+        self.remedy = self.remedy.max(kind.remedy());
+        self.ends.push(Finding { seq: seq.into(), kind, detail: detail.into() });
+    }
+
+    /// Takes the first word of a witness, unless a finding says why the log ends there.
+    fn judge_ends(&mut self) {
+        let first = std::mem::take(&mut self.ends).into_iter().next();
+        let Some(Finding { seq, kind, detail }) = first else { return };
+        let told = |finding: &Finding| {
+            finding.kind.ends_the_log() && (finding.seq.is_none() || finding.seq == seq)
+        };
+        if !self.kept.iter().any(told) {
+            self.add(seq, kind, detail);
+        }
+    }
+
     /// Moves the findings of another value here.
     pub(super) fn append(&mut self, other: &mut Self) {
-        let Self { kept, more, notes, remedy } = std::mem::take(other);
+        let Self { kept, more, notes, ends, remedy, sealed_left } = std::mem::take(other);
+        self.sealed_left |= sealed_left;
+        self.ends.extend(ends);
         self.remedy = self.remedy.max(remedy);
         for Finding { seq, kind, detail } in kept.into_iter().chain(notes) {
             self.add(seq, kind, detail);
@@ -241,6 +294,7 @@ impl Findings {
     }
 
     pub(super) fn report(mut self, head: Head, readable: Readable) -> Report {
+        self.judge_ends();
         self.kept.sort_by_key(|finding| finding.seq);
         // A loss has one place, however many witnesses it has.
         let is_lost = |finding: &Finding| finding.kind == FindingKind::LostTail;
@@ -257,7 +311,7 @@ impl Findings {
             findings: self.kept,
             more_findings: self.more,
             notes: self.notes,
-            sealed_checked: true,
+            sealed_checked: !self.sealed_left,
         }
     }
 }
@@ -320,6 +374,33 @@ mod tests {
             };
             let after = (place(kind).unwrap() + 1) % FindingKind::ALL.len();
             assert_eq!(place(next), Some(after), "{kind:?}");
+        }
+    }
+
+    /// One lost file was up to six findings: that of the file, and one of each who knew of its events.
+    #[test]
+    fn an_end_of_the_log_is_told_once_and_by_the_file_if_it_knows() {
+        let head = Head { size: Size::new(4), root: Root([1; 32]) };
+        let told = |file: Option<(FindingKind, u64)>| {
+            let mut findings = Findings::default();
+            findings.add_end(Seq::new(5), FindingKind::LostTail, "HEAD");
+            findings.add_end(Seq::new(9), FindingKind::Snapshot, "a snapshot");
+            if let Some((kind, seq)) = file {
+                findings.add(Seq::new(seq), kind, "a file");
+            }
+            let report = findings.report(head, Readable::all(head));
+            let details = report.findings.iter().map(|finding| finding.detail.clone());
+            (report.remedy, details.collect::<Vec<_>>())
+        };
+        assert_eq!(told(None), (Remedy::Restore, vec!["HEAD".to_owned()]));
+        for (kind, seq) in
+            [(FindingKind::Journal, 5), (FindingKind::Gap, 5), (FindingKind::Journal, 0)]
+        {
+            assert_eq!(told(Some((kind, seq))), (Remedy::Restore, vec!["a file".to_owned()]));
+        }
+        // Another place, and another fault.
+        for (kind, seq) in [(FindingKind::Archive, 2), (FindingKind::Rule, 5)] {
+            assert_eq!(told(Some((kind, seq))).1.len(), 2, "{kind:?}");
         }
     }
 

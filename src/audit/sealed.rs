@@ -4,6 +4,7 @@ use super::{
     absent::Absent,
     history::History,
     report::{FindingKind, Findings},
+    verify::add_store,
 };
 use crate::{
     codec,
@@ -24,6 +25,8 @@ pub(super) struct SealedWalk<I: Iterator = SealedItems> {
     sealed: Head,
     /// The first event of the gap that is being walked over.
     missing_from: Option<Seq>,
+    /// True after a fault of all of it: what it does not give is not missing.
+    unreadable: bool,
     /// Texts that either sled or archive and journal have, but not both.
     absent: Absent,
 }
@@ -35,6 +38,7 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
             block: None,
             sealed,
             missing_from: None,
+            unreadable: false,
             absent: Absent::default(),
         }
     }
@@ -46,7 +50,7 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
         }
         self.come_to(seq, findings);
         let Some(here) = self.block.as_ref().and_then(|block| block.get(seq)) else {
-            if self.missing_from.is_none() {
+            if self.missing_from.is_none() && !self.unreadable {
                 findings.add(seq, FindingKind::Sealed, "it is not in the sealed store");
             }
             self.missing_from.get_or_insert(seq);
@@ -62,12 +66,15 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
     }
 
     /// Compares the tree hashes of sled with those of the history, and takes the rest of its items.
-    pub(super) fn finish(self, history: &History, findings: &mut Findings) {
+    pub(super) fn finish(mut self, history: &History, findings: &mut Findings) {
         let (mut beyond, mut tree_hashes) = (None, BTreeSet::new());
         let rest = self.block.map(|block| Ok(SealedItem::Block(block)));
         for item in rest.into_iter().chain(self.items) {
             match item {
-                Err(finding) => add_sealed(&finding, findings),
+                Err(finding) => {
+                    self.unreadable |= finding.seq.is_none();
+                    add_sealed(&finding, findings);
+                }
                 Ok(SealedItem::TreeHash { index, hash }) => {
                     let known = history.tree_hash(index);
                     let judged = !history.is_unreadable();
@@ -88,7 +95,9 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
         }
         if !history.is_unreadable() {
             check_end(beyond, history, findings);
-            check_tree_hashes(&tree_hashes, self.sealed, history, findings);
+            if !self.unreadable {
+                check_tree_hashes(&tree_hashes, self.sealed, history, findings);
+            }
             check_absent(&self.absent, history, findings);
         }
     }
@@ -104,7 +113,10 @@ impl<I: Iterator<Item = Result<SealedItem, StoreFinding>>> SealedWalk<I> {
                     }
                     self.block = Some(block);
                 }
-                Some(Err(finding)) => add_sealed(&finding, findings),
+                Some(Err(finding)) => {
+                    self.unreadable |= finding.seq.is_none();
+                    add_sealed(&finding, findings);
+                }
                 Some(Ok(SealedItem::TreeHash { .. })) | None => return,
             }
         }
@@ -145,7 +157,7 @@ fn check_end(beyond: Option<Seq>, history: &History, findings: &mut Findings) {
     if let Some(seq) = beyond {
         let end = history.size();
         let detail = format!("the sealed store holds it; archive and journals end at {end}");
-        findings.add(seq, FindingKind::LostTail, detail);
+        findings.add_end(seq, FindingKind::LostTail, detail);
     }
 }
 
@@ -171,6 +183,9 @@ fn check_tree_hashes(
 }
 
 fn add_sealed(finding: &StoreFinding, findings: &mut Findings) {
+    if finding.is_harmless() {
+        return add_store(finding, findings);
+    }
     let detail = format!("{}: {}", finding.file.display(), finding.detail);
     findings.add(finding.seq, FindingKind::Sealed, detail);
 }

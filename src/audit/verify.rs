@@ -10,7 +10,7 @@ use crate::{
     ids::{Head, Seq},
     ledger::{OpenError, Options, Readable, copy::origin::OriginNote, directory::directory},
     snapshot::{self, SnapshotError},
-    store::{self, Home, Inspect, StoreFinding, StoreFindingKind},
+    store::{self, Home, Inspect, StoreFinding, StoreFindingKind, Unsafe},
 };
 use std::{path::Path, time::Duration};
 use tracing::field::Empty;
@@ -52,10 +52,11 @@ impl Default for VerifyOptions {
 /// The report says what can still be read, also where archive and journals have lost it, and what
 /// repairs it.
 ///
-/// Changes nothing, and holds the ledger's lock meanwhile. Takes as much temporary space as the
-/// sealed store. Beside another process that has the ledger open it checks every frame, text, root and
-/// snapshot up to the durable end; the sealed store, the kept tree hashes and `HEAD` itself are not
-/// checked then, and a note says so.
+/// Changes nothing. Holds the ledger's lock while the sealed store is copied to the system's directory
+/// for temporary files, and no longer; where files go away after that, it begins again. Beside another
+/// process that has the ledger open, and in a ledger of another user, it checks every frame, text, root
+/// and snapshot up to the durable end; the sealed store, the kept tree hashes and `HEAD` itself are not
+/// checked then, and a note says so. So it does of the sealed store where there is no room for the copy.
 ///
 /// # Errors
 /// Only if there is no ledger that can be audited: [`OpenError::NotFound`],
@@ -102,20 +103,33 @@ pub fn verify_in(
     options: &VerifyOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, OpenError> {
-    /// The number of looks beside a writer that may meet a fault before it is believed.
-    const LOOKS: usize = 3;
+    /// The number of inspections that may meet a fault before it is believed, while others write.
+    const TRIES: usize = 5;
+    /// The number of them that may be taken for those of a ledger in which nobody writes.
+    const TRIES_ALONE: usize = 2;
     let mut tried = 1;
     loop {
-        let inspection = match home.inspect() {
-            Err(writer @ store::Error::InUse { .. }) => home.inspect_beside(&writer)?,
-            inspection => inspection?,
-        };
+        let inspection = inspect(home, tried <= TRIES_ALONE)?;
         let report = check(&*inspection, options, progress)?;
-        // Beside a writer, a purge can take away what this look was about to read.
-        if report.is_ok() || inspection.is_still() || tried == LOOKS {
+        // A writer takes files away that were about to be read.
+        if report.is_ok() || inspection.is_still() || tried == TRIES {
             return Ok(report);
         }
         tried += 1;
+    }
+}
+
+/// Inspects a ledger, or beside whoever writes to it or has it.
+fn inspect(home: &dyn Home, alone: bool) -> Result<Box<dyn Inspect>, store::Error> {
+    if !alone {
+        return home.inspect_beside("others recorded meanwhile");
+    }
+    match home.inspect() {
+        Err(
+            why @ (store::Error::InUse { .. }
+            | store::Error::UnsafeDir { why: Unsafe::OtherUser { .. }, .. }),
+        ) => home.inspect_beside(&why.to_string()),
+        inspection => inspection,
     }
 }
 
@@ -137,6 +151,8 @@ fn check(
     let sealed = record.map_or(Head::EMPTY, |record| record.sealed);
     // This comes first, since its copy takes time.
     let walk = SealedWalk::new(inspection.sealed(options.sealed_deadline), sealed);
+    // Whoever wants to record has waited for the copy, and no longer.
+    inspection.let_go();
     let total = record.map_or(0, |record| record.written.size.get());
     check_oldest_journal(inspection, sealed, &mut findings);
     expect_heads(inspection, options, &mut history);
@@ -170,8 +186,7 @@ fn check(
     span.record("events", head.size.get());
     let readable = readable(inspection, head, findings.remedy())?;
     let ledger = inspection.identity().map(|identity| identity.ledger);
-    let sealed_checked = inspection.is_still();
-    Ok(Report { ledger, sealed_checked, ..findings.report(head, readable) })
+    Ok(Report { ledger, ..findings.report(head, readable) })
 }
 
 /// The events that all files together still have. Reads them again only where archive and journals
@@ -263,7 +278,11 @@ fn read_snapshot<T>(
     }
 }
 
-fn add_store(finding: &StoreFinding, findings: &mut Findings) {
+/// Adds a fault of the store.
+pub(super) fn add_store(finding: &StoreFinding, findings: &mut Findings) {
+    if finding.kind == StoreFindingKind::SealedUnchecked {
+        findings.leave_sealed();
+    }
     let kind = match finding.kind {
         StoreFindingKind::HeadSlot
         | StoreFindingKind::TornEnd

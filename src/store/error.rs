@@ -208,13 +208,13 @@ pub enum Unsafe {
         /// The number of the user who has the directory.
         user: u32,
     },
-    /// The mode of a directory lets other users in.
+    /// The mode of a directory lets other users in, and sled writes to it by the umask.
     #[error("its mode, {:04o}, lets other users enter it", mode & 0o7777)]
     OthersMayEnter {
         /// The mode.
         mode: u32,
     },
-    /// The mode of a file lets other users write to it.
+    /// The mode of a file or a directory lets other users write to it.
     #[error("its mode, {:04o}, lets other users write to it", mode & 0o7777)]
     OthersMayWrite {
         /// The mode.

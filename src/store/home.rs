@@ -58,14 +58,14 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// As [`open`](Self::open), without the findings: those are [`Inspect::findings`].
     fn inspect(&self) -> Result<Box<dyn Inspect>, Error>;
 
-    /// Inspects what can be inspected beside a writer: `writer` is the [`Error::InUse`] that
-    /// [`inspect`](Self::inspect) gave. A place that can be inspected at any time has no such case.
+    /// Inspects what can be inspected beside a writer, or without the rights to inspect it all: `why`
+    /// says for the findings which of the two. A place that can be inspected at any time has no such case.
     ///
     /// # Errors
     ///
     /// As [`look`](Self::look).
-    fn inspect_beside(&self, writer: &Error) -> Result<Box<dyn Inspect>, Error> {
-        let _ = writer;
+    fn inspect_beside(&self, why: &str) -> Result<Box<dyn Inspect>, Error> {
+        let _ = why;
         self.inspect()
     }
 

@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-/// A store under inspection, which changes nothing. What another process writes meanwhile is not seen.
+/// A store under inspection, which changes nothing. Nobody else writes until
+/// [`let_go`](Inspect::let_go), or what another process writes is not seen.
 pub trait Inspect: fmt::Debug + Send + Sync {
     /// The identity of this copy of the ledger; `None` if it cannot be read.
     fn identity(&self) -> Option<Identity>;
@@ -41,8 +42,12 @@ pub trait Inspect: fmt::Debug + Send + Sync {
     /// calls does not count.
     fn sealed(&self, deadline: Duration) -> SealedItems;
 
-    /// Says whether nobody can write to the store during the inspection. Otherwise a fault counts
-    /// only if the next inspection meets it, too.
+    /// Lets others write to the store from here on. The witness and the items of the sealed store
+    /// stay those of before; the files may change.
+    fn let_go(&self) {}
+
+    /// Says whether nobody has written to the store since the inspection began. Otherwise a fault may
+    /// come from that, and counts only if another inspection meets it, too.
     fn is_still(&self) -> bool {
         true
     }
@@ -163,8 +168,8 @@ pub enum StoreFindingKind {
     LostTail,
     /// sled cannot be read.
     Sealed,
-    /// sled was not read, since another process has the ledger open. Harmless: the other files were
-    /// read.
+    /// sled was not read, since another process has the ledger open, it belongs to another user, or
+    /// there is no room for a copy. Harmless: the other files were read.
     SealedUnchecked,
     /// Bytes behind the last whole group that were never acknowledged. Harmless: the next opening
     /// removes them.

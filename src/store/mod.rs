@@ -192,6 +192,8 @@ pub trait FrameLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// After `Ok`, no file of the store holds the replaced bytes, and
     /// [`erased_upto`](Self::erased_upto) is `upto`. If it is stopped half way, call it again.
+    /// A saved state after `upto` stays: the caller has saved it before, without these bytes. All
+    /// others may be removed.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! Audits: a sound ledger has no findings; whatever is done to its files is harmless or found.
 
+mod meanwhile;
 mod removed;
 
 use crate::{disk::*, support::*};

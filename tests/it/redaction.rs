@@ -1,7 +1,7 @@
 //! Redaction: the text is gone from every view, the proof stays.
 
 use crate::support::*;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use taskledger::{
     Code, Ledger,
     event::{Outcome, PartKind, PartSet},
@@ -9,7 +9,10 @@ use taskledger::{
     ledger::{AppendError, PurgeError},
     proof,
     state::TextBody,
-    store::faulty::{Call, Effect, Fault, FaultyDisk},
+    store::{
+        Error, FrameLog, MemStore, SnapshotStore,
+        faulty::{Call, Effect, Fault, FaultyDisk},
+    },
 };
 
 const SECRET: &str = "the password is swordfish";
@@ -87,4 +90,65 @@ fn a_purge_that_cannot_sync_halts_the_ledger() {
     let next = ledger.append_blocking([spawn("b")]);
     assert!(matches!(next, Err(AppendError::Halted)), "{next:?}");
     assert!(matches!(ledger.purge_blocking(), Err(PurgeError::Halted)));
+}
+
+/// The saved states beside a log: says of each change whether the log was erased by then.
+#[derive(Debug)]
+struct Changes {
+    log: Arc<MemStore>,
+    saved: MemStore,
+    told: Mutex<Vec<(&'static str, u64, bool)>>,
+}
+
+impl Changes {
+    fn tell(&self, what: &'static str, at: Seq) {
+        let erased = self.log.erased_upto().is_some();
+        self.told.lock().unwrap().push((what, at.get(), erased));
+    }
+}
+
+impl SnapshotStore for Changes {
+    fn list(&self) -> Result<Vec<Seq>, Error> {
+        self.saved.list()
+    }
+
+    fn bytes(&self, at: Seq) -> Result<u64, Error> {
+        self.saved.bytes(at)
+    }
+
+    fn load(&self, at: Seq) -> Result<Vec<u8>, Error> {
+        self.saved.load(at)
+    }
+
+    fn save(&self, at: Seq, bytes: &[u8]) -> Result<(), Error> {
+        self.tell("saved", at);
+        self.saved.save(at, bytes)
+    }
+
+    fn remove(&self, at: Seq) -> Result<(), Error> {
+        self.tell("removed", at);
+        self.saved.remove(at)
+    }
+}
+
+/// All of them went first, and a reader beside the purge folded from the first event. The state of the
+/// last event is saved again: who knows what is in a file of that name.
+#[test]
+fn a_purge_saves_its_state_before_the_older_ones_go() {
+    let log = Arc::new(MemStore::new());
+    let saved = MemStore::new();
+    for at in [2, 4] {
+        saved.save(Seq::new(at).unwrap(), b"of who knows when").unwrap();
+    }
+    let changes = Arc::new(Changes { log: log.clone(), saved, told: Mutex::default() });
+    let ledger =
+        Ledger::over_store(log.clone(), changes.clone(), LedgerId([9; 16]), options()).unwrap();
+    append(&ledger, [spawn("a"), finish_with("a", Outcome::Failed, Some(SECRET))]);
+    ledger.redact_blocking(Seq::new(3).unwrap(), errors(), "a credential").unwrap();
+    changes.told.lock().unwrap().clear();
+    ledger.purge_blocking().unwrap();
+    let told = [("saved", 4, false), ("removed", 2, true)];
+    assert_eq!(*changes.told.lock().unwrap(), told);
+    assert_eq!(changes.list().unwrap(), [Seq::new(4).unwrap()]);
+    assert_ne!(changes.load(Seq::new(4).unwrap()).unwrap(), b"of who knows when");
 }

@@ -261,22 +261,35 @@ impl Shared {
         self.saving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes every snapshot, which may hold erased texts, and takes a new one.
-    pub(crate) fn replace_snapshots(&self, held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
-        for at in self.snapshots.list()? {
-            self.snapshots.remove(at)?;
-        }
-        self.take_snapshot(held)
+    /// Removes every snapshot but the newest: they may hold erased texts.
+    pub(crate) fn remove_older_snapshots(
+        &self,
+        newest: Seq,
+        _held: &MutexGuard<'_, ()>,
+    ) -> Result<(), store::Error> {
+        let older = self.snapshots.list()?.into_iter().filter(|at| *at != newest);
+        older.into_iter().try_for_each(|at| self.snapshots.remove(at))
     }
 
-    /// Saves the published state, which it makes durable, unless it is saved already.
-    pub(crate) fn take_snapshot(&self, _held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
+    /// Saves the published state, unless it is saved already.
+    pub(crate) fn take_snapshot(&self, held: &MutexGuard<'_, ()>) -> Result<(), store::Error> {
         let published = self.published();
-        let head = published.tree.head();
-        let Some(at) = head.seq() else { return Ok(()) };
+        let Some(at) = published.tree.head().seq() else { return Ok(()) };
         if self.snapshots.list()?.contains(&at) {
             return Ok(());
         }
+        self.save_snapshot(&published, held)?;
+        self.remove_surplus_snapshots(at)
+    }
+
+    /// Saves a published state, which it makes durable, in place of any that was saved there.
+    pub(crate) fn save_snapshot(
+        &self,
+        published: &Published,
+        _held: &MutexGuard<'_, ()>,
+    ) -> Result<(), store::Error> {
+        let head = published.tree.head();
+        let Some(at) = head.seq() else { return Ok(()) };
         let span = tracing::info_span!("snapshot.take", seq_last = at.get());
         let _entered = span.enter();
         if self.log.synced().size < head.size {
@@ -287,7 +300,7 @@ impl Shared {
         let bytes = snapshot::encode(&published.state, head);
         self.snapshots.save(at, &bytes)?;
         tracing::info!(bytes = bytes.len(), "snapshot taken");
-        self.remove_surplus_snapshots(at)
+        Ok(())
     }
 
     /// Removes snapshots that are not worth their room. One beyond the log belongs to lost events,

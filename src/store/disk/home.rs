@@ -48,8 +48,8 @@ impl Home for DiskHome {
         Ok(Box::new(Inspection::open(&self.root, self.options.lock_wait)?))
     }
 
-    fn inspect_beside(&self, writer: &Error) -> Result<Box<dyn Inspect>, Error> {
-        Ok(Box::new(Beside::open(&self.root, &writer.to_string())?))
+    fn inspect_beside(&self, why: &str) -> Result<Box<dyn Inspect>, Error> {
+        Ok(Box::new(Beside::open(&self.root, why)?))
     }
 
     fn rebuild(&self, replay: &mut dyn Replay) -> Result<Rebuilt, Error> {

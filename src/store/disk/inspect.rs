@@ -27,9 +27,9 @@ use crate::{
 use std::{
     io,
     ops::ControlFlow,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -44,11 +44,13 @@ pub(super) struct LogFile {
     pub last: Option<Seq>,
 }
 
-/// A ledger under inspection. Its lock is held, so no process writes meanwhile.
+/// A ledger under inspection. Its lock is held until it is let go, so no process writes meanwhile.
 #[derive(Debug)]
 pub(super) struct Inspection {
     root: PathBuf,
-    _lock: Lock,
+    lock: Mutex<Option<Lock>>,
+    /// The files when the lock was let go.
+    left: OnceLock<Result<Vec<FileMark>, Error>>,
     identity: Option<Identity>,
     slots: [Slot; 2],
     archives: Vec<LogFile>,
@@ -85,7 +87,8 @@ impl Inspection {
         for within in dir::SUBDIRS {
             find_unknown(&root.join(within), within, &mut findings)?;
         }
-        Ok(Self { root, _lock: lock, identity, slots, archives, journals, findings })
+        let (lock, left) = (Mutex::new(Some(lock)), OnceLock::new());
+        Ok(Self { root, lock, left, identity, slots, archives, journals, findings })
     }
 
     /// The size that the log had, as the file beside sled says; `None` if there is none that holds.
@@ -127,8 +130,20 @@ impl Inspect for Inspection {
         self.walk_log(visit)
     }
 
+    fn let_go(&self) {
+        let _ = self.left.set(file_marks(&self.root));
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Every opening to append writes its process id to `LOCK`.
+    fn is_still(&self) -> bool {
+        let Some(left) = self.left.get() else { return true };
+        let Ok(_held) = Lock::take_to_read(&self.root, Duration::ZERO) else { return false };
+        matches!((left, file_marks(&self.root)), (Ok(left), Ok(now)) if *left == now)
+    }
+
     /// Takes as much space in the system's directory for temporary files as sled takes in the
-    /// ledger, until it is dropped.
+    /// ledger, until it is dropped. Waits until the copy is made.
     fn sealed(&self, deadline: Duration) -> SealedItems {
         Box::new(self.read_sealed(deadline))
     }
@@ -136,6 +151,22 @@ impl Inspect for Inspection {
     fn snapshots(&self) -> Arc<dyn SnapshotStore> {
         Arc::new(DiskSnapshots::of(&self.root))
     }
+}
+
+/// A file, with all that changes when it is written: its path, inode, length, and time.
+type FileMark = (PathBuf, u64, u64, (i64, i64));
+
+/// The files of a ledger apart from sled's, which only holders of the lock change.
+fn file_marks(root: &Path) -> Result<Vec<FileMark>, Error> {
+    let mut marks = Vec::new();
+    for within in ["", dir::JOURNAL, dir::ARCHIVE, dir::SNAPSHOTS] {
+        for path in dir::entries(&root.join(within))? {
+            let meta = path.symlink_metadata().map_err(dir::at("inspect", &path))?;
+            let time = (meta.mtime(), meta.mtime_nsec());
+            marks.push((path, meta.ino(), meta.len(), time));
+        }
+    }
+    Ok(marks)
 }
 
 /// The value, or a finding if there is damage.
@@ -168,8 +199,9 @@ fn read_head(root: &Path, findings: &mut Vec<StoreFinding>) -> Result<[Slot; 2],
         }
         read_slots(&file, &path)
     });
-    let slots =
-        finding_or(slots, StoreFindingKind::Head, &path, findings)?.unwrap_or([Slot::Bad; 2]);
+    let Some(slots) = finding_or(slots, StoreFindingKind::Head, &path, findings)? else {
+        return Ok([Slot::Bad; 2]);
+    };
     let bad = slots.iter().filter(|slot| !matches!(slot, Slot::Valid(_))).count();
     if bad > 0 {
         let kind = if bad == 1 { StoreFindingKind::HeadSlot } else { StoreFindingKind::Head };
@@ -206,7 +238,18 @@ fn find_unknown(place: &Path, within: &str, findings: &mut Vec<StoreFinding>) ->
     Ok(())
 }
 
-/// Copies a directory and its contents, readable only for the user of this process.
+/// The bytes of the files in a directory.
+fn tree_bytes(path: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        bytes += if meta.is_dir() { tree_bytes(&entry.path())? } else { meta.len() };
+    }
+    Ok(bytes)
+}
+
+/// Copies a directory and its contents, sharing blocks where the file system can, readable only for the user of this process.
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(to)?;

@@ -39,6 +39,10 @@ pub struct DiskOptions {
     /// without space. What is over a quarter of it, or 576 KiB, also serves sealing, archiving and the
     /// next journal. It is taken back when there is room.
     pub reserve_bytes: u64,
+    /// Lets the group of the directory read a ledger that is made: its directory is 0750 and its files
+    /// 0640, whatever the umask, except those of the sealed store. Otherwise they are 0700 and 0600.
+    /// Nothing for a ledger that is there: what is made in it later takes after its directory.
+    pub group_read: bool,
     /// Memory in bytes that sled may use to cache its pages.
     pub cache_bytes: u64,
     /// Random, different at each opening: distinguishes the groups of a journal from bytes that an
@@ -57,6 +61,7 @@ impl DiskOptions {
         set busy_wait: Duration,
         set lock_wait: Duration,
         set reserve_bytes: u64,
+        set group_read: bool,
         set cache_bytes: u64,
         ;
         into flush_every: Option<Duration>,
@@ -75,6 +80,7 @@ impl Default for DiskOptions {
             busy_wait: Duration::from_secs(10),
             lock_wait: Duration::ZERO,
             reserve_bytes: 32 << 20,
+            group_read: false,
             cache_bytes: 48 << 20,
             nonce_seed: 0,
             steps: Steps::default(),

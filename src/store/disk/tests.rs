@@ -26,6 +26,7 @@ use crate::{
 use std::{fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
+mod access;
 mod aside;
 mod beside;
 mod conformance;
@@ -284,74 +285,8 @@ fn a_directory_with_nothing_of_a_ledger_in_it_is_no_ledger_whoever_may_enter_it(
     fs::write(root.join("notes"), b"mine").unwrap();
     assert!(matches!(refused(dir.path()), Error::NotFound { .. }));
     fs::write(root.join("HEAD"), b"").unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o775)).unwrap();
     assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
-}
-
-#[test]
-fn a_directory_that_others_could_change_is_refused() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    let dir = TempDir::new().unwrap();
-    created(dir.path()).close().unwrap();
-    let root = ledger(dir.path());
-    for (path, loose, tight) in [
-        (root.clone(), 0o755, 0o700),
-        (root.join("archive"), 0o711, 0o700),
-        (root.join("HEAD"), 0o666, 0o600),
-    ] {
-        fs::set_permissions(&path, fs::Permissions::from_mode(loose)).unwrap();
-        let Error::UnsafeDir { path: at, why } = refused(dir.path()) else { panic!("{path:?}") };
-        let (Unsafe::OthersMayEnter { mode } | Unsafe::OthersMayWrite { mode }) = why else {
-            panic!("{why}")
-        };
-        let told = mode & 0o7777;
-        assert_eq!((at, told), (path.clone(), loose));
-        fs::set_permissions(&path, fs::Permissions::from_mode(tight)).unwrap();
-    }
-    let link = dir.path().join("link");
-    symlink(&root, &link).unwrap();
-    assert!(matches!(DiskStore::open(&link, &small()), Err(Error::UnsafeDir { .. })));
-    fs::rename(root.join("archive"), dir.path().join("elsewhere")).unwrap();
-    symlink(dir.path().join("elsewhere"), root.join("archive")).unwrap();
-    assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
-}
-
-// Between the check and the creation another user may have made the directory, open to all.
-#[test]
-fn a_directory_that_somebody_else_makes_meanwhile_is_refused() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    let elsewhere = TempDir::new().unwrap();
-    for link in [false, true] {
-        let dir = TempDir::new().unwrap();
-        let (root, target) = (ledger(dir.path()), elsewhere.path().to_owned());
-        let mut options = small();
-        options.steps.hook = Some(Arc::new(move |step| {
-            if step == "creation of the directory" && link {
-                symlink(&target, &root).unwrap();
-            } else if step == "creation of the directory" {
-                fs::create_dir(&root).unwrap();
-                fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
-            }
-        }));
-        let made = DiskStore::create(ledger(dir.path()), &options, identity());
-        assert!(matches!(made, Err(Error::UnsafeDir { .. })), "{made:?}");
-        assert!(files(elsewhere.path()).is_empty());
-        assert!(files(&ledger(dir.path())).is_empty());
-    }
-}
-
-#[test]
-fn every_file_is_private() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = TempDir::new().unwrap();
-    let store = created(dir.path());
-    append_upto(&store, 1000);
-    store.snapshots().save(seq(1000), b"state").unwrap();
-    store.close().unwrap();
-    drop(reopened(dir.path()));
-    for (path, _) in files(&ledger(dir.path())) {
-        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{}", path.display());
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{
     output::{Format, Out},
     progress::Shower,
     term::Look,
+    unshown::Unshown,
 };
 use anyhow::{Context as _, Result};
 use std::{
@@ -63,6 +64,8 @@ pub struct App {
     short: Cell<bool>,
     /// The texts that were withheld of the ledgers that were opened.
     withheld: RefCell<Vec<Withheld>>,
+    /// The events that were left out of them.
+    unshown: RefCell<Vec<Unshown>>,
 }
 
 /// A ledger that is open, and its past.
@@ -90,6 +93,7 @@ impl App {
             program,
             short: Cell::new(false),
             withheld: RefCell::default(),
+            unshown: RefCell::default(),
         }
     }
 
@@ -145,12 +149,7 @@ impl App {
     /// A ledger that is only read, after a word about what is missing in it.
     fn shown(&self, ledger: Ledger) -> Opened {
         self.tell_shortfall(&ledger);
-        let pending = ledger.pending();
-        if pending > 0 {
-            self.remark(&format!(
-                "the last {pending} events are not shown: they are not known to survive loss of power yet"
-            ));
-        }
+        self.unshown.borrow_mut().extend(Unshown::of(&ledger));
         Opened::of(ledger)
     }
 
@@ -176,6 +175,20 @@ impl App {
     pub fn judge(&self, exit: Exit) -> Exit {
         let forged = !self.appends && self.tell_withheld();
         if exit == Exit::Ok && (self.short.get() || forged) { Exit::Finding } else { exit }
+    }
+
+    /// Says which events the answer did not show, after it was given. One on its way to the device is
+    /// told with `-v` only.
+    #[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
+    pub fn tell_unshown(&self) {
+        for unshown in self.unshown.take() {
+            if !self.quiet && (self.verbose > 0 || unshown.stay(std::thread::sleep)) {
+                let events = unshown.events;
+                self.remark(&format!(
+                    "the last {events} events are not shown: they are not known to survive loss of power yet"
+                ));
+            }
+        }
     }
 
     /// Names the texts that were withheld, if any were.

@@ -26,6 +26,7 @@ mod signals;
 mod table;
 mod term;
 mod time;
+mod unshown;
 
 use app::{App, Program};
 use args::Cli;
@@ -59,7 +60,9 @@ fn main() -> ExitCode {
         interrupt::listen();
     }
     let done = interrupt::catching(|| command::run(command, &mut app));
-    match done.and_then(|exit| app.out.flush().map(|()| exit)) {
+    let done = done.and_then(|exit| app.out.flush().map(|()| exit));
+    app.tell_unshown();
+    match done {
         Ok(exit) => app.judge(exit).into(),
         Err(error) if term::is_closed_pipe(&error) => Exit::Ok.into(),
         Err(error) => {

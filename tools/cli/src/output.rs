@@ -130,10 +130,8 @@ impl Out {
         items: impl IntoIterator<Item = Result<T>>,
     ) -> Result<()> {
         let mut list = self.begin::<T>(at)?;
-        for item in items {
-            list.push(&item?)?;
-        }
-        list.end()
+        let done = items.into_iter().try_for_each(|item| list.push(&item?));
+        list.end(done)
     }
 
     /// A list that a question gave.
@@ -253,7 +251,7 @@ impl Write for Stdout {
     }
 }
 
-/// A list that is being written. Without [`end`](Self::end) it stays open.
+/// A list that is being written. [`end`](Self::end) completes it, whatever happened.
 pub struct List<'o, T> {
     out: &'o mut Out,
     /// What a table holds until its widths are known.
@@ -286,8 +284,13 @@ impl<T: Item> List<'_, T> {
         Ok(())
     }
 
-    /// That was all.
-    pub fn end(self) -> Result<()> {
+    /// That was all, or what there is in spite of an error, which is given back.
+    pub fn end(self, done: Result<()>) -> Result<()> {
+        if done.is_err() && self.out.format == Format::Json {
+            // Half a document is none. The error that counts is the first.
+            let _ = self.out.sink.write_all(b"\n],\"incomplete\":true}\n");
+        }
+        done?;
         match self.out.format {
             Format::Table | Format::Wide | Format::Tree => {
                 let wide = self.out.format == Format::Wide;

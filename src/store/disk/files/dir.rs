@@ -1,15 +1,18 @@
 //! The directory of a ledger: its access, its lock, and the creation of files in it.
 //!
-//! All files are private to their owner (directories 0700, files 0600), no link is followed, and a
-//! file that must be whole appears by a rename after a sync.
+//! All files are private to their owner (directories 0700, files 0600), unless the ledger was made for
+//! its group to read (0750, 0640): what is made in a directory takes the group's right to read from
+//! there ([`Access`]), whatever the umask. sled makes its files by the umask, so `sled/` and
+//! `quarantine/` are always private. No link is followed, and a file that must be whole appears by a
+//! rename after a sync.
 
 use super::sector::wide;
 use crate::store::{Damage, Error, Room, Unsafe};
 use rustix::fs::{FallocateFlags, OFlags};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -83,7 +86,7 @@ fn is_of_ledger(path: &Path) -> bool {
     SUBDIRS.contains(&name) || ["NODE", "NODE.tmp", "HEAD"].contains(&name)
 }
 
-/// Refuses a directory that another user could have changed, or that is a link.
+/// Refuses a directory that another user could have changed or can change, or that is a link.
 ///
 /// # Errors
 ///
@@ -103,7 +106,7 @@ pub(crate) fn check_safe(root: &Path) -> Result<(), Error> {
 enum Modes {
     /// This module set it.
     Private,
-    /// sled set it, by the umask. Other users do not get past the directory above, which is
+    /// sled set it, by the umask. Other users do not get past the directory above, which must be
     /// private.
     Umask,
     /// As `Private`, of files that are opened one by one, as what they are: others among them are no
@@ -130,21 +133,24 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         let within = Unsafe::MixedOwners { owner, user };
         return refuse(if depth == 0 { Unsafe::OtherUser { owner, user } } else { within });
     }
-    if meta.is_file() {
-        let writable = modes != Modes::Umask && mode & 0o022 != 0;
-        return if writable { refuse(Unsafe::OthersMayWrite { mode }) } else { Ok(()) };
-    }
-    if !meta.is_dir() {
+    if !(meta.is_file() || meta.is_dir()) {
         return refuse(Unsafe::Special);
     }
-    if modes == Modes::Private && mode & 0o077 != 0 {
+    if modes != Modes::Umask && mode & 0o022 != 0 {
+        return refuse(Unsafe::OthersMayWrite { mode });
+    }
+    if meta.is_file() {
+        return Ok(());
+    }
+    let by_sled = depth == 1 && is_shut(path);
+    if by_sled && mode & 0o077 != 0 {
         return refuse(Unsafe::OthersMayEnter { mode });
     }
     if depth > DEPTH_MAX {
         return refuse(Unsafe::TooDeep);
     }
     let below = match name(path) {
-        SLED | QUARANTINE if depth == 1 => Modes::Umask,
+        _ if by_sled => Modes::Umask,
         SPOOL if depth == 1 => Modes::Spool,
         _ => modes,
     };
@@ -186,14 +192,78 @@ pub(crate) fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// Makes a private directory, if it is not there yet. Durable only after a sync of its parent.
-pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
-    make_dir(path).map(drop)
+/// Says whether a directory of a ledger is never its group's to read.
+fn is_shut(path: &Path) -> bool {
+    [SLED, QUARANTINE].contains(&name(path))
 }
 
-/// As [`create_dir`]. Returns false if it is there already.
-pub(crate) fn make_dir(path: &Path) -> Result<bool, Error> {
-    match DirBuilder::new().mode(0o700).create(path) {
+/// The users who may read what is made, besides its owner: nobody, or the group. Nobody else may ever
+/// write.
+#[derive(Debug, Clone, Copy)]
+struct Access {
+    /// The bits of the group in the mode of a directory.
+    group: u32,
+}
+
+impl Access {
+    const PRIVATE: Self = Self { group: 0 };
+
+    fn of_root(group_read: bool) -> Self {
+        if group_read { Self { group: 0o050 } } else { Self::PRIVATE }
+    }
+
+    /// The access to what is made at `path`: that of its directory.
+    fn within_parent(path: &Path) -> Result<Self, Error> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let meta = fs::metadata(parent).map_err(at("inspect", parent))?;
+        Ok(Self { group: meta.mode() & 0o050 })
+    }
+
+    fn of_dir(self) -> u32 {
+        0o700 | self.group
+    }
+
+    fn of_file(self) -> u32 {
+        0o600 | self.group & 0o040
+    }
+}
+
+/// The mode to set if the umask took some of `wanted` away. What makes files have the group of their
+/// directory stays.
+fn amended(wanted: u32, meta: &fs::Metadata) -> Option<Permissions> {
+    let lacks = wanted & !meta.mode() != 0;
+    lacks.then(|| Permissions::from_mode(wanted | meta.mode() & 0o2000))
+}
+
+/// Makes the directory of a ledger. Returns false if something is there already.
+pub(crate) fn create_root(path: &Path, group_read: bool) -> Result<bool, Error> {
+    make_dir(path, Access::of_root(group_read))
+}
+
+/// Shuts off a directory in which a ledger is to be made; its group may read it if that is wanted.
+pub(crate) fn shut_off(path: &Path, group_read: bool) -> Result<(), Error> {
+    let found = fs::symlink_metadata(path).map_err(at("inspect", path))?.mode() & 0o7777;
+    let mode = Access::of_root(group_read).of_dir() | found & 0o2000;
+    if mode == found {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at("shut off", path))
+}
+
+/// Makes a directory within a ledger, if it is not there yet. Durable only after a sync of its parent.
+pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
+    let access = if is_shut(path) { Access::PRIVATE } else { Access::within_parent(path)? };
+    make_dir(path, access).map(drop)
+}
+
+/// Returns false if it is there already.
+fn make_dir(path: &Path, access: Access) -> Result<bool, Error> {
+    let made = DirBuilder::new().mode(access.of_dir()).create(path).and_then(|()| {
+        let amended = amended(access.of_dir(), &fs::symlink_metadata(path)?);
+        amended.map_or(Ok(()), |mode| fs::set_permissions(path, mode))
+    });
+    match made {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(at_or_full("a directory", "create", path)(error)),
@@ -209,9 +279,19 @@ pub(super) fn private() -> OpenOptions {
 
 /// A new empty file, or an old one emptied.
 pub(crate) fn create_file(path: &Path) -> Result<File, Error> {
+    made(path, true)
+}
+
+/// A file to read and write, which is made if it is not there. All files but sled's are made here.
+pub(super) fn made(path: &Path, truncate: bool) -> Result<File, Error> {
+    let mode = Access::within_parent(path)?.of_file();
     let mut options = private();
-    options.read(true).write(true).create(true).truncate(true);
-    options.open(path).map_err(at_or_full("a file", "create", path))
+    options.read(true).write(true).create(true).truncate(truncate).mode(mode);
+    let opened = options.open(path).and_then(|file| {
+        let amended = amended(mode, &file.metadata()?);
+        amended.map_or(Ok(()), |mode| file.set_permissions(mode)).map(|()| file)
+    });
+    opened.map_err(at_or_full("a file", "create", path))
 }
 
 pub(crate) fn open_to_read(path: &Path) -> Result<File, Error> {

@@ -5,12 +5,12 @@
 //! gives a lock to those who wait for it in the order of their arrival. There is nothing to clean up
 //! after a crash. Start reading at [`Lock::take`].
 
-use super::dir::{at, private};
+use super::dir::{self, at, private};
 use crate::store::Error;
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
     sync::mpsc,
     time::{Duration, Instant},
@@ -89,9 +89,7 @@ impl Lock {
 
     fn attempt(root: &Path) -> Result<Result<Self, Busy>, Error> {
         let path = root.join(FILE);
-        let mut options = private();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(at("open", &path))?;
+        let file = dir::made(&path, false)?;
         Self::both(Some(file), directory(root)?, root)
     }
 

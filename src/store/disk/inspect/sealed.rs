@@ -3,7 +3,7 @@
 //! sled writes when it opens, may panic over damage, and could wait for ever. None of that reaches
 //! the ledger or the caller.
 
-use super::{Inspection, copy_tree};
+use super::{Inspection, copy_tree, tree_bytes};
 use crate::store::{
     Error, Frames, SealedItem, StoreFinding, StoreFindingKind,
     disk::files::dir::{self, engine_path},
@@ -31,7 +31,7 @@ impl Inspection {
     /// All items of sled: blocks in order, then tree hashes. Reads ahead on another thread.
     ///
     /// Takes as much space in the system's directory for temporary files as sled takes in the
-    /// ledger, until it is dropped. If sled does not answer within `deadline`, that is a finding
+    /// ledger, until it is dropped. Returns once the copy is made. If sled does not answer within `deadline`, that is a finding
     /// and the end. The time between two calls does not count.
     #[must_use]
     pub(super) fn read_sealed(&self, deadline: Duration) -> Sealed {
@@ -65,7 +65,9 @@ impl Sealed {
             }
         };
         let receiver = thread.is_some().then_some(receiver);
-        Self { path, deadline, asked: Instant::now(), receiver, thread, ready }
+        let mut sealed = Self { path, deadline, asked: Instant::now(), receiver, thread, ready };
+        sealed.wait_for_copy();
+        sealed
     }
 }
 
@@ -92,6 +94,8 @@ type Item = Result<SealedItem, StoreFinding>;
 
 #[derive(Debug)]
 enum Message {
+    /// The copy is made: the original may change.
+    Copied,
     Batch(Vec<Item>),
     End,
 }
@@ -102,22 +106,33 @@ impl Iterator for Sealed {
     fn next(&mut self) -> Option<Item> {
         while self.ready.is_empty() {
             self.asked = Instant::now();
-            match self.receiver.as_ref()?.recv_timeout(self.deadline) {
-                Ok(Message::Batch(items)) => self.ready = items.into(),
-                Ok(Message::End) => self.receiver = None,
-                Err(RecvTimeoutError::Timeout) => {
-                    // The thread may wait for ever, so it is not joined.
-                    self.thread = None;
-                    self.fail(format!("no answer within {:?}", self.deadline));
-                }
-                Err(RecvTimeoutError::Disconnected) => self.fail("its thread died".to_owned()),
-            }
+            self.receive()?;
         }
         self.ready.pop_front()
     }
 }
 
 impl Sealed {
+    fn wait_for_copy(&mut self) {
+        self.receive();
+    }
+
+    /// Takes the next message; `None` after the last.
+    fn receive(&mut self) -> Option<()> {
+        match self.receiver.as_ref()?.recv_timeout(self.deadline) {
+            Ok(Message::Copied) => {}
+            Ok(Message::Batch(items)) => self.ready = items.into(),
+            Ok(Message::End) => self.receiver = None,
+            Err(RecvTimeoutError::Timeout) => {
+                // The thread may wait for ever, so it is not joined.
+                self.thread = None;
+                self.fail(format!("no answer within {:?}", self.deadline));
+            }
+            Err(RecvTimeoutError::Disconnected) => self.fail("its thread died".to_owned()),
+        }
+        Some(())
+    }
+
     fn fail(&mut self, detail: String) {
         self.receiver = None;
         let finding = StoreFinding::new(StoreFindingKind::Sealed, &self.path, None, detail);
@@ -148,8 +163,7 @@ struct Reader {
 impl Reader {
     fn run(mut self) {
         if let Err(error) = self.read() {
-            let finding = StoreFinding::of(StoreFindingKind::Sealed, &self.path, &error);
-            self.batch.push(Err(finding));
+            self.batch.push(Err(self.fault(&error)));
         }
         self.hand_over();
         let _ = self.sender.send(Message::End);
@@ -168,6 +182,19 @@ impl Reader {
         !full || self.hand_over()
     }
 
+    /// The finding for an error. No room for the copy, or for sled to open it, is no damage.
+    fn fault(&self, error: &Error) -> StoreFinding {
+        if !matches!(error, Error::Full { .. }) {
+            return StoreFinding::of(StoreFindingKind::Sealed, &self.path, error);
+        }
+        let place = std::env::temp_dir();
+        let detail = format!(
+            "sealed blocks were not checked: {error}, in {}; TMPDIR names another place",
+            place.display()
+        );
+        StoreFinding::new(StoreFindingKind::SealedUnchecked, &self.path, None, detail)
+    }
+
     fn read(&mut self) -> Result<(), Error> {
         sled::preflight(&self.path)?;
         let io = |source| Error::Io { during: "copy", path: Some(self.path.clone()), source };
@@ -178,7 +205,13 @@ impl Reader {
             .tempdir()
             .map_err(io)?;
         let copy = place.path().join("sled");
-        copy_tree(&self.path, &copy).map_err(io)?;
+        let bytes = tree_bytes(&self.path).map_err(io)?;
+        dir::check_space("a copy of the sealed blocks", place.path(), bytes)?;
+        let full = dir::at_or_full("a copy of the sealed blocks", "copy", &self.path);
+        copy_tree(&self.path, &copy).map_err(full)?;
+        if self.sender.send(Message::Copied).is_err() {
+            return Ok(());
+        }
         let sled = Sled::open(&copy, CACHE_BYTES, place.path())?;
         let mut listening = true;
         sled.each_block(|block| {

@@ -124,6 +124,9 @@ fn a_crash_at_any_step_of_erasing_leaves_a_log_that_can_be_erased_again() {
     store.stop_thread();
     append_upto(&store, 250);
     store.sync().unwrap();
+    for at in [100, 250] {
+        store.snapshots().save(seq(at), b"state").unwrap();
+    }
     let before = lock(&images.taken).len();
     store.erase(seq(250), &|at, _| Ok((at == seq(100)).then(|| b"erased".to_vec()))).unwrap();
     drop(store);
@@ -136,9 +139,12 @@ fn a_crash_at_any_step_of_erasing_leaves_a_log_that_can_be_erased_again() {
         let store = reopened(dir);
         assert_eq!(store.written(), head_at(250), "{step}");
         assert_eq!(store.read(seq(99), 1).unwrap(), [frame_of(99)], "{step}");
+        // A reader that begins now has a state to begin with.
+        assert!(store.snapshots().list().unwrap().contains(&seq(250)), "{step}");
         store.erase(seq(250), &|at, _| Ok((at == seq(100)).then(|| b"erased".to_vec()))).unwrap();
         assert_eq!(store.read(seq(100), 1).unwrap(), [b"erased"], "{step}");
         assert_eq!(store.erased_upto(), Some(seq(250)), "{step}");
+        assert_eq!(store.snapshots().list().unwrap(), [seq(250)], "{step}");
         store.close().unwrap();
         super::erasing::assert_gone(dir, &frame_of(100));
     });

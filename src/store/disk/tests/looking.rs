@@ -382,7 +382,7 @@ fn a_look_needs_neither_lock_nor_owner_nor_mode() {
     let path = ledger(dir.path());
     fs::remove_file(path.join("LOCK")).unwrap();
     fs::write(path.join("a file of somebody"), b"").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
     assert!(matches!(DiskStore::open(&path, &small()), Err(Error::UnsafeDir { .. })));
     assert_eq!(look(dir.path()).log.shown(), head_at(size));
     assert!(!path.join("LOCK").exists());

@@ -75,6 +75,8 @@ fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskSt
         options.steps.check("a new ledger", 1)
     };
     dir::check_space("a new ledger", root, sizes::new_ledger_bytes(options))?;
+    // An unfinished one may have been begun for other readers.
+    dir::shut_off(root, options.group_read)?;
     let node = root.join(unfinished::NODE);
     write_node(&node, &identity)?;
     step("creation begun")?;
@@ -149,14 +151,14 @@ impl Place {
     }
 }
 
-/// Makes the directory, or makes an empty one private. A faster process cannot make it its own: in
+/// Makes the directory, or shuts an empty one off. A faster process cannot make it its own: in
 /// the end the directory is checked.
 fn claim(root: &Path, options: &DiskOptions) -> Result<Place, Error> {
     let mut place = Place { made: false, mode: None, has_lock: false };
     match fs::symlink_metadata(root) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             options.steps.at("creation of the directory");
-            place.made = dir::make_dir(root)?;
+            place.made = dir::create_root(root, options.group_read)?;
         }
         Err(error) => return Err(dir::at("inspect", root)(error)),
         Ok(meta) if meta.is_symlink() => {
@@ -167,8 +169,7 @@ fn claim(root: &Path, options: &DiskOptions) -> Result<Place, Error> {
             refuse_content(root)?;
             place.has_lock = root.join(LOCK).exists();
             if dir::entries(root)?.is_empty() {
-                fs::set_permissions(root, Permissions::from_mode(0o700))
-                    .map_err(dir::at("shut off", root))?;
+                dir::shut_off(root, options.group_read)?;
                 place.mode = Some(meta.mode());
             }
         }

@@ -15,6 +15,7 @@ use crate::{
                 archive::{self, Archive},
                 dir, engines,
                 sector::next_after,
+                snapshots::DiskSnapshots,
                 upto::Upto,
             },
             live::{
@@ -60,7 +61,7 @@ impl Shared {
         self.steps_at("sled built without the texts");
         self.replace_engine(old, new)?;
         lock(&self.tail).rewrite(&bounded, &self.root)?;
-        self.remove_copies()?;
+        self.remove_copies(upto)?;
         self.forget_cold();
         self.steps_at("copies removed");
         {
@@ -189,11 +190,15 @@ impl Shared {
         engines::remove_others(&self.root, self.progress().record.engine)
     }
 
-    /// Removes files that can be made again and may hold a text: snapshots, files in `quarantine/`,
-    /// and files that an earlier attempt left half written.
-    fn remove_copies(&self) -> Result<(), Error> {
+    /// Removes files that can be made again and may hold a text: snapshots but the one after `upto`,
+    /// files in `quarantine/`, and files that an earlier attempt left half written.
+    fn remove_copies(&self, upto: Seq) -> Result<(), Error> {
+        let without_texts = DiskSnapshots::of(&self.root).path(upto);
         for place in [dir::SNAPSHOTS, dir::QUARANTINE] {
             for path in dir::entries(&self.root.join(place))? {
+                if path == without_texts {
+                    continue;
+                }
                 if path.is_dir() { dir::remove_tree(&path) } else { dir::remove(&path) }?;
             }
         }

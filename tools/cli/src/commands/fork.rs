@@ -1,6 +1,6 @@
 //! `taskledger fork`: a new ledger of the events up to a moment.
 
-use super::common::tell;
+use super::common::{readable, tell};
 use crate::{
     app::{self, App, Opened},
     command::{Command, Moment},
@@ -9,7 +9,6 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
-use taskledger::Options;
 
 /// Make a new ledger of the events up to the moment that --at names.
 ///
@@ -24,6 +23,9 @@ pub struct Args {
     /// Read also what only the sealed blocks still have; for a damaged ledger
     #[arg(long)]
     from_sealed: bool,
+    /// Let the group of the directory read it (modes 0750 and 0640)
+    #[arg(long)]
+    group_read: bool,
     /// The new ledger's directory
     #[arg(value_name = "NEW-PATH")]
     path: PathBuf,
@@ -41,8 +43,8 @@ impl Command for Args {
             let shown = app.progress.start("forking", Unit::Events);
             let mut tell = |done, total| shown.set(done, total);
             let path = app::plain(&self.path);
-            let mut fork =
-                || opened.ledger.fork_blocking(size, &path, Options::default(), &mut tell);
+            let options = || readable(self.group_read);
+            let mut fork = || opened.ledger.fork_blocking(size, &path, options(), &mut tell);
             app::copied(&opened.ledger, &mut fork)
                 .with_context(|| format!("cannot fork to {}", self.path.display()))?
         };

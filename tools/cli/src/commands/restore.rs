@@ -1,6 +1,6 @@
 //! `taskledger restore`: a new ledger of a backup file.
 
-use super::common::tell;
+use super::common::{readable, tell};
 use crate::{
     app::{self, App, Opened},
     command::Command,
@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
-use taskledger::{Ledger, Options};
+use taskledger::Ledger;
 
 /// Make a new ledger of a backup file.
 ///
@@ -23,6 +23,9 @@ use taskledger::{Ledger, Options};
 pub struct Args {
     /// The backup file
     file: PathBuf,
+    /// Let the group of the directory read it (modes 0750 and 0640)
+    #[arg(long)]
+    group_read: bool,
     /// The new ledger's directory
     #[arg(value_name = "NEW-PATH")]
     path: PathBuf,
@@ -33,7 +36,8 @@ impl Command for Args {
         let copy = {
             let shown = app.progress.start("restoring", Unit::Events);
             let (path, mut tell) = (app::plain(&self.path), |done, total| shown.set(done, total));
-            Ledger::restore_blocking(&self.file, path, Options::default(), &mut tell)
+            let options = readable(self.group_read);
+            Ledger::restore_blocking(&self.file, path, options, &mut tell)
                 .with_context(|| format!("cannot restore {}", self.file.display()))?
         };
         let copy = Opened::of(copy);

@@ -83,7 +83,8 @@ impl Command for Args {
 
 /// The first help, if not all files were read.
 const AGAIN: &str = "the sealed blocks, which may have what is missing, were not read: `taskledger \
-                     verify` says more once no other process has the ledger open";
+                     verify` of the user who has the ledger says more, once no other process has it \
+                     open";
 
 fn expected(args: &Args) -> Result<Option<Checkpoint>> {
     let Some(file) = &args.expect else { return Ok(None) };

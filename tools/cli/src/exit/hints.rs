@@ -103,12 +103,12 @@ fn of_unsafe(why: Unsafe) -> String {
              verify`; then use the ledger as that user only"
         ),
         Unsafe::OthersMayEnter { .. } => {
-            "close it with `chmod -R go= PATH`; a copy that was made with `cp -r` is open, one made \
-             with `cp -a` is not"
+            "close it with `chmod -R go= PATH`, or only PATH/sled and PATH/quarantine for a group \
+             that reads the rest; a copy that was made with `cp -r` is open, one made with `cp -a` is not"
                 .to_owned()
         }
         Unsafe::OthersMayWrite { .. } => {
-            "close it with `chmod -R go= PATH`, then `taskledger verify`: others could have changed it"
+            "close it with `chmod -R go-w PATH`, then `taskledger verify`: others could have changed it"
                 .to_owned()
         }
         Unsafe::Link => "name the directory itself, with no symbolic link in it".to_owned(),

@@ -3,7 +3,7 @@
 //!
 //! What cannot be tried on this machine is said on standard error.
 
-use crate::support::{Place, Ran, ran};
+use crate::support::{Place, Ran, ran, story as story_text};
 use std::{
     env,
     fs::{self, Permissions},
@@ -312,4 +312,89 @@ fn another_user_who_may_read_gets_every_answer() {
     assert_eq!(evidence(&place.path("ledger")), before);
     let refused = as_nobody(&["redact", "3", "--reason", "secret"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(8), "{refused:?}");
+}
+
+/// A user and a group that have nothing here, and are not `nobody`.
+const AUDITOR: u32 = 65_531;
+const GROUP: u32 = 65_532;
+
+/// The program as a user of a group.
+fn as_user(place: &Place, (user, group): (u32, u32), args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taskledger"));
+    command.current_dir(place.path(".")).env_clear().env("LC_ALL", "C.UTF-8");
+    command.env("TASKLEDGER_DB", place.path("ledger")).args(args).stdin(Stdio::null());
+    command.uid(user).gid(group);
+    command
+}
+
+/// As the owner, with a umask that hides from others what is made.
+fn by_owner(place: &Place, umask: &str, args: &[&str]) {
+    let program = as_user(place, (0, GROUP), args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask $0; exec \"$@\"", umask]).arg(program.get_program()).args(args);
+    shell.current_dir(place.path(".")).env_clear().env("PATH", "/usr/bin:/bin");
+    shell.env("TASKLEDGER_DB", place.path("ledger")).uid(0).gid(GROUP);
+    ran(&mut assert_cmd::Command::from_std(shell)).ok();
+}
+
+#[test]
+fn a_ledger_for_its_group_answers_an_auditor_and_nobody_else() {
+    let place = Place::empty();
+    fs::set_permissions(place.path("."), Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(place.path("out")).unwrap();
+    fs::set_permissions(place.path("out"), Permissions::from_mode(0o777)).unwrap();
+    let tried = as_user(&place, (AUDITOR, GROUP), &["--version"]).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        let _ = writeln!(
+            stderr(),
+            "SKIPPED: an auditor, whom only root can become, and who may not run this"
+        );
+        return;
+    }
+    fs::write(place.path("story"), story_text()).unwrap();
+    by_owner(&place, "077", &["init", "--group-read"]);
+    let ask = || {
+        let before = evidence(&place.path("ledger"));
+        ask_all(&place.path("out"), |args| {
+            let asked = as_user(&place, (AUDITOR, GROUP), args);
+            ran(&mut assert_cmd::Command::from_std(asked))
+        });
+        assert_eq!(evidence(&place.path("ledger")), before);
+    };
+    for (umask, seq) in [("077", "2"), ("000", "3")] {
+        by_owner(&place, umask, &["import", "jsonl", "story"]);
+        ask();
+        by_owner(&place, umask, &["redact", seq, "--reason", "secret"]);
+        by_owner(&place, umask, &["purge"]);
+        ask();
+        by_owner(&place, umask, &["rebuild"]);
+        by_owner(&place, umask, &["verify"]);
+        ask();
+    }
+    let verify = as_user(&place, (AUDITOR, GROUP), &["verify"]);
+    let verified = ran(&mut assert_cmd::Command::from_std(verify)).ok();
+    assert!(verified.contains("sound, sealed blocks not checked"), "{verified}");
+    assert!(verified.contains("it belongs to another user, 0"), "{verified}");
+    let other = as_user(&place, (AUDITOR, AUDITOR), &["threads"]).output().unwrap();
+    assert_eq!(other.status.code(), Some(5), "{other:?}");
+    let told =
+        as_user(&place, (AUDITOR, GROUP), &["redact", "4", "--reason", "x"]).output().unwrap();
+    assert_eq!(told.status.code(), Some(8), "{told:?}");
+
+    // Copies are for the group only if that is asked for.
+    by_owner(&place, "077", &["backup", "saved"]);
+    let copies: [(&[&str], u32); 4] = [
+        (&["restore", "saved", "restored"], 0o700),
+        (&["restore", "saved", "restored-for-all", "--group-read"], 0o750),
+        (&["fork", "--at", "@", "forked"], 0o700),
+        (&["fork", "--at", "@", "forked-for-all", "--group-read"], 0o750),
+    ];
+    for (args, mode) in copies {
+        by_owner(&place, "077", args);
+        let made = args.iter().rev().find(|word| !word.starts_with("--")).unwrap();
+        for within in ["", "journal", "snapshots"] {
+            let found = fs::metadata(place.path(made).join(within)).unwrap().permissions().mode();
+            assert_eq!(found & 0o7777, mode, "{args:?} {within}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use crate::support::{
     advice::{copy, follow, head},
     schema,
 };
+use serde_json::Value;
 use std::{
     fs,
     io::{Write as _, stderr},
@@ -179,6 +180,7 @@ impl Sound {
             return None;
         }
         assert_eq!(code, 4, "{what}: {told}");
+        assert_eq!(body["findings"].as_array().unwrap().len(), 1, "{what}: one cause: {body}");
         let all = body["readable"]["all"] == true;
         let readable =
             format!("{}{events} events can still be read", if all { "all " } else { "" });
@@ -330,9 +332,14 @@ fn a_damaged_snapshot_makes_way_for_a_new_one() {
 /// Refused by everybody with a hint, which the test follows.
 #[track_caller]
 fn refused(sound: &Sound, words: &str) {
+    refused_by(sound, words, &[&APPENDS, &["verify"], &["rebuild"]]);
+}
+
+#[track_caller]
+fn refused_by(sound: &Sound, words: &str, commands: &[&[&str]]) {
     let place = &sound.place;
     let mut told = String::new();
-    for command in [&APPENDS[..], &["verify"], &["rebuild"]] {
+    for command in commands {
         told = place.run(command).fails(8);
         assert!(told.contains("unsafe directory") && told.contains(words), "{words}: {told}");
     }
@@ -352,6 +359,7 @@ fn a_mode_that_lets_others_in_or_write_is_refused_in_its_own_words() {
     }
     refused(&sound, "its mode, 0755, lets other users enter it");
     sound.check("cp -r");
+    chmod(&path.join("journal"), 0o770);
     chmod(&path.join("HEAD"), 0o666);
     chmod(&path.join("NODE"), 0o622);
     let place = &sound.place;
@@ -384,7 +392,11 @@ fn the_ledger_of_another_user_is_used_as_that_user() {
     };
     give_all(SOMEBODY);
     fs::set_permissions(sound.place.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-    refused(&sound, "it belongs to another user, 65533");
+    refused_by(&sound, "it belongs to another user, 65533", &[&APPENDS, &["rebuild"]]);
+    // An audit is a look, which needs no more than to read.
+    let verified = sound.place.run(&["verify"]).ok();
+    assert!(verified.contains("it belongs to another user, 65533"), "{verified}");
+    assert!(verified.contains("sound, sealed blocks not checked"), "{verified}");
     assert_eq!(fs::metadata(&path).unwrap().uid(), SOMEBODY, "the service goes on");
     give_all(us);
     sound.check("all of it");
@@ -412,4 +424,33 @@ fn what_is_not_known_is_said_in_words() {
     let (events, _) = &sound.head;
     let words = format!("warning: {events} events can be read; how many it held is not known");
     assert!(told.contains(&words), "{told}");
+}
+
+/// An event in the middle could not be read, and `log --json` left half a document.
+#[test]
+fn a_list_that_is_read_in_part_is_a_whole_document_that_says_so() {
+    let sound = Sound::new();
+    let path = sound.again();
+    let place = &sound.place;
+    // All but the newest events are in the archive, behind a snapshot of all.
+    place.run(&["purge"]).ok();
+    place.run(&["record", "spawn", "--thread", "last", "--type", "y"]).ok();
+    let whole = place.run(&["log", "--json"]).json();
+    schema::check(&whole);
+    assert_eq!(whole["incomplete"], Value::Null);
+    let archives = fs::read_dir(path.join("archive")).unwrap().map(|file| file.unwrap().path());
+    fs::remove_file(archives.min().unwrap()).unwrap();
+    for args in [&["log"][..], &["log", "--reverse"]] {
+        let ran = place.run(&[args, &["--json"]].concat());
+        assert_eq!(ran.code, 4, "{ran:?}");
+        let part: Value = serde_json::from_str(&ran.out).unwrap();
+        schema::check(&part);
+        assert_eq!(part["incomplete"], true, "{ran:?}");
+        let items = part["items"].as_array().unwrap();
+        assert!(items.len() < whole["items"].as_array().unwrap().len());
+        assert_eq!(items.is_empty(), args.len() == 1, "{ran:?}");
+    }
+    // The newest need none of the others.
+    let last = place.run(&["log", "-n", "1", "-o", "jsonl"]);
+    assert!(last.code == 4 && last.out.contains("\"thread_id\":\"last\""), "{last:?}");
 }

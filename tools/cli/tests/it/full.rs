@@ -307,3 +307,23 @@ fn an_end_for_which_there_is_no_space_either_is_told_and_its_output_stays() {
     let left: Vec<_> = fs::read_dir(db.join("spool")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }
+
+/// A disk without room for a copy made an audit say that the sealed blocks were damaged.
+#[test]
+fn an_audit_without_room_for_its_copy_says_so_and_checks_the_rest() {
+    let Some(disk) = Disk::new(1) else { return };
+    disk.fill(8);
+    let place = Place::with_story();
+    let verify = |args: &[&str]| {
+        let mut command = place.command(&[&["verify"], args].concat());
+        ran(command.env("TMPDIR", disk.place.path("disk")))
+    };
+    let told = verify(&[]).ok();
+    assert!(told.contains("sound, sealed blocks not checked: 9 events"), "{told}");
+    assert!(told.contains("no space left for ") && told.contains("TMPDIR"), "{told}");
+    assert_eq!(verify(&["--json"]).json()["sealed_checked"], false);
+    disk.empty();
+    assert!(verify(&[]).ok().contains("sound: 9 events"));
+    let left = fs::read_dir(disk.place.path("disk")).unwrap().count();
+    assert_eq!(left, 0, "the copies are gone");
+}

@@ -1,7 +1,8 @@
 //! Many processes at one ledger: who records waits for its turn, and who looks waits for nobody.
 
 use crate::support::{Place, ran};
-use taskledger::{Ledger, Options};
+use std::time::Duration;
+use taskledger::{Durability, Ledger, Options, command::Spawn, ids::ThreadId};
 
 const PARALLEL: usize = 30;
 
@@ -102,5 +103,26 @@ fn a_salvage_waits_for_its_turn_and_an_audit_beside_a_holder_says_what_it_did_no
     assert_eq!(told.code, 4, "{told:?}");
     assert!(!told.out.contains("nothing is lost") && !told.out.contains("all "), "{told:?}");
     assert!(told.out.contains("once no other process"), "{told:?}");
+    drop(held);
+}
+
+/// What a writer has not synced is not in the answer, and that is said, also where it explains an error.
+#[test]
+fn events_that_stay_behind_the_durable_end_are_told() {
+    let place = Place::with_story();
+    let lazy = Options::default().durability(Durability::Interval(Duration::from_hours(1)));
+    let held = Ledger::open(place.path("ledger"), lazy).unwrap();
+    let spawn = |thread| Spawn::new(ThreadId::new(thread).unwrap(), "y");
+    held.append_blocking(spawn("chat")).unwrap();
+    held.sync_blocking().unwrap();
+    held.append_blocking(spawn("new")).unwrap();
+    let told = "the last 1 events are not shown";
+    let threads = place.run(&["threads"]);
+    assert!(threads.code == 0 && threads.err.contains(told), "{threads:?}");
+    assert!(place.run(&["tree", "new"]).fails(3).contains(told));
+    assert_eq!(place.run(&["threads", "-q"]).err, "");
+    held.sync_blocking().unwrap();
+    assert_eq!(place.run(&["threads", "-v"]).err, "");
+    place.run(&["tree", "new"]).ok();
     drop(held);
 }

@@ -24,7 +24,8 @@ pub struct VerifyBody {
     pub more_findings: u64,
     /// What was noticed and is harmless: it changes no answer and loses nothing.
     pub notes: Vec<FindingItem>,
-    /// True if the sealed blocks were checked; not beside a process that has the ledger open.
+    /// True if the sealed blocks were checked; not beside a process that has the ledger open, nor by
+    /// another user, nor without room for a copy. A note says which.
     #[serde(default)]
     pub sealed_checked: bool,
     /// What can still be read.

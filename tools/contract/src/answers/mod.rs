@@ -121,6 +121,9 @@ pub struct Listing<T> {
     pub at: At,
     /// The items, in creation order unless another was asked for.
     pub items: Vec<T>,
+    /// True if the items after these could not be read: the exit code says so, too. Otherwise left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }
 
 /// The envelope of everything that is one thing.

@@ -15,7 +15,7 @@ fn there_and_back<T: Serialize + DeserializeOwned + Debug>(answer: &T) {
 #[track_caller]
 fn list<T: Row + Debug>(items: Vec<T>) -> &'static str {
     items.iter().for_each(there_and_back);
-    there_and_back(&Listing { schema: T::SCHEMA.into(), at: at(), items });
+    there_and_back(&Listing { schema: T::SCHEMA.into(), at: at(), items, incomplete: false });
     T::SCHEMA
 }
 

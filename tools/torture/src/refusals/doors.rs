@@ -85,11 +85,12 @@ fn unsafe_dir(bench: &Bench, path: &Path) -> Result<()> {
 
 pub(super) fn open_to_others(bench: &Bench) -> Result<Said> {
     let (path, head) = bench.ledger()?;
-    for mode in [0o755, 0o710, 0o701, 0o777] {
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-        unsafe_dir(bench, &path).with_context(|| format!("mode {mode:o}"))?;
+    for (name, mode) in [("", 0o777), ("", 0o720), ("sled", 0o710), ("quarantine", 0o701)] {
+        let path_of = path.join(name);
+        fs::set_permissions(&path_of, fs::Permissions::from_mode(mode))?;
+        unsafe_dir(bench, &path).with_context(|| format!("mode {mode:o} of {name:?}"))?;
+        fs::set_permissions(&path_of, fs::Permissions::from_mode(0o700))?;
     }
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
     is_whole(&path, head)?;
     Ok(Said::Did { rounds: 4, outcome: "`UnsafeDir`, exit 8, nothing changed".into() })
 }

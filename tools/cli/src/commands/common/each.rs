@@ -47,8 +47,8 @@ pub fn list(
         None => At::head(reader)?,
     };
     let mut list = out.begin::<EventLine>(&at)?;
-    each(reader, wanted, shown, |entry| list.push(&EventLine::from(&entry)))?;
-    list.end()
+    let done = each(reader, wanted, shown, |entry| list.push(&EventLine::from(&entry)));
+    list.end(done)
 }
 
 /// Visits the events that are wanted and `shown` until one cannot be written.

@@ -96,7 +96,7 @@ pub(crate) fn ran(command: &mut Command) -> Ran {
 }
 
 /// Event 1 is the ledger's own; those of the story are 2 to 9, ten seconds apart.
-fn story() -> String {
+pub(crate) fn story() -> String {
     let spawn = |thread: &str, task: &str, record: Value, description: &str| {
         json!({
             "action": "upserted", "thread_id": thread, "task_id": task, "record": record,
