@@ -63,9 +63,10 @@ pub(super) fn full_disk(bench: &Bench) -> Result<Said> {
     let path = disk.path().join("ledger");
     let ledger = Ledger::create(&path, growing())?;
     let next = until_full(&ledger, 1)?;
-    let head = ledger.reader().head();
     reads_whole(&ledger)?;
-    ensure!(until_full(&ledger, next)? == next, "it was full, and then not");
+    // Archives are smaller than journals: meanwhile there may be room again.
+    let next = until_full(&ledger, next)?;
+    let head = ledger.reader().head();
     match ledger.flush_blocking() {
         Ok(()) | Err(Error::Full { .. }) => {}
         Err(error) => bail!("a flush: {error:?}"),
