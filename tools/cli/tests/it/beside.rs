@@ -137,10 +137,12 @@ fn every_question_is_answered_beside_those_who_write() {
             move || crowd.ask(place, &out)
         };
         let askers: Vec<_> = (0..crowd.askers).map(|asker| scope.spawn(asking(asker))).collect();
-        let asked: Vec<_> = askers.into_iter().map(|asker| asker.join()).collect();
+        let asked: Vec<_> = askers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Release);
         let recorded: Vec<_> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
-        asked.into_iter().for_each(|asked| asked.unwrap());
+        for asked in asked {
+            asked.unwrap();
+        }
         assert!(recorded.iter().all(|count| *count > 0), "one did not write: {recorded:?}");
     });
 }

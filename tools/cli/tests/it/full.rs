@@ -289,8 +289,8 @@ fn an_end_for_which_there_is_no_space_either_is_told_and_its_output_stays() {
     let db = disk.place.path("disk/ledger");
     let follower = follower.arg("--db").arg(&db).args(["logs", "-f", "bg_0"]);
     let mut follower = follower.stdout(Stdio::piped()).spawn().unwrap();
-    let mut followed = BufReader::new(follower.stdout.take().unwrap()).lines();
-    assert_eq!(followed.next().unwrap().unwrap(), "ready", "its file is there");
+    let mut shown = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(shown.next().unwrap().unwrap(), "ready", "its file is there");
     let held = Ledger::open(&db, Options::default()).unwrap();
     disk.fill(0);
     let _go = disk.place.release("go");
