@@ -126,7 +126,7 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Upto {
     path: PathBuf,
-    /// What the file says, if it says anything.
+    /// The contents of the file, if it has any.
     record: Option<Record>,
     ledger: LedgerId,
     /// The size that sled was given, as it survives loss of power; `None` if that is not known.

@@ -44,7 +44,7 @@ pub(crate) enum Engine {
     Closed,
 }
 
-/// What stands beside sled, and what is known from there without opening it.
+/// The file beside sled, and the facts that are known from it without opening sled.
 #[derive(Debug)]
 pub(crate) struct Beside {
     /// Taken after `engine` when both are needed.
@@ -127,7 +127,7 @@ impl Engine {
 }
 
 impl Beside {
-    /// What stands beside the sled in use, for an opening that has read `record` there.
+    /// The file beside the sled in use, for an opening that has read `record` there.
     pub(crate) fn of(root: &Path, engine: u64, ledger: LedgerId, record: Option<Record>) -> Self {
         let edge = record.as_ref().map_or_else(Edge::new, |record| record.edge.clone());
         let upto = Upto::of(&engine_path(root, engine), ledger, record);

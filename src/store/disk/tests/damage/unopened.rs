@@ -218,6 +218,7 @@ fn it_is_said_before_sled_is_opened_that_it_may_be_given_more() {
         lock(&noted).push((step, record.map(|record| record.head.size.get())));
     }));
     let store = reopened_with(dir.path(), &options);
+    store.stop_thread();
     append_upto(&store, 120);
     store.sync().unwrap();
     store.flush().unwrap();
