@@ -2,7 +2,7 @@
 
 use crate::{
     append::{self, Promise},
-    import, ledger,
+    import, ledger, look,
     manager::{self, Level},
     outside,
     report::Report,
@@ -32,6 +32,7 @@ enum Workload {
     Manager,
     Import,
     Outside,
+    Look,
 }
 
 /// One workload, with its sizes.
@@ -42,7 +43,7 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let began = Stopwatch::start();
     let rounds = if args.quick { 2 } else { args.rounds };
     let mut failed = Vec::new();
-    let workloads: [(Workload, Measure<'_>); 5] = [
+    let workloads: [(Workload, Measure<'_>); 6] = [
         (Workload::Append, &|report| appends(args, rounds, report)),
         (Workload::Manager, &|report| managers(args, rounds, report)),
         (Workload::Import, &|report| {
@@ -57,6 +58,10 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
             let sizes = if args.quick { ledger::Case::quick() } else { ledger::Case::all() };
             let args = ledger::Args { sizes, rounds, keep: None, only: Vec::new() };
             ledger::measure(&args, report)
+        }),
+        (Workload::Look, &|report| {
+            let args = if args.quick { look::Args::quick() } else { look::Args::all(rounds) };
+            look::measure(&args, report)
         }),
     ];
     for (workload, measure) in workloads {

@@ -10,6 +10,7 @@ mod figures;
 mod import;
 mod instructions;
 mod ledger;
+mod look;
 mod manager;
 mod outside;
 #[cfg(feature = "peers")]
@@ -43,6 +44,8 @@ enum Command {
     Append(append::Args),
     /// Ledgers of several sizes: open, replay, look back, verify, bytes.
     Ledger(ledger::Args),
+    /// Looks from other processes: queries, past views, followers beside a writer.
+    Look(look::Args),
     /// Spawns, ends and reads of the task manager, beside a model of a map that is cloned on
     /// every read.
     Manager(manager::Args),
@@ -55,6 +58,13 @@ enum Command {
     /// Opens a ledger or decodes a snapshot, and says by how many bytes this process grew.
     #[command(hide = true)]
     Grow { path: PathBuf },
+    /// Opens a ledger of this shape to read, asks once, and says how long that took and its peak
+    /// memory.
+    #[command(hide = true)]
+    Ask { path: PathBuf, question: look::Question, events: u64, tasks: u64, round: u64 },
+    /// Follows a ledger.
+    #[command(hide = true)]
+    Follow { path: PathBuf },
 }
 
 fn main() -> Result<()> {
@@ -68,6 +78,12 @@ fn main() -> Result<()> {
         Command::Import(args) => import::measure(&args, &mut report),
         Command::Outside(args) => outside::measure(&args, &mut report),
         Command::Instructions(args) => instructions::measure(&args),
+        Command::Look(args) => look::measure(&args, &mut report),
+        Command::Ask { path, question, events, tasks, round } => {
+            println!("{}", look::ask(&path, question, ledger::Shape { events, tasks }, round)?);
+            Ok(())
+        }
+        Command::Follow { path } => look::follow(&path),
         Command::Grow { path } => {
             println!("{}", ledger::grow(&path)?);
             Ok(())

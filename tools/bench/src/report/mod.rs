@@ -31,7 +31,7 @@ impl Report {
     pub(crate) fn section(&mut self, name: &str, how: &str, tables: &[Table]) -> Result<()> {
         self.judged.extend(tables.iter().flat_map(|table| table.goals().iter().cloned()));
         let mut text = format!("{}. {how}\n", self.machine);
-        for table in tables {
+        for table in tables.iter().filter(|table| !table.is_empty()) {
             write!(text, "\n{table}")?;
         }
         self.put(name, &text)

@@ -33,6 +33,11 @@ impl Table {
         Self { title: title.into(), head, rows: Vec::new(), goals: Vec::new() }
     }
 
+    /// Whether nothing was measured for it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
         self.rows.push(cells.into());
     }
