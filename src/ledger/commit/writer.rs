@@ -222,8 +222,10 @@ impl Writer {
         self.shared.log.sync().inspect_err(|error| drop(self.shared.halt(error)))?;
         self.shared.announce_synced();
         let held = self.shared.hold_snapshots();
-        // It holds no redacted text. The others go only when it is there: without any, a reader beside
-        // the purge would fold from the first event.
+        // Sealing needs much room at once, and frees journals, so it comes before the snapshot.
+        self.shared.log.flush()?;
+        // This one holds no redacted text. The others go only when it is there: without any, a reader
+        // beside the purge would fold from the first event.
         self.shared.save_snapshot(&self.shared.published(), &held)?;
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);
