@@ -34,6 +34,8 @@ use std::{
 const MAGIC: [u8; 8] = *b"TLSEAL\r\n";
 const HASH: usize = 32;
 const SUFFIX: &str = ".upto";
+/// The thing that cannot be done without this file.
+const WHAT: &str = "sealed blocks";
 
 /// The path of the file beside the directory of a sled.
 pub(crate) fn path_of(engine: &Path) -> PathBuf {
@@ -203,7 +205,11 @@ impl Upto {
         let record = Record { ledger: self.ledger, head, log, edge };
         let mut options = dir::private();
         let opened = options.read(true).write(true).create(true).truncate(false).open(&self.path);
-        let failed = |error: io::Error| at_or_full("sealed blocks", "write", &self.path)(error);
+        let failed = |error: io::Error| match at_or_full(WHAT, "write", &self.path)(error) {
+            // sled has not failed, and it can be tried again.
+            Error::Full { .. } => Error::Full { what: WHAT, room: None, source: None },
+            error => error,
+        };
         let file = opened.map_err(failed)?;
         let new = file.metadata().map_err(at("inspect", &self.path))?.len() == 0;
         file.write_all_at(&record.encode(), 0).map_err(failed)?;

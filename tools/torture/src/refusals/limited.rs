@@ -54,7 +54,14 @@ pub fn run(limit: &str, value: u64, journal_bytes: u64, path: &Path) -> Result<i
             return Ok(ends::NOT_OPENED);
         }
     };
-    let first = next_number(&ledger)?;
+    let first = match next_number(&ledger) {
+        Ok(first) => first,
+        // Reading takes files of its own.
+        Err(error) => {
+            writeln!(out, "{error:?}")?;
+            return Ok(ends::NOT_OPENED);
+        }
+    };
     for number in 0..EVENTS {
         let before = ledger.reader().head();
         match append(&ledger, first + number, 1) {
