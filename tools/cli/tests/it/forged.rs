@@ -78,11 +78,13 @@ type Reads = (&'static [&'static str], Option<(u64, &'static str)>);
 
 /// Every command that reads; those that show the text of a changed event, with the event and part
 /// that they must name.
-const COMMANDS: [Reads; 52] = [
+const COMMANDS: [Reads; 54] = [
     (&["show", "pay"], Some((2, "description"))),
     (&["show", "pay", "--json"], Some((2, "description"))),
     (&["show", "pay", "--at", "#2"], Some((2, "description"))),
     (&["show", "late"], Some((6, "result"))),
+    (&["logs", "late"], Some((6, "result"))),
+    (&["logs", "late", "--json"], Some((6, "result"))),
     (&["event", "2"], Some((2, "description"))),
     (&["event", "2", "--json"], Some((2, "description"))),
     (&["event", "3"], Some((3, "content"))),
