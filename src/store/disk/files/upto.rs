@@ -18,7 +18,7 @@
 //! A file that is missing or does not hold costs time only: sled is opened.
 
 use super::{
-    dir::{self, at, at_or_full},
+    dir::{self, at},
     sector::{self, SECTOR, Sector, narrow, short},
 };
 use crate::{
@@ -34,8 +34,6 @@ use std::{
 const MAGIC: [u8; 8] = *b"TLSEAL\r\n";
 const HASH: usize = 32;
 const SUFFIX: &str = ".upto";
-/// The thing that cannot be done without this file.
-const WHAT: &str = "sealed blocks";
 
 /// The path of the file beside the directory of a sled.
 pub(crate) fn path_of(engine: &Path) -> PathBuf {
@@ -205,10 +203,10 @@ impl Upto {
         let record = Record { ledger: self.ledger, head, log, edge };
         let mut options = dir::private();
         let opened = options.read(true).write(true).create(true).truncate(false).open(&self.path);
-        let failed = |error: io::Error| match at_or_full(WHAT, "write", &self.path)(error) {
-            // sled has not failed, and it can be tried again.
-            Error::Full { .. } => Error::Full { what: WHAT, room: None, source: None },
-            error => error,
+        // Where there is no space sled has not failed, and it can be tried again.
+        let full = || Error::Full { what: "sealed blocks", room: None, source: None };
+        let failed = |error: io::Error| {
+            if dir::is_full(&error) { full() } else { at("write", &self.path)(error) }
         };
         let file = opened.map_err(failed)?;
         let new = file.metadata().map_err(at("inspect", &self.path))?.len() == 0;
