@@ -12,6 +12,7 @@ use super::{
     witness::Answer,
 };
 use crate::{
+    code::Code,
     codec,
     command::Proposal,
     ids::{Head, Seq},
@@ -225,8 +226,13 @@ impl Writer {
         // Sealing needs much room at once, and frees journals, so it comes before the snapshot.
         self.shared.log.flush()?;
         // This one holds no redacted text. The others go only when it is there: without any, a reader
-        // beside the purge would fold from the first event.
-        self.shared.save_snapshot(&self.shared.published(), &held)?;
+        // beside the purge would fold from the first event. That is slow, and no reason not to purge.
+        match self.shared.save_snapshot(&self.shared.published(), &held) {
+            Err(error) if error.code() == Code::DiskFull => {
+                tracing::warn!(%error, "no snapshot is taken before the purge");
+            }
+            saved => saved?,
+        }
         self.shared.log.erase(upto, &|seq, frame| {
             let parts = state.redacted(seq);
             let erased = (!parts.is_empty()).then(|| codec::erase(frame, parts));
@@ -235,8 +241,9 @@ impl Writer {
         Ok(self.shared.remove_older_snapshots(upto, &held)?)
     }
 
-    /// Makes all written events durable, tells followers, saves the state if that is worth it, and closes. The order matters: a follower
-    /// that learns of the end has learnt of every event before it.
+    /// Makes all written events durable, tells followers, saves the state if that is worth it, and
+    /// closes. The order matters: a follower that learns of the end has learnt of every event before
+    /// it.
     pub(crate) fn close(&mut self) -> Result<(), store::Error> {
         let halted = self.shared.is_halted();
         let synced = if halted { Ok(()) } else { self.sync_and_settle() };

@@ -181,7 +181,7 @@ fn the_reserve_is_given_up_on_a_full_disk_and_taken_back_when_there_is_room() {
     let reserve = disk.place.path("disk/ledger/RESERVE");
     let len = || fs::metadata(&reserve).unwrap().len();
     let whole = len();
-    disk.fill(3_600);
+    disk.fill(4_000);
     let imported = disk.import("most", 200);
     assert_eq!(imported.code, 0, "{imported:?}");
     assert!(imported.err.contains("the reserve was given up"), "{imported:?}");
@@ -261,7 +261,7 @@ fn a_purge_for_which_there_is_no_room_says_what_it_needs_and_leaves_nothing() {
     disk.write_recording(9_000, 1_000);
     disk.run(&["import", "jsonl", "big.jsonl"]).ok();
     disk.run(&["redact", "2", "--reason", "a test"]).ok();
-    disk.fill(4 << 10);
+    disk.fill(10 << 10);
     let told = disk.run(&["purge"]).fails(5);
     assert!(told.contains("a second copy of the sealed blocks: it needs "), "{told}");
     disk.run(&["verify"]).ok();
