@@ -367,6 +367,33 @@ fn a_creation_that_fails_at_any_step_leaves_what_was_there_and_nothing_else() {
     }
 }
 
+// The one that was late gave the directory back the rights that it had before, so that others could write
+// to the ledger of the other one, which was then refused.
+#[test]
+fn of_two_that_create_at_once_the_late_one_leaves_the_rights_to_the_directory_alone() {
+    for (mode, group_read) in [(0o775, true), (0o775, false), (0o755, true), (0o777, true)] {
+        let dir = TempDir::new().unwrap();
+        let root = ledger(dir.path());
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(mode)).unwrap();
+        let first = Arc::new(Mutex::new(None));
+        let (made, place) = (Arc::clone(&first), root.clone());
+        let mut options = usual();
+        options.steps.hook = Some(Arc::new(move |step| {
+            if step == "directory claimed" {
+                let options = DiskOptions { group_read, ..usual() };
+                *lock(&made) = Some(DiskStore::create(&place, &options, identity()).unwrap());
+            }
+        }));
+        let late = DiskStore::create(&root, &options, identity());
+        assert!(matches!(late, Err(Error::InUse { .. })), "{late:?}");
+        lock(&first).take().unwrap().close().unwrap();
+        let wanted = if group_read { 0o750 } else { 0o700 };
+        assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, wanted, "{mode:o}");
+        reopened_with(dir.path(), &usual()).close().unwrap();
+    }
+}
+
 #[test]
 fn a_creation_that_fails_removes_nothing_that_it_did_not_make() {
     let dir = TempDir::new().unwrap();

@@ -44,7 +44,9 @@ pub(crate) fn create(
     identity: Identity,
 ) -> Result<DiskStore, Error> {
     let place = claim(root, options)?;
-    let lock = Lock::take(root, options.lock_wait).inspect_err(|_| place.give_back(root))?;
+    options.steps.at("directory claimed");
+    // Without the lock the directory may be somebody else's by now.
+    let lock = Lock::take(root, options.lock_wait).inspect_err(|_| place.leave(root))?;
     refuse_content(root)?;
     let made = clear(root).and_then(|()| make(root, options, identity));
     match made {
@@ -54,15 +56,12 @@ pub(crate) fn create(
         }
         Err(error) => {
             // Under the lock, so that nobody else has put anything there.
-            let cleared = clear(root).and_then(|()| place.remove_lock(root));
-            drop(lock);
-            match cleared {
-                Ok(()) => place.give_back(root),
-                Err(error) => {
-                    let ledger = root.display();
-                    tracing::warn!(%ledger, %error, "an unfinished ledger stays there");
-                }
+            if let Err(error) = clear(root).and_then(|()| place.give_back(root)) {
+                let ledger = root.display();
+                tracing::warn!(%ledger, %error, "an unfinished ledger stays there");
             }
+            drop(lock);
+            place.leave(root);
             Err(error)
         }
     }
@@ -121,6 +120,9 @@ fn make(root: &Path, options: &DiskOptions, identity: Identity) -> Result<DiskSt
     Ok(store)
 }
 
+/// The bits by which others than the owner may write.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// The directory of a new ledger, as it was before.
 #[derive(Debug)]
 struct Place {
@@ -133,18 +135,20 @@ struct Place {
 }
 
 impl Place {
-    fn remove_lock(&self, root: &Path) -> Result<(), Error> {
+    /// Gives the directory the rights that it had, and removes the file for the lock. The caller has the
+    /// lock: otherwise they may be of the ledger that somebody else made there.
+    fn give_back(&self, root: &Path) -> Result<(), Error> {
+        if let Some(mode) = self.mode {
+            let mode = Permissions::from_mode(mode);
+            fs::set_permissions(root, mode).map_err(dir::at("give back", root))?;
+        }
         if self.has_lock { Ok(()) } else { dir::remove(&root.join(LOCK)) }
     }
 
-    /// Leaves the directory as it was. Of a directory with anything in it, nothing is removed.
-    fn give_back(&self, root: &Path) {
-        let given = match self.mode {
-            _ if self.made => fs::remove_dir(root),
-            Some(mode) => fs::set_permissions(root, Permissions::from_mode(mode)),
-            None => Ok(()),
-        };
-        if let Err(error) = given {
+    /// Removes the directory if it was made, and nobody has put anything there.
+    fn leave(&self, root: &Path) {
+        let left = if self.made { fs::remove_dir(root) } else { Ok(()) };
+        if let Err(error) = left {
             let ledger = root.display();
             tracing::warn!(%ledger, %error, "the directory of a ledger that was not made stays");
         }
@@ -169,12 +173,17 @@ fn claim(root: &Path, options: &DiskOptions) -> Result<Place, Error> {
             refuse_content(root)?;
             place.has_lock = root.join(LOCK).exists();
             if dir::entries(root)?.is_empty() {
-                dir::shut_off(root, options.group_read)?;
                 place.mode = Some(meta.mode());
+                // Not one that nobody else may write: it may be shut off already, for a ledger in the
+                // making. Nor one of another user, which is refused.
+                let owned = meta.uid() == rustix::process::geteuid().as_raw();
+                if owned && meta.mode() & OTHERS_WRITE != 0 {
+                    dir::shut_off(root, options.group_read)?;
+                }
             }
         }
     }
-    dir::check_safe(root).inspect_err(|_| place.give_back(root))?;
+    dir::check_safe(root).inspect_err(|_| place.leave(root))?;
     Ok(place)
 }
 
