@@ -5,8 +5,8 @@
 
 use crate::answers::{
     Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
-    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, Row, ShowBody,
-    Single, SpanItem, StatsBody, TaskItem, ThreadItem, VerifyBody,
+    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, Row, ServingBody,
+    ShowBody, Single, SpanItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -38,6 +38,9 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<ConsistencyBody>(),
         single::<CheckBody>(),
         single::<StatsBody>(),
+        single::<ServingBody>(),
+        list::<TokenItem>(),
+        single::<TokenBody>(),
     ]
 }
 
@@ -126,6 +129,7 @@ mod tests {
         check::<LinkItem>();
         check::<SpanItem>();
         check::<ImportItem>();
+        check::<TokenItem>();
         check::<ChangeItem>();
     }
 }

@@ -17,6 +17,7 @@ mod logs;
 mod notes;
 mod process;
 mod proofs;
+mod serving;
 mod stats;
 mod tasks;
 
@@ -33,6 +34,7 @@ pub use logs::{LogsBody, LogsSource, output_of, tail_text};
 pub use notes::{notes, notes_in};
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};
 pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody, ProofText};
+pub use serving::{ServingBody, TokenBody, TokenItem};
 pub use stats::StatsBody;
 pub use taskledger_interop::jsonl::EventLine;
 pub use tasks::{ShowBody, Status, TaskItem, ThreadItem};
