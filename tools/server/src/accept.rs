@@ -11,7 +11,13 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, UnixStream},
@@ -128,6 +134,17 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: Probl
     let _ = timeout(REFUSAL, told).await;
 }
 
+/// The place of a connection in the budget of its kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Slot {
+    /// Gives the place back: the connection counts as a stream from now on.
+    pub(crate) fn leave(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
 /// The connections of one kind.
 struct Connections<'a> {
     service: &'a Service,
@@ -153,9 +170,10 @@ impl<'a> Connections<'a> {
     {
         while self.served.try_join_next().is_some() {}
         if let Ok(permit) = Arc::clone(&self.budget).try_acquire_owned() {
-            let routes = self.router.clone().layer(Extension(peer));
+            let slot = Slot(Arc::new(Mutex::new(Some(permit))));
+            let routes = self.router.clone().layer(Extension(peer)).layer(Extension(slot.clone()));
             let service = self.service.clone();
-            self.served.spawn(serve(service, routes, stream, permit));
+            self.served.spawn(serve(service, routes, stream, slot));
         } else {
             let problem = Problem::limit(self.limit, self.max, "too many connections");
             self.refuse(stream, problem);
@@ -186,7 +204,7 @@ impl<'a> Connections<'a> {
     }
 }
 
-async fn serve<S>(service: Service, routes: Router, stream: S, _permit: OwnedSemaphorePermit)
+async fn serve<S>(service: Service, routes: Router, stream: S, _slot: Slot)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -10,6 +10,7 @@
 //! | [`options`] | every limit, with its unit and its reason |
 //! | `service` | the ledger, the pools and the router |
 //! | `reads` | questions and their answers |
+//! | `log`, `feed` | the log as a stream |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
@@ -31,9 +32,11 @@
 //! ```
 
 mod accept;
+mod feed;
 mod follow;
 mod guard;
 mod health;
+mod log;
 pub mod options;
 mod pools;
 mod problem;

@@ -16,6 +16,11 @@ pub struct ServerOptions {
     pub tcp_connections_max: usize,
     /// Connections by socket at once. 32: local programs, which TCP must not shut out.
     pub socket_connections_max: usize,
+    /// Streams of the log at once. 1,024: each takes a descriptor, and memory for some pieces. They do
+    /// not count as connections.
+    pub streams_max: usize,
+    /// The longest silence of a stream. 15 s: proxies wait longer.
+    pub heartbeat: Duration,
     /// Reads at once. 16: as many as disks answer at once. A 17th waits.
     pub reads_max: usize,
     /// Reads of the map of all tasks at once. 4: each may take a second, and hundreds of megabytes in
@@ -47,6 +52,8 @@ impl Default for ServerOptions {
             hosts: BTreeSet::new(),
             tcp_connections_max: 192,
             socket_connections_max: 32,
+            streams_max: 1_024,
+            heartbeat: Duration::from_secs(15),
             reads_max: 16,
             map_reads_max: 4,
             read_wait: Duration::from_secs(5),

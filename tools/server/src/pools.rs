@@ -20,6 +20,7 @@ use tokio::{
 pub(crate) struct Pools {
     reads: Arc<Semaphore>,
     map_reads: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     /// Bytes of answers that are made or sent.
     answers: Arc<AtomicUsize>,
     options: Limits,
@@ -29,6 +30,7 @@ pub(crate) struct Pools {
 struct Limits {
     reads_max: usize,
     map_reads_max: usize,
+    streams_max: usize,
     read_wait: Duration,
     answer_bytes_max: usize,
     answers_bytes_max: usize,
@@ -46,10 +48,12 @@ impl Pools {
         Self {
             reads: Arc::new(Semaphore::new(options.reads_max)),
             map_reads: Arc::new(Semaphore::new(options.map_reads_max)),
+            streams: Arc::new(Semaphore::new(options.streams_max)),
             answers: Arc::default(),
             options: Limits {
                 reads_max: options.reads_max,
                 map_reads_max: options.map_reads_max,
+                streams_max: options.streams_max,
                 read_wait: options.read_wait,
                 answer_bytes_max: options.answer_bytes_max,
                 answers_bytes_max: options.answers_bytes_max,
@@ -82,6 +86,13 @@ impl Pools {
         let closed = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "closing", "closing");
         let map = of_map.transpose().map_err(closed)?;
         Ok(Turn { _read: read.map_err(closed)?, _map: map })
+    }
+
+    /// The right to a stream.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let max = self.options.streams_max;
+        let full = |_| Problem::limit("streams_max", max, "too many streams");
+        Arc::clone(&self.streams).try_acquire_owned().map_err(full)
     }
 
     /// An empty answer.

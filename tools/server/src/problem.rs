@@ -156,6 +156,11 @@ impl Told {
 }
 
 impl Problem {
+    /// The document on one line, without its end.
+    pub(crate) fn to_line(&self) -> String {
+        self.0.to_json().trim_end().to_owned()
+    }
+
     /// The whole response as bytes, for a connection that is not served.
     pub(crate) fn to_http(&self) -> String {
         let (status, body) = (self.0.status, self.0.to_json());

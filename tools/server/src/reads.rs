@@ -1,7 +1,9 @@
 //! Questions and their answers.
 
 use crate::{
+    accept::Slot,
     guard::{Caller, Role, needs},
+    log,
     pools::Full,
     problem::Problem,
     service::Service,
@@ -48,7 +50,12 @@ async fn answer(
     request: &Parts,
 ) -> Result<Response, Problem> {
     needs(caller, Role::Read)?;
-    let (segments, mut params) = parts(&request.uri)?;
+    let address = parts(&request.uri)?;
+    if log::is_stream(&address, &request.headers) {
+        let slot = request.extensions.get::<Slot>();
+        return log::begin(service, slot, log::parse(address.1, &request.headers)?).await;
+    }
+    let (segments, mut params) = address;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let form = form(&mut params, &request.headers)?;
     let (question, at) = Question::parse(&segments, params)?;
@@ -152,7 +159,8 @@ fn form(params: &mut Vec<(String, String)>, headers: &HeaderMap) -> Result<Form,
     Ok(if lines { Form::Jsonl } else { Form::Json })
 }
 
-type Address = (Vec<String>, Vec<(String, String)>);
+/// The segments of a path, and the parameters.
+pub(crate) type Address = (Vec<String>, Vec<(String, String)>);
 
 /// The segments of a path after `/v1`, and the parameters, each decoded by itself: an encoded slash
 /// belongs to an id, and ends nothing.

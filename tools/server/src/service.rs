@@ -17,11 +17,12 @@ use axum::{
     routing::{any, get},
 };
 use std::{
+    future::Future,
     path::{Path, PathBuf},
     sync::Arc,
 };
 use taskledger::Ledger;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A ledger as a server answers for it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,6 +39,7 @@ struct Inner {
     tries: Tries,
     freshness: Freshness,
     closing: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl Service {
@@ -53,6 +55,7 @@ impl Service {
             tries: Tries::default(),
             freshness: Freshness::default(),
             closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -102,6 +105,20 @@ impl Service {
 
     pub(crate) fn freshness(&self) -> &Freshness {
         &self.inner.freshness
+    }
+
+    /// Runs `task` to its end, which [`stopped`](Self::stopped) waits for.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tasks.spawn(task);
+    }
+
+    /// Waits for the work that goes on without a connection. Call it after [`stop`](Self::stop).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn stopped(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 
     pub(crate) fn closing(&self) -> &CancellationToken {

@@ -149,7 +149,11 @@ impl Args {
             // Where nothing more can be shown, nothing is served.
             service.keep_up().await.inspect_err(|_| service.stop())
         };
-        let served = async { tokio::join!(by_tcp, by_socket, keep_up) };
+        let served = async {
+            let ended = tokio::join!(by_tcp, by_socket, keep_up);
+            service.stopped().await;
+            ended
+        };
         select! {
             (by_tcp, (), kept_up) = served => {
                 kept_up?;

@@ -151,6 +151,7 @@ fn lists() -> Vec<&'static str> {
         list(vec![link, outside]),
         list(vec![span, open]),
         list(vec![import]),
+        list(vec![TokenItem { name: "a".into(), role: "read".into(), expires_ms: Some(1) }]),
     ]
 }
 
@@ -240,6 +241,13 @@ fn works() -> Vec<&'static str> {
             root: "00".into(),
             set_aside: vec!["q".into()],
         }),
+        one(ServingBody {
+            ledger: "l".into(),
+            read_only: true,
+            url: Some("http://127.0.0.1:7300".into()),
+            socket: None,
+        }),
+        one(TokenBody { done: "new".into(), name: "a".into(), token: Some("t".into()) }),
         one(CheckpointBody {
             origin: "taskledger/l".into(),
             size: 9,
