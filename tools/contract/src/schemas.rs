@@ -5,8 +5,9 @@
 
 use crate::answers::{
     Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
-    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, Row, ServingBody,
-    ShowBody, Single, SpanItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem, VerifyBody,
+    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, ReceiptsBody, Row,
+    ServingBody, ShowBody, Single, SpanItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem,
+    VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<FirstBody>(),
         single::<VerifyBody>(),
         single::<ReceiptBody>(),
+        single::<ReceiptsBody>(),
         single::<CancelBody>(),
         single::<HeadBody>(),
         single::<CheckpointBody>(),

@@ -14,6 +14,8 @@ use tokio::{select, task::spawn_blocking, time::Instant, time::sleep};
 /// The pauses between two looks at a log in which nothing is new.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// The pause between two looks at the spool.
+const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 /// The longest time without a look that succeeds.
 const STALE: Duration = Duration::from_secs(5);
 
@@ -34,7 +36,8 @@ impl Freshness {
 
 impl Service {
     /// Looks for new events of a ledger that another process writes, until the server
-    /// [stops](Self::stop). Ends at once for any other ledger, which shows its events by itself.
+    /// [stops](Self::stop). Of a ledger that is open to append it records what waits in the spool, such
+    /// as the ends of commands that could not have the ledger while the server has it.
     ///
     /// # Errors
     /// [`ReadError`] with the code [`OtherHistory`](Code::OtherHistory) if another ledger is at the
@@ -45,6 +48,7 @@ impl Service {
     /// Cancel safe: a look changes nothing on disk.
     pub async fn keep_up(&self) -> Result<(), ReadError> {
         if self.ledger().role() != Role::ReadOnly {
+            self.take_in().await;
             return Ok(());
         }
         let (mut pause, mut seen) = (PAUSE_MIN, self.ledger().reader().head().size);
@@ -74,5 +78,19 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    async fn take_in(&self) {
+        while !self.closing().is_cancelled() {
+            let ledger = self.ledger().clone();
+            let taken = spawn_blocking(move || ledger.take_in_blocking()).await;
+            if let Ok(Err(error)) = taken {
+                tracing::warn!(error = %error, "the spool could not be taken in");
+            }
+            select! {
+                () = sleep(SPOOL_PAUSE) => {}
+                () = self.closing().cancelled() => {}
+            }
+        }
     }
 }

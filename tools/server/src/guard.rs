@@ -17,7 +17,7 @@ use axum::{
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 use taskledger::time::Millis;
 
@@ -72,6 +72,8 @@ pub(crate) enum Peer {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) role: Role,
+    /// The name of its token; none for a process that asks by the socket.
+    pub(crate) name: Option<Arc<str>>,
 }
 
 /// How often each address has failed in the minute.
@@ -128,7 +130,7 @@ fn admit(service: &Service, request: &Request) -> Result<Option<Caller>, Problem
         return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "token-in-query", text));
     }
     if peer == Some(Peer::Socket) {
-        return Ok(Some(Caller { role: Role::Admin }));
+        return Ok(Some(Caller { role: Role::Admin, name: None }));
     }
     if is_read && OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(None);
@@ -213,7 +215,7 @@ fn check_token(
     };
     if let Some((name, role)) = found {
         tracing::debug!(client = %name, "admitted");
-        return Ok(Caller { role });
+        return Ok(Caller { role, name: Some(name) });
     }
     match peer {
         Some(Peer::Tcp { client, .. }) if !service.tries().fail(client, now) => {
@@ -224,9 +226,9 @@ fn check_token(
 }
 
 /// Refuses a client whose role does not allow what is asked.
-pub(crate) fn needs(caller: Option<&Caller>, role: Role) -> Result<(), Problem> {
+pub(crate) fn needs(caller: Option<&Caller>, role: Role) -> Result<&Caller, Problem> {
     match caller {
-        Some(caller) if caller.role >= role => Ok(()),
+        Some(caller) if caller.role >= role => Ok(caller),
         Some(caller) => {
             let (has, role) = (caller.role.as_str(), role.as_str());
             let text = format!("this needs the role {role}; the token has {has}");

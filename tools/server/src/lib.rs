@@ -11,6 +11,7 @@
 //! | `service` | the ledger, the pools and the router |
 //! | `reads` | questions and their answers |
 //! | `log`, `feed` | the log as a stream |
+//! | `writes`, `keys` | recording, and the keys by which it is repeated safely |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
@@ -36,6 +37,7 @@ mod feed;
 mod follow;
 mod guard;
 mod health;
+mod keys;
 mod log;
 pub mod options;
 mod pools;
@@ -45,6 +47,7 @@ mod service;
 pub mod socket;
 mod timed;
 pub mod tokens;
+mod writes;
 
 pub use accept::ServeError;
 pub use guard::Role;

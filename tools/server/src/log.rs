@@ -31,7 +31,7 @@ use taskledger::{
     ledger::ReadError,
 };
 use taskledger_contract::{answers::EventLine, questions::AskError, safe_json};
-use tokio::{select, time::timeout};
+use tokio::{select, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -163,12 +163,12 @@ pub(crate) async fn begin(
     }
     let (sender, body) = Channel::<Bytes, Lost>::new(PIECES);
     let gone = CancellationToken::new();
-    let held = (permit, gone.clone().drop_guard());
-    let stream = Stream { service: service.clone(), form, follow, sender, gone };
+    let present = gone.clone().drop_guard();
+    let stream = Stream { service: service.clone(), form, follow, sender, gone, _permit: permit };
     service.spawn(stream.run(feed));
-    // Gone with the connection: the place of the stream, and its task.
+    // Gone with the connection, and then the task ends and gives its place back.
     let body = body.map_frame(move |frame| {
-        let _ = &held;
+        let _ = &present;
         frame
     });
     let mut response = Response::new(Body::new(body));
@@ -208,6 +208,7 @@ struct Stream {
     sender: Sender<Bytes, Lost>,
     /// The client is gone.
     gone: CancellationToken,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Stream {

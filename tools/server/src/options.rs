@@ -37,6 +37,16 @@ pub struct ServerOptions {
     pub header_timeout: Duration,
     /// Bytes of the head of a request. 16 KiB.
     pub header_bytes_max: usize,
+    /// Bytes of what is recorded at once, by TCP. 2 MiB: twice the longest text.
+    pub tcp_body_bytes_max: usize,
+    /// The same by the socket. 24 MiB: the largest batch of the ledger, as JSON.
+    pub socket_body_bytes_max: usize,
+    /// Bytes of all that is being recorded. 64 MiB.
+    pub bodies_bytes_max: usize,
+    /// Commands of a batch. 1,024.
+    pub commands_max: usize,
+    /// The longest time until a body is there. 30 s.
+    pub body_timeout: Duration,
     /// The longest time in which a client takes nothing of its answer. 30 s: then it is cut off.
     pub write_timeout: Duration,
     /// The time that answers on their way have when the server stops. 10 s.
@@ -61,6 +71,11 @@ impl Default for ServerOptions {
             answers_bytes_max: 256 << 20,
             header_timeout: Duration::from_secs(5),
             header_bytes_max: 16 << 10,
+            tcp_body_bytes_max: 2 << 20,
+            socket_body_bytes_max: 24 << 20,
+            bodies_bytes_max: 64 << 20,
+            commands_max: 1_024,
+            body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             clock: Arc::new(SystemClock),

@@ -23,6 +23,8 @@ pub(crate) struct Pools {
     streams: Arc<Semaphore>,
     /// Bytes of answers that are made or sent.
     answers: Arc<AtomicUsize>,
+    /// Bytes of what is being recorded.
+    bodies: Arc<AtomicUsize>,
     options: Limits,
 }
 
@@ -34,6 +36,7 @@ struct Limits {
     read_wait: Duration,
     answer_bytes_max: usize,
     answers_bytes_max: usize,
+    bodies_bytes_max: usize,
 }
 
 /// The right to read. Held until the read has ended, whether or not its client waits for it.
@@ -50,6 +53,7 @@ impl Pools {
             map_reads: Arc::new(Semaphore::new(options.map_reads_max)),
             streams: Arc::new(Semaphore::new(options.streams_max)),
             answers: Arc::default(),
+            bodies: Arc::default(),
             options: Limits {
                 reads_max: options.reads_max,
                 map_reads_max: options.map_reads_max,
@@ -57,6 +61,7 @@ impl Pools {
                 read_wait: options.read_wait,
                 answer_bytes_max: options.answer_bytes_max,
                 answers_bytes_max: options.answers_bytes_max,
+                bodies_bytes_max: options.bodies_bytes_max,
             },
         }
     }
@@ -95,6 +100,15 @@ impl Pools {
         Arc::clone(&self.streams).try_acquire_owned().map_err(full)
     }
 
+    /// Room for a body of so many bytes.
+    pub(crate) fn body(&self, bytes: usize) -> Result<Held, Problem> {
+        let max = self.options.bodies_bytes_max;
+        let mut held = Held { all: Arc::clone(&self.bodies), bytes: 0 };
+        let full = |_| Problem::limit("bodies_bytes_max", max, "too many bytes are being recorded");
+        held.more(bytes, max).map_err(full)?;
+        Ok(held)
+    }
+
     /// An empty answer.
     pub(crate) fn answer(&self) -> Answer {
         let held = Held { all: Arc::clone(&self.answers), bytes: 0 };
@@ -102,9 +116,9 @@ impl Pools {
     }
 }
 
-/// The share of an answer in the memory of all.
+/// The share of an answer, or of a body, in the memory of all.
 #[derive(Debug)]
-struct Held {
+pub(crate) struct Held {
     all: Arc<AtomicUsize>,
     bytes: usize,
 }

@@ -71,6 +71,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     }
 
+    /// A body that is not what it must be.
+    pub(crate) fn invalid(error: &(dyn Error + 'static)) -> Self {
+        Self::of_code(Code::Invalid, error)
+    }
+
     pub(crate) fn forbidden(name: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, name, detail)
     }
@@ -86,7 +91,13 @@ impl Problem {
     pub(crate) fn of_code(code: Code, error: &(dyn Error + 'static)) -> Self {
         let status = StatusCode::from_u16(errors::http_status(code));
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let problem = Self::new(status, code.as_str(), chain(error));
+        let mut problem = Self::new(status, code.as_str(), chain(error));
+        if code == Code::OutcomeUnknown {
+            problem
+                .0
+                .detail
+                .push_str("; with the same Idempotency-Key it is safe to send it again");
+        }
         if matches!(status.as_u16(), 429 | 503 | 507) { problem.retry_after(1) } else { problem }
     }
 

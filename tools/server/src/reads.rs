@@ -39,7 +39,7 @@ pub(crate) async fn read(
     let (request, _) = request.into_parts();
     let answered = match request.method {
         Method::GET | Method::HEAD => answer(&service, caller.as_ref(), &request).await,
-        _ => Err(Problem::method("GET")),
+        _ => Err(Problem::method("GET, HEAD")),
     };
     answered.unwrap_or_else(Problem::into_response)
 }
@@ -175,7 +175,7 @@ fn parts(uri: &Uri) -> Result<Address, Problem> {
     Ok((segments.collect::<Result<_, Problem>>()?, pairs.collect::<Result<_, Problem>>()?))
 }
 
-fn decode(text: &str, plus_is_space: bool) -> Result<String, Problem> {
+pub(crate) fn decode(text: &str, plus_is_space: bool) -> Result<String, Problem> {
     let spaced = if plus_is_space { text.replace('+', " ") } else { text.to_owned() };
     let decoded = percent_decode_str(&spaced).decode_utf8();
     decoded

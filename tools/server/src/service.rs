@@ -7,14 +7,14 @@ use crate::{
     options::ServerOptions,
     pools::Pools,
     problem::Problem,
-    reads,
+    reads, writes,
 };
 use axum::{
     Router,
     http::StatusCode,
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{any, get},
+    routing::{get, post},
 };
 use std::{
     future::Future,
@@ -67,7 +67,7 @@ impl Service {
         Router::new()
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
-            .route("/v1/{*path}", any(reads::read))
+            .route("/v1/{*path}", post(writes::write).fallback(reads::read))
             .fallback(no_path)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn_with_state(self.clone(), guard::guard))

@@ -230,6 +230,16 @@ fn a_server_that_only_reads_follows_the_one_that_records_and_takes_no_lock() {
 }
 
 #[test]
+fn a_server_that_only_reads_ends_when_another_ledger_comes_to_its_path() {
+    let place = Place::with_story();
+    let mut reading = Served::start(&place, &["--read-only"]);
+    std::fs::rename(place.path("ledger"), place.path("old")).unwrap();
+    place.run(&["init"]).ok();
+    place.run(&["record", "spawn", "--thread", "t", "--type", "x"]).ok();
+    assert_eq!(reading.child.wait().unwrap().code(), Some(4));
+}
+
+#[test]
 fn a_server_that_was_killed_stands_in_nobodys_way() {
     let place = Place::with_story();
     let mut served = Served::start(&place, &[]);

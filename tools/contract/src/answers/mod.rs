@@ -28,7 +28,7 @@ pub use audit::{FindingItem, ReadableItem, VerifyBody};
 pub use changes::{ChangeItem, DiffBody, DiffCounts, part_of};
 pub use events::{FirstBody, commitments};
 pub use imports::{BadLineItem, ImportItem, RefusalItem};
-pub use ledgers::{HeadBody, ReceiptBody};
+pub use ledgers::{HeadBody, ReceiptBody, ReceiptsBody};
 pub use lineage::{LinkItem, SpanItem, end_of_chain, origins};
 pub use logs::{LogsBody, LogsSource, output_of, tail_text};
 pub use notes::{notes, notes_in};

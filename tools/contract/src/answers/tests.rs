@@ -224,6 +224,9 @@ fn works() -> Vec<&'static str> {
             output_bytes: Some(70_000),
             erased: false,
         }),
+        one(ReceiptsBody {
+            receipts: vec![ReceiptBody { seq: 7, task_id: None, repeated: true, durable: true }],
+        }),
         one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false }),
         one(CancelBody {
             task_id: "bg_1".into(),

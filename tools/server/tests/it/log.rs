@@ -1,6 +1,6 @@
 //! The log as a stream.
 
-use crate::support::{Server, memory, until};
+use crate::support::{PATIENCE, Server, memory, until};
 use serde_json::Value;
 use std::{
     collections::VecDeque,
@@ -39,7 +39,7 @@ impl Stream {
     }
 
     fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
-        let id = id.map(|id| format!("last-event-id: {id}")).unwrap_or("x-none: 1".to_owned());
+        let id = id.map_or("x-none: 1".to_owned(), |id| format!("last-event-id: {id}"));
         Self::open(server, target, &["accept: text/event-stream", &id])
     }
 
@@ -73,7 +73,7 @@ impl Stream {
         loop {
             let line = self.line()?;
             if let Some(found) = line.strip_prefix("id: ") {
-                id = found.to_owned();
+                found.clone_into(&mut id);
             } else if let Some(data) = line.strip_prefix("data: {") {
                 let json: Value = serde_json::from_str(&format!("{{{data}")).unwrap();
                 return Some((id, json["seq"].as_u64().unwrap()));
@@ -193,6 +193,7 @@ fn streams_have_a_budget_of_their_own_and_give_it_back() {
     let server = Server::with(some(3), |limits| {
         limits.streams_max = 3;
         limits.tcp_connections_max = 2;
+        limits.heartbeat = PATIENCE * 2; // not by a heartbeat that fails
     });
     let open = || Stream::events(&server, "/v1/log", None);
     // More streams than connections: they are not counted as such.

@@ -6,3 +6,4 @@ mod contract;
 mod hostile;
 mod log;
 mod support;
+mod writes;
