@@ -180,6 +180,15 @@ pub async fn connect(path: &Path) -> Result<UnixStream, SocketError> {
     UnixStream::connect(place.short()).await.map_err(place.failed("connect to"))
 }
 
+/// Connects as [`connect`] does, for programs without a runtime. Blocks.
+///
+/// # Errors
+/// [`SocketError::Io`].
+pub fn connect_now(path: &Path) -> Result<std::os::unix::net::UnixStream, SocketError> {
+    let place = Place::of(path)?;
+    std::os::unix::net::UnixStream::connect(place.short()).map_err(place.failed("connect to"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

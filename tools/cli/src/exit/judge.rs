@@ -16,6 +16,7 @@ use taskledger::{
     proof::CheckpointError,
     query::{PointError, PredicateError, QueryError},
     store,
+    wire::WireError,
 };
 use taskledger_contract::{errors, questions::AskError};
 use taskledger_interop as interop;
@@ -125,6 +126,7 @@ fn code(error: &Link) -> Option<Code> {
     let checkpoint = || error.downcast_ref().map(CheckpointError::code);
     let point = || error.downcast_ref().map(PointError::code);
     let predicate = || error.downcast_ref().map(PredicateError::code);
+    let wire = || error.downcast_ref().map(WireError::code);
     open.or_else(append)
         .or_else(read)
         .or_else(copy)
@@ -134,6 +136,7 @@ fn code(error: &Link) -> Option<Code> {
         .or_else(checkpoint)
         .or_else(point)
         .or_else(predicate)
+        .or_else(wire)
 }
 
 /// The code of a copy that failed; `None` where the cause says more.

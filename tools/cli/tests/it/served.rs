@@ -240,6 +240,54 @@ fn a_server_that_only_reads_ends_when_another_ledger_comes_to_its_path() {
 }
 
 #[test]
+fn what_is_recorded_while_a_server_has_the_ledger_goes_through_it() {
+    let place = Place::with_story();
+    let served = Served::start(&place, &[]);
+    let spawn = ["record", "spawn", "--thread", "late", "--type", "x", "--wait", "0s"];
+    let keyed = |key: &str| place.run(&[&spawn[..], &["--key", key, "--json"]].concat());
+    let first = keyed("once").json();
+    // Event 10 says that a writer began.
+    assert_eq!((&first["seq"], &first["repeated"]), (&11.into(), &false.into()));
+    assert_eq!(keyed("once").json()["repeated"], true);
+    let task = first["task_id"].as_str().unwrap();
+    let end = place.run(&["record", "end", task, "--status", "completed", "--result", "[1]"]);
+    assert_eq!(end.ok(), "12\n");
+    place.run(&["record", "end", task, "--status", "failed"]).fails(1);
+    place.run(&["record", "end", "nobody", "--status", "failed"]).fails(3);
+    let parent = [&spawn[..], &["--parent", "nobody"]].concat();
+    assert!(place.run(&parent).fails(3).contains("could be the parent"));
+    let other = place.run(&spawn).ok();
+    let cancelled = place.run(&["cancel", other.trim(), "--reason", "late", "--json"]).json();
+    assert_eq!((&cancelled["seq"], &cancelled["signalled"]), (&14.into(), &false.into()));
+    place.run(&["redact", "3", "--reason", "secret"]).ok();
+    let shown = place.run(&["show", "compile", "--json"]).json();
+    assert_eq!(shown["task"]["erased"], serde_json::json!(["description"]));
+    served.stop();
+    // Without the server, the same way as ever; and it is the same ledger.
+    assert_eq!(keyed("once").json()["seq"], 11);
+    place.run(&["verify"]).ok();
+}
+
+#[test]
+fn commands_that_record_at_once_through_a_server_all_do() {
+    let place = Place::with_story();
+    let served = Served::start(&place, &[]);
+    std::thread::scope(|scope| {
+        for thread in ["a", "b", "c", "d"] {
+            let place = &place;
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    place.run(&["record", "spawn", "--thread", thread, "--type", "x"]).ok();
+                }
+            });
+        }
+    });
+    let tasks = place.run(&["tasks", "--type", "x", "-o", "name"]).ok();
+    assert_eq!(tasks.lines().count(), 20);
+    served.stop();
+}
+
+#[test]
 fn a_server_that_was_killed_stands_in_nobodys_way() {
     let place = Place::with_story();
     let mut served = Served::start(&place, &[]);

@@ -213,6 +213,19 @@ fn questions() -> Vec<&'static str> {
     ]
 }
 
+/// Servers and their tokens.
+fn servers() -> Vec<&'static str> {
+    vec![
+        one(ServingBody {
+            ledger: "l".into(),
+            read_only: true,
+            url: Some("http://127.0.0.1:7300".into()),
+            socket: None,
+        }),
+        one(TokenBody { done: "new".into(), name: "a".into(), token: Some("t".into()) }),
+    ]
+}
+
 fn works() -> Vec<&'static str> {
     vec![
         one(LogsBody {
@@ -244,13 +257,6 @@ fn works() -> Vec<&'static str> {
             root: "00".into(),
             set_aside: vec!["q".into()],
         }),
-        one(ServingBody {
-            ledger: "l".into(),
-            read_only: true,
-            url: Some("http://127.0.0.1:7300".into()),
-            socket: None,
-        }),
-        one(TokenBody { done: "new".into(), name: "a".into(), token: Some("t".into()) }),
         one(CheckpointBody {
             origin: "taskledger/l".into(),
             size: 9,
@@ -296,7 +302,7 @@ fn works() -> Vec<&'static str> {
 #[test]
 fn every_answer_is_read_as_it_was_written() {
     there_and_back(&event());
-    let mut known = [lists(), questions(), works(), vec![schemas::EVENT]].concat();
+    let mut known = [lists(), questions(), works(), servers(), vec![schemas::EVENT]].concat();
     let mut all: Vec<&str> = schemas::all().into_iter().map(|(name, _)| name).collect();
     known.sort_unstable();
     known.dedup();
