@@ -2,16 +2,22 @@
 
 use crate::{
     app::{App, Opened},
-    exit::{Exit, Problem},
+    exit::Exit,
 };
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use std::{
-    io::{Read, Write as _},
+    fmt,
+    io::{self, Read as _, Write as _},
     path::{self, Path, PathBuf},
     time::Duration,
 };
-use taskledger::{Code, Ledger, Options, command::Batch, ledger::Reader, wire};
+use taskledger::{
+    Code, Ledger, Options,
+    command::{Batch, Proposal},
+    ledger::Reader,
+    wire,
+};
 use taskledger_contract::{
     answers::{ReceiptBody, ReceiptsBody, Single},
     errors,
@@ -34,9 +40,7 @@ pub enum Writing {
 impl Writing {
     /// Asks the server in the ledger's directory, if one listens there; takes the lock if none does.
     pub fn open(app: &App) -> Result<Self> {
-        let path = path::absolute(&app.db)?.join(socket::NAME);
-        // A socket that nobody listens at was left by a server that was killed.
-        if socket::connect_now(&path).is_ok() {
+        if let Some(path) = server_of(&app.db) {
             let ledger = Ledger::open_read_only(&app.db, Options::default())?;
             return Ok(Self::There(ledger.reader(), path));
         }
@@ -59,7 +63,7 @@ impl Writing {
                 let receipts = opened.ledger.append_blocking(batch)?;
                 Ok(receipts.iter().map(ReceiptBody::from).collect())
             }
-            Self::There(_, path) => send(path, &wire::to_json(&batch)?),
+            Self::There(_, path) => send(path, &batch),
         }
     }
 
@@ -71,34 +75,79 @@ impl Writing {
     }
 }
 
-/// The part of a refusal that decides how the program ends.
+/// The reason that a server has not recorded a batch, or may not have.
+#[derive(Debug)]
+pub enum Unsent {
+    /// It refused it. The code is none if that is because of a limit of its own.
+    Refused(Option<Code>, String),
+    /// Its answer did not come: the batch may be recorded.
+    Lost(String),
+}
+
+impl Unsent {
+    /// True if a rule of the ledger forbids it, so that it would be refused again.
+    pub fn is_rule(&self) -> bool {
+        let Self::Refused(Some(code), _) = self else { return false };
+        [400, 404, 409, 413, 422].contains(&errors::http_status(*code))
+    }
+
+    /// True if the same batch, with keys, may be recorded in a while.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused(Some(Code::OutcomeUnknown) | None, _) | Self::Lost(_) => true,
+            Self::Refused(Some(code), _) => [429, 503, 507].contains(&errors::http_status(*code)),
+        }
+    }
+
+    /// How the program ends, and what helps.
+    pub fn judged(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Refused(code, _) => (code.map_or(Exit::Unavailable, errors::exit), None),
+            Self::Lost(_) => {
+                let hint = "with the same --key, recording it again is safe";
+                (Exit::Unavailable, Some(hint.to_owned()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(_, detail) => f.write_str(detail),
+            Self::Lost(why) => {
+                write!(
+                    f,
+                    "the server that has the ledger did not answer{why}; this may be recorded"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unsent {}
+
+/// The part of a refusal that decides what to do.
 #[derive(Debug, Deserialize)]
 struct Refusal {
     code: String,
     detail: String,
 }
 
-fn send(path: &Path, batch: &str) -> Result<Vec<ReceiptBody>> {
-    let mut stream = socket::connect_now(path)?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    stream.set_write_timeout(Some(ANSWER))?;
-    let len = batch.len();
-    let head = format!(
-        "POST /v1/append HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {len}\r\n\r\n"
-    );
-    // A server that refuses early answers before it has read everything: its answer says more.
-    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(batch.as_bytes()));
-    let mut answer = Vec::new();
-    let got = Read::take(&mut stream, ANSWER_BYTES_MAX).read_to_end(&mut answer);
+/// The socket of the server that has the ledger, if one listens. A socket that nobody listens at was
+/// left by a server that was killed.
+pub fn server_of(db: &Path) -> Option<PathBuf> {
+    let path = path::absolute(db).ok()?.join(socket::NAME);
+    socket::connect_now(&path).is_ok().then_some(path)
+}
+
+/// Has a server record a batch.
+pub fn send(path: &Path, batch: &[Proposal]) -> Result<Vec<ReceiptBody>> {
+    let batch = wire::to_json(batch)?;
+    let (sent, answer) = exchange(path, &batch);
     let Some((status, body)) = taken_apart(&answer) else {
-        let cause = sent.and(got.map(|_| ())).err();
-        let why = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-        let text =
-            format!("the server that has the ledger did not answer{why}; this may be recorded");
-        return Err(Problem::new(Exit::Unavailable, text)
-            .hint("with the same --key, recording it again is safe")
-            .into());
+        let why = sent.err().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        return Err(Unsent::Lost(why).into());
     };
     if status == 200 {
         let receipts: Single<ReceiptsBody> =
@@ -108,7 +157,26 @@ fn send(path: &Path, batch: &str) -> Result<Vec<ReceiptBody>> {
     let refusal: Refusal =
         serde_json::from_slice(body).context("the server's answer is not one")?;
     let code = Code::ALL.iter().copied().find(|code| code.as_str() == refusal.code);
-    Err(Problem::new(code.map_or(Exit::Unavailable, errors::exit), refusal.detail).into())
+    Err(Unsent::Refused(code, refusal.detail).into())
+}
+
+/// All that came for an answer, and whether everything went well.
+fn exchange(path: &Path, batch: &str) -> (io::Result<()>, Vec<u8>) {
+    let (mut answer, len) = (Vec::new(), batch.len());
+    let head = format!(
+        "POST /v1/append HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {len}\r\n\r\n"
+    );
+    let sent = socket::connect_now(path).map_err(io::Error::other).and_then(|mut stream| {
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_write_timeout(Some(ANSWER))?;
+        // A server that refuses early answers before it has read everything: its answer says more.
+        let sent =
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(batch.as_bytes()));
+        let got = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
+        sent.and(got.map(|_| ()))
+    });
+    (sent, answer)
 }
 
 /// Status and body of an answer, if it is whole.

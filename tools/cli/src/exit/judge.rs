@@ -7,7 +7,7 @@ use super::{
     Exit, Problem,
     hints::{Link, hint},
 };
-use crate::interrupt::Interrupted;
+use crate::{interrupt::Interrupted, writing::Unsent};
 use anyhow::Error;
 use std::io;
 use taskledger::{
@@ -34,6 +34,9 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
     }
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return Some((interrupted.exit(), None));
+    }
+    if let Some(unsent) = error.downcast_ref::<Unsent>() {
+        return Some(unsent.judged());
     }
     if let Some(asked) = error.downcast_ref::<AskError>() {
         return of_question(asked);

@@ -288,6 +288,47 @@ fn commands_that_record_at_once_through_a_server_all_do() {
 }
 
 #[test]
+fn commands_run_beside_a_server_and_nest() {
+    let place = Place::with_story();
+    let served = Served::start(&place, &[]);
+    let program = env!("CARGO_BIN_EXE_taskledger");
+    let inner =
+        format!("{program} run --wait 0s --thread r --name inner -- sh -c 'echo deep; exit 3'");
+    let run = ["run", "--wait", "0s", "--thread", "r", "--name", "outer", "--", "sh", "-c", &inner];
+    let ran = place.run(&run);
+    assert_eq!((ran.code, ran.out.as_str()), (3, "deep\n"), "{ran:?}");
+    let tree = place.run(&["tree", "r", "--json"]).json();
+    let told: Vec<_> =
+        (0..2).map(|nth| (&tree["items"][nth]["name"], &tree["items"][nth]["depth"])).collect();
+    assert_eq!(told, [(&"outer".into(), &1.into()), (&"inner".into(), &2.into())]);
+    assert!((0..2).all(|nth| tree["items"][nth]["status"] == "failed"), "{tree}");
+    // Ended from outside, through the server: what its command did then stays unrecorded.
+    let id = "$TASKLEDGER_TASK";
+    let end = format!("{program} record end {id} --status cancelled; exit 7");
+    assert_eq!(place.run(&["run", "--thread", "s", "--", "sh", "-c", &end]).code, 7);
+    assert_eq!(
+        place.run(&["tasks", "--thread", "s", "--json"]).json()["items"][0]["status"],
+        "cancelled"
+    );
+    served.stop();
+    assert_eq!(place.run(&["stats", "--json"]).json()["spooled"], 0);
+    place.run(&["verify"]).ok();
+}
+
+/// A39: neither the start nor the end of a command is lost with the server that it began by.
+#[test]
+fn a_server_that_dies_under_a_command_takes_nothing_with_it() {
+    let place = Place::with_story();
+    let served = Served::start(&place, &[]);
+    let kill = format!("kill -9 {}; echo out; exit 5", served.child.id());
+    let ran = place.run(&["run", "--thread", "r", "--", "sh", "-c", &kill]);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    let task = place.run(&["tasks", "--thread", "r", "--json"]).json();
+    assert_eq!(task["items"][0]["status"], "failed", "{task}");
+    assert_eq!(task["items"][0]["result"]["output"], "out\n", "{task}");
+}
+
+#[test]
 fn a_server_that_was_killed_stands_in_nobodys_way() {
     let place = Place::with_story();
     let mut served = Served::start(&place, &[]);
