@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// The tokens, as `taskledger token` writes them
-    #[arg(long, value_name = "FILE", requires = "listen", env = "TASKLEDGER_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Another name by which clients call the server, behind a proxy of this machine
     #[arg(long = "host", value_name = "NAME[:PORT]", requires = "listen")]

@@ -4,7 +4,7 @@
 use crate::support::Place;
 use serde_json::Value;
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     process::{Child, Command, Stdio},
@@ -343,6 +343,56 @@ fn a_server_that_was_killed_stands_in_nobodys_way() {
     assert!(!again.by_socket("/v1/threads").is_empty());
     again.stop();
     assert!(!socket.exists());
+}
+
+/// Every line of shell in docs/http.md, in its order, in one script.
+#[test]
+fn the_lines_of_the_documentation_do_what_they_say() {
+    let has = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    if !has("curl") || !has("bash") {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: the lines of docs/http.md, for want of curl or bash"
+        );
+        return;
+    }
+    let place = Place::with_story();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/http.md"));
+    let docs = docs.unwrap().replace("7300", &port.to_string());
+    let mut script = String::from(
+        "set -euo pipefail\ntrap 'kill $(jobs -p)' EXIT\ncurl() { command curl -sS --fail \"$@\"; }\n",
+    );
+    let blocks = docs.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut curls = 0;
+    for line in blocks.flat_map(str::lines) {
+        curls += usize::from(line.contains("curl"));
+        script.push_str(line);
+        if line.starts_with("curl -N") {
+            script.push_str(" --max-time 1 || [ $? = 28 ]");
+        }
+        script.push('\n');
+        if line.starts_with("taskledger serve") {
+            let ready = if line.contains("--listen") {
+                format!("command curl -sf http://127.0.0.1:{port}/readyz")
+            } else {
+                "command curl -sf --unix-socket ledger/ledger.sock http://localhost/readyz"
+                    .to_owned()
+            };
+            script += &format!("for n in {{1..200}}; do {ready} && break; sleep 0.1; done\n");
+        }
+    }
+    assert!(curls >= 4, "{script}");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_taskledger")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).current_dir(place.path(".")).env_clear();
+    let ran = command.env("PATH", path).env("HOME", place.path(".")).output().unwrap();
+    let out = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{script}\n{ran:?}");
+    for told in ["taskledger.threads/v1", "3 tests failed", "taskledger.receipt/v1"] {
+        assert!(out.contains(told), "{told}: {out}");
+    }
 }
 
 #[test]
