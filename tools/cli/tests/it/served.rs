@@ -379,7 +379,9 @@ fn the_lines_of_the_documentation_do_what_they_say() {
                 "command curl -sf --unix-socket ledger/ledger.sock http://localhost/readyz"
                     .to_owned()
             };
-            script += &format!("for n in {{1..200}}; do {ready} && break; sleep 0.1; done\n");
+            script.push_str(
+                &["for n in {1..200}; do ", &ready, " && break; sleep 0.1; done\n"].concat(),
+            );
         }
     }
     assert!(curls >= 4, "{script}");

@@ -5,5 +5,6 @@
 mod contract;
 mod hostile;
 mod log;
+mod silent;
 mod support;
 mod writes;
