@@ -484,6 +484,12 @@ impl Ledger {
         &self.inner.options
     }
 
+    /// Returns true once it takes no appends any more, whatever its role: a storage failure has halted
+    /// it, or it is closed. O(1).
+    pub fn is_halted(&self) -> bool {
+        self.inner.reader.shared().is_halted()
+    }
+
     /// Syncs, seals and closes every file. Appends on clones are refused afterwards.
     ///
     /// Dropping the last clone does the same, but cannot return an error.
@@ -524,8 +530,7 @@ impl Ledger {
 
     /// The desk, unless the ledger is halted.
     fn desk(&self) -> Result<&Desk, AppendError> {
-        let halted = self.inner.reader.shared().is_halted();
-        if halted { Err(AppendError::Halted) } else { Ok(&self.inner.desk) }
+        if self.is_halted() { Err(AppendError::Halted) } else { Ok(&self.inner.desk) }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         ReadError, Visited,
         commit::{shared::Shared, staging::Published},
     },
-    proof::{self, Checkpoint},
+    proof::{self, Checkpoint, Tree},
     state::{LedgerState, Task, Thread},
     store,
 };
@@ -369,6 +369,58 @@ impl Reader {
             return Ok(root);
         }
         Ok(proof::root_at(size, &LogHashes(&*self.shared.log))?)
+    }
+
+    /// The hash tree over the first `size` events, for a caller that goes on with the leaves of later
+    /// [`frames`](Self::frames): so it knows the root after each of them. O(log size) reads.
+    ///
+    /// # Errors
+    /// As [`root_at`](Self::root_at).
+    pub fn tree_at(&self, size: Size) -> Result<Tree, ReadError> {
+        let published = self.shared.published();
+        if size == published.tree.size() {
+            return Ok(published.tree.clone());
+        }
+        self.check_size(size)?;
+        Ok(Tree::restore(size, &LogHashes(&*self.shared.log))?)
+    }
+
+    /// Waits until more than the first `seen` events are durable, and returns how many there are;
+    /// `None` once the ledger is closed or halted, so that no more will come.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    ///
+    /// # Cost
+    /// None for the writer. The caller is woken once for each commit while it waits.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{Ledger, Options, command::Spawn, ids::{Size, ThreadId}};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// ledger.append(Spawn::new(ThreadId::new("t")?, "agent")).await?;
+    /// let size = ledger.reader().grown(Size::new(0)).await.ok_or("the ledger is open")?;
+    /// assert!(size > Size::new(0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn grown(&self, seen: Size) -> Option<Size> {
+        let mut progress = self.shared.watch_progress();
+        loop {
+            let (size, ended) = {
+                let now = progress.borrow_and_update();
+                (now.synced.size, now.ended)
+            };
+            if size > seen {
+                return Some(size);
+            }
+            if ended || progress.changed().await.is_err() {
+                return None;
+            }
+        }
     }
 
     /// Proves that event `seq` is among the first `size` events. O(log size) reads.

@@ -290,6 +290,27 @@ fn a_directory_with_nothing_of_a_ledger_in_it_is_no_ledger_whoever_may_enter_it(
 }
 
 #[test]
+fn a_socket_that_a_server_left_is_no_danger_and_any_other_is() {
+    use std::os::unix::net::UnixListener;
+    let dir = TempDir::new().unwrap();
+    created(dir.path()).close().unwrap();
+    let root = ledger(dir.path());
+    let socket = |path: &str| drop(UnixListener::bind(root.join(path)).unwrap());
+    socket("ledger.sock");
+    DiskStore::open(&root, &small()).unwrap().close().unwrap();
+    assert!(root.join("ledger.sock").exists(), "an opening removes nothing");
+    for path in ["archive/ledger.sock", "other.sock"] {
+        socket(path);
+        let Error::UnsafeDir { path: at, why } = refused(dir.path()) else { panic!("{path:?}") };
+        assert_eq!((at, why), (root.join(path), Unsafe::Special));
+        fs::remove_file(root.join(path)).unwrap();
+    }
+    fs::remove_file(root.join("ledger.sock")).unwrap();
+    std::process::Command::new("mkfifo").arg(root.join("ledger.sock")).status().unwrap();
+    assert!(matches!(refused(dir.path()), Error::UnsafeDir { why: Unsafe::Special, .. }));
+}
+
+#[test]
 fn reads_go_on_when_sled_has_lost_a_block() {
     let dir = TempDir::new().unwrap();
     let store = created(dir.path());

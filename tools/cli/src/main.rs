@@ -27,6 +27,7 @@ mod table;
 mod term;
 mod time;
 mod unshown;
+mod writing;
 
 use app::{App, Program};
 use args::Cli;

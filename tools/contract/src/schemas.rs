@@ -5,8 +5,9 @@
 
 use crate::answers::{
     Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
-    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, Row, ShowBody,
-    Single, SpanItem, StatsBody, TaskItem, ThreadItem, VerifyBody,
+    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, ReceiptsBody, Row,
+    ServingBody, ShowBody, Single, SpanItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem,
+    VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<FirstBody>(),
         single::<VerifyBody>(),
         single::<ReceiptBody>(),
+        single::<ReceiptsBody>(),
         single::<CancelBody>(),
         single::<HeadBody>(),
         single::<CheckpointBody>(),
@@ -38,6 +40,9 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<ConsistencyBody>(),
         single::<CheckBody>(),
         single::<StatsBody>(),
+        single::<ServingBody>(),
+        list::<TokenItem>(),
+        single::<TokenBody>(),
     ]
 }
 
@@ -126,6 +131,7 @@ mod tests {
         check::<LinkItem>();
         check::<SpanItem>();
         check::<ImportItem>();
+        check::<TokenItem>();
         check::<ChangeItem>();
     }
 }

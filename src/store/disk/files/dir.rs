@@ -12,7 +12,9 @@ use rustix::fs::{FallocateFlags, OFlags};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{
+        DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -25,6 +27,8 @@ pub(crate) const SUBDIRS: [&str; 5] = [JOURNAL, ARCHIVE, SLED, SNAPSHOTS, QUARAN
 /// Made by the first that needs it, and by no opening.
 pub(crate) const SPOOL: &str = "spool";
 pub(crate) const RESERVE: &str = "RESERVE";
+/// The socket at which the process that has the ledger open is asked.
+const SOCKET: &str = "ledger.sock";
 /// Directories below the ledger are never deeper than `sled/1/blobs`.
 const DEPTH_MAX: usize = 4;
 /// The largest small file, in bytes: larger than any file that is read whole, except journals,
@@ -133,6 +137,9 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         let within = Unsafe::MixedOwners { owner, user };
         return refuse(if depth == 0 { Unsafe::OtherUser { owner, user } } else { within });
     }
+    if is_of_server(path, depth, &meta) {
+        return Ok(());
+    }
     if !(meta.is_file() || meta.is_dir()) {
         return refuse(Unsafe::Special);
     }
@@ -155,6 +162,12 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         _ => modes,
     };
     entries(path)?.iter().try_for_each(|entry| check_entry(entry, depth + 1, below))
+}
+
+/// True for the socket of a server, under its own name. It holds nothing: a server that was killed
+/// leaves it behind, and the next one replaces it.
+fn is_of_server(path: &Path, depth: usize, meta: &fs::Metadata) -> bool {
+    depth == 1 && name(path) == SOCKET && meta.file_type().is_socket()
 }
 
 /// Checks that `bytes` more fit the file system, before a part of them is written.

@@ -1,7 +1,9 @@
 //! `taskledger cancel`: a task is asked to stop.
 //!
 //! The request is recorded first. Then the `run` of the task is signalled, while the ledger is
-//! still held: so nobody records an end meanwhile, and a process that is gone left none.
+//! still held: so nobody records an end meanwhile, and a process that is gone left none. Where a
+//! server has the ledger, its `run` may record its end meanwhile; it is told from any other process
+//! all the same.
 
 use super::run::asker;
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
     exit::{Exit, Problem},
     output::Out,
     process::{self, BadgeName},
+    writing::Writing,
 };
 use anyhow::{Context as _, Result};
 use taskledger::{
@@ -54,8 +57,8 @@ impl command::Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let reader = &opened.reader;
+        let mut writing = Writing::open(app)?;
+        let reader = writing.reader();
         let task = reader.task(&self.task)?.ok_or_else(|| {
             Problem::not_found(format!("no task {:?}", self.task.as_str()))
                 .hint("`taskledger tasks` lists them")
@@ -69,7 +72,7 @@ impl command::Command for Args {
         let request = Cancel::task(&task.id).reason(reason(self.reason.as_deref()));
         let proposal = Proposal::new(request).cause(asker(reader.ledger_id())?);
         let runner = Runner::of(reader, &task)?;
-        let receipts = opened.ledger.append_blocking(proposal).context("not recorded")?;
+        let receipts = writing.append(proposal).context("not recorded")?;
         let signalled = runner.terminate();
         let receipt = receipts.first().ok_or(AppendError::Halted)?;
         let body = CancelBody::new(task.id.as_str(), receipt, runner.process, signalled);
@@ -82,7 +85,7 @@ impl command::Command for Args {
             },
         );
         let told = told.and_then(|()| app.out.flush());
-        opened.close();
+        writing.close();
         told.map(|()| Exit::Ok)
     }
 }

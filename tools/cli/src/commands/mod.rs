@@ -30,11 +30,13 @@ mod redact;
 mod replay;
 mod restore;
 mod run;
+mod serve;
 mod show;
 mod stats;
 mod tasks;
 mod threads;
 mod timeline;
+mod token;
 mod tree;
 mod verify;
 mod why;
@@ -70,6 +72,8 @@ pub enum Commands {
     Record(record::Args),
     Run(run::Args),
     Cancel(cancel::Args),
+    Serve(serve::Args),
+    Token(token::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -107,6 +111,8 @@ impl Commands {
             Self::Record(args) => args,
             Self::Run(args) => args,
             Self::Cancel(args) => args,
+            Self::Serve(args) => args,
+            Self::Token(args) => args,
             Self::Demo(args) => args,
             Self::Completions(args) => args,
             Self::Man(args) => args,

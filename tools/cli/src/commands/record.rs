@@ -5,6 +5,7 @@ use crate::{
     app::App,
     command::{self, Moment},
     exit::{Exit, Problem},
+    writing::Writing,
 };
 use anyhow::{Context as _, Result};
 use clap::{Subcommand, ValueEnum};
@@ -12,7 +13,7 @@ use taskledger::{
     command::{Command, Emit, Finish, ParentRef, Proposal, Spawn},
     event::{Cause, Outcome},
     ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
-    ledger::{AppendError, Receipt},
+    ledger::AppendError,
     query::Point,
 };
 use taskledger_contract::{answers::ReceiptBody, questions};
@@ -145,14 +146,14 @@ impl command::Command for Args {
         proposal.key = common.key.as_deref().map(key);
         proposal.occurred =
             common.occurred.map(|point| questions::time(&point, app.now())).transpose()?;
-        let opened = app.open()?;
+        let mut writing = Writing::open(app)?;
         if let What::Spawn(SpawnArgs { parent, external_parent, .. }) = &self.what {
-            check_parent(&opened.reader, parent.as_ref(), external_parent.as_ref())?;
+            check_parent(writing.reader(), parent.as_ref(), external_parent.as_ref())?;
         }
-        let receipts = opened.ledger.append_blocking([proposal]).context("not recorded")?;
-        let receipt = receipts.first().ok_or(AppendError::Halted)?;
+        let receipts = writing.append([proposal]).context("not recorded")?;
+        let receipt = receipts.into_iter().next().ok_or(AppendError::Halted)?;
         let told = tell(app, receipt, spawns).and_then(|()| app.out.flush());
-        opened.close();
+        writing.close();
         told.map(|()| Exit::Ok)
     }
 }
@@ -223,8 +224,7 @@ fn key(text: &str) -> Key {
     digits.and_then(|digits| digits.try_into().ok()).map_or_else(|| Key::of(text), Key)
 }
 
-fn tell(app: &mut App, receipt: &Receipt, spawns: bool) -> Result<()> {
-    let body = ReceiptBody::from(receipt);
+fn tell(app: &mut App, body: ReceiptBody, spawns: bool) -> Result<()> {
     let name = match &body.task_id {
         Some(id) if spawns => id.clone(),
         _ => body.seq.to_string(),

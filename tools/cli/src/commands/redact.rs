@@ -1,14 +1,16 @@
 //! `taskledger redact`: an event's texts disappear from every view.
 
 use super::common::seq;
-use crate::{app::App, command::Command, exit::Exit};
+use crate::{app::App, command::Command, exit::Exit, writing::Writing};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use taskledger::{
+    command::Redact,
     event::{PartKind, PartSet},
     ids::Seq,
+    ledger::AppendError,
 };
-use taskledger_contract::{answers::ReceiptBody, words::part_names};
+use taskledger_contract::words::part_names;
 
 /// Erase an event's texts from every view, of now and of any past moment.
 ///
@@ -59,18 +61,17 @@ impl Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
+        let mut writing = Writing::open(app)?;
         // All texts that it has: a redaction names those that there are to erase.
         let there: PartSet =
-            opened.reader.cursor().event(self.seq)?.parts.iter().map(|part| part.kind).collect();
+            writing.reader().cursor().event(self.seq)?.parts.iter().map(|part| part.kind).collect();
         let named: PartSet = self.parts.iter().copied().map(PartKind::from).collect();
         let parts = if named.is_empty() { there } else { named };
-        let receipt = opened
-            .ledger
-            .redact_blocking(self.seq, parts, &self.reason)
+        let receipts = writing
+            .append(Redact::new(self.seq, parts, self.reason.as_str()))
             .with_context(|| format!("cannot redact {}", self.seq))?;
-        let body = ReceiptBody::from(&receipt);
-        let (name, quiet) = (receipt.seq.get().to_string(), app.quiet);
+        let body = receipts.into_iter().next().ok_or(AppendError::Halted)?;
+        let (name, quiet) = (body.seq.to_string(), app.quiet);
         let told = app.out.single(body, Some(&name), |out, body| {
             if quiet {
                 return Ok(());
@@ -82,7 +83,7 @@ impl Command for Args {
             )
         });
         let told = told.and_then(|()| app.out.flush());
-        opened.close();
+        writing.close();
         told.map(|()| Exit::Ok)
     }
 }

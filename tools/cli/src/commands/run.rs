@@ -229,9 +229,10 @@ async fn begin(
     let begun = answer.await?;
     let badge = badge.lock().unwrap_or_else(PoisonError::into_inner).take();
     let made = begun.made.then(|| recorder.db.clone());
-    let task = begun.receipts.into_iter().find_map(|receipt| receipt.task);
-    let task = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
-    let parent = begun.state.task(&task).and_then(|task| task.record.parent.clone());
+    let task = begun.receipts.iter().find_map(|receipt| receipt.task_id.as_ref()?.parse().ok());
+    let task: TaskId = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
+    let parent = begun.after.task(&task).ok().flatten();
+    let parent = parent.and_then(|task| task.record.parent.clone());
     let unknown_parent = match parent {
         Some(Parent::External { id, .. }) => Some(id),
         Some(Parent::Local(_)) | None => None,

@@ -7,7 +7,7 @@ use super::{
     Exit, Problem,
     hints::{Link, hint},
 };
-use crate::interrupt::Interrupted;
+use crate::{interrupt::Interrupted, writing::Unsent};
 use anyhow::Error;
 use std::io;
 use taskledger::{
@@ -16,9 +16,11 @@ use taskledger::{
     proof::CheckpointError,
     query::{PointError, PredicateError, QueryError},
     store,
+    wire::WireError,
 };
 use taskledger_contract::{errors, questions::AskError};
 use taskledger_interop as interop;
+use taskledger_server::{ServeError, socket::SocketError, tokens::TokenError};
 
 /// The exit code of an error, and what helps.
 pub fn judge(error: &Error) -> (Exit, Option<String>) {
@@ -33,6 +35,9 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return Some((interrupted.exit(), None));
     }
+    if let Some(unsent) = error.downcast_ref::<Unsent>() {
+        return Some(unsent.judged());
+    }
     if let Some(asked) = error.downcast_ref::<AskError>() {
         return of_question(asked);
     }
@@ -46,8 +51,46 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
         let source: &Link = source.as_ref();
         return judge_one(source).map(|(exit, _)| (exit, Some(GO_ON.to_owned())));
     }
+    if let Some(serving) = of_serving(error) {
+        return Some(serving);
+    }
     error.downcast_ref::<io::Error>().and_then(of_io).map(|exit| (exit, None))
 }
+
+/// An error of a server or its tokens; `None` where it is none, or a cause says more.
+fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
+    let told = |exit, hint: &str| Some((exit, Some(hint.to_owned())));
+    if let Some(ServeError::NotLoopback { .. }) = error.downcast_ref() {
+        return told(Exit::Usage, PROXY);
+    }
+    match error.downcast_ref() {
+        Some(SocketError::InUse { .. }) => return told(Exit::Unavailable, "ask that one"),
+        Some(SocketError::Occupied { .. } | SocketError::NoName { .. }) => {
+            return told(Exit::Usage, "name another path with --socket");
+        }
+        Some(SocketError::Io { .. } | _) | None => {}
+    }
+    match error.downcast_ref()? {
+        TokenError::NotPrivate { .. } => {
+            told(Exit::Unsafe, "make it yours alone: `chmod 600 FILE`")
+        }
+        TokenError::Unknown { .. } => told(Exit::NotFound, "`taskledger token list` lists them"),
+        TokenError::NameTaken { .. } => {
+            told(Exit::Usage, "revoke that one first, or choose another")
+        }
+        TokenError::Line { .. } | TokenError::BadName => Some((Exit::Usage, None)),
+        TokenError::Io { during: "make", source, .. }
+            if source.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            told(Exit::Unavailable, "another `token` is at work; if none is, remove that file")
+        }
+        TokenError::Io { .. } | _ => None,
+    }
+}
+
+/// What helps where a server would be reached from other machines.
+const PROXY: &str =
+    "listen on 127.0.0.1, and let a proxy with TLS, or `ssh -L`, bring others there";
 
 /// What a question that has no answer says; `None` where its cause says more.
 fn of_question(error: &AskError) -> Option<(Exit, Option<String>)> {
@@ -86,6 +129,7 @@ fn code(error: &Link) -> Option<Code> {
     let checkpoint = || error.downcast_ref().map(CheckpointError::code);
     let point = || error.downcast_ref().map(PointError::code);
     let predicate = || error.downcast_ref().map(PredicateError::code);
+    let wire = || error.downcast_ref().map(WireError::code);
     open.or_else(append)
         .or_else(read)
         .or_else(copy)
@@ -95,6 +139,7 @@ fn code(error: &Link) -> Option<Code> {
         .or_else(checkpoint)
         .or_else(point)
         .or_else(predicate)
+        .or_else(wire)
 }
 
 /// The code of a copy that failed; `None` where the cause says more.
@@ -115,7 +160,9 @@ fn of_purge(error: &PurgeError) -> Option<Code> {
 /// A file that the command line names, or its disk; `None` where it is neither.
 fn of_io(error: &io::Error) -> Option<Exit> {
     let kind = error.kind();
-    if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    let unavailable =
+        [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::AddrInUse];
+    if unavailable.contains(&kind) {
         return Some(Exit::Unavailable);
     }
     if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {

@@ -35,5 +35,6 @@ mod recordings;
 mod repairs;
 mod run;
 mod run_signals;
+mod served;
 mod support;
 mod watching;

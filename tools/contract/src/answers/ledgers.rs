@@ -22,6 +22,13 @@ pub struct ReceiptBody {
     pub durable: bool,
 }
 
+/// The answer to a batch.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ReceiptsBody {
+    /// One for each command, in order.
+    pub receipts: Vec<ReceiptBody>,
+}
+
 /// A ledger and its head.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct HeadBody {
@@ -48,6 +55,16 @@ impl From<&Receipt> for ReceiptBody {
             durable: receipt.durable,
         }
     }
+}
+
+impl From<&[Receipt]> for ReceiptsBody {
+    fn from(receipts: &[Receipt]) -> Self {
+        Self { receipts: receipts.iter().map(ReceiptBody::from).collect() }
+    }
+}
+
+impl Body for ReceiptsBody {
+    const SCHEMA: &'static str = "taskledger.receipts/v1";
 }
 
 impl Body for ReceiptBody {

@@ -3,14 +3,11 @@
 //! A record is a claim, which may be forged or out of date: code that acts on it asks the system
 //! first.
 
-use super::Body;
+use super::{Body, ReceiptBody};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use taskledger::{
-    event::{Action, Entry, PartKind},
-    ledger::Receipt,
-};
+use taskledger::event::{Action, Entry, PartKind};
 
 /// The event type of the facts that `run` records of its process.
 pub const PROCESS: &str = "taskledger.process";
@@ -172,13 +169,13 @@ impl CancelBody {
     #[must_use]
     pub fn new(
         task_id: &str,
-        receipt: &Receipt,
+        receipt: &ReceiptBody,
         process: Option<ProcessItem>,
         signalled: Result<(), Unsignalled>,
     ) -> Self {
         Self {
             task_id: task_id.to_owned(),
-            seq: receipt.seq.get(),
+            seq: receipt.seq,
             durable: receipt.durable,
             signalled: signalled.is_ok(),
             unsignalled: signalled.err(),

@@ -151,6 +151,7 @@ fn lists() -> Vec<&'static str> {
         list(vec![link, outside]),
         list(vec![span, open]),
         list(vec![import]),
+        list(vec![TokenItem { name: "a".into(), role: "read".into(), expires_ms: Some(1) }]),
     ]
 }
 
@@ -212,6 +213,19 @@ fn questions() -> Vec<&'static str> {
     ]
 }
 
+/// Servers and their tokens.
+fn servers() -> Vec<&'static str> {
+    vec![
+        one(ServingBody {
+            ledger: "l".into(),
+            read_only: true,
+            url: Some("http://127.0.0.1:7300".into()),
+            socket: None,
+        }),
+        one(TokenBody { done: "new".into(), name: "a".into(), token: Some("t".into()) }),
+    ]
+}
+
 fn works() -> Vec<&'static str> {
     vec![
         one(LogsBody {
@@ -222,6 +236,9 @@ fn works() -> Vec<&'static str> {
             output: Some("a\u{fffd}\n".into()),
             output_bytes: Some(70_000),
             erased: false,
+        }),
+        one(ReceiptsBody {
+            receipts: vec![ReceiptBody { seq: 7, task_id: None, repeated: true, durable: true }],
         }),
         one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false }),
         one(CancelBody {
@@ -285,7 +302,7 @@ fn works() -> Vec<&'static str> {
 #[test]
 fn every_answer_is_read_as_it_was_written() {
     there_and_back(&event());
-    let mut known = [lists(), questions(), works(), vec![schemas::EVENT]].concat();
+    let mut known = [lists(), questions(), works(), servers(), vec![schemas::EVENT]].concat();
     let mut all: Vec<&str> = schemas::all().into_iter().map(|(name, _)| name).collect();
     known.sort_unstable();
     known.dedup();

@@ -11,12 +11,13 @@ use crate::{
     note::note,
     shell,
     signals::{Kind, Signals, TERMINATE},
+    writing::Unsent,
 };
 use anyhow::{Error, Result};
 use serde_json::json;
 use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 use taskledger::{
-    Ledger, Options,
+    Code, Ledger, Options,
     command::{Cancel, Command, Finish, Proposal},
     event::{Action, Cause, Entry, Outcome, TaskStatus},
     ids::{LedgerId, TaskId},
@@ -244,7 +245,9 @@ fn unasked(reader: &Reader, task: &TaskId, asked: &[Asked]) -> Vec<Proposal> {
 
 /// Whether the task has an end already: terminal is final.
 fn is_ended(error: &Error) -> bool {
-    matches!(error.downcast_ref(), Some(AppendError::Rejected(Rejection::AlreadyEnded { .. })))
+    let here =
+        matches!(error.downcast_ref(), Some(AppendError::Rejected(Rejection::AlreadyEnded { .. })));
+    here || matches!(error.downcast_ref(), Some(Unsent::Refused(Some(Code::AlreadyEnded), _)))
 }
 
 /// How a command ended, in words, and as shells count.

@@ -2,13 +2,14 @@
 //!
 //! One process at a time can have a ledger open to append, and the commands that run here record as
 //! well. So it is opened for each append and closed at once, and whoever finds it taken waits for
-//! its turn, for a bounded time. Every proposal must have a key: then trying again cannot record
+//! its turn, for a bounded time; a server that has it is asked instead. Every proposal must have a key: then trying again cannot record
 //! anything twice.
 
 use crate::{
     app::waiting,
     note::note,
     signals::{Kind, Signals},
+    writing::{Unsent, send, server_of},
 };
 use anyhow::{Error, Result};
 use std::{
@@ -16,13 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 use taskledger::{
-    Ledger,
+    Ledger, Options,
     command::Proposal,
     ids::LedgerId,
-    ledger::{AppendError, OpenError, Reader, Receipt},
-    state::LedgerState,
+    ledger::{AppendError, OpenError, Reader},
     store,
 };
+use taskledger_contract::answers::ReceiptBody;
 use tokio::{select, time::sleep};
 
 /// The first and the longest pause between two tries.
@@ -50,9 +51,9 @@ pub struct Recorded {
     /// Whether it was made for this.
     pub made: bool,
     /// What is true after it.
-    pub state: LedgerState,
+    pub after: Reader,
     /// One for each proposal.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Vec<ReceiptBody>,
 }
 
 /// Why nothing was recorded.
@@ -81,6 +82,9 @@ impl Unrecorded {
     /// Whether a rule of the ledger forbids it, so that it would be refused again.
     pub fn is_rule(&self) -> bool {
         let Self::Refused(error) = self else { return false };
+        if let Some(unsent) = error.downcast_ref::<Unsent>() {
+            return unsent.is_rule();
+        }
         matches!(
             error.downcast_ref(),
             Some(
@@ -104,12 +108,16 @@ impl Recorder {
         let until = Instant::now() + self.wait;
         let mut pause = PAUSE_MIN;
         loop {
-            let opened = interruptible(&mut signals, self.open(until)).await?;
-            let error = match opened {
-                Ok((ledger, is_new)) => match Self::once(ledger, is_new, make.clone()).await {
-                    Ok(recorded) => return Ok(recorded),
-                    Err(error) => error,
-                },
+            let recorded = if let Some(socket) = server_of(&self.db) {
+                self.through(socket, make.clone()).await
+            } else {
+                match interruptible(&mut signals, self.open(until)).await? {
+                    Ok((ledger, is_new)) => Self::once(ledger, is_new, make.clone()).await,
+                    Err(error) => Err(error),
+                }
+            };
+            let error = match recorded {
+                Ok(recorded) => return Ok(recorded),
                 Err(error) => error,
             };
             if !is_passing(&error) {
@@ -144,6 +152,24 @@ impl Recorder {
         opened.await?
     }
 
+    /// Appends through the server that has the ledger.
+    async fn through(
+        &self,
+        socket: PathBuf,
+        make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Send + 'static,
+    ) -> Result<Recorded, Error> {
+        let db = self.db.clone();
+        let recorded = tokio::task::spawn_blocking(move || {
+            let look = || Ledger::open_read_only(&db, Options::default());
+            let proposals = make(&look()?.reader())?;
+            let receipts =
+                if proposals.is_empty() { Vec::new() } else { send(&socket, &proposals)? };
+            let after = look()?.reader();
+            Ok(Recorded { ledger: after.ledger_id(), made: false, after, receipts })
+        });
+        recorded.await?
+    }
+
     async fn once(
         ledger: Ledger,
         is_new: bool,
@@ -156,17 +182,12 @@ impl Recorder {
                 Ok(if none { Vec::new() } else { ledger.append_blocking(proposals)? })
             });
             let closed = ledger.close_blocking();
-            let receipts = receipts?;
+            let receipts = receipts?.iter().map(ReceiptBody::from).collect();
             if let Err(error) = closed {
                 // What was acknowledged is durable all the same.
                 note(&format!("taskledger: the ledger could not be closed: {error}"));
             }
-            Ok(Recorded {
-                ledger: reader.ledger_id(),
-                made: is_new,
-                state: reader.state()?,
-                receipts,
-            })
+            Ok(Recorded { ledger: reader.ledger_id(), made: is_new, after: reader, receipts })
         });
         recorded.await?
     }
@@ -220,7 +241,8 @@ fn is_passing(error: &Error) -> bool {
     let append = error.downcast_ref().is_some_and(|error: &AppendError| {
         error.is_retryable() || matches!(error, AppendError::OutcomeUnknown { .. })
     });
-    open || append
+    let unsent = error.downcast_ref().is_some_and(Unsent::is_passing);
+    open || append || unsent
 }
 
 #[cfg(test)]

@@ -1,0 +1,179 @@
+//! `taskledger serve`: the ledger over HTTP.
+
+use crate::{
+    app::App,
+    command::{self, Moment},
+    exit::{Exit, Problem},
+    output::Out,
+    signals::{HANGUP, INTERRUPT, Signals, TERMINATE},
+};
+use anyhow::{Context as _, Result};
+use std::{
+    net::SocketAddr,
+    path::{self, Path, PathBuf},
+    sync::Arc,
+};
+use taskledger_contract::answers::ServingBody;
+use taskledger_server::{
+    ServeError, Service, options::ServerOptions, socket::Socket, tokens::TokenFile,
+};
+use tokio::{net::TcpListener, select};
+
+/// Answer questions over HTTP, until it is interrupted.
+///
+/// At a socket in the ledger's directory, `ledger.sock`, for processes of the same user; with --listen
+/// also at an address of this machine, for clients with a token (`taskledger token new`). The answers
+/// are those of `-o json`. docs/http.md tells of every route.
+///
+/// It has the ledger open, as a command that records. With --read-only it takes no lock and writes
+/// nothing, beside the process that records, and follows it. Then it listens only where that is said.
+///
+/// Example:
+///   taskledger serve --read-only --listen 127.0.0.1:7300 --token-file ~/.config/taskledger/tokens
+///   curl --unix-socket ledger/ledger.sock http://localhost/v1/threads
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Take no lock and write nothing: answer beside the process that records
+    #[arg(long)]
+    read_only: bool,
+    /// Listen at this address, 127.0.0.1:PORT or [::1]:PORT, for clients with a token
+    #[arg(long, value_name = "ADDR", requires = "token_file")]
+    listen: Option<SocketAddr>,
+    /// Listen at this socket instead of the one in the ledger
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// The tokens, as `taskledger token` writes them
+    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Another name by which clients call the server, behind a proxy of this machine
+    #[arg(long = "host", value_name = "NAME[:PORT]", requires = "listen")]
+    hosts: Vec<String>,
+}
+
+impl command::Command for Args {
+    fn moment(&self) -> Moment {
+        Moment::Refused("each question names its own: ?at=POS")
+    }
+
+    fn appends(&self) -> bool {
+        !self.read_only
+    }
+
+    fn ends_on_interrupt(&self) -> bool {
+        false
+    }
+
+    fn run(&self, app: &mut App) -> Result<Exit> {
+        if self.read_only && self.listen.is_none() && self.socket.is_none() {
+            let text = "with --read-only nothing is written in the ledger, so no socket is";
+            return Err(Problem::usage(text).hint("name --listen ADDR or --socket PATH").into());
+        }
+        let options = self.options(app)?;
+        let opened = app.open()?;
+        let service = Service::new(opened.ledger.clone(), Some(app.db.clone()), options);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let served = runtime.block_on(self.serve(&service, app));
+        drop(service);
+        runtime.shutdown_background();
+        opened.close();
+        served.map(|()| Exit::Ok)
+    }
+}
+
+impl Args {
+    fn options(&self, app: &App) -> Result<ServerOptions> {
+        let mut options = ServerOptions::default();
+        options.hosts = self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        if let Some(path) = &self.token_file {
+            let within = |path: &Path| path.canonicalize().ok();
+            let db = within(&app.db);
+            if let (Some(file), Some(db)) = (within(path), db)
+                && file.starts_with(&db)
+            {
+                let text = "the tokens lie in the ledger, and go where its copies go";
+                return Err(Problem::usage(text).hint("keep them in another directory").into());
+            }
+            options.tokens = Some(Arc::new(TokenFile::open(path)?));
+        }
+        Ok(options)
+    }
+
+    async fn serve(&self, service: &Service, app: &mut App) -> Result<()> {
+        let mut signals = Signals::catch(&[&INTERRUPT, &TERMINATE, &HANGUP])
+            .context("signals cannot be caught")?;
+        let listener = match self.listen {
+            Some(address) if !address.ip().is_loopback() => {
+                return Err(ServeError::NotLoopback { address }.into());
+            }
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("cannot use {address}"))?,
+            ),
+            None => None,
+        };
+        let socket = match &self.socket {
+            Some(path) => Some(Socket::at(&absolute(path)?)?),
+            None if self.read_only => None,
+            None => Some(Socket::in_ledger(&absolute(&app.db)?)?),
+        };
+        let url = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let body = ServingBody {
+            ledger: service.ledger().reader().ledger_id().to_string(),
+            read_only: self.read_only,
+            url: url.map(|address| format!("http://{address}")),
+            socket: socket.as_ref().map(|socket| socket.path().display().to_string()),
+        };
+        let name = body.ledger.clone();
+        app.out.single(body, Some(&name), human)?;
+        app.out.flush()?;
+        let stop = async {
+            signals.next_stop().await;
+            service.stop();
+            // Asked again, it ends without waiting for the answers on their way.
+            signals.next_stop().await;
+        };
+        let by_tcp = async {
+            match listener {
+                Some(listener) => service.serve_tcp(listener).await,
+                None => Ok(()),
+            }
+        };
+        let by_socket = async {
+            if let Some(socket) = socket {
+                service.serve_socket(socket).await;
+            }
+        };
+        let keep_up = async {
+            // Where nothing more can be shown, nothing is served.
+            service.keep_up().await.inspect_err(|_| service.stop())
+        };
+        let served = async {
+            let ended = tokio::join!(by_tcp, by_socket, keep_up);
+            service.stopped().await;
+            ended
+        };
+        select! {
+            (by_tcp, (), kept_up) = served => {
+                kept_up?;
+                Ok(by_tcp?)
+            }
+            () = stop => Ok(()),
+        }
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
+}
+
+fn human(out: &mut Out, serving: &ServingBody) -> Result<()> {
+    let how = if serving.read_only { ", read-only" } else { "" };
+    out.line(&format!("serving ledger {}{how}", serving.ledger))?;
+    if let Some(socket) = &serving.socket {
+        let socket = out.look.safe(socket);
+        out.line(&format!("at unix:{socket}"))?;
+    }
+    serving.url.iter().try_for_each(|url| out.line(&format!("at {url}")))
+}

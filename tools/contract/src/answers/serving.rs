@@ -1,0 +1,57 @@
+//! Servers and their tokens.
+
+use super::{Body, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A server that listens.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ServingBody {
+    /// The ledger's id.
+    pub ledger: String,
+    /// Whether it only reads, beside the process that records.
+    pub read_only: bool,
+    /// Its address by TCP: `http://127.0.0.1:7300`.
+    pub url: Option<String>,
+    /// The path of its socket.
+    pub socket: Option<String>,
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TokenItem {
+    /// Its name.
+    pub name: String,
+    /// What it allows: `read`, `append` or `admin`; each allows those before it.
+    pub role: String,
+    /// When it ends; null if it does not.
+    pub expires_ms: Option<u64>,
+}
+
+/// A token that was made or revoked.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TokenBody {
+    /// What was done: `new` or `revoke`.
+    pub done: String,
+    /// The name of the token.
+    pub name: String,
+    /// The token itself, if it was made. It is stored nowhere.
+    pub token: Option<String>,
+}
+
+impl Body for ServingBody {
+    const SCHEMA: &'static str = "taskledger.serving/v1";
+}
+
+impl Row for TokenItem {
+    const SCHEMA: &'static str = "taskledger.tokens/v1";
+    const FIELDS: &'static [&'static str] = &["name", "role", "expires_ms"];
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Body for TokenBody {
+    const SCHEMA: &'static str = "taskledger.token/v1";
+}

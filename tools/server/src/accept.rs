@@ -1,0 +1,231 @@
+//! Connections: their number, their pace, and their end.
+//!
+//! HTTP/1.1 alone, without a look at what else a client might speak, so that the limit on the time of a
+//! head holds from the first byte. Each kind of connection has its own budget; one over it is told so
+//! and closed.
+
+use crate::{guard::Peer, problem::Problem, service::Service, socket::Socket, timed::Timed};
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, UnixStream},
+    select,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// The pause after a connection could not be taken, for want of descriptors most of all.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest time in which a refusal is told.
+const REFUSAL: Duration = Duration::from_secs(1);
+/// Connections that are being refused at once.
+const REFUSALS_MAX: usize = 32;
+
+/// The reason that a server cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address can be reached from other machines, and what is sent would be read on the way.
+    #[error("{address} is not loopback: without TLS the server listens on 127.0.0.1 or ::1 alone")]
+    NotLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The system refused.
+    #[error("cannot listen")]
+    Io(#[from] io::Error),
+}
+
+impl Service {
+    /// Serves connections by TCP, until the server [stops](Self::stop).
+    ///
+    /// # Errors
+    /// [`ServeError::NotLoopback`] for an address that other machines reach.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped, it cuts its connections.
+    pub async fn serve_tcp(&self, listener: TcpListener) -> Result<(), ServeError> {
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            return Err(ServeError::NotLoopback { address });
+        }
+        let max = self.options().tcp_connections_max;
+        let mut connections = Connections::new(self, "tcp_connections_max", max);
+        loop {
+            let (stream, client) = select! {
+                taken = listener.accept() => match taken {
+                    Ok(taken) => taken,
+                    Err(error) => { not_taken(&error).await; continue }
+                },
+                () = self.closing().cancelled() => break,
+            };
+            let peer = Peer::Tcp { client: client.ip(), server: address };
+            // Answers are whole when they are written: nothing is gained by waiting for more.
+            let _ = stream.set_nodelay(true);
+            connections.take(stream, peer);
+        }
+        connections.end().await;
+        Ok(())
+    }
+
+    /// Serves connections by socket, until the server [stops](Self::stop), and removes the socket.
+    /// A process of another user is refused, whatever the mode of the socket says.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped, it cuts its connections.
+    pub async fn serve_socket(&self, socket: Socket) {
+        let max = self.options().socket_connections_max;
+        let mut connections = Connections::new(self, "socket_connections_max", max);
+        loop {
+            let stream = select! {
+                taken = socket.accept() => match taken {
+                    Ok(stream) => stream,
+                    Err(error) => { not_taken(&error).await; continue }
+                },
+                () = self.closing().cancelled() => break,
+            };
+            if is_own(&stream) {
+                connections.take(stream, Peer::Socket);
+            } else {
+                let text = "the socket is for processes of its owner";
+                connections.refuse(stream, Problem::forbidden("other-user", text));
+            }
+        }
+        drop(socket); // nobody finds it any more while the last answers are sent
+        connections.end().await;
+    }
+}
+
+async fn not_taken(error: &io::Error) {
+    tracing::warn!(error = %error, "a connection could not be taken");
+    sleep(PAUSE).await;
+}
+
+/// True if the process at the other end belongs to the same user, or to root, whom nothing stops.
+fn is_own(stream: &UnixStream) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == user || peer.uid() == 0)
+}
+
+/// Says why a connection is not served, and reads on for a moment: a connection that is closed over
+/// bytes that nobody read takes the answer with it.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: Problem) {
+    let told = async {
+        stream.write_all(problem.to_http().as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(REFUSAL, told).await;
+}
+
+/// The place of a connection in the budget of its kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Slot {
+    /// Gives the place back: the connection counts as a stream from now on.
+    pub(crate) fn leave(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// The connections of one kind.
+struct Connections<'a> {
+    service: &'a Service,
+    router: Router,
+    budget: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    limit: &'static str,
+    max: usize,
+    served: JoinSet<()>,
+}
+
+impl<'a> Connections<'a> {
+    fn new(service: &'a Service, limit: &'static str, max: usize) -> Self {
+        let (router, budget) = (service.router(), Arc::new(Semaphore::new(max)));
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        Self { service, router, budget, refusals, limit, max, served: JoinSet::new() }
+    }
+
+    /// Serves a connection, if the budget has room for it.
+    fn take<S>(&mut self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        while self.served.try_join_next().is_some() {}
+        if let Ok(permit) = Arc::clone(&self.budget).try_acquire_owned() {
+            let slot = Slot(Arc::new(Mutex::new(Some(permit))));
+            let routes = self.router.clone().layer(Extension(peer)).layer(Extension(slot.clone()));
+            let service = self.service.clone();
+            self.served.spawn(serve(service, routes, stream, slot));
+        } else {
+            let problem = Problem::limit(self.limit, self.max, "too many connections");
+            self.refuse(stream, problem);
+        }
+    }
+
+    /// Refuses a connection; where too many are being refused, without a word.
+    fn refuse<S>(&mut self, stream: S, problem: Problem)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+            self.served.spawn(async move {
+                refuse(stream, problem).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Waits for the answers on their way, and cuts what takes too long.
+    async fn end(mut self) {
+        let drain = self.service.options().drain;
+        let all = async { while self.served.join_next().await.is_some() {} };
+        if timeout(drain, all).await.is_err() {
+            tracing::warn!(connections = self.served.len(), "connections were cut at the end");
+        }
+        self.served.shutdown().await;
+    }
+}
+
+async fn serve<S>(service: Service, routes: Router, stream: S, _slot: Slot)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let options = service.options();
+    let stream = TokioIo::new(Timed::new(stream, options.write_timeout));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(options.header_timeout)
+            .max_buf_size(options.header_bytes_max.max(8_192))
+            .half_close(false)
+            .serve_connection(stream, TowerToHyperService::new(routes))
+    );
+    let ended = select! {
+        ended = connection.as_mut() => ended,
+        () = service.closing().cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %error, "a connection was cut");
+    }
+}

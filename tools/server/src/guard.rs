@@ -1,0 +1,273 @@
+//! Who may ask: the host that is called, the origin of a write, the token and its role.
+//!
+//! A request that fails here reaches no handler. Everything is refused that is not known: a browser
+//! that was led here by a name that is not the server's (DNS rebinding), a page that sends a form, a
+//! token in a place that is logged.
+
+use crate::{problem::Problem, service::Service};
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method,
+        header::{AUTHORIZATION, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+use taskledger::time::Millis;
+
+/// Requests without a token that holds, of one address in a minute. Then others are told so.
+const FAILED_TOKENS_MAX: u32 = 50;
+/// Addresses that are counted.
+const ADDRESSES_MAX: usize = 1_024;
+/// Where no token is asked for: what these answer is no data.
+const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The requests that a token allows. Each one allows those before it, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Questions.
+    Read,
+    /// Recording.
+    Append,
+    /// Redacting.
+    Admin,
+}
+
+impl Role {
+    /// All of them, from the least.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Append, Self::Admin];
+
+    /// The role as text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Append => "append",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A process of the same user, by the socket.
+    Socket,
+    /// A client by TCP, and the address that it called.
+    Tcp {
+        /// The client.
+        client: IpAddr,
+        /// The server.
+        server: SocketAddr,
+    },
+}
+
+/// A client that may ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) role: Role,
+    /// The name of its token; none for a process that asks by the socket.
+    pub(crate) name: Option<Arc<str>>,
+}
+
+/// How often each address has failed in the minute.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(Mutex<(u64, BTreeMap<IpAddr, u32>)>);
+
+impl Tries {
+    /// Counts a failure. False if there were too many.
+    fn fail(&self, client: IpAddr, now: Millis) -> bool {
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = now.0 / 60_000;
+        if tries.0 != minute {
+            *tries = (minute, BTreeMap::new());
+        }
+        if tries.1.len() >= ADDRESSES_MAX && !tries.1.contains_key(&client) {
+            return false;
+        }
+        let failed = tries.1.entry(client).or_default();
+        *failed = failed.saturating_add(1);
+        *failed <= FAILED_TOKENS_MAX
+    }
+}
+
+/// Lets a request through, or refuses it.
+pub(crate) async fn guard(
+    State(service): State<Service>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match admit(&service, &request) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+fn admit(service: &Service, request: &Request) -> Result<Option<Caller>, Problem> {
+    let peer = request.extensions().get::<Peer>().copied();
+    let host = host(request)?;
+    if peer != Some(Peer::Socket) {
+        check_host(host, peer, service)?;
+    }
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read {
+        check_origin(request.headers(), host)?;
+    }
+    if names_a_token(request.uri().query().unwrap_or_default()) {
+        let text = "a token in an address would be logged: send it as `Authorization: Bearer`";
+        return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "token-in-query", text));
+    }
+    if peer == Some(Peer::Socket) {
+        return Ok(Some(Caller { role: Role::Admin, name: None }));
+    }
+    if is_read && OPEN_PATHS.contains(&request.uri().path()) {
+        return Ok(None);
+    }
+    let caller = check_token(service, peer, request.headers())?;
+    Ok(Some(caller))
+}
+
+/// The name by which the server is called; one, and the same wherever it stands.
+fn host(request: &Request) -> Result<Option<&str>, Problem> {
+    let refuse = |why| Problem::new(axum::http::StatusCode::BAD_REQUEST, "bad-host", why);
+    let mut named = request.headers().get_all(HOST).iter();
+    let host = named.next().map(|host| host.to_str().map_err(|_| refuse("the host is no text")));
+    let host = host.transpose()?;
+    if named.next().is_some() {
+        return Err(refuse("more than one host is named"));
+    }
+    match request.uri().authority() {
+        Some(authority) if host != Some(authority.as_str()) => {
+            Err(refuse("the target names another host than the header"))
+        }
+        _ => Ok(host),
+    }
+}
+
+fn check_host(host: Option<&str>, peer: Option<Peer>, service: &Service) -> Result<(), Problem> {
+    let refuse = || {
+        let text = "the server is not called by this name; --host NAME:PORT adds one";
+        Problem::forbidden("host-not-allowed", text)
+    };
+    let host = host.ok_or_else(refuse)?.to_ascii_lowercase();
+    let own = |server: SocketAddr| {
+        let port = server.port();
+        let named = ["localhost", "127.0.0.1", "[::1]"].map(|name| format!("{name}:{port}"));
+        named.contains(&host) || host == server.to_string()
+    };
+    let called = match peer {
+        Some(Peer::Tcp { server, .. }) => own(server),
+        Some(Peer::Socket) | None => false,
+    };
+    (called || service.options().hosts.contains(&host)).then_some(()).ok_or_else(refuse)
+}
+
+/// Refuses a write that a page of another origin sends.
+fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
+    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    let refuse = || Problem::forbidden("origin-not-allowed", "writes come from no other origin");
+    if let Some(site) = headers.get(SITE)
+        && !["same-origin", "none"].iter().any(|allowed| site == allowed)
+    {
+        return Err(refuse());
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let own = host.map(|host| format!("http://{host}"));
+    (own.is_some_and(|own| origin == own.as_str())).then_some(()).ok_or_else(refuse)
+}
+
+/// True if a parameter of the query is a token.
+fn names_a_token(query: &str) -> bool {
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    query.split('&').any(|pair| ["token", "access_token"].contains(&name(pair).as_str()))
+}
+
+fn check_token(
+    service: &Service,
+    peer: Option<Peer>,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let now = service.options().clock.now();
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = given.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let found = match (&service.options().tokens, token) {
+        (Some(file), Some(token)) => file.check(token, now).unwrap_or_else(|error| {
+            // An operator must act: until then no token holds.
+            tracing::error!(error = %error, "the file of tokens cannot be used");
+            None
+        }),
+        (None, _) | (_, None) => None,
+    };
+    if let Some((name, role)) = found {
+        tracing::debug!(client = %name, "admitted");
+        return Ok(Caller { role, name: Some(name) });
+    }
+    match peer {
+        Some(Peer::Tcp { client, .. }) if !service.tries().fail(client, now) => {
+            Err(Problem::too_many_tries(FAILED_TOKENS_MAX))
+        }
+        _ => Err(Problem::unauthorized("a token that holds is needed: `Authorization: Bearer`")),
+    }
+}
+
+/// Refuses a client whose role does not allow what is asked.
+pub(crate) fn needs(caller: Option<&Caller>, role: Role) -> Result<&Caller, Problem> {
+    match caller {
+        Some(caller) if caller.role >= role => Ok(caller),
+        Some(caller) => {
+            let (has, role) = (caller.role.as_str(), role.as_str());
+            let text = format!("this needs the role {role}; the token has {has}");
+            Err(Problem::forbidden("role", text))
+        }
+        None => Err(Problem::unauthorized("a token is needed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_fails_too_often_is_told_so_until_the_minute_is_over() {
+        let tries = Tries::default();
+        let [one, other]: [IpAddr; 2] =
+            ["127.0.0.1", "127.0.0.2"].map(|text| text.parse().unwrap());
+        for _ in 0..FAILED_TOKENS_MAX {
+            assert!(tries.fail(one, Millis(0)));
+        }
+        assert!(!tries.fail(one, Millis(59_999)));
+        assert!(tries.fail(other, Millis(59_999)));
+        assert!(tries.fail(one, Millis(60_000)));
+    }
+
+    #[test]
+    fn the_addresses_that_are_counted_are_bounded() {
+        let tries = Tries::default();
+        for number in 0..2_000_u32 {
+            tries.fail(IpAddr::from(number.to_be_bytes()), Millis(0));
+        }
+        assert_eq!(tries.0.lock().unwrap().1.len(), ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_seen_wherever_it_stands() {
+        assert!(names_a_token("at=@&Token=x"));
+        assert!(names_a_token("access_token"));
+        assert!(!names_a_token("thread=token"));
+    }
+}

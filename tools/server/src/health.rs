@@ -1,0 +1,34 @@
+//! Whether the process is alive, and whether it can do its work. Neither holds data.
+
+use crate::{problem::Problem, service::Service};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use taskledger::ledger::Role;
+
+/// Answers as long as the process does.
+pub(crate) async fn alive() -> &'static str {
+    "alive\n"
+}
+
+/// Answers whether questions are answered from the end of the log, and whether appends are taken if
+/// the ledger is one that takes them.
+pub(crate) async fn ready(State(service): State<Service>) -> Response {
+    let why = if service.closing().is_cancelled() {
+        Some("the server stops")
+    } else if service.ledger().is_halted() {
+        Some("the ledger is halted: open it again")
+    } else if service.ledger().role() == Role::ReadOnly && !service.freshness().is_fresh() {
+        Some("the end of the log could not be read for some seconds")
+    } else {
+        None
+    };
+    match why {
+        None => "ready\n".into_response(),
+        Some(why) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", why).into_response()
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Refusals: problem details (RFC 9457) of the contract's table, and of the server's own limits.
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderName, HeaderValue, StatusCode,
+        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value};
+use std::error::Error;
+use taskledger::Code;
+use taskledger_contract::{
+    errors,
+    questions::{AskError, RequestError},
+    safe_json,
+};
+
+/// The longest text of a refusal, in characters. What was sent is repeated at most so far.
+const DETAIL_CHARS_MAX: usize = 512;
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct Problem(Box<Told>);
+
+#[derive(Debug)]
+struct Told {
+    status: StatusCode,
+    /// The last part of its `type`.
+    name: &'static str,
+    detail: String,
+    /// The seconds after which trying the same again may help.
+    retry_after: Option<u16>,
+    /// Members of its own.
+    more: Map<String, Value>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
+        let (detail, more) = (detail.into(), Map::new());
+        Self(Box::new(Told { status, name, detail, retry_after: None, more, header: None }))
+    }
+
+    /// A refusal because of a limit of the server.
+    pub(crate) fn limit(name: &'static str, max: usize, what: &str) -> Self {
+        let detail = format!("{what}; the limit {name} is {max}");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "limit", detail)
+            .retry_after(1)
+            .with("limit", name)
+            .with("max", max)
+    }
+
+    /// A refusal for want of a token that holds.
+    pub(crate) fn unauthorized(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+            .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// A refusal of a client that has tried too often.
+    pub(crate) fn too_many_tries(max: u32) -> Self {
+        let detail = "too many requests without a token that holds in the last minute";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "limit", detail)
+            .retry_after(60)
+            .with("limit", "failed_tokens_max")
+            .with("max", max)
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// A body that is not what it must be.
+    pub(crate) fn invalid(error: &(dyn Error + 'static)) -> Self {
+        Self::of_code(Code::Invalid, error)
+    }
+
+    pub(crate) fn forbidden(name: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, name, detail)
+    }
+
+    /// A method that a path does not take.
+    pub(crate) fn method(allowed: &'static str) -> Self {
+        let detail = format!("this path takes {allowed}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+            .header(ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// An error of the ledger.
+    pub(crate) fn of_code(code: Code, error: &(dyn Error + 'static)) -> Self {
+        let status = StatusCode::from_u16(errors::http_status(code));
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut problem = Self::new(status, code.as_str(), chain(error));
+        if code == Code::OutcomeUnknown {
+            problem
+                .0
+                .detail
+                .push_str("; with the same Idempotency-Key it is safe to send it again");
+        }
+        if matches!(status.as_u16(), 429 | 503 | 507) { problem.retry_after(1) } else { problem }
+    }
+
+    fn retry_after(mut self, seconds: u16) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
+    /// The same with a member of its own.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.header = Some((name, value));
+        self
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        told.push_str(": ");
+        told.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    told
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let text = error.to_string();
+        if error == RequestError::NoPath {
+            return Self::new(StatusCode::NOT_FOUND, "no-such-path", text);
+        }
+        Self::bad_request(text)
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error.code() {
+            Some(code) => Self::of_code(code, &error),
+            None => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "no-answer", chain(&error)),
+        }
+    }
+}
+
+impl Told {
+    /// The document. A text of a task that stands in it cannot act on a terminal.
+    fn to_json(&self) -> String {
+        let mut members = Map::new();
+        let kind = format!("urn:taskledger:problem:{}", self.name);
+        members.insert("type".to_owned(), kind.into());
+        members.insert("title".to_owned(), self.name.replace('-', " ").into());
+        members.insert("status".to_owned(), self.status.as_u16().into());
+        let detail: String = self.detail.chars().take(DETAIL_CHARS_MAX).collect();
+        members.insert("detail".to_owned(), detail.into());
+        members.insert("code".to_owned(), self.name.into());
+        members.insert("retryable".to_owned(), self.retry_after.is_some().into());
+        members.extend(self.more.clone());
+        safe_json::safe(&Value::Object(members).to_string()) + "\n"
+    }
+}
+
+impl Problem {
+    /// The document on one line, without its end.
+    pub(crate) fn to_line(&self) -> String {
+        self.0.to_json().trim_end().to_owned()
+    }
+
+    /// The whole response as bytes, for a connection that is not served.
+    pub(crate) fn to_http(&self) -> String {
+        let (status, body) = (self.0.status, self.0.to_json());
+        format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+             retry-after: 1\r\nconnection: close\r\n\r\n{body}",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default(),
+            body.len(),
+        )
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.0.to_json()));
+        *response.status_mut() = self.0.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.0.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
+        headers.extend(self.0.header);
+        response
+    }
+}

@@ -1,0 +1,295 @@
+//! Recording: one command for each path, or a batch.
+//!
+//! A request becomes the JSON of a batch ([`taskledger::wire`]), which is read in one place. The append
+//! runs in a task of its own: a client that goes away half way loses nothing, and its key gives it the
+//! same receipts when it comes back.
+
+use crate::{
+    guard::{Caller, Role, needs},
+    keys::{Keys, keys_of},
+    problem::Problem,
+    reads::decode,
+    service::Service,
+};
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+        request::Parts,
+    },
+    response::{IntoResponse as _, Response},
+};
+use http_body_util::{BodyExt as _, Limited};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
+use std::{error::Error, fmt};
+use taskledger::{
+    command::{Batch, Command, Proposal},
+    ids::{Seq, TaskId},
+    ledger::{AppendError, Receipt},
+    wire,
+};
+use taskledger_contract::{
+    answers::{ReceiptBody, ReceiptsBody},
+    questions::{Question, RequestError, ShowQuestion},
+    render::{self, Form},
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// The fields of a request that belong to any command.
+const OF_ANY: [&str; 3] = ["cause", "expect", "occurred_ms"];
+
+/// What a path records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Batch,
+    Spawn,
+    /// A command about a task: its name, and the task.
+    Of(&'static str, TaskId),
+    Cancel(TaskId),
+    Redact,
+}
+
+impl Kind {
+    /// The kind of a path.
+    fn of(path: &str) -> Result<Self, Problem> {
+        let segments = path.strip_prefix("/v1/").unwrap_or_default().split('/');
+        let segments: Vec<String> =
+            segments.map(|segment| decode(segment, false)).collect::<Result<_, _>>()?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let task = |id: &str| {
+            id.parse().map_err(|error| Problem::bad_request(format!("task {id:?}: {error}")))
+        };
+        match *segments.as_slice() {
+            ["append"] => Ok(Self::Batch),
+            ["tasks"] => Ok(Self::Spawn),
+            ["tasks", id, "end"] => Ok(Self::Of("end", task(id)?)),
+            ["tasks", id, "events"] => Ok(Self::Of("emit", task(id)?)),
+            ["tasks", id, "update"] => Ok(Self::Of("update", task(id)?)),
+            ["tasks", id, "cancel"] => Ok(Self::Cancel(task(id)?)),
+            ["admin", "redact"] => Ok(Self::Redact),
+            ref other => Err(match Question::parse(other, Vec::new()) {
+                Err(error @ RequestError::NoPath) => error.into(),
+                _ => Problem::method("GET, HEAD"),
+            }),
+        }
+    }
+}
+
+/// Records what a request says.
+pub(crate) async fn write(
+    State(service): State<Service>,
+    Extension(caller): Extension<Option<Caller>>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let recorded = record(&service, caller.as_ref(), &parts, body).await;
+    recorded.unwrap_or_else(Problem::into_response)
+}
+
+async fn record(
+    service: &Service,
+    caller: Option<&Caller>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = needs(caller, Role::Append)?;
+    let kind = Kind::of(parts.uri.path())?;
+    if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+        return Err(Problem::bad_request("a write has no parameters"));
+    }
+    check_json(&parts.headers)?;
+    let keys = keys_of(&parts.headers, caller)?;
+    let by_socket = caller.name.is_none();
+    let options = service.options();
+    let (name, max) = if by_socket {
+        ("socket_body_bytes_max", options.socket_body_bytes_max)
+    } else {
+        ("tcp_body_bytes_max", options.tcp_body_bytes_max)
+    };
+    let held = service.pools().body(announced(&parts.headers).unwrap_or(max).min(max))?;
+    let body = read(body, name, max, options.body_timeout).await?;
+    let batch = batch(&kind, &body)?;
+    drop(body);
+    if batch.len() > options.commands_max {
+        let text = format!("a batch of {} commands", batch.len());
+        return Err(too_large("commands_max", options.commands_max, &text));
+    }
+    if batch.iter().any(|proposal| matches!(proposal.command, Command::Redact(_))) {
+        needs(Some(caller), Role::Admin)?;
+    }
+    let batch = keyed(batch, &keys, by_socket)?;
+    let (tell, told) = oneshot::channel();
+    let ledger = service.ledger().clone();
+    service.spawn(async move {
+        let recorded = ledger.append(batch).await;
+        drop(held);
+        // Its client may be gone.
+        let _ = tell.send(recorded);
+    });
+    match told.await {
+        Ok(Ok(receipts)) => answer(&kind, &receipts),
+        Ok(Err(error)) => Err(refused(&error)),
+        Err(_) => Err(refused(&AppendError::OutcomeUnknown { key: None })),
+    }
+}
+
+fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let text = "what is recorded is sent as application/json";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", text))
+}
+
+/// The length of the body, if the client has said it.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large(name: &'static str, max: usize, what: &str) -> Problem {
+    let detail = format!("{what}; the limit {name} is {max}");
+    let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail);
+    problem.with("limit", name).with("max", max)
+}
+
+async fn read(
+    body: Body,
+    name: &'static str,
+    max: usize,
+    longest: std::time::Duration,
+) -> Result<Bytes, Problem> {
+    let slow = |_| {
+        let text = format!("the body took longer than body_timeout, {longest:?}");
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)
+    };
+    match timeout(longest, Limited::new(body, max).collect()).await.map_err(slow)? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(too_large(name, max, "a longer body"))
+        }
+        Err(_) => Err(Problem::bad_request("the body was cut")),
+    }
+}
+
+/// The members of a JSON object in their order, each as it was written, and none lost: what is given
+/// twice is refused where the command is read.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        from.deserialize_map(Visitor)
+    }
+}
+
+/// The batch that a request of this kind asks for.
+fn batch(kind: &Kind, body: &[u8]) -> Result<Batch, Problem> {
+    let bad = |error: &(dyn Error + 'static)| Problem::invalid(error);
+    if *kind == Kind::Batch {
+        return wire::from_json(body).map_err(|error| Problem::of_code(error.code(), &error));
+    }
+    let Members(members) = serde_json::from_slice(body).map_err(|error| bad(&error))?;
+    let (of_any, mut own): (Vec<_>, Vec<_>) =
+        members.into_iter().partition(|(name, _)| OF_ANY.contains(&name.as_str()));
+    let text = |text: &str| serde_json::to_string(text).map_err(|error| bad(&error));
+    let (command, mut fields) = match kind {
+        Kind::Batch | Kind::Spawn => ("spawn", Vec::new()),
+        Kind::Redact => ("redact", Vec::new()),
+        Kind::Of(command, task) => {
+            (*command, vec![format!("\"task_id\":{}", text(task.as_str())?)])
+        }
+        Kind::Cancel(task) => {
+            let place = own.iter().position(|(name, _)| name == "scope");
+            let scope = place.map(|place| own.remove(place).1);
+            let scope = match scope.as_ref().map(|scope| scope.get()) {
+                None | Some("\"task\"") => "task",
+                Some("\"tree\"") => "tree",
+                Some(_) => return Err(Problem::bad_request("scope: expected task or tree")),
+            };
+            ("cancel", vec![format!("\"target\":{{\"{scope}\":{}}}", text(task.as_str())?)])
+        }
+    };
+    for (name, value) in own {
+        fields.push(format!("{}:{}", text(&name)?, value.get()));
+    }
+    let mut item = vec![format!("\"command\":{{\"{command}\":{{{}}}}}", fields.join(","))];
+    item.extend(of_any.iter().map(|(name, value)| format!("\"{name}\":{}", value.get())));
+    let (schema, item) = (wire::SCHEMA, item.join(","));
+    let json = format!("{{\"schema\":\"{schema}\",\"commands\":[{{{item}}}]}}");
+    wire::from_json(json.as_bytes()).map_err(|error| Problem::of_code(error.code(), &error))
+}
+
+/// The batch with a key for each command. By TCP nothing is recorded without one: an answer that is
+/// lost on the way could not be asked for again.
+fn keyed(batch: Batch, keys: &Keys, by_socket: bool) -> Result<Batch, Problem> {
+    let mut proposals = Vec::<Proposal>::from(batch);
+    for (index, proposal) in proposals.iter_mut().enumerate() {
+        match (keys.of(index), proposal.key) {
+            (Some(_), Some(_)) => {
+                let text = "a batch with an Idempotency-Key has no keys of its own";
+                return Err(Problem::bad_request(text));
+            }
+            (Some(key), None) => proposal.key = Some(key),
+            (None, None) if !by_socket => {
+                let text = "an Idempotency-Key is needed, so that this can be sent again safely";
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "key-missing", text));
+            }
+            (None, _) => {}
+        }
+    }
+    Ok(proposals.into())
+}
+
+fn answer(kind: &Kind, receipts: &[Receipt]) -> Result<Response, Problem> {
+    let written = |error: serde_json::Error| Problem::invalid(&error);
+    let one = receipts.first().filter(|_| *kind != Kind::Batch);
+    let text = match one {
+        Some(receipt) => render::single(Form::Jsonl, ReceiptBody::from(receipt)),
+        None => render::single(Form::Jsonl, ReceiptsBody::from(receipts)),
+    };
+    let mut response = Response::new(Body::from(text.map_err(written)?));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if *kind == Kind::Spawn
+        && let Some(task) = one.and_then(|receipt| receipt.task.as_ref())
+    {
+        let path = Question::Show(ShowQuestion { task: task.clone() }).target(None);
+        headers.extend(HeaderValue::try_from(path).ok().map(|path| (LOCATION, path)));
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    Ok(response)
+}
+
+/// An append that was refused, with the facts that a program decides by.
+fn refused(error: &AppendError) -> Problem {
+    let problem = Problem::of_code(error.code(), error);
+    if let AppendError::KeyReused { seq } = error {
+        return problem.with("seq", seq.get());
+    }
+    if let AppendError::Conflict { expected, actual } = error {
+        let [expected, actual] = [expected, actual].map(|seq| seq.map(Seq::get));
+        return problem.with("expected", expected).with("actual", actual);
+    }
+    problem
+}

@@ -1,0 +1,269 @@
+//! The log as a stream.
+
+use crate::support::{PATIENCE, Server, memory, until};
+use serde_json::Value;
+use std::{
+    collections::VecDeque,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+use taskledger::{
+    Ledger, Options,
+    command::{Finish, Spawn},
+    ids::{TaskId, ThreadId},
+};
+
+/// A stream that is read line by line.
+struct Stream {
+    status: u16,
+    head: String,
+    from: BufReader<TcpStream>,
+    lines: VecDeque<String>,
+    rest: String,
+}
+
+impl Stream {
+    fn open(server: &Server, target: &str, lines: &[&str]) -> Self {
+        let mut stream = server.connect();
+        let (host, bearer) = (server.address, server.bearer());
+        let lines = [lines, &[&bearer, ""]].concat().join("\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n{lines}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut from = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") && from.read_line(&mut head).unwrap() > 0 {}
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let (lines, rest) = (VecDeque::new(), String::new());
+        Self { status, head: head.to_ascii_lowercase(), from, lines, rest }
+    }
+
+    fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
+        let id = id.map_or("x-none: 1".to_owned(), |id| format!("last-event-id: {id}"));
+        Self::open(server, target, &["accept: text/event-stream", &id])
+    }
+
+    /// The next line; `None` at the end.
+    fn line(&mut self) -> Option<String> {
+        while self.lines.is_empty() {
+            let mut size = String::new();
+            self.from.read_line(&mut size).ok().filter(|len| *len > 0)?;
+            let size = usize::from_str_radix(size.trim(), 16).unwrap();
+            let mut chunk = vec![0; size + 2];
+            self.from.read_exact(&mut chunk).ok()?;
+            if size == 0 {
+                return None;
+            }
+            self.rest.push_str(str::from_utf8(&chunk[..size]).unwrap());
+            while let Some(end) = self.rest.find('\n') {
+                self.lines
+                    .push_back(self.rest.drain(..=end).collect::<String>().trim_end().to_owned());
+            }
+        }
+        self.lines.pop_front()
+    }
+
+    fn json(&mut self) -> Option<Value> {
+        self.line().map(|line| serde_json::from_str(&line).unwrap())
+    }
+
+    /// The next event of a stream of events: its id and its number.
+    fn event(&mut self) -> Option<(String, u64)> {
+        let mut id = String::new();
+        loop {
+            let line = self.line()?;
+            if let Some(found) = line.strip_prefix("id: ") {
+                found.clone_into(&mut id);
+            } else if let Some(data) = line.strip_prefix("data: {") {
+                let json: Value = serde_json::from_str(&format!("{{{data}")).unwrap();
+                return Some((id, json["seq"].as_u64().unwrap()));
+            }
+        }
+    }
+}
+
+fn spawn(ledger: &Ledger, number: usize) {
+    let thread = ThreadId::new(format!("thread-{}", number % 4)).unwrap();
+    let task = TaskId::new(format!("task-{number}")).unwrap();
+    ledger.append_blocking(Spawn::new(thread, "x").task(task)).unwrap();
+}
+
+fn some(events: usize) -> Ledger {
+    let ledger = memory();
+    (1..events).for_each(|number| spawn(&ledger, number)); // and the event of the writer
+    ledger
+}
+
+#[test]
+fn lines_are_the_events_of_the_log_and_end_with_a_place_to_go_on_from() {
+    let server = Server::with(some(9), |_| {});
+    let mut stream = Stream::open(&server, "/v1/log?after=2", &[]);
+    assert_eq!(stream.status, 200);
+    assert!(stream.head.contains("application/x-ndjson"), "{}", stream.head);
+    for seq in 3..=9 {
+        assert_eq!(stream.json().unwrap()["seq"], seq);
+    }
+    let end = stream.json().unwrap();
+    assert_eq!(end["checkpoint"]["size"], 9);
+    assert_eq!(end["checkpoint"]["root"], server.service.ledger().reader().head().root.to_string());
+    assert_eq!(stream.line(), None);
+    // The same lines as those of the question.
+    let asked = server.get("/v1/log?format=jsonl&since=3").body;
+    let mut stream = Stream::open(&server, "/v1/log?after=2", &[]);
+    for line in asked.lines() {
+        assert_eq!(stream.line().as_deref(), Some(line));
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_misses_nothing_and_gets_nothing_twice() {
+    let server = Server::with(some(3), |_| {});
+    let ledger = server.service.ledger().clone();
+    let writer = std::thread::spawn(move || (3..400).for_each(|number| spawn(&ledger, number)));
+    let (mut seen, mut id) = (0, None);
+    while seen < 400 {
+        let mut stream = Stream::events(&server, "/v1/log", id.as_deref());
+        assert_eq!(stream.status, 200);
+        // It goes away in the middle, again and again.
+        for _ in 0..37 {
+            let Some((last, seq)) = stream.event() else { break };
+            assert_eq!(seq, seen + 1);
+            (seen, id) = (seq, Some(last));
+            if seen == 400 {
+                break;
+            }
+        }
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn another_history_is_refused_before_the_stream_begins() {
+    let server = Server::with(some(9), |_| {});
+    let root = "ab".repeat(32);
+    let open = |target: &str, id: Option<&str>| Stream::events(&server, target, id).status;
+    assert_eq!(open("/v1/log", Some(&format!("5:{root}"))), 409);
+    assert_eq!(open("/v1/log", Some(&format!("99:{root}"))), 409);
+    assert_eq!(open("/v1/log", Some("5")), 400);
+    let line = ["accept: text/event-stream"];
+    let send = |target: &str| server.send("GET", target, &[&server.bearer(), line[0]], "");
+    let problem = send(&format!("/v1/log?after=5&root={root}")).refused(409, "other-history");
+    assert_eq!(problem["size"], 9);
+    send("/v1/log?after=99").refused(409, "other-history");
+    for target in [
+        "/v1/log?after=x",
+        "/v1/log?after=1&root=00",
+        "/v1/log?color=1",
+        "/v1/log?follow=1",
+        "/v1/log?after=1&after=2",
+        "/v1/log?action=none",
+    ] {
+        send(target).refused(400, "bad-request");
+    }
+    let good = server.service.ledger().reader();
+    let root = good.root_at(taskledger::ids::Size::new(5)).unwrap();
+    assert_eq!(open("/v1/log", Some(&format!("5:{root}"))), 200);
+    assert_eq!(server.send("GET", "/v1/log?follow=true", &[], "").status, 401);
+}
+
+#[test]
+fn a_stream_is_filtered_and_says_how_far_it_is_all_the_same() {
+    let server = Server::with(some(9), |limits| limits.heartbeat = Duration::from_millis(100));
+    let mut stream =
+        Stream::open(&server, "/v1/log?follow=true&thread=thread-1&action=terminated", &[]);
+    assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 9);
+    // Alive, and nothing to say.
+    assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 9);
+    let end = |task: &str| {
+        let task = TaskId::new(task).unwrap();
+        server.service.ledger().append_blocking(Finish::completed(task)).unwrap();
+    };
+    end("task-2"); // of another thread
+    end("task-1");
+    let mut told = Vec::new();
+    while told.last() != Some(&11) {
+        let line = stream.json().unwrap();
+        told.extend(line["seq"].as_u64());
+    }
+    assert_eq!(told, [11]);
+}
+
+#[test]
+fn streams_have_a_budget_of_their_own_and_give_it_back() {
+    let server = Server::with(some(3), |limits| {
+        limits.streams_max = 3;
+        limits.tcp_connections_max = 2;
+        limits.heartbeat = PATIENCE * 2; // not by a heartbeat that fails
+    });
+    let open = || Stream::events(&server, "/v1/log", None);
+    // More streams than connections: they are not counted as such.
+    let streams: Vec<Stream> = (0..3)
+        .map(|_| {
+            let stream = open();
+            assert_eq!(stream.status, 200);
+            stream
+        })
+        .collect();
+    let refused = server.send("GET", "/v1/log?follow=true", &[&server.bearer()], "");
+    assert_eq!(refused.refused(503, "limit")["limit"], "streams_max");
+    assert_eq!(server.get("/v1/threads").status, 200);
+    drop(streams);
+    until("their places are free", || open().status == 200);
+}
+
+#[test]
+fn a_stream_that_is_not_read_costs_the_writer_nothing_and_is_cut() {
+    let server = Server::with(some(3), |limits| {
+        limits.write_timeout = Duration::from_millis(500);
+        limits.streams_max = 1;
+    });
+    let stalled = Stream::events(&server, "/v1/log", None);
+    assert_eq!(stalled.status, 200);
+    let ledger = server.service.ledger();
+    let task = |number: usize| TaskId::new(format!("big-{number}")).unwrap();
+    let thread = ThreadId::new("t").unwrap();
+    let big = format!("\"{}\"", "x".repeat(1_000_000));
+    for number in 0..24 {
+        ledger.append_blocking(Spawn::new(&thread, "x").task(task(number))).unwrap();
+        ledger.append_blocking(Finish::completed(task(number)).result(big.as_str())).unwrap();
+    }
+    until("it is cut", || Stream::events(&server, "/v1/log?after=1", None).status == 200);
+}
+
+#[test]
+fn a_stream_ends_when_the_ledger_or_the_server_does() {
+    let mut server = Server::with(some(3), |_| {});
+    let mut stream = Stream::open(&server, "/v1/log?follow=true", &[]);
+    while stream.json().unwrap()["checkpoint"].is_null() {}
+    server.service.ledger().close_blocking().unwrap();
+    assert_eq!(stream.line(), None);
+    drop(server);
+    server = Server::with(some(3), |_| {});
+    let mut stream = Stream::events(&server, "/v1/log", None);
+    assert_eq!(stream.event().unwrap().1, 1);
+    server.stop();
+    while stream.line().is_some() {}
+}
+
+#[test]
+fn a_ledger_that_is_only_read_is_streamed_as_another_process_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger");
+    let writer = Ledger::create(&path, Options::default()).unwrap();
+    spawn(&writer, 1);
+    let reading = Ledger::open_read_only(&path, Options::default()).unwrap();
+    let server = Server::with(reading, |_| {});
+    let mut stream = Stream::events(&server, "/v1/log", None);
+    for seq in 1..=2 {
+        assert_eq!(stream.event().unwrap().1, seq);
+    }
+    for number in 2..40 {
+        spawn(&writer, number);
+    }
+    for seq in 3..=40 {
+        let (id, found) = stream.event().unwrap();
+        assert_eq!(found, seq);
+        let root = writer.reader().root_at(taskledger::ids::Size::new(seq)).unwrap();
+        assert_eq!(id, format!("{seq}:{root}"));
+    }
+}

@@ -1,0 +1,10 @@
+//! The server as its clients meet it: real connections, and little else.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+mod contract;
+mod hostile;
+mod log;
+mod silent;
+mod support;
+mod writes;
