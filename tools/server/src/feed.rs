@@ -71,7 +71,8 @@ impl Feed {
     /// [`AskError`]; the feed stays where it was.
     pub(crate) fn read(&mut self, reader: &Reader) -> Result<Vec<Fed>, AskError> {
         let mut next = self.tree.size().next_seq().unwrap_or(Seq::FIRST);
-        let frames = reader.frames(next, READ_BYTES)?;
+        // If one of several cannot be read, those before it can.
+        let frames = reader.frames(next, READ_BYTES).or_else(|_| reader.frames(next, 1))?;
         let (mut tree, mut fed) = (self.tree.clone(), Vec::new());
         for frame in frames {
             tree.push_hash(leaf_hash(codec::leaf(&frame)?));

@@ -219,8 +219,8 @@ impl Stream {
             ended = self.send_all(&mut feed) => match ended {
                 Ok(()) => {}
                 Err(Ended::Unreadable(error)) => {
+                    // The last word: a stream that is cut would take it with it.
                     let _ = self.send(self.problem(&error)).await;
-                    self.sender.abort(Lost);
                 }
                 Err(Ended::Gone) => self.sender.abort(Lost),
             },

@@ -2,7 +2,7 @@
 
 use crate::{
     follow::Freshness,
-    guard::{self, Tries},
+    guard::{self, Caller, Tries},
     health,
     options::ServerOptions,
     pools::Pools,
@@ -10,11 +10,12 @@ use crate::{
     reads, writes,
 };
 use axum::{
-    Router,
-    http::StatusCode,
+    Extension, Router,
+    extract::{Request, State},
+    http::{Method, StatusCode},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{any, get},
 };
 use std::{
     future::Future,
@@ -67,7 +68,7 @@ impl Service {
         Router::new()
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
-            .route("/v1/{*path}", post(writes::write).fallback(reads::read))
+            .route("/v1/{*path}", any(ask_or_record))
             .fallback(no_path)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn_with_state(self.clone(), guard::guard))
@@ -124,6 +125,17 @@ impl Service {
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.inner.closing
     }
+}
+
+async fn ask_or_record(
+    service: State<Service>,
+    caller: Extension<Option<Caller>>,
+    request: Request,
+) -> Response {
+    if request.method() == Method::POST {
+        return writes::write(service, caller, request).await;
+    }
+    reads::read(service, caller, request).await
 }
 
 async fn no_path() -> Response {

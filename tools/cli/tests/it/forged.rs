@@ -2,6 +2,7 @@
 
 use crate::{
     forger::{Place as Struck, forge},
+    served::Served,
     support::{Place, Ran, ran, schema},
 };
 use serde_json::{Value, json};
@@ -194,6 +195,47 @@ fn commands_that_write_say_nothing_that_was_changed() {
     }
 }
 
+/// Nor does a server: an answer leaves the text out and says so, or there is none, and a stream ends
+/// with the reason.
+#[test]
+fn no_answer_of_a_server_holds_a_text_that_was_changed() {
+    for (struck, args) in [(Struck::Journal, &["--read-only"][..]), (Struck::Archive, &[])] {
+        let place = forged(struck);
+        let served = Served::start(&place, args);
+        for target in [
+            "/v1/threads",
+            "/v1/tasks",
+            "/v1/tasks?at=4",
+            "/v1/threads/bank/tree",
+            "/v1/threads/bank/timeline",
+            "/v1/tasks/pay",
+            "/v1/tasks/late",
+            "/v1/tasks/pay/why",
+            "/v1/log",
+            "/v1/log?format=jsonl&task=pay",
+            "/v1/diff?thread=bank&from=1",
+            "/v1/first?thread=bank&where=status(pay)%3Dfailed",
+            "/v1/stats",
+        ] {
+            let answer = served.raw(target);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
+            assert!(!answer.contains("pay 999"), "{target}: {answer}");
+        }
+        assert!(served.raw("/v1/tasks").contains(r#""withheld":["description","error"]"#));
+        for target in ["/v1/events/2", "/v1/prove/2", "/v1/prove/4?with_texts=true"] {
+            let answer = served.raw(target);
+            assert!(
+                answer.starts_with("HTTP/1.1 500") && answer.contains("is damaged"),
+                "{answer}"
+            );
+            assert!(!answer.contains("pay 999"), "{target}: {answer}");
+        }
+        let stream = served.raw("/v1/log?after=0&follow=true");
+        assert!(stream.contains(r#"{"problem":{"#) && !stream.contains("pay 999"), "{stream}");
+        assert!(stream.contains(r#""seq":1,"#), "what is before it is given: {stream}");
+    }
+}
+
 /// A command that is made later is tried as well.
 #[test]
 fn every_command_was_tried_on_a_changed_text() {
@@ -206,8 +248,9 @@ fn every_command_was_tried_on_a_changed_text() {
     let read = COMMANDS.iter().map(|(command, _)| command[0]);
     let tried: Vec<&str> = read.chain(WRITERS.iter().map(|(command, _)| command[0])).collect();
     for name in names {
-        // A demo makes a ledger of its own.
-        assert!(tried.contains(&name) || ["demo", "help"].contains(&name), "{name}: not tried");
+        // A demo makes a ledger of its own, tokens are in no ledger, and a server is tried above.
+        let others = ["demo", "help", "token", "serve"];
+        assert!(tried.contains(&name) || others.contains(&name), "{name}: not tried");
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::support::Place;
 use serde_json::Value;
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     process::{Child, Command, Stdio},
@@ -75,7 +75,7 @@ const OTHERS: [(&[&str], &str); 5] = [
 ];
 
 /// A server as its own process.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     url: String,
     socket: Option<String>,
@@ -83,7 +83,7 @@ struct Served {
 }
 
 impl Served {
-    fn start(place: &Place, args: &[&str]) -> Self {
+    pub(crate) fn start(place: &Place, args: &[&str]) -> Self {
         let tokens = place.path("tokens");
         let file = tokens.to_str().unwrap();
         let name = format!("client-{}", args.len());
@@ -104,6 +104,22 @@ impl Served {
         let url = told["url"].as_str().unwrap().to_owned();
         let socket = told["socket"].as_str().map(str::to_owned);
         Self { child, url, socket, token: token.trim().to_owned() }
+    }
+
+    /// The whole answer by TCP, or as much of it as came.
+    pub(crate) fn raw(&self, target: &str) -> String {
+        let host = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let token = &self.token;
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
+             authorization: Bearer {token}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).unwrap()
     }
 
     fn by_tcp(&self, target: &str) -> String {

@@ -45,6 +45,7 @@ fn every_question_has_its_path_and_its_contract() {
         let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(json["schema"], format!("taskledger.{schema}/v1"), "{target}");
         assert_eq!(answer.header("taskledger-size"), Some("4"), "{target}");
+        assert_eq!(answer.header("allow"), None, "{target}");
         let same = server.by_socket(target);
         assert_eq!((same.status, same.body), (200, answer.body), "{target}");
         let lines =
