@@ -36,6 +36,11 @@ pub struct Interrupted {
 }
 
 impl Interrupted {
+    #[cfg(test)]
+    pub fn by(signal: u8) -> Self {
+        Self { signal }
+    }
+
     /// How the program ends.
     pub fn exit(&self) -> Exit {
         Exit::Signal(self.signal)

@@ -380,7 +380,7 @@ fn of_two_that_create_at_once_the_late_one_leaves_the_rights_to_the_directory_al
         let (made, place) = (Arc::clone(&first), root.clone());
         let mut options = usual();
         options.steps.hook = Some(Arc::new(move |step| {
-            if step == "directory claimed" {
+            if step == "creation claimed its directory" {
                 let options = DiskOptions { group_read, ..usual() };
                 *lock(&made) = Some(DiskStore::create(&place, &options, identity()).unwrap());
             }

@@ -44,7 +44,7 @@ pub(crate) fn create(
     identity: Identity,
 ) -> Result<DiskStore, Error> {
     let place = claim(root, options)?;
-    options.steps.at("directory claimed");
+    options.steps.at("creation claimed its directory");
     // Without the lock the directory may be somebody else's by now.
     let lock = Lock::take(root, options.lock_wait).inspect_err(|_| place.leave(root))?;
     refuse_content(root)?;

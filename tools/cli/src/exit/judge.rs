@@ -54,7 +54,10 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
     if let Some(serving) = of_serving(error) {
         return Some(serving);
     }
-    error.downcast_ref::<io::Error>().and_then(of_io).map(|exit| (exit, None))
+    let io = error.downcast_ref::<io::Error>()?;
+    // What an error of I/O was made of is not among its causes.
+    let made_of = io.get_ref().and_then(|inner| judge_one(inner));
+    made_of.or_else(|| of_io(io).map(|exit| (exit, None)))
 }
 
 /// An error of a server or its tokens; `None` where it is none, or a cause says more.
@@ -201,6 +204,16 @@ mod tests {
     #[track_caller]
     fn ends_with(error: impl Into<Error>, exit: Exit) {
         assert_eq!(judge(&error.into()).0, exit);
+    }
+
+    /// An `export` that was interrupted between two lines ended with 1 now and then.
+    #[test]
+    fn what_an_error_of_io_was_made_of_counts() {
+        let refused = io::Error::other(OpenError::LostTail { expected: 2, found: 1 });
+        ends_with(refused, Exit::Finding);
+        let interrupted: Error = io::Error::other(Interrupted::by(2)).into();
+        assert_eq!(judge(&interrupted).0, Exit::Signal(2));
+        ends_with(io::Error::other("no more"), Exit::Failure);
     }
 
     #[test]

@@ -256,7 +256,7 @@ fn a_disk_of_16_mib_takes_13_000_events_and_a_purge_of_them() {
 
 #[test]
 fn a_purge_for_which_there_is_no_room_says_what_it_needs_and_leaves_nothing() {
-    let Some(disk) = Disk::new(48) else { return };
+    let Some(disk) = Disk::new(64) else { return };
     disk.run(&["init"]).ok();
     disk.write_recording(9_000, 1_000);
     disk.run(&["import", "jsonl", "big.jsonl"]).ok();
