@@ -467,6 +467,47 @@ fn a_sled_that_is_longer_than_the_log_is_not_made_anew() {
     assert!(matches!(refused, OpenError::LostTail { expected, found } if expected > found));
 }
 
+// HEAD and journals of before the first event, under a sled that was given fifty.
+#[test]
+fn a_log_that_was_put_back_is_refused_and_sled_is_not_made_anew_from_it() {
+    let (temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    let older = temporary.path().join("older");
+    copy_tree(&path, &older);
+    fill(&ledger, 0..25);
+    ledger.flush_blocking().unwrap();
+    let size = ledger.reader().head().size.get();
+    fs::remove_dir_all(older.join("sled")).unwrap();
+    copy_tree(&path.join("sled"), &older.join("sled"));
+    let refused = Ledger::open(&older, small()).unwrap_err();
+    assert!(
+        matches!(refused, OpenError::LostTail { expected, found: 0 } if expected == size),
+        "{refused}"
+    );
+    assert!(older.join("sled/1.upto").exists());
+    assert_eq!(fs::read_dir(older.join("quarantine")).unwrap().count(), 0);
+}
+
+// The root is in no file: the snapshot is passed over, and stays for when sled is there again.
+#[test]
+fn a_snapshot_whose_root_sled_does_not_tell_costs_time_and_no_opening() {
+    let (_temporary, path) = directory();
+    let mut options = small();
+    options.store.unsealed_at_close_max = 0;
+    let ledger = Ledger::create(&path, options.clone()).unwrap();
+    fill(&ledger, 0..501);
+    ledger.close_blocking().unwrap();
+    let ledger = Ledger::open(&path, options.clone()).unwrap();
+    fill(&ledger, 501..801);
+    let state = ledger.reader().state().unwrap();
+    ledger.close_blocking().unwrap();
+    assert_eq!(saved(&path), 1);
+    fs::remove_dir_all(path.join("sled/1")).unwrap();
+    let ledger = Ledger::open(&path, options).unwrap();
+    assert_eq!(ledger.reader().state().unwrap(), state);
+    assert_eq!(saved(&path), 1);
+}
+
 #[test]
 fn where_the_archive_cannot_make_sled_anew_the_first_error_stays() {
     let (_temporary, left, _whole) = unsealed();

@@ -37,7 +37,6 @@ pub(crate) fn open<T>(
 
 /// Says whether loss of power can have caused `error`: it is about the sealed store, since all
 /// other checks passed, and that store got events that it was never synced with.
-/// everything else holds, and that was given events that it was never synced with.
 fn may_be_cut_short(home: &dyn Home, error: &OpenError) -> bool {
     let found = match error {
         OpenError::LostTail { found, .. } => *found,

@@ -40,8 +40,8 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
                 Some(root) => Some(*root),
                 None => log.named_root(Size::new(size))?,
             };
-            let hashed = || crate::proof::root_at(Size::new(size), &LogHashes(&*log));
-            named.map_or_else(hashed, Ok).map(Some).map_err(OpenError::from)
+            let hashed = || root_without_name(&*log, Size::new(size));
+            named.map_or_else(hashed, |root| Ok(Some(root)))
         })?;
     let snapshot_at = state.size();
     let written = log.written().size;
@@ -52,6 +52,22 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     set_aside(&*snapshots, &useless);
     let published = (Arc::new(Published::new(state, tree)), withheld);
     Ok(assemble(identity, (log, snapshots), published, snapshot_at, options))
+}
+
+/// The root that the tree hashes give; `None` if the sealed store, which nothing else here needs, does
+/// not tell: the replay then begins with an older snapshot.
+fn root_without_name(log: &dyn FrameLog, size: Size) -> Result<Option<Root>, OpenError> {
+    match crate::proof::root_at(size, &LogHashes(log)).map_err(OpenError::from) {
+        Ok(root) => Ok(Some(root)),
+        // The log itself has lost its end.
+        Err(error @ OpenError::LostTail { expected, .. }) if expected > log.written().size => {
+            Err(error)
+        }
+        Err(error) => {
+            tracing::warn!(%size, %error, "the root at a snapshot cannot be told");
+            Ok(None)
+        }
+    }
 }
 
 /// Joins a state, with what was withheld from it, and the store that it was read from.

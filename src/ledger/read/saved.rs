@@ -20,7 +20,7 @@ pub(crate) struct Newest {
 }
 
 /// The newest of the snapshots `saved` (oldest first) that ends at or before event `last` and
-/// belongs to the history that `root_at` tells the root of, if it is known.
+/// belongs to the history that `root_at` tells the root of. Where that is not known it is skipped.
 ///
 /// # Errors
 /// Those of `root_at`.
@@ -42,12 +42,17 @@ pub(crate) fn newest<E>(
             }
         };
         match snapshot::decode(&bytes) {
-            Ok((state, head))
-                if head.seq() == Some(at) && root_at(head.size.get())? == Some(head.root) =>
-            {
-                return Ok(Newest { state, useless });
-            }
-            Ok(_) => {
+            Ok((state, head)) => {
+                let found = if head.seq() == Some(at) {
+                    root_at(head.size.get())?.map(|root| root == head.root)
+                } else {
+                    Some(false)
+                };
+                match found {
+                    Some(true) => return Ok(Newest { state, useless }),
+                    Some(false) => {}
+                    None => continue,
+                }
                 tracing::warn!(%at, "snapshot is of another history: skipped");
                 useless.push(at);
             }

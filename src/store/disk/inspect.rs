@@ -8,7 +8,7 @@ mod log;
 pub(super) mod sealed;
 
 use crate::{
-    ids::{Seq, Size},
+    ids::Seq,
     store::{
         Error, Evidence, Identity, Inspect, SealedItems, SnapshotStore, StoreFinding,
         StoreFindingKind, Witness,
@@ -56,6 +56,8 @@ pub(super) struct Inspection {
     archives: Vec<LogFile>,
     journals: Vec<LogFile>,
     findings: Vec<StoreFinding>,
+    /// The file beside sled, and what it says.
+    beside: Option<(PathBuf, upto::Record)>,
 }
 
 impl Inspection {
@@ -88,14 +90,21 @@ impl Inspection {
             find_unknown(&root.join(within), within, &mut findings)?;
         }
         let (lock, left) = (Mutex::new(Some(lock)), OnceLock::new());
-        Ok(Self { root, lock, left, identity, slots, archives, journals, findings })
+        let beside = None;
+        let mut found =
+            Self { root, lock, left, identity, slots, archives, journals, findings, beside };
+        found.beside = found.read_beside()?;
+        Ok(found)
     }
 
-    /// The size that the log had, as the file beside sled says; `None` if there is none that holds.
-    pub(super) fn beside_sled(&self) -> Option<Size> {
-        let engine = dir::engine_path(&self.root, self.head()?.engine);
-        let record = upto::Record::read(&engine, self.identity?.ledger).ok()??;
-        Some(record.head.size.max(record.log.size))
+    /// Reads the file beside sled; `None` if there is none that holds.
+    fn read_beside(&mut self) -> Result<Option<(PathBuf, upto::Record)>, Error> {
+        let Some((head, identity)) = self.head().zip(self.identity) else { return Ok(None) };
+        let engine = dir::engine_path(&self.root, head.engine);
+        let path = upto::path_of(&engine);
+        let read = upto::Record::read(&engine, identity.ledger);
+        let read = finding_or(read, StoreFindingKind::Sealed, &path, &mut self.findings)?;
+        Ok(read.flatten().map(|record| (path, record)))
     }
 
     /// The newer valid slot of `HEAD`; `None` if neither is valid.

@@ -227,7 +227,9 @@ impl FrameLog for DiskStore {
         let spare = lock(&self.shared.journals).spare.take();
         spare.into_iter().for_each(journal::Spare::discard);
         // sled releases its lock with its last handle; then the lock of the ledger can be released.
+        let opening = lock(&self.shared.opening);
         let engine = std::mem::replace(&mut *lock(&self.shared.engine), Engine::Closed);
+        drop(opening);
         drop(engine);
         self.shared.forget_cold();
         drop(lock(&self.shared.lock).take());

@@ -55,15 +55,18 @@ pub(crate) fn finish(path: &Path) -> Result<(), Error> {
 }
 
 /// Moves every directory except number `engine` to `quarantine/`, and returns the new paths.
-/// Removes one that was never finished, and the files that say what the others were given.
+/// Removes one that was never finished. What says beside one how far it was given events goes with it:
+/// it may be the only witness of the end of a log.
 pub(crate) fn set_others_aside(root: &Path, engine: u64) -> Result<Vec<PathBuf>, Error> {
     let keep = engine_path(root, engine);
     let mut kept = Vec::new();
     for path in dir::entries(&root.join(dir::SLED))? {
         if path.is_dir() && path != keep {
             kept.extend(remove_or_move(root, &path)?);
-        } else if dir::name(&path).ends_with(BUILDING) || is_beside_another(&path, &keep) {
+        } else if dir::name(&path).ends_with(BUILDING) {
             dir::remove(&path)?;
+        } else if is_beside_another(&path, &keep) {
+            move_aside(root, &path, "sled-")?;
         }
     }
     Ok(kept)

@@ -5,7 +5,8 @@
 //! holds no more, and an opening need not look.
 //!
 //! Only synced frames are sealed, so it is a witness of the log's length, too, beside `HEAD` and the
-//! journals. It also names the end that the log had when it was last closed, sealed or not.
+//! journals. It also names the end that the log had when it was last closed, or some time after the
+//! last sync, sealed or not.
 //!
 //! With a synced sled it also has the kept hashes on the right edge of the tree, from which the hashing
 //! of later events goes on. Nothing here knows what they mean; the root judges them.
@@ -56,7 +57,7 @@ pub(crate) struct Record {
     pub(crate) ledger: LedgerId,
     /// The log up to the last frame that sled may hold.
     pub(crate) head: Head,
-    /// The log as it was last closed, or further.
+    /// The log as it was last closed, or as it was noted since, or further.
     pub(crate) log: Head,
     /// Empty where sled was not synced with all that it may hold.
     pub(crate) edge: Edge,
@@ -116,6 +117,13 @@ impl Record {
         Ok(record.filter(|record| record.ledger == ledger))
     }
 
+    /// The heads that it names, each once.
+    pub(crate) fn heads(&self) -> Vec<Head> {
+        let mut heads = vec![self.head, self.log];
+        heads.dedup();
+        heads
+    }
+
     /// Says whether this sled was synced with the log up to `sealed` and was given nothing since.
     pub(crate) fn is_settled_at(&self, sealed: Head) -> bool {
         self.head == sealed && self.edge.len() == TreeHash::edge_of(sealed.size).count()
@@ -136,8 +144,8 @@ pub(crate) struct Upto {
 impl Upto {
     /// The file beside the sled in `engine`, which says what `record` says.
     pub(crate) fn of(engine: &Path, ledger: LedgerId, record: Option<Record>) -> Self {
-        let durable = record.as_ref().map(|record| record.head.size);
-        Self { path: path_of(engine), record, ledger, durable }
+        // Whoever wrote it may have been killed before it was durable.
+        Self { path: path_of(engine), record, ledger, durable: None }
     }
 
     /// Says whether sled may have been given frames after `sealed`, with which it was synced.
@@ -183,13 +191,13 @@ impl Upto {
         self.write(head, self.log_or(head), edge, true)
     }
 
-    /// Notes the end of a log that is being closed. Survives a crash of the process.
+    /// Notes the end of the log, unless it is noted already. Survives a crash of the process.
     ///
     /// # Errors
     ///
     /// [`Error::Full`], [`Error::Io`].
-    pub(crate) fn close(&mut self, log: Head) -> Result<(), Error> {
-        let Some(record) = self.record.take() else { return Ok(()) };
+    pub(crate) fn note_end(&mut self, log: Head) -> Result<(), Error> {
+        let Some(record) = self.record.take_if(|record| record.log != log) else { return Ok(()) };
         self.write(record.head, log, record.edge, false)
     }
 
@@ -296,12 +304,27 @@ mod tests {
         upto.raise(head(50), Size::new(48)).unwrap();
         assert_eq!(read().unwrap().head, head(60), "it was given more before");
         assert_eq!(Record::read(&engine, LedgerId([4; 16])).unwrap(), None, "another ledger's");
-        upto.close(head(70)).unwrap();
+        upto.note_end(head(70)).unwrap();
         let closed = Record { edge: Edge::new(), log: head(70), ..record(60) };
         assert_eq!(read(), Some(closed), "what sled was given stays");
         upto.raise(head(65), Size::new(48)).unwrap();
         assert_eq!(read().unwrap().log, head(70), "the log was longer");
         upto.settle(head(60), |_| Ok(None)).unwrap();
         assert!(!read().unwrap().is_settled_at(head(60)), "without its hashes it is not believed");
+    }
+
+    // Whoever wrote it may have been killed between the write and the sync.
+    #[test]
+    fn what_another_process_wrote_is_made_durable_before_it_is_relied_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = dir.path().join("1");
+        let mut upto = Upto::of(&engine, LEDGER, None);
+        upto.settle(head(48), |index| Ok(Some(hash(index)))).unwrap();
+        upto.raise(head(60), Size::new(48)).unwrap();
+        let found = Record::read(&engine, LEDGER).unwrap();
+        let mut upto = Upto::of(&engine, LEDGER, found);
+        assert_eq!(upto.durable, None);
+        upto.raise(head(60), Size::new(48)).unwrap();
+        assert_eq!(upto.durable, Some(Size::new(60)));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Inspection, LogFile};
 use crate::{
-    ids::{Head, Seq, Size},
+    ids::{Head, Seq},
     store::{
         Damage, Error, Evidence, StoreFinding, StoreFindingKind,
         disk::{
@@ -33,7 +33,11 @@ impl Inspection {
         &self,
         visit: &mut dyn FnMut(Evidence<'_>) -> ControlFlow<()>,
     ) -> Vec<StoreFinding> {
-        let mut walk = Walk { next: 1, findings: Vec::new(), stopped: false, visit };
+        let said = self.beside.iter().flat_map(|(path, record)| {
+            record.heads().into_iter().map(|head| (head, path.as_path()))
+        });
+        let said = said.collect();
+        let mut walk = Walk { next: 1, findings: Vec::new(), stopped: false, said, visit };
         for file in &self.archives {
             walk.archive(self, file);
         }
@@ -47,6 +51,8 @@ struct Walk<'a> {
     next: u64,
     findings: Vec<StoreFinding>,
     stopped: bool,
+    /// The heads that the file beside sled names.
+    said: Vec<(Head, &'a Path)>,
     visit: Visit<'a>,
 }
 
@@ -61,6 +67,10 @@ impl Walk<'_> {
         if seq.get() >= self.next {
             self.next = seq.next().map_or(u64::MAX, Seq::get);
             self.give(Evidence::Frame { seq, bytes });
+            let here = |(head, _): &(Head, _)| head.size == seq.get();
+            for (head, file) in self.said.iter().copied().filter(here).collect::<Vec<_>>() {
+                self.give(Evidence::Root { head, file });
+            }
         }
     }
 
@@ -155,7 +165,8 @@ impl Walk<'_> {
     fn journals(&mut self, inspection: &Inspection) {
         let head = inspection.head();
         let durable = head.map_or(0, |head| head.synced.size.max(head.sealed.size).get());
-        let durable = durable.max(inspection.beside_sled().map_or(0, Size::get));
+        let said = self.said.iter().map(|(head, _)| head.size.get());
+        let durable = durable.max(said.max().unwrap_or(0));
         let firsts = inspection.journals.iter().skip(1).map(|file| file.first.get() - 1);
         for (file, durable) in inspection.journals.iter().zip(firsts.chain([durable])) {
             if self.stopped {

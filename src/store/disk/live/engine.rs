@@ -145,16 +145,28 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`Error::Halted`] after closing; as [`open`], and [`Error::Engine`] once that has failed.
+    /// [`Error::Halted`] after closing; as [`open`], and [`Error::Engine`] once that has failed. A sled
+    /// that is longer than the log halts the store.
     pub(crate) fn engine(&self) -> Result<Arc<Sled>, Error> {
-        let mut engine = lock(&self.engine);
-        let found = match &*engine {
-            Engine::Open(sled) => return Ok(Arc::clone(sled)),
-            Engine::Closed => return Err(Error::Halted),
-            Engine::Failed(detail) => {
-                return Err(Error::Engine { during: "open", detail: detail.clone() });
-            }
-            Engine::Waiting { found } => *found,
+        self.engine_or_found()?.map_or_else(|_| self.open_once(), Ok)
+    }
+
+    /// sled, or the size of the log that the opening of the store has found.
+    fn engine_or_found(&self) -> Result<Result<Arc<Sled>, u64>, Error> {
+        match &*lock(&self.engine) {
+            Engine::Open(sled) => Ok(Ok(Arc::clone(sled))),
+            Engine::Waiting { found } => Ok(Err(*found)),
+            Engine::Closed => Err(Error::Halted),
+            Engine::Failed(detail) => Err(Error::Engine { during: "open", detail: detail.clone() }),
+        }
+    }
+
+    fn open_once(&self) -> Result<Arc<Sled>, Error> {
+        let _opening = lock(&self.opening);
+        // Another thread may have opened it meanwhile.
+        let found = match self.engine_or_found()? {
+            Ok(sled) => return Ok(sled),
+            Err(found) => found,
         };
         let record = self.progress().record;
         if record.synced.size > record.sealed.size {
@@ -162,39 +174,34 @@ impl Shared {
             lock(&self.beside.upto).raise(record.synced, record.sealed.size)?;
             self.steps_at("sled is to be opened");
         }
-        let opened = open(&self.root, &self.options, &record, found);
+        let opened = open(&self.root, &self.options, &record, found).map(Arc::new);
         self.seals_from.store(self.options.seal_bytes, Ordering::Relaxed);
-        match opened {
-            Ok(sled) => {
-                let sled = Arc::new(sled);
-                *engine = Engine::Open(Arc::clone(&sled));
-                Ok(sled)
-            }
-            Err(error) => {
-                if matches!(
-                    error,
-                    Error::LostTail { .. } | Error::Damaged { .. } | Error::Engine { .. }
-                ) {
-                    *engine = Engine::Failed(error.to_string());
-                }
-                Err(error)
-            }
+        if matches!(opened, Err(Error::LostTail { expected, .. }) if expected > found) {
+            // The log has lost its end, and nothing more is to be put in its place.
+            self.halted.store(true, Ordering::SeqCst);
         }
+        let mut engine = lock(&self.engine);
+        match &opened {
+            _ if matches!(*engine, Engine::Closed) => return Err(Error::Halted),
+            Ok(sled) => *engine = Engine::Open(Arc::clone(sled)),
+            Err(
+                error @ (Error::LostTail { .. } | Error::Damaged { .. } | Error::Engine { .. }),
+            ) => *engine = Engine::Failed(error.to_string()),
+            Err(_) => {}
+        }
+        opened
     }
 
     /// Notes beside sled where the log ends. A witness that is missing is no reason not to close.
     pub(crate) fn note_end(&self, log: Head) {
-        if let Err(error) = lock(&self.beside.upto).close(log) {
+        if let Err(error) = lock(&self.beside.upto).note_end(log) {
             tracing::debug!(ledger = %self.root.display(), %error, "the end was not noted");
         }
     }
 
     /// sled, if it is open.
     pub(crate) fn open_engine(&self) -> Option<Arc<Sled>> {
-        match &*lock(&self.engine) {
-            Engine::Open(sled) => Some(Arc::clone(sled)),
-            Engine::Waiting { .. } | Engine::Failed(_) | Engine::Closed => None,
-        }
+        self.engine_or_found().ok()?.ok()
     }
 
     /// Says whether nothing has needed sled yet.

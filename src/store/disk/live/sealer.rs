@@ -52,6 +52,9 @@ impl Shared {
             let elapsed = every.is_some_and(|every| last_flush.elapsed() >= every);
             if elapsed {
                 last_flush = Instant::now();
+                // Of a log that is open for long, and of which little is sealed, it is the only witness
+                // beside `HEAD`.
+                self.note_end(self.progress().record.synced);
             }
             // First of all, and between batches: an append may wait for it soon.
             let prepared = self.prepare_spare();
@@ -286,8 +289,12 @@ impl Shared {
             };
             self.archive(&oldest)?;
             self.steps_at("archive written");
-            // An opening may have read in memory only that this much is sealed.
-            self.sync_head()?;
+            // An opening may have read in memory only that this much is sealed, and a sync that failed
+            // before it leaves pages there that the next sync passes over: they are written again.
+            if !self.head_durable.load(Ordering::SeqCst) {
+                self.write_head_durably()?;
+                self.steps_at("HEAD written again");
+            }
             dir::remove(&oldest.path)?;
             let archived_bytes = archive::bytes(&self.root)?;
             let mut journals = lock(&self.journals);
@@ -302,7 +309,8 @@ impl Shared {
         let ledger = lock(&self.identity).ledger;
         let span = archive::Span { ledger, before: journal.before, after: journal.after };
         if archive::holds(&self.root, span) {
-            return Ok(());
+            // Whoever gave it its name may have failed to make that durable.
+            return dir::sync_dir(&self.root.join(dir::ARCHIVE));
         }
         let full = Scan::read(&journal.path)?;
         full.judge(journal.after.size.get())?;

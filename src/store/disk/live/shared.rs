@@ -3,8 +3,8 @@
 //! A lock here is held for memory accesses, or for one small write to the page cache; none while a
 //! device is synced, sled is called or a file is read. There are four exceptions: `sealing`, which
 //! only sealing code takes, `syncing`, which only syncing code takes, `journal` during the
-//! change to the next one, and `engine` while sled is opened. Reads take none of the first three, and the
-//! last one only if they need sled.
+//! change to the next one, and `opening` while sled is opened. Reads take none of the first three, and
+//! the last one only if they need sled.
 
 use super::{
     engine::{Beside, Engine},
@@ -114,6 +114,8 @@ pub(crate) struct Shared {
     /// Taken before `progress` when both are needed.
     pub(crate) head_file: Mutex<HeadFile>,
     pub(crate) head_sync: File,
+    /// Set once this opening has made `HEAD` durable: what it found may be in memory only.
+    pub(crate) head_durable: AtomicBool,
     /// Held while the journal is synced. Taken before `journal` when both are needed.
     pub(crate) syncing: Mutex<()>,
     pub(crate) journal: Mutex<Journal>,
@@ -121,8 +123,9 @@ pub(crate) struct Shared {
     pub(crate) tail: Mutex<Tail>,
     /// Signalled when the tail becomes shorter. Goes with `tail`.
     pub(crate) room: Condvar,
-    /// Held while sled is opened.
     pub(crate) engine: Mutex<Engine>,
+    /// Held while sled is opened. Taken before `engine` when both are needed.
+    pub(crate) opening: Mutex<()>,
     pub(crate) beside: Beside,
     /// Archive and journals, for reads without sled, once one was needed.
     pub(crate) cold: Mutex<Option<Arc<dyn FrameRead>>>,
@@ -180,6 +183,7 @@ impl Shared {
             self.write_head()?;
             self.sync_head()?;
         }
+        self.head_durable.store(true, Ordering::SeqCst);
         Ok(())
     }
 

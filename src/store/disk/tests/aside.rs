@@ -61,7 +61,11 @@ fn the_sled_that_a_rebuild_replaces_is_kept_as_it_was() {
     store.close().unwrap();
     drop(store);
     assert_eq!(rebuild(&root, &lazy(), &mut Tree(0)).unwrap().head, head_at(100));
-    assert_eq!(kept(dir.path()), ["00000000000000000300.snapshot", "sled-1", "sled-2"]);
+    let names = ["00000000000000000300.snapshot", "sled-1", "sled-1.upto", "sled-2", "sled-2.upto"];
+    assert_eq!(kept(dir.path()), names);
+    // It tells of the end that the log had.
+    let said = upto::Record::read(&root.join(sled), identity().ledger).unwrap().unwrap();
+    assert_eq!(said.log, head_at(400));
     let lost = crate::store::sled::Sled::open(&root.join(sled), 1 << 20, &root).unwrap();
     let lost = lost.block(seq(385)).unwrap().unwrap();
     let lost: Vec<_> = lost.iter().map(|(_, frame)| frame.to_vec()).collect();
@@ -141,7 +145,7 @@ fn what_was_set_aside_goes_with_the_texts_that_are_erased() {
     store.close().unwrap();
     drop(store);
     rebuild(ledger(dir.path()), &small(), &mut Tree(0)).unwrap();
-    assert_eq!(kept(dir.path()), ["sled-1"]);
+    assert_eq!(kept(dir.path()), ["sled-1", "sled-1.upto"]);
     let store = reopened(dir.path());
     store.erase(seq(100), &|at, _| Ok((at == seq(30)).then(|| b"erased".to_vec()))).unwrap();
     store.close().unwrap();

@@ -67,7 +67,7 @@ fn a_crash_at_any_step_of_rotation_and_store_checkpoint_loses_nothing() {
     }
     drop(store);
     let steps = images.each(|step, dir| {
-        if step.starts_with("creation") {
+        if step.starts_with("creation") || step == "directory claimed" {
             // Not a ledger yet, and no obstacle to making one.
             assert!(matches!(refused(dir), Error::NotFound { .. }), "{step}");
             created(dir).close().unwrap();
@@ -205,6 +205,51 @@ fn directories_that_were_missing_are_durable_before_anything_is_in_them() {
     let store = DiskStore::open(&root, &small()).unwrap();
     assert!(synced(), "after an opening");
     drop(store);
+}
+
+// The page cache of whoever was killed may say more than the disk: the journal is the last copy.
+#[test]
+fn head_and_archive_are_made_durable_again_before_an_opening_removes_its_first_journal() {
+    let dir = TempDir::new().unwrap();
+    let waits = DiskOptions { seal_bytes: usize::MAX, ..small() };
+    let (images, options) = Images::of(dir.path(), &waits);
+    let store = created_with(dir.path(), &options);
+    store.stop_thread();
+    append_upto(&store, 700);
+    store.sync().unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let mut seen = 0;
+    images.each(|step, dir| {
+        if step != "archive written" || seen > 0 {
+            return;
+        }
+        seen += 1;
+        let root = ledger(dir);
+        let written = || head::HeadFile::open(&root).unwrap().1.generation;
+        let first = Arc::new(Mutex::new(None));
+        let (noted, place) = (Arc::clone(&first), root.clone());
+        let mut options = waits.clone();
+        options.steps.hook = Some(Arc::new(move |step| {
+            if step == "journal removed" {
+                let generation = head::HeadFile::open(&place).unwrap().1.generation;
+                lock(&noted).get_or_insert(generation);
+            }
+        }));
+        assert!(journals(dir).len() > 2);
+        // Without the tree hashes of the tail nothing is sealed, and its thread does not run.
+        let store = DiskStore::open(&root, &options).unwrap();
+        let before = written();
+        dir::SYNCED.take();
+        store.flush().unwrap();
+        assert_eq!(*lock(&first), Some(before + 2), "both slots");
+        assert_eq!(written(), before + 2, "once is enough");
+        let synced = dir::SYNCED.take();
+        let at = |name: &str| synced.iter().position(|path| path.ends_with(name)).unwrap();
+        assert!(at("archive") < at("journal"), "{synced:?}");
+        assert_eq!(journals(dir).len(), 1);
+    });
+    assert_eq!(seen, 1);
 }
 
 /// Forgets what is in a journal behind event 60, as loss of power does with pages that a failed

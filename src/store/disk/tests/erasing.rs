@@ -209,3 +209,50 @@ fn readers_go_on_while_texts_are_erased() {
     stop.store(true, Ordering::SeqCst);
     reader.join().unwrap();
 }
+
+#[test]
+fn an_erasing_rewrites_no_archive_where_sled_does_not_open() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 600);
+    store.close().unwrap();
+    drop(store);
+    fs::remove_dir_all(ledger(dir.path()).join("sled/1")).unwrap();
+    let store = reopened_with(dir.path(), &lazy());
+    let whole = |dir: &Path| archives(dir).iter().map(|path| fs::read(path).unwrap()).collect();
+    let before: Vec<Vec<u8>> = whole(dir.path());
+    assert!(!before.is_empty());
+    let erased =
+        store.erase(seq(600), &|at, frame| Ok((at == seq(3)).then(|| frame[..5].to_vec())));
+    assert!(
+        matches!(
+            erased,
+            Err(Error::Damaged { .. } | Error::LostTail { .. } | Error::Engine { .. })
+        ),
+        "{erased:?}"
+    );
+    // What was in the journal was archived.
+    let after: Vec<Vec<u8>> = whole(dir.path());
+    assert!(after.starts_with(&before));
+}
+
+#[test]
+fn an_erasing_that_fails_leaves_no_half_an_archive() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 600);
+    store.sync().unwrap();
+    let asked = AtomicUsize::new(0);
+    let error = store.erase(seq(600), &|at, frame| match at == seq(3) {
+        // First every frame is asked for, to see whether any changes.
+        true if asked.fetch_add(1, Ordering::SeqCst) > 0 => Err("it is not to be had".into()),
+        true => Ok(Some(frame[..5].to_vec())),
+        false => Ok(None),
+    });
+    assert!(
+        matches!(error, Err(Error::Damaged { seq: Some(at), .. }) if at == seq(3)),
+        "{error:?}"
+    );
+    let left = dir::entries(&ledger(dir.path()).join("archive")).unwrap();
+    assert!(!left.iter().any(|path| dir::is_tmp(path)), "{left:?}");
+}

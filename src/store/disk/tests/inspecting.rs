@@ -65,6 +65,43 @@ pub(super) fn flip(path: &Path, place: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+// An opening refuses both, so an audit must not call the ledger whole.
+#[test]
+fn what_stands_beside_sled_is_a_witness_of_roots_and_is_not_passed_over_if_it_is_of_a_later_format()
+{
+    let dir = whole();
+    let file = ledger(dir.path()).join("sled/1.upto");
+    let good = upto::Record::read(&ledger(dir.path()).join("sled/1"), identity().ledger);
+    let good = good.unwrap().unwrap();
+    let other = Head { root: Root([9; 32]), ..head_at(700) };
+    for said in
+        [upto::Record { head: other, ..good.clone() }, upto::Record { log: other, ..good.clone() }]
+    {
+        fs::write(&file, said.encode()).unwrap();
+        let Error::Damaged { seq: Some(at), file: Some(named), .. } = refused(dir.path()) else {
+            panic!("it is opened");
+        };
+        assert_eq!((at, &named), (seq(700), &file));
+        let mut given = Vec::new();
+        let inspection = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap();
+        inspection.log(&mut |evidence| {
+            match evidence {
+                Evidence::Root { head, file: from } if from == file => given.push(head),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(given.contains(&other), "{given:?}");
+    }
+    let mut newer = good.encode();
+    newer[8] = 9;
+    fs::write(&file, newer).unwrap();
+    let audited = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap_err();
+    for error in [refused(dir.path()), audited] {
+        assert!(matches!(error, Error::UnsupportedFormat { .. }), "{error}");
+    }
+}
+
 #[test]
 fn a_whole_ledger_shows_every_frame_twice_and_is_not_changed() {
     let dir = whole();

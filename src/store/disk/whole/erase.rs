@@ -53,10 +53,11 @@ impl Shared {
         self.steps_at("all in the archive");
         let sealed = self.check_archives()?;
         self.check_room_to_build()?;
+        // Nothing is rewritten unless sled opens: its hashes are needed in the end.
+        let old = self.engine()?;
         for path in archive::list(&self.root)? {
             self.rewrite_archive(&path, &bounded)?;
         }
-        let old = self.engine()?;
         let new = self.build_again(&old, sealed)?;
         self.steps_at("sled built without the texts");
         self.replace_engine(old, new)?;
@@ -125,14 +126,18 @@ impl Shared {
         if !changes {
             return Ok(());
         }
-        let mut writer = archive::ArchiveWriter::create(&self.root, archive.span)?;
-        for frames in archive.all_frames() {
-            for (seq, frame) in frames?.iter() {
-                writer.push(rewritten(seq, frame)?.as_deref().unwrap_or(frame))?;
+        let write = || {
+            let mut writer = archive::ArchiveWriter::create(&self.root, archive.span)?;
+            for frames in archive.all_frames() {
+                for (seq, frame) in frames?.iter() {
+                    writer.push(rewritten(seq, frame)?.as_deref().unwrap_or(frame))?;
+                }
             }
-        }
-        self.steps_at("archive half rewritten");
-        writer.finish()?;
+            self.steps_at("archive half rewritten");
+            writer.finish()
+        };
+        // A part of an archive would only take space.
+        write().inspect_err(|_| drop(dir::remove(&dir::tmp_of(path))))?;
         self.steps_at("archive rewritten");
         Ok(())
     }

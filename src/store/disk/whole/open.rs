@@ -18,7 +18,7 @@ use crate::{
                 node,
                 scan::{self, Scan},
                 sector::{narrow, next_after, wide},
-                upto::Record,
+                upto::{self, Record},
             },
             live::{
                 engine::{self, Beside, Engine},
@@ -75,35 +75,55 @@ fn is_full(error: &Error) -> bool {
     io || matches!(error, Error::Full { .. })
 }
 
-/// The checked parts; nothing is written yet, except by sled to its own files.
+/// The checked parts; nothing is written yet, except by sled to its own files, and beside it that it may
+/// get more.
 struct Found {
     identity: Identity,
     record: HeadRecord,
     head_file: HeadFile,
     journals: FoundJournals,
     tail: Tail,
-    upto: Option<Record>,
+    beside: Beside,
     /// sled, if it had to be opened.
     sled: Option<Sled>,
 }
 
-fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
-    let identity = node::read(root)?;
-    let (head_file, record) = HeadFile::open(root)?;
-    let upto = Record::read(&engine_path(root, record.engine), identity.ledger)?;
-    let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
-    if let Some(upto) = &upto {
-        journals.refuse_other(root, upto.head)?;
-        journals.refuse_other(root, upto.log)?;
+/// The log as everything except sled tells of it: each agrees with the others.
+struct Agreed {
+    identity: Identity,
+    record: HeadRecord,
+    head_file: HeadFile,
+    journals: FoundJournals,
+    upto: Option<Record>,
+}
+
+impl Agreed {
+    fn read(root: &Path) -> Result<Self, Error> {
+        let identity = node::read(root)?;
+        let (head_file, record) = HeadFile::open(root)?;
+        let upto = Record::read(&engine_path(root, record.engine), identity.ledger)?;
+        let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
+        if let Some(upto) = &upto {
+            let file = upto::path_of(&engine_path(root, record.engine));
+            journals.refuse_other(&file, upto.head)?;
+            journals.refuse_other(&file, upto.log)?;
+        }
+        Ok(Self { identity, record, head_file, journals, upto })
     }
+}
+
+fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
+    let Agreed { identity, record, head_file, journals, upto } = Agreed::read(root)?;
     let after = journals.after().size;
     // As long as sled has only what it was synced with, and that is nearly all, it is not needed.
     let known = upto.as_ref().is_some_and(|upto| upto.is_settled_at(record.sealed));
     let few = journals.bytes_after(record.sealed.size) <= options.unsealed_at_close_max;
     let tail = if known && few { tail_without_sled(root, &journals, record.sealed) } else { None };
+    let beside = Beside::of(root, record.engine, identity.ledger, upto);
     let (sled, mut tail) = if let Some(tail) = tail {
         (None, tail)
     } else {
+        say_what_follows(&beside, &journals, &record)?;
         let sled = engine::open(root, options, &record, after.get())?;
         let tail = tail_of(&sled, record.sealed)?;
         (Some(sled), tail)
@@ -118,7 +138,24 @@ fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
         let detail = Damage::End { expected: tail.size(), found: after.get() };
         return Err(Error::damaged(next_after(tail.size()), root.join(dir::JOURNAL), detail));
     }
-    Ok(Found { identity, record, head_file, journals, tail, upto, sled })
+    Ok(Found { identity, record, head_file, journals, tail, beside, sled })
+}
+
+/// Says beside sled, before it is opened, that it may get what waits: its files change as it is opened,
+/// and from here on a loss of power may cut it short. Only a durable log is named there, since a
+/// shorter one is refused.
+fn say_what_follows(
+    beside: &Beside,
+    journals: &FoundJournals,
+    record: &HeadRecord,
+) -> Result<(), Error> {
+    let (after, sealed) = (journals.after(), record.sealed.size);
+    if after.size <= sealed {
+        return Ok(());
+    }
+    let synced = record.synced.size.get();
+    journals.scans.iter().try_for_each(|scan| scan.make_durable(synced))?;
+    held(&beside.upto).raise(after, sealed)
 }
 
 /// The tail up to `sealed`, the beginning of its last block, without sled: from the journals, or else
@@ -165,7 +202,7 @@ fn tail_of(sled: &Sled, sealed: Head) -> Result<Tail, Error> {
 impl Found {
     /// Makes the directory ready for appends.
     fn into_parts(self, lock: Lock, root: &Path, options: &DiskOptions) -> Result<Parts, Error> {
-        let Self { identity, mut record, mut head_file, journals, tail, upto, sled } = self;
+        let Self { identity, mut record, mut head_file, journals, tail, beside, sled } = self;
         dir::remove_leftovers(root)?;
         let moved = engines::set_others_aside(root, record.engine)?;
         for path in &moved {
@@ -187,7 +224,6 @@ impl Found {
             head_file.write(&record)?;
             head_file.sync()?;
         }
-        let beside = Beside::of(root, record.engine, identity.ledger, upto);
         let engine = match sled {
             None => Engine::Waiting { found: after.size.get() },
             Some(sled) => {
@@ -294,9 +330,9 @@ impl FoundJournals {
         pairs.try_for_each(|(scan, next)| scan.check_ends(next.header.before))
     }
 
-    /// Refuses a log that is not the one of which `head`, the word beside sled, speaks: only synced frames
+    /// Refuses a log that is not the one of which `head`, in `file` beside sled, speaks: only synced frames
     /// are sealed, so it has lost its end, or is an older copy.
-    fn refuse_other(&self, root: &Path, head: Head) -> Result<(), Error> {
+    fn refuse_other(&self, file: &Path, head: Head) -> Result<(), Error> {
         let found = self.after().size;
         if head.size > found {
             return Err(Error::LostTail { expected: head.size.get(), found: found.get() });
@@ -304,7 +340,7 @@ impl FoundJournals {
         let mut said = self.scans.iter().filter_map(|scan| scan.agrees_with(head));
         if said.any(|agrees| !agrees) {
             let detail = Damage::Roots { size: head.size.get() };
-            return Err(Error::damaged(head.seq(), root.join(dir::JOURNAL), detail));
+            return Err(Error::damaged(head.seq(), file, detail));
         }
         Ok(())
     }
@@ -363,18 +399,15 @@ pub(crate) fn no_journal(root: &Path, durable: u64, elsewhere: u64) -> Error {
 }
 
 /// The size of the log in `root` that sled was synced with, if it may have been given more since: a loss
-/// of power may have cut it. Reads everything except sled, and checks it against `HEAD`.
+/// of power may have cut it. Reads everything except sled, and checks it as an opening does.
 ///
 /// # Errors
 ///
 /// As an opening, except those about sled.
 pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Error> {
     let root = root.as_ref();
-    let identity = node::read(root)?;
-    let (_, record) = HeadFile::open(root)?;
-    let journals = FoundJournals::read(root, &identity, &record, record.sealed)?;
+    let Agreed { record, journals, upto, .. } = Agreed::read(root)?;
     let sealed = record.sealed.size;
-    let upto = Record::read(&engine_path(root, record.engine), identity.ledger)?;
     // Older versions seal and leave the file as it is.
     let upto = upto.map(|upto| upto.head.size).filter(|upto| *upto >= sealed);
     let given = upto.unwrap_or_else(|| journals.after().size);
@@ -415,6 +448,7 @@ impl Parts {
             progress: Mutex::new(progress),
             head_file: Mutex::new(self.head_file),
             head_sync,
+            head_durable: AtomicBool::new(false),
             syncing: Mutex::new(()),
             journal: Mutex::new(self.journal),
             journals: Mutex::new(Journals {
@@ -426,6 +460,7 @@ impl Parts {
             room: Condvar::new(),
             seals_from: AtomicUsize::new(self.engine.seals_from(options)),
             engine: Mutex::new(self.engine),
+            opening: Mutex::default(),
             beside: self.beside,
             cold: Mutex::default(),
             sealing: Mutex::new(Sealing::Waiting),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::Root;
+use std::sync::atomic::AtomicBool;
 
 /// Damages sled.
 type Blow<'a> = &'a dyn Fn(&Path);
@@ -160,8 +161,117 @@ fn the_word_beside_an_older_sled_witnesses_what_the_log_has_lost() {
     append_upto(&store, 150);
     store.close().unwrap();
     drop(store);
-    for part in ["HEAD", "journal", "sled/1"] {
-        let (from, to) = (ledger(kept.path()).join(part), ledger(dir.path()).join(part));
+    put_back(kept.path(), dir.path(), &["HEAD", "journal", "sled/1"]);
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::LostTail { expected: 150, found: 100 }), "{error}");
+}
+
+// A log that was put back has no event that is sealed; made anew from it, sled would be empty.
+#[test]
+fn sled_is_not_said_to_be_cut_short_where_the_log_is_not_the_one_that_it_was_given() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    let kept = TempDir::new().unwrap();
+    copy(&ledger(dir.path()), &ledger(kept.path()));
+    append_upto(&store, 50);
+    store.sync().unwrap();
+    store.shared.wake_for_room();
+    wait_until(|| store.shared.engine_is_beyond());
+    store.stop_thread();
+    drop(store);
+    assert_eq!(open::unsealed_since(ledger(dir.path())).unwrap(), Some(0), "it may have been cut");
+    put_back(kept.path(), dir.path(), &["HEAD", "journal"]);
+    let lost = |error: &Error| matches!(error, Error::LostTail { expected: 50, found: 0 });
+    let error = refused_untouched(dir.path());
+    assert!(lost(&error), "{error}");
+    let error = open::unsealed_since(ledger(dir.path())).unwrap_err();
+    assert!(lost(&error), "{error}");
+}
+
+// An older version seals and leaves the word as it is: sled alone knows of what was lost.
+#[test]
+fn nothing_more_is_acknowledged_once_sled_is_found_to_be_longer_than_the_log() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &lazy());
+    append_upto(&store, 100);
+    store.close().unwrap();
+    drop(store);
+    let kept = TempDir::new().unwrap();
+    copy(&ledger(dir.path()), &ledger(kept.path()));
+    let store = reopened_with(dir.path(), &lazy());
+    append_upto(&store, 150);
+    store.close().unwrap();
+    drop(store);
+    put_back(kept.path(), dir.path(), &["HEAD", "journal", "sled/1.upto"]);
+    let store = without_sled(dir.path());
+    append_upto(&store, 105);
+    store.sync().unwrap();
+    let met = store.flush().unwrap_err();
+    assert!(matches!(met, Error::LostTail { expected: 150, found: 100 }), "{met}");
+    assert!(matches!(append_group(&store, 106, 106), Err(Error::Halted)));
+    assert!(matches!(store.sync(), Err(Error::Halted)));
+    assert_reads(&store, 105);
+}
+
+// The timer alone does it: nothing is sealed, and nobody closes.
+#[test]
+fn the_end_of_a_log_that_stays_open_is_noted_beside_sled() {
+    let dir = TempDir::new().unwrap();
+    let options = DiskOptions {
+        flush_every: Some(Duration::from_millis(10)),
+        unsealed_at_close_max: 1 << 20,
+        ..lazy()
+    };
+    let store = created_with(dir.path(), &options);
+    let kept = TempDir::new().unwrap();
+    copy(&ledger(dir.path()), &ledger(kept.path()));
+    append_upto(&store, 20);
+    store.sync().unwrap();
+    let noted = || {
+        let record = upto::Record::read(&ledger(dir.path()).join("sled/1"), identity().ledger);
+        record.unwrap().is_some_and(|record| record.log == head_at(20))
+    };
+    wait_until(noted);
+    store.stop_thread();
+    assert_eq!(store.sealed(), Head::EMPTY);
+    drop(store);
+    put_back(kept.path(), dir.path(), &["HEAD", "journal"]);
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, Error::LostTail { expected: 20, found: 0 }), "{error}");
+}
+
+#[test]
+fn a_read_of_archive_and_journals_does_not_wait_while_sled_is_opened() {
+    let (dir, _) = sealed();
+    let (opens, opening) = std::sync::mpsc::channel();
+    let (done, read) = std::sync::mpsc::channel();
+    let (opens, read) = (Mutex::new(opens), Mutex::new(read));
+    let went_on = Arc::new(AtomicBool::new(false));
+    let answer = Arc::clone(&went_on);
+    let mut options = lazy();
+    options.steps.hook = Some(Arc::new(move |step| {
+        if step == "opening sled" {
+            lock(&opens).send(()).unwrap();
+            let waited = lock(&read).recv_timeout(Duration::from_secs(20));
+            answer.store(waited.is_ok(), Ordering::SeqCst);
+        }
+    }));
+    let store = reopened_with(dir.path(), &options);
+    std::thread::scope(|scope| {
+        let flush = scope.spawn(|| store.shared.engine().map(drop));
+        opening.recv().unwrap();
+        assert_eq!(store.read(seq(1), 1).unwrap(), [frame_of(1)]);
+        // It has given up if the read had to wait.
+        let _ = done.send(());
+        flush.join().unwrap().unwrap();
+    });
+    assert!(went_on.load(Ordering::SeqCst));
+}
+
+/// Replaces parts of a ledger by those of an older copy.
+fn put_back(kept: &Path, dir: &Path, parts: &[&str]) {
+    for part in parts {
+        let (from, to) = (ledger(kept).join(part), ledger(dir).join(part));
         if from.is_dir() {
             fs::remove_dir_all(&to).unwrap();
             copy(&from, &to);
@@ -169,8 +279,6 @@ fn the_word_beside_an_older_sled_witnesses_what_the_log_has_lost() {
             fs::copy(&from, &to).unwrap();
         }
     }
-    let error = refused_untouched(dir.path());
-    assert!(matches!(error, Error::LostTail { expected: 150, found: 100 }), "{error}");
 }
 
 /// Writes what stands beside sled.
@@ -183,8 +291,9 @@ fn say(dir: &Path, head: Head) {
 
 #[test]
 fn a_word_that_is_not_that_of_head_is_not_believed() {
-    let (dir, _) = sealed();
-    let whole = fs::read(ledger(dir.path()).join("sled/1.upto")).unwrap();
+    let (dir, sled) = sealed();
+    // The file may be longer: what an earlier word had behind it stays there.
+    let whole = upto::Record::read(&sled.join("1"), identity().ledger).unwrap().unwrap().encode();
     // That of an older version, which has sealed since; and one with a hash less.
     let before = scan::read_header(journals(dir.path()).last().unwrap()).unwrap().before;
     assert!(before.size > 0 && before.size < 700);
@@ -239,6 +348,33 @@ fn it_is_said_before_sled_is_opened_that_it_may_be_given_more() {
     store.flush().unwrap();
     assert!(!store.shared.engine_is_beyond());
     assert!(reads_back(dir.path(), 140));
+}
+
+// Here much waits, so that the opening itself needs sled.
+#[test]
+fn an_opening_that_needs_sled_says_before_that_a_loss_of_power_may_cut_it() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 100);
+    store.close().unwrap();
+    drop(store);
+    let store = reopened_with(dir.path(), &lazy());
+    store.stop_thread();
+    append_upto(&store, 140);
+    store.sync().unwrap();
+    assert!(store.shared.engine_waits(), "it was given nothing");
+    drop(store);
+    assert!(reads_back(dir.path(), 100));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (noted, root) = (Arc::clone(&seen), ledger(dir.path()));
+    let mut options = lazy();
+    options.steps.hook = Some(Arc::new(move |step| {
+        if step == "opening sled" {
+            lock(&noted).push(open::unsealed_since(&root).unwrap());
+        }
+    }));
+    drop(reopened_with(dir.path(), &options));
+    assert_eq!(*lock(&seen), [Some(100)]);
 }
 
 /// Says whether sled is said to hold what it was synced with, so many events.
