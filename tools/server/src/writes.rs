@@ -251,7 +251,8 @@ fn keyed(batch: Batch, keys: &Keys, by_socket: bool) -> Result<Batch, Problem> {
                 return Err(Problem::bad_request(text));
             }
             (Some(key), None) => proposal.key = Some(key),
-            (None, None) if !by_socket => {
+            // A key of its own, too: it would be no key of this client's alone.
+            (None, _) if !by_socket => {
                 let text = "an Idempotency-Key is needed, so that this can be sent again safely";
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "key-missing", text));
             }
