@@ -1,12 +1,13 @@
 //! The log as a stream: lines of JSON, or server-sent events.
 //!
 //! Everything that can be refused is refused before the stream begins. A stream then ends because its
-//! client goes away or takes nothing for too long, the server stops, the ledger ends, or an event cannot
-//! be read, which the stream says.
+//! client goes away or takes nothing for too long, the server stops, or the ledger ends; or an event
+//! cannot be read or the client's token holds no more, which the stream says.
 
 use crate::{
     accept::Slot,
     feed::{Fed, Feed, Wanted},
+    guard::Caller,
     problem::Problem,
     reads::Address,
     service::Service,
@@ -143,6 +144,7 @@ fn parse_root(text: &str) -> Option<Root> {
 /// Begins a stream, or refuses it.
 pub(crate) async fn begin(
     service: &Service,
+    caller: &Caller,
     slot: Option<&Slot>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -164,7 +166,15 @@ pub(crate) async fn begin(
     let (sender, body) = Channel::<Bytes, Lost>::new(PIECES);
     let gone = CancellationToken::new();
     let present = gone.clone().drop_guard();
-    let stream = Stream { service: service.clone(), form, follow, sender, gone, _permit: permit };
+    let stream = Stream {
+        service: service.clone(),
+        caller: caller.clone(),
+        form,
+        follow,
+        sender,
+        gone,
+        _permit: permit,
+    };
     service.spawn(stream.run(feed));
     // Gone with the connection, and then the task ends and gives its place back.
     let body = body.map_frame(move |frame| {
@@ -203,6 +213,7 @@ struct Lost;
 
 struct Stream {
     service: Service,
+    caller: Caller,
     form: Form,
     follow: bool,
     sender: Sender<Bytes, Lost>,
@@ -218,9 +229,9 @@ impl Stream {
         select! {
             ended = self.send_all(&mut feed) => match ended {
                 Ok(()) => {}
-                Err(Ended::Unreadable(error)) => {
+                Err(Ended::Told(problem)) => {
                     // The last word: a stream that is cut would take it with it.
-                    let _ = self.send(self.problem(&error)).await;
+                    let _ = self.send(self.problem(&problem)).await;
                 }
                 Err(Ended::Gone) => self.sender.abort(Lost),
             },
@@ -256,6 +267,7 @@ impl Stream {
                 break turn;
             }
         };
+        self.caller.check(&self.service)?;
         let (form, mut ahead) = (self.form, feed.clone());
         let reader = self.service.ledger().reader();
         let read = reader.run(move |reader| {
@@ -263,7 +275,7 @@ impl Stream {
             let events = ahead.read(reader)?;
             Ok::<_, AskError>((pieces(form, &events)?, ahead))
         });
-        let (pieces, ahead) = read.await.map_err(Ended::Unreadable)?;
+        let (pieces, ahead) = read.await.map_err(|error| unreadable(&error))?;
         *feed = ahead;
         Ok(pieces)
     }
@@ -276,7 +288,10 @@ impl Stream {
         loop {
             match timeout(heartbeat, reader.grown(seen.size)).await {
                 Ok(grown) => return Ok(grown.is_some()),
-                Err(_) => self.send(self.beat(seen)).await?,
+                Err(_) => {
+                    self.caller.check(&self.service)?;
+                    self.send(self.beat(seen)).await?;
+                }
             }
         }
     }
@@ -315,8 +330,7 @@ impl Stream {
         }
     }
 
-    fn problem(&self, error: &AskError) -> String {
-        let problem = Problem::of_code(error.code().unwrap_or(Code::StorageFailed), error);
+    fn problem(&self, problem: &Problem) -> String {
         let problem = problem.to_line();
         match self.form {
             Form::Lines => format!("{{\"problem\":{problem}}}\n"),
@@ -329,8 +343,18 @@ impl Stream {
 enum Ended {
     /// The client is gone, or takes nothing.
     Gone,
-    /// An event could not be read.
-    Unreadable(AskError),
+    /// An event could not be read, or the client may read no more.
+    Told(Problem),
+}
+
+impl From<Problem> for Ended {
+    fn from(problem: Problem) -> Self {
+        Self::Told(problem)
+    }
+}
+
+fn unreadable(error: &AskError) -> Problem {
+    Problem::of_code(error.code().unwrap_or(Code::StorageFailed), error)
 }
 
 /// Events in pieces of bounded size: none is cut, so a large one is a piece alone.

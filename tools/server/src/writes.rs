@@ -103,7 +103,7 @@ async fn record(
     }
     check_json(&parts.headers)?;
     let keys = keys_of(&parts.headers, caller)?;
-    let by_socket = caller.name.is_none();
+    let by_socket = caller.token.is_none();
     let options = service.options();
     let (name, max) = if by_socket {
         ("socket_body_bytes_max", options.socket_body_bytes_max)

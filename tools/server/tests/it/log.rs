@@ -12,7 +12,9 @@ use taskledger::{
     Ledger, Options,
     command::{Finish, Spawn},
     ids::{TaskId, ThreadId},
+    time::{ManualClock, Millis},
 };
+use taskledger_server::{Role, tokens};
 
 /// A stream that is read line by line.
 struct Stream {
@@ -25,9 +27,13 @@ struct Stream {
 
 impl Stream {
     fn open(server: &Server, target: &str, lines: &[&str]) -> Self {
+        Self::as_client(server, target, &[lines, &[&server.bearer()]].concat())
+    }
+
+    fn as_client(server: &Server, target: &str, lines: &[&str]) -> Self {
         let mut stream = server.connect();
-        let (host, bearer) = (server.address, server.bearer());
-        let lines = [lines, &[&bearer, ""]].concat().join("\r\n");
+        let host = server.address;
+        let lines = [lines, &[""]].concat().join("\r\n");
         let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n{lines}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut from = BufReader::new(stream);
@@ -164,6 +170,57 @@ fn another_history_is_refused_before_the_stream_begins() {
     let root = good.root_at(taskledger::ids::Size::new(5)).unwrap();
     assert_eq!(open("/v1/log", Some(&format!("5:{root}"))), 200);
     assert_eq!(server.send("GET", "/v1/log?follow=true", &[], "").status, 401);
+}
+
+/// The stream goes on until it says that its token holds no more.
+#[track_caller]
+fn ends_unauthorized(mut stream: Stream) {
+    loop {
+        let line = stream.json().expect("it ends with a word");
+        if line["checkpoint"].is_null() {
+            assert_eq!(line["problem"]["code"], "unauthorized", "{line}");
+            break;
+        }
+    }
+    assert_eq!(stream.line(), None);
+}
+
+#[test]
+fn a_stream_ends_with_its_token() {
+    let clock = std::sync::Arc::new(ManualClock::at(Millis(0)));
+    let given = clock.clone();
+    let server = Server::with(some(2), move |limits| {
+        limits.heartbeat = Duration::from_millis(50);
+        limits.clock = given;
+    });
+    let open = |token: &str| {
+        let bearer = format!("authorization: Bearer {token}");
+        let mut stream = Stream::as_client(&server, "/v1/log?follow=true&after=2", &[&bearer]);
+        assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 2);
+        stream
+    };
+    let other = open(&server.reader);
+    let short = tokens::add(&server.tokens, "short", Role::Read, Some(Millis(60_000))).unwrap();
+    let expiring = open(&short);
+    clock.set(Millis(60_000));
+    ends_unauthorized(expiring);
+    // Another token of the same name is none of it.
+    let stream = open(&server.writer);
+    tokens::revoke(&server.tokens, "writer").unwrap();
+    tokens::add(&server.tokens, "writer", Role::Append, None).unwrap();
+    ends_unauthorized(stream);
+    std::fs::remove_file(&server.tokens).unwrap();
+    ends_unauthorized(other);
+}
+
+#[test]
+fn a_stream_whose_token_is_gone_gets_no_event_that_comes_then() {
+    let server = Server::with(some(2), |limits| limits.heartbeat = PATIENCE * 2);
+    let mut stream = Stream::open(&server, "/v1/log?follow=true&after=2", &[]);
+    assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 2);
+    tokens::revoke(&server.tokens, "reader").unwrap();
+    spawn(server.service.ledger(), 2);
+    ends_unauthorized(stream);
 }
 
 #[test]
