@@ -173,6 +173,7 @@ pub(crate) async fn begin(
         follow,
         sender,
         gone,
+        due: true,
         _permit: permit,
     };
     service.spawn(stream.run(feed));
@@ -219,6 +220,8 @@ struct Stream {
     sender: Sender<Bytes, Lost>,
     /// The client is gone.
     gone: CancellationToken,
+    /// A checkpoint is due: what was sent, if anything, does not end with one.
+    due: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -235,7 +238,8 @@ impl Stream {
                 }
                 Err(Ended::Gone) => self.sender.abort(Lost),
             },
-            () = closing.cancelled() => {}
+            // Only a checkpoint ends a stream that is whole.
+            () = closing.cancelled() => if self.due { self.sender.abort(Lost) },
             () = gone.cancelled() => {}
         }
     }
@@ -247,12 +251,14 @@ impl Stream {
         loop {
             let before = feed.head();
             for piece in self.read(feed).await? {
+                self.due |= !piece.is_empty();
                 self.send(piece).await?;
             }
             if feed.head() != before {
                 continue;
             }
             self.send(self.checkpoint(before)).await?;
+            self.due = false;
             if !self.follow || !self.wait(before).await? {
                 return Ok(());
             }

@@ -23,6 +23,8 @@ struct Stream {
     from: BufReader<TcpStream>,
     lines: VecDeque<String>,
     rest: String,
+    /// The server said that this was all.
+    whole: bool,
 }
 
 impl Stream {
@@ -40,8 +42,8 @@ impl Stream {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") && from.read_line(&mut head).unwrap() > 0 {}
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let (lines, rest) = (VecDeque::new(), String::new());
-        Self { status, head: head.to_ascii_lowercase(), from, lines, rest }
+        let (lines, rest, whole) = (VecDeque::new(), String::new(), false);
+        Self { status, head: head.to_ascii_lowercase(), from, lines, rest, whole }
     }
 
     fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
@@ -58,6 +60,7 @@ impl Stream {
             let mut chunk = vec![0; size + 2];
             self.from.read_exact(&mut chunk).ok()?;
             if size == 0 {
+                self.whole = true;
                 return None;
             }
             self.rest.push_str(str::from_utf8(&chunk[..size]).unwrap());
@@ -300,6 +303,30 @@ fn a_stream_ends_when_the_ledger_or_the_server_does() {
     assert_eq!(stream.event().unwrap().1, 1);
     server.stop();
     while stream.line().is_some() {}
+}
+
+#[test]
+fn a_stop_ends_a_stream_as_whole_only_after_its_checkpoint() {
+    let big = format!("\"{}\"", "x".repeat(1_000_000));
+    let ledger = some(3);
+    for number in 0..16 {
+        let task = TaskId::new(format!("big-{number}")).unwrap();
+        let thread = ThreadId::new("t").unwrap();
+        ledger.append_blocking(Spawn::new(thread, "x").task(&task)).unwrap();
+        ledger.append_blocking(Finish::completed(task).result(big.as_str())).unwrap();
+    }
+    let mut server = Server::with(ledger, |_| {});
+    let mut all = Stream::open(&server, "/v1/log?follow=true&after=35", &[]);
+    assert_eq!(all.json().unwrap()["checkpoint"]["size"], 35);
+    // Still in the middle: it has more to give than the system holds for a client.
+    let mut half = Stream::open(&server, "/v1/log?follow=true", &[]);
+    assert_eq!(half.json().unwrap()["seq"], 1);
+    server.service.stop();
+    while half.line().is_some() {}
+    assert!(!half.whole);
+    assert_eq!(all.line(), None);
+    assert!(all.whole);
+    server.stop();
 }
 
 #[test]
