@@ -32,7 +32,11 @@ use taskledger::{
     ledger::ReadError,
 };
 use taskledger_contract::{answers::EventLine, questions::AskError, safe_json};
-use tokio::{select, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    select,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -174,6 +178,7 @@ pub(crate) async fn begin(
         sender,
         gone,
         due: true,
+        sent: Instant::now(),
         _permit: permit,
     };
     service.spawn(stream.run(feed));
@@ -222,6 +227,8 @@ struct Stream {
     gone: CancellationToken,
     /// A checkpoint is due: what was sent, if anything, does not end with one.
     due: bool,
+    /// The last time at which something was sent.
+    sent: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -254,11 +261,18 @@ impl Stream {
                 self.due |= !piece.is_empty();
                 self.send(piece).await?;
             }
-            if feed.head() != before {
+            let head = feed.head();
+            if head != before {
+                // Much may be read of which nothing is wanted.
+                if self.sent.elapsed() >= self.service.options().heartbeat {
+                    self.send(self.beat(head)).await?;
+                }
                 continue;
             }
-            self.send(self.checkpoint(before)).await?;
-            self.due = false;
+            if self.due {
+                self.send(self.checkpoint(before)).await?;
+                self.due = false;
+            }
             if !self.follow || !self.wait(before).await? {
                 return Ok(());
             }
@@ -292,7 +306,7 @@ impl Stream {
         let reader = self.service.ledger().reader();
         let heartbeat = self.service.options().heartbeat;
         loop {
-            match timeout(heartbeat, reader.grown(seen.size)).await {
+            match timeout_at(self.sent + heartbeat, reader.grown(seen.size)).await {
                 Ok(grown) => return Ok(grown.is_some()),
                 Err(_) => {
                     self.caller.check(&self.service)?;
@@ -308,7 +322,10 @@ impl Stream {
         }
         let longest = self.service.options().write_timeout;
         match timeout(longest, self.sender.send_data(text.into())).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.sent = Instant::now();
+                Ok(())
+            }
             Ok(Err(_)) | Err(_) => Err(Ended::Gone),
         }
     }
@@ -332,7 +349,8 @@ impl Stream {
     fn beat(&self, head: Head) -> String {
         match self.form {
             Form::Lines => self.checkpoint(head),
-            Form::Events => ":\n\n".to_owned(),
+            // An id without data is no event, and what a browser comes back with all the same.
+            Form::Events => format!(":\nid: {}:{}\n\n", head.size, head.root),
         }
     }
 

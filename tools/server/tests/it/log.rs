@@ -249,6 +249,53 @@ fn a_stream_is_filtered_and_says_how_far_it_is_all_the_same() {
 }
 
 #[test]
+fn a_stream_in_which_nothing_is_wanted_is_neither_silent_nor_loud() {
+    let heartbeat = Duration::from_millis(200);
+    let server = Server::with(some(3), move |limits| limits.heartbeat = heartbeat);
+    let began = std::time::Instant::now();
+    let mut stream = Stream::open(&server, "/v1/log?follow=true&action=terminated", &[]);
+    assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 3);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut told, mut sizes) = (0, Vec::new());
+    std::thread::scope(|scope| {
+        // Never silent for as long as a heartbeat: only the stream itself can be.
+        scope.spawn(|| {
+            let mut number = 3;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                spawn(server.service.ledger(), number);
+                number += 1;
+            }
+        });
+        while told < 4 {
+            told += 1;
+            sizes.push(stream.json().unwrap()["checkpoint"]["size"].as_u64().unwrap());
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(sizes.is_sorted(), "{sizes:?}");
+    assert!(began.elapsed() >= heartbeat * 4, "{:?} {sizes:?}", began.elapsed());
+}
+
+#[test]
+fn a_stream_that_reads_for_long_and_finds_nothing_says_how_far_it_is() {
+    let ledger = memory();
+    let text = "x".repeat(4_000);
+    for _ in 0..99 {
+        let thread = ThreadId::new("t").unwrap();
+        ledger.append_blocking(Spawn::new(thread, "x").description(&*text)).unwrap();
+    }
+    // Any time is too long.
+    let server = Server::with(ledger, |limits| limits.heartbeat = Duration::ZERO);
+    let mut stream = Stream::open(&server, "/v1/log?follow=false&action=terminated", &[]);
+    let mut sizes = Vec::new();
+    while let Some(line) = stream.json() {
+        sizes.push(line["checkpoint"]["size"].as_u64().unwrap());
+    }
+    assert!(sizes.len() > 3 && sizes.is_sorted(), "{sizes:?}");
+    assert_eq!((stream.whole, sizes.last()), (true, Some(&100)));
+}
+
+#[test]
 fn streams_have_a_budget_of_their_own_and_give_it_back() {
     let server = Server::with(some(3), |limits| {
         limits.streams_max = 3;
