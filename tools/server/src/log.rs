@@ -164,9 +164,14 @@ pub(crate) async fn begin(
         Feed::after(reader, after, wanted)
     });
     let feed = feed.await.map_err(|error| refused(service, &error))?;
-    if let Some(slot) = slot {
-        slot.leave();
-    }
+    // A host that serves by itself has no slots: there the stream holds its place.
+    let place = match slot {
+        Some(slot) => {
+            slot.change(permit);
+            None
+        }
+        None => Some(permit),
+    };
     let (sender, body) = Channel::<Bytes, Lost>::new(PIECES);
     let gone = CancellationToken::new();
     let present = gone.clone().drop_guard();
@@ -179,7 +184,7 @@ pub(crate) async fn begin(
         gone,
         due: true,
         sent: Instant::now(),
-        _permit: permit,
+        _place: place,
     };
     service.spawn(stream.run(feed));
     // Gone with the connection, and then the task ends and gives its place back.
@@ -229,7 +234,7 @@ struct Stream {
     due: bool,
     /// The last time at which something was sent.
     sent: Instant,
-    _permit: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream {

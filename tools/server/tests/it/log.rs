@@ -6,6 +6,7 @@ use std::{
     collections::VecDeque,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::net::UnixStream,
     time::Duration,
 };
 use taskledger::{
@@ -316,6 +317,30 @@ fn streams_have_a_budget_of_their_own_and_give_it_back() {
     assert_eq!(server.get("/v1/threads").status, 200);
     drop(streams);
     until("their places are free", || open().status == 200);
+}
+
+#[test]
+fn a_stream_has_its_place_until_its_client_has_taken_the_rest() {
+    let ledger = some(2);
+    let big = format!("\"{}\"", "x".repeat(1_000_000));
+    let task = TaskId::new("task-1").unwrap();
+    ledger.append_blocking(Finish::completed(task).result(big.as_str())).unwrap();
+    let server = Server::with(ledger, |limits| {
+        limits.streams_max = 1;
+        limits.write_timeout = PATIENCE * 2;
+    });
+    // A socket holds far less than this event: the stream ends before its client has it.
+    let mut slow = UnixStream::connect(&server.socket).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.write_all(b"GET /v1/log?follow=false HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    slow.read_exact(&mut [0; 12]).unwrap();
+    let open = || server.by_socket("/v1/log?follow=false&after=3").status;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = async { tokio::time::timeout(PATIENCE, server.service.stopped()).await };
+    runtime.block_on(ended).unwrap();
+    assert_eq!(open(), 503);
+    while slow.read(&mut [0; 4096]).unwrap() > 0 {}
+    until("its place is free", || open() == 200);
 }
 
 #[test]
