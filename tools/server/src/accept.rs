@@ -78,6 +78,7 @@ impl Service {
             let _ = stream.set_nodelay(true);
             connections.take(stream, peer);
         }
+        drop(listener); // who comes now is refused at once, instead of waiting for an end
         connections.end().await;
         Ok(())
     }
@@ -134,14 +135,15 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: Probl
     let _ = timeout(REFUSAL, told).await;
 }
 
-/// The place of a connection in the budget of its kind.
+/// The place of a connection in the budget of its kind, until it is closed.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
 
 impl Slot {
-    /// Gives the place back: the connection counts as a stream from now on.
-    pub(crate) fn leave(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Changes the place for another one: the connection counts as a stream from now on. It does so
+    /// when the stream has ended too, for as long as its client takes the rest.
+    pub(crate) fn change(&self, place: OwnedSemaphorePermit) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
     }
 }
 

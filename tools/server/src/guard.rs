@@ -4,7 +4,11 @@
 //! that was led here by a name that is not the server's (DNS rebinding), a page that sends a form, a
 //! token in a place that is logged.
 
-use crate::{problem::Problem, service::Service};
+use crate::{
+    problem::Problem,
+    service::Service,
+    tokens::{Entry, TokenError},
+};
 use axum::{
     extract::{Request, State},
     http::{
@@ -17,7 +21,7 @@ use axum::{
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 use taskledger::time::Millis;
 
@@ -72,8 +76,25 @@ pub(crate) enum Peer {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) role: Role,
-    /// The name of its token; none for a process that asks by the socket.
-    pub(crate) name: Option<Arc<str>>,
+    /// Its token, as the file has it; none for a process that asks by the socket.
+    pub(crate) token: Option<Entry>,
+}
+
+impl Caller {
+    /// Refuses a client whose token was revoked since, or has expired. Reads the file if it changed.
+    pub(crate) fn check(&self, service: &Service) -> Result<(), Problem> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let now = service.options().clock.now();
+        let file = service.options().tokens.as_ref();
+        let holds = file.is_some_and(|file| file.holds(token, now).unwrap_or_else(unusable));
+        holds.then_some(()).ok_or_else(|| Problem::unauthorized("the token holds no more"))
+    }
+}
+
+/// An operator must act: until then no token holds.
+fn unusable<T: Default>(error: TokenError) -> T {
+    tracing::error!(error = %error, "the file of tokens cannot be used");
+    T::default()
 }
 
 /// How often each address has failed in the minute.
@@ -130,7 +151,7 @@ fn admit(service: &Service, request: &Request) -> Result<Option<Caller>, Problem
         return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "token-in-query", text));
     }
     if peer == Some(Peer::Socket) {
-        return Ok(Some(Caller { role: Role::Admin, name: None }));
+        return Ok(Some(Caller { role: Role::Admin, token: None }));
     }
     if is_read && OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(None);
@@ -206,16 +227,12 @@ fn check_token(
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
     let found = match (&service.options().tokens, token) {
-        (Some(file), Some(token)) => file.check(token, now).unwrap_or_else(|error| {
-            // An operator must act: until then no token holds.
-            tracing::error!(error = %error, "the file of tokens cannot be used");
-            None
-        }),
+        (Some(file), Some(token)) => file.check(token, now).unwrap_or_else(unusable),
         (None, _) | (_, None) => None,
     };
-    if let Some((name, role)) = found {
-        tracing::debug!(client = %name, "admitted");
-        return Ok(Caller { role, name: Some(name) });
+    if let Some(token) = found {
+        tracing::debug!(client = %token.name, "admitted");
+        return Ok(Caller { role: token.role, token: Some(token) });
     }
     match peer {
         Some(Peer::Tcp { client, .. }) if !service.tries().fail(client, now) => {

@@ -55,11 +55,11 @@ pub(crate) fn keys_of(headers: &HeaderMap, caller: &Caller) -> Result<Keys, Prob
     if text.is_empty() || text.len() > BYTES_MAX {
         return refuse("expected 1 to 256 bytes");
     }
-    Ok(match &caller.name {
+    Ok(match &caller.token {
         None => Keys::First(hex_key(text).unwrap_or_else(|| Key::of(text))),
-        Some(name) => {
+        Some(token) => {
             let hash = Sha256::new_with_prefix(b"taskledger http key\0")
-                .chain_update(name.as_bytes())
+                .chain_update(token.name.as_bytes())
                 .chain_update([0])
                 .chain_update(text);
             Keys::Derived(hash.finalize().into())
@@ -76,13 +76,16 @@ fn hex_key(text: &str) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::Role;
+    use crate::{guard::Role, tokens::Entry};
     use axum::http::HeaderValue;
 
     fn keys(name: Option<&str>, header: &'static str) -> Result<Keys, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static(header));
-        keys_of(&headers, &Caller { role: Role::Append, name: name.map(Into::into) })
+        let role = Role::Append;
+        let token =
+            name.map(|name| Entry { name: name.into(), role, hash: [0; 32], expires: None });
+        keys_of(&headers, &Caller { role, token })
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The log as a stream: lines of JSON, or server-sent events.
 //!
 //! Everything that can be refused is refused before the stream begins. A stream then ends because its
-//! client goes away or takes nothing for too long, the server stops, the ledger ends, or an event cannot
-//! be read, which the stream says.
+//! client goes away or takes nothing for too long, the server stops, or the ledger ends; or an event
+//! cannot be read or the client's token holds no more, which the stream says.
 
 use crate::{
     accept::Slot,
     feed::{Fed, Feed, Wanted},
+    guard::Caller,
     problem::Problem,
     reads::Address,
     service::Service,
@@ -31,7 +32,11 @@ use taskledger::{
     ledger::ReadError,
 };
 use taskledger_contract::{answers::EventLine, questions::AskError, safe_json};
-use tokio::{select, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    select,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -143,6 +148,7 @@ fn parse_root(text: &str) -> Option<Root> {
 /// Begins a stream, or refuses it.
 pub(crate) async fn begin(
     service: &Service,
+    caller: &Caller,
     slot: Option<&Slot>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -158,13 +164,28 @@ pub(crate) async fn begin(
         Feed::after(reader, after, wanted)
     });
     let feed = feed.await.map_err(|error| refused(service, &error))?;
-    if let Some(slot) = slot {
-        slot.leave();
-    }
+    // A host that serves by itself has no slots: there the stream holds its place.
+    let place = match slot {
+        Some(slot) => {
+            slot.change(permit);
+            None
+        }
+        None => Some(permit),
+    };
     let (sender, body) = Channel::<Bytes, Lost>::new(PIECES);
     let gone = CancellationToken::new();
     let present = gone.clone().drop_guard();
-    let stream = Stream { service: service.clone(), form, follow, sender, gone, _permit: permit };
+    let stream = Stream {
+        service: service.clone(),
+        caller: caller.clone(),
+        form,
+        follow,
+        sender,
+        gone,
+        due: true,
+        sent: Instant::now(),
+        _place: place,
+    };
     service.spawn(stream.run(feed));
     // Gone with the connection, and then the task ends and gives its place back.
     let body = body.map_frame(move |frame| {
@@ -203,12 +224,17 @@ struct Lost;
 
 struct Stream {
     service: Service,
+    caller: Caller,
     form: Form,
     follow: bool,
     sender: Sender<Bytes, Lost>,
     /// The client is gone.
     gone: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    /// A checkpoint is due: what was sent, if anything, does not end with one.
+    due: bool,
+    /// The last time at which something was sent.
+    sent: Instant,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream {
@@ -218,13 +244,14 @@ impl Stream {
         select! {
             ended = self.send_all(&mut feed) => match ended {
                 Ok(()) => {}
-                Err(Ended::Unreadable(error)) => {
+                Err(Ended::Told(problem)) => {
                     // The last word: a stream that is cut would take it with it.
-                    let _ = self.send(self.problem(&error)).await;
+                    let _ = self.send(self.problem(&problem)).await;
                 }
                 Err(Ended::Gone) => self.sender.abort(Lost),
             },
-            () = closing.cancelled() => {}
+            // Only a checkpoint ends a stream that is whole.
+            () = closing.cancelled() => if self.due { self.sender.abort(Lost) },
             () = gone.cancelled() => {}
         }
     }
@@ -236,12 +263,21 @@ impl Stream {
         loop {
             let before = feed.head();
             for piece in self.read(feed).await? {
+                self.due |= !piece.is_empty();
                 self.send(piece).await?;
             }
-            if feed.head() != before {
+            let head = feed.head();
+            if head != before {
+                // Much may be read of which nothing is wanted.
+                if self.sent.elapsed() >= self.service.options().heartbeat {
+                    self.send(self.beat(head)).await?;
+                }
                 continue;
             }
-            self.send(self.checkpoint(before)).await?;
+            if self.due {
+                self.send(self.checkpoint(before)).await?;
+                self.due = false;
+            }
             if !self.follow || !self.wait(before).await? {
                 return Ok(());
             }
@@ -256,6 +292,7 @@ impl Stream {
                 break turn;
             }
         };
+        self.caller.check(&self.service)?;
         let (form, mut ahead) = (self.form, feed.clone());
         let reader = self.service.ledger().reader();
         let read = reader.run(move |reader| {
@@ -263,7 +300,7 @@ impl Stream {
             let events = ahead.read(reader)?;
             Ok::<_, AskError>((pieces(form, &events)?, ahead))
         });
-        let (pieces, ahead) = read.await.map_err(Ended::Unreadable)?;
+        let (pieces, ahead) = read.await.map_err(|error| unreadable(&error))?;
         *feed = ahead;
         Ok(pieces)
     }
@@ -274,9 +311,12 @@ impl Stream {
         let reader = self.service.ledger().reader();
         let heartbeat = self.service.options().heartbeat;
         loop {
-            match timeout(heartbeat, reader.grown(seen.size)).await {
+            match timeout_at(self.sent + heartbeat, reader.grown(seen.size)).await {
                 Ok(grown) => return Ok(grown.is_some()),
-                Err(_) => self.send(self.beat(seen)).await?,
+                Err(_) => {
+                    self.caller.check(&self.service)?;
+                    self.send(self.beat(seen)).await?;
+                }
             }
         }
     }
@@ -287,7 +327,10 @@ impl Stream {
         }
         let longest = self.service.options().write_timeout;
         match timeout(longest, self.sender.send_data(text.into())).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.sent = Instant::now();
+                Ok(())
+            }
             Ok(Err(_)) | Err(_) => Err(Ended::Gone),
         }
     }
@@ -311,12 +354,12 @@ impl Stream {
     fn beat(&self, head: Head) -> String {
         match self.form {
             Form::Lines => self.checkpoint(head),
-            Form::Events => ":\n\n".to_owned(),
+            // An id without data is no event, and what a browser comes back with all the same.
+            Form::Events => format!(":\nid: {}:{}\n\n", head.size, head.root),
         }
     }
 
-    fn problem(&self, error: &AskError) -> String {
-        let problem = Problem::of_code(error.code().unwrap_or(Code::StorageFailed), error);
+    fn problem(&self, problem: &Problem) -> String {
         let problem = problem.to_line();
         match self.form {
             Form::Lines => format!("{{\"problem\":{problem}}}\n"),
@@ -329,8 +372,18 @@ impl Stream {
 enum Ended {
     /// The client is gone, or takes nothing.
     Gone,
-    /// An event could not be read.
-    Unreadable(AskError),
+    /// An event could not be read, or the client may read no more.
+    Told(Problem),
+}
+
+impl From<Problem> for Ended {
+    fn from(problem: Problem) -> Self {
+        Self::Told(problem)
+    }
+}
+
+fn unreadable(error: &AskError) -> Problem {
+    Problem::of_code(error.code().unwrap_or(Code::StorageFailed), error)
 }
 
 /// Events in pieces of bounded size: none is cut, so a large one is a piece alone.

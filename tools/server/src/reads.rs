@@ -49,11 +49,11 @@ async fn answer(
     caller: Option<&Caller>,
     request: &Parts,
 ) -> Result<Response, Problem> {
-    needs(caller, Role::Read)?;
+    let caller = needs(caller, Role::Read)?;
     let address = parts(&request.uri)?;
     if log::is_stream(&address, &request.headers) {
         let slot = request.extensions.get::<Slot>();
-        return log::begin(service, slot, log::parse(address.1, &request.headers)?).await;
+        return log::begin(service, caller, slot, log::parse(address.1, &request.headers)?).await;
     }
     let (segments, mut params) = address;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();

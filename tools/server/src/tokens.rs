@@ -90,6 +90,12 @@ pub struct Entry {
     pub expires: Option<Millis>,
 }
 
+impl Entry {
+    fn holds(&self, now: Millis) -> bool {
+        self.expires.is_none_or(|end| now < end)
+    }
+}
+
 /// A file of tokens that a server reads.
 #[derive(Debug)]
 pub struct TokenFile {
@@ -111,25 +117,26 @@ impl TokenFile {
         Ok(file)
     }
 
-    /// The name and the role of a token, if it holds. Reads the file if it has changed.
-    pub(crate) fn check(
-        &self,
-        token: &str,
-        now: Millis,
-    ) -> Result<Option<(Arc<str>, Role)>, TokenError> {
+    /// The entry of a token, if it holds. Reads the file if it has changed.
+    pub(crate) fn check(&self, token: &str, now: Millis) -> Result<Option<Entry>, TokenError> {
         let hash = hash(token);
         self.with_entries(|entries| {
             let mut found = None;
             for entry in entries {
                 // Every one is compared, and each as a whole: how long it takes tells nothing.
-                let holds = entry.expires.is_none_or(|end| now < end);
-                let same = entry.hash.ct_eq(&hash) & Choice::from(u8::from(holds));
+                let same = entry.hash.ct_eq(&hash) & Choice::from(u8::from(entry.holds(now)));
                 if bool::from(same) {
-                    found = Some((Arc::clone(&entry.name), entry.role));
+                    found = Some(entry.clone());
                 }
             }
             found
         })
+    }
+
+    /// True if a token that held is there still, and holds: another one of its name does not count.
+    pub(crate) fn holds(&self, token: &Entry, now: Millis) -> Result<bool, TokenError> {
+        let same = |entry: &Entry| entry.name == token.name && entry.hash == token.hash;
+        self.with_entries(|entries| entries.iter().any(|entry| same(entry) && entry.holds(now)))
     }
 
     fn with_entries<T>(&self, then: impl FnOnce(&[Entry]) -> T) -> Result<T, TokenError> {

@@ -103,7 +103,7 @@ async fn record(
     }
     check_json(&parts.headers)?;
     let keys = keys_of(&parts.headers, caller)?;
-    let by_socket = caller.name.is_none();
+    let by_socket = caller.token.is_none();
     let options = service.options();
     let (name, max) = if by_socket {
         ("socket_body_bytes_max", options.socket_body_bytes_max)
@@ -251,7 +251,8 @@ fn keyed(batch: Batch, keys: &Keys, by_socket: bool) -> Result<Batch, Problem> {
                 return Err(Problem::bad_request(text));
             }
             (Some(key), None) => proposal.key = Some(key),
-            (None, None) if !by_socket => {
+            // A key of its own, too: it would be no key of this client's alone.
+            (None, _) if !by_socket => {
                 let text = "an Idempotency-Key is needed, so that this can be sent again safely";
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "key-missing", text));
             }

@@ -14,7 +14,7 @@ fn place() -> Place {
 }
 
 fn role_of(file: &TokenFile, token: &str) -> Option<Role> {
-    file.check(token, NOW).unwrap().map(|(_, role)| role)
+    file.check(token, NOW).unwrap().map(|entry| entry.role)
 }
 
 #[test]

@@ -264,6 +264,9 @@ fn a_server_that_stops_finishes_the_answers_on_their_way() {
     let service = server.service.clone();
     service.stop();
     until("the socket is gone", || !server.socket.exists());
+    // Nobody waits for a server that will not answer.
+    let refused = || std::net::TcpStream::connect(server.address).is_err();
+    until("its address is free", refused);
     let mut rest = Vec::new();
     slow.read_to_end(&mut rest).unwrap();
     assert!(rest.len() > 20_000_000 && rest.ends_with(b"\n]}\n"), "{}", rest.len());

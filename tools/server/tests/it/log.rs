@@ -6,13 +6,16 @@ use std::{
     collections::VecDeque,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::net::UnixStream,
     time::Duration,
 };
 use taskledger::{
     Ledger, Options,
     command::{Finish, Spawn},
     ids::{TaskId, ThreadId},
+    time::{ManualClock, Millis},
 };
+use taskledger_server::{Role, tokens};
 
 /// A stream that is read line by line.
 struct Stream {
@@ -21,21 +24,27 @@ struct Stream {
     from: BufReader<TcpStream>,
     lines: VecDeque<String>,
     rest: String,
+    /// The server said that this was all.
+    whole: bool,
 }
 
 impl Stream {
     fn open(server: &Server, target: &str, lines: &[&str]) -> Self {
+        Self::as_client(server, target, &[lines, &[&server.bearer()]].concat())
+    }
+
+    fn as_client(server: &Server, target: &str, lines: &[&str]) -> Self {
         let mut stream = server.connect();
-        let (host, bearer) = (server.address, server.bearer());
-        let lines = [lines, &[&bearer, ""]].concat().join("\r\n");
+        let host = server.address;
+        let lines = [lines, &[""]].concat().join("\r\n");
         let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n{lines}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut from = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") && from.read_line(&mut head).unwrap() > 0 {}
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let (lines, rest) = (VecDeque::new(), String::new());
-        Self { status, head: head.to_ascii_lowercase(), from, lines, rest }
+        let (lines, rest, whole) = (VecDeque::new(), String::new(), false);
+        Self { status, head: head.to_ascii_lowercase(), from, lines, rest, whole }
     }
 
     fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
@@ -52,6 +61,7 @@ impl Stream {
             let mut chunk = vec![0; size + 2];
             self.from.read_exact(&mut chunk).ok()?;
             if size == 0 {
+                self.whole = true;
                 return None;
             }
             self.rest.push_str(str::from_utf8(&chunk[..size]).unwrap());
@@ -166,6 +176,57 @@ fn another_history_is_refused_before_the_stream_begins() {
     assert_eq!(server.send("GET", "/v1/log?follow=true", &[], "").status, 401);
 }
 
+/// The stream goes on until it says that its token holds no more.
+#[track_caller]
+fn ends_unauthorized(mut stream: Stream) {
+    loop {
+        let line = stream.json().expect("it ends with a word");
+        if line["checkpoint"].is_null() {
+            assert_eq!(line["problem"]["code"], "unauthorized", "{line}");
+            break;
+        }
+    }
+    assert_eq!(stream.line(), None);
+}
+
+#[test]
+fn a_stream_ends_with_its_token() {
+    let clock = std::sync::Arc::new(ManualClock::at(Millis(0)));
+    let given = clock.clone();
+    let server = Server::with(some(2), move |limits| {
+        limits.heartbeat = Duration::from_millis(50);
+        limits.clock = given;
+    });
+    let open = |token: &str| {
+        let bearer = format!("authorization: Bearer {token}");
+        let mut stream = Stream::as_client(&server, "/v1/log?follow=true&after=2", &[&bearer]);
+        assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 2);
+        stream
+    };
+    let other = open(&server.reader);
+    let short = tokens::add(&server.tokens, "short", Role::Read, Some(Millis(60_000))).unwrap();
+    let expiring = open(&short);
+    clock.set(Millis(60_000));
+    ends_unauthorized(expiring);
+    // Another token of the same name is none of it.
+    let stream = open(&server.writer);
+    tokens::revoke(&server.tokens, "writer").unwrap();
+    tokens::add(&server.tokens, "writer", Role::Append, None).unwrap();
+    ends_unauthorized(stream);
+    std::fs::remove_file(&server.tokens).unwrap();
+    ends_unauthorized(other);
+}
+
+#[test]
+fn a_stream_whose_token_is_gone_gets_no_event_that_comes_then() {
+    let server = Server::with(some(2), |limits| limits.heartbeat = PATIENCE * 2);
+    let mut stream = Stream::open(&server, "/v1/log?follow=true&after=2", &[]);
+    assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 2);
+    tokens::revoke(&server.tokens, "reader").unwrap();
+    spawn(server.service.ledger(), 2);
+    ends_unauthorized(stream);
+}
+
 #[test]
 fn a_stream_is_filtered_and_says_how_far_it_is_all_the_same() {
     let server = Server::with(some(9), |limits| limits.heartbeat = Duration::from_millis(100));
@@ -189,6 +250,53 @@ fn a_stream_is_filtered_and_says_how_far_it_is_all_the_same() {
 }
 
 #[test]
+fn a_stream_in_which_nothing_is_wanted_is_neither_silent_nor_loud() {
+    let heartbeat = Duration::from_millis(200);
+    let server = Server::with(some(3), move |limits| limits.heartbeat = heartbeat);
+    let began = std::time::Instant::now();
+    let mut stream = Stream::open(&server, "/v1/log?follow=true&action=terminated", &[]);
+    assert_eq!(stream.json().unwrap()["checkpoint"]["size"], 3);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut told, mut sizes) = (0, Vec::new());
+    std::thread::scope(|scope| {
+        // Never silent for as long as a heartbeat: only the stream itself can be.
+        scope.spawn(|| {
+            let mut number = 3;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                spawn(server.service.ledger(), number);
+                number += 1;
+            }
+        });
+        while told < 4 {
+            told += 1;
+            sizes.push(stream.json().unwrap()["checkpoint"]["size"].as_u64().unwrap());
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(sizes.is_sorted(), "{sizes:?}");
+    assert!(began.elapsed() >= heartbeat * 4, "{:?} {sizes:?}", began.elapsed());
+}
+
+#[test]
+fn a_stream_that_reads_for_long_and_finds_nothing_says_how_far_it_is() {
+    let ledger = memory();
+    let text = "x".repeat(4_000);
+    for _ in 0..99 {
+        let thread = ThreadId::new("t").unwrap();
+        ledger.append_blocking(Spawn::new(thread, "x").description(&*text)).unwrap();
+    }
+    // Any time is too long.
+    let server = Server::with(ledger, |limits| limits.heartbeat = Duration::ZERO);
+    let mut stream = Stream::open(&server, "/v1/log?follow=false&action=terminated", &[]);
+    let mut sizes = Vec::new();
+    while let Some(line) = stream.json() {
+        sizes.push(line["checkpoint"]["size"].as_u64().unwrap());
+    }
+    assert!(sizes.len() > 3 && sizes.is_sorted(), "{sizes:?}");
+    assert_eq!((stream.whole, sizes.last()), (true, Some(&100)));
+}
+
+#[test]
 fn streams_have_a_budget_of_their_own_and_give_it_back() {
     let server = Server::with(some(3), |limits| {
         limits.streams_max = 3;
@@ -209,6 +317,30 @@ fn streams_have_a_budget_of_their_own_and_give_it_back() {
     assert_eq!(server.get("/v1/threads").status, 200);
     drop(streams);
     until("their places are free", || open().status == 200);
+}
+
+#[test]
+fn a_stream_has_its_place_until_its_client_has_taken_the_rest() {
+    let ledger = some(2);
+    let big = format!("\"{}\"", "x".repeat(1_000_000));
+    let task = TaskId::new("task-1").unwrap();
+    ledger.append_blocking(Finish::completed(task).result(big.as_str())).unwrap();
+    let server = Server::with(ledger, |limits| {
+        limits.streams_max = 1;
+        limits.write_timeout = PATIENCE * 2;
+    });
+    // A socket holds far less than this event: the stream ends before its client has it.
+    let mut slow = UnixStream::connect(&server.socket).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.write_all(b"GET /v1/log?follow=false HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    slow.read_exact(&mut [0; 12]).unwrap();
+    let open = || server.by_socket("/v1/log?follow=false&after=3").status;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = async { tokio::time::timeout(PATIENCE, server.service.stopped()).await };
+    runtime.block_on(ended).unwrap();
+    assert_eq!(open(), 503);
+    while slow.read(&mut [0; 4096]).unwrap() > 0 {}
+    until("its place is free", || open() == 200);
 }
 
 #[test]
@@ -243,6 +375,30 @@ fn a_stream_ends_when_the_ledger_or_the_server_does() {
     assert_eq!(stream.event().unwrap().1, 1);
     server.stop();
     while stream.line().is_some() {}
+}
+
+#[test]
+fn a_stop_ends_a_stream_as_whole_only_after_its_checkpoint() {
+    let big = format!("\"{}\"", "x".repeat(1_000_000));
+    let ledger = some(3);
+    for number in 0..16 {
+        let task = TaskId::new(format!("big-{number}")).unwrap();
+        let thread = ThreadId::new("t").unwrap();
+        ledger.append_blocking(Spawn::new(thread, "x").task(&task)).unwrap();
+        ledger.append_blocking(Finish::completed(task).result(big.as_str())).unwrap();
+    }
+    let mut server = Server::with(ledger, |_| {});
+    let mut all = Stream::open(&server, "/v1/log?follow=true&after=35", &[]);
+    assert_eq!(all.json().unwrap()["checkpoint"]["size"], 35);
+    // Still in the middle: it has more to give than the system holds for a client.
+    let mut half = Stream::open(&server, "/v1/log?follow=true", &[]);
+    assert_eq!(half.json().unwrap()["seq"], 1);
+    server.service.stop();
+    while half.line().is_some() {}
+    assert!(!half.whole);
+    assert_eq!(all.line(), None);
+    assert!(all.whole);
+    server.stop();
 }
 
 #[test]

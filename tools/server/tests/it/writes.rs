@@ -92,6 +92,23 @@ fn a_request_that_is_sent_again_is_recorded_once_and_has_the_same_receipt() {
 }
 
 #[test]
+fn by_tcp_no_key_leaves_the_names_of_its_token() {
+    let server = Server::new();
+    let key = "00112233445566778899aabbccddeeff";
+    let batch = format!(
+        r#"{{"schema":"taskledger.batch/v1","commands":[{{"key":"{key}","command":{{"spawn":{{"thread_id":"t","task_type":"x"}}}}}}]}}"#
+    );
+    let bearer = format!("authorization: Bearer {}", server.writer);
+    let lines = [&*bearer, "content-type: application/json"];
+    let before = size(&server);
+    server.send("POST", "/v1/append", &lines, &batch).refused(400, "key-missing");
+    post(&server, "/v1/append", "k", &batch).refused(400, "bad-request");
+    assert_eq!(size(&server), before);
+    // By the socket it is the key that `record --key` takes.
+    json(&by_socket(&server, "/v1/append", "", &batch), 200);
+}
+
+#[test]
 fn a_batch_is_recorded_whole_or_not_at_all() {
     let server = Server::new();
     let batch = |last: &str| {
