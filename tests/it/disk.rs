@@ -386,9 +386,13 @@ fn unsealed() -> (TempDir, std::path::PathBuf, Ledger) {
     let ledger = Ledger::create(&path, small()).unwrap();
     fill(&ledger, 0..150);
     ledger.flush_blocking().unwrap();
+    let (left, sled) = (temporary.path().join("left"), temporary.path().join("sled"));
+    copy_tree(&path.join("sled"), &sled);
     fill(&ledger, 150..160);
-    let left = temporary.path().join("left");
     copy_tree(&path, &left);
+    // By now the sealer may have given it more.
+    fs::remove_dir_all(left.join("sled")).unwrap();
+    fs::rename(sled, left.join("sled")).unwrap();
     (temporary, left, ledger)
 }
 

@@ -85,9 +85,10 @@ fn what_stands_beside_sled_is_a_witness_of_roots_and_is_not_passed_over_if_it_is
         let mut given = Vec::new();
         let inspection = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap();
         inspection.log(&mut |evidence| {
-            match evidence {
-                Evidence::Root { head, file: from } if from == file => given.push(head),
-                _ => {}
+            if let Evidence::Root { head, file: from } = evidence
+                && from == file
+            {
+                given.push(head);
             }
             ControlFlow::Continue(())
         });
@@ -95,6 +96,8 @@ fn what_stands_beside_sled_is_a_witness_of_roots_and_is_not_passed_over_if_it_is
     }
     let mut newer = good.encode();
     newer[8] = 9;
+    let crc = crc32c::crc32c(&newer[..508]).to_le_bytes();
+    newer[508..512].copy_from_slice(&crc);
     fs::write(&file, newer).unwrap();
     let audited = Inspection::open(ledger(dir.path()), Duration::ZERO).unwrap_err();
     for error in [refused(dir.path()), audited] {

@@ -222,7 +222,9 @@ fn the_end_of_a_log_that_stays_open_is_noted_beside_sled() {
         unsealed_at_close_max: 1 << 20,
         ..lazy()
     };
-    let store = created_with(dir.path(), &options);
+    created_with(dir.path(), &options).close().unwrap();
+    let store = reopened_with(dir.path(), &options);
+    assert!(store.shared.engine_waits(), "sled is given nothing");
     let kept = TempDir::new().unwrap();
     copy(&ledger(dir.path()), &ledger(kept.path()));
     append_upto(&store, 20);
