@@ -76,7 +76,7 @@ impl Ledger {
         let state = &self.inner.reader.shared().published().state;
         let runs = state.tasks().filter(|task| !task.status.is_terminal());
         let runs: Vec<_> = runs.map(|task| task.id.clone()).collect();
-        spool.purge(&runs)
+        spool.purge(self.inner.reader.ledger_id(), &runs)
     }
 
     fn take_in(&self, spool: &Spool, names: Vec<String>) -> Result<usize, store::Error> {
