@@ -166,6 +166,36 @@ fn a_batch_that_a_rule_refuses_goes_to_the_quarantine_and_the_others_are_recorde
     assert_eq!(names(&path.join("quarantine")), [""; 0]);
 }
 
+#[test]
+fn a_batch_that_is_too_large_for_its_opener_waits_for_one_with_larger_limits() {
+    let (_dir, path) = directory();
+    let id = with_two_tasks(&path, small());
+    let text = format!("\"{}\"", "x".repeat(1_000));
+    put(&path, id, 1, keyed(Emit::new(task("a"), "x", &*text).into(), 1));
+    put(&path, id, 2, end("b", 2));
+    let ledger = Ledger::open(&path, small().part_bytes_max(500)).unwrap();
+    assert_eq!(keys(&ledger), [2]);
+    assert_eq!(Spool::of(&path).waiting().unwrap(), 1);
+    ledger.close_blocking().unwrap();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(keys(&ledger), [2, 1]);
+}
+
+#[test]
+fn an_opening_takes_in_so_many_batches_and_the_next_one_the_rest() {
+    let (_dir, path) = directory();
+    let id = with_two_tasks(&path, small());
+    for key in 1..=130_u8 {
+        put(&path, id, key.into(), keyed(Emit::new(task("a"), "x", "1").into(), key));
+    }
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(keys(&ledger), (1..=128).collect::<Vec<_>>());
+    assert_eq!(Spool::of(&path).waiting().unwrap(), 2);
+    ledger.close_blocking().unwrap();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(keys(&ledger), (1..=130).collect::<Vec<_>>());
+}
+
 /// Makes of what holds something that does not, one for each way.
 fn spoil(whole: &[u8]) -> Vec<Vec<u8>> {
     let changed = |at: usize| {
