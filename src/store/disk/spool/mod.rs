@@ -114,16 +114,14 @@ impl SpoolFiles {
             let named = fs::hard_link(&tmp, &path);
             let _ = fs::remove_file(&tmp); // a purge removes it as well
             let Err(error) = named else { return Ok(()) };
-            match error.kind() {
-                // A purge has taken it away before it had its name.
-                io::ErrorKind::NotFound if tries.next().is_some() => {}
-                io::ErrorKind::AlreadyExists => {
-                    let waits = self.read(&name).ok();
-                    let same =
-                        waits.is_some_and(|waits| Spooled { at: batch.at, ..waits } == *batch);
-                    return if same { Ok(()) } else { Err(Error::Exists { path }) };
-                }
-                _ => return Err(at_or_full("a batch in the spool", "name", &path)(error)),
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                let waits = self.read(&name).ok();
+                let same = waits.is_some_and(|waits| Spooled { at: batch.at, ..waits } == *batch);
+                return if same { Ok(()) } else { Err(Error::Exists { path }) };
+            }
+            // Unless a purge has taken it away before it had its name.
+            if error.kind() != io::ErrorKind::NotFound || tries.next().is_none() {
+                return Err(at_or_full("a batch in the spool", "name", &path)(error));
             }
         }
     }
@@ -189,6 +187,15 @@ impl SpoolFiles {
     /// [`Error::Io`], [`Error::Damaged`] if something else is in the place of the directory.
     pub(crate) fn batches(&self) -> Result<Vec<String>, Error> {
         Ok(self.files(BATCH)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The number of outputs.
+    ///
+    /// # Errors
+    ///
+    /// As [`batches`](Self::batches).
+    pub(crate) fn outputs(&self) -> Result<usize, Error> {
+        Ok(self.files(output::SUFFIX)?.len())
     }
 
     /// The regular files with names of this kind, and their lengths, in order of name.
