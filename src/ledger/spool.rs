@@ -151,6 +151,14 @@ impl Spool {
         Ok(u64::try_from(self.files.batches()?.len()).unwrap_or(u64::MAX))
     }
 
+    /// The number of outputs. A look at the names.
+    ///
+    /// # Errors
+    /// [`SpoolError::Store`]
+    pub fn outputs(&self) -> Result<u64, SpoolError> {
+        Ok(u64::try_from(self.files.outputs()?).unwrap_or(u64::MAX))
+    }
+
     /// The end of a task that waits in a batch, if one does. Batches that do not hold are passed over.
     ///
     /// # Errors
@@ -207,7 +215,7 @@ impl Spool {
 }
 
 /// The output of a task in the spool, while the task runs. One process at a time writes it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutputWriter {
     files: SpoolFiles,
     ledger: LedgerId,
