@@ -71,7 +71,7 @@ impl Ledger {
     /// Opens the ledger in `path`. Never creates one. Blocks. Repairs only the engine's files, and only
     /// where loss of power can have cut them short: it makes them again, as
     /// [`rebuild`](Self::rebuild) does. Records what waits in the [spool](Spool), as
-    /// [`take_in_blocking`](Self::take_in_blocking) does; nothing there keeps it from opening.
+    /// [`take_in_blocking`](Self::take_in_blocking) does, 128 at most; nothing there keeps it from opening.
     ///
     /// # Errors
     /// A finding ([`OpenError::LostTail`], [`OpenError::Damaged`], [`OpenError::Tampered`],
@@ -98,7 +98,7 @@ impl Ledger {
         let span = tracing::info_span!("ledger.open", path = %path.display());
         let _entered = span.enter();
         let ledger = Self::open_in(&directory(path, &options), options)?.with_spool(path);
-        if let Err(error) = ledger.take_in_blocking() {
+        if let Err(error) = ledger.take_in_some() {
             tracing::warn!(%error, "what waits in the spool could not be recorded now");
         }
         Ok(ledger)

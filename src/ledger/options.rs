@@ -139,6 +139,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Says whether a batch may be too large here that the defaults take.
+    pub(super) fn is_strict(&self) -> bool {
+        let default = Self::default();
+        self.batch_events_max < default.batch_events_max
+            || self.batch_bytes_max < default.batch_bytes_max
+            || self.part_bytes_max < default.part_bytes_max
+    }
+
     /// Refuses values with which a ledger cannot work.
     pub(super) fn check(&self) -> Result<(), OpenError> {
         let at_least_one = [

@@ -81,6 +81,10 @@ pub enum SpoolError {
     /// A file could not be written or read. Nothing waits that did not before.
     #[error("the spool could not be used")]
     Store(#[from] store::Error),
+    /// The batch was written, and its name could not be synced: it waits, unless power is lost. With its
+    /// keys, it may be put again, or recorded.
+    #[error("the batch may be in the spool, or not")]
+    Unknown(#[source] store::Error),
 }
 
 impl SpoolError {
@@ -91,6 +95,7 @@ impl SpoolError {
             Self::NoKey { .. } | Self::Empty => Code::Invalid,
             Self::Wire(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::Unknown(_) => Code::OutcomeUnknown,
         }
     }
 }
@@ -102,8 +107,8 @@ impl Spool {
     }
 
     /// Leaves a batch for the next writer of ledger `ledger`. Each command must have a key, and keeps it;
-    /// one without a time of occurrence gets `now`. A batch with the same first key replaces an earlier
-    /// one.
+    /// one without a time of occurrence gets `now`. The same batch may be put again; another with the same
+    /// first key is refused while one waits.
     ///
     /// Batches are taken in by the time at which they were put, those of one millisecond in any order:
     /// commands that need one another belong to one batch.
@@ -113,12 +118,14 @@ impl Spool {
     ///
     /// # Errors
     /// - [`SpoolError::NoKey`], [`SpoolError::Empty`], [`SpoolError::Wire`]: it can never wait there.
+    /// - [`SpoolError::Unknown`]: it may wait.
     /// - [`SpoolError::Store`] with [`store::Error::Replaced`] if another ledger is at the path,
+    ///   [`store::Error::Exists`] if another batch with the same first key waits,
     ///   [`store::Error::TooLarge`] above 16 MiB of JSON, [`store::Error::Full`] if 4,096 batches or
     ///   256 MiB of them wait, or the disk is full; else as the directory refuses it.
     ///
     /// # Cost
-    /// O(bytes), two syncs, and a look at the names of all that waits.
+    /// O(bytes), three syncs, and a look at the names of all that waits.
     pub fn put(
         &self,
         ledger: LedgerId,
@@ -132,7 +139,8 @@ impl Spool {
         }
         let first = proposals.first().and_then(|first| first.key).ok_or(SpoolError::Empty)?;
         let body = wire::to_json(&proposals)?.into_bytes();
-        Ok(self.files.put(first, &Spooled { ledger, at: now.0, body })?)
+        self.files.put(first, &Spooled { ledger, at: now.0, body })?;
+        self.files.settle().map_err(SpoolError::Unknown)
     }
 
     /// The number of batches that wait. A look at the names.
@@ -141,6 +149,14 @@ impl Spool {
     /// [`SpoolError::Store`]
     pub fn waiting(&self) -> Result<u64, SpoolError> {
         Ok(u64::try_from(self.files.batches()?.len()).unwrap_or(u64::MAX))
+    }
+
+    /// The number of outputs. A look at the names.
+    ///
+    /// # Errors
+    /// [`SpoolError::Store`]
+    pub fn outputs(&self) -> Result<u64, SpoolError> {
+        Ok(u64::try_from(self.files.outputs()?).unwrap_or(u64::MAX))
     }
 
     /// The end of a task that waits in a batch, if one does. Batches that do not hold are passed over.
@@ -174,7 +190,8 @@ impl Spool {
     /// a moment old, and loss of power may have taken its end.
     ///
     /// # Errors
-    /// [`SpoolError::Store`] if there is a file that cannot be read, or does not hold.
+    /// [`SpoolError::Store`] if there is a file that cannot be read, is no regular one, or is one that
+    /// others may write.
     pub fn output(
         &self,
         ledger: LedgerId,
@@ -190,15 +207,15 @@ impl Spool {
 
     /// Removes what is not needed any more: every output but those of tasks that run, and files that a
     /// process has left half written.
-    pub(super) fn purge(&self, runs: &[TaskId]) -> Result<(), store::Error> {
-        let mut keys: Vec<Key> = runs.iter().map(|task| Key::of(task.as_str())).collect();
+    pub(super) fn purge(&self, ledger: LedgerId, runs: &[TaskId]) -> Result<(), store::Error> {
+        let mut keys: Vec<Key> = runs.iter().map(|task| store::output_key(ledger, task)).collect();
         keys.sort_unstable();
         self.files.purge(|key| keys.binary_search(key).is_ok())
     }
 }
 
 /// The output of a task in the spool, while the task runs. One process at a time writes it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutputWriter {
     files: SpoolFiles,
     ledger: LedgerId,
@@ -226,6 +243,6 @@ impl OutputWriter {
     /// # Errors
     /// [`SpoolError::Store`]
     pub fn remove(self) -> Result<(), SpoolError> {
-        Ok(self.files.remove_output(&self.task)?)
+        Ok(self.files.remove_output(self.ledger, &self.task)?)
     }
 }

@@ -166,6 +166,36 @@ fn a_batch_that_a_rule_refuses_goes_to_the_quarantine_and_the_others_are_recorde
     assert_eq!(names(&path.join("quarantine")), [""; 0]);
 }
 
+#[test]
+fn a_batch_that_is_too_large_for_its_opener_waits_for_one_with_larger_limits() {
+    let (_dir, path) = directory();
+    let id = with_two_tasks(&path, small());
+    let text = format!("\"{}\"", "x".repeat(1_000));
+    put(&path, id, 1, keyed(Emit::new(task("a"), "x", &*text).into(), 1));
+    put(&path, id, 2, end("b", 2));
+    let ledger = Ledger::open(&path, small().part_bytes_max(500)).unwrap();
+    assert_eq!(keys(&ledger), [2]);
+    assert_eq!(Spool::of(&path).waiting().unwrap(), 1);
+    ledger.close_blocking().unwrap();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(keys(&ledger), [2, 1]);
+}
+
+#[test]
+fn an_opening_takes_in_so_many_batches_and_the_next_one_the_rest() {
+    let (_dir, path) = directory();
+    let id = with_two_tasks(&path, small());
+    for key in 1..=130_u8 {
+        put(&path, id, key.into(), keyed(Emit::new(task("a"), "x", "1").into(), key));
+    }
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(keys(&ledger), (1..=128).collect::<Vec<_>>());
+    assert_eq!(Spool::of(&path).waiting().unwrap(), 2);
+    ledger.close_blocking().unwrap();
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(keys(&ledger), (1..=130).collect::<Vec<_>>());
+}
+
 /// Makes of what holds something that does not, one for each way.
 fn spoil(whole: &[u8]) -> Vec<Vec<u8>> {
     let changed = |at: usize| {
@@ -391,7 +421,94 @@ fn the_spool_has_a_limit_of_batches_and_an_error_at_it() {
     }
     let refused = Spool::of(&path).put(id, end("b", 2), Millis(2)).unwrap_err();
     assert_eq!(refused.code(), Code::DiskFull);
-    put(&path, id, 3, end("a", 1)); // in its own place
+    put(&path, id, 1, end("a", 1)); // it waits already
+}
+
+#[test]
+fn a_batch_that_waits_is_put_again_and_never_replaced() {
+    let (_dir, path) = directory();
+    let id = with_two_tasks(&path, small());
+    let end = end("a", 1).occurred_at(Millis(1));
+    put(&path, id, 1, end.clone());
+    let waits = fs::read(batch_path(&path, 1)).unwrap();
+    put(&path, id, 2, end);
+    let other = keyed(Emit::new(task("a"), "x", "1").into(), 1);
+    let refused = Spool::of(&path).put(id, other, Millis(3)).unwrap_err();
+    assert_eq!(refused.code(), Code::Exists);
+    assert_eq!(fs::read(batch_path(&path, 1)).unwrap(), waits);
+    assert_eq!(spooled(&path).len(), 1, "and nothing half written stays");
+}
+
+#[test]
+fn several_that_put_batches_with_one_key_at_once_leave_one_of_them_whole() {
+    for workers in [1, 2, 4] {
+        for _ in 0..20 {
+            let (_dir, path) = directory();
+            let id = with_two_tasks(&path, small());
+            let put = |worker: usize| {
+                let text = format!("\"{}\"", "x".repeat(1 + worker % 2 * 100_000));
+                let emit = keyed(Emit::new(task("a"), "x", &*text).into(), 1);
+                Spool::of(&path).put(id, emit.occurred_at(Millis(1)), Millis(1))
+            };
+            let answers: Vec<_> = std::thread::scope(|scope| {
+                let each = (0..workers).map(|worker| scope.spawn(move || put(worker)));
+                let each: Vec<_> = each.collect();
+                each.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let kept = answers.iter().filter(|answer| answer.is_ok()).count();
+            assert!(kept >= 1 && kept <= workers.div_ceil(2), "{answers:?}");
+            let others = answers.iter().filter_map(|answer| answer.as_ref().err());
+            assert!(others.map(SpoolError::code).all(|code| code == Code::Exists), "{answers:?}");
+            assert_eq!(spooled(&path).len(), 1);
+            let ledger = Ledger::open(&path, small()).unwrap();
+            assert_eq!(keys(&ledger), [1]);
+        }
+    }
+}
+
+#[test]
+fn what_others_may_write_in_the_spool_stays_unread_and_the_ledger_opens() {
+    let (_dir, path) = directory();
+    let id = with_two_tasks(&path, small());
+    put(&path, id, 1, end("a", 1));
+    put(&path, id, 2, end("b", 2));
+    let output = TaskOutput { total: 1, bytes: b"x".to_vec() };
+    Spool::of(&path).writer(id, task("b")).write(output).unwrap();
+    let of_output = spooled(&path).into_iter().find(|name| name.ends_with("output")).unwrap();
+    for file in [batch_path(&path, 1), path.join("spool").join(of_output)] {
+        fs::set_permissions(file, PermissionsExt::from_mode(0o660)).unwrap();
+    }
+    let ledger = Ledger::open(&path, small()).unwrap();
+    assert_eq!(keys(&ledger), [2]);
+    assert!(batch_path(&path, 1).exists());
+    let refused = Spool::of(&path).output(id, &task("b")).unwrap_err();
+    assert_eq!(refused.code(), Code::UnsafeDirectory);
+    ledger.close_blocking().unwrap();
+    assert!(audit(&path).is_ok());
+    fs::set_permissions(batch_path(&path, 1), PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(keys(&Ledger::open(&path, small()).unwrap()), [2, 1]);
+}
+
+#[test]
+fn an_output_is_written_beside_its_own_ledger_and_nowhere_else() {
+    let (dir, path) = directory();
+    let id = with_two_tasks(&path, small());
+    let write = |ledger| {
+        let output = TaskOutput { total: 1, bytes: b"x".to_vec() };
+        Spool::of(&path).writer(ledger, task("a")).write(output)
+    };
+    assert_eq!(write(LedgerId([3; 16])).unwrap_err().code(), Code::OtherHistory);
+    assert!(!path.join("spool").exists());
+    let elsewhere = dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, path.join("spool")).unwrap();
+    assert!(write(id).is_err());
+    assert_eq!(names(&elsewhere), [""; 0]);
+    fs::remove_file(path.join("spool")).unwrap();
+    write(id).unwrap();
+    fs::rename(&path, dir.path().join("moved")).unwrap();
+    assert_eq!(write(id).unwrap_err().code(), Code::NotFound);
+    assert!(!path.exists());
 }
 
 #[test]
@@ -416,7 +533,7 @@ fn an_output_is_read_as_it_was_written_last_and_only_its_end_is_kept() {
         .sum();
     assert!(held <= 2 * (512 + 65_536), "{held}");
     assert_eq!(spool.output(id, &task("b")).unwrap(), None);
-    assert_eq!(spool.output(LedgerId([1; 16]), &task("a")).ok(), None, "not of this ledger");
+    assert_eq!(spool.output(LedgerId([1; 16]), &task("a")).unwrap(), None, "not of this ledger");
     writer.remove().unwrap();
     assert_eq!(output(&spool), None);
     assert_eq!(spooled(&path), [""; 0]);
@@ -441,12 +558,12 @@ fn a_torn_write_costs_the_newest_bytes_and_no_others() {
         assert_eq!(spool.output(id, &task("a")).unwrap(), Some(of("older")), "{at}");
         torn[at - newer] ^= 0x40;
         fs::write(&file, &torn).unwrap();
-        assert_eq!(spool.output(id, &task("a")).unwrap_err().code(), Code::Damaged);
+        assert_eq!(spool.output(id, &task("a")).unwrap(), None, "it is disposable, and no damage");
     }
     for len in [0, 1, 511, 512, 515, newer, newer + 514] {
         fs::write(&file, &whole[..len]).unwrap();
         let expected = if len >= 517 { Some(of("older")) } else { None };
-        assert_eq!(spool.output(id, &task("a")).ok().flatten(), expected, "{len}");
+        assert_eq!(spool.output(id, &task("a")).unwrap(), expected, "{len}");
     }
     fs::remove_file(&file).unwrap();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
@@ -492,7 +609,9 @@ fn a_purge_removes_outputs_of_tasks_that_do_not_run_and_half_written_files() {
         let output = TaskOutput { total: 6, bytes: b"secret".to_vec() };
         spool.writer(id, task(name)).write(output).unwrap();
     }
-    fs::write(path.join("spool").join(format!("{}.batch.tmp", Key([1; 16]))), "secret").unwrap();
+    for tmp in ["batch.tmp", "batch.17.3.tmp"] {
+        fs::write(path.join("spool").join(format!("{}.{tmp}", Key([1; 16]))), "secret").unwrap();
+    }
     ledger.purge_blocking().unwrap();
     assert!(spool.output(id, &task("a")).unwrap().is_some(), "it runs");
     assert_eq!(spooled(&path).len(), 1);

@@ -13,16 +13,20 @@ use crate::{
 };
 use std::sync::PoisonError;
 
+/// The most batches that an opening records. Each costs a sync while others wait for the lock; the next
+/// opening records more.
+const OPENING_MAX: usize = 128;
+
 /// The fate of a batch.
 enum Fate {
     /// It is recorded.
     Recorded,
-    /// It will never be recorded.
-    Refused,
-    /// It stays for another time; those after it may be tried.
-    Stays,
+    /// It will never be recorded, for this reason.
+    Refused(String),
+    /// It stays for another time, for this reason; those after it may be tried.
+    Stays(String),
     /// It stays, and so do those after it.
-    NotNow,
+    NotNow(String),
 }
 
 impl Ledger {
@@ -44,6 +48,15 @@ impl Ledger {
     /// # Cost
     /// A look at a directory; for each batch an append.
     pub fn take_in_blocking(&self) -> Result<usize, store::Error> {
+        self.take_in_upto(usize::MAX)
+    }
+
+    /// The same for an opening, which waits for no more than [`OPENING_MAX`] of them.
+    pub(in crate::ledger) fn take_in_some(&self) -> Result<usize, store::Error> {
+        self.take_in_upto(OPENING_MAX)
+    }
+
+    fn take_in_upto(&self, max: usize) -> Result<usize, store::Error> {
         let Some(spool) = &self.inner.spool else { return Ok(0) };
         // One after the other: the file of a batch is read and removed.
         let _one = self.inner.taking_in.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +72,7 @@ impl Ledger {
         let (ledger, spool) = (self.clone(), spool.clone());
         let thread = thread::Builder::new()
             .name("taskledger-intake".to_owned())
-            .spawn(move || ledger.take_in(&spool, names))
+            .spawn(move || ledger.take_in(&spool, names, max))
             .map_err(|source| store::Error::Io {
                 during: "start of a thread",
                 path: None,
@@ -76,10 +89,15 @@ impl Ledger {
         let state = &self.inner.reader.shared().published().state;
         let runs = state.tasks().filter(|task| !task.status.is_terminal());
         let runs: Vec<_> = runs.map(|task| task.id.clone()).collect();
-        spool.purge(&runs)
+        spool.purge(self.inner.reader.ledger_id(), &runs)
     }
 
-    fn take_in(&self, spool: &Spool, names: Vec<String>) -> Result<usize, store::Error> {
+    fn take_in(
+        &self,
+        spool: &Spool,
+        names: Vec<String>,
+        max: usize,
+    ) -> Result<usize, store::Error> {
         let files = spool.files();
         let mut waiting: Vec<_> = names
             .into_iter()
@@ -89,11 +107,17 @@ impl Ledger {
         waiting.sort_unstable();
         let mut recorded = Vec::new();
         for (_, name) in waiting {
+            if recorded.len() == max {
+                break;
+            }
             match self.take_in_one(spool, &name) {
                 Fate::Recorded => recorded.push(name),
-                Fate::Refused => set_aside(spool, &name),
-                Fate::Stays => {}
-                Fate::NotNow => break,
+                Fate::Refused(why) => set_aside(spool, &name, &why),
+                Fate::Stays(error) => told_stays(&name, &error),
+                Fate::NotNow(error) => {
+                    told_stays(&name, &error);
+                    break;
+                }
             }
         }
         if recorded.is_empty() {
@@ -110,51 +134,57 @@ impl Ledger {
     }
 
     fn take_in_one(&self, spool: &Spool, name: &str) -> Fate {
-        let stays = |error: &dyn std::error::Error, fate| {
-            tracing::warn!(batch = name, %error, "a batch stays in the spool");
-            fate
-        };
-        let refused = |error: &dyn std::error::Error| {
-            tracing::warn!(batch = name, %error, "a batch of the spool is not recorded");
-            Fate::Refused
-        };
         let spooled = match spool.files().read(name) {
             Ok(spooled) => spooled,
             // Such a thing can be moved, but nothing good is made of it in another place.
             Err(error @ store::Error::Damaged { detail: Damage::NotRegular, .. }) => {
-                return stays(&error, Fate::Stays);
+                return Fate::Stays(told(&error));
             }
-            Err(error @ store::Error::Damaged { .. }) => return refused(&error),
-            Err(error) => return stays(&error, Fate::Stays),
+            Err(error @ store::Error::Damaged { .. }) => return Fate::Refused(told(&error)),
+            Err(error) => return Fate::Stays(told(&error)),
         };
         if spooled.ledger != self.inner.reader.ledger_id() {
-            let found = spooled.ledger;
-            tracing::warn!(batch = name, %found, "a batch of the spool is of another ledger");
-            return Fate::Refused;
+            return Fate::Refused(format!("it is of another ledger, {}", spooled.ledger));
         }
         let batch = match wire::from_json(&spooled.body) {
             Ok(batch) => batch,
             // The version that knows it will take it in.
-            Err(error @ WireError::OtherSchema { .. }) => return stays(&error, Fate::Stays),
-            Err(error) => return refused(&error),
+            Err(error @ WireError::OtherSchema { .. }) => return Fate::Stays(told(&error)),
+            Err(error) => return Fate::Refused(told(&error)),
         };
         if batch.is_empty() || batch.iter().any(|proposal| proposal.key.is_none()) {
-            tracing::warn!(batch = name, "a batch of the spool has a command without a key");
-            return Fate::Refused;
+            return Fate::Refused("a command has no key".to_owned());
         }
         match self.append_blocking(batch) {
             Ok(_) => Fate::Recorded,
-            Err(error) if is_final(&error) => refused(&error),
-            Err(error @ AppendError::Unreadable { .. }) => stays(&error, Fate::Stays),
-            Err(error) => stays(&error, Fate::NotNow),
+            // The limit is this opener's; another takes it.
+            Err(error @ AppendError::TooLarge { .. }) if self.inner.options.is_strict() => {
+                Fate::Stays(told(&error))
+            }
+            Err(error) if is_final(&error) => Fate::Refused(told(&error)),
+            Err(error @ AppendError::Unreadable { .. }) => Fate::Stays(told(&error)),
+            Err(error) => Fate::NotNow(told(&error)),
         }
     }
 }
 
-fn set_aside(spool: &Spool, name: &str) {
+/// An error with all its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
+fn told_stays(name: &str, why: &str) {
+    tracing::warn!(batch = name, error = why, "a batch stays in the spool");
+}
+
+fn set_aside(spool: &Spool, name: &str, why: &str) {
     match spool.files().set_aside(name) {
-        Ok(path) => tracing::warn!(path = %path.display(), "it was moved there"),
-        Err(error) => tracing::warn!(batch = name, %error, "it stays in the spool"),
+        Ok(path) => {
+            let path = path.display();
+            tracing::warn!(batch = name, error = why, %path, "a batch of the spool is not recorded");
+        }
+        Err(error) => told_stays(name, &format!("{why}; it cannot be moved: {}", told(&error))),
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) use files::snapshots::DiskSnapshots;
 #[allow(unreachable_pub, reason = "tests see it, by the feature test-util")]
 pub use home::DiskHome;
 pub use options::DiskOptions;
-pub(crate) use spool::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled};
+pub(crate) use spool::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled, output_key};
 
 /// A log in a directory. The module describes its files, [`FrameLog`] its promises.
 ///

@@ -40,6 +40,7 @@ mod looking;
 mod model;
 mod scanning;
 mod small;
+mod spool;
 mod support;
 mod trouble;
 use support::*;

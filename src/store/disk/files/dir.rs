@@ -113,8 +113,8 @@ enum Modes {
     /// sled set it, by the umask. Other users do not get past the directory above, which must be
     /// private.
     Umask,
-    /// As `Private`, of files that are opened one by one, as what they are: others among them are no
-    /// danger, and keep nobody from the ledger.
+    /// Whatever it is: what is in the spool is opened one by one, as what it is and if it is the owner's
+    /// own, and keeps nobody from the ledger.
     Spool,
 }
 
@@ -125,7 +125,7 @@ fn check_entry(path: &Path, depth: usize, modes: Modes) -> Result<(), Error> {
         Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotFound => return Ok(()),
         meta => meta.map_err(at("inspect", path))?,
     };
-    if modes == Modes::Spool && !meta.is_file() {
+    if modes == Modes::Spool {
         return Ok(());
     }
     if meta.file_type().is_symlink() {
@@ -295,15 +295,28 @@ pub(crate) fn create_file(path: &Path) -> Result<File, Error> {
     made(path, true)
 }
 
+/// A new empty file; `None` if something is there.
+pub(crate) fn create_new(path: &Path) -> Result<Option<File>, Error> {
+    let mode = Access::within_parent(path)?.of_file();
+    let opened = private().write(true).create_new(true).mode(mode).open(path);
+    match opened.and_then(|file| amend(file, mode)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(at_or_full("a file", "create", path)(error)),
+    }
+}
+
+fn amend(file: File, mode: u32) -> io::Result<File> {
+    let amended = amended(mode, &file.metadata()?);
+    amended.map_or(Ok(()), |mode| file.set_permissions(mode)).map(|()| file)
+}
+
 /// A file to read and write, which is made if it is not there. All files but sled's are made here.
 pub(super) fn made(path: &Path, truncate: bool) -> Result<File, Error> {
     let mode = Access::within_parent(path)?.of_file();
     let mut options = private();
     options.read(true).write(true).create(true).truncate(truncate).mode(mode);
-    let opened = options.open(path).and_then(|file| {
-        let amended = amended(mode, &file.metadata()?);
-        amended.map_or(Ok(()), |mode| file.set_permissions(mode)).map(|()| file)
-    });
+    let opened = options.open(path).and_then(|file| amend(file, mode));
     opened.map_err(at_or_full("a file", "create", path))
 }
 

@@ -11,7 +11,7 @@ use crate::store::{
     },
 };
 use rustix::{
-    fs::{FileType, Mode, OFlags},
+    fs::{FileType, Mode, OFlags, Stat},
     io::Errno,
 };
 use std::{
@@ -97,10 +97,57 @@ impl Place {
         Ok(Self { root: root.to_owned(), absolute, handle, id })
     }
 
+    /// Opens a file as [`open`](Files::open) does, if only the owner of the directory can have written
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsafeDir`] if others could; else as `open`.
+    pub(crate) fn open_own(&self, name: &str) -> Result<Option<Handle>, Error> {
+        let Some((file, stat)) = self.opened(name)? else { return Ok(None) };
+        let place = rustix::fs::fstat(&self.handle).map_err(self.failed("inspect", ""))?;
+        let (owner, user, mode) = (stat.st_uid, place.st_uid, stat.st_mode);
+        let unsafe_file = |why| Err(Error::UnsafeDir { path: self.root.join(name), why });
+        if owner != user {
+            return unsafe_file(Unsafe::MixedOwners { owner, user });
+        }
+        if mode & 0o022 != 0 {
+            return unsafe_file(Unsafe::OthersMayWrite { mode });
+        }
+        Ok(Some(handle(file, &stat)))
+    }
+
+    fn opened(&self, name: &str) -> Result<Option<(OwnedFd, Stat)>, Error> {
+        // A pipe would wait for a writer without NONBLOCK, and changes nothing for regular files.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open = |flags| rustix::fs::openat(&self.handle, name, flags, Mode::empty());
+        // Only the owner may leave the time of access alone.
+        let opened = open(flags | OFlags::NOATIME).or_else(|errno| match errno {
+            Errno::PERM => open(flags),
+            errno => Err(errno),
+        });
+        let file = match opened {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular(&self.root.join(name))),
+            Err(errno) => return Err(self.failed("open", name)(errno)),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(self.failed("inspect", name))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(not_regular(&self.root.join(name)));
+        }
+        Ok(Some((file, stat)))
+    }
+
     fn failed(&self, during: &'static str, name: &str) -> impl FnOnce(Errno) -> Error {
         let path = self.root.join(name);
         move |errno| at(during, &path)(errno.into())
     }
+}
+
+fn handle(file: OwnedFd, stat: &Stat) -> Handle {
+    let id = FileId(stat.st_dev, stat.st_ino);
+    Handle { file: Box::new(File::from(file)), id }
 }
 
 fn directory(path: &Path) -> Result<(OwnedFd, FileId), Errno> {
@@ -124,26 +171,7 @@ impl Files for Place {
     }
 
     fn open(&self, name: &str) -> Result<Option<Handle>, Error> {
-        // A pipe would wait for a writer without NONBLOCK, and changes nothing for regular files.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let open = |flags| rustix::fs::openat(&self.handle, name, flags, Mode::empty());
-        // Only the owner may leave the time of access alone.
-        let opened = open(flags | OFlags::NOATIME).or_else(|errno| match errno {
-            Errno::PERM => open(flags),
-            errno => Err(errno),
-        });
-        let file = match opened {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular(&self.root.join(name))),
-            Err(errno) => return Err(self.failed("open", name)(errno)),
-        };
-        let stat = rustix::fs::fstat(&file).map_err(self.failed("inspect", name))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(not_regular(&self.root.join(name)));
-        }
-        let id = FileId(stat.st_dev, stat.st_ino);
-        Ok(Some(Handle { file: Box::new(File::from(file)), id }))
+        Ok(self.opened(name)?.map(|(file, stat)| handle(file, &stat)))
     }
 
     fn list(&self, name: &str) -> Result<Vec<String>, Error> {

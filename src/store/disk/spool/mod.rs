@@ -13,7 +13,7 @@
 
 mod output;
 
-pub(crate) use output::{OUTPUT_BYTES_MAX, Output};
+pub(crate) use output::{OUTPUT_BYTES_MAX, Output, key_of as output_key};
 
 use super::{
     files::{
@@ -21,7 +21,7 @@ use super::{
         engines, node,
         sector::{self, Bytes, SECTOR, Sector, narrow, wide},
     },
-    look::place::{Files, Place},
+    look::place::{Files as _, Place},
 };
 use crate::{
     ids::{Key, LedgerId},
@@ -29,14 +29,17 @@ use crate::{
 };
 use rustix::fs::OFlags;
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 const MAGIC: [u8; 8] = *b"TLBATC\r\n";
 const BATCH: &str = ".batch";
+/// The end of the name of a batch that is not whole yet, `KEY.batch.PROCESS.NUMBER.tmp`.
+const TMP: &str = ".tmp";
 /// The largest batch, in bytes: as much as the frames of a batch may have.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// The most batches that wait: far more than there are commands that run at once.
@@ -80,14 +83,17 @@ impl SpoolFiles {
         self.place().join(name)
     }
 
-    /// Writes a batch under a key, in the place of any other with that key. When it returns, it survives
-    /// loss of power.
+    /// Writes a batch under a key. Its bytes are synced then, and its name is not before
+    /// [`settle`](Self::settle). The same batch may wait already; no file is ever replaced, so that who
+    /// has read one may remove it by its name.
     ///
     /// # Errors
     ///
+    /// It does not wait then.
+    ///
     /// - [`Error::Replaced`] if another ledger is at the path; else as reading `NODE`.
-    /// - [`Error::TooLarge`], and [`Error::Full`] if too many wait or the disk is full: nothing is
-    ///   written.
+    /// - [`Error::Exists`] if another batch waits under the key.
+    /// - [`Error::TooLarge`], and [`Error::Full`] if too many wait or the disk is full.
     /// - [`Error::UnsafeDir`], [`Error::Io`].
     pub(crate) fn put(&self, key: Key, batch: &Spooled) -> Result<(), Error> {
         let (len, max) = (batch.body.len(), BATCH_BYTES_MAX);
@@ -95,23 +101,41 @@ impl SpoolFiles {
             return Err(Error::TooLarge { what: "a batch for the spool", len, max });
         }
         self.check_ledger(batch.ledger)?;
-        let path = self.path(&format!("{key}{BATCH}"));
+        self.make()?;
+        // Whoever made it: an output is written without a sync.
+        dir::sync_dir(&self.root)?;
+        let name = format!("{key}{BATCH}");
+        let path = self.path(&name);
         self.check_room(&path, wide(len))?;
         let bytes = [header(batch), batch.body.clone()].concat();
         let mut tries = 1..TRIES;
         loop {
-            match write_new(&dir::tmp_of(&path), &bytes)
-                .and_then(|()| dir::publish(&dir::tmp_of(&path), &path))
-            {
-                // A purge has taken it away before it had its name.
-                Err(Error::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
-                written => return written,
+            let tmp = write_new(&path, &bytes)?;
+            let named = fs::hard_link(&tmp, &path);
+            let _ = fs::remove_file(&tmp); // a purge removes it as well
+            let Err(error) = named else { return Ok(()) };
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                let waits = self.read(&name).ok();
+                let same = waits.is_some_and(|waits| Spooled { at: batch.at, ..waits } == *batch);
+                return if same { Ok(()) } else { Err(Error::Exists { path }) };
+            }
+            // Unless a purge has taken it away before it had its name.
+            if error.kind() != io::ErrorKind::NotFound || tries.next().is_none() {
+                return Err(at_or_full("a batch in the spool", "name", &path)(error));
             }
         }
     }
 
-    /// Checks that this is a directory of this user with that ledger in it, and makes the spool.
+    /// Makes the names of the batches that were put survive loss of power.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]: they wait, and may not after a loss of power.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        dir::sync_dir(&self.place())
+    }
+
+    /// Checks that this is a directory of this user with that ledger in it.
     fn check_ledger(&self, ledger: LedgerId) -> Result<(), Error> {
         let root = &self.root;
         let meta = root.symlink_metadata().map_err(|error| {
@@ -131,15 +155,18 @@ impl SpoolFiles {
         if node::read(root)?.ledger != ledger {
             return Err(Error::Replaced { path: root.clone() });
         }
+        Ok(())
+    }
+
+    /// Makes the directory, if it is not there. Not synced.
+    fn make(&self) -> Result<(), Error> {
         let place = self.place();
-        if place.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        let is_there = || place.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        if is_there() {
             return Ok(());
         }
         dir::create_dir(&place)?;
-        match place.symlink_metadata() {
-            Ok(meta) if meta.is_dir() => dir::sync_dir(root),
-            _ => Err(dir::not_regular(&place)),
-        }
+        if is_there() { Ok(()) } else { Err(dir::not_regular(&place)) }
     }
 
     fn check_room(&self, path: &Path, bytes: u64) -> Result<(), Error> {
@@ -160,6 +187,15 @@ impl SpoolFiles {
     /// [`Error::Io`], [`Error::Damaged`] if something else is in the place of the directory.
     pub(crate) fn batches(&self) -> Result<Vec<String>, Error> {
         Ok(self.files(BATCH)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The number of outputs.
+    ///
+    /// # Errors
+    ///
+    /// As [`batches`](Self::batches).
+    pub(crate) fn outputs(&self) -> Result<usize, Error> {
+        Ok(self.files(output::SUFFIX)?.len())
     }
 
     /// The regular files with names of this kind, and their lengths, in order of name.
@@ -209,8 +245,8 @@ impl SpoolFiles {
 
     fn load(&self, name: &str, whole: bool) -> Result<Spooled, Error> {
         let path = self.path(name);
-        let handle = self.open()?.map(|place| place.open(name)).transpose()?.flatten();
-        let file = handle.ok_or_else(|| dir::missing(&path))?.file;
+        let place = self.open()?.ok_or_else(|| dir::missing(&path))?;
+        let file = place.open_own(name)?.ok_or_else(|| dir::missing(&path))?.file;
         let mut head = vec![0; SECTOR];
         let found = file.read_at(&mut head, 0).map_err(at("read", &path))?;
         head.truncate(found);
@@ -264,15 +300,19 @@ impl SpoolFiles {
     pub(crate) fn purge(&self, keep: impl Fn(&Key) -> bool) -> Result<(), Error> {
         let kept = |name: &str| key_of(name, output::SUFFIX).is_some_and(|key| keep(&key));
         let outputs = self.files(output::SUFFIX)?.into_iter().filter(|(name, _)| !kept(name));
-        let leftovers = self.files(&format!("{BATCH}.tmp"))?.into_iter();
+        let leftovers = self.files(TMP)?.into_iter();
         let names: Vec<String> = outputs.chain(leftovers).map(|(name, _)| name).collect();
         self.remove(&names)
     }
 }
 
-/// Says whether a name is 32 hexadecimal digits and this suffix.
+/// Says whether a name is 32 hexadecimal digits and this suffix, or of a batch that is not whole yet.
 fn is_ours(name: &str, suffix: &str) -> bool {
-    key_of(name, suffix).is_some()
+    if suffix != TMP {
+        return key_of(name, suffix).is_some();
+    }
+    let end = name.find(BATCH).map_or(0, |at| at + BATCH.len());
+    name.ends_with(TMP) && name.get(..end).is_some_and(|whole| is_ours(whole, BATCH))
 }
 
 fn key_of(name: &str, suffix: &str) -> Option<Key> {
@@ -299,19 +339,26 @@ fn decode(mut body: Bytes<'_>) -> Option<(Spooled, usize, u32)> {
     (len <= BATCH_BYTES_MAX).then_some((batch, len, body.u32()?))
 }
 
-/// Writes a file that nothing else is in the place of, and syncs it.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    remove(path)?;
-    let file = dir::create_file(path)?;
-    let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(path);
-        at_or_full("a batch in the spool", "write", path)(error)
-    })
+/// Writes a new file that is to be named `path`, and syncs it. Its name until then is that of no other:
+/// several processes may write the same batch.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let mut tmp = path.as_os_str().to_owned();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        tmp.push(format!(".{}.{number}{TMP}", std::process::id()));
+        let tmp = PathBuf::from(tmp);
+        let Some(file) = dir::create_new(&tmp)? else { continue };
+        let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
+        return written.map(|()| tmp.clone()).map_err(|error| {
+            let _ = fs::remove_file(&tmp);
+            at_or_full("a batch in the spool", "write", &tmp)(error)
+        });
+    }
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(path) {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(error)),
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use super::{SpoolFiles, open_or_create};
 use crate::{
     ids::{Key, LedgerId, TaskId},
     store::{
-        Damage, Error,
+        Error,
         disk::files::{
             dir::{self, at, at_or_full},
             read_at::ReadAt,
@@ -45,8 +45,8 @@ struct Slot {
 }
 
 impl SpoolFiles {
-    fn output_path(&self, task: &TaskId) -> PathBuf {
-        self.path(&format!("{}{SUFFIX}", Key::of(task.as_str())))
+    fn output_path(&self, ledger: LedgerId, task: &TaskId) -> PathBuf {
+        self.path(&format!("{}{SUFFIX}", key_of(ledger, task)))
     }
 
     /// Writes the end of an output of which [`OUTPUT_BYTES_MAX`] bytes at most are kept. `generation`
@@ -54,7 +54,8 @@ impl SpoolFiles {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`], [`Error::Io`], [`Error::Damaged`] if something else is in its place.
+    /// [`Error::Full`], [`Error::Io`], [`Error::Damaged`] if something else is in its place or that of
+    /// the spool; [`Error::Replaced`] if another ledger is at the path, else as reading `NODE`.
     pub(crate) fn write_output(
         &self,
         ledger: LedgerId,
@@ -62,14 +63,10 @@ impl SpoolFiles {
         generation: u64,
         output: &Output,
     ) -> Result<(), Error> {
-        let path = self.output_path(task);
-        let file = match open_or_create(&path) {
-            Err(_) if !self.place().exists() => {
-                dir::create_dir(&self.place())?;
-                open_or_create(&path)?
-            }
-            file => file?,
-        };
+        self.check_ledger(ledger)?;
+        self.make()?;
+        let path = self.output_path(ledger, task);
+        let file = open_or_create(&path)?;
         if generation == 0 {
             // So that a disk that fills up takes what comes later all the same. Not every system can.
             let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 2 * wide(SLOT));
@@ -86,16 +83,18 @@ impl SpoolFiles {
         ))
     }
 
-    /// Reads the end of an output; `None` if there is none of this task.
+    /// Reads the end of an output; `None` if there is none of this task. A file in which neither slot
+    /// holds, as after a first write that was cut short, says as much: it is disposable, and no damage.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] if neither slot holds, [`Error::UnsupportedFormat`], [`Error::Io`].
+    /// [`Error::Damaged`] if it is no regular file, [`Error::UnsafeDir`] if others may write it,
+    /// [`Error::UnsupportedFormat`], [`Error::Io`].
     pub(crate) fn output(&self, ledger: LedgerId, task: &TaskId) -> Result<Option<Output>, Error> {
-        let path = self.output_path(task);
+        let path = self.output_path(ledger, task);
         for _ in 0..LOOKS {
             let Some(place) = self.open()? else { return Ok(None) };
-            let Some(handle) = place.open(dir::name(&path))? else { return Ok(None) };
+            let Some(handle) = place.open_own(dir::name(&path))? else { return Ok(None) };
             let len = handle.file.len().map_err(at("inspect", &path))?;
             if len == 0 {
                 return Ok(None); // made, and not written yet
@@ -113,7 +112,7 @@ impl SpoolFiles {
             }
             place.wait(PAUSE);
         }
-        Err(Error::damaged(None, path, Damage::NoValidSlot))
+        Ok(None)
     }
 
     fn slot(
@@ -123,7 +122,7 @@ impl SpoolFiles {
         ledger: LedgerId,
         task: &TaskId,
     ) -> Result<Option<Slot>, Error> {
-        let path = self.output_path(task);
+        let path = self.output_path(ledger, task);
         let mut bytes = vec![0; SLOT];
         let found = file.read_at(&mut bytes, place).map_err(at("read", &path))?;
         bytes.truncate(found);
@@ -139,9 +138,14 @@ impl SpoolFiles {
     /// # Errors
     ///
     /// [`Error::Io`]
-    pub(crate) fn remove_output(&self, task: &TaskId) -> Result<(), Error> {
-        super::remove(&self.output_path(task))
+    pub(crate) fn remove_output(&self, ledger: LedgerId, task: &TaskId) -> Result<(), Error> {
+        super::remove(&self.output_path(ledger, task))
     }
+}
+
+/// The key in the name of an output. It names the ledger, since another one may come to the path.
+pub(crate) fn key_of(ledger: LedgerId, task: &TaskId) -> Key {
+    Key::of(format!("{ledger} {task}"))
 }
 
 fn header(ledger: LedgerId, task: &TaskId, generation: u64, total: u64, kept: &[u8]) -> Vec<u8> {

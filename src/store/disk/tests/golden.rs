@@ -284,12 +284,18 @@ fn with_node(root: &Path) -> SpoolFiles {
     SpoolFiles::new(root)
 }
 
+/// Writes a file that no other user may write, whatever the umask.
+fn put(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
 #[test]
 fn a_golden_batch_is_read_and_written() {
     let root = tempfile::tempdir().unwrap();
     let files = with_node(root.path());
     let name = "07070707070707070707070707070707.batch";
-    fs::write(root.path().join(dir::SPOOL).join(name), file("batch")).unwrap();
+    put(&root.path().join(dir::SPOOL).join(name), file("batch"));
     assert_eq!(files.batches().unwrap(), [name]);
     let batch = files.read(name).unwrap();
     assert_eq!((batch.ledger, batch.at), (ledger_id(), 1_700_000_000_000));
@@ -305,12 +311,13 @@ fn a_golden_output_is_read_and_written() {
     let root = tempfile::tempdir().unwrap();
     let files = with_node(root.path());
     let task = TaskId::new("bg_7").unwrap();
-    let path = root.path().join(dir::SPOOL).join(format!("{}.output", Key::of("bg_7")));
-    fs::write(&path, file("output")).unwrap();
+    let path =
+        root.path().join(dir::SPOOL).join(format!("{}.output", output_key(ledger_id(), &task)));
+    put(&path, file("output"));
     let output = |total, text: &str| Output { total, bytes: text.as_bytes().to_vec() };
     let newer = output(70_000, "the end\n");
     assert_eq!(files.output(ledger_id(), &task).unwrap(), Some(newer.clone()));
-    files.remove_output(&task).unwrap();
+    files.remove_output(ledger_id(), &task).unwrap();
     files.write_output(ledger_id(), &task, 1, &output(6, "older\n")).unwrap();
     files.write_output(ledger_id(), &task, 2, &newer).unwrap();
     assert_eq!(fs::read(&path).unwrap(), file("output"));

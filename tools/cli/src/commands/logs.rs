@@ -13,6 +13,7 @@ use crate::{
 use anyhow::Result;
 use std::time::Duration;
 use taskledger::{
+    Code,
     event::PartKind,
     ids::TaskId,
     ledger::{OUTPUT_BYTES_MAX, Spool, TaskOutput},
@@ -22,12 +23,15 @@ use taskledger_contract::answers::{At, LogsBody, LogsSource, count, output_of, t
 
 /// The pause between two looks at the output of a command that runs.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The most looks for one answer, beside a writer that is quick.
+const LOOKS: u32 = 3;
 
 /// Show the output of a task: the last 64 KiB of what its command wrote.
 ///
 /// Of a command that `taskledger run` still runs it shows what was written until a moment ago, of one
 /// that has ended what its result holds; a result that `run` did not record is shown as it is. With -f it
-/// goes on until the task ends. If a `run` was killed, what its command wrote last stays until a purge.
+/// goes on until the task ends. If a `run` was killed, what its command wrote last stays until the task is
+/// ended (`taskledger record end`) and the ledger purged.
 ///
 /// On a terminal, characters that would act on it are escaped. Elsewhere it gives the bytes as they came;
 /// of a task that has ended as its result has them, with U+FFFD for what is no UTF-8.
@@ -67,7 +71,9 @@ impl Command for Args {
         shown.show(app, &sight)?;
         let mut follower = Follower::new(&opened.ledger, opened.reader.head().size);
         while self.follow && !sight.ended {
-            follower.next(app, PAUSE)?;
+            // Also beside a writer that always has something new.
+            app.out.rest(PAUSE)?;
+            follower.next(app, Duration::ZERO)?;
             sight = Sight::settled(app, &opened, &spool, &self.task)?;
             shown.show(app, &sight)?;
         }
@@ -100,17 +106,23 @@ enum Said {
 }
 
 impl Sight {
-    /// Looks until what is seen belongs together: between two looks an output can go from the spool into
-    /// the record.
+    /// Looks again where nothing is seen and the ledger has grown: between two looks an output can go from
+    /// the spool into the record. The last look stands.
     fn settled(app: &App, opened: &Opened, spool: &Spool, task: &TaskId) -> Result<Self> {
-        loop {
+        for _ in 1..LOOKS {
             let size = opened.reader.head().size;
             let sight = Self::of(app, opened, spool, task)?;
             let nothing = matches!(sight.said, Said::Nothing) && !sight.ended;
-            if !nothing || opened.ledger.refresh_blocking()?.size == size {
+            let has_grown = || match opened.ledger.refresh_blocking() {
+                // A writer was too quick for this look.
+                Err(error) if error.code() == Code::Busy => Ok(true),
+                head => head.map(|head| head.size != size),
+            };
+            if !nothing || !has_grown()? {
                 return Ok(sight);
             }
         }
+        Self::of(app, opened, spool, task)
     }
 
     fn of(app: &App, opened: &Opened, spool: &Spool, task: &TaskId) -> Result<Self> {
@@ -138,15 +150,14 @@ impl Sight {
         if has_ended && hidden {
             return Ok(Self { row, at, ended: true, said: Said::Erased });
         }
-        if let Some(output) = spool.output(ledger, task)? {
-            return Ok(Self { row, at, ended: has_ended, said: Said::Running(output) });
-        }
+        // An end that waits says more than a file that its `run` could not remove.
         let waiting = if has_ended { None } else { spool.end_of(ledger, task)? };
-        let said = match waiting.as_ref().map(|finish| finish.result.as_deref()) {
-            Some(Some(result)) => said_of(LogsSource::Waiting, result),
-            Some(None) | None => Said::Nothing,
+        let ended = has_ended || waiting.is_some();
+        let said = match waiting.and_then(|finish| finish.result) {
+            Some(result) => said_of(LogsSource::Waiting, &result),
+            None => spool.output(ledger, task)?.map_or(Said::Nothing, Said::Running),
         };
-        Ok(Self { row, at, ended: has_ended || waiting.is_some(), said })
+        Ok(Self { row, at, ended, said })
     }
 
     /// The same for programs.

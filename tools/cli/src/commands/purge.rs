@@ -3,11 +3,12 @@
 use super::common::tell;
 use crate::{app::App, command::Command, exit::Exit};
 use anyhow::{Context as _, Result};
+use taskledger::ledger::Spool;
 
 /// Remove every redacted text from every file of the ledger.
 ///
 /// Journal and archive are rewritten, the sealed blocks and the snapshots are made anew. Stopped half
-/// way, it is repeated. Backups that were made before keep the texts: delete those yourself.
+/// way, it is repeated. The output of a task that has not ended stays in the spool. Backups that were made before keep the texts: delete those yourself.
 ///
 /// Example:
 ///   taskledger redact 1204 --reason 'holds a password' && taskledger purge
@@ -28,6 +29,14 @@ impl Command for Args {
         let db = app.db.clone();
         tell(app, "purge", &db, ledger, head)?;
         app.remark("backups that were made before keep the texts");
+        let spool = Spool::of(&app.db);
+        let (outputs, batches) = (spool.outputs()?, spool.waiting()?);
+        if outputs > 0 {
+            app.remark(&format!("{outputs} outputs stay: their tasks have not ended"));
+        }
+        if batches > 0 {
+            app.remark(&format!("{batches} batches stay in the spool: they could not be recorded"));
+        }
         Ok(Exit::Ok)
     }
 }

@@ -19,6 +19,7 @@ use child::Running;
 use end::Record;
 use kept::Kept;
 use lineage::Lineage;
+use origin::Origin;
 use recorder::{Recorder, Unrecorded};
 use std::{
     ffi::OsString,
@@ -29,7 +30,7 @@ use std::{
 use taskledger::{
     command::{Command, Emit, Proposal, Spawn, Spawned},
     event::{DESCRIPTION_BYTES_MAX, Parent},
-    ids::{AgentId, CallId, Key, LedgerId, RunId, TaskId, ThreadId},
+    ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
     ledger::{AppendError, Spool},
     time::{Entropy as _, OsEntropy},
 };
@@ -40,6 +41,7 @@ mod child;
 mod end;
 mod kept;
 mod lineage;
+mod origin;
 mod recorder;
 mod tail;
 
@@ -59,8 +61,9 @@ pub use lineage::asker;
 ///
 /// This ends with the exit code of the command, with 128 + N if signal N killed it, and with 127 or
 /// 126 if it was not found or could not be started. If nothing was started: 124 when the ledger was
-/// not to be had in time, else as any command here. If the end could neither be recorded nor left in
-/// the spool, it says so, and ends with 124 or 5.
+/// not to be had in time, else as any command here. The same if the end could neither be recorded nor
+/// left in the spool, which it says; and, though the end waits there, if the ledger is refused for a
+/// reason that does not pass, such as damage.
 ///
 /// With the task it records its own process, for `taskledger show` and `taskledger cancel`: number,
 /// host, user and working directory, which `taskledger redact` erases.
@@ -147,9 +150,10 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
     };
     begun.tell(app);
     let spool = Spool::of(&recorder.db);
-    let mut kept = Kept::new(spool.writer(begun.ledger, begun.task.clone()));
-    let mut record = Record::new(&recorder, spool, begun.ledger, &begun.task, app.quiet);
-    let vars = lineage.vars(&recorder.db, &begun.task, begun.ledger);
+    let origin = &begun.origin;
+    let mut kept = Kept::new(spool.writer(origin.ledger, origin.task.clone()));
+    let mut record = Record::new(&recorder, spool, origin, app.quiet);
+    let vars = lineage.vars(&recorder.db, &origin.task, origin.ledger);
     let running = match Running::start(&args.command, &vars) {
         Ok(running) => running,
         Err(error) => return record.unstartable(&args.command, error, &mut signals).await,
@@ -169,8 +173,7 @@ fn too_late(error: &Error, wait: Duration) -> Problem {
 
 /// A task that is on the record.
 struct Begun {
-    task: TaskId,
-    ledger: LedgerId,
+    origin: Origin,
     /// The ledger's directory, if the ledger was made for it.
     made: Option<PathBuf>,
     /// A parent that the ledger does not hold.
@@ -188,7 +191,7 @@ impl Begun {
             app.remark(&format!("no task {parent}: recorded as a parent outside this ledger"));
         }
         if app.verbose > 0 {
-            app.remark(&format!("task {}", self.task));
+            app.remark(&format!("task {}", self.origin.task));
         }
     }
 }
@@ -237,7 +240,8 @@ async fn begin(
         Some(Parent::External { id, .. }) => Some(id),
         Some(Parent::Local(_)) | None => None,
     };
-    Ok(Begun { task, ledger: begun.ledger, made, unknown_parent, _badge: badge })
+    let origin = Origin { ledger: begun.ledger, task, key };
+    Ok(Begun { origin, made, unknown_parent, _badge: badge })
 }
 
 /// A proposal that can be tried again without being recorded twice.

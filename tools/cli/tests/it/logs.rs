@@ -68,6 +68,11 @@ impl Place {
         self.run(&["logs", task, "--json"]).json()
     }
 
+    fn hold_to_read(&self) -> taskledger::Ledger {
+        let options = taskledger::Options::default();
+        taskledger::Ledger::open_read_only(self.path("ledger"), options).unwrap()
+    }
+
     /// Lets the next writer take in what waits.
     fn write(&self) {
         self.run(&["record", "spawn", "--thread", "w", "--type", "writer"]).ok();
@@ -220,7 +225,7 @@ fn the_output_of_a_running_command_is_followed_to_its_end_and_shown_once() {
 }
 
 #[test]
-fn what_a_killed_run_said_last_stays_until_a_purge() {
+fn what_a_killed_run_said_last_stays_until_its_task_is_ended_and_a_purge() {
     let place = Place::new();
     place.fifo("go");
     let run = place.start(&[], "echo last words; read x < go");
@@ -239,7 +244,8 @@ fn what_a_killed_run_said_last_stays_until_a_purge() {
     let _go = place.release("go");
     assert_eq!(place.run(&["logs", "bg_0"]).ok(), "last words\n");
     // Somebody ends it, without a result: a follower ends too.
-    place.run(&["purge"]).ok();
+    let purged = place.run(&["purge"]);
+    assert!(purged.err.contains("1 outputs stay: their tasks have not ended"), "{purged:?}");
     assert_eq!(place.run(&["logs", "bg_0"]).ok(), "last words\n", "it may still run");
     place.run(&["record", "end", "bg_0", "--status", "failed", "--error", "lost"]).ok();
     let mut rest = String::new();
@@ -293,7 +299,8 @@ fn other_results_are_shown_as_they_are_and_what_is_not_there_is_told() {
     assert_eq!(place.logs("test")["source"], Value::Null);
     assert_eq!(place.run(&["logs", "root"]).ok(), "", "it runs, and not by `run`");
     assert!(place.run(&["logs", "nobody"]).fails(3).contains("no task \"nobody\""));
-    place.run(&["logs", "compile", "-f", "-o", "json"]).fails(2);
+    let refused = place.run(&["logs", "compile", "-f", "-o", "json"]).fails(2);
+    assert!(!refused.contains("--json"), "no hint at what is refused as well: {refused}");
     place.run(&["logs", "compile", "--at", "@-1"]).fails(2);
     assert_eq!(place.run(&["logs", "compile", "-f"]).ok(), "{\"warnings\":0}\n");
 }
@@ -347,4 +354,75 @@ fn many_short_commands_leave_nothing_in_the_spool() {
         place.sh("echo said").ok();
     }
     assert!(!place.path("ledger/spool").exists(), "it is not even made");
+}
+
+#[test]
+fn an_end_that_waits_is_shown_though_an_older_output_stayed_behind() {
+    let place = Place::new();
+    place.fifo("go");
+    let run = place.start(&["--wait", "50ms"], "echo ready; read x < go; echo done");
+    ended_beside_a_holder(&place, run);
+    let spool = taskledger::ledger::Spool::of(place.path("ledger"));
+    let ledger = place.hold_to_read().reader().ledger_id();
+    let task = taskledger::ids::TaskId::new("bg_0").unwrap();
+    let output = taskledger::ledger::TaskOutput { total: 5, bytes: b"ready".to_vec() };
+    spool.writer(ledger, task).write(output).unwrap();
+    assert_eq!(place.logs("bg_0")["source"], "waiting");
+    assert_eq!(Follower::of(&place, "bg_0").end(), "ready\ndone\n");
+}
+
+#[test]
+fn an_end_waits_and_is_an_error_if_the_ledger_is_refused_for_a_reason_that_does_not_pass() {
+    let place = Place::new();
+    place.fifo("go");
+    let mode = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(place.path("ledger"), mode).unwrap();
+    };
+    let mut run = place.start(&["-q"], "echo ready; read x < go; exit 3");
+    run.says("ready");
+    mode(0o777);
+    let _go = place.release("go");
+    let told = run.end().fails(8);
+    assert!(told.contains("the end of bg_0 (exit status 3) waits in the spool: unsafe"), "{told}");
+    mode(0o700);
+    place.write();
+    assert_eq!(place.task("bg_0")["error"], "exit status 3");
+}
+
+#[test]
+fn the_output_of_a_command_whose_task_was_ended_by_others_stays() {
+    let place = Place::new();
+    place.fifo("go");
+    let mut run = place.start(&[], "echo ready; read x < go; echo done");
+    run.says("ready");
+    place.run(&["record", "end", "bg_0", "--status", "failed", "--error", "lost"]).ok();
+    let _go = place.release("go");
+    let ended = run.end();
+    assert!(ended.code == 0 && ended.err.contains("is not recorded"), "{ended:?}");
+    assert_eq!(place.run(&["logs", "bg_0"]).ok(), "ready\ndone\n");
+    place.run(&["purge"]).ok();
+    assert_eq!(place.spooled(), [""; 0]);
+}
+
+#[test]
+fn an_output_is_shown_once_an_error_that_kept_it_from_the_spool_has_passed() {
+    let place = Place::new();
+    place.fifo("go");
+    let spool = place.path("ledger/spool");
+    fs::write(&spool, "something else").unwrap();
+    fs::set_permissions(&spool, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut run = place.start(&[], "echo ready; read x < go");
+    run.says("ready");
+    // The opening has its own to say of it.
+    let mut lines = run.err.by_ref().lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("taskledger: `logs` may not show all")));
+    fs::remove_file(&spool).unwrap();
+    let mut follower = Follower::of(&place, "bg_0");
+    follower.says("ready");
+    let _go = place.release("go");
+    assert_eq!(follower.end(), "");
+    let ended = run.end();
+    assert_eq!((ended.code, &*ended.err), (0, ""), "it was said once");
+    assert_eq!(place.spooled(), [""; 0]);
 }

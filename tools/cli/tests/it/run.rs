@@ -382,3 +382,46 @@ fn runs_that_begin_together_without_a_ledger_share_one() {
     assert_eq!(done.lines().count(), 4);
     place.run(&["verify"]).ok();
 }
+
+#[test]
+fn an_end_is_recorded_in_the_ledger_of_its_start_and_in_no_other() {
+    for held in [false, true] {
+        let place = Place::new();
+        place.fifo("go");
+        let mut run = place.start(&["--wait", "50ms"], "echo ready; read x < go; exit 3");
+        run.says("ready");
+        fs::rename(place.path("ledger"), place.path("moved")).unwrap();
+        place.run(&["init"]).ok();
+        place.run(&["record", "spawn", "--thread", "t", "--type", "x"]).ok();
+        let holder = held.then(|| place.hold());
+        let _go = place.release("go");
+        let told = run.end().fails(if held { 124 } else { 4 });
+        assert!(told.contains("another ledger is at"), "{told}");
+        drop(holder);
+        place.run(&["record", "spawn", "--thread", "w", "--type", "writer"]).ok();
+        assert_eq!(place.task("bg_0")["status"], "running", "that is another task");
+        assert!(!place.path("ledger/spool").exists());
+    }
+}
+
+#[test]
+fn an_end_is_not_recorded_of_another_task_that_has_its_number_after_a_restore() {
+    for held in [false, true] {
+        let place = Place::new();
+        place.fifo("go");
+        place.run(&["backup", "copy"]).ok();
+        let mut run = place.start(&["--wait", "50ms"], "echo ready; read x < go; exit 3");
+        run.says("ready");
+        fs::remove_dir_all(place.path("ledger")).unwrap();
+        place.run(&["restore", "copy", "ledger"]).ok();
+        place.run(&["record", "spawn", "--thread", "t", "--type", "x"]).ok();
+        let holder = held.then(|| place.hold());
+        let _go = place.release("go");
+        let told = run.end().fails(if held { 124 } else { 4 });
+        assert!(told.contains("another ledger is at"), "{told}");
+        assert!(!told.contains("record end"), "{told}");
+        drop(holder);
+        place.run(&["record", "spawn", "--thread", "w", "--type", "writer"]).ok();
+        assert_eq!(place.task("bg_0")["status"], "running", "that is another task");
+    }
+}

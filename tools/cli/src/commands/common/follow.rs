@@ -52,13 +52,15 @@ impl<'a> Follower<'a> {
         let (began, mut pause) = (Instant::now(), PAUSE_MIN);
         app.out.flush()?;
         loop {
-            let size = match self.ledger.refresh_blocking() {
+            let looked = match self.ledger.refresh_blocking() {
                 // A writer was too quick for this look; the next one will do.
-                Err(error) if error.code() == Code::Busy => self.seen,
-                head => head?.size,
+                Err(error) if error.code() == Code::Busy => None,
+                head => Some(head?.size),
             };
             app.tell_shortfall(self.ledger);
-            if size > self.seen || began.elapsed() >= longest {
+            if let Some(size) = looked
+                && (size > self.seen || began.elapsed() >= longest)
+            {
                 self.seen = size;
                 return Ok(size);
             }
@@ -74,9 +76,10 @@ pub fn check_follow(app: &App, formats: &[Format]) -> Result<()> {
         return Err(Problem::usage("-f goes on from now: it does not go with --at").into());
     }
     if app.out.for_programs() && !formats.contains(&app.out.format) {
-        return Err(Problem::usage("-f has no end: this format needs one")
-            .hint("--json gives one JSON document on each line")
-            .into());
+        let problem = Problem::usage("-f has no end: this format needs one");
+        let hint = "--json gives one JSON document on each line";
+        let has_lines = formats.contains(&Format::Json);
+        return Err(if has_lines { problem.hint(hint) } else { problem }.into());
     }
     Ok(())
 }

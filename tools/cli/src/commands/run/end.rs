@@ -4,7 +4,8 @@ use super::{
     child::Ended,
     kept::Kept,
     keyed,
-    recorder::{Recorder, Unrecorded},
+    origin::Origin,
+    recorder::{Recorder, Unrecorded, is_replaced},
 };
 use crate::{
     exit::{self, Exit, Problem},
@@ -20,8 +21,8 @@ use taskledger::{
     Code, Ledger, Options,
     command::{Cancel, Command, Finish, Proposal},
     event::{Action, Cause, Entry, Outcome, TaskStatus},
-    ids::{LedgerId, TaskId},
-    ledger::{AppendError, Reader, Spool},
+    ids::TaskId,
+    ledger::{AppendError, Reader, Spool, SpoolError},
     query::{Position, format_time, history_of_task},
     state::Rejection,
     time::{Clock as _, Millis, SystemClock},
@@ -40,8 +41,7 @@ pub struct Record<'a> {
     recorder: &'a Recorder,
     /// The place of an end that cannot be recorded now.
     spool: Spool,
-    ledger: LedgerId,
-    task: &'a TaskId,
+    origin: &'a Origin,
     /// Whether to leave out remarks.
     quiet: bool,
     /// One request to stop for each kind of signal that came.
@@ -53,14 +53,8 @@ type Asked = (&'static Kind, Proposal);
 
 impl<'a> Record<'a> {
     /// Nothing has happened to it yet.
-    pub fn new(
-        recorder: &'a Recorder,
-        spool: Spool,
-        ledger: LedgerId,
-        task: &'a TaskId,
-        quiet: bool,
-    ) -> Self {
-        Self { recorder, spool, ledger, task, quiet, asked: Vec::new() }
+    pub fn new(recorder: &'a Recorder, spool: Spool, origin: &'a Origin, quiet: bool) -> Self {
+        Self { recorder, spool, origin, quiet, asked: Vec::new() }
     }
 
     /// A signal came. A request to stop is recorded at once if the ledger is to be had, and with
@@ -70,16 +64,31 @@ impl<'a> Record<'a> {
             return; // somebody leans on the key
         }
         let request = Command::Cancel(
-            Cancel::task(self.task.clone()).reason(format!("received {}", signal.name)),
+            Cancel::task(self.origin.task.clone()).reason(format!("received {}", signal.name)),
         );
         let proposal = keyed(request).occurred_at(SystemClock.now());
         self.asked.push((signal, proposal));
-        let (recorder, task, asked) =
-            (self.recorder.clone(), self.task.clone(), self.asked.clone());
+        let (recorder, batch) = (self.recorder.clone(), self.batch(None));
         early.spawn(async move {
             // Whatever becomes of it, it is proposed again with the end.
-            let _ = recorder.append(None, move |reader| Ok(unasked(reader, &task, &asked))).await;
+            let _ = recorder.append(None, batch).await;
         });
+    }
+
+    /// The requests to stop that are not on the record, and the end, if there is one, for the ledger in
+    /// which the task began and no other.
+    fn batch(
+        &self,
+        end: Option<Proposal>,
+    ) -> impl Fn(&Reader) -> Result<Vec<Proposal>> + Clone + Send + 'static {
+        let (origin, asked) = (self.origin.clone(), self.asked.clone());
+        let db = self.recorder.db.clone();
+        move |reader| {
+            origin.check(reader, &db)?;
+            let mut batch = unasked(reader, &origin.task, &asked);
+            batch.extend(end.clone());
+            Ok(batch)
+        }
     }
 
     /// The command could not be started.
@@ -94,7 +103,7 @@ impl<'a> Record<'a> {
         let program = command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
         let told = format!("cannot start {program:?}: {error}");
         note(&format!("taskledger: {told}"));
-        self.finish(Outcome::Failed, Some(told), None, code, signals).await
+        self.finish(Outcome::Failed, Some(told), None, code, signals).await.1
     }
 
     /// The command has ended.
@@ -117,11 +126,12 @@ impl<'a> Record<'a> {
         };
         let error = (outcome != Outcome::Completed).then_some(told);
         let result = safe_json::to_string(&result)?;
-        let exit = self.finish(outcome, error, Some(result), code, signals).await;
-        match &exit {
-            Ok(_) => kept.remove(),
+        let (output, exit) = self.finish(outcome, error, Some(result), code, signals).await;
+        match output {
+            Output::Kept => kept.remove(),
             // Nothing else has it then.
-            Err(_) => kept.write(ended.tail.output()).await,
+            Output::Unkept => kept.write(ended.tail.output()).await,
+            Output::Replaced => {}
         }
         exit
     }
@@ -133,38 +143,32 @@ impl<'a> Record<'a> {
         result: Option<String>,
         code: u8,
         signals: &mut Signals,
-    ) -> Result<Exit> {
-        let mut finish = Finish::new(self.task, outcome);
+    ) -> (Output, Result<Exit>) {
+        let task = &self.origin.task;
+        let mut finish = Finish::new(task, outcome);
         finish.error = error.as_deref().map(Into::into);
         finish.result = result.map(Into::into);
-        let cause = Cause::default().task(self.task.clone());
+        let cause = Cause::default().task(task.clone());
         let occurred = SystemClock.now();
         let end = keyed(finish).cause(cause).occurred_at(occurred);
-        let (task, asked, last) = (self.task.clone(), self.asked.clone(), end.clone());
-        let batch = move |reader: &Reader| {
-            let mut batch = unasked(reader, &task, &asked);
-            batch.push(last.clone());
-            Ok(batch)
-        };
         // A signal ends this wait, and nothing is lost: the end goes to the spool.
-        match self.recorder.append(Some(signals), batch).await {
-            Ok(_) => Ok(Exit::Command(code)),
+        match self.recorder.append(Some(signals), self.batch(Some(end.clone()))).await {
+            Ok(_) => (Output::Kept, Ok(Exit::Command(code))),
             Err(Unrecorded::Refused(why)) if is_ended(&why) => {
                 let ended = error.as_deref().unwrap_or(SUCCESS);
                 note(&format!("taskledger: {why:#}, and stays so: {ended} is not recorded"));
-                Ok(Exit::Command(code))
+                (Output::Unkept, Ok(Exit::Command(code)))
             }
             Err(why) if why.is_rule() => {
-                Err(self.unrecorded(why, None, outcome, occurred, error.as_deref()))
+                self.unrecorded(&why, None, outcome, occurred, error.as_deref())
             }
             Err(why) => match self.spooled(end) {
                 Ok(()) => {
                     let ended = error.as_deref().unwrap_or(SUCCESS);
-                    self.tell_spooled(&why, ended);
-                    Ok(Exit::Command(code))
+                    (Output::Kept, self.waits(&why, ended).map(|()| Exit::Command(code)))
                 }
                 Err(spool) => {
-                    Err(self.unrecorded(why, Some(&spool), outcome, occurred, error.as_deref()))
+                    self.unrecorded(&why, Some(&spool), outcome, occurred, error.as_deref())
                 }
             },
         }
@@ -172,45 +176,58 @@ impl<'a> Record<'a> {
 
     /// Leaves the end to the next writer, with the requests to stop that are not on the record.
     fn spooled(&self, end: Proposal) -> Result<()> {
-        let mut batch: Vec<_> = self.asked.iter().map(|(_, proposal)| proposal.clone()).collect();
-        if !batch.is_empty()
-            && let Ok(ledger) = Ledger::open_read_only(&self.recorder.db, Options::default())
-        {
-            batch = unasked(&ledger.reader(), self.task, &self.asked);
-        }
-        batch.push(end);
-        Ok(self.spool.put(self.ledger, batch, SystemClock.now())?)
+        let batch = match Ledger::open_read_only(&self.recorder.db, Options::default()) {
+            Ok(ledger) => self.batch(Some(end))(&ledger.reader())?,
+            Err(_) => self.asked.iter().map(|(_, asked)| asked.clone()).chain([end]).collect(),
+        };
+        Ok(self.spool.put(self.origin.ledger, batch, SystemClock.now())?)
     }
 
-    fn tell_spooled(&self, why: &Unrecorded, ended: &str) {
-        if !self.quiet {
-            let (task, why) = (self.task, why.told(self.recorder.wait));
-            note(&format!(
-                "taskledger: the end of {task} ({ended}) waits in the spool: {why}; the next \
-                 command that records takes it in"
-            ));
+    /// Says that the end waits. It is an error if nothing that passes by itself is the cause: then no
+    /// command records, and nobody takes it in.
+    fn waits(&self, why: &Unrecorded, ended: &str) -> Result<()> {
+        let (task, told) = (&self.origin.task, why.told(self.recorder.wait));
+        let text = format!("the end of {task} ({ended}) waits in the spool: {told}");
+        if let Unrecorded::Refused(error) = why {
+            let (exit, hint) = exit::judge(error);
+            let problem = Problem::new(exit, text);
+            return Err(match hint {
+                Some(hint) => problem.hint(hint).into(),
+                None => problem.into(),
+            });
         }
+        if !self.quiet {
+            note(&format!("taskledger: {text}; the next command that records takes it in"));
+        }
+        Ok(())
     }
 
     /// Says what is not on the record and does not wait for it either, and how it gets there.
     fn unrecorded(
         &self,
-        why: Unrecorded,
+        why: &Unrecorded,
         spool: Option<&Error>,
         outcome: Outcome,
         occurred: Millis,
         error: Option<&str>,
-    ) -> Error {
-        let task = self.task;
+    ) -> (Output, Result<Exit>) {
+        let task = &self.origin.task;
         let ended = error.unwrap_or(SUCCESS);
         let mut told = why.told(self.recorder.wait);
         if let Some(error) = spool {
-            told = format!("{told}; nor does it wait in the spool: {error:#}");
+            let is_unknown = matches!(error.downcast_ref(), Some(SpoolError::Unknown(_)));
+            let nor = if is_unknown { "and" } else { "nor does it wait in the spool:" };
+            told = format!("{told}; {nor} {error:#}");
         }
-        let exit = match why {
-            Unrecorded::TimedOut(_) | Unrecorded::Interrupted(_) => Exit::TimedOut,
-            Unrecorded::Refused(error) => exit::judge(&error).0,
+        let text = format!("the end of {task} ({ended}) is not recorded: {told}");
+        let (exit, replaced) = match why {
+            Unrecorded::TimedOut(_) | Unrecorded::Interrupted(_) => (Exit::TimedOut, false),
+            Unrecorded::Refused(error) => (exit::judge(error).0, is_replaced(error)),
         };
+        if replaced || spool.is_some_and(is_replaced) {
+            // A command that records it there would end another task.
+            return (Output::Replaced, Err(Problem::new(exit, text).into()));
+        }
         let db = self.recorder.db.to_string_lossy();
         let program = shell::program();
         let status = TaskStatus::from(outcome).as_str();
@@ -219,10 +236,19 @@ impl<'a> Record<'a> {
         words.extend(error.into_iter().flat_map(|error| ["--error", error]));
         let occurred = format_time(occurred);
         words.extend(["--occurred", &occurred]);
-        let text = format!("the end of {task} ({ended}) is not recorded: {told}");
         let hint = format!("once the ledger is free: {}", shell::line(words));
-        Problem::new(exit, text).hint(hint).into()
+        (Output::Unkept, Err(Problem::new(exit, text).hint(hint).into()))
     }
+}
+
+/// What becomes of the file of an output when the end was to be recorded.
+enum Output {
+    /// The end is recorded, or waits, and the output with it.
+    Kept,
+    /// The file is all that has it.
+    Unkept,
+    /// The file is of a ledger that is not there any more.
+    Replaced,
 }
 
 /// The requests to stop that the record is to have. SIGTERM is none of its own if it passes on one

@@ -1,7 +1,7 @@
 //! The end of a command's output in the spool while it runs, for `taskledger logs`.
 //!
 //! It is a help for those who look on and nothing else: what cannot be written there is said once, and
-//! the command runs on.
+//! the command runs on, and so do the writes: some errors pass.
 
 use super::tail::Tail;
 use crate::note::note;
@@ -14,15 +14,18 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The output of one command.
 pub struct Kept {
-    /// None once it could not be written.
-    writer: Option<OutputWriter>,
+    writer: OutputWriter,
     written: u64,
+    /// Whether a write was tried, so that there may be a file.
+    tried: bool,
+    /// Whether it was said that a write failed.
+    told: bool,
 }
 
 impl Kept {
     /// Nothing is written yet.
     pub fn new(writer: OutputWriter) -> Self {
-        Self { writer: Some(writer), written: 0 }
+        Self { writer, written: 0, tried: false, told: false }
     }
 
     /// Writes what came since the last time, now and then, until the command has ended.
@@ -43,24 +46,27 @@ impl Kept {
         if output.total == self.written {
             return;
         }
-        let Some(mut writer) = self.writer.take() else { return };
-        self.written = output.total;
+        self.tried = true;
+        let (mut writer, total) = (self.writer.clone(), output.total);
         // The output is not kept waiting for a disk that is slow.
-        match spawn_blocking(move || writer.write(output).map(|()| writer)).await {
-            Ok(Ok(writer)) => self.writer = Some(writer),
-            Ok(Err(error)) => {
+        let wrote = spawn_blocking(move || writer.write(output).map(|()| writer));
+        match wrote.await {
+            Ok(Ok(writer)) => (self.writer, self.written) = (writer, total),
+            // It may pass: the next write has all that there is by then.
+            Ok(Err(error)) if !self.told => {
+                self.told = true;
                 let why = format!("{:#}", anyhow::Error::from(error));
-                note(&format!("taskledger: `logs` does not show all of the output: {why}"));
+                note(&format!("taskledger: `logs` may not show all of the output: {why}"));
             }
-            Err(_) => {}
+            Ok(Err(_)) | Err(_) => {}
         }
     }
 
     /// Removes it: what the command wrote is in its result.
     pub fn remove(self) {
-        if let Some(writer) = self.writer.filter(|_| self.written > 0) {
+        if self.tried {
             // One that stays is passed over, and a purge removes it.
-            let _ = writer.remove();
+            let _ = self.writer.remove();
         }
     }
 }

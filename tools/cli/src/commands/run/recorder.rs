@@ -85,6 +85,9 @@ impl Unrecorded {
         if let Some(unsent) = error.downcast_ref::<Unsent>() {
             return unsent.is_rule();
         }
+        if is_replaced(error) {
+            return true;
+        }
         matches!(
             error.downcast_ref(),
             Some(
@@ -209,6 +212,14 @@ async fn interruptible<T>(
         signal = interrupted => Err(Unrecorded::Interrupted(signal)),
         done = waiting => Ok(done),
     }
+}
+
+/// Whether another ledger is where the task began.
+pub fn is_replaced(error: &Error) -> bool {
+    let is = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(store::Error::Replaced { .. }))
+    };
+    error.chain().any(is)
 }
 
 fn is_in_use(error: &Error) -> bool {

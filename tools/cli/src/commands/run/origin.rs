@@ -1,0 +1,40 @@
+//! The start of a task, by which its ledger is known again when there is more to record of it.
+//!
+//! Nothing keeps the ledger from being replaced while the command runs: by another one, or by an older
+//! copy of its own, in which the same number has gone to another task.
+
+use anyhow::Result;
+use std::path::Path;
+use taskledger::{
+    ids::{Key, LedgerId, TaskId},
+    ledger::Reader,
+    store,
+};
+
+/// A task, as it was recorded.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Its ledger.
+    pub ledger: LedgerId,
+    /// Its id.
+    pub task: TaskId,
+    /// The key of the event that spawned it, which no other event has.
+    pub key: Key,
+}
+
+impl Origin {
+    /// Refuses a ledger, found at `db`, in which the task is not the one that was recorded.
+    ///
+    /// A spawn that cannot be read keeps no end from the record: the ledger's id says enough then.
+    pub fn check(&self, reader: &Reader, db: &Path) -> Result<()> {
+        let is_ours = reader.ledger_id() == self.ledger
+            && match reader.task(&self.task) {
+                Ok(Some(task)) => {
+                    reader.entry(task.first_seq).map_or(true, |it| it.event.key == Some(self.key))
+                }
+                Ok(None) => false,
+                Err(_) => true,
+            };
+        if is_ours { Ok(()) } else { Err(store::Error::Replaced { path: db.to_owned() }.into()) }
+    }
+}
