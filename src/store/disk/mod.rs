@@ -218,9 +218,10 @@ impl FrameLog for DiskStore {
             return Err(Error::Halted);
         }
         let synced = self.shared.sync();
+        // Its thread would go on making the next journal, and take the space that sealing needs.
+        self.stop_thread();
         let sealed = synced.as_ref().map_or(Ok(()), |_| self.shared.flush_to_close());
         self.shared.closed.store(true, Ordering::SeqCst);
-        self.stop_thread();
         if let Ok(log) = &synced {
             self.shared.note_end(*log);
         }

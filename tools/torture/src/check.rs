@@ -14,7 +14,7 @@ use taskledger::{
     audit::{Finding, FindingKind, Report, VerifyOptions, verify, verify_reader},
     event::{Action, Entry},
     ids::{Head, Seq},
-    ledger::OpenError,
+    ledger::{OpenError, Spool},
 };
 
 /// Opens the ledger at `path` and holds it against what is known: everything acknowledged is there,
@@ -24,6 +24,7 @@ use taskledger::{
 pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<Checked> {
     let mended = known.opened && is_cut_short(path, known.dark)?;
     let looked = look::shown(path, known.opened)?;
+    let waiting = known.opened && Spool::of(path).waiting()? > 0;
     let ledger = match Ledger::open(path, options(durability)) {
         Ok(ledger) => ledger,
         // Killed while it was created: nothing was promised, and the next child creates it.
@@ -55,7 +56,9 @@ pub fn check(path: &Path, durability: Durability, known: &mut Known) -> Result<C
     shows_enough(looked, durability, known)?;
     let report = verify_reader(&reader);
     ensure!(report.is_ok() && report.head() == head, "the audit says {report:?}");
-    known.seen = head;
+    // What an opening takes in from the spool is recorded here, and not in the ledger of which this may be
+    // a copy.
+    known.seen = if waiting { looked } else { head };
     ledger.close_blocking().context("it does not close")?;
     drop(ledger);
     let report = audit_files(path)?;
@@ -197,7 +200,11 @@ impl Log {
 mod tests {
     use super::*;
     use crate::work::{LANES, Sizes, proposals};
-    use taskledger::{event::PartSet, ids::Size};
+    use taskledger::{
+        event::PartSet,
+        ids::{Key, Size},
+        time::Millis,
+    };
     use tempfile::TempDir;
 
     /// A ledger of ten events by each lane, and what is known of it.
@@ -247,6 +254,30 @@ mod tests {
     #[test]
     fn another_event_in_the_place_of_an_acknowledged_one_is_noticed() {
         refused(|known| known.acknowledged.extend([(3, (1, 2))]), "event 3 was acknowledged");
+    }
+
+    /// A copy records what waits in the spool, and the ledger itself records it once more, in another place.
+    #[test]
+    fn what_a_copy_took_in_from_the_spool_is_not_held_against_the_ledger() {
+        let (dir, mut known) = ledger();
+        let (path, copied) = (dir.path().join("ledger"), dir.path().join("copied"));
+        let id = Ledger::open_read_only(&path, options(Durability::Synced))
+            .unwrap()
+            .reader()
+            .ledger_id();
+        let mut waiting = proposals(Place::batch(0, Sizes::Small, 11, 5)).unwrap();
+        for (proposal, number) in waiting.iter_mut().zip(1..) {
+            proposal.key = Some(Key([number; 16]));
+        }
+        Spool::of(&path).put(id, waiting, Millis(1)).unwrap();
+        crate::life::copy(&path, &copied).unwrap();
+        check(&copied, Durability::Synced, &mut known).unwrap();
+        assert_eq!(known.seen.size, 32, "the copy has more");
+        let ledger = Ledger::open(&path, options(Durability::Synced)).unwrap();
+        ledger.append_blocking(proposals(Place::batch(1, Sizes::Small, 11, 5)).unwrap()).unwrap();
+        ledger.close_blocking().unwrap();
+        check(&path, Durability::Synced, &mut known).unwrap();
+        assert!(known.seen.size > 40);
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct Known {
     /// Whether the power goes: what sled was not synced with may then be anything, and is made anew
     /// by an opening.
     pub dark: bool,
-    /// What the last check found. An opening makes it durable, so it stays.
+    /// What the last check found, but for what its opening took in from the spool. An opening makes it
+    /// durable, so it stays.
     pub seen: Head,
 }
 

@@ -52,7 +52,8 @@ impl Shared {
         self.cold()?.root_at(size)
     }
 
-    /// Opens files again when they are needed: an erasure replaces them.
+    /// Closes files, which are opened again when they are needed: an erasure replaces them, and a journal
+    /// that is removed takes space as long as it is open.
     pub(crate) fn forget_cold(&self) {
         lock(&self.cold).take();
     }

@@ -145,8 +145,8 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`Error::Halted`] after closing; as [`open`], and [`Error::Engine`] once that has failed. A sled
-    /// that is longer than the log halts the store.
+    /// [`Error::Halted`] after closing; [`Error::Full`], after which it can be tried again; as [`open`], and
+    /// [`Error::Engine`] once that has failed. A sled that is longer than the log halts the store.
     pub(crate) fn engine(&self) -> Result<Arc<Sled>, Error> {
         self.engine_or_found()?.map_or_else(|_| self.open_once(), Ok)
     }
@@ -168,6 +168,7 @@ impl Shared {
             Ok(sled) => return Ok(sled),
             Err(found) => found,
         };
+        self.check_opening_space()?;
         let record = self.progress().record;
         if record.synced.size > record.sealed.size {
             // Its files change as it is opened: from here on a loss of power may cut it short.
@@ -180,16 +181,30 @@ impl Shared {
             // The log has lost its end, and nothing more is to be put in its place.
             self.halted.store(true, Ordering::SeqCst);
         }
+        // On a full disk it may have failed for that.
+        let full =
+            matches!(opened, Err(Error::Engine { .. })) && self.check_opening_space().is_err();
         let mut engine = lock(&self.engine);
         match &opened {
             _ if matches!(*engine, Engine::Closed) => return Err(Error::Halted),
             Ok(sled) => *engine = Engine::Open(Arc::clone(sled)),
+            Err(Error::Engine { .. }) if full => {}
             Err(
                 error @ (Error::LostTail { .. } | Error::Damaged { .. } | Error::Engine { .. }),
             ) => *engine = Engine::Failed(error.to_string()),
             Err(_) => {}
         }
         opened
+    }
+
+    /// Lets go of sled, which is opened again when something needs it. The log has `found` events.
+    pub(crate) fn wait_with_engine(&self, found: u64) {
+        let mut engine = lock(&self.engine);
+        if let Engine::Open(_) = &*engine {
+            let sled = std::mem::replace(&mut *engine, Engine::Waiting { found });
+            drop(engine);
+            drop(sled);
+        }
     }
 
     /// Notes beside sled where the log ends. A witness that is missing is no reason not to close.

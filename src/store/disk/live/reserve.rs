@@ -1,7 +1,8 @@
-//! The reserve: space that is given up when the disk is full, and taken back when there is room.
+//! The room that is made on a full disk: the next journal, which nobody uses yet, is removed, and then the
+//! reserve is given up. Both come back when there is room.
 //!
-//! It grows with the journals. Sealing, archiving and the next journal may use it, if it is enough for
-//! what they need, down to the part that the next opening may need: sled cannot open without space, and
+//! The reserve grows with the journals. Sealing, archiving and the next journal may use it, if it is enough
+//! for what they need, down to the part that the next opening may need: sled cannot open without space, and
 //! somebody else may take all that is free by then.
 
 use super::{
@@ -15,15 +16,31 @@ use crate::store::{
 };
 
 impl Shared {
-    /// The answer of `attempt`, which needs `bytes`. Where the disk is full, that of a second one
-    /// without the reserve.
-    pub(crate) fn with_reserve<T>(
+    /// The answer of `attempt`, which needs `bytes`. Where the disk is full, that of another one without
+    /// the next journal, and then without the reserve.
+    pub(crate) fn with_room<T>(
         &self,
         bytes: u64,
         attempt: impl Fn() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match attempt() {
-            Err(Error::Full { .. }) if self.give_reserve_up(bytes) => attempt(),
+        let full = |answer: &Result<T, Error>| matches!(answer, Err(Error::Full { .. }));
+        let mut answer = attempt();
+        if full(&answer) && self.give_spare_up(bytes) {
+            answer = attempt();
+        }
+        if full(&answer) && self.give_reserve_up(bytes, self.opening_bytes()) {
+            answer = attempt();
+        }
+        answer
+    }
+
+    /// Checks that there is space for sled to be opened, since it writes then, and may fail half way. For
+    /// this the whole reserve may go.
+    pub(crate) fn check_opening_space(&self) -> Result<(), Error> {
+        let bytes = sizes::ENGINE_BYTES;
+        let enough = || self.check_space("opening the sealed store", bytes);
+        match self.with_room(bytes, enough) {
+            Err(Error::Full { .. }) if self.give_reserve_up(bytes, 0) => enough(),
             answer => answer,
         }
     }
@@ -36,22 +53,46 @@ impl Shared {
         record: usize,
     ) -> Result<Spare, Error> {
         let least = sizes::least_journal_bytes(&self.options, record);
-        self.with_reserve(least, || self.prepare_journal(before, record))
+        self.with_room(least, || self.prepare_journal(before, record))
     }
 
-    /// Gives the reserve up if that makes `bytes` available.
-    fn give_reserve_up(&self, bytes: u64) -> bool {
-        let opening = sizes::opening_bytes(self.reserve_bytes());
-        let gain = dir::reserved_bytes(&self.root).saturating_sub(opening);
+    /// Removes the next journal if that makes `bytes` available, with the reserve at most. An append makes
+    /// one at need, as large as there is room.
+    fn give_spare_up(&self, bytes: u64) -> bool {
+        let spare = lock(&self.journals).spare.as_ref().map_or(0, |spare| spare.bytes);
+        let reserve = self.reserve_gain(self.opening_bytes());
+        let missing = bytes.saturating_sub(spare).saturating_sub(reserve);
+        if spare == 0 || self.check_space("the rest", missing).is_err() {
+            return false;
+        }
+        let Some(spare) = lock(&self.journals).spare.take() else { return false };
+        spare.discard();
+        self.steps_at("the next journal given up");
+        true
+    }
+
+    /// Gives the reserve up but for `kept` bytes, if that makes `bytes` available.
+    fn give_reserve_up(&self, bytes: u64, kept: u64) -> bool {
+        let gain = self.reserve_gain(kept);
         let missing = bytes.saturating_sub(gain);
         if gain == 0 || dir::check_space("the rest", &self.root, missing).is_err() {
             return false;
         }
-        dir::give_reserve_up(&self.root, opening).unwrap_or_else(|error| {
+        dir::give_reserve_up(&self.root, kept).unwrap_or_else(|error| {
             let ledger = self.root.display();
             tracing::warn!(%ledger, %error, "the disk is full, and the reserve stays");
             false
         })
+    }
+
+    /// What the reserve makes available but for `kept` bytes.
+    fn reserve_gain(&self, kept: u64) -> u64 {
+        dir::reserved_bytes(&self.root).saturating_sub(kept)
+    }
+
+    /// The part of the reserve that only an opening gives up.
+    fn opening_bytes(&self) -> u64 {
+        sizes::opening_bytes(self.reserve_bytes())
     }
 
     /// Makes the reserve whole, if there is so much room that it is not given up again at once. It
@@ -77,6 +118,11 @@ impl Shared {
 
     fn log_bytes(&self) -> u64 {
         lock(&self.journals).log_bytes()
+    }
+
+    /// The free space with which all that waits can be sealed and archived, so that its journals go.
+    pub(crate) fn to_seal_bytes(&self) -> u64 {
+        self.margin_bytes().saturating_add(self.progress().unsealed_bytes())
     }
 
     /// The free space without which sled may not write.

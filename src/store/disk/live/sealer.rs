@@ -3,12 +3,14 @@
 //!
 //! Only synced frames are sealed, so sled never holds what the journal could lose. An error or a
 //! panic of sled stops sealing and nothing else: the tail then grows until appends are
-//! `SealingStopped`.
+//! `SealingStopped`. A full disk only makes it pause: sled is not written to without some space, and if it
+//! fails all the same, it is closed and gets again, once there is room, what it was not synced with.
 
 use super::{
     shared::{Retired, Sealing, Shared, lock},
     sizes,
-    tail::BLOCK,
+    tail::{BLOCK, block_start},
+    writer::NEXT,
 };
 use crate::{
     code::Code,
@@ -30,6 +32,8 @@ use std::{
 
 /// Bytes of frames that go to sled in one batch: some twenty blocks.
 const SEALED_AT_ONCE: usize = 128 << 10;
+/// What sealing writes, in words.
+const SEALED: &str = "sealed blocks";
 /// The sleep of a thread that makes no flushes by itself.
 const IDLE: Duration = Duration::from_hours(1);
 /// The time that blocks may gather once there is something to seal: a batch of many costs sled
@@ -70,12 +74,12 @@ impl Shared {
                 Sealing::Running if self.is_worth_sealing() => self.seal_holding(sealing),
                 Sealing::Waiting | Sealing::Running | Sealing::Stopped(_) => Ok(()),
             };
-            let answer = answer.and(prepared);
-            let answer = answer.and_then(|()| match self.take_reserve_back() {
+            // A full disk is not tried at every commit, but for lack of a next journal sealing goes on.
+            failed = answer.is_err();
+            let answer = answer.and(prepared).and_then(|()| match self.take_reserve_back() {
                 Err(Error::Full { .. }) => Ok(()),
                 answer => answer,
             });
-            failed = answer.is_err();
             match answer {
                 Err(error) if told.is_news(&error) => self.tell(&error),
                 // Sealing alone may have had nothing to do; a flush did all that there was.
@@ -205,6 +209,7 @@ impl Shared {
         sled.sync()?;
         self.steps_at("sled synced");
         lock(&self.beside.upto).settle(target, |index| sled.tree_hash(index))?;
+        lock(&self.tail).settle();
         self.steps_at("sled is said to be synced");
         lock(&self.progress).record.sealed = target;
         self.write_head_durably()?;
@@ -212,11 +217,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Checks the free space, and gives the reserve up if it is needed. sled does not recover from a
+    /// Checks the free space, and makes room if there is some to be made. sled does not recover from a
     /// full disk before it is opened again, so sealing pauses before that.
     pub(crate) fn check_sealing_space(&self) -> Result<(), Error> {
         let margin = self.margin_bytes();
-        self.with_reserve(margin, || self.check_space("sealed blocks", margin))
+        self.with_room(margin, || self.check_space(SEALED, margin))
     }
 
     /// sled, for which there is room to be opened and to write.
@@ -226,7 +231,7 @@ impl Shared {
     }
 
     /// Puts blocks up to `upto` into sled: whole ones, and the last one too if `partial`.
-    fn seal_blocks(&self, sled: &Sled, upto: Head, partial: bool) -> Result<(), Error> {
+    pub(crate) fn seal_blocks(&self, sled: &Sled, upto: Head, partial: bool) -> Result<(), Error> {
         loop {
             let unsealed = lock(&self.tail).unsealed(upto.size.get(), partial, SEALED_AT_ONCE);
             let Some(unsealed) = unsealed else { return Ok(()) };
@@ -251,25 +256,59 @@ impl Shared {
         }
     }
 
-    /// Stops sealing after an error, until the ledger is opened again.
+    /// Stops sealing after an error, until the ledger is opened again. Where there was no space, it only
+    /// pauses.
     pub(crate) fn stopping<T>(
         &self,
         sealing: &mut Sealing,
         answer: Result<T, Error>,
     ) -> Result<T, Error> {
-        // An error without a source comes from our own check of the free space: sled has not
-        // failed.
-        let paused = matches!(&answer, Err(Error::Full { source: None, .. }));
-        if let Err(error) = &answer
-            && !paused
-        {
-            let ledger = self.root.display();
-            tracing::error!(%ledger, error = %error, "sealing stopped; commits go on");
-            *sealing = Sealing::Stopped(error.to_string());
-            self.seals.store(false, Ordering::SeqCst);
-            self.room.notify_all();
+        let error = match answer {
+            Ok(value) => return Ok(value),
+            // An error without a source comes from our own check of the free space: sled has not
+            // failed.
+            Err(error @ Error::Full { source: None, .. }) => return Err(error),
+            Err(error) => error,
+        };
+        if self.lacked_space(&error) {
+            match self.let_go_of_engine() {
+                Ok(()) => return Err(Error::Full { what: SEALED, room: None, source: None }),
+                Err(why) => tracing::error!(error = %why, "sealing cannot begin again"),
+            }
         }
-        answer
+        let ledger = self.root.display();
+        tracing::error!(%ledger, %error, "sealing stopped; commits go on");
+        *sealing = Sealing::Stopped(error.to_string());
+        self.seals.store(false, Ordering::SeqCst);
+        self.room.notify_all();
+        Err(error)
+    }
+
+    /// Says whether sled failed for want of space: somebody else may take what was there when it was
+    /// checked. A sync that failed is another matter: what it was to make durable may be gone.
+    fn lacked_space(&self, error: &Error) -> bool {
+        match error {
+            Error::Full { .. } => true,
+            Error::Engine { .. } => self.check_space(SEALED, self.margin_bytes()).is_err(),
+            _ => false,
+        }
+    }
+
+    /// Closes sled, which does not go on after it met a full disk, and takes back what it was given since
+    /// it was synced: it is opened and given that again once there is room.
+    pub(crate) fn let_go_of_engine(&self) -> Result<(), Error> {
+        let record = self.progress().record;
+        let start = block_start(record.sealed.size.get());
+        let upto = lock(&self.tail).start();
+        let mut frames = Vec::new();
+        while start + wide(frames.len()) < upto {
+            let next = next_after(start + wide(frames.len()));
+            let left = narrow(upto - next.leaf_index());
+            frames.extend(self.read_cold(next, SEALED_AT_ONCE)?.into_iter().take(left));
+        }
+        lock(&self.tail).go_back(start, &frames);
+        self.wait_with_engine(record.synced.size.get());
+        Ok(())
     }
 
     /// Archives and removes every full journal that sled holds all of. Then writes the tree hashes that
@@ -296,6 +335,8 @@ impl Shared {
                 self.steps_at("HEAD written again");
             }
             dir::remove(&oldest.path)?;
+            // Its space is free once nobody has it open.
+            self.forget_cold();
             let archived_bytes = archive::bytes(&self.root)?;
             let mut journals = lock(&self.journals);
             journals.retired.pop_front();
@@ -324,7 +365,7 @@ impl Shared {
         // Afterwards the journal is removed, so it is worth the reserve, however much it takes. A part of
         // an archive would only take space.
         let tmp = dir::tmp_of(&span.path(&self.root));
-        self.with_reserve(0, || {
+        self.with_room(0, || {
             self.write_archive(&full, span).inspect_err(|_| drop(dir::remove(&tmp)))
         })
     }
@@ -338,14 +379,20 @@ impl Shared {
         writer.finish()
     }
 
-    /// Prepares the next journal when the current one is half full.
-    fn prepare_spare(&self) -> Result<(), Error> {
+    /// Prepares the next journal when the current one is half full, unless the store is being closed.
+    pub(crate) fn prepare_spare(&self) -> Result<(), Error> {
+        if lock(&self.call).stop {
+            return Ok(());
+        }
         let journal = lock(&self.journal);
         let (bytes, half_full) = (journal.header.bytes, journal.is_half_full());
         drop(journal);
         if !half_full || lock(&self.journals).spare.is_some() {
             return Ok(());
         }
+        // Nobody waits for it, so it takes nothing that sealing needs: it would be given up for that.
+        let least = sizes::least_journal_bytes(&self.options, 0);
+        self.check_space(NEXT, least + self.margin_bytes())?;
         let spare = self.prepare_journal(bytes, 0)?;
         lock(&self.journals).spare = Some(spare);
         Ok(())

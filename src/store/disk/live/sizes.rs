@@ -21,9 +21,11 @@ const FULL_BYTES: [u64; 2] = [1 << 20, 64 << 20];
 const MARGIN_BYTES: [u64; 2] = [3 << 20, 16 << 20];
 /// The bytes that an append can take without a wait, at most.
 const AT_EASE_BYTES_MAX: u64 = 1 << 20;
-/// The least and the most of the reserve that only an opening gives up: a segment of sled, which the
-/// first opening takes, and many times what it was seen to need beside that.
-const OPENING_BYTES: [u64; 2] = [576 << 10, 8 << 20];
+/// The space without which sled is not opened: a segment of it, which the first opening takes, and many
+/// times what it was seen to need beside that.
+pub(crate) const ENGINE_BYTES: u64 = 576 << 10;
+/// The least and the most of the reserve that only an opening gives up.
+const OPENING_BYTES: [u64; 2] = [ENGINE_BYTES, 8 << 20];
 /// The files of a new ledger beside its journal and its reserve.
 const OTHER_FILES_BYTES: u64 = 128 << 10;
 

@@ -42,6 +42,8 @@ pub(crate) struct Tail {
     tree_hashes: BTreeMap<u64, TreeHash>,
     /// The tree hashes by the frame that completes them.
     marks_by_seq: BTreeSet<(Seq, u64)>,
+    /// Tree hashes that sled was given since it was last synced.
+    given: BTreeMap<u64, TreeHash>,
 }
 
 impl Tail {
@@ -54,6 +56,7 @@ impl Tail {
             bytes: 0,
             tree_hashes: BTreeMap::new(),
             marks_by_seq: BTreeSet::new(),
+            given: BTreeMap::new(),
         }
     }
 
@@ -89,7 +92,8 @@ impl Tail {
     }
 
     pub(crate) fn tree_hash(&self, index: u64) -> Option<[u8; 32]> {
-        self.tree_hashes.get(&index).map(|tree_hash| tree_hash.hash)
+        let found = self.tree_hashes.get(&index).or_else(|| self.given.get(&index));
+        found.map(|tree_hash| tree_hash.hash)
     }
 
     /// The frames from `from` on; `None` if that frame was sealed and removed.
@@ -130,6 +134,11 @@ impl Tail {
         Some(Unsealed { first: Seq::new(self.start + 1)?, frames, tree_hashes })
     }
 
+    /// The size of the log before the first frame here.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
     /// Removes the frames of whole blocks up to `size`, which are in sled, and these tree hashes.
     pub(crate) fn sealed(&mut self, size: u64, tree_hashes: &[TreeHash]) {
         while self.start < block_start(size) {
@@ -140,7 +149,27 @@ impl Tail {
         for tree_hash in tree_hashes {
             self.tree_hashes.remove(&tree_hash.index);
             self.marks_by_seq.remove(&(tree_hash.seq, tree_hash.index));
+            self.given.insert(tree_hash.index, *tree_hash);
         }
+    }
+
+    /// Forgets what sled was given: it is synced.
+    pub(crate) fn settle(&mut self) {
+        self.given.clear();
+    }
+
+    /// Puts `frames`, those after `start` up to the first one here, in front again, and the tree hashes
+    /// that sled was given since it was last synced.
+    pub(crate) fn go_back(&mut self, start: u64, frames: &[Vec<u8>]) {
+        assert_eq!(start % BLOCK, 0, "the tail begins with a block");
+        assert_eq!(start + sector::wide(frames.len()), self.start, "there is no gap");
+        for frame in frames.iter().rev() {
+            self.bytes += frame.len();
+            self.frames.push_front(frame.as_slice().into());
+        }
+        self.start = start;
+        let given: Vec<_> = std::mem::take(&mut self.given).into_values().collect();
+        self.add_tree_hashes(&given);
     }
 
     /// Replaces each frame by the result of `rewrite`. Errors name `place`.
@@ -237,6 +266,8 @@ mod tests {
         );
         assert_eq!(tail.unsealed(72, false, usize::MAX).unwrap().tree_hashes, tree_hashes);
         tail.sealed(48, &tree_hashes[..2]);
+        assert_eq!(tail.tree_hash(6), Some([6; 32]), "sled may lose it");
+        tail.settle();
         assert_eq!(
             (tail.tree_hash(5), tail.tree_hash(6), tail.tree_hash(7)),
             (None, None, Some([7; 32]))
@@ -245,6 +276,26 @@ mod tests {
         assert_eq!(
             (second.first, second.tree_hashes),
             (Seq::new(49).unwrap(), vec![tree_hashes[2]])
+        );
+    }
+
+    #[test]
+    fn what_sled_was_given_and_not_synced_with_can_be_given_again() {
+        let mut tail = tail_of(40);
+        let tree_hashes = [tree_hash(48, 5), tree_hash(64, 7)];
+        tail.add_tree_hashes(&tree_hashes);
+        let all = tail.unsealed(72, true, usize::MAX).unwrap();
+        tail.sealed(48, &tree_hashes[..1]);
+        tail.settle();
+        tail.sealed(64, &tree_hashes[1..]);
+        assert_eq!((tail.start(), tail.tree_hash(5), tail.tree_hash(7)), (64, None, Some([7; 32])));
+        let frames: Vec<_> = all.frames[16..32].iter().map(|frame| frame.to_vec()).collect();
+        tail.go_back(48, &frames);
+        let again = tail.unsealed(72, true, usize::MAX).unwrap();
+        assert_eq!((again.first.get(), tail.bytes()), (49, 240));
+        assert_eq!(
+            (&again.frames[..], again.tree_hashes),
+            (&all.frames[16..], vec![tree_hashes[1]])
         );
     }
 

@@ -25,7 +25,7 @@ use std::{
 };
 
 /// A journal that is not there yet, in words.
-const NEXT: &str = "the next journal";
+pub(crate) const NEXT: &str = "the next journal";
 
 /// The interval at which a waiting append checks that sealing has not stopped.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
@@ -222,7 +222,7 @@ impl Shared {
         let log = lock(&self.journals).log_bytes().saturating_add(before);
         let least = sizes::least_journal_bytes(&self.options, record);
         let mut bytes = sizes::journal_bytes(&self.options, log).max(least);
-        while bytes > least && self.check_space(NEXT, bytes + self.margin_bytes()).is_err() {
+        while bytes > least && self.check_space(NEXT, bytes + self.to_seal_bytes()).is_err() {
             bytes = (bytes / 2).max(least);
         }
         self.check_space(NEXT, bytes)?;

@@ -41,6 +41,11 @@ impl Beside {
         );
         let kind = StoreFindingKind::SealedUnchecked;
         let mut findings = vec![StoreFinding::new(kind, &place, None, detail)];
+        // A reader asks neither owner nor mode; it says whose word it reads.
+        if let Err(Error::UnsafeDir { path, why }) = dir::check_safe_for_owner(path) {
+            let detail = format!("others than its owner could have changed it: {why}");
+            findings.push(StoreFinding::new(kind, &path, None, detail));
+        }
         if identity.is_none() {
             let detail = "it does not hold";
             let file = path.join(super::node::FILE);

@@ -1,6 +1,7 @@
 //! The users who may read a ledger, and those who could have changed it.
 
 use super::*;
+use crate::store::Home;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn mode(path: &Path) -> u32 {
@@ -40,6 +41,28 @@ fn a_directory_that_others_could_change_is_refused() {
     fs::rename(root.join("archive"), dir.path().join("elsewhere")).unwrap();
     symlink(dir.path().join("elsewhere"), root.join("archive")).unwrap();
     assert!(matches!(refused(dir.path()), Error::UnsafeDir { .. }));
+}
+
+/// A reader asks neither owner nor mode, and says whose word it reads.
+#[test]
+fn an_audit_beside_the_owner_says_who_else_could_have_changed_what_it_reads() {
+    let dir = TempDir::new().unwrap();
+    created(dir.path()).close().unwrap();
+    let (root, options) = (ledger(dir.path()), small());
+    let said = || -> Vec<PathBuf> {
+        let inspection = DiskHome::new(&root, options.clone()).inspect_beside("of a test").unwrap();
+        let findings = inspection.findings().iter();
+        let others = findings.filter(|found| found.detail.contains("others than its owner"));
+        others.map(|found| found.file.clone()).collect()
+    };
+    assert_eq!(said(), Vec::<PathBuf>::new());
+    for name in ["", "archive", "HEAD"] {
+        let path = root.join(name);
+        let before = mode(&path);
+        chmod(&path, before | 0o020);
+        assert_eq!(said(), [path.clone()]);
+        chmod(&path, before);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::store::disk::{
 };
 use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
-    sync::atomic::AtomicUsize,
+    sync::{Mutex, atomic::AtomicUsize},
 };
 
 const KIB: u64 = 1 << 10;
@@ -233,9 +233,10 @@ fn before_larger_journals(dir: &Path, options: &DiskOptions, bytes: u64) -> Disk
 fn a_journal_is_smaller_where_a_whole_one_would_take_what_sealing_needs() {
     for (free, expected) in [
         (None, Some(1024)),
-        (Some(5 * MIB), Some(1024)),
-        (Some(4 * MIB - KIB), Some(512)),
-        (Some(3 * MIB), Some(256)),
+        // 3 MiB, and 1,984 KiB wait to be sealed.
+        (Some(6 * MIB), Some(1024)),
+        (Some(6 * MIB - 128 * KIB), Some(512)),
+        (Some(5 * MIB + 256 * KIB), Some(256)),
         (Some(256 * KIB), Some(256)),
         (Some(255 * KIB), None),
     ] {
@@ -308,6 +309,69 @@ fn the_reserve_is_given_up_for_a_journal_and_taken_back() {
     assert!(len_of(&reserve) >= 2 * MIB);
     drop(store);
     assert_holds_long(&reopened_with(dir.path(), &usual()));
+}
+
+/// The next journals that lie ready, or are in the making.
+fn spares(journals: &Path) -> Vec<PathBuf> {
+    let mut found = dir::entries(journals).unwrap();
+    found.retain(|path| dir::name(path).starts_with("spare-"));
+    found
+}
+
+// A ledger with 16 MiB of free space could not be closed, since they were in the next journal.
+#[test]
+fn the_next_journal_is_given_up_for_sealing_and_never_in_vain() {
+    let dir = TempDir::new().unwrap();
+    let journals = ledger(dir.path()).join("journal");
+    let mut options = usual();
+    let besides = Arc::new(Mutex::new(None));
+    let (free, place, asked) =
+        (Arc::clone(&options.steps.free), journals.clone(), Arc::clone(&besides));
+    options.steps.hook = Some(Arc::new(move |step| {
+        if let Some(bytes) = *lock(&asked)
+            && step == "free space asked for"
+        {
+            let spares: u64 = spares(&place).iter().map(|path| len_of(path)).sum();
+            *lock(&free) = Some(bytes - spares);
+        }
+    }));
+    let store = created_with(dir.path(), &options);
+    store.stop_thread();
+    append_upto(&store, 100);
+    store.sync().unwrap();
+    let spare = store.shared.prepare_journal(0, 0).unwrap();
+    let (margin, spare_bytes) = (store.shared.margin_bytes(), spare.bytes);
+    lock(&store.shared.journals).spare = Some(spare);
+    *lock(&besides) = Some(margin - 1);
+    assert!(matches!(store.flush(), Err(Error::Full { room: Some(_), .. })));
+    assert_eq!(spares(&journals).len(), 1, "it is not enough");
+    *lock(&besides) = Some(margin + spare_bytes - 1);
+    store.flush().unwrap();
+    assert_eq!((store.sealed(), spares(&journals)), (head_at(100), Vec::new()));
+    assert_eq!(len_of(&ledger(dir.path()).join("RESERVE")), 576 * KIB, "it was not needed");
+}
+
+#[test]
+fn the_next_journal_leaves_the_space_that_sealing_needs_and_closing_makes_none() {
+    let dir = TempDir::new().unwrap();
+    let journals = ledger(dir.path()).join("journal");
+    let options = usual();
+    let store = created_with(dir.path(), &options);
+    store.stop_thread();
+    lock(&store.shared.call).stop = false;
+    append_upto(&store, 900);
+    let margin = store.shared.margin_bytes();
+    *lock(&options.steps.free) = Some(margin + 256 * KIB - 1);
+    assert!(matches!(store.shared.prepare_spare(), Err(Error::Full { .. })));
+    // An append that needs one takes it all the same.
+    store.shared.prepare_journal(0, 0).unwrap().discard();
+    lock(&store.shared.call).stop = true;
+    *lock(&options.steps.free) = None;
+    store.shared.prepare_spare().unwrap();
+    assert_eq!(spares(&journals), Vec::<PathBuf>::new());
+    lock(&store.shared.call).stop = false;
+    store.shared.prepare_spare().unwrap();
+    assert_eq!(spares(&journals).len(), 1);
 }
 
 /// Options under which the disk is full from call `nth` of a creation on, and the calls so far.

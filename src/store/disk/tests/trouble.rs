@@ -1,6 +1,7 @@
 //! A disk that is full, and a device that fails.
 
 use super::*;
+use crate::store::disk::live::shared::Sealing;
 use std::sync::{Mutex, atomic::AtomicUsize};
 
 /// A store, and the bytes that are free on its disk.
@@ -297,4 +298,133 @@ fn no_journal_is_archived_once_sealing_has_stopped() {
     drop(sealing);
     assert!(store.flush().is_err());
     assert_eq!(journals(dir.path()), before);
+}
+
+/// Somebody else may take the space between our check and what sled writes. What it then loses it gets
+/// again: here its directory becomes that of its last sync.
+#[test]
+fn sealing_goes_on_after_sled_met_a_full_disk_and_lost_what_it_was_not_synced_with() {
+    let dir = TempDir::new().unwrap();
+    let (store, free) = with_switch(dir.path());
+    store.stop_thread();
+    append_upto(&store, 100);
+    store.sync().unwrap();
+    store.flush().unwrap();
+    let (engine, kept) = (ledger(dir.path()).join("sled/1"), dir.path().join("kept"));
+    // sled writes when it is let go of.
+    store.shared.wait_with_engine(100);
+    copy(&engine, &kept);
+    append_upto(&store, 700);
+    store.sync().unwrap();
+    let shared = &store.shared;
+    let sled = shared.engine().unwrap();
+    shared.seal_blocks(&sled, store.synced(), true).unwrap();
+    drop(sled);
+    assert_eq!(lock(&shared.tail).start(), 688);
+    let source = Some(std::io::ErrorKind::StorageFull.into());
+    let full = Error::Full { what: "sealed blocks", room: None, source };
+    let mut sealing = lock(&shared.sealing);
+    *lock(&free) = Some(0);
+    let paused = shared.stopping::<()>(&mut sealing, Err(full)).unwrap_err();
+    assert!(matches!(paused, Error::Full { source: None, .. }), "{paused}");
+    assert_eq!(*sealing, Sealing::Running);
+    drop(sealing);
+    fs::remove_dir_all(&engine).unwrap();
+    fs::rename(&kept, &engine).unwrap();
+    assert!(matches!(store.flush(), Err(Error::Full { .. })));
+    append_upto(&store, 720);
+    assert_reads(&store, 720);
+    *lock(&free) = None;
+    store.sync().unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.sealed(), head_at(720));
+    let sled = store.shared.engine().unwrap();
+    for before in (0..720).step_by(16) {
+        let block = sled.block(seq(before + 1)).unwrap().unwrap();
+        let expected: Vec<_> = (before + 1..=before + 16).map(frame_of).collect();
+        assert!(block.iter().map(|(_, frame)| frame).eq(&expected), "after {before}");
+    }
+    drop(sled);
+    store.close().unwrap();
+    drop(store);
+    assert_holds(&reopened(dir.path()), 720);
+}
+
+/// As `assert_holds`, without the tree hashes.
+#[track_caller]
+fn assert_reads(store: &DiskStore, size: u64) {
+    for number in 1..=size {
+        assert_eq!(store.read(seq(number), 1).unwrap(), [frame_of(number)], "frame {number}");
+    }
+}
+
+#[test]
+fn a_sled_that_fails_on_a_full_disk_pauses_sealing_and_one_that_fails_on_another_stops_it() {
+    let dir = TempDir::new().unwrap();
+    let (store, free) = with_switch(dir.path());
+    store.stop_thread();
+    let failure = || Error::Engine { during: "seal", detail: "it panicked".to_owned() };
+    let mut sealing = lock(&store.shared.sealing);
+    *lock(&free) = Some(0);
+    let paused = store.shared.stopping::<()>(&mut sealing, Err(failure())).unwrap_err();
+    assert!(matches!(paused, Error::Full { .. }), "{paused}");
+    assert_eq!(*sealing, Sealing::Running);
+    *lock(&free) = None;
+    let stopped = store.shared.stopping::<()>(&mut sealing, Err(failure())).unwrap_err();
+    assert!(matches!(stopped, Error::Engine { .. }), "{stopped}");
+    assert!(matches!(*sealing, Sealing::Stopped(_)));
+}
+
+/// sled is not opened where it could fail half way; reads do without it. For this the whole reserve is there.
+#[test]
+fn a_read_opens_sled_on_a_full_disk_with_the_reserve_alone() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 1000);
+    store.close().unwrap();
+    drop(store);
+    let mut options = small();
+    let reserve = ledger(dir.path()).join("RESERVE");
+    let (free, file) = (Arc::clone(&options.steps.free), reserve.clone());
+    let store = reopened_with(dir.path(), &options);
+    assert!(store.shared.engine_waits());
+    *lock(&options.steps.free) = Some(64 << 10);
+    assert_reads(&store, 1000);
+    assert!(matches!(store.tree_hash(0), Err(Error::Full { .. })));
+    assert!(store.shared.engine_waits());
+    drop(store);
+    *lock(&options.steps.free) = None;
+    // Full, and the reserve gives what it had.
+    options.reserve_bytes = 576 << 10;
+    options.steps.hook = Some(Arc::new(move |step| {
+        if step == "free space asked for" {
+            *lock(&free) = Some((576 << 10) - fs::metadata(&file).map_or(0, |meta| meta.len()));
+        }
+    }));
+    dir::ensure_reserve(&ledger(dir.path()), 576 << 10).unwrap();
+    let store = reopened_with(dir.path(), &options);
+    assert_reads(&store, 1000);
+    assert_eq!(fs::metadata(&reserve).unwrap().len(), 576 << 10);
+    store.tree_hash(0).unwrap();
+    assert!(!store.shared.engine_waits() && !reserve.exists());
+}
+
+// On a full disk there was no space for an archive, and 14 MiB were in journals that were removed.
+#[test]
+fn a_journal_that_was_read_gives_its_space_back_when_it_is_removed() {
+    let dir = TempDir::new().unwrap();
+    let store = created(dir.path());
+    append_upto(&store, 1000);
+    store.sync().unwrap();
+    store.shared.wait_with_engine(1000);
+    assert!(store.shared.read_cold(seq(1), 1).is_ok());
+    assert!(journals(dir.path()).len() > 1);
+    store.flush().unwrap();
+    assert_eq!(journals(dir.path()).len(), 1);
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let open = open.filter_map(|fd| fs::read_link(fd.path()).ok());
+    let removed = |path: &PathBuf| path.to_string_lossy().ends_with(" (deleted)");
+    let place = fs::canonicalize(dir.path()).unwrap();
+    let held: Vec<_> = open.filter(|path| path.starts_with(&place)).filter(removed).collect();
+    assert_eq!(held, Vec::<PathBuf>::new());
 }

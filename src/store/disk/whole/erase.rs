@@ -108,7 +108,7 @@ impl Shared {
     /// [`Error::Full`], which says how much is missing: no file was changed.
     fn check_room_to_build(&self) -> Result<(), Error> {
         let bytes = engines::bytes(&self.root, self.progress().record.engine) + SPARE_BYTES;
-        self.with_reserve(bytes, || self.check_space(SECOND, bytes))
+        self.with_room(bytes, || self.check_space(SECOND, bytes))
     }
 
     /// Replaces an archive, if any of its frames changes.

@@ -30,6 +30,10 @@ pub enum Blow {
     Delete,
     /// It is what it was earlier.
     Older,
+    /// Its first sector is what it was earlier, and the rest as it is.
+    Torn,
+    /// It is that of another ledger.
+    Foreign,
 }
 
 impl fmt::Display for Blow {
@@ -40,6 +44,8 @@ impl fmt::Display for Blow {
             Self::Cut { at } => write!(f, "cut to {at} bytes"),
             Self::Delete => f.write_str("deleted"),
             Self::Older => f.write_str("swapped for an older copy"),
+            Self::Torn => f.write_str("torn: its first sector is that of an older copy"),
+            Self::Foreign => f.write_str("swapped for that of another ledger"),
         }
     }
 }
@@ -53,11 +59,14 @@ impl Blow {
             Self::Cut { .. } => "cut",
             Self::Delete => "deleted",
             Self::Older => "older copy",
+            Self::Torn => "torn",
+            Self::Foreign => "another ledger's",
         }
     }
 
-    /// Strikes `file`, whose older copy is `older`. Whether it is another file now.
-    pub fn strike(self, file: &Path, older: &Path) -> Result<bool> {
+    /// Strikes `file`, of which `other` is the older copy, or that of another ledger. Whether it is another
+    /// file now.
+    pub fn strike(self, file: &Path, other: &Path) -> Result<bool> {
         let before = fs::read(file).with_context(|| format!("read {}", file.display()))?;
         let open = || fs::OpenOptions::new().write(true).open(file);
         match self {
@@ -73,7 +82,14 @@ impl Blow {
             }
             Self::Cut { at } => open()?.set_len(at)?,
             Self::Delete => fs::remove_file(file)?,
-            Self::Older => drop(fs::copy(older, file).context("there is no older copy")?),
+            Self::Torn => {
+                let mut sector = fs::read(other).context("there is no older copy")?;
+                sector.truncate(usize::try_from(SECTOR)?);
+                open()?.write_all_at(&sector, 0)?;
+            }
+            Self::Older | Self::Foreign => {
+                fs::copy(other, file).context("there is no other copy")?;
+            }
         }
         Ok(fs::read(file).map_or(true, |after| after != before))
     }

@@ -20,6 +20,8 @@ pub enum Target {
     Archive,
     /// A file of sled's: the copy that is read.
     Sled,
+    /// The file beside sled: nothing is lost without it.
+    Beside,
     /// A saved state.
     Snapshot,
     /// The whole directory.
@@ -35,6 +37,7 @@ impl Target {
             Self::Node => "NODE",
             Self::Archive => "archive",
             Self::Sled => "sled",
+            Self::Beside => "word beside sled",
             Self::Snapshot => "snapshot",
             Self::All => "whole directory",
         }
@@ -48,6 +51,7 @@ impl Target {
             Self::Node => &["node"],
             Self::Archive => &["archive", "gap"],
             Self::Sled => &["sealed"],
+            Self::Beside => &[],
             Self::Snapshot => &["snapshot"],
             Self::All => &["checkpoint"],
         }
@@ -58,9 +62,13 @@ impl Target {
         match self {
             // Of events that are not there any more.
             Self::Journal => &["snapshot", "head"],
-            Self::Head | Self::Node | Self::Archive | Self::Sled | Self::Snapshot | Self::All => {
-                &[]
-            }
+            Self::Head
+            | Self::Node
+            | Self::Archive
+            | Self::Sled
+            | Self::Beside
+            | Self::Snapshot
+            | Self::All => &[],
         }
     }
 
@@ -71,7 +79,7 @@ impl Target {
             Self::Head | Self::Node => &["Damaged"],
             Self::Sled => &["Damaged", "LostTail", "Engine", "Tampered"],
             // Not read by an opening, or only to save time.
-            Self::Archive | Self::Snapshot | Self::All => &[],
+            Self::Archive | Self::Beside | Self::Snapshot | Self::All => &[],
         }
     }
 }
@@ -278,6 +286,17 @@ mod tests {
         let read_only =
             verdict_of(Target::Sled, |answer| answer.read_only.as_mut().unwrap().0 -= 1);
         assert_wrong(&read_only, "events that are others");
+    }
+
+    #[test]
+    fn a_finding_or_a_refusal_for_the_word_beside_sled_alone_is_noticed() {
+        let finding = verdict_of(Target::Beside, |answer| {
+            answer.audited.as_mut().unwrap().findings = found("lost_tail", 7);
+        });
+        assert_wrong(&finding, "verify calls it lost_tail");
+        let refused = verdict_of(Target::Beside, |answer| answer.opened = Err(refusal("LostTail")));
+        assert_wrong(&refused, "open: LostTail");
+        assert_eq!(verdict_of(Target::Beside, |_| {}), Verdict::Harmless);
     }
 
     #[test]

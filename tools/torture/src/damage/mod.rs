@@ -84,6 +84,8 @@ impl Damage {
         }
         let subject = Subject::new(&self.dir, MANY_EVENTS, End::Killed)?;
         let drawer = Drawer { subject: &subject, random: &random };
+        let beside = drawer.beside_sled(some)?;
+        self.strike("the word beside sled", &subject, beside, report)?;
         for (fault, target, name, count) in [
             ("snapshots", Target::Snapshot, "snapshots", some),
             ("archive", Target::Archive, "archive", some),
@@ -114,8 +116,8 @@ impl Damage {
             }
             count += 1;
             let path = subject.fresh()?;
-            let older = subject.older(&round.file).unwrap_or_default();
-            let changed = round.blow.strike(&path.join(&round.file), &older)?;
+            let other = subject.other(&round.file, round.blow)?;
+            let changed = round.blow.strike(&path.join(&round.file), &other)?;
             let rebuild = round.target == Target::Sled && number.is_multiple_of(BLOWS_OF_A_REBUILD);
             let sizes = subject.sizes.clone();
             let question = Question { path: path.clone(), expect: None, sizes, rebuild };
@@ -138,8 +140,8 @@ impl Damage {
         let kept = tempfile::Builder::new().prefix("torture-left").tempdir_in(&self.dir)?.keep();
         let struck = kept.join("ledger");
         crate::life::copy(&subject.whole(), &struck)?;
-        let older = subject.older(&round.file).unwrap_or_default();
-        round.blow.strike(&struck.join(&round.file), &older)?;
+        let other = subject.other(&round.file, round.blow)?;
+        round.blow.strike(&struck.join(&round.file), &other)?;
         let (file, blow) = (round.file.display(), round.blow);
         Ok(Failure {
             what: format!("{file}: {blow}: {why}; left in {}", struck.display()),
@@ -231,7 +233,8 @@ impl Drawer<'_> {
 
     /// So many blows at the files below `name`; each is deleted and swapped once.
     fn anywhere(&self, target: Target, name: &str, count: u64) -> Result<Vec<Round>> {
-        let files = self.subject.files_of(name);
+        let mut files = self.subject.files_of(name);
+        files.retain(|file| is_beside_sled(file) == (target == Target::Beside));
         let mut rounds = Vec::new();
         for file in &files {
             let length = self.length(file)?;
@@ -257,9 +260,23 @@ impl Drawer<'_> {
         Ok(rounds)
     }
 
+    /// So many blows at the file beside sled, which is also torn, and that of another ledger.
+    fn beside_sled(&self, count: u64) -> Result<Vec<Round>> {
+        let mut rounds = self.anywhere(Target::Beside, "sled", count)?;
+        let file = rounds.first().context("no file beside sled")?.file.clone();
+        let more = [Blow::Torn, Blow::Foreign].map(|blow| round(Target::Beside, &file, blow));
+        rounds.extend(more);
+        Ok(rounds)
+    }
+
     fn length(&self, file: &Path) -> Result<u64> {
         Ok(fs::metadata(self.subject.whole().join(file))?.len())
     }
+}
+
+/// Whether a file says up to where sled was given the log.
+fn is_beside_sled(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "upto")
 }
 
 fn round(target: Target, file: &Path, blow: Blow) -> Round {
@@ -274,7 +291,7 @@ fn in_groups(file: &Path, groups: &[Group], blow: Blow) -> Round {
         Blow::Flip { at, .. } => (group.start..group.end).contains(&at),
         Blow::Zero { at } => at < group.end && group.start < at + SECTOR,
         Blow::Cut { at } => at < group.end,
-        Blow::Delete | Blow::Older => false,
+        Blow::Delete | Blow::Older | Blow::Torn | Blow::Foreign => false,
     };
     let first = groups.iter().find(met).map(|group| group.first..=group.first);
     Round { target: Target::Journal, file: file.to_owned(), blow, place: first }
@@ -308,7 +325,8 @@ impl Table {
 
     fn row(&self, fault: &str, rounds: u64) -> Row {
         let mut words = Vec::new();
-        for blow in ["bit flipped", "512 bytes zeroed", "cut", "deleted", "older copy"] {
+        let kinds = ["bit flipped", "512 bytes zeroed", "cut", "deleted", "older copy"];
+        for blow in kinds.into_iter().chain(["torn", "another ledger's"]) {
             let counts = self.counts.iter().filter(|((kind, _), _)| *kind == blow);
             let counts: Vec<_> =
                 counts.map(|((_, came), count)| format!("{came} {count}")).collect();

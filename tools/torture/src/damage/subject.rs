@@ -1,6 +1,9 @@
 //! The ledger that is damaged: what it holds, where, and an older copy of each of its files.
 
-use super::probe::{Shown, quiet, show};
+use super::{
+    blow::Blow,
+    probe::{Shown, quiet, show},
+};
 use crate::{
     life::copy,
     work::{Place, Sizes, proposals},
@@ -138,6 +141,26 @@ impl Subject {
             sibling.parent() == file.parent() && sibling.extension() == file.extension()
         });
         siblings.pop().map(|sibling| older.join(sibling))
+    }
+
+    /// The file that a blow takes the place of `file` with, or a part of it; empty if there is none.
+    pub fn other(&self, file: &Path, blow: Blow) -> Result<PathBuf> {
+        if blow == Blow::Foreign {
+            return self.foreign();
+        }
+        Ok(self.older(file).unwrap_or_default())
+    }
+
+    /// The file beside the sled of another ledger.
+    fn foreign(&self) -> Result<PathBuf> {
+        let path = self.place.path().join("foreign");
+        if !path.exists() {
+            let ledger = Ledger::create(&path, quiet())?;
+            append(&ledger, &mut 1, (Sizes::Small, 40), 7)?;
+            ledger.flush_blocking()?;
+            ledger.close_blocking()?;
+        }
+        Ok(path.join("sled/1.upto"))
     }
 
     /// The whole directory as it was earlier.

@@ -11,6 +11,7 @@ use std::{
 use taskledger::{
     Code, Durability, Ledger,
     audit::{VerifyOptions, verify},
+    ids::Head,
     ledger::OpenError,
 };
 
@@ -124,11 +125,38 @@ pub(super) fn of_somebody_else(bench: &Bench) -> Result<Said> {
             chown(&given, Some(us.as_raw()), None)?;
             return Ok(Said::Skipped(format!("root cannot read what it gave away: {why:#}")));
         }
-        unsafe_dir(bench, &path)?;
+        if given == path {
+            read_by_us(bench, &path, head)?;
+        } else {
+            unsafe_dir(bench, &path)?;
+        }
         chown(&given, Some(us.as_raw()), None)?;
     }
     is_whole(&path, head)?;
-    Ok(Said::Did { rounds: 2, outcome: "`UnsafeDir`, exit 8, nothing changed".into() })
+    let outcome = "`UnsafeDir`, exit 8, nothing changed; all of it somebody else's: `verify` works, and says so";
+    Ok(Said::Did { rounds: 2, outcome: outcome.to_owned() })
+}
+
+/// All of it is somebody else's: refused to who would write, and shown and audited for who reads, with a
+/// note that says whose it is, and who else may write to it.
+fn read_by_us(bench: &Bench, path: &Path, head: Head) -> Result<()> {
+    for (mode, others) in [(0o700, false), (0o777, true)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        let before = bytes_of(path)?;
+        let error = open(path).err();
+        ensure!(matches!(error, Some(OpenError::UnsafeDir { .. })), "open: {error:?}");
+        bench.exits(path, &RECORD, 8)?;
+        bench.exits(path, &["tasks"], 0)?;
+        bench.exits(path, &["verify"], 0)?;
+        let report = verify(path, &VerifyOptions::default(), &mut |_, _| {})?;
+        ensure!(report.is_ok() && report.head() == head, "verify: {report:?}");
+        let said = |words| report.notes.iter().any(|note| note.detail.contains(words));
+        ensure!(said("it belongs to another user"), "verify does not say whose it is: {report:?}");
+        ensure!(said("lets other users write") == others, "who may write: {report:?}");
+        ensure!(bytes_of(path)? == before, "something was changed");
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    Ok(())
 }
 
 pub(super) fn link_to_it(bench: &Bench) -> Result<Said> {
