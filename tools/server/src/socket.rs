@@ -3,19 +3,34 @@
 //! A path of a socket has at most 107 bytes, and a ledger may lie deeper. So the socket is bound, and
 //! found, relative to its directory, by the name that `/proc` gives an open directory.
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock, open},
+    io::Errno,
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+};
 use std::{
     fs, io,
     os::{
         fd::{AsRawFd as _, OwnedFd},
-        unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        unix::{
+            self,
+            fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        },
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tokio::net::{UnixListener, UnixStream};
 
 /// The name of the socket in the directory of a ledger. A ledger takes no other one there.
 pub const NAME: &str = "ledger.sock";
+
+/// The longest look for a server at a path. One that is alive takes a connection at once, and one
+/// whose queue is full is there as well.
+const PROBE: Duration = Duration::from_millis(100);
 
 /// The reason that there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +124,9 @@ impl Socket {
         Self::listen(place)
     }
 
-    /// Listens at any other path, unless a server answers there.
+    /// Listens at any other path, unless a server listens there. The file `PATH.lock`, which is made
+    /// beside it and stays, is locked meanwhile, so that of two servers that begin at once one finds
+    /// the other. Does not wait for a server that hangs.
     ///
     /// # Errors
     /// [`SocketError`].
@@ -118,12 +135,17 @@ impl Socket {
     /// Outside of a tokio runtime.
     pub fn at(path: &Path) -> Result<Self, SocketError> {
         let place = Place::of(path)?;
-        match std::os::unix::net::UnixStream::connect(place.short()) {
-            Ok(_) => return Err(SocketError::InUse { path: place.path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => clear(&place)?,
+        let lock = lock(&place)?;
+        match connect_within(&place, PROBE) {
+            Err(Errno::NOENT) => {}
+            Err(Errno::CONNREFUSED) => clear(&place)?,
+            // Its queue is full: it is there.
+            Ok(_) | Err(Errno::AGAIN) => return Err(SocketError::InUse { path: place.path }),
+            Err(error) => return Err(place.failed("probe")(error.into())),
         }
-        Self::listen(place)
+        let socket = Self::listen(place);
+        drop(lock);
+        socket
     }
 
     fn listen(place: Place) -> Result<Self, SocketError> {
@@ -158,6 +180,30 @@ impl Drop for Socket {
     }
 }
 
+/// Locks the file beside the place, or finds that another server begins there.
+fn lock(place: &Place) -> Result<OwnedFd, SocketError> {
+    let mut path = place.short().into_os_string();
+    path.push(".lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = open(path, flags | OFlags::NONBLOCK, Mode::RUSR | Mode::WUSR);
+    let file = file.map_err(|error| place.failed("lock")(error.into()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::AGAIN) => Err(SocketError::InUse { path: place.path.clone() }),
+        Err(error) => Err(place.failed("lock")(error.into())),
+    }
+}
+
+/// Connects, or fails with [`Errno::AGAIN`] where the queue of the socket stays full for so long.
+fn connect_within(place: &Place, longest: Duration) -> Result<unix::net::UnixStream, Errno> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // None would be for ever.
+    let longest = longest.max(Duration::from_millis(1));
+    set_socket_timeout(&socket, Timeout::Send, Some(longest))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(place.short())?)?;
+    Ok(socket.into())
+}
+
 /// Removes a socket of this user that nobody listens at.
 fn clear(place: &Place) -> Result<(), SocketError> {
     let meta = match fs::symlink_metadata(place.short()) {
@@ -180,13 +226,16 @@ pub async fn connect(path: &Path) -> Result<UnixStream, SocketError> {
     UnixStream::connect(place.short()).await.map_err(place.failed("connect to"))
 }
 
-/// Connects as [`connect`] does, for programs without a runtime. Blocks.
+/// Connects as [`connect`] does, for programs without a runtime. Blocks for at most `longest`, which
+/// is the limit of a write on the stream as well.
 ///
 /// # Errors
-/// [`SocketError::Io`].
-pub fn connect_now(path: &Path) -> Result<std::os::unix::net::UnixStream, SocketError> {
+/// [`SocketError::Io`], of the kind [`WouldBlock`](io::ErrorKind::WouldBlock) if a server listens and
+/// takes no connection.
+pub fn connect_now(path: &Path, longest: Duration) -> Result<unix::net::UnixStream, SocketError> {
     let place = Place::of(path)?;
-    std::os::unix::net::UnixStream::connect(place.short()).map_err(place.failed("connect to"))
+    let connected = connect_within(&place, longest).map_err(io::Error::from);
+    connected.map_err(place.failed("connect to"))
 }
 
 #[cfg(test)]
@@ -206,6 +255,54 @@ mod tests {
         assert!(met.is_ok() && taken.is_ok());
         drop(socket);
         assert!(!path.exists(), "its file goes with it");
+    }
+
+    /// A socket that listens and takes nothing, with those that fill its queue.
+    fn stuck(path: &Path) -> (OwnedFd, Vec<unix::net::UnixStream>) {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        rustix::net::listen(&socket, 1).unwrap();
+        let place = Place::of(path).unwrap();
+        let queue = std::iter::from_fn(|| connect_within(&place, PROBE).ok()).collect();
+        (socket, queue)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_is_found_without_waiting_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("some.sock");
+        let (_socket, queue) = stuck(&path);
+        assert!(!queue.is_empty());
+        assert!(matches!(Socket::at(&path), Err(SocketError::InUse { .. })));
+        let refused = connect_now(&path, PROBE).unwrap_err();
+        let SocketError::Io { source, .. } = refused else { panic!("{refused}") };
+        assert_eq!(source.kind(), io::ErrorKind::WouldBlock);
+        assert!(path.exists(), "it is still its own");
+    }
+
+    #[tokio::test]
+    async fn of_servers_that_begin_at_once_at_one_path_one_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Handle::current();
+        for round in 0..50 {
+            let path = dir.path().join(format!("{round}.sock"));
+            // Left by one that was killed: each finds that nobody listens.
+            drop(unix::net::UnixListener::bind(&path).unwrap());
+            let begun = std::sync::Barrier::new(4);
+            let begin = || {
+                let _entered = runtime.enter();
+                begun.wait();
+                let socket = Socket::at(&path);
+                begun.wait(); // none goes before all have tried
+                socket.map(|_| ())
+            };
+            let listening = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).filter(Result::is_ok).count()
+            });
+            assert_eq!(listening, 1);
+        }
     }
 
     #[tokio::test]

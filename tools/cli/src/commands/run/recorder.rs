@@ -24,11 +24,18 @@ use taskledger::{
     store,
 };
 use taskledger_contract::answers::ReceiptBody;
-use tokio::{select, time::sleep};
+use tokio::{
+    select,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 /// The first and the longest pause between two tries.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// The shortest time in which a server has to answer, also where the ledger is not waited for.
+const ANSWER_MIN: Duration = Duration::from_secs(5);
 
 /// Appends to a ledger that it holds only for as long as an append takes.
 #[derive(Debug, Clone)]
@@ -111,13 +118,17 @@ impl Recorder {
         let until = Instant::now() + self.wait;
         let mut pause = PAUSE_MIN;
         loop {
-            let recorded = if let Some(socket) = server_of(&self.db) {
-                self.through(socket, make.clone()).await
-            } else {
-                match interruptible(&mut signals, self.open(until)).await? {
+            let db = self.db.clone();
+            let found = interruptible(&mut signals, spawn_blocking(move || server_of(&db))).await?;
+            let recorded = match found.map_err(Error::from).and_then(|found| Ok(found?)) {
+                Ok(Some(socket)) => {
+                    interruptible(&mut signals, self.through(socket, until, make.clone())).await?
+                }
+                Ok(None) => match interruptible(&mut signals, self.open(until)).await? {
                     Ok((ledger, is_new)) => Self::once(ledger, is_new, make.clone()).await,
                     Err(error) => Err(error),
-                }
+                },
+                Err(error) => Err(error),
             };
             let error = match recorded {
                 Ok(recorded) => return Ok(recorded),
@@ -142,35 +153,38 @@ impl Recorder {
     async fn open(&self, until: Instant) -> Result<(Ledger, bool), Error> {
         let Self { db, creates, tell, .. } = self.clone();
         let wait = until.saturating_duration_since(Instant::now());
-        let opened =
-            tokio::task::spawn_blocking(move || match opened(&db, creates, Duration::ZERO) {
-                Err(error) if !wait.is_zero() && is_in_use(&error) => {
-                    if tell {
-                        note(&format!("taskledger: waiting: {error:#}"));
-                    }
-                    opened(&db, creates, wait)
+        let opened = spawn_blocking(move || match opened(&db, creates, Duration::ZERO) {
+            Err(error) if !wait.is_zero() && is_in_use(&error) => {
+                if tell {
+                    note(&format!("taskledger: waiting: {error:#}"));
                 }
-                opened => opened,
-            });
+                opened(&db, creates, wait)
+            }
+            opened => opened,
+        });
         opened.await?
     }
 
-    /// Appends through the server that has the ledger.
+    /// Appends through the server that has the ledger, if it answers in time. A caller that does not
+    /// wait for that may have it recorded all the same.
     async fn through(
         &self,
         socket: PathBuf,
+        until: Instant,
         make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Send + 'static,
     ) -> Result<Recorded, Error> {
         let db = self.db.clone();
-        let recorded = tokio::task::spawn_blocking(move || {
+        let longest = until.saturating_duration_since(Instant::now()).max(ANSWER_MIN);
+        let recorded = spawn_blocking(move || {
             let look = || Ledger::open_read_only(&db, Options::default());
             let proposals = make(&look()?.reader())?;
             let receipts =
-                if proposals.is_empty() { Vec::new() } else { send(&socket, &proposals)? };
+                if proposals.is_empty() { Vec::new() } else { send(&socket, &proposals, longest)? };
             let after = look()?.reader();
             Ok(Recorded { ledger: after.ledger_id(), made: false, after, receipts })
         });
-        recorded.await?
+        let late = |_| Unsent::Lost(format!(" in {longest:?}"));
+        timeout(longest, recorded).await.map_err(late)??
     }
 
     async fn once(
@@ -178,7 +192,7 @@ impl Recorder {
         is_new: bool,
         make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Send + 'static,
     ) -> Result<Recorded, Error> {
-        let recorded = tokio::task::spawn_blocking(move || {
+        let recorded = spawn_blocking(move || {
             let reader = ledger.reader();
             let receipts = make(&reader).and_then(|proposals| {
                 let none = proposals.is_empty();
