@@ -86,13 +86,14 @@ impl Caller {
         let Some(token) = &self.token else { return Ok(()) };
         let now = service.options().clock.now();
         let file = service.options().tokens.as_ref();
-        let holds = file.is_some_and(|file| file.holds(token, now).unwrap_or_else(unusable));
+        let holds = file
+            .is_some_and(|file| file.holds(token, now).unwrap_or_else(|error| unusable(&error)));
         holds.then_some(()).ok_or_else(|| Problem::unauthorized("the token holds no more"))
     }
 }
 
 /// An operator must act: until then no token holds.
-fn unusable<T: Default>(error: TokenError) -> T {
+fn unusable<T: Default>(error: &TokenError) -> T {
     tracing::error!(error = %error, "the file of tokens cannot be used");
     T::default()
 }
@@ -227,7 +228,9 @@ fn check_token(
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
     let found = match (&service.options().tokens, token) {
-        (Some(file), Some(token)) => file.check(token, now).unwrap_or_else(unusable),
+        (Some(file), Some(token)) => {
+            file.check(token, now).unwrap_or_else(|error| unusable(&error))
+        }
         (None, _) | (_, None) => None,
     };
     if let Some(token) = found {

@@ -311,13 +311,12 @@ impl Stream {
         let reader = self.service.ledger().reader();
         let heartbeat = self.service.options().heartbeat;
         loop {
-            match timeout_at(self.sent + heartbeat, reader.grown(seen.size)).await {
-                Ok(grown) => return Ok(grown.is_some()),
-                Err(_) => {
-                    self.caller.check(&self.service)?;
-                    self.send(self.beat(seen)).await?;
-                }
+            let grown = timeout_at(self.sent + heartbeat, reader.grown(seen.size)).await;
+            if let Ok(grown) = grown {
+                return Ok(grown.is_some());
             }
+            self.caller.check(&self.service)?;
+            self.send(self.beat(seen)).await?;
         }
     }
 

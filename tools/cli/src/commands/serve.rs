@@ -8,6 +8,7 @@ use crate::{
     signals::{HANGUP, INTERRUPT, Signals, TERMINATE},
 };
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::SocketAddr,
     path::{self, Path, PathBuf},
@@ -15,9 +16,15 @@ use std::{
 };
 use taskledger_contract::answers::ServingBody;
 use taskledger_server::{
-    ServeError, Service, options::ServerOptions, socket::Socket, tokens::TokenFile,
+    ServeError, Service,
+    options::ServerOptions,
+    socket::{NAME, Socket},
+    tokens::TokenFile,
 };
 use tokio::{net::TcpListener, select};
+
+/// Descriptors of all but connections: files of the ledger, refusals, and what the system wants.
+const OWN_FILES: u64 = 256;
 
 /// Answer questions over HTTP, until it is interrupted.
 ///
@@ -69,11 +76,16 @@ impl command::Command for Args {
             let text = "with --read-only nothing is written in the ledger, so no socket is";
             return Err(Problem::usage(text).hint("name --listen ADDR or --socket PATH").into());
         }
-        let options = self.options(app)?;
+        let socket = self.socket(&app.db)?;
+        let mut options = self.options(app)?;
+        if let Some(streams) = room_for(&options) {
+            app.remark(&format!("too few files may be open: at most {streams} streams at once"));
+            options.streams_max = streams;
+        }
         let opened = app.open()?;
         let service = Service::new(opened.ledger.clone(), Some(app.db.clone()), options);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(self.serve(&service, app));
+        let served = runtime.block_on(self.serve(&service, socket, app));
         drop(service);
         runtime.shutdown_background();
         opened.close();
@@ -99,7 +111,25 @@ impl Args {
         Ok(options)
     }
 
-    async fn serve(&self, service: &Service, app: &mut App) -> Result<()> {
+    /// The path of the socket. No other one than its own is put into a ledger, and none into one that
+    /// is only read.
+    fn socket(&self, db: &Path) -> Result<Option<PathBuf>> {
+        let own = absolute(db)?.join(NAME);
+        let Some(path) = &self.socket else { return Ok((!self.read_only).then_some(own)) };
+        let path = absolute(path)?;
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        let (Some(parent), Ok(db)) = (parent, db.canonicalize()) else { return Ok(Some(path)) };
+        if !parent.starts_with(&db) {
+            return Ok(Some(path));
+        }
+        if !self.read_only && parent == db && path.file_name() == own.file_name() {
+            return Ok(Some(own));
+        }
+        let text = "the socket would lie in the ledger, which takes no file but its own";
+        Err(Problem::usage(text).hint("name --socket in another directory").into())
+    }
+
+    async fn serve(&self, service: &Service, socket: Option<PathBuf>, app: &mut App) -> Result<()> {
         let mut signals = Signals::catch(&[&INTERRUPT, &TERMINATE, &HANGUP])
             .context("signals cannot be caught")?;
         let listener = match self.listen {
@@ -113,10 +143,11 @@ impl Args {
             ),
             None => None,
         };
-        let socket = match &self.socket {
-            Some(path) => Some(Socket::at(&absolute(path)?)?),
-            None if self.read_only => None,
-            None => Some(Socket::in_ledger(&absolute(&app.db)?)?),
+        let db = absolute(&app.db)?;
+        let socket = match socket {
+            Some(path) if path == db.join(NAME) => Some(Socket::in_ledger(&db)?),
+            Some(path) => Some(Socket::at(&path)?),
+            None => None,
         };
         let url = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let body = ServingBody {
@@ -162,6 +193,20 @@ impl Args {
             () = stop => Ok(()),
         }
     }
+}
+
+/// Raises the limit on open files to what the budgets may take. The streams that there is room for,
+/// where the system allows fewer.
+fn room_for(options: &ServerOptions) -> Option<usize> {
+    let connections = options.tcp_connections_max + options.socket_connections_max;
+    let needed = u64::try_from(connections + options.streams_max).ok()? + OWN_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.filter(|current| *current < needed)?;
+    let wanted = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).is_ok();
+    let short = needed - if raised { wanted } else { current };
+    let streams = options.streams_max.saturating_sub(usize::try_from(short).ok()?).max(1);
+    (short > 0).then_some(streams)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -414,6 +414,111 @@ fn the_lines_of_the_documentation_do_what_they_say() {
 }
 
 #[test]
+fn no_socket_but_its_own_is_put_into_a_ledger() {
+    let place = Place::with_story();
+    let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
+    std::os::unix::fs::symlink(place.path("ledger"), place.path("way")).unwrap();
+    for name in ["ledger/x.sock", "way/x.sock", "ledger/spool/ledger.sock"] {
+        std::fs::create_dir_all(place.path("ledger/spool")).unwrap();
+        place.run(&["serve", "--socket", &path(name)]).fails(2);
+    }
+    let own = path("ledger/ledger.sock");
+    place.run(&["serve", "--read-only", "--socket", &own]).fails(2);
+    assert!(!place.path("ledger/ledger.sock").exists());
+    assert!(!place.path("ledger/ledger.sock.lock").exists());
+    let served = Served::start(&place, &["--socket", &own]);
+    assert!(!served.by_socket("/v1/threads").is_empty());
+    assert!(!place.path("ledger/ledger.sock.lock").exists());
+    served.stop();
+    place.run(&["verify"]).ok();
+}
+
+#[test]
+fn a_server_has_descriptors_for_all_that_its_budgets_allow() {
+    let place = Place::with_story();
+    let script = "ulimit -S -n 128; exec \"$0\" serve -o jsonl";
+    let mut child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_taskledger")])
+        .env("TASKLEDGER_DB", place.path("ledger"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id()));
+    let _ = child.kill();
+    let _ = child.wait();
+    let limits = limits.unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let soft: u64 = files.split_whitespace().next().unwrap().parse().unwrap();
+    assert_eq!(soft, 192 + 32 + 1_024 + 256, "{line}");
+}
+
+/// A server that takes requests and answers none.
+fn hung(place: &Place) -> std::os::unix::net::UnixListener {
+    std::os::unix::net::UnixListener::bind(place.path("ledger/ledger.sock")).unwrap()
+}
+
+#[test]
+fn a_command_whose_server_hangs_heeds_signals_and_its_wait() {
+    let place = Place::with_story();
+    let socket = hung(&place);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_taskledger"))
+        .args(["run", "--wait", "1h", "--thread", "t", "--", "true"])
+        .env("TASKLEDGER_DB", place.path("ledger"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(socket.accept().unwrap()); // a look whether it listens
+    let (mut asked, _) = socket.accept().unwrap();
+    asked.read_exact(&mut [0; 4]).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let began = std::time::Instant::now();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    drop(asked);
+    let ran = place.run(&["run", "--wait", "0s", "--thread", "t", "--", "true"]);
+    assert_eq!(ran.code, 124, "{ran:?}");
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_server_that_is_too_busy_is_asked_again() {
+    let place = Place::with_story();
+    let socket = hung(&place);
+    let answers = [
+        ("503 Service Unavailable", r#"{"code":"limit","detail":"too many connections"}"#),
+        ("429 Too Many Requests", r#"{"code":"busy","detail":"too many appends"}"#),
+        (
+            "200 OK",
+            r#"{"schema":"taskledger.receipts/v1","receipts":[{"seq":77,"task_id":"a","repeated":false,"durable":true}]}"#,
+        ),
+    ];
+    let busy = std::thread::spawn(move || {
+        for (status, body) in answers {
+            drop(socket.accept().unwrap()); // a look whether it listens
+            if status.starts_with("503") {
+                drop(socket.accept().unwrap()); // and one more, as it records
+            }
+            let (mut asked, _) = socket.accept().unwrap();
+            let mut some = [0; 4096];
+            let mut got = Vec::new();
+            while !got.ends_with(b"]}") {
+                let len = asked.read(&mut some).unwrap();
+                got.extend_from_slice(&some[..len]);
+            }
+            let len = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {len}\r\n\r\n{body}");
+            asked.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let ran = place.run(&["record", "spawn", "--thread", "t", "--type", "x", "--json"]);
+    assert_eq!(ran.json()["seq"], 77);
+    busy.join().unwrap();
+}
+
+#[test]
 fn a_server_says_what_it_needs() {
     let place = Place::with_story();
     let tokens = place.path("tokens");
