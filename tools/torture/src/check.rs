@@ -200,11 +200,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::work::{LANES, Sizes, proposals};
-    use taskledger::{
-        event::PartSet,
-        ids::{Key, Size},
-        time::Millis,
-    };
+    use taskledger::{event::PartSet, ids::Size, time::Millis};
     use tempfile::TempDir;
 
     /// A ledger of ten events by each lane, and what is known of it.
@@ -265,10 +261,7 @@ mod tests {
             .unwrap()
             .reader()
             .ledger_id();
-        let mut waiting = proposals(Place::batch(0, Sizes::Small, 11, 5)).unwrap();
-        for (proposal, number) in waiting.iter_mut().zip(1..) {
-            proposal.key = Some(Key([number; 16]));
-        }
+        let waiting = proposals(Place::batch(0, Sizes::Small, 11, 5)).unwrap();
         Spool::of(&path).put(id, waiting, Millis(1)).unwrap();
         crate::life::copy(&path, &copied).unwrap();
         check(&copied, Durability::Synced, &mut known).unwrap();

@@ -123,8 +123,8 @@ enum Modes {
     /// sled set it, by the umask. Other users do not get past the directory above, which must be
     /// private.
     Umask,
-    /// Whatever it is: what is in the spool is opened one by one, as what it is and if it is the owner's
-    /// own, and keeps nobody from the ledger.
+    /// Any mode: files in the spool are opened one by one, as what they are and if they are the owner's
+    /// own, and keep nobody from the ledger.
     Spool,
 }
 

@@ -85,7 +85,7 @@ impl Shared {
         })
     }
 
-    /// What the reserve makes available but for `kept` bytes.
+    /// The bytes that the reserve makes available but for `kept` bytes.
     fn reserve_gain(&self, kept: u64) -> u64 {
         dir::reserved_bytes(&self.root).saturating_sub(kept)
     }

@@ -32,7 +32,7 @@ use std::{
 
 /// Bytes of frames that go to sled in one batch: some twenty blocks.
 const SEALED_AT_ONCE: usize = 128 << 10;
-/// What sealing writes, in words.
+/// The name, for people, of the blocks that are sealed.
 const SEALED: &str = "sealed blocks";
 /// The sleep of a thread that makes no flushes by itself.
 const IDLE: Duration = Duration::from_hours(1);
@@ -287,11 +287,9 @@ impl Shared {
     /// Says whether sled failed for want of space: somebody else may take what was there when it was
     /// checked. A sync that failed is another matter: what it was to make durable may be gone.
     fn lacked_space(&self, error: &Error) -> bool {
-        match error {
-            Error::Full { .. } => true,
-            Error::Engine { .. } => self.check_space(SEALED, self.margin_bytes()).is_err(),
-            _ => false,
-        }
+        let failed = matches!(error, Error::Engine { .. });
+        let full = || self.check_space(SEALED, self.margin_bytes()).is_err();
+        matches!(error, Error::Full { .. }) || (failed && full())
     }
 
     /// Closes sled, which does not go on after it met a full disk, and takes back what it was given since

@@ -1,4 +1,4 @@
-//! What has to be durable before a batch is said to wait.
+//! Files that have to be durable before a batch is said to wait.
 
 use super::{super::files::node, support::identity, *};
 use crate::ids::{Key, TaskId};

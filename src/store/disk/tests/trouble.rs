@@ -300,7 +300,7 @@ fn no_journal_is_archived_once_sealing_has_stopped() {
     assert_eq!(journals(dir.path()), before);
 }
 
-/// Somebody else may take the space between our check and what sled writes. What it then loses it gets
+/// Another process may take the space between our check and what sled writes. What it then loses it gets
 /// again: here its directory becomes that of its last sync.
 #[test]
 fn sealing_goes_on_after_sled_met_a_full_disk_and_lost_what_it_was_not_synced_with() {
