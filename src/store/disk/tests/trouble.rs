@@ -338,6 +338,8 @@ fn sealing_goes_on_after_sled_met_a_full_disk_and_lost_what_it_was_not_synced_wi
     store.sync().unwrap();
     store.flush().unwrap();
     assert_eq!(store.sealed(), head_at(720));
+    let given = tree_hashes_of(688).next().unwrap();
+    assert_eq!(lock(&shared.tail).tree_hash(given.index), None, "it takes memory for nothing");
     let sled = store.shared.engine().unwrap();
     for before in (0..720).step_by(16) {
         let block = sled.block(seq(before + 1)).unwrap().unwrap();
