@@ -1,4 +1,4 @@
-//! What a ledger takes on the disk, beside the bytes of its events.
+//! The room that a ledger takes on the disk, beside the bytes of its events.
 
 use crate::support::*;
 use std::{fs, ops::ControlFlow, os::unix::fs::MetadataExt, path::Path};

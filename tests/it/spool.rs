@@ -1,4 +1,4 @@
-//! What waits beside a ledger that another has: taken in once, in order, and never in the way.
+//! Batches that wait beside a ledger that another has: taken in once, in order, and never in the way.
 
 use crate::{disk::*, support::*};
 use std::{

@@ -40,7 +40,7 @@ impl Ledger {
     /// now, as on a full disk, goes on waiting.
     ///
     /// # Durability
-    /// What was recorded survives loss of power, with any [`Durability`](crate::Durability).
+    /// Recorded events survive loss of power, with any [`Durability`](crate::Durability).
     ///
     /// # Errors
     /// [`store::Error`] if the spool could not be read, or a file in it not be removed.

@@ -43,7 +43,7 @@ pub struct Look {
     pub width: Option<usize>,
     /// Whether standard output is a terminal.
     pub terminal: bool,
-    /// Whether what was shown can be drawn over.
+    /// True if what was shown can be drawn over.
     pub redraws: bool,
     /// How times are shown.
     pub time: TimeStyle,

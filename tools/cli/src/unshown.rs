@@ -32,7 +32,7 @@ impl Unshown {
         (events > 0).then(|| Self { ledger: ledger.clone(), upto, events })
     }
 
-    /// Whether they are still not durable after a while.
+    /// True if they are still not durable after a while.
     pub fn stay(&self, mut wait: impl FnMut(Duration)) -> bool {
         !PAUSES.iter().any(|pause| {
             wait(*pause);

@@ -1,4 +1,4 @@
-//! Who may ask: the host that is called, the origin of a write, the token and its role.
+//! The right to ask: the host that is called, the origin of a write, the token and its role.
 //!
 //! A request that fails here reaches no handler. Everything is refused that is not known: a browser
 //! that was led here by a name that is not the server's (DNS rebinding), a page that sends a form, a
@@ -98,7 +98,7 @@ fn unusable<T: Default>(error: &TokenError) -> T {
     T::default()
 }
 
-/// How often each address has failed in the minute.
+/// The number of times that each address has failed in the minute.
 #[derive(Debug, Default)]
 pub(crate) struct Tries(Mutex<(u64, BTreeMap<IpAddr, u32>)>);
 

@@ -1,4 +1,4 @@
-//! Whether the process is alive, and whether it can do its work. Neither holds data.
+//! Probes: is the process alive, and can it do its work? Neither holds data.
 
 use crate::{problem::Problem, service::Service};
 use axum::{

@@ -1,4 +1,4 @@
-//! What may be going on at once: reads, and the bytes of answers.
+//! Limits of what goes on at once: reads, and the bytes of answers.
 
 use crate::{options::ServerOptions, problem::Problem};
 use axum::{body::Bytes, http::StatusCode};

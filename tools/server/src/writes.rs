@@ -42,7 +42,7 @@ use tokio::{sync::oneshot, time::timeout};
 /// The fields of a request that belong to any command.
 const OF_ANY: [&str; 3] = ["cause", "expect", "occurred_ms"];
 
-/// What a path records.
+/// The command that a path records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Batch,

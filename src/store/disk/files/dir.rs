@@ -106,7 +106,7 @@ pub(crate) fn check_safe(root: &Path) -> Result<(), Error> {
 }
 
 /// Says who else than its owner could have changed the ledger in `root`: as [`check_safe`], for its owner.
-/// What this process cannot see is left out.
+/// Leaves out what this process cannot see.
 pub(crate) fn check_safe_for_owner(root: &Path) -> Result<(), Error> {
     let Ok(meta) = fs::symlink_metadata(root) else { return Ok(()) };
     match check_entry(root, 0, Modes::Private, meta.uid()) {

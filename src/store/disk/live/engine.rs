@@ -1,7 +1,7 @@
 //! sled of an open store. It is opened when something needs it: the sealing thread, or a read that
 //! archive and journals cannot answer.
 //!
-//! What an opening of the ledger checks of sled is checked here, whenever it is opened. Once it has
+//! The checks that an opening of the ledger makes of sled are made here, whenever it is opened. Once it has
 //! failed it is not tried again: another attempt could meet files that the first one has overwritten.
 
 use super::{

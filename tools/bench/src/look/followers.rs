@@ -20,7 +20,7 @@ use taskledger::{Code, Ledger, Options};
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// What a follower does: looks again and again, and reads what is new. Ends with its ledger.
+/// The loop of a follower: looks again and again, and reads what is new. Ends with its ledger.
 pub(crate) fn follow(path: &Path) -> Result<()> {
     let ledger = Ledger::open_read_only(path, Options::default())?;
     let reader = ledger.reader();

@@ -51,7 +51,7 @@ impl Question {
     }
 }
 
-/// What a process does that asks once: answers how long it took, and its peak memory in KiB.
+/// The work of a process that asks once: answers how long it took, and its peak memory in KiB.
 pub(crate) fn ask(path: &Path, question: Question, shape: Shape, round: u64) -> Result<String> {
     let watch = Stopwatch::start();
     let ledger = Ledger::open_read_only(path, Options::default())?;

@@ -33,7 +33,7 @@ impl Table {
         Self { title: title.into(), head, rows: Vec::new(), goals: Vec::new() }
     }
 
-    /// Whether nothing was measured for it.
+    /// True if nothing was measured for it.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

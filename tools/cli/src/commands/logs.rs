@@ -86,12 +86,12 @@ impl Command for Args {
 struct Sight {
     row: TaskRow,
     at: At,
-    /// Whether no more of it can come.
+    /// True if no more of it can come.
     ended: bool,
     said: Said,
 }
 
-/// What there is of an output.
+/// The part of an output that there is.
 enum Said {
     /// Nothing.
     Nothing,
@@ -184,12 +184,12 @@ impl Sight {
     }
 }
 
-/// What was shown of an output so far: how many bytes of it, and the last of them.
+/// The part of an output that was shown so far: how many bytes of it, and the last of them.
 #[derive(Default)]
 struct Shown {
     total: u64,
     window: Vec<u8>,
-    /// Whether the last byte that was written ended a line.
+    /// True if the last byte that was written ended a line.
     within_line: bool,
 }
 

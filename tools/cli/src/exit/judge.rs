@@ -91,11 +91,11 @@ fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
     }
 }
 
-/// What helps where a server would be reached from other machines.
+/// The hint where a server would be reached from other machines.
 const PROXY: &str =
     "listen on 127.0.0.1, and let a proxy with TLS, or `ssh -L`, bring others there";
 
-/// What a question that has no answer says; `None` where its cause says more.
+/// The verdict on a question that has no answer; `None` where its cause says more.
 fn of_question(error: &AskError) -> Option<(Exit, Option<String>)> {
     let told = |hint: Option<String>| {
         let exit = error.code().map_or(Exit::Failure, errors::exit);

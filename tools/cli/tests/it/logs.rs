@@ -1,6 +1,6 @@
 //! The output of commands: while they run, after they end, and when nothing could be recorded at once.
 //!
-//! What is in the spool is waited for by `logs -f`, so that nothing here sleeps.
+//! Each change of the spool is waited for by `logs -f`, so that nothing here sleeps.
 
 use crate::{
     run::Started,

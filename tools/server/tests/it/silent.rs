@@ -1,4 +1,4 @@
-//! What the log of the process holds of what clients and tasks say: nothing.
+//! The log of the process holds nothing of what clients and tasks say.
 
 use crate::support::Server;
 use std::{

@@ -274,7 +274,7 @@ impl Drawer<'_> {
     }
 }
 
-/// Whether a file says up to where sled was given the log.
+/// True if a file says up to where sled was given the log.
 fn is_beside_sled(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "upto")
 }

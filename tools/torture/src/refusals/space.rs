@@ -110,7 +110,7 @@ fn full_for_a_person(bench: &Bench) -> Result<()> {
     is_empty(tiny.path())
 }
 
-/// What failed has left nothing.
+/// A step that failed has left nothing.
 fn is_empty(place: &Path) -> Result<()> {
     let left: Vec<_> = fs::read_dir(place)?.collect::<Result<_, _>>()?;
     ensure!(left.is_empty(), "it left {left:?}");

@@ -147,9 +147,8 @@ fn damage_to_sled_stops_neither_commits_nor_reads_and_is_met_by_the_first_that_n
     }
 }
 
-// Journal, HEAD and sled of an older copy agree with each other.
-#[test]
-fn the_word_beside_an_older_sled_witnesses_what_the_log_has_lost() {
+/// A ledger of 150 events, and a copy of it from when it had 100; both were closed.
+fn of_150_and_its_copy_of_100() -> (TempDir, TempDir) {
     let dir = TempDir::new().unwrap();
     let store = created_with(dir.path(), &lazy());
     append_upto(&store, 100);
@@ -161,6 +160,13 @@ fn the_word_beside_an_older_sled_witnesses_what_the_log_has_lost() {
     append_upto(&store, 150);
     store.close().unwrap();
     drop(store);
+    (dir, kept)
+}
+
+// Journal, HEAD and sled of an older copy agree with each other.
+#[test]
+fn the_word_beside_an_older_sled_witnesses_what_the_log_has_lost() {
+    let (dir, kept) = of_150_and_its_copy_of_100();
     put_back(kept.path(), dir.path(), &["HEAD", "journal", "sled/1"]);
     let error = refused_untouched(dir.path());
     assert!(matches!(error, Error::LostTail { expected: 150, found: 100 }), "{error}");
@@ -191,17 +197,7 @@ fn sled_is_not_said_to_be_cut_short_where_the_log_is_not_the_one_that_it_was_giv
 // An older version seals and leaves the word as it is: sled alone knows of what was lost.
 #[test]
 fn nothing_more_is_acknowledged_once_sled_is_found_to_be_longer_than_the_log() {
-    let dir = TempDir::new().unwrap();
-    let store = created_with(dir.path(), &lazy());
-    append_upto(&store, 100);
-    store.close().unwrap();
-    drop(store);
-    let kept = TempDir::new().unwrap();
-    copy(&ledger(dir.path()), &ledger(kept.path()));
-    let store = reopened_with(dir.path(), &lazy());
-    append_upto(&store, 150);
-    store.close().unwrap();
-    drop(store);
+    let (dir, kept) = of_150_and_its_copy_of_100();
     put_back(kept.path(), dir.path(), &["HEAD", "journal", "sled/1.upto"]);
     let store = without_sled(dir.path());
     append_upto(&store, 105);

@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 /// What a shell answers for a command that was not found, and for one that could not be started.
 const NOT_FOUND: u8 = 127;
 const NOT_STARTED: u8 = 126;
-/// How a command that did well ended.
+/// The end of a command that did well.
 const SUCCESS: &str = "exit status 0";
 
 /// What is to be recorded of a task that has begun.
@@ -42,7 +42,7 @@ pub struct Record<'a> {
     /// The place of an end that cannot be recorded now.
     spool: Spool,
     origin: &'a Origin,
-    /// Whether to leave out remarks.
+    /// True to leave out remarks.
     quiet: bool,
     /// One request to stop for each kind of signal that came.
     asked: Vec<Asked>,
@@ -241,7 +241,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What becomes of the file of an output when the end was to be recorded.
+/// The fate of the file of an output when the end was to be recorded.
 enum Output {
     /// The end is recorded, or waits, and the output with it.
     Kept,

@@ -16,9 +16,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub struct Kept {
     writer: OutputWriter,
     written: u64,
-    /// Whether a write was tried, so that there may be a file.
+    /// True if a write was tried, so that there may be a file.
     tried: bool,
-    /// Whether it was said that a write failed.
+    /// True if it was said that a write failed.
     told: bool,
 }
 

@@ -86,7 +86,7 @@ impl Unrecorded {
         }
     }
 
-    /// Whether a rule of the ledger forbids it, so that it would be refused again.
+    /// True if a rule of the ledger forbids it, so that it would be refused again.
     pub fn is_rule(&self) -> bool {
         let Self::Refused(error) = self else { return false };
         if let Some(unsent) = error.downcast_ref::<Unsent>() {
@@ -228,7 +228,7 @@ async fn interruptible<T>(
     }
 }
 
-/// Whether another ledger is where the task began.
+/// True if another ledger is where the task began.
 pub fn is_replaced(error: &Error) -> bool {
     let is = |cause: &(dyn std::error::Error + 'static)| {
         matches!(cause.downcast_ref(), Some(store::Error::Replaced { .. }))
