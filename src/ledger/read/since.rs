@@ -13,7 +13,7 @@ use crate::{
     time::Millis,
 };
 use ahash::RandomState;
-use std::{fmt, ops::ControlFlow, sync::OnceLock};
+use std::{fmt, num::NonZero, ops::ControlFlow, panic::resume_unwind, sync::OnceLock, thread};
 
 /// Events from the one after a snapshot to the end of what is shown.
 #[derive(Clone)]
@@ -37,6 +37,11 @@ struct Peeked {
     told: Told,
 }
 
+/// The most cores to use. Few, since other threads need some too.
+const CORES_MAX: usize = 4;
+/// The smallest number of events that is worth a core of its own.
+const EVENTS_EACH_MIN: u64 = 8_192;
+
 /// The hash that stands for no id.
 const NONE: u64 = 0;
 
@@ -57,23 +62,44 @@ impl Since {
         Self { before, recorded, events: Vec::new(), hasher: RandomState::new(), tasks, threads }
     }
 
-    /// Goes on to the first `size` events of the log. O(bytes).
+    /// Goes on to the first `size` events of the log, on a few cores if there are many. O(bytes).
     ///
     /// # Errors
-    /// [`ReadError`] at the first event that cannot be read. What was read before is kept.
+    /// [`ReadError`] at the first event that cannot be read. Those before it are kept.
     pub(crate) fn read(&mut self, log: &dyn FrameLog, size: Size) -> Result<(), ReadError> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get).min(CORES_MAX);
+        self.read_on(cores, log, size)
+    }
+
+    fn read_on(&mut self, cores: usize, log: &dyn FrameLog, size: Size) -> Result<(), ReadError> {
         (self.tasks, self.threads) = (OnceLock::new(), OnceLock::new());
-        let span = (self.size().get(), size.get());
-        replay::each_frame(log, span, ReadError::missing, |seq, frame| {
-            let peek = codec::peek(&frame).map_err(|error| unreadable(seq, error))?;
-            if peek.seq != seq {
-                return Err(ReadError::damaged(seq, Damage::OtherEvent { found: peek.seq }));
+        for part in self.peek_all(log, &spans(self.size().get(), size.get(), cores)) {
+            self.recorded = if part.events.is_empty() { self.recorded } else { part.recorded };
+            self.events.extend(part.events);
+            part.ended?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the events of each span: the first one here, the others beside it.
+    fn peek_all(&self, log: &dyn FrameLog, spans: &[(u64, u64)]) -> Vec<Peeks> {
+        let hasher = &self.hasher;
+        let [first, others @ ..] = spans else { return Vec::new() };
+        thread::scope(|scope| {
+            let beside = |span: &(u64, u64)| {
+                let helper = thread::Builder::new().name("taskledger-peek".to_owned());
+                let span = *span;
+                (span, helper.spawn_scoped(scope, move || Peeks::read(log, span, hasher)))
+            };
+            let beside: Vec<_> = others.iter().map(beside).collect();
+            let mut parts = vec![Peeks::read(log, *first, hasher)];
+            for (span, helper) in beside {
+                parts.push(match helper {
+                    Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    Err(_) => Peeks::read(log, span, hasher), // no thread could be started
+                });
             }
-            let hash = |id: Option<&str>| id.map_or(NONE, |id| self.hash(id));
-            let (task, thread) = (hash(peek.task), hash(peek.thread));
-            self.events.push(Peeked { task, thread, told: peek.told });
-            self.recorded = peek.recorded;
-            Ok(ControlFlow::Continue(()))
+            parts
         })
     }
 
@@ -136,8 +162,101 @@ impl Since {
         Seq::new(self.before.get().checked_add(at)?.checked_add(1)?)
     }
 
-    /// The hash of an id, which is not that of none.
     fn hash(&self, id: &str) -> u64 {
-        self.hasher.hash_one(id).max(NONE + 1)
+        hash(&self.hasher, id)
+    }
+}
+
+/// The events of a span, up to the first that cannot be read.
+struct Peeks {
+    events: Vec<Peeked>,
+    recorded: Millis,
+    ended: Result<(), ReadError>,
+}
+
+impl Peeks {
+    /// Looks at the first `span.1` events except the first `span.0`.
+    fn read(log: &dyn FrameLog, span: (u64, u64), hasher: &RandomState) -> Self {
+        let (mut events, mut recorded) = (Vec::new(), Millis(0));
+        let ended = replay::each_frame(log, span, ReadError::missing, |seq, frame| {
+            let peek = codec::peek(&frame).map_err(|error| unreadable(seq, error))?;
+            if peek.seq != seq {
+                return Err(ReadError::damaged(seq, Damage::OtherEvent { found: peek.seq }));
+            }
+            let hash = |id: Option<&str>| id.map_or(NONE, |id| hash(hasher, id));
+            let (task, thread) = (hash(peek.task), hash(peek.thread));
+            events.push(Peeked { task, thread, told: peek.told });
+            recorded = peek.recorded;
+            Ok(ControlFlow::Continue(()))
+        });
+        Self { events, recorded, ended }
+    }
+}
+
+/// Cuts the events from the first `behind` to the first `to` into parts for at most `cores`.
+fn spans(behind: u64, to: u64, cores: usize) -> Vec<(u64, u64)> {
+    let events = to.saturating_sub(behind);
+    let parts = (events / EVENTS_EACH_MIN).clamp(1, u64::try_from(cores).unwrap_or(1).max(1));
+    let end = |part: u64| behind + events / parts * part + events % parts * part / parts;
+    (0..parts).map(|part| (end(part), end(part + 1))).collect()
+}
+
+/// The hash of an id, which is not that of none.
+fn hash(hasher: &RandomState, id: &str) -> u64 {
+    hasher.hash_one(id).max(NONE + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Ledger, Options,
+        command::{Proposal, Spawn},
+        ids::ThreadId,
+        store::MemStore,
+    };
+
+    #[test]
+    fn many_events_are_looked_at_in_parts_as_if_by_one() {
+        let store = MemStore::new();
+        let ledger = Ledger::open_or_create_in(&store, Options::default()).unwrap();
+        for hundred in 0..300 {
+            let spawn = |number: u64| -> Proposal {
+                let thread = ThreadId::new(format!("t-{}", (hundred + number) % 7)).unwrap();
+                Spawn::new(thread, "sub_agent").into()
+            };
+            ledger.append_blocking((0..100).map(spawn).collect::<Vec<_>>()).unwrap();
+        }
+        let (size, store) = (ledger.reader().head().size, store.reopen());
+        let mut one = Since::new(Size::new(5), Millis(0));
+        let mut two = one.clone();
+        one.read_on(1, &store, size).unwrap();
+        two.read_on(3, &store, size).unwrap();
+        assert_eq!((two.len(), two.recorded()), (29_996, one.recorded()));
+        for number in 0..7 {
+            let id = format!("t-{number}");
+            assert!(two.of_thread(&id).eq(one.of_thread(&id)));
+            assert!(two.of_thread(&id).count() > 4_000);
+        }
+        // Of two parts, the first one ends early: the second one does not take its place.
+        let mut short = Since::new(Size::EMPTY, Millis(0));
+        short.read_on(2, &store, Size::new(62_000)).unwrap_err();
+        assert_eq!((short.size(), short.recorded()), (size, one.recorded()));
+    }
+
+    #[test]
+    fn the_parts_hold_every_event_once_and_are_worth_a_core_each() {
+        for (behind, to) in [(0, 0), (5, 5), (7, 3), (0, 1), (3, 30_000), (9, 199_009)] {
+            for cores in [0, 1, 2, 3, 4, 7] {
+                let parts = spans(behind, to, cores);
+                let begins: Vec<u64> = parts.iter().map(|span| span.0).collect();
+                let ends: Vec<u64> = parts.iter().map(|span| span.1).collect();
+                assert_eq!((begins[0], *ends.last().unwrap()), (behind, to.max(behind)));
+                assert_eq!(begins[1..], ends[..ends.len() - 1]);
+                assert!(parts.len() <= cores.max(1), "{parts:?}");
+                let each = parts.iter().map(|span| span.1 - span.0).min().unwrap();
+                assert!(parts.len() == 1 || each >= EVENTS_EACH_MIN, "{parts:?}");
+            }
+        }
     }
 }
