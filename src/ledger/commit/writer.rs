@@ -37,8 +37,9 @@ pub(crate) struct Group {
     answers: Answers,
 }
 
-/// Appends that were decided and wait for the commit.
-type Answers = Vec<(Vec<Receipt>, Answer)>;
+/// Appends that were decided and wait for the commit: those that it records, and refusals that stand on
+/// what it or the commit before it records.
+type Answers = Vec<(Result<Vec<Receipt>, AppendError>, Answer)>;
 
 /// The ledger is closed.
 pub(crate) struct Closed {
@@ -92,16 +93,29 @@ impl Writer {
         self.options.group_events_max.saturating_sub(group.staging.events())
     }
 
-    /// Decides an append: it joins the group, or is refused at once.
+    /// Decides an append: it joins the group, or is refused. A refusal is answered with the group if an
+    /// event that it may rest on could still be lost: "already ended" must not be said of an end that
+    /// nobody is told of.
     pub(crate) fn decide(&self, group: &mut Group, append: Append) {
         let Append { batch, reply } = append;
-        match self.add(&mut group.staging, &batch) {
-            Ok(receipts) => group.answers.push((receipts, reply)),
-            Err(refusal) => {
+        let decided = self.add(&mut group.staging, &batch);
+        match decided {
+            Err(refusal) if self.stands(&group.staging) => {
                 count_refused(&refusal);
                 reply.send(Err(refusal.into()));
             }
+            decided => group.answers.push((decided, reply)),
         }
+    }
+
+    /// Says whether every event before the next one is as certain as its acknowledgement says.
+    fn stands(&self, staging: &Staging) -> bool {
+        let certain = match self.options.durability {
+            Durability::Synced => self.shared.log.synced().size,
+            Durability::Interval(_) => self.shared.log.written().size,
+        };
+        let base = if staging.is_empty() { self.core.state() } else { staging.state() };
+        base.size() <= certain.get()
     }
 
     fn add(&self, staging: &mut Staging, batch: &[Proposal]) -> Result<Vec<Receipt>, AppendError> {
@@ -283,9 +297,13 @@ impl Written {
         if let Ok(published) = &mut self.outcome
             && let Some(published) = published.take()
         {
-            self.answers.iter().for_each(|(receipts, answer)| answer.recorded(receipts));
+            let recorded = || {
+                let answers = self.answers.iter();
+                answers.filter_map(|(decided, answer)| Some((decided.as_deref().ok()?, answer)))
+            };
+            recorded().for_each(|(receipts, answer)| answer.recorded(receipts));
             shared.publish(published);
-            self.answers.iter().for_each(|(receipts, answer)| answer.shown(receipts));
+            recorded().for_each(|(receipts, answer)| answer.shown(receipts));
             metrics::observe(metrics::COMMIT, self.began.elapsed());
             metrics::count_many(metrics::APPENDED_EVENTS, self.events);
         }
@@ -294,17 +312,22 @@ impl Written {
     /// Answers every caller that waits.
     pub(crate) fn answer(self, shared: &Shared) {
         let durable = shared.log.synced();
-        for (mut receipts, reply) in self.answers {
-            for receipt in &mut receipts {
-                receipt.durable = receipt.seq.get() <= durable.size.get();
-            }
-            let answer = match &self.outcome {
-                Ok(_) => Ok(receipts),
-                Err(error) => {
-                    count_refused(&error.clone().of_append(None));
-                    Err(error.clone())
+        for (decided, reply) in self.answers {
+            let answer = match (decided, &self.outcome) {
+                (Ok(mut receipts), Ok(_)) => {
+                    for receipt in &mut receipts {
+                        receipt.durable = receipt.seq.get() <= durable.size.get();
+                    }
+                    Ok(receipts)
                 }
+                (Err(refusal), Ok(_)) => Err(refusal.into()),
+                // Of a refused append nothing was written, whatever became of the others.
+                (Err(_), Err(NotWritten::Unknown)) => Err(AppendError::Halted.into()),
+                (_, Err(error)) => Err(error.clone()),
             };
+            if let Err(error) = &answer {
+                count_refused(&error.clone().of_append(None));
+            }
             reply.send(answer);
         }
     }
