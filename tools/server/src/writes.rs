@@ -263,7 +263,7 @@ fn keyed(batch: Batch, keys: &Keys, by_socket: bool) -> Result<Batch, Problem> {
 }
 
 fn answer(kind: &Kind, receipts: &[Receipt]) -> Result<Response, Problem> {
-    let written = |error: serde_json::Error| Problem::invalid(&error);
+    let written = |error: std::io::Error| Problem::invalid(&error);
     let one = receipts.first().filter(|_| *kind != Kind::Batch);
     let text = match one {
         Some(receipt) => render::single(Form::Jsonl, ReceiptBody::from(receipt)),
