@@ -15,8 +15,8 @@
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
-//! | `pools` | what may be going on at once |
-//! | `accept`, `timed`, [`socket`] | connections: their number, their pace, their end |
+//! | `pools`, `rooms` | what may be going on at once, and what of it one token may take |
+//! | `accept`, `places`, `timed`, [`socket`] | connections: their number, their pace, their end |
 //!
 //! ```
 //! use taskledger::{Ledger, Options};
@@ -40,9 +40,11 @@ mod health;
 mod keys;
 mod log;
 pub mod options;
+mod places;
 mod pools;
 mod problem;
 mod reads;
+mod rooms;
 mod service;
 pub mod socket;
 mod timed;

@@ -1,7 +1,12 @@
 //! Questions about two moments, and about the first of many.
 
-use super::{AskError, Asked};
-use crate::answers::{At, ChangeItem, DiffBody, DiffCounts, EventLine, FirstBody};
+use super::{AskError, Asked, streamed::Streamed};
+use crate::{
+    answers::{At, Body as _, ChangeItem, DiffBody, DiffCounts, EventLine, FirstBody},
+    render::Form,
+};
+use serde::Serialize;
+use std::io;
 use taskledger::{
     event::Entry,
     ids::ThreadId,
@@ -61,13 +66,53 @@ impl DiffQuestion {
     /// # Errors
     /// [`QueryError::Read`] if a long text could not be read.
     pub fn answer(&self, asked: &Asked<'_>, compared: &Compared) -> Result<DiffBody, AskError> {
+        let items = self.items(asked, compared).collect::<Result<_, QueryError>>()?;
         let Compared { from, to, diff } = compared;
-        let changes = diff.changes.iter().filter(|_| !self.stat);
-        let items = changes.map(|change| ChangeItem::new(change, asked.reader));
-        let items = items.collect::<Result<_, QueryError>>()?;
         let stat = DiffCounts::from(diff.stat());
         Ok(DiffBody { from: At::from(from), to: At::from(to), stat, items })
     }
+
+    /// The changes one by one; each reads its long texts when it is asked for.
+    fn items<'a>(
+        &self,
+        asked: &'a Asked<'_>,
+        compared: &'a Compared,
+    ) -> impl Iterator<Item = Result<ChangeItem, QueryError>> {
+        let changes = if self.stat { &[] } else { compared.diff.changes.as_slice() };
+        let reader = asked.reader;
+        changes.iter().map(move |change| ChangeItem::new(change, reader))
+    }
+
+    /// Writes what [`answer`](Self::answer) gives.
+    pub(super) fn write(
+        &self,
+        asked: &Asked<'_>,
+        form: Form,
+        out: &mut impl io::Write,
+    ) -> Result<(), AskError> {
+        let compared = self.compare(asked)?;
+        let changes = Streamed::<ChangeItem, _>::new(|take| {
+            self.items(asked, &compared).try_for_each(|change| take(change?))
+        });
+        let told = Told {
+            schema: DiffBody::SCHEMA,
+            from: At::from(&compared.from),
+            to: At::from(&compared.to),
+            stat: DiffCounts::from(compared.diff.stat()),
+            items: &changes,
+        };
+        changes.write(&told, form, out)
+    }
+}
+
+/// A [`DiffBody`] whose changes are written as they are read. A test holds the two together.
+#[derive(Serialize)]
+struct Told<'a, I> {
+    schema: &'static str,
+    from: At,
+    to: At,
+    stat: DiffCounts,
+    items: &'a I,
 }
 
 impl FirstQuestion {

@@ -1,8 +1,11 @@
 //! Threads, and the tasks of one.
 
-use super::{AskError, Asked, Listed};
-use crate::answers::{At, SpanItem, TaskItem, ThreadItem, notes};
-use std::collections::BTreeMap;
+use super::{AskError, Asked, Listed, write_list};
+use crate::{
+    answers::{At, SpanItem, TaskItem, ThreadItem, notes_holding},
+    render::Form,
+};
+use std::{collections::BTreeMap, io};
 use taskledger::{
     ids::{TaskId, ThreadId},
     ledger::Reader,
@@ -66,14 +69,37 @@ impl TreeQuestion {
         view: &View,
         forest: &Forest,
     ) -> Result<Listed<TaskItem>, AskError> {
+        let items = self.items(reader, view, forest, || |_: usize| Ok(()));
+        Ok(Listed { at: At::from(view), items: items.collect::<Result<_, AskError>>()? })
+    }
+
+    pub(super) fn write(
+        &self,
+        asked: &Asked<'_>,
+        form: Form,
+        out: &mut impl io::Write,
+    ) -> Result<(), AskError> {
+        let view = asked.view(Scope::Thread(&self.thread))?;
+        let forest = query::tree(&view.state, &self.thread);
+        let items = self.items(asked.reader, &view, &forest, || asked.held());
+        write_list(&At::from(&view), items, form, out)
+    }
+
+    /// The tasks one by one; each reads its long texts when it is asked for. `held` counts what one
+    /// holds.
+    fn items<'a, H: FnMut(usize) -> Result<(), AskError>>(
+        &self,
+        reader: &'a Reader,
+        view: &'a View,
+        forest: &'a Forest,
+        held: impl Fn() -> H + 'a,
+    ) -> impl Iterator<Item = Result<TaskItem, AskError>> {
         let depth = self.depth.unwrap_or(usize::MAX);
-        let nodes = forest.nodes.iter().filter(|node| node.depth <= depth);
-        let items = nodes.map(|node| {
+        forest.nodes.iter().filter(move |node| node.depth <= depth).map(move |node| {
             let row = query::task_row(reader, &view.state, &node.task)?;
-            Ok(TaskItem::from(row).noted(notes(reader, &node.task, view.position)?))
-        });
-        let items = items.collect::<Result<_, AskError>>()?;
-        Ok(Listed { at: At::from(view), items })
+            let notes = notes_holding(reader, &node.task, view.position, held())?;
+            Ok(TaskItem::from(row).noted(notes))
+        })
     }
 }
 
@@ -97,14 +123,32 @@ impl TimelineQuestion {
     /// # Errors
     /// As [`query::as_of`].
     pub fn answer(&self, asked: &Asked<'_>) -> Result<Listed<SpanItem>, AskError> {
-        let (view, forest, timeline) = self.spans(asked)?;
-        let depths: BTreeMap<&TaskId, usize> =
-            forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
-        let items = timeline.spans.iter().map(|span| {
-            let depth = depths.get(&span.task.id).copied().unwrap_or(0);
-            Ok(SpanItem::new(span, depth, notes(asked.reader, &span.task, view.position)?))
-        });
-        let items = items.collect::<Result<_, AskError>>()?;
-        Ok(Listed { at: At::from(&view), items })
+        let spans = self.spans(asked)?;
+        let items = items(asked, &spans).collect::<Result<_, AskError>>()?;
+        Ok(Listed { at: At::from(&spans.0), items })
     }
+
+    pub(super) fn write(
+        &self,
+        asked: &Asked<'_>,
+        form: Form,
+        out: &mut impl io::Write,
+    ) -> Result<(), AskError> {
+        let spans = self.spans(asked)?;
+        write_list(&At::from(&spans.0), items(asked, &spans), form, out)
+    }
+}
+
+/// The times one by one; each reads its notes when it is asked for.
+fn items<'a>(
+    asked: &'a Asked<'_>,
+    (view, forest, timeline): &'a (View, Forest, Timeline),
+) -> impl Iterator<Item = Result<SpanItem, AskError>> {
+    let depths = forest.nodes.iter().map(|node| (&node.task.id, node.depth));
+    let depths: BTreeMap<&TaskId, usize> = depths.collect();
+    timeline.spans.iter().map(move |span| {
+        let depth = depths.get(&span.task.id).copied().unwrap_or(0);
+        let notes = notes_holding(asked.reader, &span.task, view.position, asked.held())?;
+        Ok(SpanItem::new(span, depth, notes))
+    })
 }
