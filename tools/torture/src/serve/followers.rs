@@ -243,3 +243,51 @@ impl SentEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(kind: Kind) -> Given {
+        Given { kind, size: 0, streams: 0, cut: 0, events: 0, seqs: Vec::new(), root: None }
+    }
+
+    fn shared() -> Shared {
+        Shared::new("socket".into(), "token".to_owned())
+    }
+
+    fn sent(seq: u64, root: &str) -> SentEvent {
+        let (id, data) = (Some(format!("{seq}:{root}")), Some(format!("{{\"seq\":{seq}}}")));
+        SentEvent { id, name: None, data }
+    }
+
+    #[test]
+    fn a_gap_a_repetition_another_line_and_another_root_are_failures() {
+        let shared = shared();
+        let mut first = given(Kind::Events);
+        first.sent(&shared, &sent(1, "aa")).unwrap();
+        first.sent(&shared, &sent(2, "bb")).unwrap();
+        first.sent(&shared, &sent(2, "bb")).unwrap_err();
+        first.sent(&shared, &sent(4, "dd")).unwrap_err();
+        given(Kind::Events).sent(&shared, &sent(1, "ab")).unwrap_err();
+        given(Kind::Lines).line(&shared, "{\"seq\":1,\"more\":0}").unwrap_err();
+        let mut lines = given(Kind::Lines);
+        lines.line(&shared, "{\"seq\":1}").unwrap();
+        lines.line(&shared, "{\"checkpoint\":{\"size\":1,\"root\":\"ab\"}}").unwrap_err();
+        lines.line(&shared, "{\"checkpoint\":{\"size\":2,\"root\":\"bb\"}}").unwrap_err();
+        lines.line(&shared, "{\"checkpoint\":{\"size\":1,\"root\":\"aa\"}}").unwrap();
+    }
+
+    #[test]
+    fn a_follower_goes_on_where_it_was() {
+        let shared = shared();
+        let mut events = given(Kind::Events);
+        events.sent(&shared, &sent(1, "aa")).unwrap();
+        assert!(events.question().1.ends_with("last-event-id: 1:aa\r\n"));
+        let mut lines = given(Kind::Lines);
+        lines.line(&shared, "{\"seq\":1}").unwrap();
+        assert_eq!(lines.question().0, "/v1/log?follow=true&after=1");
+        lines.line(&shared, "{\"checkpoint\":{\"size\":1,\"root\":\"aa\"}}").unwrap();
+        assert_eq!(lines.question().0, "/v1/log?follow=true&after=1&root=aa");
+    }
+}

@@ -103,3 +103,64 @@ fn read(path: &Path, roots: &BTreeMap<u64, String>) -> Result<Log> {
     ensure!(beyond.is_none(), "a stream told of {beyond:?} events; there are {last}");
     Ok(log)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskledger::{
+        command::{Emit, Proposal, Spawn},
+        event::Cause,
+        ids::{CallId, Key, TaskId},
+    };
+
+    fn marked(text: &str) -> Cause {
+        Cause::default().call(CallId::new(text).unwrap())
+    }
+
+    /// A ledger of a writer that spawned a task and was given another number for each of `marks`.
+    fn ledger(marks: &[&str]) -> (tempfile::TempDir, Vec<u64>) {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = Ledger::create(place.path().join("ledger"), Options::default()).unwrap();
+        let task = TaskId::new("w0-0").unwrap();
+        let spawn = Spawn::new(ThreadId::new(thread(0)).unwrap(), "soak").task(&task);
+        ledger.append_blocking(spawn).unwrap();
+        let mut seqs = Vec::new();
+        for (number, mark) in marks.iter().enumerate() {
+            let emit = Proposal::new(Emit::new(&task, "step", "1")).cause(marked(mark));
+            let receipts = ledger.append_blocking(emit.key(Key::of(&number.to_string()))).unwrap();
+            seqs.push(receipts[0].seq.get());
+        }
+        ledger.close_blocking().unwrap();
+        (place, seqs)
+    }
+
+    fn judged(marks: &[&str], receipts: impl Fn(&[u64]) -> Vec<u64>) -> Result<u64> {
+        let (place, seqs) = ledger(marks);
+        let receipts = receipts(&seqs).into_iter().map(|seq| vec![seq]).collect();
+        let told = BTreeMap::from([(0, Told { receipts, ..Told::default() })]);
+        let shared = Shared::new("socket".into(), "token".to_owned());
+        judge(&place.path().join("ledger"), &shared, &told, &BTreeMap::new())
+    }
+
+    #[test]
+    fn what_is_lost_elsewhere_twice_or_of_nobody_is_a_failure() {
+        assert_eq!(judged(&["w0-0-0", "w0-1-0"], <[u64]>::to_vec).unwrap(), 2);
+        let lost = judged(&["w0-0-0"], |seqs| vec![seqs[0], seqs[0] + 1]);
+        assert!(lost.unwrap_err().to_string().contains("w0-1-0 was acknowledged"));
+        judged(&["w0-0-0"], |seqs| vec![seqs[0] + 1]).unwrap_err();
+        let twice = judged(&["w0-0-0", "w0-0-0"], |seqs| vec![seqs[0]]);
+        assert!(twice.unwrap_err().to_string().contains("is there as"));
+        let unknown = judged(&["w0-0-0", "w0-1-0"], |seqs| vec![seqs[0]]);
+        assert!(unknown.unwrap_err().to_string().contains("2 events of writers"));
+    }
+
+    #[test]
+    fn a_root_that_the_log_never_had_is_a_failure() {
+        let (place, _) = ledger(&["w0-0-0"]);
+        let path = place.path().join("ledger");
+        let root = Ledger::open_read_only(&path, Options::default()).unwrap().reader().head().root;
+        read(&path, &BTreeMap::from([(3, root.to_string())])).unwrap();
+        read(&path, &BTreeMap::from([(2, root.to_string())])).unwrap_err();
+        read(&path, &BTreeMap::from([(4, root.to_string())])).unwrap_err();
+    }
+}
