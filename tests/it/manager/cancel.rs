@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskledger::{
     command::Cancel,
     event::{CancelScope, TaskStatus},
-    ids::{RunId, TaskId, ThreadId},
+    ids::{RunId, Seq, TaskId, ThreadId},
     manager::{CancelOptions, TaskParentContext, TaskResult},
     store::faulty::{Call, Effect, Fault, FaultyDisk},
     time::Millis,
@@ -201,11 +201,11 @@ async fn a_task_is_signalled_even_if_the_request_cannot_be_recorded() {
 async fn a_request_that_came_another_way_reaches_what_it_names() {
     let manager = manager().await;
     let ledger = manager.ledger().unwrap().clone();
-    let ask = async |request: Cancel| {
+    let record = async |request: Cancel| {
         let receipt = ledger.append(request.clone()).await.unwrap().remove(0);
-        let manager = manager.clone();
-        move || manager.signal_recorded(&request, receipt.seq)
+        (request, receipt.seq)
     };
+    let signal = |(request, seq): &(Cancel, Seq)| manager.signal_recorded(request, *seq);
     let root = spawn(&manager, deaf).await;
     let below = stops(&manager, "b", child_of(&root)).await;
     let ran = stops(&manager, "c", of_run("r")).await;
@@ -214,16 +214,16 @@ async fn a_request_that_came_another_way_reaches_what_it_names() {
     let ended = stops(&manager, "a", TaskParentContext::default()).await;
     manager.cancel(&ended).await;
     manager.wait(&ended).await.unwrap();
-    assert_eq!(ask(Cancel::task(&ended)).await(), 0);
-    assert_eq!(ask(late(Cancel::tree(&root))).await(), 2);
+    assert_eq!(signal(&record(Cancel::task(&ended)).await), 0);
+    assert_eq!(signal(&record(late(Cancel::tree(&root))).await), 2);
     assert_eq!(manager.wait(&root).await.unwrap().status, TaskStatus::Cancelled);
-    assert_eq!(ask(Cancel::run("r".parse::<RunId>().unwrap())).await(), 1);
-    let of_thread = ask(Cancel::thread("d".parse::<ThreadId>().unwrap())).await;
+    assert_eq!(signal(&record(Cancel::run("r".parse::<RunId>().unwrap())).await), 1);
+    let of_thread = record(Cancel::thread("d".parse::<ThreadId>().unwrap())).await;
     let after = stops(&manager, "d", TaskParentContext::default()).await;
-    assert_eq!(of_thread(), 1, "the thread goes on after the request");
+    assert_eq!(signal(&of_thread), 1, "the thread goes on after the request");
     for id in [below, ran, threaded] {
         assert_eq!(manager.wait(&id).await.unwrap().status, TaskStatus::Cancelled);
     }
     assert_eq!(status(&manager, &after), TaskStatus::Running);
-    assert_eq!(of_thread(), 0);
+    assert_eq!(signal(&of_thread), 0);
 }
