@@ -238,9 +238,15 @@ fn works() -> Vec<&'static str> {
             erased: false,
         }),
         one(ReceiptsBody {
-            receipts: vec![ReceiptBody { seq: 7, task_id: None, repeated: true, durable: true }],
+            receipts: vec![ReceiptBody {
+                seq: 7,
+                task_id: None,
+                repeated: true,
+                durable: true,
+                delivered: Some(false),
+            }],
         }),
-        one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false }),
+        one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false, delivered: None }),
         one(CancelBody {
             task_id: "bg_1".into(),
             seq: 7,
@@ -248,6 +254,7 @@ fn works() -> Vec<&'static str> {
             signalled: false,
             unsignalled: Some(Unsignalled::OtherHost),
             process: Some(process()),
+            delivered: Some(true),
         }),
         one(HeadBody {
             done: "rebuild".into(),
@@ -317,6 +324,7 @@ fn an_answer_of_a_later_version_is_read_without_what_is_new() {
         task_id: None,
         repeated: false,
         durable: true,
+        delivered: None,
     }))
     .unwrap();
     answer["new"] = json!([1]);
