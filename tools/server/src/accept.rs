@@ -148,7 +148,7 @@ impl Slot {
 }
 
 /// The connections of one kind.
-struct Connections<'a> {
+pub(crate) struct Connections<'a> {
     service: &'a Service,
     router: Router,
     budget: Arc<Semaphore>,
@@ -159,14 +159,14 @@ struct Connections<'a> {
 }
 
 impl<'a> Connections<'a> {
-    fn new(service: &'a Service, limit: &'static str, max: usize) -> Self {
+    pub(crate) fn new(service: &'a Service, limit: &'static str, max: usize) -> Self {
         let (router, budget) = (service.router(), Arc::new(Semaphore::new(max)));
         let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         Self { service, router, budget, refusals, limit, max, served: JoinSet::new() }
     }
 
     /// Serves a connection, if the budget has room for it.
-    fn take<S>(&mut self, stream: S, peer: Peer)
+    pub(crate) fn take<S>(&mut self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -196,7 +196,7 @@ impl<'a> Connections<'a> {
     }
 
     /// Waits for the answers on their way, and cuts what takes too long.
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         let drain = self.service.options().drain;
         let all = async { while self.served.join_next().await.is_some() {} };
         if timeout(drain, all).await.is_err() {

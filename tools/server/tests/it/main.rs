@@ -5,6 +5,8 @@
 mod contract;
 mod hostile;
 mod log;
+mod manager;
+mod openapi;
 mod silent;
 mod support;
 mod writes;
