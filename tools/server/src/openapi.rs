@@ -153,24 +153,20 @@ fn in_path(path: &str) -> Vec<Value> {
 }
 
 fn in_query(param: &Param) -> Value {
-    let mut parameter = json!({
+    json!({
         "name": param.name, "in": "query", "required": param.needed, "description": param.says,
         "schema": match param.is {
             Is::Text => json!({ "type": "string" }),
             Is::Number(from) => json!({ "type": "integer", "minimum": from }),
             Is::Flag => json!({ "type": "boolean" }),
             Is::Word(known) => json!({ "type": "string", "enum": known() }),
+            // A list, for which generators forget that it is separated by commas.
             Is::Words(known) => {
-                json!({ "type": "array", "items": { "type": "string", "enum": known() } })
+                let word = known().join("|");
+                json!({ "type": "string", "pattern": format!("^({word})(,({word}))*$") })
             }
         },
-    });
-    if let (Is::Words(_), Some(parameter)) = (param.is, parameter.as_object_mut()) {
-        // Separated by commas.
-        parameter.insert("style".to_owned(), "form".into());
-        parameter.insert("explode".to_owned(), false.into());
-    }
-    parameter
+    })
 }
 
 fn header(name: &str, says: &str, needed: bool) -> Value {

@@ -85,7 +85,7 @@ const REVERSE: Param = flag("reverse", "In the other order.");
 const TASKS: &[Param] = &[
     AT,
     THREAD,
-    words("status", statuses, "With one of these statuses."),
+    words("status", statuses, "With one of these statuses, separated by commas."),
     text("type", "Of one of these types, separated by commas."),
     text("agent", "Of this agent."),
     text("run", "Of this run."),
@@ -104,7 +104,7 @@ const LOG: &[Param] = &[
     AT,
     THREAD,
     text("task", "About this task."),
-    words("action", actions, "With one of these actions."),
+    words("action", actions, "With one of these actions, separated by commas."),
     SINCE,
     UNTIL,
     COUNT,

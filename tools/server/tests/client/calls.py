@@ -21,35 +21,35 @@ APPEND = AuthenticatedClient(URL, os.environ["APPEND_TOKEN"])
 ADMIN = AuthenticatedClient(URL, os.environ["ADMIN_TOKEN"])
 
 
-def call(operation, *path, client=APPEND, status=200, **arguments):
+def call(operation, *path, client=APPEND, expected=200, **arguments):
     """Calls `group.operation`, and expects this status and an answer that could be read."""
     module = importlib.import_module(f"taskledger_client.api.{operation}")
     CALLED.add(operation)
     response = module.sync_detailed(*path, client=client, **arguments)
-    assert response.status_code == status, f"{operation}: {response}"
+    assert response.status_code == expected, f"{operation}: {response}"
     assert response.parsed is not None, f"{operation}: {response}"
     return response.parsed
 
 
-def record(operation, *path, body, status=200, client=APPEND, key=None):
+def record(operation, *path, body, expected=200, client=APPEND, key=None):
     key = key or f"{operation} {path} {body}"[:256]
     return call(
-        operation, *path, client=client, status=status, body=body, idempotency_key=key
+        operation, *path, client=client, expected=expected, body=body, idempotency_key=key
     )
 
 
 def questions(thread, task, seq):
     threads = call("questions.list_threads")
     assert thread in [item.thread_id for item in threads.items], threads
-    failed = [models.ListTasksStatusItem.FAILED, models.ListTasksStatusItem.COMPLETED]
-    tasks = call("questions.list_tasks", thread=thread, status=failed, reverse=True, count=10)
+    ended = "failed,completed"
+    tasks = call("questions.list_tasks", thread=thread, status=ended, reverse=True, count=10)
     assert [item.status.value for item in tasks.items] == ["failed"], tasks
     assert len(call("questions.get_tree", thread, depth=2).items) == 2
     call("questions.get_timeline", thread)
     shown = call("questions.get_task", task)
     assert shown.task.error == "2 of 31 tests failed" and len(shown.history) > 1, shown
     call("questions.get_why", task, at="@")
-    log = call("questions.get_log", thread=thread, action=[models.GetLogActionItem.TERMINATED])
+    log = call("questions.get_log", thread=thread, action="terminated")
     assert [line.task_id for line in log.items] == [task], log
     assert call("questions.get_event", seq).seq == seq
     call("questions.get_diff", thread=thread, from_="1", stat=True)
@@ -64,16 +64,16 @@ def questions(thread, task, seq):
 
 def refusals(task):
     """A refusal is an answer with a code, by which a program decides."""
-    unknown = call("questions.get_task", "nobody", status=404)
+    unknown = call("questions.get_task", "nobody", expected=404)
     assert unknown.code == "unknown-task" and not unknown.retryable, unknown
     late = models.EndTaskRequest(status=models.EndStatus.COMPLETED)
-    refused = record("recording.end_task", task, body=late, status=409)
+    refused = record("recording.end_task", task, body=late, expected=409)
     assert refused.code == "already-ended", refused
     message = models.MessageRequest(from_="calls.py", content="hello")
-    refused = record("recording.send_message", task, body=message, status=409)
+    refused = record("recording.send_message", task, body=message, expected=409)
     assert refused.code == "no-inbox", refused
     redaction = models.RedactEventRequest(seq=1, parts=[models.PartWord.REASON], reason="x")
-    refused = record("recording.redact_event", body=redaction, status=403)
+    refused = record("recording.redact_event", body=redaction, expected=403)
     assert refused.code == "role", refused
 
 
@@ -84,9 +84,9 @@ def main():
     spawn = models.SpawnTaskRequest(
         thread_id=thread, task_type="shell", task_id="a/b", description="make all"
     )
-    first = record("recording.spawn_task", body=spawn, status=201, key="once")
+    first = record("recording.spawn_task", body=spawn, expected=201, key="once")
     assert not first.repeated and isinstance(first.delivered, Unset), first
-    again = record("recording.spawn_task", body=spawn, status=201, key="once")
+    again = record("recording.spawn_task", body=spawn, expected=201, key="once")
     assert again.repeated and again.seq == first.seq, again
     task = first.task_id
     progress = models.EmitEventRequest(event_type="progress", content={"percent": 50})

@@ -45,8 +45,7 @@ fn operations(server: &Server) -> Vec<Operation> {
 /// A value for a parameter.
 fn sample(param: &Value) -> String {
     let schema = &param["schema"];
-    let word = schema["enum"].get(0).or(schema["items"]["enum"].get(0));
-    if let Some(word) = word.and_then(Value::as_str) {
+    if let Some(word) = schema["enum"].get(0).and_then(Value::as_str) {
         return word.to_owned();
     }
     match (schema["type"].as_str().unwrap(), param["name"].as_str().unwrap()) {
@@ -54,6 +53,8 @@ fn sample(param: &Value) -> String {
         ("integer", _) => "1".to_owned(),
         (_, "at" | "since" | "until" | "from" | "to") => "%40-1".to_owned(),
         (_, "ended_since" | "ended_until") => "-10m".to_owned(),
+        (_, "status") => "failed,running".to_owned(),
+        (_, "action") => "terminated".to_owned(),
         (_, "where") => "failed%3E0".to_owned(),
         (_, "root") => "0".repeat(64),
         (_, "thread") => "t".to_owned(),
