@@ -25,7 +25,7 @@ pub fn stream(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (target, id) = bytes.split_at(end);
     if let Ok(target) = std::str::from_utf8(target) {
-        parsers::stream(target, id.get(1..).unwrap_or_default());
+        let _ = parsers::stream(target, id.get(1..).unwrap_or_default());
     }
 }
 

@@ -131,7 +131,7 @@ async fn of_many_that_send_one_message_at_once_one_delivers_it() {
         let sends = (0..8).map(|_| {
             let (manager, id) = (manager.clone(), id.clone());
             tokio::spawn(async move {
-                let key = Some(Key::of(&round.to_string()));
+                let key = Some(Key::of(round.to_string()));
                 let options = SendOptions { thread: None, key };
                 manager.send_task_inbox_message_with(&id, "root", "x", options).await.unwrap()
             })

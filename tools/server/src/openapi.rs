@@ -1,4 +1,4 @@
-//! The description of the server, as OpenAPI 3.1 has it: `docs/openapi.json`.
+//! The description of the server, in the form of `OpenAPI` 3.1: `docs/openapi.json`.
 //!
 //! Made of the table of routes and of the types of the contract. Knows no request but the one for
 //! itself. Start reading at [`document`].

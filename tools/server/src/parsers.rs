@@ -93,7 +93,7 @@ pub async fn connection(service: &Service, sent: &[u8], by_socket: bool) -> Vec<
     let mut answered = Vec::new();
     // A connection that is cut takes no more; a stream goes on for as long as it is read.
     let exchange = async { tokio::join!(to.write_all(sent), from.read_to_end(&mut answered)) };
-    let _ = timeout(Duration::from_secs(60), exchange).await;
+    let _ = timeout(Duration::from_mins(1), exchange).await;
     drop((from, to));
     connections.end().await;
     answered

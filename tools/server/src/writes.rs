@@ -81,13 +81,12 @@ impl Kind {
 #[cfg(feature = "test-util")]
 pub(crate) fn parse(does: Does, path: &str, body: &[u8]) -> Option<Batch> {
     let Does::Record(what) = does else { return None };
-    match Kind::of(what, path).ok()? {
-        Kind::Message(task) => {
-            let _ = Message::read(&task, body, &Keys::None, true);
-            None
-        }
-        kind => batch(&kind, body).ok(),
+    let kind = Kind::of(what, path).ok()?;
+    if let Kind::Message(task) = &kind {
+        let _ = Message::read(task, body, &Keys::None, true);
+        return None;
     }
+    batch(&kind, body).ok()
 }
 
 /// Records what a request says.
@@ -125,13 +124,12 @@ async fn record(
     };
     let held = service.pools().body(announced(&parts.headers).unwrap_or(max).min(max))?;
     let body = read(body, name, max, options.body_timeout).await?;
-    let recording = match &kind {
-        Kind::Message(task) => Recording::Message(Message::read(task, &body, &keys, by_socket)?),
-        _ => {
-            let batch = batch(&kind, &body)?;
-            check_batch(&batch, caller, options)?;
-            Recording::Batch(keyed(batch, &keys, by_socket)?)
-        }
+    let recording = if let Kind::Message(task) = &kind {
+        Recording::Message(Message::read(task, &body, &keys, by_socket)?)
+    } else {
+        let batch = batch(&kind, &body)?;
+        check_batch(&batch, caller, options)?;
+        Recording::Batch(keyed(batch, &keys, by_socket)?)
     };
     drop(body);
     let (tell, told) = oneshot::channel();

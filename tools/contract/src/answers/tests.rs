@@ -226,6 +226,10 @@ fn servers() -> Vec<&'static str> {
     ]
 }
 
+fn receipt(delivered: Option<bool>) -> ReceiptBody {
+    ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false, delivered }
+}
+
 fn works() -> Vec<&'static str> {
     vec![
         one(LogsBody {
@@ -237,16 +241,8 @@ fn works() -> Vec<&'static str> {
             output_bytes: Some(70_000),
             erased: false,
         }),
-        one(ReceiptsBody {
-            receipts: vec![ReceiptBody {
-                seq: 7,
-                task_id: None,
-                repeated: true,
-                durable: true,
-                delivered: Some(false),
-            }],
-        }),
-        one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false, delivered: None }),
+        one(ReceiptsBody { receipts: vec![receipt(Some(false))] }),
+        one(receipt(None)),
         one(CancelBody {
             task_id: "bg_1".into(),
             seq: 7,

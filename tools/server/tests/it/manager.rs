@@ -222,7 +222,7 @@ fn a_request_to_stop_reaches_what_it_names_and_says_whether_it_did() {
     let below = TaskParentContext { task_id: Some("outside".to_owned()), ..Default::default() };
     let of_run = TaskParentContext { run_id: Some("r".to_owned()), ..Default::default() };
     let (deep, ran) = (spawn("u", below), spawn("v", of_run));
-    let (threaded, other) = (spawn("w", Default::default()), spawn("x", Default::default()));
+    let [threaded, other] = ["w", "x"].map(|thread| spawn(thread, TaskParentContext::default()));
     let cancel = |target: Value| json!({ "command": { "cancel": { "target": target } } });
     let batch = json!({ "schema": "taskledger.batch/v1", "commands": [
         cancel(json!({ "tree": "outside" })), cancel(json!({ "run": "r" })),
