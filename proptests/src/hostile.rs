@@ -8,11 +8,13 @@
 mod files;
 mod frames;
 mod recordings;
+mod server;
 mod words;
 
 pub use files::{archive, backup, block, groups, head, journal, node, sections, snapshot, state};
 pub use frames::{event, frame, parts};
 pub use recordings::{awaken, claude_code, copilot, jsonl};
+pub use server::{body, connection, idempotency_key, question, stream, tokens};
 pub use words::{checkpoint, point, predicate};
 
 /// One parser, and how much it may take.
@@ -34,7 +36,7 @@ const SMALL: usize = 1 << 20;
 const LARGE: usize = 24 << 20;
 
 /// Every parser that takes bytes from outside.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 26] = [
     target("frame", frame, SMALL),
     target("event", event, SMALL),
     target("parts", parts, SMALL),
@@ -56,6 +58,12 @@ pub const TARGETS: [Target; 20] = [
     target("awaken", awaken, LARGE),
     target("claude_code", claude_code, LARGE),
     target("copilot", copilot, LARGE),
+    target("question", question, SMALL),
+    target("stream", stream, SMALL),
+    target("body", body, SMALL),
+    target("tokens", tokens, SMALL),
+    target("idempotency_key", idempotency_key, SMALL),
+    target("connection", connection, LARGE),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), memory_bytes_max: usize) -> Target {

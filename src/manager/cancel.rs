@@ -14,8 +14,8 @@ use super::{
     tree::subtree,
 };
 use crate::{
-    command::CancelTarget,
-    ids::{RunId, TaskId, ThreadId},
+    command::{Cancel, CancelTarget},
+    ids::{RunId, Seq, TaskId, ThreadId},
     state::LedgerState,
     sync::{Instant, Runtime, sleep_until},
 };
@@ -324,11 +324,68 @@ impl BackgroundTaskManager {
         let text = if run.trim().is_empty() { run } else { run.trim() };
         let (Ok(run), Some(bound)) = (RunId::new(text), self.bound.get()) else { return 0 };
         let request = bound.request(CancelTarget::Run(run.clone()), &options);
-        self.sweep(request, move |state| {
-            let roots = state.tasks_of_run(&run).filter(|task| task.record.is_root());
-            subtree(state, &roots.map(|task| task.id.clone()).collect::<Vec<_>>())
-        })
-        .await
+        self.sweep(request, move |state| below_run(state, &run)).await
+    }
+
+    /// Signals the tasks that a request names which is on the record already, as the event `seq`: one
+    /// that did not come by this manager, but through a server. Returns the number of live tasks that
+    /// were signalled. Records nothing.
+    ///
+    /// Tasks that began after the request are not signalled. The request's deadline holds as that of
+    /// [`cancel_with`](Self::cancel_with) does. A task that is named by its place in a batch is none
+    /// of this manager.
+    ///
+    /// # Cost
+    /// O(tasks that the request reaches).
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::command::Cancel;
+    /// # use serde_json::json;
+    /// # use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// # use taskledger::manager::{TaskParentContext, TaskResult};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ledger = Ledger::in_memory(Options::default())?;
+    /// # let manager = BackgroundTaskManager::with_ledger(ledger.clone()).await?;
+    /// # let parent = TaskParentContext::default();
+    /// let task = manager
+    ///     .spawn("session-1", "watch", None, "", parent, async |context| {
+    ///         context.cancelled().await;
+    ///         TaskResult::Cancelled
+    ///     })
+    ///     .await?;
+    /// let request = Cancel::task(&task).reason("asked for from elsewhere");
+    /// let receipts = ledger.append(request.clone()).await?;
+    /// assert_eq!(manager.signal_recorded(&request, receipts[0].seq), 1);
+    /// assert_eq!(manager.wait(&task).await?.status, taskledger::manager::TaskStatus::Cancelled);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn signal_recorded(&self, request: &Cancel, seq: Seq) -> usize {
+        let Some(bound) = self.bound.get() else { return 0 };
+        let state = bound.state();
+        let ids: Vec<TaskId> = match &request.target {
+            CancelTarget::Task(task) => task.id().cloned().into_iter().collect(),
+            CancelTarget::Tree(root) => root
+                .id()
+                .map(|root| subtree(&state, std::slice::from_ref(root)))
+                .unwrap_or_default(),
+            CancelTarget::Thread(thread) => {
+                let all = self.table.all().into_iter().filter(|live| live.thread == *thread);
+                all.map(|live| live.id.clone()).collect()
+            }
+            CancelTarget::Run(run) => below_run(&state, run),
+        };
+        let now = bound.ledger.options().clock.now();
+        let patience = request.deadline.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
+        let named = ids.iter().filter(|id| state.task(id).is_some_and(|task| task.first_seq < seq));
+        let live: Vec<_> = named.filter_map(|id| self.running(&state, id.as_str())).collect();
+        for live in &live {
+            self.signal(live, patience);
+        }
+        live.len()
     }
 
     /// Records a request and signals these tasks, in this order.
@@ -440,6 +497,12 @@ impl BackgroundTaskManager {
         };
         drop(runtime.spawn(&self.tracker, again));
     }
+}
+
+/// The trees whose roots a run spawned, and no task of this ledger.
+fn below_run(state: &LedgerState, run: &RunId) -> Vec<TaskId> {
+    let roots = state.tasks_of_run(run).filter(|task| task.record.is_root());
+    subtree(state, &roots.map(|task| task.id.clone()).collect::<Vec<_>>())
 }
 
 /// Says whether a task is known to have ended. A task whose spawn is not published yet has not.

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     command::{self, Proposal},
     event::{Cause, Delivery},
-    ids::TaskId,
-    ledger::{Ledger, Witness},
+    ids::{Key, TaskId},
+    ledger::{Ledger, Receipt, Witness},
 };
 use serde_json::json;
 use std::{borrow::Borrow, sync::Arc};
@@ -62,19 +62,55 @@ impl BackgroundTaskManager {
         from: &str,
         content: &str,
     ) -> Result<(), SendError> {
+        let options = SendOptions { thread: Some(thread.to_owned()), key: None };
+        self.send_task_inbox_message_with(id, from, content, options).await?;
+        Ok(())
+    }
+
+    /// Like [`send_task_inbox_message`](Self::send_task_inbox_message), with a key by which sending
+    /// it again is the same as sending it once: for senders that may lose the answer. Returns the
+    /// receipt of the event that records the delivery.
+    ///
+    /// A message whose key is on the record is not delivered again, whatever has become of its
+    /// task. A message that was refused does not use its key up.
+    ///
+    /// # Durability
+    /// As [`send_task_inbox_message`](Self::send_task_inbox_message).
+    ///
+    /// # Errors
+    /// As [`send_task_inbox_message`](Self::send_task_inbox_message), and [`SendError::State`] with
+    /// [`AppendError::KeyReused`](crate::ledger::AppendError::KeyReused) if the key is that of
+    /// another command.
+    ///
+    /// # Cancel safety
+    /// As [`send_task_inbox_message`](Self::send_task_inbox_message).
+    ///
+    /// # Cost
+    /// One append.
+    pub async fn send_task_inbox_message_with(
+        &self,
+        id: &(impl Borrow<str> + ?Sized),
+        from: &str,
+        content: &str,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let SendOptions { thread, key } = options;
         let bound = self.bound.get().ok_or(SendError::TaskNotFound)?;
         let id = TaskId::new(id.borrow()).map_err(|_| SendError::TaskNotFound)?;
         let inbox = {
             let state = bound.state();
             let task = state.task(&id).ok_or(SendError::TaskNotFound)?;
-            if task.thread.as_str() != thread {
+            if thread.is_some_and(|thread| task.thread.as_str() != thread) {
                 return Err(SendError::NotOwner);
             }
-            if task.status.is_terminal() {
+            if key.is_some_and(|key| state.key(&key).is_some()) {
+                None
+            } else if task.status.is_terminal() {
                 return Err(SendError::TaskTerminated(task.status));
+            } else {
+                let live = self.table.get(id.as_str());
+                Some(live.and_then(|live| live.inbox.clone()).ok_or(SendError::NoInbox)?)
             }
-            let live = self.table.get(id.as_str());
-            live.and_then(|live| live.inbox.clone()).ok_or(SendError::NoInbox)?
         };
         let message = Message {
             ledger: bound.ledger.clone(),
@@ -83,10 +119,24 @@ impl BackgroundTaskManager {
             task: id,
             from: from.to_owned(),
             content: content.to_owned(),
+            key,
         };
-        let sent = self.to_the_end(message.send(inbox)).await;
+        let sent = match inbox {
+            Some(inbox) => self.to_the_end(message.send(inbox)).await,
+            // The record says whether it is the same message, and gives its receipt.
+            None => Some(message.record(Delivery::Delivered, None).await),
+        };
         sent.unwrap_or(Err(SendError::InboxClosed))
     }
+}
+
+/// Options of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SendOptions {
+    /// The thread that must own the agent; `None` for any.
+    pub thread: Option<String>,
+    /// The idempotency key.
+    pub key: Option<Key>,
 }
 
 struct Message {
@@ -96,10 +146,11 @@ struct Message {
     task: TaskId,
     from: String,
     content: String,
+    key: Option<Key>,
 }
 
 impl Message {
-    async fn send(self, inbox: InboxSender) -> Result<(), SendError> {
+    async fn send(self, inbox: InboxSender) -> Result<Receipt, SendError> {
         let (delivery, room) = match inbox.reserve() {
             Ok(room) => (Delivery::Delivered, Ok(room)),
             Err(Refused::Full) => (Delivery::InboxFull, Err(SendError::InboxFull)),
@@ -121,22 +172,24 @@ impl Message {
         };
         let telling = Telling::new(&self.table, inbox.clone(), &event, Some(room), None);
         let attended = Attended::to(Some(&telling));
-        self.record(delivery, Some(telling)).await?;
+        let receipt = self.record(delivery, Some(telling)).await?;
         let closed = inbox.is_closed();
         drop(inbox);
         attended.settle().await;
-        if closed { Err(SendError::InboxClosed) } else { Ok(()) }
+        // One that was there before was delivered then.
+        if closed && !receipt.repeated { Err(SendError::InboxClosed) } else { Ok(receipt) }
     }
 
     async fn record(
         &self,
         delivery: Delivery,
         telling: Option<Arc<Telling>>,
-    ) -> Result<(), SendError> {
+    ) -> Result<Receipt, SendError> {
         let message = command::Message::new(&self.task, self.from.as_str(), self.content.as_str());
-        let proposal = Proposal::new(message.delivery(delivery)).cause(self.cause.clone());
+        let mut proposal = Proposal::new(message.delivery(delivery)).cause(self.cause.clone());
+        // A message that did not arrive may be sent again with its key.
+        proposal.key = self.key.filter(|_| delivery == Delivery::Delivered);
         let witness = telling.map(|telling| -> Arc<dyn Witness> { telling });
-        record::once(&self.ledger, proposal, witness).await.map_err(SendError::State)?;
-        Ok(())
+        record::once(&self.ledger, proposal, witness).await.map_err(SendError::State)
     }
 }

@@ -95,6 +95,7 @@ pub use self::{
     lineage::{
         TaskLineage, ToolLineageContext, current_background_task_id, scope_tool_lineage_context,
     },
+    messages::SendOptions,
     options::ManagerOptions,
     restore::{RestoreNote, RestoreOptions, RestoreReport},
     resume::ORPHANED,

@@ -109,7 +109,9 @@ impl Telling {
 
 impl Witness for Telling {
     fn shown(&self, receipts: &[Receipt]) {
-        if let (Some(receipt), Some(parcel)) = (receipts.first(), self.take()) {
+        // News of an event that was there before was told then.
+        let Some(receipt) = receipts.first().filter(|receipt| !receipt.repeated) else { return };
+        if let Some(parcel) = self.take() {
             self.line_up(parcel, receipt.seq);
         }
     }

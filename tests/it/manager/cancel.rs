@@ -4,10 +4,12 @@ use super::support::*;
 use serde_json::json;
 use std::time::Duration;
 use taskledger::{
+    command::Cancel,
     event::{CancelScope, TaskStatus},
-    ids::TaskId,
+    ids::{RunId, Seq, TaskId, ThreadId},
     manager::{CancelOptions, TaskParentContext, TaskResult},
     store::faulty::{Call, Effect, Fault, FaultyDisk},
+    time::Millis,
 };
 
 async fn stops(manager: &Manager, thread: &str, parent: TaskParentContext) -> TaskId {
@@ -191,4 +193,37 @@ async fn a_task_is_signalled_even_if_the_request_cannot_be_recorded() {
     disk.fail(Fault { call: Call::Any, after: 0, effect: Effect::FailsForGood });
     assert!(manager.cancel(&id).await);
     was_told.await.unwrap();
+}
+
+/// C1: a request that was recorded another way than by the manager reaches the tasks that were there
+/// before it, with its deadline, and no others.
+#[tokio::test]
+async fn a_request_that_came_another_way_reaches_what_it_names() {
+    let manager = manager().await;
+    let ledger = manager.ledger().unwrap().clone();
+    let record = async |request: Cancel| {
+        let receipt = ledger.append(request.clone()).await.unwrap().remove(0);
+        (request, receipt.seq)
+    };
+    let signal = |(request, seq): &(Cancel, Seq)| manager.signal_recorded(request, *seq);
+    let root = spawn(&manager, deaf).await;
+    let below = stops(&manager, "b", child_of(&root)).await;
+    let ran = stops(&manager, "c", of_run("r")).await;
+    let threaded = stops(&manager, "d", TaskParentContext::default()).await;
+    let late = |request: Cancel| request.deadline(Millis(0));
+    let ended = stops(&manager, "a", TaskParentContext::default()).await;
+    manager.cancel(&ended).await;
+    manager.wait(&ended).await.unwrap();
+    assert_eq!(signal(&record(Cancel::task(&ended)).await), 0);
+    assert_eq!(signal(&record(late(Cancel::tree(&root))).await), 2);
+    assert_eq!(manager.wait(&root).await.unwrap().status, TaskStatus::Cancelled);
+    assert_eq!(signal(&record(Cancel::run("r".parse::<RunId>().unwrap())).await), 1);
+    let of_thread = record(Cancel::thread("d".parse::<ThreadId>().unwrap())).await;
+    let after = stops(&manager, "d", TaskParentContext::default()).await;
+    assert_eq!(signal(&of_thread), 1, "the thread goes on after the request");
+    for id in [below, ran, threaded] {
+        assert_eq!(manager.wait(&id).await.unwrap().status, TaskStatus::Cancelled);
+    }
+    assert_eq!(status(&manager, &after), TaskStatus::Running);
+    assert_eq!(signal(&of_thread), 0);
 }

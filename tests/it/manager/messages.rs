@@ -4,9 +4,9 @@ use super::support::*;
 use serde_json::{Value, json};
 use taskledger::{
     event::{Action, Delivery, PartKind},
-    ids::TaskId,
+    ids::{Key, TaskId},
     ledger::AppendError,
-    manager::{ManagerOptions, SendError, TaskParentContext, TaskResult},
+    manager::{ManagerOptions, SendError, SendOptions, TaskParentContext, TaskResult},
 };
 
 async fn agent(manager: &Manager) -> TaskId {
@@ -74,6 +74,76 @@ async fn a_message_is_recorded_and_then_delivered_even_an_empty_one() {
             matches!(&recorded.event.action, Action::Messaged { from, .. } if &**from == "root")
         );
     }
+}
+
+/// A23: with a key a message is delivered once, whatever has become of its agent; one that did not
+/// arrive does not use its key up.
+#[tokio::test]
+async fn a_message_with_a_key_is_delivered_once_whatever_becomes_of_its_agent() {
+    let manager =
+        manager_with(ManagerOptions { inbox_messages_max: 1, ..Default::default() }).await;
+    let (start, started) = tokio::sync::oneshot::channel::<()>();
+    let id = manager
+        .spawn_agent("main", None, "", TaskParentContext::default(), async move |_, _, inbox| {
+            started.await.unwrap();
+            let mut inbox = inbox;
+            let first = inbox.recv_or_cancel(None).await.unwrap();
+            TaskResult::Success(json!([first["payload"]["content"], inbox.drain().len()]))
+        })
+        .await
+        .unwrap();
+    let send = async |key: &str, text: &str| {
+        let options = SendOptions { thread: None, key: Some(Key::of(key)) };
+        manager.send_task_inbox_message_with(&id, "root", text, options).await
+    };
+    let first = send("1", "a").await.unwrap();
+    assert!(!first.repeated);
+    let again = send("1", "a").await.unwrap();
+    assert_eq!((again.seq, again.repeated), (first.seq, true));
+    for _ in 0..2 {
+        assert_eq!(send("2", "b").await.unwrap_err(), SendError::InboxFull);
+    }
+    start.send(()).unwrap();
+    assert_eq!(manager.wait(&id).await.unwrap().result, Some(json!(["a", 0])));
+    assert_eq!(send("1", "a").await.unwrap().seq, first.seq);
+    let refused = send("1", "other").await.unwrap_err();
+    assert!(matches!(refused, SendError::State(AppendError::KeyReused { .. })), "{refused}");
+    assert!(matches!(send("2", "b").await, Err(SendError::TaskTerminated(_))));
+    let options = SendOptions { thread: Some("other".to_owned()), key: Some(Key::of("1")) };
+    let refused = manager.send_task_inbox_message_with(&id, "root", "a", options).await;
+    assert_eq!(refused.unwrap_err(), SendError::NotOwner);
+}
+
+/// A23: of many that send one message at once, all have its receipt, and it is delivered once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_send_one_message_at_once_one_delivers_it() {
+    let manager = manager().await;
+    let (start, started) = tokio::sync::oneshot::channel::<()>();
+    let id = manager
+        .spawn_agent("main", None, "", TaskParentContext::default(), async move |_, _, inbox| {
+            started.await.unwrap();
+            let mut inbox = inbox;
+            TaskResult::Success(inbox.drain().len().into())
+        })
+        .await
+        .unwrap();
+    for round in 0..50 {
+        let sends = (0..8).map(|_| {
+            let (manager, id) = (manager.clone(), id.clone());
+            tokio::spawn(async move {
+                let key = Some(Key::of(round.to_string()));
+                let options = SendOptions { thread: None, key };
+                manager.send_task_inbox_message_with(&id, "root", "x", options).await.unwrap()
+            })
+        });
+        let mut first = 0;
+        for send in sends.collect::<Vec<_>>() {
+            first += u32::from(!send.await.unwrap().repeated);
+        }
+        assert_eq!(first, 1);
+    }
+    start.send(()).unwrap();
+    assert_eq!(manager.wait(&id).await.unwrap().result, Some(json!(50)));
 }
 
 /// A23, B13: full and closed inboxes are errors, and on the record.

@@ -5,6 +5,7 @@
 //! | [`answers`] | the answers as JSON, made from what the library's queries return |
 //! | [`questions`] | the questions, which give the answers |
 //! | [`render`] | the answers, byte by byte |
+//! | [`requests`] | the bodies of requests that record |
 //! | [`schemas`] | the JSON Schemas of the answers, which stand in `docs/schema` |
 //! | [`words`] | what an event, a task or a value says, for people |
 //! | [`shapes`] | the shape of a status, with UTF-8 and without |
@@ -18,7 +19,8 @@
 //! ```
 //! use taskledger_contract::{answers::ReceiptBody, answers::Single, safe_json};
 //!
-//! let receipt = ReceiptBody { seq: 7, task_id: None, repeated: false, durable: true };
+//! let receipt =
+//!     ReceiptBody { seq: 7, task_id: None, repeated: false, durable: true, delivered: None };
 //! assert_eq!(
 //!     safe_json::to_string(&Single::new(receipt))?,
 //!     r#"{"schema":"taskledger.receipt/v1","seq":7,"task_id":null,"repeated":false,"durable":true}"#
@@ -32,6 +34,7 @@ pub mod escape;
 pub mod exit;
 pub mod questions;
 pub mod render;
+pub mod requests;
 pub mod safe_json;
 pub mod schemas;
 pub mod shapes;

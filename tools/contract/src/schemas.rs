@@ -53,6 +53,13 @@ pub fn of<T: JsonSchema>() -> Schema {
     settings.into_generator().into_root_schema_for::<T>()
 }
 
+/// The schema of a type as it is read: what may be left out is not needed.
+#[must_use]
+pub fn request<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::draft2020_12().for_deserialize();
+    settings.into_generator().into_root_schema_for::<T>()
+}
+
 fn list<T: Row>() -> (&'static str, Schema) {
     named(T::SCHEMA, of::<Listing<T>>())
 }
@@ -66,6 +73,7 @@ fn named(name: &'static str, mut schema: Schema) -> (&'static str, Schema) {
     let is = schema.pointer_mut("/properties/schema").and_then(Value::as_object_mut);
     if let Some(is) = is {
         is.insert("const".to_owned(), Value::String(name.to_owned()));
+        is.remove("default"); // that of a line of another version
     }
     schema.insert("title".to_owned(), Value::String(name.to_owned()));
     (name, schema)

@@ -140,7 +140,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: Probl
 }
 
 /// The connections of one door.
-struct Connections<'a> {
+pub(crate) struct Connections<'a> {
     service: &'a Service,
     router: Router,
     places: Arc<Places>,
@@ -148,13 +148,13 @@ struct Connections<'a> {
 }
 
 impl<'a> Connections<'a> {
-    fn new(service: &'a Service, limit: &'static str, max: usize) -> Self {
+    pub(crate) fn new(service: &'a Service, limit: &'static str, max: usize) -> Self {
         let places = Places::new(limit, max, service.options().share_percent);
         Self { service, router: service.router(), places, served: JoinSet::new() }
     }
 
     /// Serves a connection, if there is a place for it.
-    async fn take<S>(&mut self, stream: S, peer: Peer)
+    pub(crate) async fn take<S>(&mut self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -183,7 +183,7 @@ impl<'a> Connections<'a> {
     }
 
     /// Waits for the answers on their way, and cuts what takes too long.
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         let drain = self.service.options().drain;
         let all = async { while self.served.join_next().await.is_some() {} };
         if timeout(drain, all).await.is_err() {

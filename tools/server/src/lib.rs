@@ -9,9 +9,11 @@
 //! |---|---|
 //! | [`options`] | every limit, with its unit and its reason |
 //! | `service` | the ledger, the pools and the router |
+//! | `routes`, `openapi` | the table of routes, and the description that is made of it |
 //! | `reads` | questions and their answers |
 //! | `log`, `feed` | the log as a stream |
 //! | `writes`, `keys` | recording, and the keys by which it is repeated safely |
+//! | `manager` | messages and requests to stop, for the tasks that the host runs |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
@@ -39,12 +41,17 @@ mod guard;
 mod health;
 mod keys;
 mod log;
+mod manager;
+mod openapi;
 pub mod options;
+#[cfg(feature = "test-util")]
+pub mod parsers;
 mod places;
 mod pools;
 mod problem;
 mod reads;
 mod rooms;
+mod routes;
 mod service;
 pub mod socket;
 mod timed;

@@ -20,6 +20,30 @@ use taskledger_contract::{
 /// The longest text of a refusal, in characters. What was sent is repeated at most so far.
 const DETAIL_CHARS_MAX: usize = 512;
 
+/// The refusals that are the server's own, and no error of the ledger, with their statuses.
+pub(crate) const OWN: [(u16, &str); 20] = [
+    (400, "bad-request"),
+    (400, "bad-host"),
+    (400, "token-in-query"),
+    (400, "key-missing"),
+    (401, "unauthorized"),
+    (403, "role"),
+    (403, "host-not-allowed"),
+    (403, "origin-not-allowed"),
+    (403, "other-user"),
+    (404, "no-such-path"),
+    (405, "method-not-allowed"),
+    (408, "timeout"),
+    (413, "too-large"),
+    (415, "not-json"),
+    (422, "answer-too-large"),
+    (429, "limit"),
+    (500, "no-answer"),
+    (503, "limit"),
+    (503, "not-ready"),
+    (503, "closing"),
+];
+
 /// A refusal.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Told>);
@@ -39,6 +63,9 @@ struct Told {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
+        let own = OWN.contains(&(status.as_u16(), name));
+        let of_code = || Code::ALL.iter().any(|code| code.as_str() == name);
+        debug_assert!(own || of_code(), "{status} {name} stands in no table");
         let (detail, more) = (detail.into(), Map::new());
         Self(Box::new(Told { status, name, detail, retry_after: None, more, header: None }))
     }

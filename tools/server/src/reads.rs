@@ -6,6 +6,7 @@ use crate::{
     places::Slot,
     pools::Full,
     problem::Problem,
+    routes::{decode, segments},
     service::Service,
 };
 use axum::{
@@ -19,7 +20,6 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use percent_encoding::percent_decode_str;
 use taskledger::{ids::Head, query::Point};
 use taskledger_contract::{
     questions::{AskError, Asked, Question},
@@ -143,7 +143,10 @@ fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
 }
 
 /// The form that is asked for: by `format=`, or by what the client accepts.
-fn form(params: &mut Vec<(String, String)>, headers: &HeaderMap) -> Result<Form, Problem> {
+pub(crate) fn form(
+    params: &mut Vec<(String, String)>,
+    headers: &HeaderMap,
+) -> Result<Form, Problem> {
     let place = params.iter().position(|(name, _)| name == "format");
     let named = place.map(|place| params.remove(place).1);
     match named.as_deref() {
@@ -164,25 +167,14 @@ fn form(params: &mut Vec<(String, String)>, headers: &HeaderMap) -> Result<Form,
 /// The segments of a path, and the parameters.
 pub(crate) type Address = (Vec<String>, Vec<(String, String)>);
 
-/// The segments of a path after `/v1`, and the parameters, each decoded by itself: an encoded slash
-/// belongs to an id, and ends nothing.
-fn parts(uri: &Uri) -> Result<Address, Problem> {
-    let path = uri.path().strip_prefix("/v1/").unwrap_or_default();
-    let segments = path.split('/').map(|segment| decode(segment, false));
+/// The segments of a path after `/v1`, and the parameters, each decoded by itself.
+pub(crate) fn parts(uri: &Uri) -> Result<Address, Problem> {
     let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Ok((decode(name, true)?, decode(value, true)?))
     });
-    Ok((segments.collect::<Result<_, Problem>>()?, pairs.collect::<Result<_, Problem>>()?))
-}
-
-pub(crate) fn decode(text: &str, plus_is_space: bool) -> Result<String, Problem> {
-    let spaced = if plus_is_space { text.replace('+', " ") } else { text.to_owned() };
-    let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Problem::bad_request("an address is UTF-8, percent-encoded"))
+    Ok((segments(uri.path())?, pairs.collect::<Result<_, Problem>>()?))
 }
 
 #[cfg(test)]

@@ -3,16 +3,17 @@
 use crate::{
     follow::Freshness,
     guard::{self, Caller, Tries},
-    health,
+    health, openapi,
     options::ServerOptions,
     pools::Pools,
     problem::Problem,
-    reads, writes,
+    reads,
+    routes::{self, Does, ROUTES},
+    writes,
 };
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::{Method, StatusCode},
     middleware,
     response::{IntoResponse as _, Response},
     routing::{any, get},
@@ -20,9 +21,9 @@ use axum::{
 use std::{
     future::Future,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
-use taskledger::Ledger;
+use taskledger::{BackgroundTaskManager, Ledger};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A ledger as a server answers for it. Cheap to clone.
@@ -34,6 +35,7 @@ pub struct Service {
 #[derive(Debug)]
 struct Inner {
     ledger: Ledger,
+    manager: OnceLock<Arc<BackgroundTaskManager>>,
     directory: Option<PathBuf>,
     options: ServerOptions,
     pools: Pools,
@@ -50,6 +52,7 @@ impl Service {
         let pools = Pools::new(&options);
         let inner = Inner {
             ledger,
+            manager: OnceLock::new(),
             directory,
             options,
             pools,
@@ -61,13 +64,48 @@ impl Service {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Hands messages, and requests to stop, to the tasks that `manager` runs: for a host that serves
+    /// the ledger of its own tasks. Once; a second manager is ignored.
+    ///
+    /// # Panics
+    /// If the manager is not bound to the ledger of this service.
+    ///
+    /// # Example
+    /// ```
+    /// use taskledger::{BackgroundTaskManager, Ledger, Options};
+    /// use taskledger_server::{Service, options::ServerOptions};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ledger = Ledger::in_memory(Options::default())?;
+    /// let manager = BackgroundTaskManager::with_ledger(ledger.clone()).await?;
+    /// let service = Service::new(ledger, None, ServerOptions::default()).with_manager(manager);
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_manager(self, manager: Arc<BackgroundTaskManager>) -> Self {
+        let own = self.inner.ledger.reader().ledger_id();
+        let bound = manager.ledger().map(|ledger| ledger.reader().ledger_id());
+        assert!(bound == Some(own), "the manager is bound to the ledger that is served");
+        let _ = self.inner.manager.set(manager);
+        self
+    }
+
     /// The routes, for a host that serves them by itself. Such a host guards its connections: the
     /// limits of their number and their pace are those of [`serve_tcp`](Self::serve_tcp) alone. Its
     /// clients need a token, and call it by one of [`ServerOptions::hosts`].
     pub fn router(&self) -> Router {
-        Router::new()
-            .route("/healthz", get(health::alive))
-            .route("/readyz", get(health::ready))
+        let mut router = Router::new();
+        for route in ROUTES {
+            router = match route.does {
+                Does::Alive => router.route(route.path, get(health::alive)),
+                Does::Ready => router.route(route.path, get(health::ready)),
+                Does::Ask(..) | Does::Describe | Does::Record(_) => router,
+            };
+        }
+        router
             .route("/v1/{*path}", any(ask_or_record))
             .fallback(no_path)
             .method_not_allowed_fallback(wrong_method)
@@ -86,6 +124,10 @@ impl Service {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    pub(crate) fn manager(&self) -> Option<&Arc<BackgroundTaskManager>> {
+        self.inner.manager.get()
     }
 
     pub(crate) fn directory(&self) -> Option<&Path> {
@@ -132,15 +174,20 @@ async fn ask_or_record(
     caller: Extension<Option<Caller>>,
     request: Request,
 ) -> Response {
-    if request.method() == Method::POST {
-        return writes::write(service, caller, request).await;
+    match routes::find(request.method(), request.uri().path()) {
+        Ok(route) => match route.does {
+            Does::Record(what) => writes::write(service, caller, what, request).await,
+            Does::Describe => openapi::describe(&caller),
+            Does::Ask(..) | Does::Alive | Does::Ready => {
+                reads::read(service, caller, request).await
+            }
+        },
+        Err(problem) => problem.into_response(),
     }
-    reads::read(service, caller, request).await
 }
 
 async fn no_path() -> Response {
-    let text = "there is nothing at this path";
-    Problem::new(StatusCode::NOT_FOUND, "no-such-path", text).into_response()
+    routes::no_path().into_response()
 }
 
 async fn wrong_method() -> Response {

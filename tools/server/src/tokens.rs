@@ -244,7 +244,7 @@ fn change(
     written
 }
 
-fn line(entry: &Entry) -> String {
+pub(crate) fn line(entry: &Entry) -> String {
     let expires = entry.expires.map(|at| format!(" {}", format_time(at))).unwrap_or_default();
     format!("{} {} {}{expires}\n", entry.name, entry.role.as_str(), hex(&entry.hash))
 }
@@ -291,7 +291,7 @@ fn io_at(during: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TokenEr
     move |source| TokenError::Io { during, path, source }
 }
 
-fn parse(text: &str) -> Result<Vec<Entry>, TokenError> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, TokenError> {
     let mut names = BTreeSet::new();
     let mut entries = Vec::new();
     for (place, line) in text.lines().enumerate() {

@@ -7,9 +7,11 @@
 use crate::{
     guard::{Caller, Role, needs},
     keys::{Keys, keys_of},
+    manager::{self, Message},
+    options::ServerOptions,
     pools::{Full, Kept},
     problem::Problem,
-    reads::decode,
+    routes::{Does, Records, segments},
     service::Service,
 };
 use axum::{
@@ -30,12 +32,12 @@ use std::{error::Error, fmt, io, time::Duration};
 use taskledger::{
     command::{Batch, Command, Proposal},
     ids::{Seq, TaskId},
-    ledger::{AppendError, Receipt},
+    ledger::AppendError,
     wire,
 };
 use taskledger_contract::{
     answers::{ReceiptBody, ReceiptsBody},
-    questions::{Question, RequestError, ShowQuestion},
+    questions::{Question, ShowQuestion},
     render::{self, Form},
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -43,7 +45,7 @@ use tokio::{sync::oneshot, time::timeout};
 /// The fields of a request that belong to any command.
 const OF_ANY: [&str; 3] = ["cause", "expect", "occurred_ms"];
 
-/// The command that a path records.
+/// The command that a request records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Batch,
@@ -51,54 +53,64 @@ enum Kind {
     /// A command about a task: its name, and the task.
     Of(&'static str, TaskId),
     Cancel(TaskId),
+    Message(TaskId),
     Redact,
 }
 
 impl Kind {
-    /// The kind of a path.
-    fn of(path: &str) -> Result<Self, Problem> {
-        let segments = path.strip_prefix("/v1/").unwrap_or_default().split('/');
-        let segments: Vec<String> =
-            segments.map(|segment| decode(segment, false)).collect::<Result<_, _>>()?;
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let task = |id: &str| {
+    /// The kind of a request for this path.
+    fn of(what: Records, path: &str) -> Result<Self, Problem> {
+        let segments = segments(path)?;
+        let task = || {
+            let id = segments.get(1).map(String::as_str).unwrap_or_default();
             id.parse().map_err(|error| Problem::bad_request(format!("task {id:?}: {error}")))
         };
-        match *segments.as_slice() {
-            ["append"] => Ok(Self::Batch),
-            ["tasks"] => Ok(Self::Spawn),
-            ["tasks", id, "end"] => Ok(Self::Of("end", task(id)?)),
-            ["tasks", id, "events"] => Ok(Self::Of("emit", task(id)?)),
-            ["tasks", id, "update"] => Ok(Self::Of("update", task(id)?)),
-            ["tasks", id, "cancel"] => Ok(Self::Cancel(task(id)?)),
-            ["admin", "redact"] => Ok(Self::Redact),
-            ref other => Err(match Question::parse(other, Vec::new()) {
-                Err(error @ RequestError::NoPath) => error.into(),
-                _ => Problem::method("GET, HEAD"),
-            }),
-        }
+        Ok(match what {
+            Records::Batch => Self::Batch,
+            Records::Spawn => Self::Spawn,
+            Records::End => Self::Of("end", task()?),
+            Records::Emit => Self::Of("emit", task()?),
+            Records::Update => Self::Of("update", task()?),
+            Records::Cancel => Self::Cancel(task()?),
+            Records::Message => Self::Message(task()?),
+            Records::Redact => Self::Redact,
+        })
     }
+}
+
+/// The commands that the body of a request holds.
+#[cfg(feature = "test-util")]
+pub(crate) fn parse(does: Does, path: &str, body: &[u8]) -> Option<Batch> {
+    let Does::Record(what) = does else { return None };
+    let kind = Kind::of(what, path).ok()?;
+    if let Kind::Message(task) = &kind {
+        let _ = Message::read(task, body, &Keys::None, true);
+        return None;
+    }
+    batch(&kind, body).ok()
 }
 
 /// Records what a request says.
 pub(crate) async fn write(
     State(service): State<Service>,
     Extension(caller): Extension<Option<Caller>>,
+    what: Records,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let recorded = record(&service, caller.as_ref(), &parts, body).await;
+    let recorded = record(&service, caller.as_ref(), what, &parts, body).await;
     recorded.unwrap_or_else(Problem::into_response)
 }
 
 async fn record(
     service: &Service,
     caller: Option<&Caller>,
+    what: Records,
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = needs(caller, Role::Append)?;
-    let kind = Kind::of(parts.uri.path())?;
+    let caller = needs(caller, Does::Record(what).role().unwrap_or(Role::Admin))?;
+    let kind = Kind::of(what, parts.uri.path())?;
     if parts.uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(Problem::bad_request("a write has no parameters"));
     }
@@ -113,8 +125,49 @@ async fn record(
     };
     let kept = service.pools().body(caller, max);
     let body = read(body, kept, name, options.body_timeout).await?;
-    let batch = batch(&kind, body.as_ref())?;
+    let recording = if let Kind::Message(task) = &kind {
+        Recording::Message(Message::read(task, body.as_ref(), &keys, by_socket)?)
+    } else {
+        let batch = batch(&kind, body.as_ref())?;
+        check_batch(&batch, caller, options)?;
+        Recording::Batch(keyed(batch, &keys, by_socket)?)
+    };
     let held = body.into_room();
+    let turn = service.pools().append(caller)?;
+    let (tell, told) = oneshot::channel();
+    let working = service.clone();
+    service.spawn(async move {
+        let recorded = recording.record(&working).await;
+        drop((held, turn));
+        // Its client may be gone.
+        let _ = tell.send(recorded);
+    });
+    match told.await {
+        Ok(recorded) => answer(&kind, recorded?),
+        Err(_) => Err(refused(&AppendError::OutcomeUnknown { key: None })),
+    }
+}
+
+/// The thing to record, as it was read.
+enum Recording {
+    Batch(Batch),
+    Message(Message),
+}
+
+impl Recording {
+    async fn record(self, service: &Service) -> Result<Vec<ReceiptBody>, Problem> {
+        match self {
+            Self::Message(message) => Ok(vec![message.send(service).await?]),
+            Self::Batch(batch) => {
+                let recorded = service.ledger().append(batch.clone()).await;
+                let receipts = recorded.map_err(|error| refused(&error))?;
+                Ok(manager::told(service, &batch, &receipts))
+            }
+        }
+    }
+}
+
+fn check_batch(batch: &Batch, caller: &Caller, options: &ServerOptions) -> Result<(), Problem> {
     if batch.len() > options.commands_max {
         let text = format!("a batch of {} commands", batch.len());
         return Err(too_large("commands_max", options.commands_max, &text));
@@ -122,21 +175,7 @@ async fn record(
     if batch.iter().any(|proposal| matches!(proposal.command, Command::Redact(_))) {
         needs(Some(caller), Role::Admin)?;
     }
-    let batch = keyed(batch, &keys, by_socket)?;
-    let turn = service.pools().append(caller)?;
-    let (tell, told) = oneshot::channel();
-    let ledger = service.ledger().clone();
-    service.spawn(async move {
-        let recorded = ledger.append(batch).await;
-        drop((held, turn));
-        // Its client may be gone.
-        let _ = tell.send(recorded);
-    });
-    match told.await {
-        Ok(Ok(receipts)) => answer(&kind, &receipts),
-        Ok(Err(error)) => Err(refused(&error)),
-        Err(_) => Err(refused(&AppendError::OutcomeUnknown { key: None })),
-    }
+    Ok(())
 }
 
 fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -217,7 +256,7 @@ fn batch(kind: &Kind, body: &[u8]) -> Result<Batch, Problem> {
         members.into_iter().partition(|(name, _)| OF_ANY.contains(&name.as_str()));
     let text = |text: &str| serde_json::to_string(text).map_err(|error| bad(&error));
     let (command, mut fields) = match kind {
-        Kind::Batch | Kind::Spawn => ("spawn", Vec::new()),
+        Kind::Batch | Kind::Message(_) | Kind::Spawn => ("spawn", Vec::new()),
         Kind::Redact => ("redact", Vec::new()),
         Kind::Of(command, task) => {
             (*command, vec![format!("\"task_id\":{}", text(task.as_str())?)])
@@ -226,7 +265,7 @@ fn batch(kind: &Kind, body: &[u8]) -> Result<Batch, Problem> {
             let place = own.iter().position(|(name, _)| name == "scope");
             let scope = place.map(|place| own.remove(place).1);
             let scope = match scope.as_ref().map(|scope| scope.get()) {
-                None | Some("\"task\"") => "task",
+                None | Some("null" | "\"task\"") => "task",
                 Some("\"tree\"") => "tree",
                 Some(_) => return Err(Problem::bad_request("scope: expected task or tree")),
             };
@@ -255,30 +294,33 @@ fn keyed(batch: Batch, keys: &Keys, by_socket: bool) -> Result<Batch, Problem> {
             }
             (Some(key), None) => proposal.key = Some(key),
             // A key of its own, too: it would be no key of this client's alone.
-            (None, _) if !by_socket => {
-                let text = "an Idempotency-Key is needed, so that this can be sent again safely";
-                return Err(Problem::new(StatusCode::BAD_REQUEST, "key-missing", text));
-            }
+            (None, _) if !by_socket => return Err(no_key()),
             (None, _) => {}
         }
     }
     Ok(proposals.into())
 }
 
-fn answer(kind: &Kind, receipts: &[Receipt]) -> Result<Response, Problem> {
+/// The refusal of a request by TCP without a key.
+pub(crate) fn no_key() -> Problem {
+    let text = "an Idempotency-Key is needed, so that this can be sent again safely";
+    Problem::new(StatusCode::BAD_REQUEST, "key-missing", text)
+}
+
+fn answer(kind: &Kind, receipts: Vec<ReceiptBody>) -> Result<Response, Problem> {
     let written = |error: io::Error| Problem::invalid(&error);
-    let one = receipts.first().filter(|_| *kind != Kind::Batch);
+    let one = receipts.first().filter(|_| *kind != Kind::Batch).cloned();
+    let spawned = one.as_ref().filter(|_| *kind == Kind::Spawn);
+    let spawned = spawned.and_then(|receipt| receipt.task_id.as_ref()?.parse().ok());
     let text = match one {
-        Some(receipt) => render::single(Form::Jsonl, ReceiptBody::from(receipt)),
-        None => render::single(Form::Jsonl, ReceiptsBody::from(receipts)),
+        Some(receipt) => render::single(Form::Jsonl, receipt),
+        None => render::single(Form::Jsonl, ReceiptsBody { receipts }),
     };
     let mut response = Response::new(Body::from(text.map_err(written)?));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if *kind == Kind::Spawn
-        && let Some(task) = one.and_then(|receipt| receipt.task.as_ref())
-    {
-        let path = Question::Show(ShowQuestion { task: task.clone() }).target(None);
+    if let Some(task) = spawned {
+        let path = Question::Show(ShowQuestion { task }).target(None);
         headers.extend(HeaderValue::try_from(path).ok().map(|path| (LOCATION, path)));
         *response.status_mut() = StatusCode::CREATED;
     }
@@ -286,7 +328,7 @@ fn answer(kind: &Kind, receipts: &[Receipt]) -> Result<Response, Problem> {
 }
 
 /// An append that was refused, with the facts that a program decides by.
-fn refused(error: &AppendError) -> Problem {
+pub(crate) fn refused(error: &AppendError) -> Problem {
     let problem = Problem::of_code(error.code(), error);
     if let AppendError::KeyReused { seq } = error {
         return problem.with("seq", seq.get());

@@ -129,6 +129,7 @@ fn human(out: &mut Out, body: &CancelBody) -> Result<()> {
     let pid = facts.map(|facts| facts.pid.to_string()).unwrap_or_default();
     let told = match body.unsignalled {
         None => format!("sent SIGTERM to its run, process {pid}"),
+        Some(_) if body.delivered == Some(true) => "told by the program that runs it".to_owned(),
         Some(why) => format!("recorded only: {}", why.told(facts)),
     };
     let told = out.look.safe(&told);

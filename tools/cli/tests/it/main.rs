@@ -18,6 +18,7 @@ mod demo;
 mod drill;
 mod erased;
 mod errors;
+mod examples;
 mod forged;
 #[path = "../../../../tests/it/forger.rs"]
 mod forger;

@@ -77,8 +77,8 @@ const OTHERS: [(&[&str], &str); 5] = [
 /// A server as its own process.
 pub(crate) struct Served {
     child: Child,
-    url: String,
-    socket: Option<String>,
+    pub(crate) url: String,
+    pub(crate) socket: Option<String>,
     token: String,
 }
 

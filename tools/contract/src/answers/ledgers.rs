@@ -20,6 +20,10 @@ pub struct ReceiptBody {
     pub repeated: bool,
     /// Whether it survives loss of power.
     pub durable: bool,
+    /// Of a message or a request to stop that came by a server: true if a running task of the server's
+    /// own program was told. Otherwise left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<bool>,
 }
 
 /// The answer to a batch.
@@ -53,13 +57,8 @@ impl From<&Receipt> for ReceiptBody {
             task_id: receipt.task.as_ref().map(ToString::to_string),
             repeated: receipt.repeated,
             durable: receipt.durable,
+            delivered: None,
         }
-    }
-}
-
-impl From<&[Receipt]> for ReceiptsBody {
-    fn from(receipts: &[Receipt]) -> Self {
-        Self { receipts: receipts.iter().map(ReceiptBody::from).collect() }
     }
 }
 

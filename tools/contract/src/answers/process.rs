@@ -83,6 +83,10 @@ pub struct CancelBody {
     pub unsignalled: Option<Unsignalled>,
     /// The process that runs it, as its spawn recorded it.
     pub process: Option<ProcessItem>,
+    /// Where a server has the ledger: true if its own program runs the task, and told it. Otherwise
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<bool>,
 }
 
 impl Body for CancelBody {
@@ -180,6 +184,7 @@ impl CancelBody {
             signalled: signalled.is_ok(),
             unsignalled: signalled.err(),
             process,
+            delivered: receipt.delivered,
         }
     }
 }

@@ -226,6 +226,10 @@ fn servers() -> Vec<&'static str> {
     ]
 }
 
+fn receipt(delivered: Option<bool>) -> ReceiptBody {
+    ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false, delivered }
+}
+
 fn works() -> Vec<&'static str> {
     vec![
         one(LogsBody {
@@ -237,10 +241,8 @@ fn works() -> Vec<&'static str> {
             output_bytes: Some(70_000),
             erased: false,
         }),
-        one(ReceiptsBody {
-            receipts: vec![ReceiptBody { seq: 7, task_id: None, repeated: true, durable: true }],
-        }),
-        one(ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false }),
+        one(ReceiptsBody { receipts: vec![receipt(Some(false))] }),
+        one(receipt(None)),
         one(CancelBody {
             task_id: "bg_1".into(),
             seq: 7,
@@ -248,6 +250,7 @@ fn works() -> Vec<&'static str> {
             signalled: false,
             unsignalled: Some(Unsignalled::OtherHost),
             process: Some(process()),
+            delivered: Some(true),
         }),
         one(HeadBody {
             done: "rebuild".into(),
@@ -317,6 +320,7 @@ fn an_answer_of_a_later_version_is_read_without_what_is_new() {
         task_id: None,
         repeated: false,
         durable: true,
+        delivered: None,
     }))
     .unwrap();
     answer["new"] = json!([1]);

@@ -6,6 +6,8 @@ mod contract;
 mod fairness;
 mod hostile;
 mod log;
+mod manager;
+mod openapi;
 mod silent;
 mod support;
 mod writes;

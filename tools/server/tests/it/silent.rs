@@ -36,6 +36,9 @@ fn no_line_of_the_log_holds_what_a_client_or_a_task_said() {
         r#"{{"thread_id":"{CANARY}","task_type":"{CANARY}","task_id":"{CANARY}","description":"{CANARY}"}}"#
     );
     assert_eq!(server.send("POST", "/v1/tasks", &[&bearer, json, &key], &spawn).status, 201);
+    let message = format!(r#"{{"from":"{CANARY}","content":"{CANARY}"}}"#);
+    let path = format!("/v1/tasks/{CANARY}/messages");
+    assert_eq!(server.send("POST", &path, &[&bearer, json, &key], &message).status, 409);
     let again = spawn.replace("description", "name");
     assert_eq!(server.send("POST", "/v1/tasks", &[&bearer, json, &key], &again).status, 422);
     assert_eq!(server.send("POST", "/v1/tasks", &[&bearer, json, &key], CANARY).status, 400);

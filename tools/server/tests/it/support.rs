@@ -177,6 +177,10 @@ impl Answer {
         let problem: serde_json::Value = serde_json::from_str(&self.body).unwrap();
         assert_eq!(problem["type"], format!("urn:taskledger:problem:{name}"), "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
+        // No member that clients are not told of.
+        let told: taskledger_contract::answers::ProblemBody =
+            serde_json::from_value(problem.clone()).unwrap();
+        assert_eq!(serde_json::to_value(told).unwrap(), problem);
         problem
     }
 }
