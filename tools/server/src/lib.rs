@@ -1,4 +1,4 @@
-//! A task ledger over HTTP/1.1: on a Unix socket, and on loopback with a token.
+//! A task ledger over HTTP/1.1: on a Unix socket, and by TCP with a token; beyond loopback with TLS.
 //!
 //! A [`Service`] answers for one ledger, which its host has open: to append, or to read it beside the
 //! process that appends ([`Ledger::open_read_only`](taskledger::Ledger::open_read_only)). The answers
@@ -15,6 +15,8 @@
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
+//! | [`tls`] | certificate and key, their renewal, the handshake |
+//! | `observe`, `metrics`, [`recorder`] | each request counted and told, and `/metrics` |
 //! | `pools` | what may be going on at once |
 //! | `accept`, `timed`, [`socket`] | connections: their number, their pace, their end |
 //!
@@ -39,13 +41,17 @@ mod guard;
 mod health;
 mod keys;
 mod log;
+mod metrics;
+mod observe;
 pub mod options;
 mod pools;
 mod problem;
 mod reads;
+pub mod recorder;
 mod service;
 pub mod socket;
 mod timed;
+pub mod tls;
 pub mod tokens;
 mod writes;
 

@@ -1,6 +1,6 @@
 //! Every limit of the server, with its unit and its reason.
 
-use crate::tokens::TokenFile;
+use crate::{recorder::Recorder, tls::TlsFiles, tokens::TokenFile};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use taskledger::time::{Clock, SystemClock};
 
@@ -10,6 +10,10 @@ use taskledger::time::{Clock, SystemClock};
 pub struct ServerOptions {
     /// The tokens that are taken. `None`: no request by TCP is answered but `/healthz` and `/readyz`.
     pub tokens: Option<Arc<TokenFile>>,
+    /// Certificate and key for connections by TCP. `None`: no TLS, and no other address than loopback.
+    pub tls: Option<Arc<TlsFiles>>,
+    /// The recorder of the process, whose numbers `/metrics` gives too. `None`: those of the server.
+    pub recorder: Option<Recorder>,
     /// Names, with port, by which clients may call the server, besides loopback at its own port.
     pub hosts: BTreeSet<String>,
     /// Connections by TCP at once. 192: each takes a descriptor and up to some 100 KiB.
@@ -32,8 +36,8 @@ pub struct ServerOptions {
     pub answer_bytes_max: usize,
     /// Bytes of all answers that are made or sent at once. 256 MiB: slow readers hold theirs.
     pub answers_bytes_max: usize,
-    /// The longest time until the head of a request is there, also of the next one on a connection.
-    /// 5 s.
+    /// The longest time until the head of a request is there, also of the next one on a connection,
+    /// and before that until TLS has begun. 5 s.
     pub header_timeout: Duration,
     /// Bytes of the head of a request. 16 KiB.
     pub header_bytes_max: usize,
@@ -59,6 +63,8 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             tokens: None,
+            tls: None,
+            recorder: None,
             hosts: BTreeSet::new(),
             tcp_connections_max: 192,
             socket_connections_max: 32,

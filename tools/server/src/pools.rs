@@ -100,6 +100,11 @@ impl Pools {
         Arc::clone(&self.streams).try_acquire_owned().map_err(full)
     }
 
+    /// The number of streams.
+    pub(crate) fn streams_open(&self) -> usize {
+        self.options.streams_max.saturating_sub(self.streams.available_permits())
+    }
+
     /// Room for a body of so many bytes.
     pub(crate) fn body(&self, bytes: usize) -> Result<Held, Problem> {
         let max = self.options.bodies_bytes_max;

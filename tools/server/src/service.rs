@@ -4,6 +4,8 @@ use crate::{
     follow::Freshness,
     guard::{self, Caller, Tries},
     health,
+    metrics::{self, Metrics},
+    observe,
     options::ServerOptions,
     pools::Pools,
     problem::Problem,
@@ -37,6 +39,7 @@ struct Inner {
     directory: Option<PathBuf>,
     options: ServerOptions,
     pools: Pools,
+    metrics: Metrics,
     tries: Tries,
     freshness: Freshness,
     closing: CancellationToken,
@@ -53,6 +56,7 @@ impl Service {
             directory,
             options,
             pools,
+            metrics: Metrics::default(),
             tries: Tries::default(),
             freshness: Freshness::default(),
             closing: CancellationToken::new(),
@@ -68,10 +72,12 @@ impl Service {
         Router::new()
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
+            .route("/metrics", get(metrics::page))
             .route("/v1/{*path}", any(ask_or_record))
             .fallback(no_path)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn_with_state(self.clone(), guard::guard))
+            .layer(middleware::from_fn_with_state(self.clone(), observe::observe))
             .with_state(self.clone())
     }
 
@@ -98,6 +104,10 @@ impl Service {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.inner.pools
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     pub(crate) fn tries(&self) -> &Tries {

@@ -14,7 +14,7 @@ use taskledger::{
 use taskledger_server::{Role, tokens};
 
 /// A ledger with so many results of about a mebibyte.
-fn large(mebibytes: usize) -> Ledger {
+pub(crate) fn large(mebibytes: usize) -> Ledger {
     let ledger = memory();
     let thread = ThreadId::new("t").unwrap();
     for number in 0..mebibytes {

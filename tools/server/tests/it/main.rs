@@ -5,6 +5,8 @@
 mod contract;
 mod hostile;
 mod log;
+mod metrics;
 mod silent;
 mod support;
+mod tls;
 mod writes;
