@@ -1,5 +1,7 @@
 //! `taskledger serve`: the ledger over HTTP.
 
+mod notify;
+
 use crate::{
     app::App,
     command::{self, LogFormat, Moment},
@@ -37,7 +39,8 @@ const OWN_FILES: u64 = 256;
 /// It has the ledger open, as a command that records. With --read-only it takes no lock and writes
 /// nothing, beside the process that records, and follows it. Then it listens only where that is said.
 ///
-/// /metrics has numbers for Prometheus; -vv logs each request.
+/// /metrics has numbers for Prometheus; -vv logs each request. systemd is told when it listens, and
+/// while it is alive. docs/systemd has a unit.
 ///
 /// Example:
 ///   taskledger serve --read-only --listen 127.0.0.1:7300 --token-file ~/.config/taskledger/tokens
@@ -182,8 +185,10 @@ impl Args {
         let name = body.ledger.clone();
         app.out.single(body, Some(&name), human)?;
         app.out.flush()?;
+        notify::listening();
         let stop = async {
             signals.next_stop().await;
+            notify::stopping();
             service.stop();
             // Asked again, it ends without waiting for the answers on their way.
             signals.next_stop().await;
@@ -214,6 +219,7 @@ impl Args {
                 Ok(by_tcp?)
             }
             () = stop => Ok(()),
+            never = notify::watch(service, &name) => match never {},
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A server as its operator meets it: TLS, the log, the numbers.
+//! A server as its operator meets it: TLS, the service manager, the log, the numbers.
 
 use crate::support::Place;
 use rcgen::{CertificateParams, KeyPair};
@@ -7,7 +7,10 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixDatagram, UnixStream},
+    },
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -115,6 +118,32 @@ fn a_pair_that_cannot_be_used_is_refused_before_the_ledger_is_opened() {
     assert!(place.run(&serve).fails(2).contains("cannot be used together"));
     fs::remove_file(&files.key).unwrap();
     place.run(&serve).fails(3);
+}
+
+#[test]
+fn the_service_manager_is_told_what_the_server_does() {
+    let place = Place::with_story();
+    let manager = UnixDatagram::bind(place.path("manager")).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let next = || {
+        let mut bytes = [0; 512];
+        let len = manager.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..len].to_vec()).unwrap()
+    };
+    // As systemd does: the watchdog is for this process alone.
+    let script = "WATCHDOG_PID=$$ exec \"$0\" serve -o jsonl";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_taskledger")]);
+    command.env("TASKLEDGER_DB", place.path("ledger"));
+    command.env("NOTIFY_SOCKET", place.path("manager")).env("WATCHDOG_USEC", "200000");
+    let (child, told) = start(&mut command);
+    assert_eq!(next(), "READY=1\n");
+    let ledger = told["ledger"].as_str().unwrap();
+    assert_eq!(next(), format!("STATUS=serving ledger {ledger}\n"));
+    assert_eq!([next(), next()], ["WATCHDOG=1\n", "WATCHDOG=1\n"]);
+    stop(child);
+    let stopping = std::iter::from_fn(|| Some(next())).find(|told| told != "WATCHDOG=1\n");
+    assert!(stopping.unwrap().starts_with("STOPPING=1\n"));
 }
 
 #[test]
