@@ -46,7 +46,7 @@ pub enum ServeError {
     NotLoopback {
         /// The address.
         address: SocketAddr,
-        /// What the server lacks.
+        /// The thing that the server lacks.
         lacks: &'static str,
     },
     /// The system refused.

@@ -1,7 +1,7 @@
 //! `/metrics`: the numbers of a server, as Prometheus reads them.
 //!
-//! What goes on is counted here, in bounded memory; what is, is looked at when it is asked for. Labels
-//! come from closed sets: never an id, never a text.
+//! Requests, refusals and connections are counted here, in bounded memory; log, files and memory are looked
+//! at when they are asked for. Labels come from closed sets: never an id, never a text.
 
 use crate::{
     guard::{Caller, Role, needs},
@@ -32,7 +32,7 @@ use tokio::task::spawn_blocking;
 /// The text format that Prometheus asks for.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// What a server has counted.
+/// The counts of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     counted: Mutex<Counted>,
@@ -196,7 +196,7 @@ fn ledger(service: &Service, page: &mut Page) {
     }
 }
 
-/// What Prometheus calls by the same name in every program.
+/// Numbers that have the same names in every program that Prometheus asks.
 fn process(page: &mut Page) {
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
         let open = files.count().saturating_sub(1); // this look is one

@@ -24,7 +24,7 @@ const SERIES_MAX: usize = 256;
 const BOUNDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-/// What was observed, counted in buckets.
+/// Observations, counted in buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets(Mutex<Observed>);
 

@@ -57,7 +57,7 @@ pub enum TlsError {
     Lacks {
         /// The file.
         path: PathBuf,
-        /// What it must hold.
+        /// The thing that it must hold.
         what: &'static str,
     },
     /// The key is not that of the certificate, or of a kind that is not known.

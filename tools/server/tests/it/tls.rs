@@ -88,7 +88,7 @@ impl Authority {
         })
     }
 
-    /// What a client trusts that knows this authority.
+    /// The configuration of a client that trusts this authority.
     fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();

@@ -88,7 +88,7 @@ mod tests {
         let closed = std::thread::spawn(move || ledger.close_blocking()).join();
         closed.unwrap().unwrap();
         told.borrow_mut().clear();
-        let _ = timeout(Duration::from_secs(60), watched.as_mut()).await;
+        let _ = timeout(Duration::from_mins(1), watched.as_mut()).await;
         assert_eq!(*told.borrow(), ["STATUS=the ledger is halted: open it again"]);
     }
 }
