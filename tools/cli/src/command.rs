@@ -9,6 +9,7 @@ use crate::{
     output::Format,
 };
 use anyhow::Result;
+use clap::ValueEnum;
 
 /// One command of the command line.
 pub trait Command {
@@ -33,8 +34,22 @@ pub trait Command {
         Format::Table
     }
 
+    /// The form of the log on standard error.
+    fn log_format(&self) -> LogFormat {
+        LogFormat::Text
+    }
+
     /// Does it.
     fn run(&self, app: &mut App) -> Result<Exit>;
+}
+
+/// How the log on standard error is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people, and for a journal that adds the time.
+    Text,
+    /// A JSON object on each line, with the time.
+    Json,
 }
 
 /// What `--at` means to a command.

@@ -32,6 +32,7 @@ mod writing;
 use app::{App, Program};
 use args::Cli;
 use clap::{CommandFactory as _, Parser as _};
+use command::LogFormat;
 use exit::Exit;
 use note::note;
 use std::{io, process::ExitCode};
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     };
     let command = cli.command.chosen();
     let mut app = App::new(&cli.global, command.default_format(), PROGRAM);
-    trace(&app);
+    trace(&app, command.log_format());
     if command.ends_on_interrupt() {
         interrupt::listen();
     }
@@ -96,7 +97,7 @@ fn misuse(error: &clap::Error) -> String {
 }
 
 /// With `-vv` and more, what the library says of itself; what it warns of is shown without `-q`.
-fn trace(app: &App) {
+fn trace(app: &App, format: LogFormat) {
     let level = match app.verbose {
         0 | 1 if app.quiet => "off",
         0 | 1 => "warn",
@@ -105,11 +106,13 @@ fn trace(app: &App) {
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::new(format!("off,taskledger={level}"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(app.err.color)
-        .without_time()
-        .with_target(false)
-        .init();
+        .with_ansi(app.err.color && format == LogFormat::Text)
+        .with_target(false);
+    match format {
+        LogFormat::Text => log.without_time().init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+    }
 }

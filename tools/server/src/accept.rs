@@ -19,6 +19,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{
+    future::{Future, ready},
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -43,11 +44,14 @@ const REFUSAL: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The address can be reached from other machines, and what is sent would be read on the way.
-    #[error("{address} is not loopback: without TLS the server listens on 127.0.0.1 or ::1 alone")]
+    /// The address can be reached from other machines, and what is sent would be read on the way, or
+    /// anybody would be answered.
+    #[error("{address} is not loopback: for other machines the server needs {lacks}")]
     NotLoopback {
         /// The address.
         address: SocketAddr,
+        /// The thing that the server lacks.
+        lacks: &'static str,
     },
     /// The system refused.
     #[error("cannot listen")]
@@ -55,18 +59,33 @@ pub enum ServeError {
 }
 
 impl Service {
-    /// Serves connections by TCP, until the server [stops](Self::stop).
+    /// Refuses an address at which the server may not listen.
     ///
     /// # Errors
-    /// [`ServeError::NotLoopback`] for an address that other machines reach.
+    /// [`ServeError::NotLoopback`] for one that other machines reach, unless the server has TLS and
+    /// tokens.
+    pub fn check_address(&self, address: SocketAddr) -> Result<(), ServeError> {
+        let lacks = match (&self.options().tls, &self.options().tokens) {
+            _ if address.ip().is_loopback() => return Ok(()),
+            (Some(_), Some(_)) => return Ok(()),
+            (None, _) => "TLS",
+            (Some(_), None) => "tokens",
+        };
+        Err(ServeError::NotLoopback { address, lacks })
+    }
+
+    /// Serves connections by TCP, until the server [stops](Self::stop); with TLS if the options have a
+    /// certificate.
+    ///
+    /// # Errors
+    /// As [`check_address`](Self::check_address).
     ///
     /// # Cancel safety
     /// Not cancel safe: dropped, it cuts its connections.
     pub async fn serve_tcp(&self, listener: TcpListener) -> Result<(), ServeError> {
         let address = listener.local_addr()?;
-        if !address.ip().is_loopback() {
-            return Err(ServeError::NotLoopback { address });
-        }
+        self.check_address(address)?;
+        let (tls, longest) = (self.options().tls.clone(), self.options().header_timeout);
         let max = self.options().tcp_connections_max;
         let mut connections = Connections::new(self, "tcp_connections_max", max);
         loop {
@@ -77,10 +96,18 @@ impl Service {
                 },
                 () = self.closing().cancelled() => break,
             };
-            let peer = Peer::Tcp { client: client.ip(), server: address };
+            // Of a server that listens at every address, the one that was called.
+            let server = stream.local_addr().unwrap_or(address);
+            let server = SocketAddr::new(server.ip().to_canonical(), server.port());
+            let peer = Peer::Tcp { client: client.ip(), server, tls: tls.is_some() };
             // Answers are whole when they are written: nothing is gained by waiting for more.
             let _ = stream.set_nodelay(true);
-            connections.take(stream, peer).await;
+            match &tls {
+                Some(tls) => {
+                    connections.take(Arc::clone(tls).handshake(stream, longest), peer).await;
+                }
+                None => connections.take(ready(Ok(stream)), peer).await,
+            }
         }
         drop(listener); // who comes now is refused at once, instead of waiting for an end
         connections.end().await;
@@ -104,10 +131,10 @@ impl Service {
                 () = self.closing().cancelled() => break,
             };
             if is_own(&stream) {
-                connections.take(stream, Peer::Socket).await;
+                connections.take(ready(Ok(stream)), Peer::Socket).await;
             } else {
                 let text = "the socket is for processes of its owner";
-                connections.refuse(stream, Problem::forbidden("other-user", text));
+                connections.refuse(ready(Ok(stream)), Problem::forbidden("other-user", text));
             }
         }
         drop(socket); // nobody finds it any more while the last answers are sent
@@ -128,8 +155,12 @@ fn is_own(stream: &UnixStream) -> bool {
 
 /// Says why a connection is not served, and reads on for a moment: a connection that is closed over
 /// bytes that nobody read takes the answer with it.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: Problem) {
+async fn refuse<S>(begun: impl Future<Output = io::Result<S>>, problem: Problem)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let told = async {
+        let mut stream = begun.await?;
         stream.write_all(problem.to_http().as_bytes()).await?;
         stream.shutdown().await?;
         let mut unread = [0; 1024];
@@ -153,30 +184,53 @@ impl<'a> Connections<'a> {
         Self { service, router: service.router(), places, served: JoinSet::new() }
     }
 
-    /// Serves a connection, if there is a place for it.
-    pub(crate) async fn take<S>(&mut self, stream: S, peer: Peer)
+    /// Serves a connection, if there is a place for it, once it has begun. Until then it has its place
+    /// as well.
+    pub(crate) async fn take<S, B>(&mut self, begun: B, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        B: Future<Output = io::Result<S>> + Send + 'static,
     {
         while self.served.try_join_next().is_some() {}
         match self.places.take(address(peer)).await {
             Ok(slot) => {
                 let routes = self.router.clone();
                 let routes = routes.layer(Extension(peer)).layer(Extension(slot.clone()));
-                self.served.spawn(serve(self.service.clone(), routes, stream, slot));
+                let service = self.service.clone();
+                let open = service.metrics().connection(peer != Peer::Socket);
+                self.served.spawn(async move {
+                    let _open = open;
+                    let begun = select! {
+                        biased; // a connection that has begun is served to its end
+                        begun = begun => begun,
+                        () = slot.gave_way() => return,
+                        () = service.closing().cancelled() => return,
+                    };
+                    match begun {
+                        Ok(stream) => serve(service, routes, stream, slot).await,
+                        Err(error) => {
+                            service.metrics().handshake_failed();
+                            tracing::debug!(error = %error, "a connection did not begin");
+                        }
+                    }
+                });
             }
-            Err(met) => self.refuse(stream, met.refuse("too many connections")),
+            Err(met) => {
+                self.service.metrics().refused(met.name);
+                self.refuse(begun, met.refuse("too many connections"));
+            }
         }
     }
 
     /// Refuses a connection; where too many are being refused, without a word.
-    fn refuse<S>(&mut self, stream: S, problem: Problem)
+    fn refuse<S, B>(&mut self, begun: B, problem: Problem)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        B: Future<Output = io::Result<S>> + Send + 'static,
     {
         if let Some(room) = self.places.refuse() {
             self.served.spawn(async move {
-                refuse(stream, problem).await;
+                refuse(begun, problem).await;
                 drop(room);
             });
         }

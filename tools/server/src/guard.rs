@@ -5,6 +5,7 @@
 //! token in a place that is logged.
 
 use crate::{
+    observe::Client,
     places::Slot,
     problem::Problem,
     rooms::Token,
@@ -23,7 +24,7 @@ use axum::{
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 use taskledger::time::Millis;
 
@@ -69,7 +70,19 @@ pub(crate) enum Peer {
         client: IpAddr,
         /// The server.
         server: SocketAddr,
+        /// True if the connection is one of TLS.
+        tls: bool,
     },
+}
+
+impl Peer {
+    /// The scheme by which the server was called, and its port where none is named.
+    fn scheme(self) -> (&'static str, u16) {
+        match self {
+            Self::Tcp { tls: true, .. } => ("https", 443),
+            Self::Tcp { tls: false, .. } | Self::Socket => ("http", 80),
+        }
+    }
 }
 
 /// A client that may ask.
@@ -134,8 +147,14 @@ pub(crate) async fn guard(
         .and_then(|caller| own(&request, caller.as_ref()).map(|()| caller));
     let mut response = match admitted {
         Ok(caller) => {
+            let token = caller.as_ref().and_then(|caller| caller.token.as_ref());
+            let client = token.map(|token| Client(Arc::clone(&token.name)));
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            if let Some(client) = client {
+                response.extensions_mut().insert(client);
+            }
+            response
         }
         Err(problem) => problem.into_response(),
     };
@@ -160,7 +179,9 @@ fn admit(service: &Service, request: &Request) -> Result<Option<Caller>, Problem
     }
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_read {
-        check_origin(request.headers(), host)?;
+        // A host that serves by itself says nothing of its connections.
+        let scheme = peer.unwrap_or(Peer::Socket).scheme().0;
+        check_origin(request.headers(), scheme, host)?;
     }
     if names_a_token(request.uri().query().unwrap_or_default()) {
         let text = "a token in an address would be logged: send it as `Authorization: Bearer`";
@@ -199,20 +220,24 @@ fn check_host(host: Option<&str>, peer: Option<Peer>, service: &Service) -> Resu
         Problem::forbidden("host-not-allowed", text)
     };
     let host = host.ok_or_else(refuse)?.to_ascii_lowercase();
-    let own = |server: SocketAddr| {
+    let own = |peer: Peer, server: SocketAddr| {
         let port = server.port();
-        let named = ["localhost", "127.0.0.1", "[::1]"].map(|name| format!("{name}:{port}"));
-        named.contains(&host) || host == server.to_string()
+        // Clients leave out the port that belongs to the scheme.
+        let name = host.strip_suffix(&format!(":{port}"));
+        let name = name.or_else(|| (port == peer.scheme().1).then_some(host.as_str()));
+        let names = ["localhost", "127.0.0.1", "[::1]"];
+        let address = SocketAddr::new(server.ip(), 0).to_string();
+        name.is_some_and(|name| names.contains(&name) || address.strip_suffix(":0") == Some(name))
     };
     let called = match peer {
-        Some(Peer::Tcp { server, .. }) => own(server),
+        Some(peer @ Peer::Tcp { server, .. }) => own(peer, server),
         Some(Peer::Socket) | None => false,
     };
     (called || service.options().hosts.contains(&host)).then_some(()).ok_or_else(refuse)
 }
 
 /// Refuses a write that a page of another origin sends.
-fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
+fn check_origin(headers: &HeaderMap, scheme: &str, host: Option<&str>) -> Result<(), Problem> {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let refuse = || Problem::forbidden("origin-not-allowed", "writes come from no other origin");
     if let Some(site) = headers.get(SITE)
@@ -221,7 +246,7 @@ fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> 
         return Err(refuse());
     }
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let own = host.map(|host| format!("http://{host}"));
+    let own = host.map(|host| format!("{scheme}://{host}"));
     (own.is_some_and(|own| origin == own.as_str())).then_some(()).ok_or_else(refuse)
 }
 

@@ -1,4 +1,4 @@
-//! A task ledger over HTTP/1.1: on a Unix socket, and on loopback with a token.
+//! A task ledger over HTTP/1.1: on a Unix socket, and by TCP with a token; beyond loopback with TLS.
 //!
 //! A [`Service`] answers for one ledger, which its host has open: to append, or to read it beside the
 //! process that appends ([`Ledger::open_read_only`](taskledger::Ledger::open_read_only)). The answers
@@ -17,6 +17,8 @@
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
+//! | [`tls`] | certificate and key, their renewal, the handshake |
+//! | `observe`, `metrics`, [`recorder`] | each request counted and told, and `/metrics` |
 //! | `pools`, `rooms` | what may be going on at once, and what of it one token may take |
 //! | `accept`, `places`, `timed`, [`socket`] | connections: their number, their pace, their end |
 //!
@@ -42,6 +44,8 @@ mod health;
 mod keys;
 mod log;
 mod manager;
+mod metrics;
+mod observe;
 mod openapi;
 pub mod options;
 #[cfg(feature = "test-util")]
@@ -50,11 +54,13 @@ mod places;
 mod pools;
 mod problem;
 mod reads;
+pub mod recorder;
 mod rooms;
 mod routes;
 mod service;
 pub mod socket;
 mod timed;
+pub mod tls;
 pub mod tokens;
 mod writes;
 

@@ -47,7 +47,7 @@ fn document() -> Value {
         "servers": [{ "url": "http://127.0.0.1:7300" }],
         "security": [{ "bearer": [] }],
         "tags": [
-            { "name": "health", "description": "Probes, which hold no data." },
+            { "name": "health", "description": "Probes, which hold no data, and numbers." },
             { "name": "questions", "description": "Questions about the ledger." },
             { "name": "recording", "description": "Recording, and messages to running tasks." },
         ],
@@ -83,7 +83,7 @@ fn operation(route: &Route) -> Value {
     let mut parameters = in_path(route.path);
     match route.does {
         Does::Alive | Does::Ready => more("security", json!([])),
-        Does::Describe => {}
+        Does::Describe | Does::Count => {}
         Does::Ask(_, params) => {
             parameters.extend(params.iter().map(in_query));
             parameters.push(json!({
@@ -126,7 +126,7 @@ fn operation(route: &Route) -> Value {
 
 fn tag(does: Does) -> &'static str {
     match does {
-        Does::Alive | Does::Ready => "health",
+        Does::Alive | Does::Ready | Does::Count => "health",
         Does::Ask(..) | Does::Describe => "questions",
         Does::Record(_) => "recording",
     }
@@ -195,6 +195,10 @@ fn responses(route: &Route) -> Value {
             refusals(&OF_ANY);
             let content = json!({ "application/json": { "schema": { "type": "object" } } });
             ("200", json!({ "description": "This document.", "content": content }))
+        }
+        Does::Count => {
+            refusals(&OF_ANY);
+            ("200", plain("The numbers."))
         }
         Does::Ask(contract, _) => {
             refusals(&OF_ANY);

@@ -4,7 +4,7 @@
 //! neither can take what is the other's. Of such a limit one token may have a share
 //! ([`ServerOptions::share_percent`]), so that it cannot take what is another one's.
 
-use crate::tokens::TokenFile;
+use crate::{recorder::Recorder, tls::TlsFiles, tokens::TokenFile};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use taskledger::time::{Clock, SystemClock};
 
@@ -14,6 +14,10 @@ use taskledger::time::{Clock, SystemClock};
 pub struct ServerOptions {
     /// The tokens that are taken. `None`: no request by TCP is answered but `/healthz` and `/readyz`.
     pub tokens: Option<Arc<TokenFile>>,
+    /// Certificate and key for connections by TCP. `None`: no TLS, and no other address than loopback.
+    pub tls: Option<Arc<TlsFiles>>,
+    /// The recorder of the process, whose numbers `/metrics` gives too. `None`: those of the server.
+    pub recorder: Option<Recorder>,
     /// Names, with port, by which clients may call the server, besides loopback at its own port.
     pub hosts: BTreeSet<String>,
     /// The most that one token may have at once of what TCP has, in percent: of `tcp_connections_max`,
@@ -46,8 +50,8 @@ pub struct ServerOptions {
     /// Bytes of all answers that are made or sent at once, of each door. 256 MiB: slow readers hold
     /// theirs.
     pub answers_bytes_max: usize,
-    /// The longest time until the head of a request is there, also of the next one on a connection.
-    /// 5 s.
+    /// The longest time until the head of a request is there, also of the next one on a connection,
+    /// and before that until TLS has begun. 5 s.
     pub header_timeout: Duration,
     /// Bytes of the head of a request. 16 KiB.
     pub header_bytes_max: usize,
@@ -77,6 +81,8 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             tokens: None,
+            tls: None,
+            recorder: None,
             hosts: BTreeSet::new(),
             share_percent: 50,
             tcp_connections_max: 192,

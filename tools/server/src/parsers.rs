@@ -11,6 +11,7 @@ use crate::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use std::{
+    future::ready,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -84,11 +85,11 @@ pub fn idempotency_key(header: &[u8], client: Option<&str>) -> Option<Vec<Key>> 
 /// Not cancel safe: dropped, it cuts the connection.
 pub async fn connection(service: &Service, sent: &[u8], by_socket: bool) -> Vec<u8> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 7300));
-    let by_tcp = Peer::Tcp { client: address.ip(), server: address };
+    let by_tcp = Peer::Tcp { client: address.ip(), server: address, tls: false };
     let peer = if by_socket { Peer::Socket } else { by_tcp };
     let (client, server) = duplex(64 << 10);
     let mut connections = Connections::new(service, "connections", 1);
-    connections.take(server, peer).await;
+    connections.take(ready(Ok(server)), peer).await;
     let (mut from, mut to) = split(client);
     let mut answered = Vec::new();
     // A connection that is cut takes no more; a stream goes on for as long as it is read.

@@ -92,6 +92,11 @@ impl Pools {
         taken.map_err(|met| met.refuse("too many streams"))
     }
 
+    /// The number of streams, of both doors.
+    pub(crate) fn streams_open(&self) -> usize {
+        self.tcp.streams.taken() + self.socket.streams.taken()
+    }
+
     /// The right to append. Held until the ledger has answered, whether or not a client waits for it.
     pub(crate) fn append(&self, caller: &Caller) -> Result<Taken, Problem> {
         let taken = self.door(caller).appends.take(caller.name(), 1);

@@ -1,5 +1,6 @@
 //! Refusals: problem details (RFC 9457) of the contract's table, and of the server's own limits.
 
+use crate::observe::Limit;
 use axum::{
     body::Body,
     http::{
@@ -151,7 +152,7 @@ impl Problem {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut told = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -221,6 +222,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.0.to_json()));
         *response.status_mut() = self.0.status;
+        if let Some(limit) = self.0.more.get("limit").and_then(Value::as_str) {
+            response.extensions_mut().insert(Limit(limit.to_owned()));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -83,6 +83,11 @@ impl Room {
         Taken { share, of_all }
     }
 
+    /// The units that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.max.saturating_sub(self.free.available_permits())
+    }
+
     /// The limit of the door.
     pub(crate) fn limit(&self) -> Met {
         self.met(false)

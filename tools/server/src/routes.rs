@@ -34,6 +34,8 @@ pub(crate) enum Does {
     Ask(&'static str, &'static [Param]),
     /// What the routes are.
     Describe,
+    /// Numbers for Prometheus.
+    Count,
     /// A receipt.
     Record(Records),
 }
@@ -118,6 +120,7 @@ const LOG: &[Param] = &[
 pub(crate) const ROUTES: &[Route] = &[
     route("/healthz", "alive", "Says that the process is alive.", Does::Alive),
     route("/readyz", "ready", "Says whether the server can do its work.", Does::Ready),
+    route("/metrics", "metrics", "Numbers of the server, for Prometheus.", Does::Count),
     ask("/v1/threads", "listThreads", "The threads.", "taskledger.threads/v1", &[AT]),
     ask("/v1/tasks", "listTasks", "Tasks that match.", "taskledger.tasks/v1", TASKS),
     ask(
@@ -265,7 +268,7 @@ impl Does {
     pub(crate) const fn role(self) -> Option<Role> {
         match self {
             Self::Alive | Self::Ready => None,
-            Self::Ask(..) | Self::Describe => Some(Role::Read),
+            Self::Ask(..) | Self::Describe | Self::Count => Some(Role::Read),
             Self::Record(Records::Redact) => Some(Role::Admin),
             Self::Record(_) => Some(Role::Append),
         }
@@ -305,6 +308,14 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<&'static Route, Proble
             (false, false) => no_path(),
         }),
     }
+}
+
+/// The path of the table that a request is for, whatever its method: `/v1/tasks/{task}` for any task.
+/// `None` for a path that leads to nothing.
+pub(crate) fn template(path: &str) -> Option<&'static str> {
+    let segments = if path.starts_with("/v1/") { segments(path).ok()? } else { Vec::new() };
+    let is = |route: &&Route| route.path == path || route.is_at(&segments);
+    ROUTES.iter().find(is).map(|route| route.path)
 }
 
 /// The refusal of a path that is none.

@@ -3,7 +3,9 @@
 use crate::{
     follow::Freshness,
     guard::{self, Caller, Tries},
-    health, openapi,
+    health,
+    metrics::{self, Metrics},
+    observe, openapi,
     options::ServerOptions,
     pools::Pools,
     problem::Problem,
@@ -39,6 +41,7 @@ struct Inner {
     directory: Option<PathBuf>,
     options: ServerOptions,
     pools: Pools,
+    metrics: Metrics,
     tries: Tries,
     freshness: Freshness,
     closing: CancellationToken,
@@ -56,6 +59,7 @@ impl Service {
             directory,
             options,
             pools,
+            metrics: Metrics::default(),
             tries: Tries::default(),
             freshness: Freshness::default(),
             closing: CancellationToken::new(),
@@ -102,6 +106,7 @@ impl Service {
             router = match route.does {
                 Does::Alive => router.route(route.path, get(health::alive)),
                 Does::Ready => router.route(route.path, get(health::ready)),
+                Does::Count => router.route(route.path, get(metrics::page)),
                 Does::Ask(..) | Does::Describe | Does::Record(_) => router,
             };
         }
@@ -110,6 +115,7 @@ impl Service {
             .fallback(no_path)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn_with_state(self.clone(), guard::guard))
+            .layer(middleware::from_fn_with_state(self.clone(), observe::observe))
             .with_state(self.clone())
     }
 
@@ -140,6 +146,10 @@ impl Service {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.inner.pools
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     pub(crate) fn tries(&self) -> &Tries {
@@ -178,7 +188,7 @@ async fn ask_or_record(
         Ok(route) => match route.does {
             Does::Record(what) => writes::write(service, caller, what, request).await,
             Does::Describe => openapi::describe(&caller),
-            Does::Ask(..) | Does::Alive | Does::Ready => {
+            Does::Ask(..) | Does::Alive | Does::Ready | Does::Count => {
                 reads::read(service, caller, request).await
             }
         },

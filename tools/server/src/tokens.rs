@@ -104,7 +104,7 @@ pub struct TokenFile {
 }
 
 /// By which a file that was changed or replaced is told from the one that was read.
-type Stamp = (u64, u64, i64, i64, i64, i64, u64);
+pub(crate) type Stamp = (u64, u64, i64, i64, i64, i64, u64);
 
 impl TokenFile {
     /// Reads a file of tokens.
@@ -274,7 +274,7 @@ fn load(path: &Path) -> Result<(Stamp, String), TokenError> {
     Ok((stamp_of(&meta), text))
 }
 
-fn stamp_of(meta: &fs::Metadata) -> Stamp {
+pub(crate) fn stamp_of(meta: &fs::Metadata) -> Stamp {
     (
         meta.dev(),
         meta.ino(),

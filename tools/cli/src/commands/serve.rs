@@ -1,8 +1,10 @@
 //! `taskledger serve`: the ledger over HTTP.
 
+mod notify;
+
 use crate::{
     app::App,
-    command::{self, Moment},
+    command::{self, LogFormat, Moment},
     exit::{Exit, Problem},
     output::Out,
     signals::{HANGUP, INTERRUPT, Signals, TERMINATE},
@@ -16,9 +18,11 @@ use std::{
 };
 use taskledger_contract::answers::ServingBody;
 use taskledger_server::{
-    ServeError, Service,
+    Service,
     options::ServerOptions,
+    recorder::Recorder,
     socket::{NAME, Socket},
+    tls::TlsFiles,
     tokens::TokenFile,
 };
 use tokio::{net::TcpListener, select};
@@ -29,22 +33,27 @@ const OWN_FILES: u64 = 256;
 /// Answer questions over HTTP, until it is interrupted.
 ///
 /// At a socket in the ledger's directory, `ledger.sock`, for processes of the same user; with --listen
-/// also at an address of this machine, for clients with a token (`taskledger token new`). The answers
-/// are those of `-o json`. docs/http.md tells of every route.
+/// also by TCP, for clients with a token (`taskledger token new`): at an address of this machine, or with
+/// --tls-cert at any. The answers are those of `-o json`. docs/http.md tells of every route.
 ///
 /// It has the ledger open, as a command that records. With --read-only it takes no lock and writes
 /// nothing, beside the process that records, and follows it. Then it listens only where that is said.
 ///
+/// /metrics has numbers for Prometheus; -vv logs each request. systemd is told when it listens, and
+/// while it is alive. docs/systemd has a unit.
+///
 /// Example:
 ///   taskledger serve --read-only --listen 127.0.0.1:7300 --token-file ~/.config/taskledger/tokens
 ///   curl --unix-socket ledger/ledger.sock http://localhost/v1/threads
+///   taskledger serve --listen 0.0.0.0:7443 --host ledger.example:7443 --token-file tokens \
+///     --tls-cert fullchain.pem --tls-key privkey.pem
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// Take no lock and write nothing: answer beside the process that records
     #[arg(long)]
     read_only: bool,
-    /// Listen at this address, 127.0.0.1:PORT or [::1]:PORT, for clients with a token
+    /// Listen at this address for clients with a token: 127.0.0.1:PORT, [::1]:PORT, or with TLS any
     #[arg(long, value_name = "ADDR", requires = "token_file")]
     listen: Option<SocketAddr>,
     /// Listen at this socket instead of the one in the ledger
@@ -53,9 +62,18 @@ pub struct Args {
     /// The tokens, as `taskledger token` writes them
     #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Another name by which clients call the server, behind a proxy of this machine
+    /// The certificate with its chain, in PEM: TLS instead of plain HTTP at --listen
+    #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"])]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM, which only you may read; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Another name by which clients call the server
     #[arg(long = "host", value_name = "NAME[:PORT]", requires = "listen")]
     hosts: Vec<String>,
+    /// How to write the log on standard error; -vv has a line for each request
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
 }
 
 impl command::Command for Args {
@@ -69,6 +87,10 @@ impl command::Command for Args {
 
     fn ends_on_interrupt(&self) -> bool {
         false
+    }
+
+    fn log_format(&self) -> LogFormat {
+        self.log_format
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
@@ -99,17 +121,23 @@ impl Args {
     fn options(&self, app: &App) -> Result<ServerOptions> {
         let mut options = ServerOptions::default();
         options.hosts = self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        if let Some(path) = &self.token_file {
-            let within = |path: &Path| path.canonicalize().ok();
-            let db = within(&app.db);
-            if let (Some(file), Some(db)) = (within(path), db)
-                && file.starts_with(&db)
+        let db = app.db.canonicalize().ok();
+        for (what, path) in [("tokens lie", &self.token_file), ("key lies", &self.tls_key)] {
+            let file = path.as_ref().and_then(|path| path.canonicalize().ok());
+            if let (Some(file), Some(db)) = (file, &db)
+                && file.starts_with(db)
             {
-                let text = "the tokens lie in the ledger, and go where its copies go";
-                return Err(Problem::usage(text).hint("keep them in another directory").into());
+                let text = format!("the {what} in the ledger, and would go where its copies go");
+                return Err(Problem::usage(text).hint("name one in another directory").into());
             }
+        }
+        if let Some(path) = &self.token_file {
             options.tokens = Some(Arc::new(TokenFile::open(path)?));
         }
+        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            options.tls = Some(Arc::new(TlsFiles::open(cert, key)?));
+        }
+        options.recorder = Recorder::install();
         Ok(options)
     }
 
@@ -135,14 +163,11 @@ impl Args {
         let mut signals = Signals::catch(&[&INTERRUPT, &TERMINATE, &HANGUP])
             .context("signals cannot be caught")?;
         let listener = match self.listen {
-            Some(address) if !address.ip().is_loopback() => {
-                return Err(ServeError::NotLoopback { address }.into());
+            Some(address) => {
+                service.check_address(address)?;
+                let bound = TcpListener::bind(address).await;
+                Some(bound.with_context(|| format!("cannot use {address}"))?)
             }
-            Some(address) => Some(
-                TcpListener::bind(address)
-                    .await
-                    .with_context(|| format!("cannot use {address}"))?,
-            ),
             None => None,
         };
         let db = absolute(&app.db)?;
@@ -152,17 +177,20 @@ impl Args {
             None => None,
         };
         let url = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         let body = ServingBody {
             ledger: service.ledger().reader().ledger_id().to_string(),
             read_only: self.read_only,
-            url: url.map(|address| format!("http://{address}")),
+            url: url.map(|address| format!("{scheme}://{address}")),
             socket: socket.as_ref().map(|socket| socket.path().display().to_string()),
         };
         let name = body.ledger.clone();
         app.out.single(body, Some(&name), human)?;
         app.out.flush()?;
+        notify::listening();
         let stop = async {
             signals.next_stop().await;
+            notify::stopping();
             service.stop();
             // Asked again, it ends without waiting for the answers on their way.
             signals.next_stop().await;
@@ -193,6 +221,7 @@ impl Args {
                 Ok(by_tcp?)
             }
             () = stop => Ok(()),
+            never = notify::watch(service, &name) => match never {},
         }
     }
 }

@@ -20,7 +20,7 @@ use taskledger::{
 };
 use taskledger_contract::{errors, questions::AskError};
 use taskledger_interop as interop;
-use taskledger_server::{ServeError, socket::SocketError, tokens::TokenError};
+use taskledger_server::{ServeError, socket::SocketError, tls::TlsError, tokens::TokenError};
 
 /// The exit code of an error, and what helps.
 pub fn judge(error: &Error) -> (Exit, Option<String>) {
@@ -64,7 +64,14 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
 fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
     let told = |exit, hint: &str| Some((exit, Some(hint.to_owned())));
     if let Some(ServeError::NotLoopback { .. }) = error.downcast_ref() {
-        return told(Exit::Usage, PROXY);
+        return told(Exit::Usage, BEYOND);
+    }
+    match error.downcast_ref() {
+        Some(TlsError::NotPrivate { .. }) => {
+            return told(Exit::Unsafe, "make it yours alone: `chmod 600 FILE`");
+        }
+        Some(TlsError::Lacks { .. } | TlsError::Unusable(_)) => return Some((Exit::Usage, None)),
+        Some(TlsError::Io { .. } | _) | None => {}
     }
     match error.downcast_ref() {
         Some(SocketError::InUse { .. }) => return told(Exit::Unavailable, "ask that one"),
@@ -92,8 +99,8 @@ fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
 }
 
 /// The hint where a server would be reached from other machines.
-const PROXY: &str =
-    "listen on 127.0.0.1, and let a proxy with TLS, or `ssh -L`, bring others there";
+const BEYOND: &str = "name --tls-cert and --tls-key; or listen on 127.0.0.1, and let a proxy with TLS, \
+                      or `ssh -L`, bring others there";
 
 /// The verdict on a question that has no answer; `None` where its cause says more.
 fn of_question(error: &AskError) -> Option<(Exit, Option<String>)> {

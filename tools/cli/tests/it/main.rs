@@ -27,6 +27,7 @@ mod hostile;
 mod imports;
 mod interrupts;
 mod logs;
+mod operated;
 mod options;
 mod pipes;
 mod proofs;

@@ -365,17 +365,19 @@ fn a_server_that_was_killed_stands_in_nobodys_way() {
 #[test]
 fn the_lines_of_the_documentation_do_what_they_say() {
     let has = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
-    if !has("curl") || !has("bash") {
+    if !["bash", "curl", "openssl"].into_iter().all(has) {
         let _ = writeln!(
             std::io::stderr(),
-            "SKIPPED: the lines of docs/http.md, for want of curl or bash"
+            "SKIPPED: the lines of docs/http.md, for want of bash, curl or openssl"
         );
         return;
     }
     let place = Place::with_story();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Both at once, so that they are two.
+    let bound = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, tls] = bound.map(|listener| listener.local_addr().unwrap().port());
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/http.md"));
-    let docs = docs.unwrap().replace("7300", &port.to_string());
+    let docs = docs.unwrap().replace("7300", &port.to_string()).replace("7443", &tls.to_string());
     let mut script = String::from(
         "set -euo pipefail\ntrap 'kill $(jobs -p)' EXIT\ncurl() { command curl -sS --fail \"$@\"; }\n",
     );
@@ -389,7 +391,9 @@ fn the_lines_of_the_documentation_do_what_they_say() {
         }
         script.push('\n');
         if line.starts_with("taskledger serve") {
-            let ready = if line.contains("--listen") {
+            let ready = if line.contains("--tls-cert") {
+                format!("command curl -sf --cacert tls/ca.pem https://localhost:{tls}/readyz")
+            } else if line.contains("--listen") {
                 format!("command curl -sf http://127.0.0.1:{port}/readyz")
             } else {
                 "command curl -sf --unix-socket ledger/ledger.sock http://localhost/readyz"
@@ -408,7 +412,8 @@ fn the_lines_of_the_documentation_do_what_they_say() {
     let ran = command.env("PATH", path).env("HOME", place.path(".")).output().unwrap();
     let out = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{script}\n{ran:?}");
-    for told in ["taskledger.threads/v1", "3 tests failed", "taskledger.receipt/v1"] {
+    let receipt = "taskledger.receipt/v1";
+    for told in ["taskledger.threads/v1", "3 tests failed", receipt, "taskledger_log_events"] {
         assert!(out.contains(told), "{told}: {out}");
     }
 }

@@ -24,6 +24,9 @@ pub struct ProblemBody {
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u64>,
+    /// What one token may have of it, if that was met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<u64>,
     /// `key-reused`: the event that has the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,

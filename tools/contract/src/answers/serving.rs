@@ -11,7 +11,7 @@ pub struct ServingBody {
     pub ledger: String,
     /// Whether it only reads, beside the process that records.
     pub read_only: bool,
-    /// Its address by TCP: `http://127.0.0.1:7300`.
+    /// Its address by TCP: `http://127.0.0.1:7300`; `https:` with TLS.
     pub url: Option<String>,
     /// The path of its socket.
     pub socket: Option<String>,

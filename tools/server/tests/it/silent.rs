@@ -55,6 +55,12 @@ fn no_line_of_the_log_holds_what_a_client_or_a_task_said() {
     let logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let logged = String::from_utf8_lossy(&logged);
     assert!(logged.contains("admitted"), "the log is looked at: {logged}");
+    // One line for each request, in which a path is its template.
+    for told in
+        ["route=\"/v1/tasks/{task}\" status=404", "client=\"reader\"", "client=\"writer\" bytes="]
+    {
+        assert!(logged.contains(told), "{told}: {logged}");
+    }
     assert!(!logged.contains(CANARY), "{logged}");
     for token in tokens {
         let part = token.get(..token.len() / 2).unwrap();

@@ -1,0 +1,180 @@
+//! A server as its operator meets it: TLS, the service manager, the log, the numbers.
+
+use crate::support::Place;
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixDatagram, UnixStream},
+    },
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A file of tokens, and a certificate with its key.
+struct Files {
+    tokens: String,
+    cert: String,
+    key: String,
+}
+
+impl Files {
+    fn new(place: &Place) -> Self {
+        let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
+        let (tokens, cert, key) = (path("tokens"), path("cert.pem"), path("key.pem"));
+        place.run(&["token", "--token-file", &tokens, "new", "a"]).ok();
+        let pair = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        fs::write(&cert, params.self_signed(&pair).unwrap().pem()).unwrap();
+        fs::write(&key, pair.serialize_pem()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        Self { tokens, cert, key }
+    }
+
+    /// `serve` at this address, with TLS.
+    fn serve<'a>(&'a self, address: &'a str) -> Vec<&'a str> {
+        let Self { tokens, cert, key } = self;
+        let listen = ["serve", "--listen", address, "--token-file", tokens];
+        [&listen[..], &["--tls-cert", cert, "--tls-key", key]].concat()
+    }
+}
+
+/// The program, with these arguments, for the ledger of a place.
+fn program(place: &Place, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taskledger"));
+    command.env("TASKLEDGER_DB", place.path("ledger")).args(args);
+    command
+}
+
+/// A server, and the line by which it says where it listens.
+fn start(command: &mut Command) -> (Child, Value) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told = serde_json::from_str(&line).unwrap();
+    (child, told)
+}
+
+/// Asks it to stop, expects that it does so in order, and gives what it logged.
+fn stop(mut child: Child) -> String {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut logged = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut logged).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{logged}");
+    logged
+}
+
+/// The answer at the socket of a server.
+fn ask(told: &Value, target: &str) -> String {
+    let mut stream = UnixStream::connect(told["socket"].as_str().unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_server_with_tls_listens_at_any_address_and_stops_in_order() {
+    let place = Place::with_story();
+    let files = Files::new(&place);
+    for address in ["127.0.0.1:0", "0.0.0.0:0"] {
+        let (child, told) = start(program(&place, &files.serve(address)).args(["-o", "jsonl"]));
+        let url = told["url"].as_str().unwrap().to_owned();
+        let port = url.strip_prefix("https://").unwrap().rsplit(':').next().unwrap();
+        let mut plain = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        plain.set_read_timeout(Some(PATIENCE)).unwrap();
+        plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        let _ = plain.read_to_end(&mut answer);
+        assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+        stop(child);
+    }
+}
+
+#[test]
+fn a_pair_that_cannot_be_used_is_refused_before_the_ledger_is_opened() {
+    let place = Place::with_story();
+    let files = Files::new(&place);
+    let serve = files.serve("127.0.0.1:0");
+    place.run(&serve[..serve.len() - 2]).fails(2);
+    place.run(&[&serve[..5], &serve[7..]].concat()).fails(2);
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(place.run(&serve).fails(8).contains("chmod 600"));
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::copy(&files.key, place.path("ledger/key.pem")).unwrap();
+    let within = place.path("ledger/key.pem").to_str().unwrap().to_owned();
+    place.run(&[&serve[..serve.len() - 1], &[&*within]].concat()).fails(2);
+    fs::remove_file(within).unwrap();
+    fs::write(&files.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    assert!(place.run(&serve).fails(2).contains("cannot be used together"));
+    fs::remove_file(&files.key).unwrap();
+    place.run(&serve).fails(3);
+}
+
+#[test]
+fn the_service_manager_is_told_what_the_server_does() {
+    let place = Place::with_story();
+    let manager = UnixDatagram::bind(place.path("manager")).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let next = || {
+        let mut bytes = [0; 512];
+        let len = manager.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..len].to_vec()).unwrap()
+    };
+    // As systemd does: the watchdog is for this process alone.
+    let script = "WATCHDOG_PID=$$ exec \"$0\" serve -o jsonl";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_taskledger")]);
+    command.env("TASKLEDGER_DB", place.path("ledger"));
+    command.env("NOTIFY_SOCKET", place.path("manager")).env("WATCHDOG_USEC", "200000");
+    let (child, told) = start(&mut command);
+    assert_eq!(next(), "READY=1\n");
+    let ledger = told["ledger"].as_str().unwrap();
+    assert_eq!(next(), format!("STATUS=serving ledger {ledger}\n"));
+    assert_eq!([next(), next()], ["WATCHDOG=1\n", "WATCHDOG=1\n"]);
+    stop(child);
+    let stopping = std::iter::from_fn(|| Some(next())).find(|told| told != "WATCHDOG=1\n");
+    assert!(stopping.unwrap().starts_with("STOPPING=1\n"));
+}
+
+#[test]
+fn a_request_is_a_line_of_the_log_where_that_is_wanted() {
+    let place = Place::with_story();
+    let serve = ["serve", "-o", "jsonl"];
+    let (child, told) = start(program(&place, &serve).args(["-vv", "--log-format", "json"]));
+    assert!(ask(&told, "/v1/tasks/compile").starts_with("HTTP/1.1 200"));
+    let logged = stop(child);
+    let lines: Vec<Value> =
+        logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let request = lines.iter().find(|line| line["message"] == "request");
+    let request = request.unwrap_or_else(|| panic!("{logged}"));
+    assert_eq!(request["route"], "/v1/tasks/{task}");
+    assert_eq!((&request["method"], &request["status"]), (&"GET".into(), &200.into()));
+    assert!(request["timestamp"].is_string() && request["bytes"].as_u64() > Some(100), "{request}");
+    assert!(!logged.contains("compile"), "{logged}");
+    let (child, told) = start(&mut program(&place, &serve));
+    assert!(ask(&told, "/v1/tasks/compile").starts_with("HTTP/1.1 200"));
+    assert_eq!(stop(child), "", "nothing, unless it was asked for");
+}
+
+#[test]
+fn the_numbers_of_the_library_are_among_those_of_the_server() {
+    let place = Place::with_story();
+    let (child, told) = start(&mut program(&place, &["serve", "-o", "jsonl"]));
+    place.run(&["record", "spawn", "--thread", "t", "--type", "x"]).ok();
+    let page = ask(&told, "/metrics");
+    for series in ["taskledger_appended_events_total ", "taskledger_commit_seconds_count "] {
+        assert!(page.lines().any(|line| line.starts_with(series)), "{series}: {page}");
+    }
+    assert!(page.contains("taskledger_log_events 11\n"), "{page}");
+    stop(child);
+}

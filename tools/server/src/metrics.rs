@@ -1,0 +1,213 @@
+//! `/metrics`: the numbers of a server, as Prometheus reads them.
+//!
+//! Requests, refusals and connections are counted here, in bounded memory; log, files and memory are looked
+//! at when they are asked for. Labels come from closed sets: never an id, never a text.
+
+use crate::{
+    guard::{Caller, Role, needs},
+    problem::Problem,
+    recorder::{Buckets, Page},
+    service::Service,
+};
+use ::metrics::HistogramFn as _;
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+};
+use rustix::process::{Resource, getrlimit};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use taskledger::ledger::Role as LedgerRole;
+use tokio::task::spawn_blocking;
+
+/// The text format that Prometheus asks for.
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// The counts of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    counted: Mutex<Counted>,
+    tcp: Arc<AtomicUsize>,
+    socket: Arc<AtomicUsize>,
+    handshakes_failed: AtomicU64,
+    /// Held while a page is made: one at a time.
+    making: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    /// By method, template of the path, and status.
+    requests: BTreeMap<(&'static str, &'static str, u16), u64>,
+    seconds: BTreeMap<&'static str, Buckets>,
+    /// By the name of the limit.
+    refused: BTreeMap<String, u64>,
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Metrics {
+    /// Counts a request that was answered.
+    pub(crate) fn request(
+        &self,
+        method: &'static str,
+        route: &'static str,
+        status: u16,
+        took: Duration,
+    ) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted.requests.entry((method, route, status)).or_default() += 1;
+        counted.seconds.entry(route).or_default().record(took.as_secs_f64());
+    }
+
+    /// Counts a refusal because of a limit.
+    pub(crate) fn refused(&self, limit: &str) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted.refused.entry(limit.to_owned()).or_default() += 1;
+    }
+
+    /// Counts a connection, by TCP or by the socket, until the value is dropped.
+    pub(crate) fn connection(&self, by_tcp: bool) -> Open {
+        let open = Arc::clone(if by_tcp { &self.tcp } else { &self.socket });
+        open.fetch_add(1, Ordering::Relaxed);
+        Open(open)
+    }
+
+    /// Counts a connection on which TLS did not begin.
+    pub(crate) fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn write(&self, page: &mut Page) {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = "taskledger_http_requests_total";
+        page.family(name, "counter", "Requests that were answered.");
+        for ((method, route, status), count) in &counted.requests {
+            let status = status.to_string();
+            let labels = [("method", *method), ("route", route), ("status", &status)];
+            page.sample(name, &labels, count);
+        }
+        let name = "taskledger_http_request_seconds";
+        page.family(name, "histogram", "The time until the head of the answer.");
+        for (route, buckets) in &counted.seconds {
+            page.histogram(name, &[("route", route)], buckets);
+        }
+        let name = "taskledger_http_refused_total";
+        page.family(name, "counter", "Requests and connections that met a limit of the server.");
+        for (limit, count) in &counted.refused {
+            page.sample(name, &[("limit", limit)], count);
+        }
+        let name = "taskledger_http_connections";
+        page.family(name, "gauge", "Connections that are open, with those that carry a stream.");
+        for (door, open) in [("tcp", &self.tcp), ("socket", &self.socket)] {
+            page.sample(name, &[("door", door)], open.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Answers with the page.
+pub(crate) async fn page(
+    State(service): State<Service>,
+    Extension(caller): Extension<Option<Caller>>,
+) -> Response {
+    if let Err(refused) = needs(caller.as_ref(), Role::Read) {
+        return refused.into_response();
+    }
+    let making = Arc::clone(&service.metrics().making).lock_owned().await;
+    // Beside the threads for reads: the numbers are wanted most while those have too much to do.
+    let made = spawn_blocking(move || {
+        let _one = making;
+        text(&service)
+    });
+    match made.await {
+        Ok(text) => {
+            let mut response = text.into_response();
+            response.headers_mut().insert(CONTENT_TYPE, TEXT);
+            response
+        }
+        Err(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no-answer", "it was not made")
+            .into_response(),
+    }
+}
+
+/// All numbers. Reads the last event, and little files of the system.
+fn text(service: &Service) -> String {
+    let mut page = Page::default();
+    service.metrics().write(&mut page);
+    let streams = service.pools().streams_open();
+    page.single("taskledger_http_streams", "gauge", "Streams of the log.", streams);
+    if let Some(tls) = &service.options().tls {
+        let failed = service.metrics().handshakes_failed.load(Ordering::Relaxed);
+        let help = "Connections on which TLS did not begin.";
+        page.single("taskledger_tls_handshakes_failed_total", "counter", help, failed);
+        let help = "1 while the files hold a certificate and key that cannot be used.";
+        page.single("taskledger_tls_stale", "gauge", help, u8::from(tls.is_stale()));
+    }
+    ledger(service, &mut page);
+    process(&mut page);
+    if let Some(recorder) = &service.options().recorder {
+        recorder.write(&mut page);
+    }
+    page.finish()
+}
+
+fn ledger(service: &Service, page: &mut Page) {
+    let (ledger, reader) = (service.ledger(), service.ledger().reader());
+    let head = reader.head();
+    page.single("taskledger_log_events", "gauge", "Events of the log.", head.size);
+    if let Some(Ok(last)) = head.size.last_seq().map(|seq| reader.entry(seq)) {
+        let age = service.options().clock.now().0.saturating_sub(last.event.recorded.0);
+        let age = Duration::from_millis(age).as_secs_f64();
+        let help = "The time since the last event was recorded.";
+        page.single("taskledger_last_event_age_seconds", "gauge", help, age);
+    }
+    let flags = [
+        ("taskledger_ready", "1 while /readyz says so.", service.not_ready().is_none()),
+        ("taskledger_halted", "1 once no appends are taken any more.", ledger.is_halted()),
+        (
+            "taskledger_shortfall",
+            "1 if events are missing or damaged.",
+            ledger.shortfall().is_some(),
+        ),
+        (
+            "taskledger_read_only",
+            "1 if the server only reads, beside the process that records.",
+            ledger.role() == LedgerRole::ReadOnly,
+        ),
+    ];
+    for (name, help, holds) in flags {
+        page.single(name, "gauge", help, u8::from(holds));
+    }
+}
+
+/// Numbers that have the same names in every program that Prometheus asks.
+fn process(page: &mut Page) {
+    if let Ok(files) = fs::read_dir("/proc/self/fd") {
+        let open = files.count().saturating_sub(1); // this look is one
+        page.single("process_open_fds", "gauge", "Files that are open.", open);
+    }
+    if let Some(max) = getrlimit(Resource::Nofile).current {
+        page.single("process_max_fds", "gauge", "Files that may be open.", max);
+    }
+    let pages = fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok());
+    if let Some(resident) = pages.map(|pages| pages * rustix::param::page_size()) {
+        page.single("process_resident_memory_bytes", "gauge", "Memory in use.", resident);
+    }
+}

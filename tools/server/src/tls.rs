@@ -1,0 +1,228 @@
+//! TLS: a certificate and its key in two files, their renewal, and the handshake.
+//!
+//! TLS 1.2 and 1.3, and no protocol in it but HTTP/1.1. The files are looked at for each connection, so a
+//! pair that was renewed is that of the next one, and no connection is cut. While a new pair cannot be
+//! used, the old one stays. Knows nothing of tokens and requests.
+
+use crate::{
+    problem::chain,
+    tokens::{Stamp, stamp_of},
+};
+use rustix::fs::OFlags;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use std::{
+    env,
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// Bytes of each file. 1 MiB: a chain has some 5 KiB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The reason that a certificate and its key cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file could not be read.
+    #[error("cannot read {}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// Others may read or write the key, or it is another user's.
+    #[error("{} is not a private key of yours alone (mode 0600): {why}", .path.display())]
+    NotPrivate {
+        /// The file.
+        path: PathBuf,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// A file without what it must hold.
+    #[error("{} holds no {what}", .path.display())]
+    Lacks {
+        /// The file.
+        path: PathBuf,
+        /// The thing that it must hold.
+        what: &'static str,
+    },
+    /// The key is not that of the certificate, or of a kind that is not known.
+    #[error("the certificate and its key cannot be used together")]
+    Unusable(#[source] rustls::Error),
+}
+
+/// A certificate with its chain, and its private key: two files of PEM.
+#[derive(Debug)]
+pub struct TlsFiles {
+    chain: PathBuf,
+    key: PathBuf,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    /// The files that were tried last, whether or not they could be used.
+    tried: Stamps,
+    /// True while these are not those in use.
+    stale: bool,
+}
+
+/// By which files that were changed or replaced are told; `None` for one that is not there.
+type Stamps = [Option<Stamp>; 2];
+
+impl TlsFiles {
+    /// Reads both files. The key belongs to the user of this process alone (0600 or less), or is a
+    /// credential that systemd gives its service (in `CREDENTIALS_DIRECTORY`, owned by root).
+    /// Symbolic links are followed, since programs that renew certificates move them.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn open(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsError> {
+        let (chain, key) = (chain.into(), key.into());
+        let tried = stamps(&chain, &key);
+        let config = load(&chain, &key)?;
+        let loaded = Mutex::new(Loaded { config, tried, stale: false });
+        Ok(Self { chain, key, loaded })
+    }
+
+    /// The pair for the next connection. Two looks at the file system; reads the files if one changed.
+    fn config(&self) -> Arc<ServerConfig> {
+        let mut loaded = self.loaded();
+        let found = stamps(&self.chain, &self.key);
+        if found != loaded.tried {
+            loaded.tried = found; // as they were before they are read: a later change is another try
+            match load(&self.chain, &self.key) {
+                Ok(config) => {
+                    loaded.config = config;
+                    loaded.stale = false;
+                    tracing::info!("the certificate was renewed");
+                }
+                Err(error) => {
+                    loaded.stale = true;
+                    let error = chain(&error);
+                    tracing::error!(error, "the new certificate cannot be used, the old one stays");
+                }
+            }
+        }
+        Arc::clone(&loaded.config)
+    }
+
+    /// True while the files hold a pair that cannot be used, and an older one is in use.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.loaded().stale
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins TLS on a connection, with the pair as it is now.
+    ///
+    /// # Errors
+    /// An error of the connection; [`TimedOut`](io::ErrorKind::TimedOut) after `longest`.
+    pub(crate) async fn handshake<S>(
+        self: Arc<Self>,
+        stream: S,
+        longest: Duration,
+    ) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let acceptor = TlsAcceptor::from(self.config());
+        timeout(longest, acceptor.accept(stream)).await.unwrap_or_else(|late| Err(late.into()))
+    }
+}
+
+fn stamps(chain: &Path, key: &Path) -> Stamps {
+    [chain, key].map(|path| fs::metadata(path).ok().as_ref().map(stamp_of))
+}
+
+fn load(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let lacks = |path: &Path, what| TlsError::Lacks { path: path.to_owned(), what };
+    let (_, bytes) = read(chain)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let certificates = certificates.ok().filter(|chain| !chain.is_empty());
+    let certificates = certificates.ok_or_else(|| lacks(chain, "certificate in PEM"))?;
+    let (meta, bytes) = read(key)?;
+    check_private(key, &meta)?;
+    let what = "private key in PEM; one with a passphrase cannot be used";
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| lacks(key, what))?;
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(certificates, key));
+    let mut config = config.map_err(TlsError::Unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn read(path: &Path) -> Result<(Metadata, Vec<u8>), TlsError> {
+    let failed = |source| TlsError::Io { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    // Not blocking: a pipe would wait for a writer.
+    let flags = (OFlags::CLOEXEC | OFlags::NONBLOCK).bits();
+    options.read(true).custom_flags(i32::try_from(flags).unwrap_or(0));
+    let file: File = options.open(path).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
+        return Err(failed(io::Error::other("it is no regular file of at most 1 MiB")));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    Ok((meta, bytes))
+}
+
+fn check_private(path: &Path, meta: &Metadata) -> Result<(), TlsError> {
+    let given = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let is_credential = given.is_some() && path.parent() == given.as_deref();
+    let me = rustix::process::geteuid().as_raw();
+    match exposure(meta.uid(), meta.mode(), me, is_credential) {
+        Some(why) => Err(TlsError::NotPrivate { path: path.to_owned(), why }),
+        None => Ok(()),
+    }
+}
+
+/// The reason that a key of this owner and mode is not that of user `me` alone, if there is one.
+///
+/// systemd lets its service read a credential by an access list, and then the bits of the group show
+/// what the list allows at most. The directory lets nobody else in.
+fn exposure(owner: u32, mode: u32, me: u32, is_credential: bool) -> Option<&'static str> {
+    let given = is_credential && owner == 0;
+    if owner != me && !given {
+        return Some("another user owns it");
+    }
+    let shut = if given { 0o037 } else { 0o077 };
+    (mode & shut != 0).then_some("others may read or write it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_its_users_alone_or_a_credential() {
+        let may = |owner, mode, is_credential| exposure(owner, mode, 7, is_credential).is_none();
+        assert!(may(7, 0o100_600, false) && may(7, 0o100_400, false));
+        assert!(!may(7, 0o100_640, false) && !may(7, 0o100_604, false));
+        assert!(!may(0, 0o100_400, false), "readable by an access list, and so perhaps by others");
+        assert!(!may(8, 0o100_400, true));
+        assert!(may(0, 0o100_440, true) && may(7, 0o100_400, true));
+        assert!(!may(0, 0o100_444, true) && !may(0, 0o100_460, true));
+        assert!(!may(7, 0o100_440, true), "its user may open it to others; systemd does not");
+    }
+}
