@@ -41,6 +41,7 @@ struct Inner {
     freshness: Freshness,
     closing: CancellationToken,
     tasks: TaskTracker,
+    run: Option<u64>,
 }
 
 impl Service {
@@ -57,6 +58,7 @@ impl Service {
             freshness: Freshness::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            run: getrandom::u64().ok(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -120,6 +122,11 @@ impl Service {
     pub async fn stopped(&self) {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+
+    /// A number that no other run of a server has. None if the system has no random numbers.
+    pub(crate) fn run(&self) -> Option<u64> {
+        self.inner.run
     }
 
     pub(crate) fn closing(&self) -> &CancellationToken {
