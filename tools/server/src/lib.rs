@@ -10,7 +10,9 @@
 //! | [`options`] | every limit, with its unit and its reason |
 //! | `service` | the ledger, the pools and the router |
 //! | `reads` | questions and their answers |
-//! | `log`, `feed` | the log as a stream |
+//! | `log`, `stream` | the log as a stream: the question, and the stream on its way |
+//! | `place`, `feed`, `wanted` | reading on by itself, the live end for all, and who wants what |
+//! | `text`, `outlet` | a stream as text, and the way to its connection |
 //! | `writes`, `keys` | recording, and the keys by which it is repeated safely |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
@@ -40,13 +42,18 @@ mod health;
 mod keys;
 mod log;
 pub mod options;
+mod outlet;
+mod place;
 mod pools;
 mod problem;
 mod reads;
 mod service;
 pub mod socket;
+mod stream;
+mod text;
 mod timed;
 pub mod tokens;
+mod wanted;
 mod writes;
 
 pub use accept::ServeError;

@@ -16,9 +16,18 @@ pub struct ServerOptions {
     pub tcp_connections_max: usize,
     /// Connections by socket at once. 32: local programs, which TCP must not shut out.
     pub socket_connections_max: usize,
-    /// Streams of the log at once. 1,024: each takes a descriptor, and memory for some pieces. They do
-    /// not count as connections.
+    /// Streams of the log at once. 1,024: each takes a descriptor, and memory for its share. They do not
+    /// count as connections.
     pub streams_max: usize,
+    /// Bytes of events that a stream holds until its client takes them. 64 KiB: some 100 events, and
+    /// 64 MiB for all streams. A larger event goes alone, and counts among `large_events_bytes_max`.
+    pub stream_bytes_max: usize,
+    /// Bytes of events that are larger than the share of a stream, of all streams together. 64 MiB: twice
+    /// the largest event with every byte escaped. A stream waits for room.
+    pub large_events_bytes_max: usize,
+    /// Bytes of the newest events, which the streams that follow the log share. 8 MiB: some 10,000
+    /// events. A stream that is further behind reads on by itself.
+    pub feed_bytes_max: usize,
     /// The longest silence of a stream. 15 s: proxies wait longer.
     pub heartbeat: Duration,
     /// Reads at once. 16: as many as disks answer at once. A 17th waits.
@@ -63,6 +72,9 @@ impl Default for ServerOptions {
             tcp_connections_max: 192,
             socket_connections_max: 32,
             streams_max: 1_024,
+            stream_bytes_max: 64 << 10,
+            large_events_bytes_max: 64 << 20,
+            feed_bytes_max: 8 << 20,
             heartbeat: Duration::from_secs(15),
             reads_max: 16,
             map_reads_max: 4,

@@ -1,13 +1,16 @@
 //! One ledger, its pools and its routes.
 
 use crate::{
+    feed::Feed,
     follow::Freshness,
     guard::{self, Caller, Tries},
     health,
     options::ServerOptions,
     pools::Pools,
     problem::Problem,
-    reads, writes,
+    reads,
+    text::Room,
+    writes,
 };
 use axum::{
     Extension, Router,
@@ -37,6 +40,7 @@ struct Inner {
     directory: Option<PathBuf>,
     options: ServerOptions,
     pools: Pools,
+    feed: Feed,
     tries: Tries,
     freshness: Freshness,
     closing: CancellationToken,
@@ -49,11 +53,13 @@ impl Service {
     #[must_use]
     pub fn new(ledger: Ledger, directory: Option<PathBuf>, options: ServerOptions) -> Self {
         let pools = Pools::new(&options);
+        let feed = Feed::new(Room::new(&options), options.feed_bytes_max);
         let inner = Inner {
             ledger,
             directory,
             options,
             pools,
+            feed,
             tries: Tries::default(),
             freshness: Freshness::default(),
             closing: CancellationToken::new(),
@@ -100,6 +106,10 @@ impl Service {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.inner.pools
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.inner.feed
     }
 
     pub(crate) fn tries(&self) -> &Tries {
