@@ -11,7 +11,9 @@
 //! | `service` | the ledger, the pools and the router |
 //! | `routes`, `openapi` | the table of routes, and the description that is made of it |
 //! | `reads` | questions and their answers |
-//! | `log`, `feed` | the log as a stream |
+//! | `log`, `stream` | the log as a stream: the question, and the stream on its way |
+//! | `place`, `feed`, `wanted` | reading on by itself, the live end for all, and who wants what |
+//! | `text`, `outlet` | a stream as text, and the way to its connection |
 //! | `writes`, `keys` | recording, and the keys by which it is repeated safely |
 //! | `manager` | messages and requests to stop, for the tasks that the host runs |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
@@ -48,8 +50,10 @@ mod metrics;
 mod observe;
 mod openapi;
 pub mod options;
+mod outlet;
 #[cfg(feature = "test-util")]
 pub mod parsers;
+mod place;
 mod places;
 mod pools;
 mod problem;
@@ -59,9 +63,12 @@ mod rooms;
 mod routes;
 mod service;
 pub mod socket;
+mod stream;
+mod text;
 mod timed;
 pub mod tls;
 pub mod tokens;
+mod wanted;
 mod writes;
 
 pub use accept::ServeError;

@@ -31,9 +31,18 @@ pub struct ServerOptions {
     pub socket_connections_max: usize,
     /// Requests without a token that holds, of one address in a minute. 50: tokens are not guessed.
     pub failed_tokens_max: usize,
-    /// Streams of the log at once, of each door. 1,024: each takes a descriptor, and memory for some
-    /// pieces. They do not count as connections.
+    /// Streams of the log at once, of each door. 1,024: each takes a descriptor, and memory for its share.
+    /// They do not count as connections.
     pub streams_max: usize,
+    /// Bytes of events that a stream holds until its client takes them. 64 KiB: some 100 events, and
+    /// 64 MiB for all streams. A larger event goes alone, and counts among `large_events_bytes_max`.
+    pub stream_bytes_max: usize,
+    /// Bytes of events that are larger than the share of a stream, of all streams together. 64 MiB: twice
+    /// the largest event with every byte escaped. A stream waits for room.
+    pub large_events_bytes_max: usize,
+    /// Bytes of the newest events, which the streams that follow the log share. 8 MiB: some 10,000
+    /// events. A stream that is further behind reads on by itself.
+    pub feed_bytes_max: usize,
     /// The longest silence of a stream. 15 s: proxies wait longer.
     pub heartbeat: Duration,
     /// Reads at once, of each door. 8: the ledger reads 16 at once for both
@@ -89,6 +98,9 @@ impl Default for ServerOptions {
             socket_connections_max: 32,
             failed_tokens_max: 50,
             streams_max: 1_024,
+            stream_bytes_max: 64 << 10,
+            large_events_bytes_max: 64 << 20,
+            feed_bytes_max: 8 << 20,
             heartbeat: Duration::from_secs(15),
             reads_max: 8,
             map_reads_max: 2,

@@ -60,7 +60,8 @@ async fn answer(
     let form = form(&mut params, &request.headers)?;
     let (question, at) = Question::parse(&segments, params)?;
     let head = service.ledger().reader().head();
-    let etag = question.follows_from_events(at.as_ref()).then(|| etag(head, form));
+    let run = service.run().filter(|_| question.follows_from_events(at.as_ref()));
+    let etag = run.map(|run| etag(run, head, form));
     if let Some(etag) = &etag
         && is_known(&request.headers, etag)
     {
@@ -69,7 +70,7 @@ async fn answer(
         return Ok(response);
     }
     let (answer, head) = ask(service, caller, question, (at, form)).await?;
-    let etag = etag.map(|_| self::etag(head, form));
+    let etag = run.map(|run| self::etag(run, head, form));
     let mut response = Response::new(Body::from(answer));
     let kind = match form {
         Form::Json => "application/json",
@@ -125,14 +126,16 @@ fn describe(service: &Service, head: Head, etag: Option<&HeaderValue>, headers: 
     }
 }
 
-/// The tag of every answer that follows from the events up to `head`.
-fn etag(head: Head, form: Form) -> HeaderValue {
+/// The tag of every answer that follows from the events up to `head`. The bytes of an answer are those of
+/// the program, too: another build may write others. So a tag holds for one run of the server.
+fn etag(run: u64, head: Head, form: Form) -> HeaderValue {
     let root = head.root.to_string();
     let form = match form {
         Form::Json => 'j',
         Form::Jsonl => 'l',
     };
-    let text = format!("\"{}-{}-{form}\"", head.size, root.get(..32).unwrap_or(&root));
+    let root = root.get(..32).unwrap_or(&root);
+    let text = format!("\"{}-{root}-{form}-{run:x}\"", head.size);
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 

@@ -1,6 +1,7 @@
 //! One ledger, its pools and its routes.
 
 use crate::{
+    feed::Feed,
     follow::Freshness,
     guard::{self, Caller, Tries},
     health,
@@ -11,6 +12,7 @@ use crate::{
     problem::Problem,
     reads,
     routes::{self, Does, ROUTES},
+    text::Room,
     writes,
 };
 use axum::{
@@ -42,10 +44,12 @@ struct Inner {
     options: ServerOptions,
     pools: Pools,
     metrics: Metrics,
+    feed: Feed,
     tries: Tries,
     freshness: Freshness,
     closing: CancellationToken,
     tasks: TaskTracker,
+    run: Option<u64>,
 }
 
 impl Service {
@@ -53,6 +57,7 @@ impl Service {
     #[must_use]
     pub fn new(ledger: Ledger, directory: Option<PathBuf>, options: ServerOptions) -> Self {
         let pools = Pools::new(&options);
+        let feed = Feed::new(Room::new(&options), options.feed_bytes_max);
         let inner = Inner {
             ledger,
             manager: OnceLock::new(),
@@ -60,10 +65,12 @@ impl Service {
             options,
             pools,
             metrics: Metrics::default(),
+            feed,
             tries: Tries::default(),
             freshness: Freshness::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            run: getrandom::u64().ok(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -152,6 +159,10 @@ impl Service {
         &self.inner.metrics
     }
 
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.inner.feed
+    }
+
     pub(crate) fn tries(&self) -> &Tries {
         &self.inner.tries
     }
@@ -172,6 +183,11 @@ impl Service {
     pub async fn stopped(&self) {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+
+    /// A number that no other run of a server has. None if the system has no random numbers.
+    pub(crate) fn run(&self) -> Option<u64> {
+        self.inner.run
     }
 
     pub(crate) fn closing(&self) -> &CancellationToken {

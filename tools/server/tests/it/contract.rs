@@ -110,6 +110,19 @@ fn a_client_that_has_the_answer_is_told_that_it_is_still_the_same() {
 }
 
 #[test]
+fn an_answer_of_another_run_of_the_server_is_not_the_same() {
+    let one = Server::with(story(), |_| {});
+    // The same history, and perhaps another program.
+    let other = Server::with(one.service.ledger().clone(), |_| {});
+    let etag = one.get("/v1/threads").header("etag").unwrap().to_owned();
+    let ask = |server: &Server| {
+        let line = format!("if-none-match: {etag}");
+        server.send("GET", "/v1/threads", &[&server.bearer(), &line], "").status
+    };
+    assert_eq!((ask(&one), ask(&other)), (304, 200));
+}
+
+#[test]
 fn health_needs_no_token_and_readiness_says_when_nothing_can_be_recorded() {
     let server = Server::with(story(), |_| {});
     let ask = |path: &str| server.send("GET", path, &[], "");

@@ -13,7 +13,7 @@ use taskledger::{
     Ledger, Options,
     command::{Finish, Spawn},
     ids::{TaskId, ThreadId},
-    time::{ManualClock, Millis},
+    time::{Clock, ManualClock, Millis},
 };
 use taskledger_server::{Role, tokens};
 
@@ -330,15 +330,12 @@ fn a_stream_has_its_place_until_its_client_has_taken_the_rest() {
         limits.streams_max = 1;
         limits.write_timeout = PATIENCE * 2;
     });
-    // A socket holds far less than this event: the stream ends before its client has it.
+    // A socket holds far less than this event.
     let mut slow = UnixStream::connect(&server.socket).unwrap();
     slow.set_read_timeout(Some(PATIENCE)).unwrap();
     slow.write_all(b"GET /v1/log?follow=false HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     slow.read_exact(&mut [0; 12]).unwrap();
     let open = || server.by_socket("/v1/log?follow=false&after=3").status;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ended = async { tokio::time::timeout(PATIENCE, server.service.stopped()).await };
-    runtime.block_on(ended).unwrap();
     assert_eq!(open(), 503);
     while slow.read(&mut [0; 4096]).unwrap() > 0 {}
     until("its place is free", || open() == 200);
@@ -400,6 +397,53 @@ fn a_stop_ends_a_stream_as_whole_only_after_its_checkpoint() {
     assert_eq!(all.line(), None);
     assert!(all.whole);
     server.stop();
+}
+
+/// A clock that stops the task that asks it.
+#[derive(Debug, Default)]
+struct Trap(std::sync::atomic::AtomicBool);
+
+impl Clock for Trap {
+    fn now(&self) -> Millis {
+        assert!(!self.0.load(std::sync::atomic::Ordering::SeqCst), "a panic that is meant");
+        Millis(0)
+    }
+}
+
+#[test]
+fn a_stream_that_dies_in_the_middle_is_cut() {
+    let trap = std::sync::Arc::new(Trap::default());
+    let given = trap.clone();
+    let server = Server::with(some(3), move |limits| limits.clock = given);
+    let open = |target: &str| Stream::open(&server, target, &[]);
+    let mut live = open("/v1/log?follow=true&after=3");
+    assert_eq!(live.json().unwrap()["checkpoint"]["size"], 3);
+    trap.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    spawn(server.service.ledger(), 3);
+    while live.line().is_some() {}
+    assert!(!live.whole, "a cut, and no end");
+    trap.0.store(false, std::sync::atomic::Ordering::SeqCst);
+    // Others go on.
+    assert_eq!(open("/v1/log?after=3").json().unwrap()["seq"], 4);
+}
+
+#[test]
+fn many_followers_get_every_event_once_and_in_order_with_its_root() {
+    let server = Server::with(some(3), |_| {});
+    let streams: Vec<Stream> = (0..32).map(|_| Stream::events(&server, "/v1/log", None)).collect();
+    std::thread::scope(|scope| {
+        let followed = streams.into_iter().map(|mut stream| {
+            scope.spawn(move || (1..=300).map(|_| stream.event().unwrap()).collect::<Vec<_>>())
+        });
+        let followed: Vec<_> = followed.collect();
+        (3..300).for_each(|number| spawn(server.service.ledger(), number));
+        let reader = server.service.ledger().reader();
+        let root = |size: u64| reader.root_at(taskledger::ids::Size::new(size)).unwrap();
+        let all: Vec<_> = (1..=300).map(|seq| (format!("{seq}:{}", root(seq)), seq)).collect();
+        for events in followed {
+            assert_eq!(events.join().unwrap(), all);
+        }
+    });
 }
 
 #[test]

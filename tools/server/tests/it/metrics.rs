@@ -1,9 +1,6 @@
 //! The numbers of a server: who may see them, what they say, and what they never say.
 
-use crate::{
-    hostile::large,
-    support::{Server, memory, until},
-};
+use crate::support::{Server, large, memory, until};
 use std::io::{Read as _, Write as _};
 
 /// The value of a series.

@@ -1,9 +1,6 @@
 //! TLS as its clients meet it: real handshakes, with an authority made for the test.
 
-use crate::{
-    hostile::large,
-    support::{Answer, PATIENCE, Server, memory, until},
-};
+use crate::support::{Answer, PATIENCE, Server, large, memory, until};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
