@@ -6,6 +6,7 @@ use crate::{
     note::note,
     output::{Format, Out},
     progress::Shower,
+    remote::Remote,
     term::Look,
     unshown::Unshown,
 };
@@ -23,7 +24,6 @@ use taskledger::{
     store::DiskOptions,
     time::{Clock as _, Millis, SystemClock},
 };
-use taskledger_contract::questions::Asked;
 
 /// The number of withheld texts that are named.
 const WITHHELD_TOLD_MAX: usize = 10;
@@ -42,6 +42,8 @@ pub struct Program {
 pub struct App {
     /// The ledger's directory.
     pub db: PathBuf,
+    /// The server that answers and records instead, if one was named.
+    pub remote: Option<Remote>,
     /// The moment that was asked for, if one was.
     pub at: Option<Point>,
     /// Standard output.
@@ -81,7 +83,8 @@ impl App {
     pub fn new(global: &Global, default: Format, program: Program) -> Self {
         let look = Look::of_stdout(global.color, global.time, SystemClock.now());
         Self {
-            db: plain(global.db.as_deref().unwrap_or(Path::new("./ledger"))),
+            db: plain(&global.directory()),
+            remote: None,
             at: global.at.clone(),
             out: Out::stdout(look, global.format_or(default)),
             err: Look::of_stderr(global.color, global.time, SystemClock.now()),
@@ -142,6 +145,16 @@ impl App {
             };
             note(&format!("warning: {told}"));
             note("help: `taskledger verify` says what is wrong, and what helps");
+            self.short.set(true);
+        }
+    }
+
+    /// Says what a server says is missing in its ledger, once.
+    pub fn tell_short(&self, told: Option<&str>) {
+        if let Some(told) = told.filter(|_| !self.short.get()) {
+            let told = self.err.safe(told);
+            note(&format!("warning: events of the ledger are missing or damaged: {told}"));
+            note("help: `taskledger verify` says in its directory what is wrong, and what helps");
             self.short.set(true);
         }
     }
@@ -223,11 +236,6 @@ impl App {
     /// What a moment means in this ledger.
     pub fn resolve(&self, point: &Point, reader: &Reader) -> Result<Position> {
         point.resolve(reader, self.now()).with_context(|| format!("cannot go to {point}"))
-    }
-
-    /// The ledger at the moment that was asked for, as a question is put to it.
-    pub fn asked<'a>(&'a self, reader: &'a Reader) -> Result<Asked<'a>> {
-        Ok(Asked::new(reader, Some(&self.db), self.at.as_ref(), self.now())?)
     }
 
     /// A remark on standard error, unless remarks are not wanted.

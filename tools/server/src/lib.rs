@@ -16,6 +16,7 @@
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
 //! | `pools` | what may be going on at once |
+//! | [`client`] | the other end: asking and recording, with limits |
 //! | `accept`, `timed`, [`socket`] | connections: their number, their pace, their end |
 //!
 //! ```
@@ -33,6 +34,7 @@
 //! ```
 
 mod accept;
+pub mod client;
 mod feed;
 mod follow;
 mod guard;

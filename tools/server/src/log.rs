@@ -9,7 +9,7 @@ use crate::{
     feed::{Fed, Feed, Wanted},
     guard::Caller,
     problem::Problem,
-    reads::Address,
+    reads::{Address, LEDGER},
     service::Service,
 };
 use axum::{
@@ -201,6 +201,8 @@ pub(crate) async fn begin(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let ledger = service.ledger().reader().ledger_id().to_string();
+    headers.extend(HeaderValue::try_from(ledger).ok().map(|ledger| (LEDGER, ledger)));
     Ok(response)
 }
 

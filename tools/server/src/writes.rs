@@ -8,7 +8,7 @@ use crate::{
     guard::{Caller, Role, needs},
     keys::{Keys, keys_of},
     problem::Problem,
-    reads::decode,
+    reads::{LEDGER, decode},
     service::Service,
 };
 use axum::{
@@ -27,6 +27,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 use std::{error::Error, fmt};
 use taskledger::{
+    Code,
     command::{Batch, Command, Proposal},
     ids::{Seq, TaskId},
     ledger::{AppendError, Receipt},
@@ -102,6 +103,7 @@ async fn record(
         return Err(Problem::bad_request("a write has no parameters"));
     }
     check_json(&parts.headers)?;
+    let own = is_meant(service, &parts.headers)?;
     let keys = keys_of(&parts.headers, caller)?;
     let by_socket = caller.token.is_none();
     let options = service.options();
@@ -118,6 +120,10 @@ async fn record(
         let text = format!("a batch of {} commands", batch.len());
         return Err(too_large("commands_max", options.commands_max, &text));
     }
+    if !by_socket && batch.iter().any(wire::is_importers) {
+        let text = "commands of an importer are taken by the socket alone";
+        return Err(Problem::bad_request(text));
+    }
     if batch.iter().any(|proposal| matches!(proposal.command, Command::Redact(_))) {
         needs(Some(caller), Role::Admin)?;
     }
@@ -131,9 +137,27 @@ async fn record(
         let _ = tell.send(recorded);
     });
     match told.await {
-        Ok(Ok(receipts)) => answer(&kind, &receipts),
+        Ok(Ok(receipts)) => {
+            let mut response = answer(&kind, &receipts)?;
+            response.headers_mut().insert(LEDGER, own);
+            Ok(response)
+        }
         Ok(Err(error)) => Err(refused(&error)),
         Err(_) => Err(refused(&AppendError::OutcomeUnknown { key: None })),
+    }
+}
+
+/// The id of the ledger, if it is the one that the client means, where it names one: another may have
+/// come to the address since it last asked.
+fn is_meant(service: &Service, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    let own = service.ledger().reader().ledger_id().to_string();
+    let other = headers.get(LEDGER).filter(|meant| meant.as_bytes() != own.as_bytes());
+    match HeaderValue::try_from(&own) {
+        Ok(value) if other.is_none() => Ok(value),
+        _ => {
+            let text = format!("this is ledger {own}, and another one is meant");
+            Err(Problem::new(StatusCode::CONFLICT, Code::OtherHistory.as_str(), text))
+        }
     }
 }
 

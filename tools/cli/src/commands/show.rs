@@ -2,7 +2,8 @@
 
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Passed,
+    command::{Command, Moment, Server},
     exit::Exit,
     output::Out,
     paint::Paint,
@@ -11,7 +12,7 @@ use crate::{
 };
 use anyhow::Result;
 use taskledger::{
-    event::{Entry, PartKind},
+    event::PartKind,
     ids::TaskId,
     time::Millis,
 };
@@ -38,17 +39,22 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
+        let source = app.source()?;
         let question = ShowQuestion { task: self.task.clone() };
-        let (body, history) = question.answer(&app.asked(&opened.reader)?)?;
-        let name = self.task.to_string();
-        app.out.single(body, Some(&name), |out, body| human(out, body, &history))?;
+        if let Passed::No = source.pass(app, &question)? {
+            let body = source.ask(app, &question)?;
+            app.out.single(body, Some(self.task.as_str()), human)?;
+        }
         Ok(Exit::Ok)
     }
 }
 
-fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
+fn human(out: &mut Out, body: &ShowBody) -> Result<()> {
     let look = out.look;
     let task = &body.task;
     let status = task.status.into();
@@ -88,8 +94,8 @@ fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
         field("process", &facts)?;
     }
     out.line("")?;
-    for entry in history {
-        out.line(&line(entry, Around::Thread, &look))?;
+    for event in &body.history {
+        out.line(&line(event, Around::Thread, &look))?;
     }
     Ok(())
 }

@@ -68,6 +68,7 @@ impl Row for EventLine {
         "incarnation",
         "origin",
         "texts",
+        "withheld",
     ];
 
     fn name(&self) -> String {

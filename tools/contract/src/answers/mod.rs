@@ -17,6 +17,7 @@ mod logs;
 mod notes;
 mod process;
 mod proofs;
+mod reading;
 mod serving;
 mod stats;
 mod tasks;
@@ -25,17 +26,18 @@ mod tasks;
 mod tests;
 
 pub use audit::{FindingItem, ReadableItem, VerifyBody};
-pub use changes::{ChangeItem, DiffBody, DiffCounts, part_of};
+pub use changes::{ChangeItem, DiffBody, DiffCounts};
 pub use events::{FirstBody, commitments};
 pub use imports::{BadLineItem, ImportItem, RefusalItem};
 pub use ledgers::{HeadBody, ReceiptBody, ReceiptsBody};
-pub use lineage::{LinkItem, SpanItem, end_of_chain, origins};
+pub use lineage::{LinkItem, SpanItem};
 pub use logs::{LogsBody, LogsSource, output_of, tail_text};
 pub use notes::{notes, notes_in};
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};
 pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody, ProofText};
 pub use serving::{ServingBody, TokenBody, TokenItem};
 pub use stats::StatsBody;
+pub use reading::{AnswerError, read_document, read_list, read_single};
 pub use taskledger_interop::jsonl::EventLine;
 pub use tasks::{ShowBody, Status, TaskItem, ThreadItem};
 

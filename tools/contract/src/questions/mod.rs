@@ -2,11 +2,12 @@
 //!
 //! A question is asked of a [`Reader`] at a moment ([`Asked`]) and gives the types of
 //! [`answers`](crate::answers). The command line shows these; a server sends what
-//! [`Question::write`] writes, so the two cannot differ. [`Question::parse`] reads a question from
+//! [`Question::write`] writes, so the two cannot differ. A client reads it back by [`Ask`]. [`Question::parse`] reads a question from
 //! the path and the parameters of a request, [`Question::target`] writes it as one.
 //!
 //! Everything here reads from disk, and blocks. Knows no terminal and no socket.
 
+mod ask;
 mod between;
 mod error;
 mod figures;
@@ -21,12 +22,13 @@ mod threads;
 #[cfg(test)]
 mod tests;
 
+pub use ask::Ask;
 pub use between::{Between, time};
 pub use error::AskError;
 pub use figures::{CheckpointQuestion, GrowthQuestion, ProofQuestion, StatsQuestion};
 pub use log::LogQuestion;
 pub use one::{EventQuestion, ShowQuestion, WhyQuestion};
-pub use past::{Compared, DiffQuestion, FirstQuestion};
+pub use past::{DiffQuestion, FirstQuestion};
 pub use request::{Asking, RequestError};
 pub use tasks::TasksQuestion;
 pub use threads::{ThreadsQuestion, TimelineQuestion, TreeQuestion};
@@ -162,16 +164,13 @@ impl Question {
             Self::Timeline(question) => return write_list(question.answer(asked)?, form, out),
             Self::Why(question) => return write_list(question.answer(asked)?, form, out),
             Self::Log(question) => return question.write(asked, form, out),
-            Self::Show(question) => render::single(form, question.answer(asked)?.0)?,
-            Self::Diff(question) => {
-                let compared = question.compare(asked)?;
-                render::single(form, question.answer(asked, &compared)?)?
-            }
-            Self::First(question) => render::single(form, question.answer(asked)?.0)?,
-            Self::Event(question) => render::document(form, &question.answer(asked)?.0)?,
+            Self::Show(question) => render::single(form, question.answer(asked)?)?,
+            Self::Diff(question) => render::single(form, question.answer(asked)?)?,
+            Self::First(question) => render::single(form, question.answer(asked)?)?,
+            Self::Event(question) => render::document(form, &question.answer(asked)?)?,
             Self::Stats(question) => render::single(form, question.answer(asked)?)?,
             Self::Checkpoint(question) => render::single(form, question.answer(asked)?)?,
-            Self::Proof(question) => render::single(form, question.answer(asked)?.0)?,
+            Self::Proof(question) => render::single(form, question.answer(asked)?)?,
             Self::Growth(question) => render::single(form, question.answer(asked)?)?,
         };
         Ok(out.write_all(text.as_bytes())?)

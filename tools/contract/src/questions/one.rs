@@ -3,9 +3,8 @@
 use super::{AskError, Asked, Listed};
 use crate::answers::{At, EventLine, LinkItem, ShowBody};
 use taskledger::{
-    event::Entry,
     ids::{Seq, TaskId},
-    query::{self, Chain, Scope},
+    query::{self, Scope},
 };
 
 /// Asks for one task and the events about it.
@@ -35,7 +34,7 @@ impl ShowQuestion {
     /// # Errors
     /// - [`AskError::NotYet`] if the task came later.
     /// - As [`query::as_of`] and [`query::history_of_task`].
-    pub fn answer(&self, asked: &Asked<'_>) -> Result<(ShowBody, Vec<Entry>), AskError> {
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<ShowBody, AskError> {
         let reader = asked.reader;
         let view = asked.view(Scope::Task(&self.task))?;
         let Some(task) = view.state.task(&self.task) else {
@@ -45,37 +44,28 @@ impl ShowQuestion {
         let thread = asked.view(Scope::Thread(&task.thread))?;
         let row = query::task_row(reader, &thread.state, task)?;
         let history = query::history_of_task(reader, &self.task, view.position)?;
-        Ok((ShowBody::new(&view, &thread.state, row, &history), history))
+        Ok(ShowBody::new(&view, &thread.state, row, &history))
     }
 }
 
 impl WhyQuestion {
-    /// The chain as the library has it.
-    ///
-    /// # Errors
-    /// As [`query::why`].
-    pub fn chain(&self, asked: &Asked<'_>) -> Result<Chain, AskError> {
-        Ok(query::why(asked.reader, &self.task, asked.position)?)
-    }
-
     /// The links of the chain.
     ///
     /// # Errors
     /// As [`query::why`].
     pub fn answer(&self, asked: &Asked<'_>) -> Result<Listed<LinkItem>, AskError> {
-        let items = LinkItem::of_chain(&self.chain(asked)?);
+        let items = LinkItem::of_chain(&query::why(asked.reader, &self.task, asked.position)?);
         let view = asked.view(Scope::Task(&self.task))?;
         Ok(Listed { at: At::from(&view), items })
     }
 }
 
 impl EventQuestion {
-    /// The event, as it is told and as it is.
+    /// The event.
     ///
     /// # Errors
     /// As [`Reader::entry`](taskledger::ledger::Reader::entry).
-    pub fn answer(self, asked: &Asked<'_>) -> Result<(EventLine, Entry), AskError> {
-        let entry = asked.reader.entry(self.seq)?;
-        Ok((EventLine::from(&entry), entry))
+    pub fn answer(self, asked: &Asked<'_>) -> Result<EventLine, AskError> {
+        Ok(EventLine::from(&asked.reader.entry(self.seq)?))
     }
 }

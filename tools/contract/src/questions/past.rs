@@ -3,9 +3,8 @@
 use super::{AskError, Asked};
 use crate::answers::{At, ChangeItem, DiffBody, DiffCounts, EventLine, FirstBody};
 use taskledger::{
-    event::Entry,
     ids::ThreadId,
-    query::{self, Atom, Diff, Point, Predicate, QueryError, Scope, View},
+    query::{self, Atom, Point, Predicate, QueryError, Scope, View},
 };
 
 /// Asks for the changes between two moments of a thread.
@@ -21,17 +20,6 @@ pub struct DiffQuestion {
     pub stat: bool,
 }
 
-/// Two moments of a thread, and what differs.
-#[derive(Debug)]
-pub struct Compared {
-    /// The first moment.
-    pub from: View,
-    /// The second moment.
-    pub to: View,
-    /// The changes.
-    pub diff: Diff,
-}
-
 /// Asks for the first event of a thread after which a condition held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstQuestion {
@@ -42,50 +30,41 @@ pub struct FirstQuestion {
 }
 
 impl DiffQuestion {
-    /// Compares the two moments.
+    /// The changes.
     ///
     /// # Errors
-    /// [`AskError::Moment`], and as [`query::as_of`].
-    pub fn compare(&self, asked: &Asked<'_>) -> Result<Compared, AskError> {
+    /// [`AskError::Moment`], as [`query::as_of`], and [`QueryError::Read`] if a long text could not be
+    /// read.
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<DiffBody, AskError> {
         let view = |point: &Point| -> Result<View, AskError> {
             let position = asked.resolve(point)?;
             Ok(query::as_of(asked.reader, Scope::Thread(&self.thread), position)?)
         };
         let (from, to) = (view(&self.from)?, view(&self.to)?);
         let diff = query::diff(&from.state, &to.state, Some(&self.thread));
-        Ok(Compared { from, to, diff })
-    }
-
-    /// The changes.
-    ///
-    /// # Errors
-    /// [`QueryError::Read`] if a long text could not be read.
-    pub fn answer(&self, asked: &Asked<'_>, compared: &Compared) -> Result<DiffBody, AskError> {
-        let Compared { from, to, diff } = compared;
         let changes = diff.changes.iter().filter(|_| !self.stat);
-        let items = changes.map(|change| ChangeItem::new(change, asked.reader));
+        let items = changes.map(|change| ChangeItem::new(change, &to.state, asked.reader));
         let items = items.collect::<Result<_, QueryError>>()?;
         let stat = DiffCounts::from(diff.stat());
-        Ok(DiffBody { from: At::from(from), to: At::from(to), stat, items })
+        Ok(DiffBody { from: At::from(&from), to: At::from(&to), stat, items })
     }
 }
 
 impl FirstQuestion {
-    /// The event, as it is told and as it is; none if the condition never held.
+    /// The event; none if the condition never held.
     ///
     /// # Errors
     /// - [`AskError::ElsewhereInLedger`], [`QueryError::UnknownTask`] for a status of a task that
     ///   the thread does not hold: it is never true, which would look like an answer.
     /// - As [`query::first`].
-    pub fn answer(&self, asked: &Asked<'_>) -> Result<(FirstBody, Option<Entry>), AskError> {
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<FirstBody, AskError> {
         self.check_names(asked)?;
         let found = query::first(asked.reader, &self.thread, &self.condition)?;
-        let body = FirstBody {
+        Ok(FirstBody {
             at: At::head(asked.reader)?,
             condition: self.condition.to_string(),
             event: found.as_ref().map(EventLine::from),
-        };
-        Ok((body, found))
+        })
     }
 
     fn check_names(&self, asked: &Asked<'_>) -> Result<(), AskError> {

@@ -5,8 +5,8 @@ use crate::answers::{At, SpanItem, TaskItem, ThreadItem, notes};
 use std::collections::BTreeMap;
 use taskledger::{
     ids::{TaskId, ThreadId},
-    ledger::Reader,
-    query::{self, Forest, Scope, Timeline, View},
+    query::{self, Scope},
+    state::Task,
 };
 
 /// Asks for the threads.
@@ -20,6 +20,8 @@ pub struct TreeQuestion {
     pub thread: ThreadId,
     /// The deepest level that is told, from 0; `None` for all.
     pub depth: Option<usize>,
+    /// True to leave the results out, which may be most of the answer.
+    pub without_results: bool,
 }
 
 /// Asks when the tasks of a thread ran.
@@ -35,14 +37,9 @@ impl ThreadsQuestion {
     /// # Errors
     /// As [`query::as_of`].
     pub fn answer(self, asked: &Asked<'_>) -> Result<Listed<ThreadItem>, AskError> {
-        Ok(self.told(&asked.view(Scope::All)?))
-    }
-
-    /// The threads of a view of everything.
-    #[must_use]
-    pub fn told(self, view: &View) -> Listed<ThreadItem> {
+        let view = asked.view(Scope::All)?;
         let items = query::threads(&view.state).into_iter().map(ThreadItem::from).collect();
-        Listed { at: At::from(view), items }
+        Ok(Listed { at: At::from(&view), items })
     }
 }
 
@@ -52,57 +49,41 @@ impl TreeQuestion {
     /// # Errors
     /// As [`query::as_of`] and [`query::task_row`].
     pub fn answer(&self, asked: &Asked<'_>) -> Result<Listed<TaskItem>, AskError> {
-        let view = asked.view(Scope::Thread(&self.thread))?;
-        self.told(asked.reader, &view, &query::tree(&view.state, &self.thread))
-    }
-
-    /// The tasks of a tree that grew from a view of the thread.
-    ///
-    /// # Errors
-    /// As [`query::task_row`].
-    pub fn told(
-        &self,
-        reader: &Reader,
-        view: &View,
-        forest: &Forest,
-    ) -> Result<Listed<TaskItem>, AskError> {
+        let (view, reader) = (asked.view(Scope::Thread(&self.thread))?, asked.reader);
+        let forest = query::tree(&view.state, &self.thread);
         let depth = self.depth.unwrap_or(usize::MAX);
         let nodes = forest.nodes.iter().filter(|node| node.depth <= depth);
         let items = nodes.map(|node| {
-            let row = query::task_row(reader, &view.state, &node.task)?;
+            let mut bare = None;
+            if self.without_results && node.task.result.is_some() {
+                bare.insert(Task::clone(&node.task)).result = None;
+            }
+            let row = query::task_row(reader, &view.state, bare.as_ref().unwrap_or(&node.task))?;
             Ok(TaskItem::from(row).noted(notes(reader, &node.task, view.position)?))
         });
         let items = items.collect::<Result<_, AskError>>()?;
-        Ok(Listed { at: At::from(view), items })
+        Ok(Listed { at: At::from(&view), items })
     }
 }
 
 impl TimelineQuestion {
-    /// The times as the library has them, the tree, and the view that both come from.
+    /// The times.
     ///
     /// # Errors
     /// As [`query::as_of`].
-    pub fn spans(&self, asked: &Asked<'_>) -> Result<(View, Forest, Timeline), AskError> {
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<Listed<SpanItem>, AskError> {
         let view = asked.view(Scope::Thread(&self.thread))?;
         let forest = query::tree(&view.state, &self.thread);
         // A task that runs at the head runs on; of a recording, nothing is known past its last
         // event.
         let until = view.state.thread(&self.thread).map_or(view.time, |thread| thread.last);
         let timeline = query::timeline(&view.state, &self.thread, until);
-        Ok((view, forest, timeline))
-    }
-
-    /// The times.
-    ///
-    /// # Errors
-    /// As [`query::as_of`].
-    pub fn answer(&self, asked: &Asked<'_>) -> Result<Listed<SpanItem>, AskError> {
-        let (view, forest, timeline) = self.spans(asked)?;
         let depths: BTreeMap<&TaskId, usize> =
             forest.nodes.iter().map(|node| (&node.task.id, node.depth)).collect();
         let items = timeline.spans.iter().map(|span| {
             let depth = depths.get(&span.task.id).copied().unwrap_or(0);
-            Ok(SpanItem::new(span, depth, notes(asked.reader, &span.task, view.position)?))
+            let notes = notes(asked.reader, &span.task, view.position)?;
+            Ok(SpanItem::new(span, until, depth, notes))
         });
         let items = items.collect::<Result<_, AskError>>()?;
         Ok(Listed { at: At::from(&view), items })
