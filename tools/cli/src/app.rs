@@ -64,6 +64,8 @@ pub struct App {
     pub program: Program,
     /// Whether the ledger was opened in spite of damage and does not show all that it held.
     short: Cell<bool>,
+    /// Whether a server withheld texts.
+    forged: Cell<bool>,
     /// The texts that were withheld of the ledgers that were opened.
     withheld: RefCell<Vec<Withheld>>,
     /// The events that were left out of them.
@@ -95,6 +97,7 @@ impl App {
             global: global.clone(),
             program,
             short: Cell::new(false),
+            forged: Cell::new(false),
             withheld: RefCell::default(),
             unshown: RefCell::default(),
         }
@@ -159,6 +162,14 @@ impl App {
         }
     }
 
+    /// Says that a server has left out texts of an answer, if it has, once.
+    pub fn tell_forged(&self, answer: bool) {
+        if answer && !self.forged.replace(true) {
+            note("error: texts of the answer are not what was recorded: withheld");
+            note("help: `taskledger verify` names them in the directory of the ledger");
+        }
+    }
+
     /// A ledger that is only read, after a word about what is missing in it.
     fn shown(&self, ledger: Ledger) -> Opened {
         self.tell_shortfall(&ledger);
@@ -187,7 +198,8 @@ impl App {
     /// is a text that is not what was recorded. What a command recorded is recorded all the same.
     pub fn judge(&self, exit: Exit) -> Exit {
         let forged = !self.appends && self.tell_withheld();
-        if exit == Exit::Ok && (self.short.get() || forged) { Exit::Finding } else { exit }
+        let faulty = self.short.get() || self.forged.get() || forged;
+        if exit == Exit::Ok && faulty { Exit::Finding } else { exit }
     }
 
     /// Says which events the answer did not show, after it was given. One on its way to the device is

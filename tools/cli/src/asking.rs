@@ -6,11 +6,12 @@ use crate::{
     remote::Remote,
 };
 use anyhow::{Context as _, Result};
-use serde::de::IgnoredAny;
+use serde::Deserialize;
+use serde_json::Value;
 use taskledger::query::Point;
 use taskledger_contract::{
     answers::{At, TaskItem},
-    questions::{Ask, Asked, Listed, TreeQuestion},
+    questions::{Ask, Asked, Listed, TreeQuestion, Withholds as _},
     render::Form,
     safe_json,
 };
@@ -32,6 +33,13 @@ pub enum Passed<A> {
     Lines,
     /// This one was.
     Whole(A),
+}
+
+/// The part of a line that is looked at.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    withheld: Value,
 }
 
 impl App {
@@ -80,7 +88,9 @@ impl Source {
             Self::There(remote) => {
                 let answer = remote.bytes(&question.clone().into(), at, Form::Json)?;
                 app.tell_short(answer.shortfall.as_deref());
-                remote.read::<Q>(&answer)
+                let answer = remote.read::<Q>(&answer)?;
+                app.tell_forged(answer.withholds());
+                Ok(answer)
             }
         }
     }
@@ -99,10 +109,12 @@ impl Source {
         let answer = remote.bytes(&question.clone().into(), app.at.as_ref(), form)?;
         app.tell_short(answer.shortfall.as_deref());
         let passed = if Q::IS_LIST && form == Form::Jsonl {
-            check_lines(remote, &answer)?;
+            app.tell_forged(check_lines(remote, &answer)?);
             Passed::Lines
         } else {
-            Passed::Whole(remote.read::<Q>(&answer)?)
+            let answer = remote.read::<Q>(&answer)?;
+            app.tell_forged(answer.withholds());
+            Passed::Whole(answer)
         };
         write(app, &answer)?;
         Ok(passed)
@@ -120,14 +132,17 @@ fn write(app: &mut App, answer: &Answer) -> Result<()> {
     app.out.raw(safe_json::safe(text).as_bytes())
 }
 
-/// Refuses lines of which one is no JSON.
-fn check_lines(remote: &Remote, answer: &Answer) -> Result<()> {
+/// Refuses lines of which one is no JSON. True if texts of one are withheld.
+fn check_lines(remote: &Remote, answer: &Answer) -> Result<bool> {
+    let mut withholds = false;
     let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     for line in lines {
-        serde_json::from_slice::<IgnoredAny>(line)
+        let line: Line = serde_json::from_slice(line)
             .with_context(|| format!("the answer of {} is not one", remote.address()))?;
+        withholds |= matches!(&line.withheld, Value::Array(kinds) if !kinds.is_empty());
+        withholds |= line.withheld == Value::Bool(true);
     }
-    Ok(())
+    Ok(withholds)
 }
 
 /// The moment of an answer, for questions that belong to it.

@@ -32,6 +32,13 @@ pub struct Known {
     pub key: Option<Key>,
     /// The process that runs it, as its spawn recorded it.
     pub process: Option<ProcessItem>,
+}
+
+/// A task that was just recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Begun {
+    /// The key that a server has given the event that spawned it, where it is asked.
+    pub key: Option<Key>,
     /// The parent, if the ledger does not hold it.
     pub external: Option<TaskId>,
 }
@@ -78,16 +85,35 @@ impl Facts {
         let spawn = reader.entry(task.first_seq)?;
         let next = task.first_seq.next().filter(|_| spawn.batch_goes_on);
         let next = next.map(|next| reader.entry(next)).transpose()?;
-        let external = match &task.record.parent {
-            Some(Parent::External { id, .. }) => Some(id.clone()),
-            Some(Parent::Local(_)) | None => None,
-        };
         Ok(Some(Known {
             status: task.status,
             key: spawn.event.key,
             process: next.and_then(|next| process_of(&spawn, &next)),
-            external,
         }))
+    }
+
+    /// A task that was just recorded. Reads no event: the ledger may be closed by now.
+    pub fn begun(&self, id: &TaskId) -> Result<Begun> {
+        match self {
+            Self::Read(reader) => {
+                let parent = reader.task(id)?.and_then(|task| task.record.parent.clone());
+                let external = match parent {
+                    Some(Parent::External { id, .. }) => Some(id),
+                    Some(Parent::Local(_)) | None => None,
+                };
+                Ok(Begun { key: None, external })
+            }
+            Self::Asked(remote) => {
+                let Some(shown) = shown(remote, id)? else { return Ok(Begun::default()) };
+                let spawn = shown.history.first();
+                let parent = spawn.and_then(|spawn| spawn.record.as_ref()?.parent.as_ref());
+                let external = parent.filter(|parent| parent.external);
+                Ok(Begun {
+                    key: spawn_key(&shown),
+                    external: external.and_then(|parent| parent.task_id.parse().ok()),
+                })
+            }
+        }
     }
 
     /// The key of the event that spawned a task, if the ledger holds the task. What is damaged there
@@ -162,15 +188,12 @@ fn is_unknown(error: &Error) -> bool {
 }
 
 fn of_shown(shown: &ShowBody) -> Known {
-    let spawn = shown.history.first();
-    let parent = spawn.and_then(|spawn| spawn.record.as_ref()?.parent.as_ref());
-    let external = parent.filter(|parent| parent.external);
-    Known {
-        status: shown.task.status.into(),
-        key: spawn.and_then(|spawn| key(spawn.key.as_deref()?)),
-        process: shown.process.clone(),
-        external: external.and_then(|parent| parent.task_id.parse().ok()),
-    }
+    let (status, key) = (shown.task.status.into(), spawn_key(shown));
+    Known { status, key, process: shown.process.clone() }
+}
+
+fn spawn_key(shown: &ShowBody) -> Option<Key> {
+    key(shown.history.first()?.key.as_deref()?)
 }
 
 fn key(hex: &str) -> Option<Key> {

@@ -247,13 +247,14 @@ async fn begin(
     let task = begun.receipts.iter().find_map(|receipt| receipt.task_id.as_ref()?.parse().ok());
     let task: TaskId = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
     let (after, asked) = (begun.after, task.clone());
-    let known = spawn_blocking(move || after.task(&asked).ok().flatten()).await.ok().flatten();
+    let known = spawn_blocking(move || after.begun(&asked).unwrap_or_default()).await;
+    let known = known.unwrap_or_default();
     // By TCP a server gives the event a key of its own, which belongs to the token.
-    let recorded = known.as_ref().and_then(|known| known.key).unwrap_or(key);
+    let recorded = known.key.unwrap_or(key);
     if recorded != key {
         badge = Badge::wear(&BadgeName::new(begun.ledger, recorded)).ok();
     }
-    let unknown_parent = known.and_then(|known| known.external);
+    let unknown_parent = known.external;
     let origin = Origin { ledger: begun.ledger, task, key: recorded };
     Ok(Begun { origin, made, unknown_parent, _badge: badge })
 }

@@ -163,10 +163,11 @@ fn no_command_believes_a_text_that_was_changed_in_the_log() {
 
 /// The commands that write to the ledger or to a copy of it; none of them takes the changed text
 /// for the recorded one, and none says it.
-const WRITERS: [(&[&str], i32); 13] = [
+const WRITERS: [(&[&str], i32); 14] = [
     (&["record", "event", "pay", "--type", "note", "--content", "1"], 0),
     (&["record", "spawn", "--thread", "bank", "--type", "shell"], 0),
     (&["run", "--thread", "bank", "--", "true"], 0),
+    (&["update", "t1", "--name", "n"], 0),
     (&["cancel", "t1", "--reason", "enough"], 0),
     (&["import", "jsonl", "again.jsonl"], 0),
     (&["purge"], 0),

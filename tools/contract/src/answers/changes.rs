@@ -231,6 +231,10 @@ impl Row for ChangeItem {
     fn name(&self) -> String {
         self.task_id.clone()
     }
+
+    fn is_withheld(&self) -> bool {
+        !self.withheld.is_empty()
+    }
 }
 
 impl Body for DiffBody {

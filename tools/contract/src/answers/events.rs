@@ -74,4 +74,8 @@ impl Row for EventLine {
     fn name(&self) -> String {
         self.seq.unwrap_or(0).to_string()
     }
+
+    fn is_withheld(&self) -> bool {
+        !self.withheld.is_empty()
+    }
 }

@@ -165,6 +165,10 @@ impl Row for LinkItem {
     fn name(&self) -> String {
         self.id.clone()
     }
+
+    fn is_withheld(&self) -> bool {
+        self.withheld
+    }
 }
 
 impl SpanItem {

@@ -60,6 +60,11 @@ pub trait Row: Serialize + DeserializeOwned + JsonSchema {
 
     /// The id of the item.
     fn name(&self) -> String;
+
+    /// True if a text of it is stored and is not what was recorded.
+    fn is_withheld(&self) -> bool {
+        false
+    }
 }
 
 /// An answer that is one thing.

@@ -7,15 +7,63 @@ use super::{
 };
 use crate::answers::{
     AnswerError, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody, LinkItem,
-    ProofBody, ShowBody, SpanItem, StatsBody, TaskItem, ThreadItem, read_document, read_list,
+    ProofBody, Row, ShowBody, SpanItem, StatsBody, TaskItem, ThreadItem, read_document, read_list,
     read_single,
 };
 use taskledger_interop::jsonl::SCHEMA;
 
+/// An answer that may lack texts which are stored and are not what was recorded.
+pub trait Withholds {
+    /// True if it does.
+    fn withholds(&self) -> bool;
+}
+
+impl<T: Row> Withholds for Listed<T> {
+    fn withholds(&self) -> bool {
+        self.items.iter().any(Row::is_withheld)
+    }
+}
+
+impl Withholds for ShowBody {
+    fn withholds(&self) -> bool {
+        self.task.is_withheld() || self.history.iter().any(Row::is_withheld)
+    }
+}
+
+impl Withholds for DiffBody {
+    fn withholds(&self) -> bool {
+        self.items.iter().any(Row::is_withheld)
+    }
+}
+
+impl Withholds for FirstBody {
+    fn withholds(&self) -> bool {
+        self.event.as_ref().is_some_and(Row::is_withheld)
+    }
+}
+
+impl Withholds for EventLine {
+    fn withholds(&self) -> bool {
+        self.is_withheld()
+    }
+}
+
+macro_rules! withhold_nothing {
+    ($($body:ty),*) => {$(
+        impl Withholds for $body {
+            fn withholds(&self) -> bool {
+                false
+            }
+        }
+    )*};
+}
+
+withhold_nothing!(StatsBody, CheckpointBody, ProofBody, ConsistencyBody);
+
 /// A question that a ledger answers here, or a server elsewhere; the answer is of one type.
 pub trait Ask: Clone + Into<Question> {
     /// The answer.
-    type Answer;
+    type Answer: Withholds;
 
     /// True if the answer is a list, which has a line for each item as `jsonl`.
     const IS_LIST: bool;

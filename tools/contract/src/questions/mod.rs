@@ -22,7 +22,7 @@ mod threads;
 #[cfg(test)]
 mod tests;
 
-pub use ask::Ask;
+pub use ask::{Ask, Withholds};
 pub use between::{Between, time};
 pub use error::AskError;
 pub use figures::{CheckpointQuestion, GrowthQuestion, ProofQuestion, StatsQuestion};

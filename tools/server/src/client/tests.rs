@@ -129,3 +129,60 @@ fn a_token_is_never_shown() {
         assert!(Token::new(no_token).is_none(), "{no_token:?}");
     }
 }
+
+/// Only what the file of the authority stands for is trusted, under the name that was asked for.
+#[tokio::test]
+async fn a_server_is_trusted_by_its_authority_and_name_alone() {
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    let dir = tempfile::tempdir().unwrap();
+    let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let (own, other) = (made("localhost"), made("localhost"));
+    let file = |name: &str, pem: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path
+    };
+    let (ca, wrong) = (file("ca", own.cert.pem()), file("wrong", other.cert.pem()));
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = vec![0; 4096];
+            let len = stream.read(&mut request).await.unwrap();
+            assert!(String::from_utf8_lossy(&request[..len]).contains("Bearer taskledger_x"));
+            let answer = format!("{OK}content-length: 2\r\n\r\n{{}}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    let client = |name: &str| {
+        let address = format!("https://{name}:{port}").parse().unwrap();
+        Client::new(address, small()).token(Token::new("taskledger_x").unwrap())
+    };
+    let trusted = client("localhost").tls(trust(&ca).unwrap());
+    assert_eq!(trusted.ask("/v1/threads").await.unwrap().body, "{}");
+    for untrusted in [
+        client("localhost"),
+        client("localhost").tls(trust(&wrong).unwrap()),
+        client("127.0.0.1").tls(trust(&ca).unwrap()),
+    ] {
+        let refused = untrusted.ask("/v1/threads").await.unwrap_err();
+        assert!(matches!(refused, ClientError::Untrusted { .. }), "{refused}");
+    }
+    for nothing in [file("empty", String::new()), file("key", own.signing_key.serialize_pem())] {
+        assert!(trust(&nothing).is_err());
+    }
+    assert!(trust(&dir.path().join("nowhere")).is_err());
+}
