@@ -248,9 +248,11 @@ fn through(beside: &Beside, batch: &[Proposal]) -> Result<()> {
 
 /// The same as the ledger's own error: what a rule refuses is left out, and all else ends the import.
 fn of_server(error: Error) -> SinkError {
-    let is_rule = error.downcast_ref().is_some_and(Unsent::is_rule);
-    let error = error.into_boxed_dyn_error();
-    if is_rule { SinkError::Refused(error) } else { SinkError::Failed(error) }
+    match error.downcast::<Unsent>() {
+        Ok(unsent) if unsent.is_rule() => SinkError::Refused(unsent.into()),
+        Ok(unsent) => SinkError::Failed(unsent.into()),
+        Err(error) => SinkError::Failed(error.reallocate_into_boxed_dyn_error_without_backtrace()),
+    }
 }
 
 /// Reads the recordings, each with what it is called; and whether one could not be read.
