@@ -131,7 +131,8 @@ pub fn is_importers(proposal: &Proposal) -> bool {
 }
 
 fn written(items: impl Iterator<Item = Result<Item, WireError>>) -> Result<String, WireError> {
-    let document = Document { schema: SCHEMA.to_owned(), commands: items.collect::<Result<_, _>>()? };
+    let document =
+        Document { schema: SCHEMA.to_owned(), commands: items.collect::<Result<_, _>>()? };
     serde_json::to_string(&document).map_err(|source| WireError::Malformed { source })
 }
 

@@ -64,7 +64,7 @@ pub struct App {
     pub program: Program,
     /// Whether the ledger was opened in spite of damage and does not show all that it held.
     short: Cell<bool>,
-    /// Whether a server withheld texts.
+    /// True if a server withheld texts.
     forged: Cell<bool>,
     /// The texts that were withheld of the ledgers that were opened.
     withheld: RefCell<Vec<Withheld>>,

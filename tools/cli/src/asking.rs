@@ -74,12 +74,7 @@ impl Source {
     }
 
     /// The answer at another moment.
-    pub fn ask_at<Q: Ask>(
-        &self,
-        app: &App,
-        question: &Q,
-        at: Option<&Point>,
-    ) -> Result<Q::Answer> {
+    pub fn ask_at<Q: Ask>(&self, app: &App, question: &Q, at: Option<&Point>) -> Result<Q::Answer> {
         match self {
             Self::Here(opened) => {
                 let asked = Asked::new(&opened.reader, Some(&app.db), at, app.now())?;

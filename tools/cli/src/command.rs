@@ -23,7 +23,7 @@ pub trait Command {
         false
     }
 
-    /// What `--server` means to it.
+    /// The meaning of `--server` to it.
     fn server(&self) -> Server {
         Server::Refused
     }
@@ -52,7 +52,7 @@ pub enum Moment {
     Refused(&'static str),
 }
 
-/// What `--server` means to a command.
+/// The meaning of `--server` to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     /// It asks or records there.
@@ -78,7 +78,7 @@ pub fn run(command: &dyn Command, app: &mut App) -> Result<Exit> {
             let problem = Problem::usage("this command needs the directory of the ledger");
             return Err(problem.hint("run it where the ledger is, with --db PATH").into());
         }
-        app.remote = Some(Remote::named(address, app.global.authority().as_deref())?);
+        app.remote = Some(Remote::named(&address, app.global.authority().as_deref())?);
     }
     command.run(app)
 }

@@ -1,4 +1,4 @@
-//! What a command that records must know of a ledger: by the ledger's reader, or by asking its server.
+//! Facts of a ledger that commands need to record: from its reader, or by asking its server.
 
 use crate::remote::{Remote, Unsent};
 use anyhow::{Error, Result};
@@ -116,19 +116,18 @@ impl Facts {
         }
     }
 
-    /// The key of the event that spawned a task, if the ledger holds the task. What is damaged there
-    /// says nothing.
-    pub fn spawn_key(&self, id: &TaskId) -> Result<Option<Option<Key>>> {
+    /// True if the event that spawned a task has this key. A task that cannot be read, or its spawn, is
+    /// taken for that one.
+    pub fn is_spawn(&self, id: &TaskId, key: Key) -> Result<bool> {
         match self {
             Self::Read(reader) => Ok(match reader.task(id) {
-                Ok(Some(task)) => match reader.entry(task.first_seq) {
-                    Ok(entry) => Some(entry.event.key),
-                    Err(_) => Some(None),
-                },
-                Ok(None) => None,
-                Err(_) => Some(None),
+                Ok(Some(task)) => {
+                    reader.entry(task.first_seq).map_or(true, |it| it.event.key == Some(key))
+                }
+                Ok(None) => false,
+                Err(_) => true,
             }),
-            Self::Asked(_) => Ok(self.task(id)?.map(|known| known.key)),
+            Self::Asked(_) => Ok(self.task(id)?.is_some_and(|known| known.key == Some(key))),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The options of every command.
 
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are the help that is shown")]
+
 use crate::{
     exit::Problem,
     output::Format,
@@ -104,7 +106,8 @@ impl Global {
             return Err(Problem::usage(text).hint("name one with --server or --db"));
         }
         let address = text.to_string_lossy().parse();
-        let address = address.map_err(|error: AddressError| Problem::usage(format!("{SERVER}: {error}")))?;
+        let address =
+            address.map_err(|error: AddressError| Problem::usage(format!("{SERVER}: {error}")))?;
         Ok(Some(address))
     }
 

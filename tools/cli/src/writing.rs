@@ -67,7 +67,7 @@ impl Writing {
         Ok(Self::Beside(Beside::open(app)?))
     }
 
-    /// What must be known of it.
+    /// The facts that must be known of it.
     pub fn facts(&self) -> Facts {
         match self {
             Self::Here(opened) => Facts::Read(opened.reader.clone()),
@@ -89,7 +89,9 @@ impl Writing {
         }
         match self {
             Self::Here(_) => {}
-            Self::There { remote, wait } => return patiently(*wait, false, || remote.append(&batch)),
+            Self::There { remote, wait } => {
+                return patiently(*wait, false, || remote.append(&batch));
+            }
             Self::Beside(beside) => match beside.send(&batch, Remote::append)? {
                 Some(receipts) => return Ok(receipts),
                 None => *self = Self::Here(beside.take()?),
@@ -136,7 +138,10 @@ impl Beside {
     }
 
     /// Looks until the first `size` events are shown, which the server has said to be durable.
-    #[expect(clippy::disallowed_methods, reason = "nothing tells a process that another has recorded")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing tells a process that another has recorded"
+    )]
     pub fn see(&self, size: Size) -> Result<()> {
         let until = Instant::now() + SEE;
         loop {
@@ -161,7 +166,11 @@ impl Beside {
 /// Tries until it is done, or so long. A server that is not there at the first try is not waited for,
 /// unless it `may_come`.
 #[expect(clippy::disallowed_methods, reason = "a server says of no event that it has room")]
-fn patiently<T>(wait: Duration, may_come: bool, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+fn patiently<T>(
+    wait: Duration,
+    may_come: bool,
+    mut attempt: impl FnMut() -> Result<T>,
+) -> Result<T> {
     let until = Instant::now() + wait;
     let mut met = may_come;
     loop {

@@ -53,9 +53,10 @@ pub fn event(line: &EventLine) -> String {
         },
         ("emitted", _) => format!("{}{}", of(&line.event_type), text(PartKind::Content)),
         ("redacted", _) => {
-            let (parts, seq) = line.redacts.as_ref().map_or((String::new(), 0), |redacts| {
-                (redacts.parts.join(", "), redacts.seq)
-            });
+            let (parts, seq) = line
+                .redacts
+                .as_ref()
+                .map_or((String::new(), 0), |redacts| (redacts.parts.join(", "), redacts.seq));
             format!("{parts} of #{seq}{}", text(PartKind::Reason))
         }
         ("began", why) => {

@@ -46,8 +46,7 @@ impl Command for Args {
         body = CheckpointBody::new(&checkpoint, checkpoint.to_text());
         if let Some(file) = &self.key {
             let shown = file.display();
-            let key =
-                fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+            let key = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
             let key: SigningKey = key.trim().parse().with_context(|| format!("in {shown}"))?;
             body.text = checkpoint.sign(&key)?;
         }

@@ -1,6 +1,10 @@
 //! `taskledger completions`: for a shell.
 
-use crate::{app::App, command::{Command, Server}, exit::Exit};
+use crate::{
+    app::App,
+    command::{Command, Server},
+    exit::Exit,
+};
 use anyhow::Result;
 use clap_complete::Shell;
 

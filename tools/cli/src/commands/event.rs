@@ -52,11 +52,7 @@ impl Command for Args {
 }
 
 /// Shows an event whole; `missing` is said of a text of this kind that is not there.
-pub fn human(
-    out: &mut Out,
-    line: &EventLine,
-    missing: impl Fn(PartKind) -> String,
-) -> Result<()> {
+pub fn human(out: &mut Out, line: &EventLine, missing: impl Fn(PartKind) -> String) -> Result<()> {
     let look = out.look;
     out.line(&shown(line, Around::Nothing, &look))?;
     let mut field = |name: &str, value: &str| {

@@ -190,8 +190,11 @@ impl Args {
 
 /// Shows an event on a line, as it came where programs read it.
 fn show(app: &mut App, event: &EventLine, text: &str, around: Around) -> Result<()> {
-    let shown =
-        if app.out.for_programs() { safe_json::safe(text) } else { line(event, around, &app.out.look) };
+    let shown = if app.out.for_programs() {
+        safe_json::safe(text)
+    } else {
+        line(event, around, &app.out.look)
+    };
     app.out.line(&shown)
 }
 

@@ -1,6 +1,10 @@
 //! `taskledger man`: the manual pages.
 
-use crate::{app::App, command::{Command, Server}, exit::Exit};
+use crate::{
+    app::App,
+    command::{Command, Server},
+    exit::Exit,
+};
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 

@@ -250,12 +250,12 @@ async fn begin(
     let known = spawn_blocking(move || after.begun(&asked).unwrap_or_default()).await;
     let known = known.unwrap_or_default();
     // By TCP a server gives the event a key of its own, which belongs to the token.
-    let recorded = known.key.unwrap_or(key);
-    if recorded != key {
-        badge = Badge::wear(&BadgeName::new(begun.ledger, recorded)).ok();
+    let own_key = known.key.unwrap_or(key);
+    if own_key != key {
+        badge = Badge::wear(&BadgeName::new(begun.ledger, own_key)).ok();
     }
     let unknown_parent = known.external;
-    let origin = Origin { ledger: begun.ledger, task, key: recorded };
+    let origin = Origin { ledger: begun.ledger, task, key: own_key };
     Ok(Begun { origin, made, unknown_parent, _badge: badge })
 }
 

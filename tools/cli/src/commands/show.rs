@@ -11,11 +11,7 @@ use crate::{
     time,
 };
 use anyhow::Result;
-use taskledger::{
-    event::PartKind,
-    ids::TaskId,
-    time::Millis,
-};
+use taskledger::{event::PartKind, ids::TaskId, time::Millis};
 use taskledger_contract::{
     answers::ShowBody, questions::ShowQuestion, shapes::shape_and_word, words::ERASED,
 };

@@ -57,11 +57,7 @@ impl Command for Args {
             return Ok(Exit::Ok);
         }
         let spans = source.ask(app, &question)?;
-        let tree = TreeQuestion {
-            thread: self.thread.clone(),
-            depth: None,
-            without_results: true,
-        };
+        let tree = TreeQuestion { thread: self.thread.clone(), depth: None, without_results: true };
         let tree = source.tree(app, &tree, &spans.at)?;
         let now = moment(&spans.at);
         for line in draw(&Chart::of(&spans.items, now), &tree.items, &app.out.look) {

@@ -16,7 +16,7 @@ use taskledger::{
 
 /// Change the name, the description or the parent of a running task.
 ///
-/// What it was before stays in the log: `taskledger diff` compares. The parent must be a task of this
+/// The values before stay in the log: `taskledger diff` compares. The parent must be a task of this
 /// ledger.
 ///
 /// Example:

@@ -97,9 +97,9 @@ fn human(app: &mut App, links: &[LinkItem]) -> Result<Exit> {
         }
         // The last word on a task's origin, after its call, run and agent.
         let origin = matches!(link.kind.as_str(), "task" | "call" | "run" | "agent");
-        let goes_on = links.get(nth + 1).is_some_and(|next| {
-            matches!(next.kind.as_str(), "call" | "run" | "agent")
-        });
+        let goes_on = links
+            .get(nth + 1)
+            .is_some_and(|next| matches!(next.kind.as_str(), "call" | "run" | "agent"));
         let task = links.get(..=nth).unwrap_or_default().iter().rev().find(|it| it.kind == "task");
         if origin
             && !goes_on

@@ -28,7 +28,9 @@ use taskledger_contract::{
     questions::{Ask, Question},
     render::Form,
 };
-use taskledger_server::client::{Address, Answer, Client, ClientError, ClientOptions, Recording, trust};
+use taskledger_server::client::{
+    Address, Answer, Client, ClientError, ClientOptions, Recording, trust,
+};
 use tokio::runtime::{Builder, Runtime};
 
 const APPEND: &str = "/v1/append";
@@ -42,7 +44,7 @@ pub struct Remote {
 
 impl Remote {
     /// The server that was named, with the token of the environment, and trust in `ca`.
-    pub fn named(address: Address, ca: Option<&Path>) -> Result<Self> {
+    pub fn named(address: &Address, ca: Option<&Path>) -> Result<Self> {
         let mut client = Client::new(address.clone(), ClientOptions::default());
         if !address.is_socket()
             && let Some(token) = token::of_env()?
@@ -85,7 +87,8 @@ impl Remote {
 
     /// Reads the answer to a question.
     pub fn read<Q: Ask>(&self, answer: &Answer) -> Result<Q::Answer> {
-        Q::read(&answer.body).with_context(|| format!("the answer of {} is not one", self.address()))
+        Q::read(&answer.body)
+            .with_context(|| format!("the answer of {} is not one", self.address()))
     }
 
     /// Asks a question, and takes the answer as it comes.
@@ -117,7 +120,9 @@ impl Remote {
         for part in batch.chunks(len.max(1)) {
             let key = part.first().and_then(|first| first.key).unwrap_or_else(new_key);
             let mut bare = part.to_vec();
-            bare.iter_mut().for_each(|proposal| proposal.key = None);
+            for proposal in &mut bare {
+                proposal.key = None;
+            }
             receipts.extend(self.sent(Some(key), wire::to_json(&bare)?)?);
         }
         Ok(receipts)
@@ -171,7 +176,7 @@ pub fn new_key() -> Key {
     Key(OsEntropy.bytes16())
 }
 
-/// What one request needs. Commands are one thread, and may be in a runtime of their own.
+/// The runtime of one request. Commands are one thread, and may be in a runtime of their own.
 fn runtime() -> Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot ask a server")
 }

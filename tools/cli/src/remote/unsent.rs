@@ -51,7 +51,7 @@ struct Refusal {
 }
 
 impl Unsent {
-    /// What a refusal says; it may be one of a proxy, which says anything.
+    /// Reads a refusal; it may be one of a proxy, which says anything.
     pub fn refused(status: u16, body: &[u8]) -> Self {
         let Ok(Refusal { code: name, detail, status: told }) = serde_json::from_slice(body) else {
             let detail = format!("the server refused with the status {status}");

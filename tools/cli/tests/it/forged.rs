@@ -237,6 +237,29 @@ fn no_answer_of_a_server_holds_a_text_that_was_changed() {
     }
 }
 
+/// The command line at a server ends as it does in the directory.
+#[test]
+fn a_command_at_a_server_ends_with_4_where_a_text_is_withheld() {
+    let place = forged(Struck::Journal);
+    let served = Served::start(&place, &["--read-only"]);
+    for words in [
+        &["show", "pay"][..],
+        &["tree", "bank"],
+        &["tasks"],
+        &["log"],
+        &["show", "pay", "--json"],
+        &["log", "-o", "jsonl"],
+        &["event", "2"],
+    ] {
+        let here = place.run(words);
+        let mut command = place.command(words);
+        command.env_remove("TASKLEDGER_DB").env("TASKLEDGER_SERVER", &served.url);
+        let there = crate::support::ran(command.env("TASKLEDGER_TOKEN", &served.token));
+        not_believed(&there, &format!("{words:?}"));
+        assert_eq!((there.code, &there.out), (4, &here.out), "{words:?}: {there:?}");
+    }
+}
+
 /// A command that is made later is tried as well.
 #[test]
 fn every_command_was_tried_on_a_changed_text() {

@@ -190,7 +190,8 @@ fn answer(ledger: u8, length: usize, body: &str) -> String {
 #[test]
 fn an_answer_that_is_cut_or_of_another_kind_or_ledger_is_an_error_and_shows_nothing() {
     let place = Place::empty();
-    let list = "{\"schema\":\"taskledger.threads/v1\",\"at\":{\"seq\":0,\"time\":null},\"items\":[\n]}\n";
+    let list =
+        "{\"schema\":\"taskledger.threads/v1\",\"at\":{\"seq\":0,\"time\":null},\"items\":[\n]}\n";
     let cut = list.replace("\n]}", "\n],\"incomplete\":true}");
     let other = list.replace("threads", "tasks");
     for (code, said) in [
@@ -328,7 +329,12 @@ fn a_named_server_that_dies_under_a_command_is_waited_for_and_else_the_end_is_to
     let address = format!("unix:{}", served.socket.as_ref().unwrap());
     let kill = format!("kill -9 {}; exit 3", served.child.id());
     let run = |wait: &str, script: &str| {
-        at(&place, &address, "", &["run", "--wait", wait, "--thread", "r", "--", "sh", "-c", script])
+        at(
+            &place,
+            &address,
+            "",
+            &["run", "--wait", wait, "--thread", "r", "--", "sh", "-c", script],
+        )
     };
     let told = run("300ms", &kill).fails(5);
     for part in ["(exit status 3) is not recorded", "record end", "--server unix:", "--key "] {
@@ -366,16 +372,16 @@ fn a_record_whose_answer_is_lost_is_recorded_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = listener.local_addr().unwrap().to_string();
     let served = Served::start_as(&place, "append", &["--host", &proxy]);
-    let server = served.url.strip_prefix("http://").unwrap().to_owned();
+    let host = served.url.strip_prefix("http://").unwrap().to_owned();
     let between = thread::spawn(move || {
         for loses in [true, false] {
             let (mut client, _) = listener.accept().unwrap();
-            let mut server = TcpStream::connect(&server).unwrap();
+            let mut behind = TcpStream::connect(&host).unwrap();
             let mut request = vec![0; 8192];
             let len = client.read(&mut request).unwrap();
-            server.write_all(&request[..len]).unwrap();
+            behind.write_all(&request[..len]).unwrap();
             let mut answer = vec![0; 8192];
-            let len = server.read(&mut answer).unwrap();
+            let len = behind.read(&mut answer).unwrap();
             assert!(answer.starts_with(b"HTTP/1.1 200"));
             if !loses {
                 client.write_all(&answer[..len]).unwrap();
@@ -407,13 +413,13 @@ fn recording(tasks: usize) -> String {
             event["thread_id"] = "many".into();
             event["task_id"] = task.clone().into();
             event["occurred_ms"] = at.into();
-            lines.push_str(&format!("{event}\n"));
+            lines = lines + &event.to_string() + "\n";
         }
     }
     lines
 }
 
-/// What an import leaves: all that does not depend on who recorded besides.
+/// The events that an import leaves: all that does not depend on who recorded besides.
 fn left(place: &Place) -> Vec<String> {
     let log = place.run(&["log", "-o", "jsonl"]).ok();
     let lines = log.lines().map(|line| {
@@ -424,7 +430,8 @@ fn left(place: &Place) -> Vec<String> {
         }
         event
     });
-    let of_import = lines.filter(|event| event["action"] != "began" && event["thread_id"] != "beside");
+    let of_import =
+        lines.filter(|event| event["action"] != "began" && event["thread_id"] != "beside");
     of_import.map(|event| event.to_string()).collect()
 }
 

@@ -35,9 +35,9 @@ pub use logs::{LogsBody, LogsSource, output_of, tail_text};
 pub use notes::{notes, notes_in};
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};
 pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody, ProofText};
+pub use reading::{AnswerError, read_document, read_list, read_single};
 pub use serving::{ServingBody, TokenBody, TokenItem};
 pub use stats::StatsBody;
-pub use reading::{AnswerError, read_document, read_list, read_single};
 pub use taskledger_interop::jsonl::EventLine;
 pub use tasks::{ShowBody, Status, TaskItem, ThreadItem};
 

@@ -48,7 +48,11 @@ fn every() -> Vec<Question> {
             reverse: true,
             count: Some(7),
         }),
-        Question::Tree(TreeQuestion { thread: build.clone(), depth: Some(2), without_results: true }),
+        Question::Tree(TreeQuestion {
+            thread: build.clone(),
+            depth: Some(2),
+            without_results: true,
+        }),
         Question::Timeline(TimelineQuestion { thread: build.clone() }),
         Question::Show(ShowQuestion { task: test.clone() }),
         Question::Why(WhyQuestion { task: test.clone() }),
@@ -155,8 +159,7 @@ fn all_parts_of_an_answer_are_of_the_moment_at_which_it_was_asked() {
     let shown = ShowQuestion { task: task("root") }.answer(&asked).unwrap();
     assert_eq!((shown.at.seq, shown.history.len()), (asked.head.size.get(), 1));
     assert_eq!(TaskStatus::from(shown.task.status), TaskStatus::Running);
-    let tree =
-        TreeQuestion { thread: thread("build"), depth: None, without_results: false };
+    let tree = TreeQuestion { thread: thread("build"), depth: None, without_results: false };
     let tree = tree.answer(&asked).unwrap();
     assert_eq!(tree.items.iter().map(|item| &item.task_id).collect::<Vec<_>>(), ["root", "test"]);
     let mut log = Vec::new();

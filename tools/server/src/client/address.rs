@@ -33,7 +33,9 @@ pub(super) struct Tcp {
 
 /// The reason that a text is no address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an address of a server: expected unix:PATH, http://HOST:PORT or https://HOST:PORT{why}")]
+#[error(
+    "not an address of a server: expected unix:PATH, http://HOST:PORT or https://HOST:PORT{why}"
+)]
 pub struct AddressError {
     why: &'static str,
 }
@@ -119,7 +121,12 @@ mod tests {
 
     #[test]
     fn an_address_comes_out_as_it_went_in() {
-        for text in ["unix:/a b/c.sock", "http://127.0.0.1:7300", "https://ledger.example", "http://[::1]:80"] {
+        for text in [
+            "unix:/a b/c.sock",
+            "http://127.0.0.1:7300",
+            "https://ledger.example",
+            "http://[::1]:80",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         let Place::Tcp(tcp) = "https://[::1]".parse::<Address>().unwrap().0 else { panic!() };
@@ -131,8 +138,18 @@ mod tests {
     #[test]
     fn what_is_no_address_or_would_be_half_of_one_is_refused() {
         for text in [
-            "", "unix:", "ledger", "/a/b", "ftp://x", "http://", "http://:80", "http://u:p@x", "http://x/v1",
-            "http://x?token=1", "127.0.0.1:7300", "http://x y",
+            "",
+            "unix:",
+            "ledger",
+            "/a/b",
+            "ftp://x",
+            "http://",
+            "http://:80",
+            "http://u:p@x",
+            "http://x/v1",
+            "http://x?token=1",
+            "127.0.0.1:7300",
+            "http://x y",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

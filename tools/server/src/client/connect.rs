@@ -21,7 +21,7 @@ pub(super) async fn connect(client: &Client) -> Result<Box<dyn Carrier>, ClientE
     let connected = async {
         match client.address.place() {
             Place::Socket(path) => match socket::connect(path).await {
-                Ok(stream) => Ok(Box::new(stream) as Box<dyn Carrier>),
+                Ok(stream) => Ok(carried(stream)),
                 Err(socket::SocketError::Io { source, .. }) => Err(unreached(client, source)),
                 Err(error) => Err(unreached(client, io::Error::other(error))),
             },
@@ -49,18 +49,22 @@ async fn by_tcp(client: &Client, tcp: &Tcp) -> Result<Box<dyn Carrier>, ClientEr
     if !tcp.tls {
         return Ok(Box::new(stream));
     }
-    let untrusted =
-        |source| ClientError::Untrusted { address: client.address.clone(), source };
+    let untrusted = |source| ClientError::Untrusted { address: client.address.clone(), source };
     let config = client.tls.clone().ok_or_else(|| {
         untrusted(io::Error::other("no certificate is trusted: name the file of its authority"))
     })?;
-    let name = ServerName::try_from(tcp.name.clone()).map_err(io::Error::other).map_err(untrusted)?;
+    let name =
+        ServerName::try_from(tcp.name.clone()).map_err(io::Error::other).map_err(untrusted)?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         // What rustls says is about trust; all else is the connection.
-        let of_tls = error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>());
-        if of_tls { untrusted(error) } else { failed(error) }
+        let cause: Option<&rustls::Error> = error.get_ref().and_then(|it| it.downcast_ref());
+        if cause.is_some() { untrusted(error) } else { failed(error) }
     })?;
     Ok(Box::new(stream))
+}
+
+fn carried(stream: impl Carrier + 'static) -> Box<dyn Carrier> {
+    Box::new(stream)
 }
 
 fn is_here(ip: IpAddr) -> bool {

@@ -68,7 +68,8 @@ impl Token {
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let mut value = HeaderValue::try_from(format!("Bearer {text}")).ok().filter(|_| is_token)?;
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {text}")).ok().filter(|_| is_token)?;
         value.set_sensitive(true);
         Some(Self(value))
     }

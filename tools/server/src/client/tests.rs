@@ -8,7 +8,11 @@ use tokio::{
 const OK: &str = "HTTP/1.1 200 OK\r\ntaskledger-ledger: 00000000000000000000000000000001\r\n";
 
 /// A server that reads a request and says `answer`, then closes; the request.
-async fn says(answer: &'static str, options: ClientOptions, line: bool) -> Result<Vec<u8>, ClientError> {
+async fn says(
+    answer: &'static str,
+    options: ClientOptions,
+    line: bool,
+) -> Result<Vec<u8>, ClientError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.sock");
     let listener = UnixListener::bind(&path).unwrap();

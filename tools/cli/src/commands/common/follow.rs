@@ -127,7 +127,9 @@ pub fn watch<T: Item, Q: Ask<Answer = Listed<T>>>(
 ) -> Result<Exit> {
     let mut answer = source.ask(app, question)?;
     let mut growth = match source {
-        Source::Here(opened) => Growth::Here(Follower::new(&opened.ledger, Size::new(answer.at.seq))),
+        Source::Here(opened) => {
+            Growth::Here(Follower::new(&opened.ledger, Size::new(answer.at.seq)))
+        }
         Source::There(remote) => {
             Growth::There(remote.tail(wanted, answer.at.seq, app.global.wait)?)
         }

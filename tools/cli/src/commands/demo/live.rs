@@ -40,10 +40,10 @@ const THREAD: &str = "live-";
 
 /// Shows it.
 pub fn run(app: &mut App, mut demo: Demo, crash: bool) -> Result<Exit> {
-    if !app.global.names_directory() {
-        demo.db = directory();
-    } else {
+    if app.global.names_directory() {
         demo.db.clone_from(&app.db);
+    } else {
+        demo.db = directory();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     quiet_panics();

@@ -57,7 +57,9 @@ impl<'a> Record<'a> {
     pub fn new(
         recorder: &'a Recorder,
         spool: Option<Spool>,
-        origin: &'a Origin, quiet: bool) -> Self {
+        origin: &'a Origin,
+        quiet: bool,
+    ) -> Self {
         Self { recorder, spool, origin, quiet, asked: Vec::new() }
     }
 
@@ -67,9 +69,8 @@ impl<'a> Record<'a> {
         if !signal.stops || self.asked.iter().any(|(before, _)| *before == signal) {
             return; // somebody leans on the key
         }
-        let request = Command::Cancel(
-            Cancel::task(self.origin.task.clone()).reason(received(signal)),
-        );
+        let request =
+            Command::Cancel(Cancel::task(self.origin.task.clone()).reason(received(signal)));
         let proposal = keyed(request).occurred_at(SystemClock.now());
         self.asked.push((signal, proposal));
         let (recorder, batch) = (self.recorder.clone(), self.batch(None));
@@ -297,7 +298,10 @@ fn received(kind: &Kind) -> String {
 fn is_ended(error: &Error) -> bool {
     let here =
         matches!(error.downcast_ref(), Some(AppendError::Rejected(Rejection::AlreadyEnded { .. })));
-    here || matches!(error.downcast_ref(), Some(Unsent::Refused { code: Some(Code::AlreadyEnded), .. }))
+    here || matches!(
+        error.downcast_ref(),
+        Some(Unsent::Refused { code: Some(Code::AlreadyEnded), .. })
+    )
 }
 
 /// How a command ended, in words, and as shells count.

@@ -27,12 +27,7 @@ impl Origin {
     ///
     /// A spawn that cannot be read keeps no end from the record: the ledger's id says enough then.
     pub fn check(&self, facts: &Facts, db: &Path) -> Result<()> {
-        let is_ours = facts.ledger()? == self.ledger
-            && match facts.spawn_key(&self.task)? {
-                Some(Some(key)) => key == self.key,
-                Some(None) => true,
-                None => false,
-            };
+        let is_ours = facts.ledger()? == self.ledger && facts.is_spawn(&self.task, self.key)?;
         if is_ours { Ok(()) } else { Err(store::Error::Replaced { path: db.to_owned() }.into()) }
     }
 }
