@@ -397,22 +397,28 @@ fn a_record_whose_answer_is_lost_is_recorded_once() {
     served.stop();
 }
 
-/// Many tasks, each with an end, a restored one, a message and progress that is no JSON.
+/// Many tasks, each with progress that is no JSON, a message and an end. These come long after the
+/// spawns, in other batches.
 fn recording(tasks: usize) -> String {
     let mut lines = story();
-    for nth in 0..tasks {
-        let (task, at) = (format!("many-{nth}"), 1_767_225_700_000_usize + nth);
-        for event in [
-            serde_json::json!({ "action": "upserted", "record": { "task_type": "shell" } }),
-            serde_json::json!({ "action": "emitted", "event_type": "p", "texts": { "content": "no JSON" } }),
-            serde_json::json!({ "action": "messaged", "from": "me", "texts": { "content": "hello" } }),
-            serde_json::json!({ "action": "terminated", "outcome": "completed", "texts": { "result": " 1" } }),
-        ] {
-            let mut event = event;
+    let spawn = serde_json::json!({ "action": "upserted", "record": { "task_type": "shell" } });
+    let text = |kind: &str, text: &str| serde_json::json!({ kind: text });
+    let progress = serde_json::json!({
+        "action": "emitted", "event_type": "p", "texts": text("content", "no JSON"),
+    });
+    let message = serde_json::json!({
+        "action": "messaged", "from": "me", "texts": text("content", "hello"),
+    });
+    let end = serde_json::json!({
+        "action": "terminated", "outcome": "completed", "texts": text("result", " 1"),
+    });
+    for (phase, event) in [spawn, progress, message, end].into_iter().enumerate() {
+        for nth in 0..tasks {
+            let mut event = event.clone();
             event["schema"] = "taskledger.event/v1".into();
             event["thread_id"] = "many".into();
-            event["task_id"] = task.clone().into();
-            event["occurred_ms"] = at.into();
+            event["task_id"] = format!("many-{nth}").into();
+            event["occurred_ms"] = (1_767_225_700_000 + phase * tasks + nth).into();
             lines = lines + &event.to_string() + "\n";
         }
     }
