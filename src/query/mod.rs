@@ -43,10 +43,10 @@ pub use point::{
     Point, PointError, Position, format_duration, format_time, parse_duration, parse_time,
 };
 pub use predicate::{Atom, Comparison, Counted, PREDICATE_BYTES_MAX, Predicate, PredicateError};
-pub use rows::{Sort, SortKey, TaskFilter, TaskRow, matching, task_row, tasks};
+pub use rows::{Sort, SortKey, TaskFilter, TaskRow, matching, task_row, task_rows, tasks};
 pub use source::{Now, Source};
 pub use texts::{Texts, Told, text, texts};
 pub use threads::{ThreadRow, thread_row, threads};
 pub use timeline::{Span, Timeline, timeline};
 pub use tree::{Forest, Node, tree, tree_across};
-pub use why::{CancelRequest, Chain, ChainEnd, Link, why};
+pub use why::{CancelRequest, Chain, ChainEnd, Link, why, why_holding};

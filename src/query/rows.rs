@@ -235,13 +235,28 @@ pub fn tasks(
     sort: Sort,
     limit: Option<usize>,
 ) -> Result<Vec<TaskRow>, QueryError> {
+    task_rows(source, state, filter, sort, limit).collect()
+}
+
+/// The rows of [`tasks`] one by one, each read when it is asked for. All of them would hold the long
+/// texts of every task at once.
+///
+/// # Errors
+/// Those of its items are those of [`tasks`].
+pub fn task_rows<'s, S: Source>(
+    source: &'s S,
+    state: &'s LedgerState,
+    filter: &TaskFilter,
+    sort: Sort,
+    limit: Option<usize>,
+) -> impl Iterator<Item = Result<TaskRow, QueryError>> + use<'s, S> {
     let mut found: Vec<_> = matching(state, filter).collect();
     if sort != Sort::default() {
         found.sort_by(|a, b| sort.compare(a, b));
     }
     found.truncate(limit.unwrap_or(usize::MAX));
     let (mut depths, mut texts) = (Depths::new(state), texts(source));
-    found.into_iter().map(|task| row(&mut texts, depths.of(&task.id), task)).collect()
+    found.into_iter().map(move |task| row(&mut texts, depths.of(&task.id), task))
 }
 
 /// The tasks that pass, in the order of creation. O(tasks of the thread, run, or of all).

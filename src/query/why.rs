@@ -121,7 +121,22 @@ pub struct CancelRequest {
 /// # }
 /// ```
 pub fn why(source: &impl Source, task: &TaskId, position: Position) -> Result<Chain, QueryError> {
-    let mut now = source.state_of(Scope::Task(task))?;
+    why_holding(source, task, position, |_| Ok(()))
+}
+
+/// Like [`why`], and tells `hold` of the bytes of each part of the chain before it is kept. A chain has
+/// as many requests to stop as there were, each with its reason: an error of `hold` ends it in time.
+///
+/// # Errors
+/// As [`why`], and those of `hold`.
+pub fn why_holding<E: From<QueryError>>(
+    source: &impl Source,
+    task: &TaskId,
+    position: Position,
+    mut hold: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Chain, E> {
+    let state_of = |task: &TaskId| source.state_of(Scope::Task(task)).map_err(QueryError::from);
+    let mut now = state_of(task)?;
     let mut seen = BTreeSet::new();
     let mut links = Vec::new();
     let mut next = task.clone();
@@ -129,12 +144,12 @@ pub fn why(source: &impl Source, task: &TaskId, position: Position) -> Result<Ch
         seen.insert(next.clone());
         if now.task(&next).is_none() {
             // It was an ancestor then and is none now.
-            now = source.state_of(Scope::Task(&next))?;
+            now = state_of(&next)?;
         }
-        let link = match link(source, &now, &next, position)? {
+        let link = match link(source, &now, &next, position, &mut hold)? {
             Some(link) => link,
             None if links.is_empty() => {
-                return Err(QueryError::NotYet { task: next, at: position });
+                return Err(QueryError::NotYet { task: next, at: position }.into());
             }
             None => break ChainEnd::Absent { task: next },
         };
@@ -153,12 +168,13 @@ pub fn why(source: &impl Source, task: &TaskId, position: Position) -> Result<Ch
 }
 
 /// One link; `None` if the task was not there at the position.
-fn link(
+fn link<E: From<QueryError>>(
     source: &impl Source,
     now: &LedgerState,
     id: &TaskId,
     position: Position,
-) -> Result<Option<Link>, QueryError> {
+    hold: &mut impl FnMut(usize) -> Result<(), E>,
+) -> Result<Option<Link>, E> {
     let mut moment = Moment::new(now.size().get(), position)?;
     let size = moment.size();
     let mut read = source.cursor();
@@ -167,7 +183,7 @@ fn link(
     let mut linked: Option<(Seq, Cause)> = None;
     let mut cancels = Vec::new();
     let keep = |event: &_| Moment::admits(position, event);
-    walk::oldest_first(source, now, Scope::Task(id), size, keep, |entry| -> Flow {
+    walk::oldest_first(source, now, Scope::Task(id), size, keep, |entry| -> Flow<E> {
         let event = &entry.event;
         if moment.keeps(now, &mut read, event)? {
             let before = state.task(id).map(|task| task.record.parent.clone());
@@ -179,7 +195,10 @@ fn link(
             if before != after {
                 linked = Some((event.seq, event.cause.clone()));
             }
-            cancels.extend(cancel_request(&entry));
+            if let Some(request) = cancel_request(&entry) {
+                hold(request.bytes())?;
+                cancels.push(request);
+            }
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -192,13 +211,22 @@ fn link(
     let ran = |seq: &Seq| task.terminal_seq.is_none_or(|terminal| *seq < terminal);
     let of_thread = now.thread_request(&task.thread, task.first_seq).filter(ran);
     for seq in of_run.into_iter().chain(of_thread).filter(|seq| seq.get() <= size) {
-        let entry = read(seq)?;
+        let entry = read(seq).map_err(QueryError::from)?;
         let counts = Moment::admits(position, &entry.event);
         cancels.extend(cancel_request(&entry).filter(|_| counts));
     }
+    let description = task.description.held().map_or(0, |text| text.len());
+    hold(size_of::<Link>() + size_of::<Task>() + description)?;
     cancels.sort_by_key(|request| request.seq);
     cancels.dedup_by_key(|request| request.seq);
     Ok(Some(Link { task, spawned, cause, linked, linked_by, cancels }))
+}
+
+impl CancelRequest {
+    /// The memory that it takes, roughly.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.reason.as_ref().map_or(0, |reason| reason.len())
+    }
 }
 
 fn cancel_request(entry: &Entry) -> Option<CancelRequest> {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use taskledger::{
-    Code, Ledger, Options,
+    Ledger, Options,
     command::{Command, Proposal, Spawn},
     ids::{Head, LedgerId, Seq},
     ledger::{AppendError, Durability, Receipt},
@@ -308,53 +308,6 @@ fn a_known_key_is_answered_only_when_the_event_that_has_it_is_durable() {
         assert!(matches!(first.join().unwrap(), Err(AppendError::OutcomeUnknown { .. })));
         let again = again.join().unwrap();
         assert!(is_halted(&again), "it may be lost, and is not said to be there: {again:?}");
-    });
-    drop(keeper);
-}
-
-/// A refusal that came at once could be taken back by a loss of power: "it is there already" was said of
-/// a task of which nobody was told, and which was not there afterwards.
-#[test]
-fn a_refusal_is_answered_only_when_the_event_that_it_rests_on_is_durable() {
-    for durable in [true, false] {
-        let (ledger, keeper, decided) = behind_a_gate(Durability::Synced);
-        scope(|scope| {
-            let first = scope.spawn(|| ledger.append_blocking([spawn("a")]));
-            keeper.syncing.recv().unwrap();
-            decided.recv().unwrap();
-            let refused = scope.spawn(|| ledger.append_blocking([spawn("a")]));
-            decided.recv().unwrap();
-            // It is decided by a thread that now waits for the device; this one is answered by it, too.
-            let other = scope.spawn(|| ledger.append_blocking([spawn("b")]));
-            decided.recv().unwrap();
-            let early = refused.is_finished();
-            keeper.answers.send(durable).unwrap();
-            keeper.answers.send(true).unwrap();
-            let answers = [first, refused, other].map(|append| append.join().unwrap());
-            assert!(!early, "nothing was known of the task yet");
-            let [first, refused, other] = answers;
-            assert_eq!([first.is_ok(), other.is_ok()], [durable; 2]);
-            if durable {
-                let error = refused.unwrap_err();
-                assert_eq!(error.code(), Code::TaskExists, "{error:?}");
-            } else {
-                assert!(is_halted(&refused), "the task may be lost: {refused:?}");
-            }
-        });
-        drop(keeper);
-    }
-}
-
-#[test]
-fn a_refusal_that_rests_on_nothing_new_waits_for_no_device() {
-    let (ledger, keeper, decided) = behind_a_gate(Durability::Synced);
-    drop(decided);
-    scope(|scope| {
-        let first = scope.spawn(|| ledger.append_blocking([spawn("a")]));
-        keeper.answers.send(true).unwrap();
-        first.join().unwrap().unwrap();
-        let error = ledger.append_blocking([spawn("a")]).unwrap_err();
-        assert_eq!(error.code(), Code::TaskExists, "{error:?}");
     });
     drop(keeper);
 }

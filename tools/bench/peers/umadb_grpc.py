@@ -4,9 +4,6 @@ usage: umadb_grpc.py HISTORY DIRECTORY LOOKS
 """
 
 import json
-import os
-import socket
-import subprocess
 import sys
 import time
 from importlib.metadata import version
@@ -14,28 +11,7 @@ from importlib.metadata import version
 import umadb
 
 from history import answer, apply, asked, events, size, timed
-
-
-def serve(directory):
-    """Starts the server that comes with the client, and waits until it listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = os.path.join(os.path.dirname(sys.executable), "umadb")
-    server = subprocess.Popen(
-        [program, "--listen", f"127.0.0.1:{port}", "--db-path", os.path.join(directory, "uma.db")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 30
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return server, f"http://127.0.0.1:{port}"
-        except OSError:
-            time.sleep(0.01)
-    server.kill()
-    sys.exit("the server of UmaDB does not listen")
+from umadb_server import serve
 
 
 def main(path, directory, looks):

@@ -6,6 +6,7 @@ use crate::{
     manager::{self, Level},
     outside,
     report::Report,
+    serve,
     stopwatch::Stopwatch,
 };
 use anyhow::{Context, Result};
@@ -33,6 +34,7 @@ enum Workload {
     Import,
     Outside,
     Look,
+    Serve,
 }
 
 /// One workload, with its sizes.
@@ -43,7 +45,7 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let began = Stopwatch::start();
     let rounds = if args.quick { 2 } else { args.rounds };
     let mut failed = Vec::new();
-    let workloads: [(Workload, Measure<'_>); 6] = [
+    let workloads: [(Workload, Measure<'_>); 7] = [
         (Workload::Append, &|report| appends(args, rounds, report)),
         (Workload::Manager, &|report| managers(args, rounds, report)),
         (Workload::Import, &|report| {
@@ -62,6 +64,10 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
         (Workload::Look, &|report| {
             let args = if args.quick { look::Args::quick() } else { look::Args::all(rounds) };
             look::measure(&args, report)
+        }),
+        (Workload::Serve, &|report| {
+            let args = if args.quick { serve::Args::quick() } else { serve::Args::all(rounds) };
+            serve::measure(&args, report)
         }),
     ];
     for (workload, measure) in workloads {

@@ -16,6 +16,7 @@ mod outside;
 #[cfg(feature = "peers")]
 mod peers;
 mod report;
+mod serve;
 mod spin;
 mod stopwatch;
 mod workload;
@@ -51,6 +52,8 @@ enum Command {
     Manager(manager::Args),
     /// The import of a large recording.
     Import(import::Args),
+    /// The server: spawns over HTTP beside other servers, and followers of its log.
+    Serve(serve::Args),
     /// Stores that are reached through Python: see tools/bench/peers.
     Outside(outside::Args),
     /// Instructions of a few operations, held against those that are kept. Needs valgrind.
@@ -65,6 +68,9 @@ enum Command {
     /// Follows a ledger.
     #[command(hide = true)]
     Follow { path: PathBuf },
+    /// Serves a new ledger in this directory until its standard input ends.
+    #[command(hide = true)]
+    Host { place: PathBuf },
 }
 
 fn main() -> Result<()> {
@@ -79,11 +85,13 @@ fn main() -> Result<()> {
         Command::Outside(args) => outside::measure(&args, &mut report),
         Command::Instructions(args) => instructions::measure(&args),
         Command::Look(args) => look::measure(&args, &mut report),
+        Command::Serve(args) => serve::measure(&args, &mut report),
         Command::Ask { path, question, events, tasks, round } => {
             println!("{}", look::ask(&path, question, ledger::Shape { events, tasks }, round)?);
             Ok(())
         }
         Command::Follow { path } => look::follow(&path),
+        Command::Host { place } => serve::host(&place),
         Command::Grow { path } => {
             println!("{}", ledger::grow(&path)?);
             Ok(())

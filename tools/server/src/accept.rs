@@ -1,10 +1,17 @@
 //! Connections: their number, their pace, and their end.
 //!
 //! HTTP/1.1 alone, without a look at what else a client might speak, so that the limit on the time of a
-//! head holds from the first byte. Each kind of connection has its own budget; one over it is told so
-//! and closed.
+//! head holds from the first byte. Each door has its own [places](crate::places); a connection over them is
+//! told so and closed.
 
-use crate::{guard::Peer, problem::Problem, service::Service, socket::Socket, timed::Timed};
+use crate::{
+    guard::Peer,
+    places::{Places, Slot},
+    problem::Problem,
+    service::Service,
+    socket::Socket,
+    timed::Timed,
+};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -13,16 +20,15 @@ use hyper_util::{
 };
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, UnixStream},
     select,
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -32,8 +38,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest time in which a refusal is told.
 const REFUSAL: Duration = Duration::from_secs(1);
-/// Connections that are being refused at once.
-const REFUSALS_MAX: usize = 32;
 
 /// The reason that a server cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +80,7 @@ impl Service {
             let peer = Peer::Tcp { client: client.ip(), server: address };
             // Answers are whole when they are written: nothing is gained by waiting for more.
             let _ = stream.set_nodelay(true);
-            connections.take(stream, peer);
+            connections.take(stream, peer).await;
         }
         drop(listener); // who comes now is refused at once, instead of waiting for an end
         connections.end().await;
@@ -100,7 +104,7 @@ impl Service {
                 () = self.closing().cancelled() => break,
             };
             if is_own(&stream) {
-                connections.take(stream, Peer::Socket);
+                connections.take(stream, Peer::Socket).await;
             } else {
                 let text = "the socket is for processes of its owner";
                 connections.refuse(stream, Problem::forbidden("other-user", text));
@@ -135,50 +139,33 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: Probl
     let _ = timeout(REFUSAL, told).await;
 }
 
-/// The place of a connection in the budget of its kind, until it is closed.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
-
-impl Slot {
-    /// Changes the place for another one: the connection counts as a stream from now on. It does so
-    /// when the stream has ended too, for as long as its client takes the rest.
-    pub(crate) fn change(&self, place: OwnedSemaphorePermit) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-    }
-}
-
-/// The connections of one kind.
+/// The connections of one door.
 struct Connections<'a> {
     service: &'a Service,
     router: Router,
-    budget: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
-    limit: &'static str,
-    max: usize,
+    places: Arc<Places>,
     served: JoinSet<()>,
 }
 
 impl<'a> Connections<'a> {
     fn new(service: &'a Service, limit: &'static str, max: usize) -> Self {
-        let (router, budget) = (service.router(), Arc::new(Semaphore::new(max)));
-        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
-        Self { service, router, budget, refusals, limit, max, served: JoinSet::new() }
+        let places = Places::new(limit, max, service.options().share_percent);
+        Self { service, router: service.router(), places, served: JoinSet::new() }
     }
 
-    /// Serves a connection, if the budget has room for it.
-    fn take<S>(&mut self, stream: S, peer: Peer)
+    /// Serves a connection, if there is a place for it.
+    async fn take<S>(&mut self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         while self.served.try_join_next().is_some() {}
-        if let Ok(permit) = Arc::clone(&self.budget).try_acquire_owned() {
-            let slot = Slot(Arc::new(Mutex::new(Some(permit))));
-            let routes = self.router.clone().layer(Extension(peer)).layer(Extension(slot.clone()));
-            let service = self.service.clone();
-            self.served.spawn(serve(service, routes, stream, slot));
-        } else {
-            let problem = Problem::limit(self.limit, self.max, "too many connections");
-            self.refuse(stream, problem);
+        match self.places.take(address(peer)).await {
+            Ok(slot) => {
+                let routes = self.router.clone();
+                let routes = routes.layer(Extension(peer)).layer(Extension(slot.clone()));
+                self.served.spawn(serve(self.service.clone(), routes, stream, slot));
+            }
+            Err(met) => self.refuse(stream, met.refuse("too many connections")),
         }
     }
 
@@ -187,10 +174,10 @@ impl<'a> Connections<'a> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+        if let Some(room) = self.places.refuse() {
             self.served.spawn(async move {
                 refuse(stream, problem).await;
-                drop(permit);
+                drop(room);
             });
         }
     }
@@ -206,7 +193,15 @@ impl<'a> Connections<'a> {
     }
 }
 
-async fn serve<S>(service: Service, routes: Router, stream: S, _slot: Slot)
+/// The address by which a connection without a token is told from others.
+fn address(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Tcp { client, .. } => Some(client),
+        Peer::Socket => None,
+    }
+}
+
+async fn serve<S>(service: Service, routes: Router, stream: S, slot: Slot)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -222,6 +217,7 @@ where
     );
     let ended = select! {
         ended = connection.as_mut() => ended,
+        () = slot.gave_way() => return,
         () = service.closing().cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -5,7 +5,9 @@
 //! token in a place that is logged.
 
 use crate::{
+    places::Slot,
     problem::Problem,
+    rooms::Token,
     service::Service,
     tokens::{Entry, TokenError},
 };
@@ -25,8 +27,6 @@ use std::{
 };
 use taskledger::time::Millis;
 
-/// Requests without a token that holds, of one address in a minute. Then others are told so.
-const FAILED_TOKENS_MAX: u32 = 50;
 /// Addresses that are counted.
 const ADDRESSES_MAX: usize = 1_024;
 /// Where no token is asked for: what these answer is no data.
@@ -81,6 +81,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The name of its token.
+    pub(crate) fn name(&self) -> Option<&Token> {
+        self.token.as_ref().map(|token| &token.name)
+    }
+
     /// Refuses a client whose token was revoked since, or has expired. Reads the file if it changed.
     pub(crate) fn check(&self, service: &Service) -> Result<(), Problem> {
         let Some(token) = &self.token else { return Ok(()) };
@@ -100,11 +105,11 @@ fn unusable<T: Default>(error: &TokenError) -> T {
 
 /// The number of times that each address has failed in the minute.
 #[derive(Debug, Default)]
-pub(crate) struct Tries(Mutex<(u64, BTreeMap<IpAddr, u32>)>);
+pub(crate) struct Tries(Mutex<(u64, BTreeMap<IpAddr, usize>)>);
 
 impl Tries {
-    /// Counts a failure. False if there were too many.
-    fn fail(&self, client: IpAddr, now: Millis) -> bool {
+    /// Counts a failure. False if there were more than `max`.
+    fn fail(&self, client: IpAddr, now: Millis, max: usize) -> bool {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let minute = now.0 / 60_000;
         if tries.0 != minute {
@@ -115,7 +120,7 @@ impl Tries {
         }
         let failed = tries.1.entry(client).or_default();
         *failed = failed.saturating_add(1);
-        *failed <= FAILED_TOKENS_MAX
+        *failed <= max
     }
 }
 
@@ -125,7 +130,9 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match admit(&service, &request) {
+    let admitted = admit(&service, &request)
+        .and_then(|caller| own(&request, caller.as_ref()).map(|()| caller));
+    let mut response = match admitted {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -135,6 +142,14 @@ pub(crate) async fn guard(
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
     response
+}
+
+/// Gives the connection to the client that was let in.
+fn own(request: &Request, caller: Option<&Caller>) -> Result<(), Problem> {
+    let slot = request.extensions().get::<Slot>();
+    let (Some(caller), Some(slot)) = (caller, slot) else { return Ok(()) };
+    let told = slot.belongs_to(caller.name());
+    told.map_err(|met| met.refuse("too many connections").closing())
 }
 
 fn admit(service: &Service, request: &Request) -> Result<Option<Caller>, Problem> {
@@ -237,9 +252,10 @@ fn check_token(
         tracing::debug!(client = %token.name, "admitted");
         return Ok(Caller { role: token.role, token: Some(token) });
     }
+    let max = service.options().failed_tokens_max;
     match peer {
-        Some(Peer::Tcp { client, .. }) if !service.tries().fail(client, now) => {
-            Err(Problem::too_many_tries(FAILED_TOKENS_MAX))
+        Some(Peer::Tcp { client, .. }) if !service.tries().fail(client, now, max) => {
+            Err(Problem::too_many_tries(max))
         }
         _ => Err(Problem::unauthorized("a token that holds is needed: `Authorization: Bearer`")),
     }
@@ -267,19 +283,19 @@ mod tests {
         let tries = Tries::default();
         let [one, other]: [IpAddr; 2] =
             ["127.0.0.1", "127.0.0.2"].map(|text| text.parse().unwrap());
-        for _ in 0..FAILED_TOKENS_MAX {
-            assert!(tries.fail(one, Millis(0)));
+        for _ in 0..50 {
+            assert!(tries.fail(one, Millis(0), 50));
         }
-        assert!(!tries.fail(one, Millis(59_999)));
-        assert!(tries.fail(other, Millis(59_999)));
-        assert!(tries.fail(one, Millis(60_000)));
+        assert!(!tries.fail(one, Millis(59_999), 50));
+        assert!(tries.fail(other, Millis(59_999), 50));
+        assert!(tries.fail(one, Millis(60_000), 50));
     }
 
     #[test]
     fn the_addresses_that_are_counted_are_bounded() {
         let tries = Tries::default();
         for number in 0..2_000_u32 {
-            tries.fail(IpAddr::from(number.to_be_bytes()), Millis(0));
+            tries.fail(IpAddr::from(number.to_be_bytes()), Millis(0), 50);
         }
         assert_eq!(tries.0.lock().unwrap().1.len(), ADDRESSES_MAX);
     }

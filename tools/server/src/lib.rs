@@ -15,9 +15,9 @@
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
-//! | `pools` | what may be going on at once |
+//! | `pools`, `rooms` | what may be going on at once, and what of it one token may take |
 //! | [`client`] | the other end: asking and recording, with limits |
-//! | `accept`, `timed`, [`socket`] | connections: their number, their pace, their end |
+//! | `accept`, `places`, `timed`, [`socket`] | connections: their number, their pace, their end |
 //!
 //! ```
 //! use taskledger::{Ledger, Options};
@@ -42,9 +42,11 @@ mod health;
 mod keys;
 mod log;
 pub mod options;
+mod places;
 mod pools;
 mod problem;
 mod reads;
+mod rooms;
 mod service;
 pub mod socket;
 mod timed;

@@ -5,11 +5,12 @@
 //! cannot be read or the client's token holds no more, which the stream says.
 
 use crate::{
-    accept::Slot,
     feed::{Fed, Feed, Wanted},
     guard::Caller,
+    places::Slot,
     problem::Problem,
     reads::{Address, LEDGER},
+    rooms::Taken,
     service::Service,
 };
 use axum::{
@@ -34,7 +35,6 @@ use taskledger::{
 use taskledger_contract::{answers::EventLine, questions::AskError, safe_json};
 use tokio::{
     select,
-    sync::OwnedSemaphorePermit,
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -152,8 +152,8 @@ pub(crate) async fn begin(
     slot: Option<&Slot>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let permit = service.pools().stream()?;
-    let turn = service.pools().turn(false).await?;
+    let permit = service.pools().stream(caller)?;
+    let turn = service.pools().turn(caller, false).await?;
     let Asked { form, mut after, any_root, follow, wanted } = asked;
     let reader = service.ledger().reader();
     let feed = reader.run(move |reader| {
@@ -236,7 +236,7 @@ struct Stream {
     due: bool,
     /// The last time at which something was sent.
     sent: Instant,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Taken>,
 }
 
 impl Stream {
@@ -290,7 +290,7 @@ impl Stream {
     async fn read(&self, feed: &mut Feed) -> Result<Vec<String>, Ended> {
         let turn = loop {
             // Nobody waits for an answer here, so a busy server only makes a stream slower.
-            if let Ok(turn) = self.service.pools().turn(false).await {
+            if let Ok(turn) = self.service.pools().turn(&self.caller, false).await {
                 break turn;
             }
         };

@@ -1,161 +1,135 @@
-//! Limits of what goes on at once: reads, and the bytes of answers.
+//! Limits of what goes on at once: reads, streams, appends, and the bytes of answers and of bodies.
+//!
+//! Each door has rooms of its own, so that nothing that comes by TCP can take what the socket needs.
 
-use crate::{options::ServerOptions, problem::Problem};
+use crate::{
+    guard::Caller,
+    options::ServerOptions,
+    problem::Problem,
+    rooms::{Met, Room, Taken, Token},
+};
 use axum::{body::Bytes, http::StatusCode};
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use std::{io, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// The pools of a server.
 #[derive(Debug)]
 pub(crate) struct Pools {
-    reads: Arc<Semaphore>,
-    map_reads: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-    /// Bytes of answers that are made or sent.
-    answers: Arc<AtomicUsize>,
-    /// Bytes of what is being recorded.
-    bodies: Arc<AtomicUsize>,
-    options: Limits,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    reads_max: usize,
-    map_reads_max: usize,
-    streams_max: usize,
+    tcp: Door,
+    socket: Door,
     read_wait: Duration,
     answer_bytes_max: usize,
-    answers_bytes_max: usize,
-    bodies_bytes_max: usize,
+}
+
+/// What one door has.
+#[derive(Debug)]
+struct Door {
+    reads: Room,
+    map_reads: Room,
+    streams: Room,
+    appends: Room,
+    /// Bytes of answers that are made or sent.
+    answers: Arc<Room>,
+    /// Bytes of what is being recorded.
+    bodies: Arc<Room>,
 }
 
 /// The right to read. Held until the read has ended, whether or not its client waits for it.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _read: OwnedSemaphorePermit,
-    _map: Option<OwnedSemaphorePermit>,
+    _read: Taken,
+    _map: Option<Taken>,
+}
+
+impl Door {
+    fn new(options: &ServerOptions) -> Self {
+        let room = |name, max| Room::new(name, max, options.share_percent);
+        Self {
+            reads: room("reads_max", options.reads_max),
+            map_reads: room("map_reads_max", options.map_reads_max),
+            streams: room("streams_max", options.streams_max),
+            appends: room("appends_max", options.appends_max),
+            answers: Arc::new(room("answers_bytes_max", options.answers_bytes_max)),
+            bodies: Arc::new(room("bodies_bytes_max", options.bodies_bytes_max)),
+        }
+    }
 }
 
 impl Pools {
     pub(crate) fn new(options: &ServerOptions) -> Self {
         Self {
-            reads: Arc::new(Semaphore::new(options.reads_max)),
-            map_reads: Arc::new(Semaphore::new(options.map_reads_max)),
-            streams: Arc::new(Semaphore::new(options.streams_max)),
-            answers: Arc::default(),
-            bodies: Arc::default(),
-            options: Limits {
-                reads_max: options.reads_max,
-                map_reads_max: options.map_reads_max,
-                streams_max: options.streams_max,
-                read_wait: options.read_wait,
-                answer_bytes_max: options.answer_bytes_max,
-                answers_bytes_max: options.answers_bytes_max,
-                bodies_bytes_max: options.bodies_bytes_max,
-            },
+            tcp: Door::new(options),
+            socket: Door::new(options),
+            read_wait: options.read_wait,
+            answer_bytes_max: options.answer_bytes_max,
         }
+    }
+
+    fn door(&self, caller: &Caller) -> &Door {
+        if caller.token.is_some() { &self.tcp } else { &self.socket }
     }
 
     /// Waits for a turn to read, of the whole map too if that is needed: first for the rarer one, so
     /// that those who wait for it keep nobody else waiting.
-    pub(crate) async fn turn(&self, map: bool) -> Result<Turn, Problem> {
-        let limits = self.options;
+    pub(crate) async fn turn(&self, caller: &Caller, map: bool) -> Result<Turn, Problem> {
+        let (door, token) = (self.door(caller), caller.name());
         let take = async {
-            let mut of_map = None;
-            if map {
-                of_map = Some(Arc::clone(&self.map_reads).acquire_owned().await);
-            }
-            (of_map, Arc::clone(&self.reads).acquire_owned().await)
+            let of_map = if map { Some(door.map_reads.wait(token).await) } else { None };
+            Turn { _map: of_map, _read: door.reads.wait(token).await }
         };
-        let Ok((of_map, read)) = timeout(limits.read_wait, take).await else {
-            let waited = format!("waited {:?} for a turn to read", limits.read_wait);
-            let of_map = map && self.map_reads.available_permits() == 0;
-            let (name, max) = if of_map {
-                ("map_reads_max", limits.map_reads_max)
-            } else {
-                ("reads_max", limits.reads_max)
-            };
-            return Err(Problem::limit(name, max, &waited));
-        };
-        // The semaphores are never closed.
-        let closed = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "closing", "closing");
-        let map = of_map.transpose().map_err(closed)?;
-        Ok(Turn { _read: read.map_err(closed)?, _map: map })
+        if let Ok(turn) = timeout(self.read_wait, take).await {
+            return Ok(turn);
+        }
+        let full = if map { door.map_reads.full(token) } else { None };
+        let met = full.or_else(|| door.reads.full(token));
+        let met = met.unwrap_or_else(|| door.reads.limit());
+        Err(met.refuse(&format!("waited {:?} for a turn to read", self.read_wait)))
     }
 
     /// The right to a stream.
-    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let max = self.options.streams_max;
-        let full = |_| Problem::limit("streams_max", max, "too many streams");
-        Arc::clone(&self.streams).try_acquire_owned().map_err(full)
+    pub(crate) fn stream(&self, caller: &Caller) -> Result<Taken, Problem> {
+        let taken = self.door(caller).streams.take(caller.name(), 1);
+        taken.map_err(|met| met.refuse("too many streams"))
     }
 
-    /// Room for a body of so many bytes.
-    pub(crate) fn body(&self, bytes: usize) -> Result<Held, Problem> {
-        let max = self.options.bodies_bytes_max;
-        let mut held = Held { all: Arc::clone(&self.bodies), bytes: 0 };
-        let full = |_| Problem::limit("bodies_bytes_max", max, "too many bytes are being recorded");
-        held.more(bytes, max).map_err(full)?;
-        Ok(held)
+    /// The right to append. Held until the ledger has answered, whether or not a client waits for it.
+    pub(crate) fn append(&self, caller: &Caller) -> Result<Taken, Problem> {
+        let taken = self.door(caller).appends.take(caller.name(), 1);
+        taken.map_err(|met| met.refuse("too many requests are being recorded"))
+    }
+
+    /// An empty body, of at most `max` bytes.
+    pub(crate) fn body(&self, caller: &Caller, max: usize) -> Kept {
+        Kept::new(&self.door(caller).bodies, caller, max)
     }
 
     /// An empty answer.
-    pub(crate) fn answer(&self) -> Answer {
-        let held = Held { all: Arc::clone(&self.answers), bytes: 0 };
-        Answer { bytes: Vec::new(), held, limits: self.options }
+    pub(crate) fn answer(&self, caller: &Caller) -> Kept {
+        Kept::new(&self.door(caller).answers, caller, self.answer_bytes_max)
     }
 }
 
-/// The share of an answer, or of a body, in the memory of all.
+/// An answer or a body in the making, in bounded memory: room is taken for its bytes as they come, and
+/// given back when the last of them is gone.
 #[derive(Debug)]
-pub(crate) struct Held {
-    all: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Held {
-    fn more(&mut self, bytes: usize, max: usize) -> Result<(), Full> {
-        let sum = |all: usize| all.checked_add(bytes).filter(|sum| *sum <= max);
-        let taken = self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
-        taken.map_err(|_| Full::All { max })?;
-        self.bytes += bytes;
-        Ok(())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// An answer in the making, in bounded memory.
-#[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Kept {
     bytes: Vec<u8>,
-    held: Held,
-    limits: Limits,
+    max: usize,
+    taken: Taken,
+    room: Arc<Room>,
+    token: Option<Token>,
 }
 
-/// The limit that an answer met.
+/// The limit that an answer or a body met.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 pub(crate) enum Full {
-    #[error("an answer of more than {max} bytes")]
+    #[error("more than {max} bytes")]
     One { max: usize },
-    #[error("answers of {max} bytes in all")]
-    All { max: usize },
+    #[error(transparent)]
+    All(Met),
 }
 
+/// The refusal of an answer.
 impl From<Full> for Problem {
     fn from(full: Full) -> Self {
         match full {
@@ -165,38 +139,62 @@ impl From<Full> for Problem {
                      read /v1/log as a stream"
                 );
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "answer-too-large", detail)
+                    .with("limit", "answer_bytes_max")
+                    .with("max", max)
             }
-            Full::All { max } => Self::limit("answers_bytes_max", max, "too many bytes of answers"),
+            Full::All(met) => met.refuse("too many bytes of answers"),
         }
     }
 }
 
-impl Answer {
+impl Kept {
+    /// The least that is taken at once.
+    const STEP_BYTES: usize = 1 << 10;
+
+    fn new(room: &Arc<Room>, caller: &Caller, max: usize) -> Self {
+        let (room, token) = (Arc::clone(room), caller.name().cloned());
+        Self { bytes: Vec::new(), max, taken: Taken::default(), room, token }
+    }
+
+    /// Adds bytes, if there is room for them.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let (len, has) = (self.bytes.len() + bytes.len(), self.bytes.capacity());
+        if len > self.max {
+            return Err(Full::One { max: self.max });
+        }
+        if len > has {
+            // Twice as much each time, or no more than is needed where there is no room for that.
+            let twice = len.max(has * 2).max(Self::STEP_BYTES).min(self.max);
+            let take =
+                |wanted: usize| Ok((wanted, self.room.take(self.token.as_ref(), wanted - has)?));
+            let (wanted, more) = take(twice).or_else(|_| take(len)).map_err(Full::All)?;
+            self.taken.add(more);
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
     /// The bytes. They count until the last copy is gone: sent, or its client is.
     pub(crate) fn finish(self) -> Bytes {
         Bytes::from_owner(self)
     }
+
+    /// Gives the room back without the bytes, for what was made of them.
+    pub(crate) fn into_room(self) -> Taken {
+        self.taken
+    }
 }
 
-impl AsRef<[u8]> for Answer {
+impl AsRef<[u8]> for Kept {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl io::Write for Answer {
+impl io::Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (len, max) = (self.bytes.len() + bytes.len(), self.limits.answer_bytes_max);
-        if len > max {
-            return Err(io::Error::other(Full::One { max }));
-        }
-        if len > self.bytes.capacity() {
-            let wanted = len.max(self.bytes.capacity() * 2).clamp(1024, max);
-            let more = wanted - self.held.bytes;
-            self.held.more(more, self.limits.answers_bytes_max).map_err(io::Error::other)?;
-            self.bytes.reserve_exact(wanted - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(bytes);
+        self.extend(bytes).map_err(io::Error::other)?;
         Ok(bytes.len())
     }
 
@@ -208,6 +206,7 @@ impl io::Write for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{guard::Role, tokens::Entry};
     use std::io::Write as _;
 
     fn pools(answer: usize, all: usize) -> Pools {
@@ -218,6 +217,15 @@ mod tests {
         })
     }
 
+    fn socket() -> Caller {
+        Caller { role: Role::Admin, token: None }
+    }
+
+    fn token(name: &str) -> Caller {
+        let entry = Entry { name: name.into(), role: Role::Read, hash: [0; 32], expires: None };
+        Caller { role: Role::Read, token: Some(entry) }
+    }
+
     fn full(error: &io::Error) -> Full {
         *error.get_ref().unwrap().downcast_ref().unwrap()
     }
@@ -225,7 +233,7 @@ mod tests {
     #[test]
     fn an_answer_over_its_limit_ends_before_it_takes_more_memory() {
         let pools = pools(4_096, 1 << 20);
-        let mut answer = pools.answer();
+        let mut answer = pools.answer(&socket());
         answer.write_all(&[b'x'; 4_096]).unwrap();
         let error = answer.write_all(b"x").unwrap_err();
         assert!(matches!(full(&error), Full::One { max: 4_096 }));
@@ -235,31 +243,63 @@ mod tests {
     #[test]
     fn the_bytes_of_answers_count_until_they_are_gone() {
         let pools = pools(8_192, 10_000);
-        let mut one = pools.answer();
+        let mut one = pools.answer(&socket());
         one.write_all(&[b'x'; 8_192]).unwrap();
         let sent = one.finish();
         let copy = sent.clone();
-        let mut other = pools.answer();
+        let mut other = pools.answer(&socket());
         let error = other.write_all(&[b'x'; 4_000]).unwrap_err();
-        assert!(matches!(full(&error), Full::All { max: 10_000 }));
+        assert!(matches!(full(&error), Full::All(Met { max: 10_000, share: None, .. })));
         drop((sent, other));
-        assert!(pools.answer().write_all(&[b'x'; 4_000]).is_err(), "a copy still holds the bytes");
+        let fits = |bytes| pools.answer(&socket()).write_all(&vec![b'x'; bytes]).is_ok();
+        assert!(!fits(4_000), "a copy still holds the bytes");
         drop(copy);
-        pools.answer().write_all(&[b'x'; 8_000]).unwrap();
-        assert_eq!(pools.answers.load(Ordering::Relaxed), 0);
+        assert!(fits(8_000));
+        pools.socket.answers.take(None, 10_000).unwrap();
+    }
+
+    #[test]
+    fn bytes_that_one_token_or_door_holds_are_room_of_no_other() {
+        let pools = pools(8_192, 10_000);
+        let write = |caller: &Caller| {
+            let mut answer = pools.answer(caller);
+            answer.write_all(&[b'x'; 4_000]).map(|()| answer)
+        };
+        let _one = write(&token("one")).unwrap();
+        let error = write(&token("one")).unwrap_err();
+        assert!(matches!(full(&error), Full::All(Met { share: Some(5_000), .. })));
+        let _others = [write(&token("other")).unwrap(), write(&socket()).unwrap()];
+    }
+
+    #[test]
+    fn requests_whose_clients_are_gone_leave_the_ledger_to_others() {
+        let pools = Pools::new(&ServerOptions { appends_max: 2, ..Default::default() });
+        let held = pools.append(&token("one")).unwrap();
+        let refused = format!("{:?}", pools.append(&token("one")).unwrap_err());
+        assert!(refused.contains("1 of them; the limit appends_max is 2"), "{refused}");
+        let _others = [pools.append(&token("other")).unwrap(), pools.append(&socket()).unwrap()];
+        drop(held);
+        pools.append(&token("one")).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_read_that_gets_no_turn_is_told_which_limit_it_met() {
-        let options = ServerOptions { reads_max: 2, map_reads_max: 1, ..Default::default() };
-        let pools = Pools::new(&options);
-        let map = pools.turn(true).await.unwrap();
-        let refused = pools.turn(true).await.unwrap_err();
-        assert!(format!("{refused:?}").contains("limit map_reads_max"), "{refused:?}");
-        let read = pools.turn(false).await.unwrap();
-        let refused = pools.turn(false).await.unwrap_err();
-        assert!(format!("{refused:?}").contains("limit reads_max"), "{refused:?}");
-        drop((map, read));
-        pools.turn(true).await.unwrap();
+        let options = ServerOptions { reads_max: 4, map_reads_max: 2, ..Default::default() };
+        let (pools, one, other) = (Pools::new(&options), token("one"), token("other"));
+        let refused = async |caller: &Caller, map, what: &str| {
+            let refused = format!("{:?}", pools.turn(caller, map).await.unwrap_err());
+            assert!(refused.contains(what), "{refused}");
+        };
+        let map = pools.turn(&one, true).await.unwrap();
+        refused(&one, true, "1 of them; the limit map_reads_max is 2").await;
+        let read = pools.turn(&one, false).await.unwrap();
+        refused(&one, false, "2 of them; the limit reads_max is 4").await;
+        let others =
+            [pools.turn(&other, true).await.unwrap(), pools.turn(&other, false).await.unwrap()];
+        refused(&token("third"), true, "read; the limit map_reads_max is 2").await;
+        refused(&token("third"), false, "read; the limit reads_max is 4").await;
+        let by_socket = pools.turn(&socket(), true).await.unwrap();
+        drop((map, read, others, by_socket));
+        pools.turn(&one, true).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{
         HeaderName, HeaderValue, StatusCode,
-        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -59,7 +59,7 @@ impl Problem {
     }
 
     /// A refusal of a client that has tried too often.
-    pub(crate) fn too_many_tries(max: u32) -> Self {
+    pub(crate) fn too_many_tries(max: usize) -> Self {
         let detail = "too many requests without a token that holds in the last minute";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "limit", detail)
             .retry_after(60)
@@ -110,6 +110,11 @@ impl Problem {
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.more.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// The same, and the connection ends with it.
+    pub(crate) fn closing(self) -> Self {
+        self.header(CONNECTION, HeaderValue::from_static("close"))
     }
 
     fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -1,9 +1,9 @@
 //! Questions and their answers.
 
 use crate::{
-    accept::Slot,
     guard::{Caller, Role, needs},
     log,
+    places::Slot,
     pools::Full,
     problem::Problem,
     service::Service,
@@ -69,7 +69,7 @@ async fn answer(
         describe(service, head, Some(etag), response.headers_mut());
         return Ok(response);
     }
-    let (answer, head) = ask(service, question, at, form).await?;
+    let (answer, head) = ask(service, caller, question, (at, form)).await?;
     let etag = etag.map(|_| self::etag(head, form));
     let mut response = Response::new(Body::from(answer));
     let kind = match form {
@@ -84,17 +84,18 @@ async fn answer(
 /// Asks on a thread that may block; the whole answer, and the end of the log that it is of.
 async fn ask(
     service: &Service,
+    caller: &Caller,
     question: Question,
-    at: Option<Point>,
-    form: Form,
+    (at, form): (Option<Point>, Form),
 ) -> Result<(Bytes, Head), Problem> {
-    let turn = service.pools().turn(question.needs_whole_map()).await?;
-    let mut answer = service.pools().answer();
+    let turn = service.pools().turn(caller, question.needs_whole_map()).await?;
+    let mut answer = service.pools().answer(caller);
     let (now, service) = (service.options().clock.now(), service.clone());
     let reader = service.ledger().reader();
     let written = reader.run(move |reader| {
         let _turn = turn; // a client that goes away leaves its read running, and its turn taken
         let asked = Asked::new(reader, service.directory(), at.as_ref(), now)?;
+        let asked = asked.holding(service.options().answer_bytes_max);
         question.write(&asked, form, &mut answer)?;
         Ok::<_, AskError>((answer, asked.head))
     });
@@ -104,6 +105,7 @@ async fn ask(
             let full = error.get_ref().and_then(|cause| cause.downcast_ref::<Full>());
             Err(full.copied().map_or_else(|| AskError::Write(error).into(), Problem::from))
         }
+        Err(AskError::TooLarge { bytes_max: max }) => Err(Full::One { max }.into()),
         Err(error) => Err(error.into()),
     }
 }

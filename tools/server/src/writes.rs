@@ -7,25 +7,26 @@
 use crate::{
     guard::{Caller, Role, needs},
     keys::{Keys, keys_of},
+    pools::{Full, Kept},
     problem::Problem,
     reads::{LEDGER, decode},
     service::Service,
 };
 use axum::{
     Extension,
-    body::{Body, Bytes},
+    body::Body,
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+        header::{CONTENT_TYPE, LOCATION},
         request::Parts,
     },
     response::{IntoResponse as _, Response},
 };
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io, time::Duration};
 use taskledger::{
     Code,
     command::{Batch, Command, Proposal},
@@ -112,10 +113,10 @@ async fn record(
     } else {
         ("tcp_body_bytes_max", options.tcp_body_bytes_max)
     };
-    let held = service.pools().body(announced(&parts.headers).unwrap_or(max).min(max))?;
-    let body = read(body, name, max, options.body_timeout).await?;
-    let batch = batch(&kind, &body)?;
-    drop(body);
+    let kept = service.pools().body(caller, max);
+    let body = read(body, kept, name, options.body_timeout).await?;
+    let batch = batch(&kind, body.as_ref())?;
+    let held = body.into_room();
     if batch.len() > options.commands_max {
         let text = format!("a batch of {} commands", batch.len());
         return Err(too_large("commands_max", options.commands_max, &text));
@@ -128,11 +129,12 @@ async fn record(
         needs(Some(caller), Role::Admin)?;
     }
     let batch = keyed(batch, &keys, by_socket)?;
+    let turn = service.pools().append(caller)?;
     let (tell, told) = oneshot::channel();
     let ledger = service.ledger().clone();
     service.spawn(async move {
         let recorded = ledger.append(batch).await;
-        drop(held);
+        drop((held, turn));
         // Its client may be gone.
         let _ = tell.send(recorded);
     });
@@ -171,34 +173,35 @@ fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", text))
 }
 
-/// The length of the body, if the client has said it.
-fn announced(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 fn too_large(name: &'static str, max: usize, what: &str) -> Problem {
     let detail = format!("{what}; the limit {name} is {max}");
     let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail);
     problem.with("limit", name).with("max", max)
 }
 
+/// The body, whose bytes take room as they come: one that is announced and does not come takes none.
 async fn read(
-    body: Body,
+    mut body: Body,
+    mut kept: Kept,
     name: &'static str,
-    max: usize,
-    longest: std::time::Duration,
-) -> Result<Bytes, Problem> {
-    let slow = |_| {
-        let text = format!("the body took longer than body_timeout, {longest:?}");
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)
-    };
-    match timeout(longest, Limited::new(body, max).collect()).await.map_err(slow)? {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(too_large(name, max, "a longer body"))
+    longest: Duration,
+) -> Result<Kept, Problem> {
+    let whole = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::bad_request("the body was cut"))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            kept.extend(&bytes).map_err(|full| match full {
+                Full::One { max } => too_large(name, max, "a longer body"),
+                Full::All(met) => met.refuse("too many bytes are being recorded"),
+            })?;
         }
-        Err(_) => Err(Problem::bad_request("the body was cut")),
-    }
+        Ok(kept)
+    };
+    timeout(longest, whole).await.unwrap_or_else(|_| {
+        let text = format!("the body took longer than body_timeout, {longest:?}");
+        let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text);
+        Err(problem.with("limit", "body_timeout").with("max", longest.as_secs_f64()))
+    })
 }
 
 /// The members of a JSON object in their order, each as it was written, and none lost: what is given
@@ -287,7 +290,7 @@ fn keyed(batch: Batch, keys: &Keys, by_socket: bool) -> Result<Batch, Problem> {
 }
 
 fn answer(kind: &Kind, receipts: &[Receipt]) -> Result<Response, Problem> {
-    let written = |error: serde_json::Error| Problem::invalid(&error);
+    let written = |error: io::Error| Problem::invalid(&error);
     let one = receipts.first().filter(|_| *kind != Kind::Batch);
     let text = match one {
         Some(receipt) => render::single(Form::Jsonl, ReceiptBody::from(receipt)),

@@ -17,6 +17,7 @@ use taskledger_torture::{
     power::Power,
     refusals::{Refusals, limited},
     report::Report,
+    serve::{Course, ServeSoak},
     soak::{self, Soak},
 };
 
@@ -33,9 +34,17 @@ struct Brief {
     blows: u64,
     limits_every: usize,
     looks_seconds: u64,
+    serve: Course,
 }
 
-const BRIEF: Brief = Brief { kills: 6, cuts: 2, blows: 5, limits_every: 6, looks_seconds: 25 };
+const BRIEF: Brief = Brief {
+    kills: 6,
+    cuts: 2,
+    blows: 5,
+    limits_every: 6,
+    looks_seconds: 25,
+    serve: Course { minutes: 10.0 / 60.0, kill_every: 4, rate: 300 },
+};
 
 /// Kills, power cuts, damage, refusals and long runs: what a ledger survives.
 ///
@@ -113,6 +122,8 @@ enum What {
         #[arg(long, default_value_t = RATE)]
         rate: u64,
     },
+    /// A server that is killed, beside clients that send again and come back
+    ServeSoak(Course),
     /// The process of a long run
     #[command(hide = true)]
     Soaker {
@@ -168,6 +179,7 @@ fn main() -> ExitCode {
         | What::Damage { .. }
         | What::Refusals
         | What::Look { .. }
+        | What::ServeSoak(_)
         | What::Soak { .. } => {
             machine::own_mounts();
             torture(&args)
@@ -210,6 +222,7 @@ fn torture(args: &Args) -> Result<bool> {
         readers,
         seed: args.seed,
     };
+    let serve = |course| ServeSoak { dir: dir.clone(), course, seed: args.seed };
     match &args.what {
         What::All { rounds, minutes } => {
             kill(*rounds).run(&mut report)?;
@@ -218,6 +231,7 @@ fn torture(args: &Args) -> Result<bool> {
             refusals(1).run(&mut report)?;
             look(*rounds, READERS).run(&mut report)?;
             soak(*minutes, RATE).run(&mut report)?;
+            serve(Course::of(*minutes)).run(&mut report)?;
         }
         What::Brief => {
             kill(BRIEF.kills).run(&mut report)?;
@@ -225,6 +239,7 @@ fn torture(args: &Args) -> Result<bool> {
             damage(BRIEF.blows).run(&mut report)?;
             refusals(BRIEF.limits_every).run(&mut report)?;
             look(BRIEF.looks_seconds, READERS).run(&mut report)?;
+            serve(BRIEF.serve).run(&mut report)?;
         }
         What::Kill { rounds, at: Some(point), .. } => kill(*rounds).at(*point, &mut report)?,
         What::Kill { sweep: true, .. } => kill(u64::MAX).sweep(&mut report)?,
@@ -234,6 +249,7 @@ fn torture(args: &Args) -> Result<bool> {
         What::Look { seconds, readers } => look(*seconds, *readers).run(&mut report)?,
         What::Refusals => refusals(1).run(&mut report)?,
         What::Soak { minutes, rate } => soak(*minutes, *rate).run(&mut report)?,
+        What::ServeSoak(course) => serve(*course).run(&mut report)?,
         What::Child { .. } | What::Probe | What::Limited { .. } | What::Soaker { .. } => {}
     }
     report.conclude();

@@ -7,6 +7,7 @@
 
 use crate::{
     patience,
+    process::{Sample, flat},
     report::{Failure, Report, Row, thousands},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -40,10 +41,6 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// The part of a run in which it becomes warm: caches fill, remembered keys become as many as there
 /// may be.
 const WARM_UP: f64 = 0.5;
-/// How much more memory than when it was warm is still flat: a snapshot is made now and then.
-const GROWTH_MAX: f64 = 1.15;
-/// And in kB, for what is small.
-const GROWTH_KB: u64 = 24 << 10;
 /// How much larger than its events, as they are encoded, a ledger may be on disk.
 const DISK_MAX: f64 = 1.4;
 /// What is allocated ahead: a journal and the reserve, each half as large as the events, between
@@ -63,14 +60,6 @@ pub struct Soak {
     pub rate: u64,
     /// What is drawn follows from it.
     pub seed: u64,
-}
-
-/// What a process takes at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sample {
-    memory_kb: u64,
-    descriptors: u64,
-    threads: u64,
 }
 
 impl Soak {
@@ -97,7 +86,7 @@ impl Soak {
         let half = part(after.len(), 0.5);
         let (first, last) = after.split_at(half);
         ensure!(!before.is_empty() && !first.is_empty() && !last.is_empty(), "too short to tell");
-        let (first, last) = (typical(first), typical(last));
+        let (first, last) = (Sample::typical(first), Sample::typical(last));
         flat(first, last)?;
         let (events, encoded) = whole(path)?;
         let disk = disk_bytes(path)?;
@@ -151,7 +140,7 @@ fn look(child: &mut Child, lines: &Receiver<String>, time: Duration) -> Result<V
     let (began, mut samples) = (Instant::now(), Vec::new());
     while began.elapsed() < time {
         match lines.recv_timeout(SAMPLE_EVERY) {
-            Err(RecvTimeoutError::Timeout) => samples.push(sample(child.id())?),
+            Err(RecvTimeoutError::Timeout) => samples.push(Sample::of(child.id())?),
             said => bail!("it ended, or said something: {said:?}"),
         }
     }
@@ -159,43 +148,6 @@ fn look(child: &mut Child, lines: &Receiver<String>, time: Duration) -> Result<V
     word.write_all(b"enough\n")?;
     ensure!(patience::wait(lines, SILENCE_MAX)? == "closed", "it says something else");
     Ok(samples)
-}
-
-fn sample(pid: u32) -> Result<Sample> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let number = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        number.and_then(|number| number.parse().ok()).context("/proc is not as it was")
-    };
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
-    Ok(Sample {
-        memory_kb: number("VmRSS:")?,
-        descriptors: u64::try_from(descriptors)?,
-        threads: number("Threads:")?,
-    })
-}
-
-/// The median of each.
-fn typical(samples: &[Sample]) -> Sample {
-    let median = |of: fn(&Sample) -> u64| {
-        let mut all: Vec<_> = samples.iter().map(of).collect();
-        all.sort_unstable();
-        all.get(all.len() / 2).copied().unwrap_or(0)
-    };
-    Sample {
-        memory_kb: median(|sample| sample.memory_kb),
-        descriptors: median(|sample| sample.descriptors),
-        threads: median(|sample| sample.threads),
-    }
-}
-
-fn flat(first: Sample, last: Sample) -> Result<()> {
-    let bound = scaled(first.memory_kb, GROWTH_MAX).max(first.memory_kb + GROWTH_KB);
-    ensure!(last.memory_kb <= bound, "memory grows: {first:?}, then {last:?}");
-    ensure!(last.descriptors <= first.descriptors + 2, "descriptors: {first:?}, then {last:?}");
-    ensure!(last.threads <= first.threads + 1, "threads: {first:?}, then {last:?}");
-    Ok(())
 }
 
 /// How many events there are and how long they are, encoded; audited before.
@@ -337,29 +289,4 @@ fn progress(number: u64, random: &SeededEntropy) -> Result<Proposal> {
     );
     let task = task(random.number() % TASKS)?;
     Ok(Proposal::new(Emit::new(task, "progress", content)).key(Key(noise)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn taking(memory_kb: u64, descriptors: u64, threads: u64) -> Sample {
-        Sample { memory_kb, descriptors, threads }
-    }
-
-    #[test]
-    fn what_grows_is_noticed() {
-        let warm = taking(100_000, 12, 13);
-        flat(warm, warm).unwrap();
-        flat(warm, taking(110_000, 13, 13)).unwrap();
-        for last in [taking(140_000, 12, 13), taking(100_000, 20, 13), taking(100_000, 12, 20)] {
-            flat(warm, last).unwrap_err();
-        }
-    }
-
-    #[test]
-    fn what_is_typical_is_in_the_middle() {
-        let samples = [taking(9, 3, 3), taking(1, 1, 1), taking(2, 2, 2)];
-        assert_eq!(typical(&samples), taking(2, 2, 2));
-    }
 }

@@ -1,9 +1,9 @@
 //! A store that one thread writes to, which commits together whatever waits: the grouping that the
 //! ledger does, for those that do not do it themselves.
 
-use super::contest::{Caller, Contestant, Load};
+use super::contest::{Appending, Caller, Contestant, Load};
 use crate::workload::{CALLERS, frames, proposal};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use std::{
     collections::VecDeque,
     sync::{
@@ -13,56 +13,92 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+use taskledger::command::Proposal;
+use tokio::sync::oneshot;
 
 /// Events that are committed together at the most: as the ledger.
 const GROUP_MAX: usize = 256;
 
+/// An event as a store is given it.
+pub(crate) trait Value: Sized + Clone + Send + 'static {
+    /// Of an event, and of bytes of one like it that were encoded before.
+    fn of(event: Proposal, frame: &Arc<[u8]>) -> Result<Self>;
+}
+
+/// The bytes, and nothing else. The event is made as for the ledger, and then those that were encoded
+/// before are taken: what an event is made of is nobody's advantage.
+impl Value for Arc<[u8]> {
+    fn of(event: Proposal, frame: &Arc<[u8]>) -> Result<Self> {
+        std::hint::black_box(event);
+        Ok(Self::clone(frame))
+    }
+}
+
 /// Something that keeps numbered values.
-pub(crate) trait Store: Send {
+pub(crate) trait Store<V = Arc<[u8]>>: Send {
     /// Writes values with consecutive numbers from `first` on as one commit, and returns when what
     /// is promised holds for all of them.
-    fn commit(&mut self, first: u64, values: &[Arc<[u8]>]) -> Result<()>;
+    fn commit(&mut self, first: u64, values: &[V]) -> Result<()>;
 }
 
 /// A contestant made of a store.
-pub(crate) fn grouped(store: Box<dyn Store>, load: Load) -> Result<Box<dyn Contestant>> {
+pub(crate) fn grouped<V: Value>(
+    store: Box<dyn Store<V>>,
+    load: Load,
+) -> Result<Box<dyn Contestant>> {
     Ok(Box::new(Grouped::new(store, load)?))
 }
 
-/// A store behind a thread of its own; called directly if only one caller waits for one append.
-struct Grouped {
+/// A store behind a thread of its own; called directly if only one thread waits for one append.
+struct Grouped<V> {
     frames: Vec<Arc<[u8]>>,
-    way: Way,
+    way: Way<V>,
 }
 
-enum Way {
-    Direct(Mutex<Numbered>),
-    Queue { jobs: Option<SyncSender<Job>>, thread: Option<JoinHandle<()>> },
+enum Way<V> {
+    Direct(Mutex<Numbered<V>>),
+    Queue { jobs: Option<SyncSender<Job<V>>>, thread: Option<JoinHandle<()>> },
 }
 
-struct Job {
-    values: Vec<Arc<[u8]>>,
-    done: SyncSender<Result<()>>,
+struct Job<V> {
+    values: Vec<V>,
+    done: Done,
+}
+
+/// The caller that waits for an answer.
+enum Done {
+    Thread(SyncSender<Result<()>>),
+    Task(oneshot::Sender<Result<()>>),
+}
+
+impl Done {
+    fn tell(self, answer: Result<()>) {
+        // A caller that has gone does not want to know.
+        match self {
+            Self::Thread(thread) => drop(thread.send(answer)),
+            Self::Task(task) => drop(task.send(answer)),
+        }
+    }
 }
 
 /// A store, and the number that comes next.
-struct Numbered {
-    store: Box<dyn Store>,
+struct Numbered<V> {
+    store: Box<dyn Store<V>>,
     next: u64,
 }
 
-impl Numbered {
-    fn commit(&mut self, values: &[Arc<[u8]>]) -> Result<()> {
+impl<V> Numbered<V> {
+    fn commit(&mut self, values: &[V]) -> Result<()> {
         self.store.commit(self.next, values)?;
         self.next += u64::try_from(values.len())?;
         Ok(())
     }
 }
 
-impl Grouped {
-    fn new(store: Box<dyn Store>, load: Load) -> Result<Self> {
+impl<V: Value> Grouped<V> {
+    fn new(store: Box<dyn Store<V>>, load: Load) -> Result<Self> {
         let numbered = Numbered { store, next: 1 };
-        let way = if load.callers == 1 && load.outstanding == 1 {
+        let way = if load.callers == 1 && load.outstanding == 1 && !load.tasks {
             Way::Direct(Mutex::new(numbered))
         } else {
             let (jobs, waiting) = sync_channel(4_096);
@@ -72,17 +108,18 @@ impl Grouped {
         Ok(Self { frames: frames()?, way })
     }
 
-    /// The next events of a caller. They are made as for the ledger, and then those that were encoded
-    /// before are taken: what an event is made of is nobody's advantage.
-    fn values(&self, from: usize, batch: usize) -> Result<Vec<Arc<[u8]>>> {
-        for number in (0_u64..).take(batch) {
-            std::hint::black_box(proposal(number, CALLERS)?);
-        }
-        Ok(self.frames.iter().cycle().skip(from % self.frames.len()).take(batch).cloned().collect())
+    /// The events of a caller, from number `from` on: those that the ledger is given.
+    fn values(&self, caller: usize, from: usize, batch: usize) -> Result<Vec<V>> {
+        let bytes = self.frames.iter().cycle().skip((caller * 37 + from) % self.frames.len());
+        let values = (from..from + batch).zip(bytes).map(|(next, bytes)| {
+            let number = u64::try_from(next)? * CALLERS.threads + u64::try_from(caller)?;
+            V::of(proposal(number, CALLERS)?, bytes)
+        });
+        values.collect()
     }
 }
 
-impl Drop for Grouped {
+impl<V> Drop for Grouped<V> {
     fn drop(&mut self) {
         if let Way::Queue { jobs, thread } = &mut self.way {
             drop(jobs.take());
@@ -93,7 +130,7 @@ impl Drop for Grouped {
     }
 }
 
-fn serve(mut store: Numbered, waiting: &Receiver<Job>) {
+fn serve<V: Value>(mut store: Numbered<V>, waiting: &Receiver<Job<V>>) {
     while let Ok(job) = waiting.recv() {
         let mut group = vec![job];
         let mut values = group.iter().map(|job| job.values.len()).sum::<usize>();
@@ -105,29 +142,42 @@ fn serve(mut store: Numbered, waiting: &Receiver<Job>) {
         let all: Vec<_> = group.iter().flat_map(|job| job.values.iter().cloned()).collect();
         let outcome = store.commit(&all);
         for job in group {
-            let answer = outcome.as_ref().map_err(|error| anyhow!("{error:#}")).copied();
-            // A caller that has gone does not want to know.
-            let _ = job.done.send(answer);
+            job.done.tell(outcome.as_ref().map_err(|error| anyhow!("{error:#}")).copied());
         }
     }
 }
 
-impl Contestant for Grouped {
+impl<V: Value> Contestant for Grouped<V> {
     fn caller(&self, caller: usize) -> Result<Box<dyn Caller + '_>> {
-        Ok(Box::new(GroupedCaller { store: self, next: caller * 37 }))
+        Ok(Box::new(GroupedCaller { store: self, caller, next: 0 }))
+    }
+
+    fn append(&self, caller: usize, nth: usize, batch: usize) -> Result<Appending> {
+        let values = self.values(caller, nth * batch, batch)?;
+        let Way::Queue { jobs: Some(jobs), .. } = &self.way else {
+            bail!("the store is closed, or for one thread");
+        };
+        let jobs = jobs.clone();
+        Ok(Box::pin(async move {
+            let (answer, wait) = oneshot::channel();
+            let job = Job { values, done: Done::Task(answer) };
+            jobs.send(job).map_err(|_| anyhow!("it is gone"))?;
+            wait.await.context("the store's thread died")?
+        }))
     }
 }
 
-struct GroupedCaller<'a> {
-    store: &'a Grouped,
+struct GroupedCaller<'a, V> {
+    store: &'a Grouped<V>,
+    caller: usize,
     next: usize,
 }
 
-impl Caller for GroupedCaller<'_> {
+impl<V: Value> Caller for GroupedCaller<'_, V> {
     fn append(&mut self, load: Load, until: Instant, done: &mut dyn FnMut(Duration)) -> Result<()> {
         let mut outstanding = VecDeque::new();
         while Instant::now() < until {
-            let values = self.store.values(self.next, load.batch)?;
+            let values = self.store.values(self.caller, self.next, load.batch)?;
             self.next += load.batch;
             let began = Instant::now();
             match &self.store.way {
@@ -138,7 +188,8 @@ impl Caller for GroupedCaller<'_> {
                 Way::Queue { jobs, .. } => {
                     let (answer, wait) = sync_channel(1);
                     let jobs = jobs.as_ref().context("the store is closed")?;
-                    jobs.send(Job { values, done: answer }).map_err(|_| anyhow!("it is gone"))?;
+                    let job = Job { values, done: Done::Thread(answer) };
+                    jobs.send(job).map_err(|_| anyhow!("it is gone"))?;
                     outstanding.push_back((began, wait));
                     if outstanding.len() >= load.outstanding {
                         settle(&mut outstanding, done)?;

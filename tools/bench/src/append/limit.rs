@@ -25,13 +25,17 @@ pub(super) fn entrant(promise: Promise) -> Entrant {
             name: NAME,
             means: "pwrite, fdatasync",
             promised: "a file of 128 MiB that was written and synced before; the limit of the device",
-            open: Box::new(|path, load| grouped(Box::new(Raw::create(path, true)?), load)),
+            open: Box::new(|path, load| {
+                grouped::<Arc<[u8]>>(Box::new(Raw::create(path, true)?), load)
+            }),
         },
         Promise::Written => Entrant {
             name: NAME,
             means: "pwrite",
             promised: "a file of 128 MiB that was written before; the limit of the kernel",
-            open: Box::new(|path, load| grouped(Box::new(Raw::create(path, false)?), load)),
+            open: Box::new(|path, load| {
+                grouped::<Arc<[u8]>>(Box::new(Raw::create(path, false)?), load)
+            }),
         },
     }
 }

@@ -6,6 +6,8 @@
 
 mod contest;
 mod grouped;
+#[cfg(feature = "peers")]
+mod job;
 mod limit;
 mod ours;
 mod sample;
@@ -17,9 +19,15 @@ use clap::ValueEnum;
 use std::{path::Path, time::Duration};
 
 pub(crate) use contest::{Contestant, Load};
+pub(crate) use sample::Sample;
 #[cfg(feature = "peers")]
-pub(crate) use grouped::{Store, grouped};
-use sample::Sample;
+pub(crate) use {
+    grouped::{Store, grouped},
+    job::{Change, Event},
+};
+
+/// The end of the name of a store that does the job of the ledger, instead of being handed bytes.
+pub(crate) const SAME_JOB: &str = ", same job";
 
 /// What must be true before an append is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,9 +140,10 @@ fn regime(args: &Args) -> &'static str {
 }
 
 fn loads(promise: Promise) -> Vec<Load> {
-    let one = Load { callers: 1, outstanding: 1, batch: 1 };
+    let one = Load { callers: 1, tasks: false, outstanding: 1, batch: 1 };
+    let of_each = |tasks| [1, 8, 64, 512].map(|callers| Load { callers, tasks, ..one });
     match promise {
-        Promise::Durable => [1, 8, 64, 512].map(|callers| Load { callers, ..one }).into(),
+        Promise::Durable => [false, true].into_iter().flat_map(of_each).collect(),
         Promise::Written => {
             vec![one, Load { outstanding: 64, ..one }, Load { batch: 64, ..one }]
         }
@@ -162,5 +171,5 @@ fn peers(_: Promise, _: &Path) -> (Vec<Entrant>, Vec<String>) {
 fn sample(entrant: &Entrant, load: Load, each: Duration) -> Result<Sample> {
     let place = tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?;
     let contestant = (entrant.open)(&place.path().join("store"), load)?;
-    contest::run(&*contestant, load, each)
+    contest::run(contestant, load, each)
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Entrant, Promise,
-    contest::{Caller, Contestant, Load},
+    contest::{Appending, Caller, Contestant, Load},
 };
 use crate::workload::{CALLERS, proposal};
 use anyhow::{Context, Result};
@@ -53,6 +53,19 @@ impl Contestant for Ours {
     fn caller(&self, caller: usize) -> Result<Box<dyn Caller + '_>> {
         Ok(Box::new(OurCaller { ledger: &self.ledger, caller: u64::try_from(caller)?, next: 0 }))
     }
+
+    fn append(&self, caller: usize, nth: usize, batch: usize) -> Result<Appending> {
+        let next = u64::try_from(nth * batch)?;
+        let batch = events(u64::try_from(caller)?, next, batch)?;
+        let ledger = Arc::clone(&self.ledger);
+        Ok(Box::pin(async move { Ok(ledger.append(batch).await.map(drop)?) }))
+    }
+}
+
+/// The events of a caller, from number `from` on.
+fn events(caller: u64, from: u64, count: usize) -> Result<Vec<Proposal>> {
+    let numbers = (from..).take(count).map(|next| next * CALLERS.threads + caller);
+    numbers.map(|number| proposal(number, CALLERS)).collect()
 }
 
 struct OurCaller<'a> {
@@ -62,14 +75,10 @@ struct OurCaller<'a> {
 }
 
 impl OurCaller<'_> {
-    fn batch(&mut self, events: usize) -> Result<Vec<Proposal>> {
-        (0..events)
-            .map(|_| {
-                let number = self.next * CALLERS.threads + self.caller;
-                self.next += 1;
-                proposal(number, CALLERS)
-            })
-            .collect()
+    fn batch(&mut self, count: usize) -> Result<Vec<Proposal>> {
+        let batch = events(self.caller, self.next, count)?;
+        self.next += u64::try_from(count)?;
+        Ok(batch)
     }
 
     fn outstanding(

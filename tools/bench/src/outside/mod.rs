@@ -12,7 +12,9 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use told::{Script, Told};
+use told::Told;
+
+pub(crate) use told::{Script, python};
 
 /// Looks at threads of each length, in each round.
 const LOOKS: u64 = 200;
@@ -57,7 +59,7 @@ pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let place = tempfile::Builder::new().prefix("taskledger-bench-").tempdir()?;
     let history = place.path().join("history.jsonl");
     history::write(&history, shape)?;
-    let python = args.python.clone().unwrap_or_else(told::python);
+    let python = args.python.clone().unwrap_or_else(python);
     let (there, missing): (Vec<_>, Vec<_>) =
         SCRIPTS.iter().partition(|script| script.is_there(&python));
     let mut rows = vec![Row { name: "taskledger", script: None, told: Vec::new() }];

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -33,11 +34,11 @@ pub(super) struct Look {
 
 /// One under `tools/bench/peers`.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) name: &'static str,
-    pub(super) file: &'static str,
+pub(crate) struct Script {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
     /// The module without which there is nothing to measure.
-    pub(super) needs: &'static str,
+    pub(crate) needs: &'static str,
 }
 
 /// The repository, from where this was built.
@@ -46,14 +47,14 @@ fn root() -> PathBuf {
 }
 
 /// What `tools/bench/peers/install` has made; otherwise that of the system.
-pub(super) fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let ours = root().join("target/bench-peers/bin/python");
     if ours.exists() { ours } else { PathBuf::from("python3") }
 }
 
 impl Script {
     /// Whether what it needs is installed.
-    pub(super) fn is_there(&self, python: &Path) -> bool {
+    pub(crate) fn is_there(&self, python: &Path) -> bool {
         let asked = Command::new(python)
             .args(["-c", &format!("import {}", self.needs)])
             .stdin(Stdio::null())
@@ -70,11 +71,17 @@ impl Script {
         directory: &Path,
         looks: u64,
     ) -> Result<Told> {
+        let looks = looks.to_string();
+        let said = self.ask(python, &[history.as_ref(), directory.as_ref(), looks.as_ref()])?;
+        told(&said).with_context(|| format!("{} answered {said}", self.file))
+    }
+
+    /// Runs it to its end, and gives the JSON that it prints.
+    pub(crate) fn ask(&self, python: &Path, args: &[&OsStr]) -> Result<Value> {
         let script = root().join("tools/bench/peers").join(self.file);
         let output = Command::new(python)
             .arg(script)
-            .args([history, directory])
-            .arg(looks.to_string())
+            .args(args)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .output()
@@ -82,9 +89,8 @@ impl Script {
         if !output.status.success() {
             bail!("{}: {}", self.file, String::from_utf8_lossy(&output.stderr).trim());
         }
-        let said = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("{} did not answer in JSON", self.file))?;
-        told(&said).with_context(|| format!("{} answered {said}", self.file))
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("{} did not answer in JSON", self.file))
     }
 }
 

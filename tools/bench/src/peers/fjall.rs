@@ -25,7 +25,7 @@ pub(super) fn entrant(promise: Promise) -> Entrant {
 fn open(path: &Path, mode: PersistMode, load: Load) -> Result<Box<dyn Contestant>> {
     let database = Database::builder(path).open()?;
     let events = database.keyspace("events", KeyspaceCreateOptions::default)?;
-    grouped(Box::new(Fjall { database, events, mode }), load)
+    grouped::<Arc<[u8]>>(Box::new(Fjall { database, events, mode }), load)
 }
 
 struct Fjall {

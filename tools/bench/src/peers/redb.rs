@@ -15,7 +15,7 @@ pub(super) fn entrant() -> Entrant {
                    returns (docs.rs/redb)",
         open: Box::new(|path, load| {
             fs::create_dir_all(path)?;
-            grouped(Box::new(Redb(Database::create(path.join("events.redb"))?)), load)
+            grouped::<Arc<[u8]>>(Box::new(Redb(Database::create(path.join("events.redb"))?)), load)
         }),
     }
 }

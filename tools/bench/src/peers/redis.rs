@@ -32,7 +32,7 @@ pub(super) fn entrant(place: &Path) -> Result<Entrant, String> {
             let mut redis = Redis::connect(&socket)?;
             redis.ask(&[b"FLUSHALL"])?;
             redis.answer()?;
-            grouped(Box::new(redis), load)
+            grouped::<Arc<[u8]>>(Box::new(redis), load)
         }),
     })
 }

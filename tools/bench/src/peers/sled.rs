@@ -14,7 +14,7 @@ pub(super) fn entrant() -> Entrant {
         open: Box::new(|path, load| {
             let db = sled::Config::new().path(path).flush_every_ms(None).open()?;
             let file = File::open(path.join("db"))?;
-            grouped(Box::new(Sled { db, file }), load)
+            grouped::<Arc<[u8]>>(Box::new(Sled { db, file }), load)
         }),
     }
 }

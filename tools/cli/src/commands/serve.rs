@@ -79,7 +79,9 @@ impl command::Command for Args {
         let socket = self.socket(&app.db)?;
         let mut options = self.options(app)?;
         if let Some(streams) = room_for(&options) {
-            app.remark(&format!("too few files may be open: at most {streams} streams at once"));
+            app.remark(&format!(
+                "too few files may be open: at most {streams} streams at each door"
+            ));
             options.streams_max = streams;
         }
         let opened = app.open()?;
@@ -195,17 +197,18 @@ impl Args {
     }
 }
 
-/// Raises the limit on open files to what the budgets may take. The streams that there is room for,
-/// where the system allows fewer.
+/// Raises the limit on open files to what the budgets may take. The streams of each door that there is room
+/// for, where the system allows fewer.
 fn room_for(options: &ServerOptions) -> Option<usize> {
     let connections = options.tcp_connections_max + options.socket_connections_max;
-    let needed = u64::try_from(connections + options.streams_max).ok()? + OWN_FILES;
+    let needed = u64::try_from(connections + 2 * options.streams_max).ok()? + OWN_FILES;
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.filter(|current| *current < needed)?;
     let wanted = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).is_ok();
     let short = needed - if raised { wanted } else { current };
-    let streams = options.streams_max.saturating_sub(usize::try_from(short).ok()?).max(1);
+    let streams =
+        options.streams_max.saturating_sub(usize::try_from(short.div_ceil(2)).ok()?).max(1);
     (short > 0).then_some(streams)
 }
 

@@ -112,7 +112,11 @@ fn of_question(error: &AskError) -> Option<(Exit, Option<String>)> {
         AskError::NoTime { .. } => told(Some("write 2026-01-31T12:00:00Z, or -10m".to_owned())),
         AskError::Size(_) => told(Some("leave out --at, or name a later moment".to_owned())),
         AskError::Write(cause) => of_io(cause).map(|exit| (exit, None)),
-        AskError::Proof(_) | AskError::Frame(_) | AskError::Json(_) | _ => told(None),
+        AskError::Proof(_)
+        | AskError::Frame(_)
+        | AskError::Json(_)
+        | AskError::TooLarge { .. }
+        | _ => told(None),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Row, Status, count};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::iter;
 use taskledger::{
     query::{Chain, ChainEnd, Link, Span},
     state::TextBody,
@@ -70,20 +71,20 @@ pub struct SpanItem {
 }
 
 impl LinkItem {
-    /// The links of a chain, from the task up to its root or to what is known no further.
-    #[must_use]
-    pub fn of_chain(chain: &Chain) -> Vec<Self> {
-        let mut items: Vec<Self> = chain.links.iter().flat_map(Self::of_link).collect();
-        if let (Some(id), detail) = end_of_chain(&chain.end) {
-            let detail = Some(detail);
-            items.push(Self { kind: "external".into(), id, detail, ..Self::default() });
-        }
-        items
+    /// The links of a chain, from the task up to its root or to what is known no further. Each is made
+    /// when it is asked for.
+    pub fn of_chain(chain: &Chain) -> impl Iterator<Item = Self> + '_ {
+        let end = end_of_chain(&chain.end);
+        let end = end.0.map(|id| {
+            let detail = Some(end.1);
+            Self { kind: "external".into(), id, detail, ..Self::default() }
+        });
+        chain.links.iter().flat_map(Self::of_link).chain(end)
     }
 
-    fn of_link(link: &Link) -> Vec<Self> {
+    fn of_link(link: &Link) -> impl Iterator<Item = Self> + '_ {
         let task = &link.task;
-        let item = |kind: &str, id: String, seq, detail| Self {
+        let item = move |kind: &str, id: String, seq, detail| Self {
             kind: kind.to_owned(),
             id,
             seq: Some(seq),
@@ -92,7 +93,7 @@ impl LinkItem {
             ..Self::default()
         };
         let why = task.description.kept().map(ToString::to_string);
-        let mut items = vec![Self {
+        let first = Self {
             thread_id: Some(task.thread.to_string()),
             task_type: Some(task.record.task_type.to_string()),
             name: task.record.name.as_ref().map(ToString::to_string),
@@ -102,16 +103,16 @@ impl LinkItem {
             erased: matches!(task.description.body, TextBody::Erased),
             withheld: matches!(task.description.body, TextBody::Withheld),
             ..item("task", task.id.to_string(), link.linked.get(), why)
-        }];
-        for (kind, id) in origins(link) {
-            items.push(item(kind, id, task.first_seq.get(), None));
-        }
-        for cancel in &link.cancels {
+        };
+        let origins = origins(link).into_iter();
+        let cancels = link.cancels.iter().map(move |cancel| {
             let by = cancel.cause.agent.as_ref().map(ToString::to_string).unwrap_or_default();
             let reason = cancel.reason.as_ref().map(ToString::to_string);
-            items.push(item("cancel", by, cancel.seq.get(), reason));
-        }
-        items
+            item("cancel", by, cancel.seq.get(), reason)
+        });
+        iter::once(first)
+            .chain(origins.map(move |(kind, id)| item(kind, id, task.first_seq.get(), None)))
+            .chain(cancels)
     }
 }
 

@@ -32,7 +32,7 @@ pub use imports::{BadLineItem, ImportItem, RefusalItem};
 pub use ledgers::{HeadBody, ReceiptBody, ReceiptsBody};
 pub use lineage::{LinkItem, SpanItem};
 pub use logs::{LogsBody, LogsSource, output_of, tail_text};
-pub use notes::{notes, notes_in};
+pub use notes::{note, notes, notes_holding, notes_in};
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};
 pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody, ProofText};
 pub use reading::{AnswerError, read_document, read_list, read_single};

@@ -62,13 +62,20 @@ pub enum AskError {
     /// The answer is no JSON.
     #[error("the answer cannot be written as JSON")]
     Json(#[from] serde_json::Error),
+    /// The answer would hold more than [`Asked::holding`](super::Asked::holding) allows.
+    #[error("the answer would hold more than {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
     /// The answer could not be written.
     #[error(transparent)]
     Write(#[from] io::Error),
 }
 
 impl AskError {
-    /// The kind of the error; `None` if it is not of the ledger: the answer could not be written.
+    /// The kind of the error; `None` if it is not of the ledger: the answer could not be written, or was
+    /// too large.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         match self {
@@ -81,7 +88,7 @@ impl AskError {
             Self::Read(error) => Some(error.code()),
             Self::Proof(error) => Some(error.code()),
             Self::Frame(error) => Some(error.code()),
-            Self::Json(_) | Self::Write(_) => None,
+            Self::Json(_) | Self::TooLarge { .. } | Self::Write(_) => None,
         }
     }
 }

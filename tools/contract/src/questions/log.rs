@@ -85,8 +85,7 @@ impl LogQuestion {
             // not.
             if entry.event.seq.get() >= from {
                 let item = EventLine::from(&entry);
-                let item = render::list_item(form, &item, std::mem::take(&mut first))?;
-                out.write_all(item.as_bytes())?;
+                render::write_item(form, &item, std::mem::take(&mut first), out)?;
             }
             Ok(())
         })?;

@@ -16,6 +16,7 @@ mod one;
 mod params;
 mod past;
 mod request;
+mod streamed;
 mod tasks;
 mod threads;
 
@@ -34,7 +35,7 @@ pub use tasks::TasksQuestion;
 pub use threads::{ThreadsQuestion, TimelineQuestion, TreeQuestion};
 
 use crate::{
-    answers::{At, Row},
+    answers::{At, Body, Row, Single},
     render::{self, Form},
 };
 use std::{io, path::Path};
@@ -61,6 +62,7 @@ pub struct Asked<'a> {
     pub position: Position,
     /// The end of the log when it was resolved.
     pub head: Head,
+    held_bytes_max: usize,
 }
 
 impl<'a> Asked<'a> {
@@ -76,11 +78,29 @@ impl<'a> Asked<'a> {
     ) -> Result<Self, AskError> {
         let head = reader.head();
         let position = Position::Log(head.size);
-        let mut asked = Self { reader, directory, at, now, position, head };
+        let held_bytes_max = usize::MAX;
+        let mut asked = Self { reader, directory, at, now, position, head, held_bytes_max };
         if let Some(point) = at {
             asked.position = asked.resolve(point)?;
         }
         Ok(asked)
+    }
+
+    /// The same, for an answer that is written in memory of so many bytes. Texts that must be held before
+    /// they are written end the answer beyond that: the notes on one task, the chain of
+    /// [`WhyQuestion`]. All else is written as it is read by [`Question::write`].
+    #[must_use]
+    pub fn holding(self, held_bytes_max: usize) -> Self {
+        Self { held_bytes_max, ..self }
+    }
+
+    /// Counts the bytes of one thing that is held.
+    fn held(&self) -> impl FnMut(usize) -> Result<(), AskError> + use<> {
+        let (mut held, bytes_max) = (0_usize, self.held_bytes_max);
+        move |bytes| {
+            held = held.saturating_add(bytes);
+            (held <= bytes_max).then_some(()).ok_or(AskError::TooLarge { bytes_max })
+        }
     }
 
     /// The place of another moment.
@@ -147,7 +167,7 @@ pub enum Question {
 }
 
 impl Question {
-    /// Writes the answer to `out`.
+    /// Writes the answer to `out`, as it is read: a list item by item, so that no more than one is held.
     ///
     /// # Errors
     /// [`AskError`] if there is no answer; part of one may be written by then.
@@ -157,23 +177,27 @@ impl Question {
         form: Form,
         out: &mut impl io::Write,
     ) -> Result<(), AskError> {
-        let text = match self {
-            Self::Threads(question) => return write_list(question.answer(asked)?, form, out),
-            Self::Tasks(question) => return write_list(question.answer(asked)?, form, out),
-            Self::Tree(question) => return write_list(question.answer(asked)?, form, out),
-            Self::Timeline(question) => return write_list(question.answer(asked)?, form, out),
-            Self::Why(question) => return write_list(question.answer(asked)?, form, out),
-            Self::Log(question) => return question.write(asked, form, out),
-            Self::Show(question) => render::single(form, question.answer(asked)?)?,
-            Self::Diff(question) => render::single(form, question.answer(asked)?)?,
-            Self::First(question) => render::single(form, question.answer(asked)?)?,
-            Self::Event(question) => render::document(form, &question.answer(asked)?)?,
-            Self::Stats(question) => render::single(form, question.answer(asked)?)?,
-            Self::Checkpoint(question) => render::single(form, question.answer(asked)?)?,
-            Self::Proof(question) => render::single(form, question.answer(asked)?)?,
-            Self::Growth(question) => render::single(form, question.answer(asked)?)?,
-        };
-        Ok(out.write_all(text.as_bytes())?)
+        match self {
+            Self::Threads(question) => {
+                let Listed { at, items } = question.answer(asked)?;
+                write_list(&at, items.into_iter().map(Ok), form, out)
+            }
+            Self::Tasks(question) => question.write(asked, form, out),
+            Self::Tree(question) => question.write(asked, form, out),
+            Self::Timeline(question) => question.write(asked, form, out),
+            Self::Why(question) => question.write(asked, form, out),
+            Self::Log(question) => question.write(asked, form, out),
+            Self::Show(question) => question.write(asked, form, out),
+            Self::Diff(question) => question.write(asked, form, out),
+            Self::First(question) => write_single(question.answer(asked)?, form, out),
+            Self::Event(question) => {
+                Ok(render::write_document(form, &question.answer(asked)?, out)?)
+            }
+            Self::Stats(question) => write_single(question.answer(asked)?, form, out),
+            Self::Checkpoint(question) => write_single(question.answer(asked)?, form, out),
+            Self::Proof(question) => write_single(question.answer(asked)?, form, out),
+            Self::Growth(question) => write_single(question.answer(asked)?, form, out),
+        }
     }
 
     /// True if the answer needs the map of all tasks, which takes memory and time.
@@ -223,16 +247,21 @@ impl Question {
     }
 }
 
-/// Writes a list whole.
+fn write_single<T: Body>(body: T, form: Form, out: &mut impl io::Write) -> Result<(), AskError> {
+    Ok(render::write_document(form, &Single::new(body), out)?)
+}
+
+/// Writes a list, each item as it comes.
 fn write_list<T: Row>(
-    list: Listed<T>,
+    at: &At,
+    items: impl IntoIterator<Item = Result<T, AskError>>,
     form: Form,
     out: &mut impl io::Write,
 ) -> Result<(), AskError> {
-    out.write_all(render::list_begin::<T>(form, &list.at)?.as_bytes())?;
+    out.write_all(render::list_begin::<T>(form, at)?.as_bytes())?;
     let mut first = true;
-    for item in list.items {
-        out.write_all(render::list_item(form, &item, std::mem::take(&mut first))?.as_bytes())?;
+    for item in items {
+        render::write_item(form, &item?, std::mem::take(&mut first), out)?;
     }
     Ok(out.write_all(render::list_end(form).as_bytes())?)
 }

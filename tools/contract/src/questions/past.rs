@@ -1,10 +1,15 @@
 //! Questions about two moments, and about the first of many.
 
-use super::{AskError, Asked};
-use crate::answers::{At, ChangeItem, DiffBody, DiffCounts, EventLine, FirstBody};
+use super::{AskError, Asked, streamed::Streamed};
+use crate::{
+    answers::{At, Body as _, ChangeItem, DiffBody, DiffCounts, EventLine, FirstBody},
+    render::Form,
+};
+use serde::Serialize;
+use std::io;
 use taskledger::{
     ids::ThreadId,
-    query::{self, Atom, Point, Predicate, QueryError, Scope, View},
+    query::{self, Atom, Diff, Point, Predicate, QueryError, Scope, View},
 };
 
 /// Asks for the changes between two moments of a thread.
@@ -20,6 +25,17 @@ pub struct DiffQuestion {
     pub stat: bool,
 }
 
+/// Two moments of a thread, and what differs.
+#[derive(Debug)]
+struct Compared {
+    /// The first moment.
+    pub from: View,
+    /// The second moment.
+    pub to: View,
+    /// The changes.
+    pub diff: Diff,
+}
+
 /// Asks for the first event of a thread after which a condition held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstQuestion {
@@ -30,24 +46,73 @@ pub struct FirstQuestion {
 }
 
 impl DiffQuestion {
-    /// The changes.
+    /// Compares the two moments.
     ///
     /// # Errors
-    /// [`AskError::Moment`], as [`query::as_of`], and [`QueryError::Read`] if a long text could not be
-    /// read.
-    pub fn answer(&self, asked: &Asked<'_>) -> Result<DiffBody, AskError> {
+    /// [`AskError::Moment`], and as [`query::as_of`].
+    fn compare(&self, asked: &Asked<'_>) -> Result<Compared, AskError> {
         let view = |point: &Point| -> Result<View, AskError> {
             let position = asked.resolve(point)?;
             Ok(query::as_of(asked.reader, Scope::Thread(&self.thread), position)?)
         };
         let (from, to) = (view(&self.from)?, view(&self.to)?);
         let diff = query::diff(&from.state, &to.state, Some(&self.thread));
-        let changes = diff.changes.iter().filter(|_| !self.stat);
-        let items = changes.map(|change| ChangeItem::new(change, &to.state, asked.reader));
-        let items = items.collect::<Result<_, QueryError>>()?;
-        let stat = DiffCounts::from(diff.stat());
-        Ok(DiffBody { from: At::from(&from), to: At::from(&to), stat, items })
+        Ok(Compared { from, to, diff })
     }
+
+    /// The changes.
+    ///
+    /// # Errors
+    /// [`QueryError::Read`] if a long text could not be read.
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<DiffBody, AskError> {
+        let compared = &self.compare(asked)?;
+        let items = self.items(asked, compared).collect::<Result<_, QueryError>>()?;
+        let Compared { from, to, diff } = compared;
+        let stat = DiffCounts::from(diff.stat());
+        Ok(DiffBody { from: At::from(from), to: At::from(to), stat, items })
+    }
+
+    /// The changes one by one; each reads its long texts when it is asked for.
+    fn items<'a>(
+        &self,
+        asked: &'a Asked<'_>,
+        compared: &'a Compared,
+    ) -> impl Iterator<Item = Result<ChangeItem, QueryError>> {
+        let changes = if self.stat { &[] } else { compared.diff.changes.as_slice() };
+        let reader = asked.reader;
+        changes.iter().map(move |change| ChangeItem::new(change, &compared.to.state, reader))
+    }
+
+    /// Writes what [`answer`](Self::answer) gives.
+    pub(super) fn write(
+        &self,
+        asked: &Asked<'_>,
+        form: Form,
+        out: &mut impl io::Write,
+    ) -> Result<(), AskError> {
+        let compared = self.compare(asked)?;
+        let changes = Streamed::<ChangeItem, _>::new(|take| {
+            self.items(asked, &compared).try_for_each(|change| take(change?))
+        });
+        let told = Told {
+            schema: DiffBody::SCHEMA,
+            from: At::from(&compared.from),
+            to: At::from(&compared.to),
+            stat: DiffCounts::from(compared.diff.stat()),
+            items: &changes,
+        };
+        changes.write(&told, form, out)
+    }
+}
+
+/// A [`DiffBody`] whose changes are written as they are read. A test holds the two together.
+#[derive(Serialize)]
+struct Told<'a, I> {
+    schema: &'static str,
+    from: At,
+    to: At,
+    stat: DiffCounts,
+    items: &'a I,
 }
 
 impl FirstQuestion {

@@ -1,7 +1,11 @@
 //! Tasks that match.
 
-use super::{AskError, Asked, Between, Listed, between};
-use crate::answers::{At, TaskItem, notes};
+use super::{AskError, Asked, Between, Listed, between, write_list};
+use crate::{
+    answers::{At, TaskItem, notes_holding},
+    render::Form,
+};
+use std::io;
 use taskledger::{
     event::TaskStatus,
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
@@ -82,21 +86,42 @@ impl TasksQuestion {
     /// As [`filter`](Self::filter) and [`query::tasks`].
     pub fn answer(&self, asked: &Asked<'_>) -> Result<Listed<TaskItem>, AskError> {
         let view = self.view(asked)?;
+        let items = self.items(asked, &view)?.collect::<Result<_, AskError>>()?;
+        Ok(Listed { at: At::from(&view), items })
+    }
+
+    pub(super) fn write(
+        &self,
+        asked: &Asked<'_>,
+        form: Form,
+        out: &mut impl io::Write,
+    ) -> Result<(), AskError> {
+        let view = self.view(asked)?;
+        write_list(&At::from(&view), self.items(asked, &view)?, form, out)
+    }
+
+    /// The tasks one by one; each reads its long texts when it is asked for.
+    fn items<'a>(
+        &self,
+        asked: &'a Asked<'_>,
+        view: &'a View,
+    ) -> Result<impl Iterator<Item = Result<TaskItem, AskError>>, AskError> {
         let (filter, between) = self.filter(asked)?;
         let now = if asked.at.is_some() { view.time } else { asked.now };
         let sort = Sort { key: self.sort, descending: self.reverse, now: Some(now) };
         // Places in the log are not the library's to filter by, so neither is the count then.
         let limit = self.count.filter(|_| between.seqs.is_none());
-        let rows = query::tasks(asked.reader, &view.state, &filter, sort, limit)?;
-        let mut items: Vec<TaskItem> = rows.into_iter().map(TaskItem::from).collect();
-        items.retain(|item| between.holds(item.first_seq));
-        items.truncate(self.count.unwrap_or(usize::MAX));
-        for item in &mut items {
-            if let Some(task) = item.task_id.parse().ok().and_then(|id| view.state.task(&id)) {
-                item.notes = notes(asked.reader, task, view.position)?;
-            }
-        }
-        Ok(Listed { at: At::from(&view), items })
+        let rows = query::task_rows(asked.reader, &view.state, &filter, sort, limit);
+        let rows =
+            rows.filter(move |row| row.as_ref().map_or(true, |row| between.holds(row.first_seq)));
+        Ok(rows.take(self.count.unwrap_or(usize::MAX)).map(move |row| {
+            let (row, hold) = (row?, asked.held());
+            let notes = match view.state.task(&row.task_id) {
+                Some(task) => notes_holding(asked.reader, task, view.position, hold)?,
+                None => Vec::new(),
+            };
+            Ok(TaskItem::from(row).noted(notes))
+        }))
     }
 
     /// True if no part of the question counts from the clock, when asked at the moment `at`.

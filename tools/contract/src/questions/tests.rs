@@ -1,9 +1,12 @@
 use super::*;
-use crate::answers::{AnswerError, Listing, TaskItem};
+use crate::{
+    answers::{AnswerError, Listing, Row, TaskItem},
+    render,
+};
 use std::time::Duration;
 use taskledger::{
     Ledger, Options,
-    command::{Finish, Redact, Spawn},
+    command::{Cancel, Emit, Finish, Redact, Spawn},
     event::{ActionKind, PartSet, TaskStatus},
     ids::{Seq, Size, TaskId, ThreadId},
     query::SortKey,
@@ -267,4 +270,92 @@ fn an_answer_is_the_document_that_its_schema_names() {
     assert_eq!((listing.schema.as_str(), listing.items.len()), (TaskItem::SCHEMA, 2));
     assert_eq!(listing.items[1].erased, ["description"]);
     assert!(out.ends_with(b"\n]}\n"));
+}
+
+/// What is written item by item is the answer as a whole, which the command line writes.
+#[test]
+fn an_answer_is_the_same_bytes_whether_or_not_it_is_held() {
+    let ledger = story();
+    let hostile = "\u{202e}\u{7f} \u{4e16}";
+    let late = Spawn::new(thread("build"), "late").task(task("late")).name("\u{4e16}");
+    ledger.append_blocking(late.description(hostile.repeat(400))).unwrap();
+    ledger.append_blocking(Finish::completed(task("late")).result("[1, {}]")).unwrap();
+    ledger.append_blocking(Cancel::task(task("root")).reason(hostile)).unwrap();
+    let reader = ledger.reader();
+    let asked = Asked::new(&reader, None, None, Millis(0)).unwrap();
+    let build = || thread("build");
+    for form in [Form::Json, Form::Jsonl] {
+        let written = |question: Question| {
+            let mut out = Vec::new();
+            question.write(&asked, form, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let show = ShowQuestion { task: task("late") };
+        let held = render::single(form, show.answer(&asked).unwrap()).unwrap();
+        assert_eq!(written(Question::Show(show)), held);
+        for stat in [true, false] {
+            let (from, to) = (Point::Back(4), Point::Head);
+            let diff = DiffQuestion { thread: build(), from, to, stat };
+            let held = render::single(form, diff.answer(&asked).unwrap()).unwrap();
+            assert_eq!(written(Question::Diff(diff)), held);
+        }
+        let why = WhyQuestion { task: task("root") };
+        assert_eq!(written(Question::Why(why.clone())), whole(&why.answer(&asked).unwrap(), form));
+        let tree = TreeQuestion { thread: build(), depth: None, without_results: false };
+        assert_eq!(
+            written(Question::Tree(tree.clone())),
+            whole(&tree.answer(&asked).unwrap(), form)
+        );
+        let line = TimelineQuestion { thread: build() };
+        assert_eq!(
+            written(Question::Timeline(line.clone())),
+            whole(&line.answer(&asked).unwrap(), form)
+        );
+        let tasks = TasksQuestion {
+            since: Some(Point::Seq(Seq::new(3).unwrap())),
+            count: Some(1),
+            ..Default::default()
+        };
+        assert_eq!(
+            written(Question::Tasks(tasks.clone())),
+            whole(&tasks.answer(&asked).unwrap(), form)
+        );
+    }
+}
+
+fn whole<T: Row>(list: &Listed<T>, form: Form) -> String {
+    let mut text = render::list_begin::<T>(form, &list.at).unwrap();
+    for (place, item) in list.items.iter().enumerate() {
+        text += &render::list_item(form, item, place == 0).unwrap();
+    }
+    text + render::list_end(form)
+}
+
+/// Reasons and notes are held until they are written: so many that they take too much end the answer.
+#[test]
+fn what_must_be_held_is_bounded() {
+    let ledger = story();
+    for _ in 0..100 {
+        let cancel = Cancel::task(task("root")).reason("x".repeat(10_000));
+        ledger.append_blocking(cancel).unwrap();
+        let note = Emit::new(
+            task("root"),
+            taskledger_interop::NOTE,
+            format!("\"{}\"", "n".repeat(10_000)),
+        );
+        ledger.append_blocking(note).unwrap();
+    }
+    let reader = ledger.reader();
+    for question in [
+        Question::Why(WhyQuestion { task: task("root") }),
+        Question::Show(ShowQuestion { task: task("root") }),
+    ] {
+        let write = |bytes_max| {
+            let asked = Asked::new(&reader, None, None, Millis(0)).unwrap().holding(bytes_max);
+            question.write(&asked, Form::Json, &mut std::io::sink())
+        };
+        let refused = write(500_000).unwrap_err();
+        assert!(matches!(refused, AskError::TooLarge { bytes_max: 500_000 }), "{refused}");
+        write(2_000_000).unwrap();
+    }
 }

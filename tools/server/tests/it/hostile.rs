@@ -1,30 +1,12 @@
 //! Clients that mean no good, or do not know better.
 
-use crate::support::{Answer, PATIENCE, Server, memory, until};
+use crate::support::{Answer, PATIENCE, Server, large, memory, until};
 use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
-use taskledger::{
-    Ledger,
-    command::{Finish, Spawn},
-    ids::{TaskId, ThreadId},
-};
 use taskledger_server::{Role, tokens};
-
-/// A ledger with so many results of about a mebibyte.
-fn large(mebibytes: usize) -> Ledger {
-    let ledger = memory();
-    let thread = ThreadId::new("t").unwrap();
-    for number in 0..mebibytes {
-        let task = TaskId::new(format!("task-{number}")).unwrap();
-        ledger.append_blocking(Spawn::new(&thread, "big").task(&task)).unwrap();
-        let result = format!("\"{}\"", "x".repeat(1_000_000));
-        ledger.append_blocking(Finish::completed(task).result(result)).unwrap();
-    }
-    ledger
-}
 
 #[test]
 fn no_data_is_given_by_tcp_without_a_token_that_holds() {
@@ -149,6 +131,7 @@ fn a_client_that_takes_nothing_is_cut_and_gives_back_what_it_held() {
     let server = Server::with(large(20), |limits| {
         limits.write_timeout = Duration::from_millis(500);
         limits.answers_bytes_max = 34 << 20;
+        limits.share_percent = 100;
     });
     let mut stalled = server.connect();
     let (host, bearer) = (server.address, server.bearer());
@@ -173,27 +156,91 @@ fn an_answer_over_the_limit_says_what_to_do_instead() {
     let server = Server::with(large(2), |limits| limits.answer_bytes_max = 1 << 20);
     let problem = server.get("/v1/log").refused(422, "answer-too-large");
     assert!(problem["detail"].as_str().unwrap().contains("answer_bytes_max"), "{problem}");
+    assert_eq!(
+        (&problem["limit"], &problem["max"]),
+        (&"answer_bytes_max".into(), &(1 << 20).into())
+    );
     assert_eq!(server.get("/v1/log?count=0").status, 200);
 }
 
 #[test]
-fn connections_over_the_budget_are_told_so_and_keep_no_other_kind_out() {
+fn connections_over_the_budget_are_told_so_and_keep_no_other_door_shut() {
     let server = Server::with(memory(), |limits| {
         limits.tcp_connections_max = 2;
         limits.socket_connections_max = 1;
+        limits.share_percent = 100;
         limits.header_timeout = PATIENCE * 2;
     });
-    let held = [server.connect(), server.connect()];
-    until("both are taken", || server.get("/healthz").status == 503);
+    // Each was let in, so it gives way to nobody.
+    let let_in = |stream: &mut dyn ReadWrite, lines: &str| {
+        let request = format!("GET /v1/threads HTTP/1.1\r\n{lines}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+    };
+    let lines = format!("host: {}\r\n{}", server.address, server.bearer());
+    let mut held = [server.connect(), server.connect()];
+    for stream in &mut held {
+        let_in(stream, &lines);
+    }
     let problem = server.get("/healthz").refused(503, "limit");
     assert_eq!((&problem["limit"], &problem["max"]), (&"tcp_connections_max".into(), &2.into()));
     assert_eq!(server.by_socket("/healthz").status, 200);
     drop(held);
     until("there is room again", || server.get("/healthz").status == 200);
-    let by_socket = UnixStream::connect(&server.socket).unwrap();
-    until("the socket is taken", || server.by_socket("/healthz").status == 503);
+    let mut by_socket = UnixStream::connect(&server.socket).unwrap();
+    let_in(&mut by_socket, "host: x");
+    assert_eq!(server.by_socket("/healthz").status, 503);
     assert_eq!(server.get("/healthz").status, 200);
     drop(by_socket);
+}
+
+trait ReadWrite: std::io::Read + std::io::Write {}
+impl<T: std::io::Read + std::io::Write> ReadWrite for T {}
+
+/// A request that a proxy and the server would cut at different places.
+#[test]
+fn a_request_is_framed_in_one_way_alone() {
+    let server = Server::new();
+    let (host, bearer) = (server.address, format!("authorization: Bearer {}", server.writer));
+    let hidden = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for lines in [
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: +5",
+        "content-length: 5, 6",
+        "transfer-encoding: gzip",
+        "transfer-encoding: chunked, identity",
+        "content-length : 5",
+        "x: y\r\n content-length: 5",
+    ] {
+        let answer = server.raw(&format!(
+            "POST /v1/tasks HTTP/1.1\r\nhost: {host}\r\n{bearer}\r\ncontent-type: application/json\r\n\
+             idempotency-key: k\r\nconnection: close\r\n{lines}\r\n\r\n{hidden}"
+        ));
+        assert!([400, 411, 501, 0].contains(&answer.status), "{lines}: {answer:?}");
+        assert!(!answer.body.contains("alive"), "{lines}: {answer:?}");
+    }
+    for first in
+        ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/0.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01"]
+    {
+        let answer = server.raw(&format!("{first}\r\n\r\n"));
+        assert!([400, 505, 0].contains(&answer.status), "{first:?}: {answer:?}");
+    }
+}
+
+/// Requests that are sent before the first is answered are answered in turn, each by itself.
+#[test]
+fn requests_in_a_row_are_admitted_one_by_one() {
+    let server = Server::new();
+    let (host, bearer) = (server.address, server.bearer());
+    let one = format!("GET /v1/threads HTTP/1.1\r\nhost: {host}\r\n");
+    let answer = server.raw(&format!(
+        "{one}{bearer}\r\n\r\n{one}\r\n{one}host: evil.example\r\nconnection: close\r\n\r\n"
+    ));
+    let whole = format!("{}\r\n\r\n{}", answer.head, answer.body);
+    let statuses: Vec<&str> =
+        whole.split("http/1.1 ").flat_map(|part| part.split("HTTP/1.1 ")).collect();
+    let statuses: Vec<&str> = statuses.iter().filter_map(|part| part.get(..3)).collect();
+    assert_eq!(statuses, ["200", "401", "400"], "{whole}");
 }
 
 /// The mode of the socket keeps other users out; where it was loosened, their user id does.

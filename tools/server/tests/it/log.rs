@@ -300,6 +300,7 @@ fn a_stream_that_reads_for_long_and_finds_nothing_says_how_far_it_is() {
 fn streams_have_a_budget_of_their_own_and_give_it_back() {
     let server = Server::with(some(3), |limits| {
         limits.streams_max = 3;
+        limits.share_percent = 100;
         limits.tcp_connections_max = 2;
         limits.heartbeat = PATIENCE * 2; // not by a heartbeat that fails
     });

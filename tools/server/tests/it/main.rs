@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 mod contract;
+mod fairness;
 mod hostile;
 mod log;
 mod silent;

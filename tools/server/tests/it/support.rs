@@ -9,7 +9,11 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use taskledger::{Ledger, Options};
+use taskledger::{
+    Ledger, Options,
+    command::{Finish, Spawn},
+    ids::{TaskId, ThreadId},
+};
 use taskledger_server::{
     Role, Service,
     options::ServerOptions,
@@ -190,4 +194,17 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
         assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A ledger with so many results of about a mebibyte.
+pub(crate) fn large(mebibytes: usize) -> Ledger {
+    let ledger = memory();
+    let thread = ThreadId::new("t").unwrap();
+    for number in 0..mebibytes {
+        let task = TaskId::new(format!("task-{number}")).unwrap();
+        ledger.append_blocking(Spawn::new(&thread, "big").task(&task)).unwrap();
+        let result = format!("\"{}\"", "x".repeat(1_000_000));
+        ledger.append_blocking(Finish::completed(task).result(result)).unwrap();
+    }
+    ledger
 }

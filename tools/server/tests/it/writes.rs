@@ -1,6 +1,6 @@
 //! Recording over HTTP.
 
-use crate::support::{Answer, Server, memory, until};
+use crate::support::{Answer, Server, memory};
 use serde_json::{Value, json};
 use std::{
     io::{Read as _, Write as _},
@@ -201,29 +201,30 @@ fn a_token_records_what_its_role_allows() {
 fn a_body_over_its_limit_is_refused_before_it_takes_memory() {
     let server = Server::with(memory(), |limits| {
         limits.tcp_body_bytes_max = 1_000;
-        limits.bodies_bytes_max = 3_000;
+        limits.socket_body_bytes_max = 4_000;
+        limits.bodies_bytes_max = 8_000;
     });
-    let large =
-        format!(r#"{{"thread_id":"t","task_type":"x","description":"{}"}}"#, "x".repeat(2_000));
-    let problem = post(&server, "/v1/tasks", "1", &large).refused(413, "too-large");
-    assert_eq!(problem["limit"], "tcp_body_bytes_max");
-    json(&by_socket(&server, "/v1/tasks", "", &large), 201);
-    // A body that is announced and does not come holds its room, until it is cut. There is room for
-    // three of them.
+    let spawn = |bytes: usize| {
+        format!(r#"{{"thread_id":"t","task_type":"x","description":"{}"}}"#, "x".repeat(bytes))
+    };
+    let problem = post(&server, "/v1/tasks", "1", &spawn(2_000)).refused(413, "too-large");
+    assert_eq!((&problem["limit"], &problem["max"]), (&"tcp_body_bytes_max".into(), &1_000.into()));
+    json(&by_socket(&server, "/v1/tasks", "", &spawn(2_000)), 201);
+    let problem = by_socket(&server, "/v1/tasks", "", &spawn(4_000)).refused(413, "too-large");
+    let limit = (&problem["limit"], &problem["max"]);
+    assert_eq!(limit, (&"socket_body_bytes_max".into(), &4_000.into()));
+    // One that does not say its length.
     let (host, bearer) = (server.address, format!("authorization: Bearer {}", server.writer));
-    let mut waiting = Vec::new();
-    for _ in 0..8 {
-        let mut stream = server.connect();
-        let head = format!(
-            "POST /v1/tasks HTTP/1.1\r\nhost: {host}\r\n{bearer}\r\ncontent-type: application/json\r\n\
-             idempotency-key: x\r\ncontent-length: 1000\r\n\r\n{{"
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        waiting.push(stream);
+    let chunk = format!("1f4\r\n{}\r\n", "x".repeat(500));
+    let answer = server.raw(&format!(
+        "POST /v1/tasks HTTP/1.1\r\nhost: {host}\r\n{bearer}\r\ncontent-type: application/json\r\n\
+         connection: close\r\nidempotency-key: x\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{chunk}{chunk}"
+    ));
+    answer.refused(413, "too-large");
+    // What was refused has given its room back, and what is sent whole has it all.
+    for key in 0..20 {
+        json(&post(&server, "/v1/tasks", &format!("again-{key}"), &spawn(800)), 201);
     }
-    until("the room is taken", || post(&server, "/v1/tasks", "2", SPAWN).status == 503);
-    drop(waiting);
-    until("the room is free", || post(&server, "/v1/tasks", "2", SPAWN).status == 201);
 }
 
 #[test]
@@ -236,7 +237,8 @@ fn a_body_that_comes_too_slowly_is_cut() {
          connection: close\r\nidempotency-key: x\r\ncontent-length: 1000\r\n\r\n{{"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    Answer::read(&mut stream).refused(408, "timeout");
+    let problem = Answer::read(&mut stream).refused(408, "timeout");
+    assert_eq!((&problem["limit"], &problem["max"]), (&"body_timeout".into(), &0.2.into()));
 }
 
 #[test]
