@@ -41,14 +41,9 @@ impl ThreadsQuestion {
     /// # Errors
     /// As [`query::as_of`].
     pub fn answer(self, asked: &Asked<'_>) -> Result<Listed<ThreadItem>, AskError> {
-        Ok(self.told(&asked.view(Scope::All)?))
-    }
-
-    /// The threads of a view of everything.
-    #[must_use]
-    fn told(self, view: &View) -> Listed<ThreadItem> {
+        let view = asked.view(Scope::All)?;
         let items = query::threads(&view.state).into_iter().map(ThreadItem::from).collect();
-        Listed { at: At::from(view), items }
+        Ok(Listed { at: At::from(&view), items })
     }
 }
 
