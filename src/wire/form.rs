@@ -1,7 +1,10 @@
 //! The shape of each command in JSON, apart from the commands themselves: those may change, and this
 //! stays. Start reading at [`Item`].
 
-use super::WireError;
+use super::{
+    WireError,
+    importers::{self, EmitTextForm, EndTextForm, MessageForm, RestoreForm},
+};
 use crate::{
     command::{
         Cancel, CancelTarget, Command, Emit, Expect, Finish, ParentRef, Proposal, Redact, Spawn,
@@ -32,19 +35,25 @@ pub(super) struct Item {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Form {
+pub(super) enum Form {
     Spawn(SpawnForm),
     Update(UpdateForm),
     End(EndForm),
     Emit(EmitForm),
     Cancel(CancelForm),
     Redact(RedactForm),
+    // Of importers alone.
+    Imported(SpawnForm),
+    Restore(RestoreForm),
+    Message(MessageForm),
+    EndText(EndTextForm),
+    EmitText(EmitTextForm),
 }
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::struct_field_names, reason = "the names in the JSON")]
-struct CauseForm {
+pub(super) struct CauseForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task_id: Option<Text<TaskId>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +67,7 @@ struct CauseForm {
 /// The last event that was seen; `seq` is null for none.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum ExpectForm {
+pub(super) enum ExpectForm {
     Task { task_id: Text<TaskId>, seq: Option<Number> },
     Thread { thread_id: Text<ThreadId>, seq: Option<Number> },
 }
@@ -66,7 +75,7 @@ enum ExpectForm {
 /// A task: its id, or the place of the command that spawns it.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum TaskForm {
+pub(super) enum TaskForm {
     Id(Text<TaskId>),
     Spawned { spawned: usize },
 }
@@ -74,14 +83,14 @@ enum TaskForm {
 /// A parent: a task, or one of the ledger with this id.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum ParentForm {
+pub(super) enum ParentForm {
     Task(TaskForm),
     InLedger { ledger_id: Hex, task_id: Text<TaskId> },
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SpawnForm {
+pub(super) struct SpawnForm {
     thread_id: Text<ThreadId>,
     task_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +115,7 @@ struct SpawnForm {
 #[allow(clippy::option_option, reason = "a field that is left out is not null")]
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UpdateForm {
+pub(super) struct UpdateForm {
     task_id: TaskForm,
     #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     name: Option<Option<String>>,
@@ -118,7 +127,7 @@ struct UpdateForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EndForm {
+pub(super) struct EndForm {
     task_id: TaskForm,
     status: StatusForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,7 +140,7 @@ struct EndForm {
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum StatusForm {
+pub(super) enum StatusForm {
     Completed,
     Failed,
     Cancelled,
@@ -139,7 +148,7 @@ enum StatusForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EmitForm {
+pub(super) struct EmitForm {
     task_id: TaskForm,
     event_type: String,
     content: Box<RawValue>,
@@ -148,7 +157,7 @@ struct EmitForm {
 /// The target and its scope in one field.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CancelForm {
+pub(super) struct CancelForm {
     target: TargetForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -158,7 +167,7 @@ struct CancelForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum TargetForm {
+pub(super) enum TargetForm {
     Task(TaskForm),
     Tree(TaskForm),
     Thread(Text<ThreadId>),
@@ -167,7 +176,7 @@ enum TargetForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RedactForm {
+pub(super) struct RedactForm {
     seq: Number,
     parts: Vec<PartForm>,
     reason: String,
@@ -175,7 +184,7 @@ struct RedactForm {
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum PartForm {
+pub(super) enum PartForm {
     Description,
     Error,
     Result,
@@ -184,7 +193,7 @@ enum PartForm {
 }
 
 /// A value that stands as its text.
-struct Text<T>(T);
+pub(super) struct Text<T>(T);
 
 impl<T: Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -199,7 +208,7 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
 }
 
 /// 16 bytes as 32 hexadecimal digits.
-struct Hex([u8; 16]);
+pub(super) struct Hex([u8; 16]);
 
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -218,7 +227,7 @@ impl<'de> Deserialize<'de> for Hex {
 }
 
 /// The number of an event, which is never 0.
-struct Number(Seq);
+pub(super) struct Number(Seq);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -241,13 +250,26 @@ fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Opti
 impl Item {
     /// The form of the proposal at `index` in its batch.
     pub(super) fn of(index: usize, proposal: &Proposal) -> Result<Self, WireError> {
-        Ok(Self {
-            command: Form::of(index, &proposal.command)?,
+        Ok(Self::with(Form::of(index, &proposal.command)?, proposal))
+    }
+
+    /// The same for an importer.
+    pub(super) fn of_import(index: usize, proposal: &Proposal) -> Result<Self, WireError> {
+        let form = match importers::form_of(&proposal.command) {
+            Some(form) => form,
+            None => Form::of(index, &proposal.command)?,
+        };
+        Ok(Self::with(form, proposal))
+    }
+
+    fn with(command: Form, proposal: &Proposal) -> Self {
+        Self {
+            command,
             key: proposal.key.map(|key| Hex(key.0)),
             cause: CauseForm::of(&proposal.cause),
             occurred_ms: proposal.occurred.map(|at| at.0),
             expect: proposal.expect.as_ref().map(ExpectForm::of),
-        })
+        }
     }
 }
 
@@ -304,9 +326,12 @@ impl Form {
 }
 
 /// A JSON text as a part of a document, if it comes out of it byte for byte.
+pub(super) fn as_is(text: &Arc<str>) -> Option<Box<RawValue>> {
+    RawValue::from_string(text.to_string()).ok().filter(|raw| *raw.get() == **text)
+}
+
 fn raw(index: usize, what: &'static str, text: &Arc<str>) -> Result<Box<RawValue>, WireError> {
-    let raw = RawValue::from_string(text.to_string()).ok().filter(|raw| *raw.get() == **text);
-    raw.ok_or(WireError::NotJson { index, what })
+    as_is(text).ok_or(WireError::NotJson { index, what })
 }
 
 fn text_of(raw: &RawValue) -> Arc<str> {
@@ -339,6 +364,11 @@ impl From<Form> for Command {
                 let parts: PartSet = form.parts.iter().map(|part| part.kind()).collect();
                 Self::Redact(Redact::new(form.seq.0, parts, form.reason))
             }
+            Form::Imported(spawn) => Self::Spawn(Spawn::from(spawn).host(Host::Imported)),
+            Form::Restore(form) => Self::Restore(form.into()),
+            Form::Message(form) => Self::Message(form.into()),
+            Form::EndText(form) => Self::Finish(form.into()),
+            Form::EmitText(form) => Self::Emit(form.into()),
         }
     }
 }
@@ -394,7 +424,7 @@ impl From<ExpectForm> for Expect {
 }
 
 impl TaskForm {
-    fn of(task: &TaskRef) -> Self {
+    pub(super) fn of(task: &TaskRef) -> Self {
         match task {
             TaskRef::Id(id) => Self::Id(Text(id.clone())),
             TaskRef::Spawned(spawned) => Self::Spawned { spawned: spawned.index() },
@@ -434,7 +464,7 @@ impl From<ParentForm> for ParentRef {
 }
 
 impl SpawnForm {
-    fn of(spawn: &Spawn) -> Self {
+    pub(super) fn of(spawn: &Spawn) -> Self {
         Self {
             thread_id: Text(spawn.thread.clone()),
             task_type: spawn.task_type.to_string(),
@@ -488,7 +518,7 @@ impl From<UpdateForm> for Update {
 }
 
 impl StatusForm {
-    fn of(outcome: Outcome) -> Self {
+    pub(super) fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Completed => Self::Completed,
             Outcome::Failed => Self::Failed,

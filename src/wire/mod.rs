@@ -30,6 +30,7 @@
 //! `{"spawned":0}`.
 
 mod form;
+mod importers;
 #[cfg(test)]
 mod tests;
 
@@ -110,7 +111,26 @@ struct Named {
 /// # Errors
 /// [`WireError::NotJson`], [`WireError::NoForm`].
 pub fn to_json(batch: &[Proposal]) -> Result<String, WireError> {
-    let items = batch.iter().enumerate().map(|(index, proposal)| Item::of(index, proposal));
+    written(batch.iter().enumerate().map(|(index, proposal)| Item::of(index, proposal)))
+}
+
+/// Writes the proposals of an importer, which records what other processes did: tasks with
+/// [`Host::Imported`](crate::event::Host::Imported), restores, messages, and texts that are no JSON.
+/// [`from_json`] reads them as well; a server takes them from its own user alone. O(bytes).
+///
+/// # Errors
+/// [`WireError::NoForm`] for a task that a manager has, and its orphans.
+pub fn import_to_json(batch: &[Proposal]) -> Result<String, WireError> {
+    written(batch.iter().enumerate().map(|(index, proposal)| Item::of_import(index, proposal)))
+}
+
+/// True for a command that [`to_json`] refuses and [`import_to_json`] writes.
+#[must_use]
+pub fn is_importers(proposal: &Proposal) -> bool {
+    importers::form_of(&proposal.command).is_some()
+}
+
+fn written(items: impl Iterator<Item = Result<Item, WireError>>) -> Result<String, WireError> {
     let document =
         Document { schema: SCHEMA.to_owned(), commands: items.collect::<Result<_, _>>()? };
     serde_json::to_string(&document).map_err(|source| WireError::Malformed { source })

@@ -4,7 +4,7 @@ use crate::{
         Cancel, CancelTarget, Command, Emit, Expect, Finish, Message, Orphan, ParentRef, Redact,
         Restore, Spawn, Spawned, Update,
     },
-    event::{Cause, Host, Outcome, PartKind, PartSet, TaskStatus},
+    event::{Cause, Delivery, Host, Outcome, PartKind, PartSet, TaskStatus},
     ids::{Key, LedgerId, RunId, Seq, TaskId, ThreadId},
     time::Millis,
 };
@@ -88,6 +88,34 @@ fn what_only_its_process_can_record_has_no_form() {
         let batch = Batch::from([Command::from(spawn()), command]);
         assert!(matches!(to_json(&batch), Err(WireError::NoForm { index: 1 })));
     }
+}
+
+/// Importers record through a server what they record themselves.
+#[test]
+fn every_command_of_an_importer_comes_out_as_it_went_in_and_is_told_from_others() {
+    let mut batch = Batch::new();
+    let imported = || spawn().task(id("a")).created_at(Millis(5)).host(Host::Imported);
+    batch.add(imported().description("d"));
+    let full = Restore::new(imported(), TaskStatus::Failed).error("e").result("no JSON ");
+    batch.add(full.completed_at(Millis(7)));
+    batch.add(Restore::new(spawn().task(id("b")), TaskStatus::Running));
+    batch.add(Message::new(id("a"), "me", "hello\u{0}").delivery(Delivery::InboxFull));
+    batch.add(Finish::failed(id("a"), "lost").result(" 1"));
+    batch.add(Emit::new(id("a"), "x", ""));
+    assert!(batch.iter().all(is_importers));
+    batch.add(Finish::failed(id("a"), "lost").result("1"));
+    batch.add(spawn());
+    let json = import_to_json(&batch).unwrap();
+    assert_eq!(from_json(json.as_bytes()).unwrap(), batch);
+    assert_eq!(import_to_json(&everything()).unwrap(), to_json(&everything()).unwrap());
+    assert!(!everything().iter().any(is_importers));
+    let managed = spawn().host(Host::Managed { incarnation: 1, manager: 0 });
+    for command in [managed.clone().into(), Orphan::new(id("a"), "gone").into()] {
+        let batch = Batch::from([Command::from(spawn()), command]);
+        assert!(matches!(import_to_json(&batch), Err(WireError::NoForm { index: 1 })));
+    }
+    let batch = Batch::from([Restore::new(managed, TaskStatus::Failed)]);
+    assert!(matches!(import_to_json(&batch), Err(WireError::NoForm { index: 0 })));
 }
 
 #[test]

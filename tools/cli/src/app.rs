@@ -6,6 +6,7 @@ use crate::{
     note::note,
     output::{Format, Out},
     progress::Shower,
+    remote::Remote,
     term::Look,
     unshown::Unshown,
 };
@@ -23,7 +24,6 @@ use taskledger::{
     store::DiskOptions,
     time::{Clock as _, Millis, SystemClock},
 };
-use taskledger_contract::questions::Asked;
 
 /// The number of withheld texts that are named.
 const WITHHELD_TOLD_MAX: usize = 10;
@@ -42,6 +42,8 @@ pub struct Program {
 pub struct App {
     /// The ledger's directory.
     pub db: PathBuf,
+    /// The server that answers and records instead, if one was named.
+    pub remote: Option<Remote>,
     /// The moment that was asked for, if one was.
     pub at: Option<Point>,
     /// Standard output.
@@ -62,6 +64,8 @@ pub struct App {
     pub program: Program,
     /// Whether the ledger was opened in spite of damage and does not show all that it held.
     short: Cell<bool>,
+    /// True if a server withheld texts.
+    forged: Cell<bool>,
     /// The texts that were withheld of the ledgers that were opened.
     withheld: RefCell<Vec<Withheld>>,
     /// The events that were left out of them.
@@ -81,7 +85,8 @@ impl App {
     pub fn new(global: &Global, default: Format, program: Program) -> Self {
         let look = Look::of_stdout(global.color, global.time, SystemClock.now());
         Self {
-            db: plain(global.db.as_deref().unwrap_or(Path::new("./ledger"))),
+            db: plain(&global.directory()),
+            remote: None,
             at: global.at.clone(),
             out: Out::stdout(look, global.format_or(default)),
             err: Look::of_stderr(global.color, global.time, SystemClock.now()),
@@ -92,6 +97,7 @@ impl App {
             global: global.clone(),
             program,
             short: Cell::new(false),
+            forged: Cell::new(false),
             withheld: RefCell::default(),
             unshown: RefCell::default(),
         }
@@ -146,6 +152,24 @@ impl App {
         }
     }
 
+    /// Says what a server says is missing in its ledger, once.
+    pub fn tell_short(&self, told: Option<&str>) {
+        if let Some(told) = told.filter(|_| !self.short.get()) {
+            let told = self.err.safe(told);
+            note(&format!("warning: events of the ledger are missing or damaged: {told}"));
+            note("help: `taskledger verify` says in its directory what is wrong, and what helps");
+            self.short.set(true);
+        }
+    }
+
+    /// Says that a server has left out texts of an answer, if it has, once.
+    pub fn tell_forged(&self, answer: bool) {
+        if answer && !self.forged.replace(true) {
+            note("error: texts of the answer are not what was recorded: withheld");
+            note("help: `taskledger verify` names them in the directory of the ledger");
+        }
+    }
+
     /// A ledger that is only read, after a word about what is missing in it.
     fn shown(&self, ledger: Ledger) -> Opened {
         self.tell_shortfall(&ledger);
@@ -174,7 +198,8 @@ impl App {
     /// is a text that is not what was recorded. What a command recorded is recorded all the same.
     pub fn judge(&self, exit: Exit) -> Exit {
         let forged = !self.appends && self.tell_withheld();
-        if exit == Exit::Ok && (self.short.get() || forged) { Exit::Finding } else { exit }
+        let faulty = self.short.get() || self.forged.get() || forged;
+        if exit == Exit::Ok && faulty { Exit::Finding } else { exit }
     }
 
     /// Says which events the answer did not show, after it was given. One on its way to the device is
@@ -223,11 +248,6 @@ impl App {
     /// What a moment means in this ledger.
     pub fn resolve(&self, point: &Point, reader: &Reader) -> Result<Position> {
         point.resolve(reader, self.now()).with_context(|| format!("cannot go to {point}"))
-    }
-
-    /// The ledger at the moment that was asked for, as a question is put to it.
-    pub fn asked<'a>(&'a self, reader: &'a Reader) -> Result<Asked<'a>> {
-        Ok(Asked::new(reader, Some(&self.db), self.at.as_ref(), self.now())?)
     }
 
     /// A remark on standard error, unless remarks are not wanted.

@@ -12,7 +12,7 @@ A moment (POS) is written the same everywhere:
   rec:2026-01-31T12:00:00Z  what had been recorded by then
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 finding or difference, 5 unavailable (in use,
-disk full, halted), 6 finished with rejected lines or not the primary, 8 unsafe directory,
+disk full, halted, no server), 6 finished with rejected lines or not the primary, 8 unsafe directory,
 9 newer format, 124 waited in vain, 130 interrupted. A closed pipe ends quietly.";
 
 /// The flight recorder of agent tasks: who spawned what, and why.

@@ -7,6 +7,7 @@ use crate::{
     app::App,
     exit::{Exit, Problem},
     output::Format,
+    remote::Remote,
 };
 use anyhow::Result;
 use clap::ValueEnum;
@@ -21,6 +22,11 @@ pub trait Command {
     /// Whether it writes to the ledger that it opens.
     fn appends(&self) -> bool {
         false
+    }
+
+    /// The meaning of `--server` to it.
+    fn server(&self) -> Server {
+        Server::Refused
     }
 
     /// Whether Ctrl-C ends its work in order. Not where the work is done at once, nor where the
@@ -61,6 +67,17 @@ pub enum Moment {
     Refused(&'static str),
 }
 
+/// The meaning of `--server` to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// It asks or records there.
+    Taken,
+    /// Nothing, and neither does a directory.
+    NoLedger,
+    /// It needs the directory.
+    Refused,
+}
+
 /// Runs a command, unless the global options do not fit it.
 pub fn run(command: &dyn Command, app: &mut App) -> Result<Exit> {
     if app.at.is_some()
@@ -69,5 +86,14 @@ pub fn run(command: &dyn Command, app: &mut App) -> Result<Exit> {
         return Err(Problem::usage("--at means nothing to this command").hint(instead).into());
     }
     app.appends = command.appends();
+    if command.server() != Server::NoLedger
+        && let Some(address) = app.global.server()?
+    {
+        if command.server() == Server::Refused {
+            let problem = Problem::usage("this command needs the directory of the ledger");
+            return Err(problem.hint("run it where the ledger is, with --db PATH").into());
+        }
+        app.remote = Some(Remote::named(&address, app.global.authority().as_deref())?);
+    }
     command.run(app)
 }

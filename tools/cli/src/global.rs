@@ -1,20 +1,32 @@
 //! The options of every command.
 
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are the help that is shown")]
+
 use crate::{
+    exit::Problem,
     output::Format,
     term::{ColorWhen, TimeStyle},
 };
 use clap::{ArgAction, Args};
-use std::{path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 use taskledger::query::Point;
+use taskledger_server::client::{Address, AddressError};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The ledger's directory [default: ./ledger]
-    #[arg(long, global = true, value_name = "PATH", env = "TASKLEDGER_DB")]
+    /// The ledger's directory [env: TASKLEDGER_DB] [default: ./ledger]
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "server")]
     pub db: Option<PathBuf>,
+    /// Ask and record at this server instead: unix:PATH, http://HOST:PORT, https://HOST:PORT [env:
+    /// TASKLEDGER_SERVER]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub server: Option<Address>,
+    /// The authority, a file of PEM, that the certificate of an https server is from [env:
+    /// TASKLEDGER_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Which moment to show: @, @-3, #1204, spawn:TASK, end:TASK, a time, -10m, rec:TIME
     #[arg(long, global = true, value_name = "POS", allow_hyphen_values = true)]
     pub at: Option<Point>,
@@ -60,7 +72,50 @@ fn duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "expected a duration such as 10s, 500ms or 2m".to_owned())
 }
 
+/// The variables that name a ledger's directory, a server, and the authority of its certificate.
+pub const DB: &str = "TASKLEDGER_DB";
+pub const SERVER: &str = "TASKLEDGER_SERVER";
+const CA: &str = "TASKLEDGER_CA";
+
+/// The value of a variable; an empty one is as good as none.
+fn var(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
 impl Global {
+    /// The ledger's directory.
+    pub fn directory(&self) -> PathBuf {
+        let named = self.db.clone().or_else(|| var(DB).map(PathBuf::from));
+        named.unwrap_or_else(|| PathBuf::from("./ledger"))
+    }
+
+    /// True if an argument or the environment names a directory.
+    pub fn names_directory(&self) -> bool {
+        self.db.is_some() || var(DB).is_some()
+    }
+
+    /// The server that is named, if one is: an argument wins over the environment, which must not name
+    /// both a server and a directory.
+    pub fn server(&self) -> Result<Option<Address>, Problem> {
+        if self.server.is_some() || self.db.is_some() {
+            return Ok(self.server.clone());
+        }
+        let Some(text) = var(SERVER) else { return Ok(None) };
+        if var(DB).is_some() {
+            let text = format!("{SERVER} and {DB} name two ledgers");
+            return Err(Problem::usage(text).hint("name one with --server or --db"));
+        }
+        let address = text.to_string_lossy().parse();
+        let address =
+            address.map_err(|error: AddressError| Problem::usage(format!("{SERVER}: {error}")))?;
+        Ok(Some(address))
+    }
+
+    /// The authority that the certificate of a server is from.
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.ca.clone().or_else(|| var(CA).map(PathBuf::from))
+    }
+
     /// The format that was asked for, or this command's own.
     pub fn format_or(&self, default: Format) -> Format {
         if self.json { Format::Json } else { self.output.unwrap_or(default) }

@@ -9,9 +9,11 @@
 
 mod app;
 mod args;
+mod asking;
 mod command;
 mod commands;
 mod exit;
+mod facts;
 mod forest;
 mod global;
 mod interrupt;
@@ -20,6 +22,7 @@ mod output;
 mod paint;
 mod process;
 mod progress;
+mod remote;
 mod shell;
 mod shown;
 mod signals;

@@ -2,81 +2,100 @@
 
 use crate::{
     app::{App, Opened, waiting},
-    exit::Exit,
+    facts::Facts,
+    remote::{Remote, Unsent, new_key},
 };
-use anyhow::{Context as _, Error, Result};
-use serde::Deserialize;
+use anyhow::{Error, Result};
 use std::{
-    fmt,
-    io::{self, Read as _, Write as _},
-    os::unix::net::UnixStream,
+    io,
     path::{self, Path, PathBuf},
     time::{Duration, Instant},
 };
 use taskledger::{
     Code, Ledger, Options,
     command::{Batch, Proposal},
+    ids::Size,
     ledger::{AppendError, Reader},
-    wire,
 };
-use taskledger_contract::{
-    answers::{ReceiptBody, ReceiptsBody, Single},
-    errors,
-};
+use taskledger_contract::answers::ReceiptBody;
 use taskledger_server::socket::{self, SocketError};
 
-/// The longest wait for a server's answer. Longer than a busy one takes.
-const ANSWER: Duration = Duration::from_mins(1);
 /// The longest wait until a server takes a connection, which one that is alive does at once.
 const CONNECT: Duration = Duration::from_secs(1);
 /// The pause before a server is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Bytes of an answer: the receipts of the largest batch are far fewer.
-const ANSWER_BYTES_MAX: u64 = 4 << 20;
+/// The pause before a look for events that a server has recorded, and the longest time for them to be
+/// shown.
+const LOOK: Duration = Duration::from_millis(1);
+const SEE: Duration = Duration::from_secs(10);
 
 /// A ledger that takes events.
 pub enum Writing {
     /// This process has its lock.
     Here(Opened),
-    /// A server has it, and listens.
-    There(There),
+    /// A server has it, and listens at the socket in its directory.
+    Beside(Beside),
+    /// The server that was named has it.
+    There {
+        /// The server.
+        remote: Remote,
+        /// How long to try.
+        wait: Duration,
+    },
 }
 
-/// A ledger that a server has.
-pub struct There {
-    reader: Reader,
+/// A ledger in a directory of this machine that a server has.
+pub struct Beside {
+    /// Its past.
+    pub reader: Reader,
+    ledger: Ledger,
     db: PathBuf,
     wait: Duration,
 }
 
 impl Writing {
-    /// Asks the server in the ledger's directory, if one listens there; takes the lock if none does.
+    /// Takes the server that was named. Else asks the one in the ledger's directory, if one listens
+    /// there; takes the lock if none does.
     pub fn open(app: &App) -> Result<Self> {
+        if let Some(remote) = &app.remote {
+            return Ok(Self::There { remote: remote.clone(), wait: app.global.wait });
+        }
         // One that takes no connection now may do so in time.
         if let Ok(None) = server_of(&app.db) {
             return Ok(Self::Here(app.open()?));
         }
-        let reader = Ledger::open_read_only(&app.db, Options::default())?.reader();
-        Ok(Self::There(There { reader, db: app.db.clone(), wait: app.global.wait }))
+        Ok(Self::Beside(Beside::open(app)?))
     }
 
-    /// Its past.
-    pub fn reader(&self) -> &Reader {
+    /// The facts that must be known of it.
+    pub fn facts(&self) -> Facts {
         match self {
-            Self::Here(opened) => &opened.reader,
-            Self::There(there) => &there.reader,
+            Self::Here(opened) => Facts::Read(opened.reader.clone()),
+            Self::Beside(beside) => Facts::Read(beside.reader.clone()),
+            Self::There { remote, .. } => Facts::Asked(remote.clone()),
         }
     }
 
-    /// Records the batch. A server that is too busy, or takes no connection, has recorded nothing, and
-    /// is asked again until `--wait` is over; so is the ledger itself once the server is gone.
+    /// Records the batch. A server that is too busy is asked again until `--wait` is over, and so is one
+    /// whose answer was lost: every proposal has a key, so nothing is recorded twice. One that cannot
+    /// be reached at all is an error at once; where it only stood beside the ledger, the ledger itself
+    /// is taken.
     pub fn append(&mut self, batch: impl Into<Batch>) -> Result<Vec<ReceiptBody>> {
-        let batch = batch.into();
-        if let Self::There(there) = self {
-            match there.send(&batch)? {
-                Some(receipts) => return Ok(receipts),
-                None => *self = Self::Here(there.open()?),
+        let mut batch = Vec::<Proposal>::from(batch.into());
+        if !matches!(self, Self::Here(_)) {
+            for proposal in &mut batch {
+                proposal.key.get_or_insert_with(new_key);
             }
+        }
+        match self {
+            Self::Here(_) => {}
+            Self::There { remote, wait } => {
+                return patiently(*wait, false, || remote.append(&batch));
+            }
+            Self::Beside(beside) => match beside.send(&batch, Remote::append)? {
+                Some(receipts) => return Ok(receipts),
+                None => *self = Self::Here(beside.take()?),
+            },
         }
         let Self::Here(opened) = self else { return Err(AppendError::Halted.into()) };
         let receipts = opened.ledger.append_blocking(batch)?;
@@ -91,104 +110,82 @@ impl Writing {
     }
 }
 
-impl There {
-    /// Has the server record the batch; `None` if it is gone, and nothing is recorded.
-    #[expect(clippy::disallowed_methods, reason = "a server says of no event that it has room")]
-    fn send(&self, batch: &[Proposal]) -> Result<Option<Vec<ReceiptBody>>> {
-        let until = Instant::now() + self.wait;
+impl Beside {
+    /// Looks at the ledger, which a server has.
+    pub fn open(app: &App) -> Result<Self> {
+        let ledger = Ledger::open_read_only(&app.db, Options::default())?;
+        let reader = ledger.reader();
+        Ok(Self { reader, ledger, db: app.db.clone(), wait: app.global.wait })
+    }
+
+    /// The ledger as it is looked at.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Has the server record the batch, of which every proposal has a key; `None` if the server is
+    /// gone, and may have recorded it.
+    pub fn send(
+        &self,
+        batch: &[Proposal],
+        how: impl Fn(&Remote, &[Proposal]) -> Result<Vec<ReceiptBody>>,
+    ) -> Result<Option<Vec<ReceiptBody>>> {
+        patiently(self.wait, true, || match server_of(&self.db) {
+            Ok(None) => Ok(None),
+            Ok(Some(path)) => how(&Remote::at_socket(&path), batch).map(Some),
+            Err(unsent) => Err(unsent.into()),
+        })
+    }
+
+    /// Looks until the first `size` events are shown, which the server has said to be durable.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing tells a process that another has recorded"
+    )]
+    pub fn see(&self, size: Size) -> Result<()> {
+        let until = Instant::now() + SEE;
         loop {
-            let sent = match server_of(&self.db) {
-                Ok(None) => return Ok(None),
-                Ok(Some(path)) => send(&path, batch, ANSWER),
-                Err(unsent) => Err(unsent.into()),
-            };
-            let unrecorded = |error: &Error| {
-                error.downcast_ref().is_some_and(Unsent::is_unrecorded) && Instant::now() < until
-            };
-            match sent {
-                Err(error) if unrecorded(&error) => std::thread::sleep(PAUSE),
-                sent => return sent.map(Some),
+            match self.ledger.refresh_blocking() {
+                Ok(head) if head.size >= size => return Ok(()),
+                Err(error) if error.code() != Code::Busy => return Err(error.into()),
+                // On its way, or the writer was too quick for this look.
+                Ok(_) | Err(_) if Instant::now() < until => std::thread::sleep(LOOK),
+                Ok(_) | Err(_) => {
+                    let why = format!("event {size} is recorded, and not shown in {SEE:?}");
+                    return Err(Unsent::NoAnswer(why).into());
+                }
             }
         }
     }
 
-    fn open(&self) -> Result<Opened> {
+    fn take(&self) -> Result<Opened> {
         Ok(Opened::of(Ledger::open(&self.db, waiting(self.wait))?))
     }
 }
 
-/// The reason that a server has not recorded a batch, or may not have.
-#[derive(Debug)]
-pub enum Unsent {
-    /// It refused it. The code is none if that is because of a limit of its own.
-    Refused(Option<Code>, String),
-    /// It takes no connection.
-    Unreached(String),
-    /// Its answer did not come: the batch may be recorded.
-    Lost(String),
-}
-
-impl Unsent {
-    /// True if a rule of the ledger forbids it, so that it would be refused again.
-    pub fn is_rule(&self) -> bool {
-        let Self::Refused(Some(code), _) = self else { return false };
-        [400, 404, 409, 413, 422].contains(&errors::http_status(*code))
-    }
-
-    /// True if the same batch, with keys, may be recorded in a while.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Refused(Some(Code::OutcomeUnknown), _) | Self::Lost(_) => true,
-            Self::Refused(..) | Self::Unreached(_) => self.is_unrecorded(),
+/// Tries until it is done, or so long. A server that is not there at the first try is not waited for,
+/// unless it `may_come`.
+#[expect(clippy::disallowed_methods, reason = "a server says of no event that it has room")]
+fn patiently<T>(
+    wait: Duration,
+    may_come: bool,
+    mut attempt: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let until = Instant::now() + wait;
+    let mut met = may_come;
+    loop {
+        let error = match attempt() {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let unsent = error.downcast_ref::<Unsent>();
+        met |= !matches!(unsent, Some(Unsent::Unreached(_)));
+        let passes = unsent.is_some_and(Unsent::is_passing);
+        if !passes || !met || Instant::now() >= until {
+            return Err(error);
         }
+        std::thread::sleep(PAUSE);
     }
-
-    /// True if nothing was recorded, and the same batch may be in a while.
-    pub fn is_unrecorded(&self) -> bool {
-        match self {
-            Self::Refused(None, _) | Self::Unreached(_) => true,
-            Self::Refused(Some(code), _) => [429, 503, 507].contains(&errors::http_status(*code)),
-            Self::Lost(_) => false,
-        }
-    }
-
-    /// How the program ends, and what helps.
-    pub fn judged(&self) -> (Exit, Option<String>) {
-        match self {
-            Self::Refused(code, _) => (code.map_or(Exit::Unavailable, errors::exit), None),
-            Self::Unreached(_) => (Exit::Unavailable, None),
-            Self::Lost(_) => {
-                let hint = "with the same --key, recording it again is safe";
-                (Exit::Unavailable, Some(hint.to_owned()))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Unsent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(_, detail) => f.write_str(detail),
-            Self::Unreached(why) => {
-                write!(f, "the server that has the ledger takes no connection ({why})")
-            }
-            Self::Lost(why) => {
-                write!(
-                    f,
-                    "the server that has the ledger did not answer{why}; this may be recorded"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for Unsent {}
-
-/// The part of a refusal that decides what to do.
-#[derive(Debug, Deserialize)]
-struct Refusal {
-    code: String,
-    detail: String,
 }
 
 /// The socket of the server that has the ledger, if one listens. A socket that nobody listens at was
@@ -199,74 +196,14 @@ pub fn server_of(db: &Path) -> Result<Option<PathBuf>, Unsent> {
     match socket::connect_now(&path, CONNECT) {
         Ok(_) => Ok(Some(path)),
         Err(SocketError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-            Err(Unsent::Unreached(source.to_string()))
+            let why = format!("the server that has the ledger takes no connection ({source})");
+            Err(Unsent::Unreached(why))
         }
         Err(_) => Ok(None),
     }
 }
 
-/// Has a server record a batch. Blocks for at most some `longest` for each of its steps.
-pub fn send(path: &Path, batch: &[Proposal], longest: Duration) -> Result<Vec<ReceiptBody>> {
-    let batch = wire::to_json(batch)?;
-    let stream = socket::connect_now(path, CONNECT.min(longest))
-        .map_err(|error| Unsent::Unreached(error.to_string()))?;
-    let (sent, answer) = exchange(stream, &batch, longest);
-    let Some((status, body)) = taken_apart(&answer) else {
-        let why = sent.err().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        return Err(Unsent::Lost(why).into());
-    };
-    if status == 200 {
-        let receipts: Single<ReceiptsBody> =
-            serde_json::from_slice(body).context("the server's answer is not one")?;
-        return Ok(receipts.body.receipts);
-    }
-    let refusal: Refusal =
-        serde_json::from_slice(body).context("the server's answer is not one")?;
-    let code = Code::ALL.iter().copied().find(|code| code.as_str() == refusal.code);
-    Err(Unsent::Refused(code, refusal.detail).into())
-}
-
-/// All that came for an answer, and whether everything went well.
-fn exchange(mut stream: UnixStream, batch: &str, longest: Duration) -> (io::Result<()>, Vec<u8>) {
-    let (mut answer, len) = (Vec::new(), batch.len());
-    let head = format!(
-        "POST /v1/append HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {len}\r\n\r\n"
-    );
-    let mut exchanged = || {
-        stream.set_read_timeout(Some(longest))?;
-        stream.set_write_timeout(Some(longest))?;
-        // A server that refuses early answers before it has read everything: its answer says more.
-        let sent =
-            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(batch.as_bytes()));
-        let got = (&stream).take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
-        sent.and(got.map(|_| ()))
-    };
-    (exchanged(), answer)
-}
-
-/// Status and body of an answer, if it is whole.
-fn taken_apart(answer: &[u8]) -> Option<(u16, &[u8])> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let (head, body) = (str::from_utf8(answer.get(..end)?).ok()?, answer.get(end + 4..)?);
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    })?;
-    (body.len() == length).then_some((status, body))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_that_was_cut_is_none() {
-        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-        assert_eq!(taken_apart(whole), Some((200, &b"{}"[..])));
-        for end in 0..whole.len() {
-            assert_eq!(taken_apart(&whole[..end]), None, "{end}");
-        }
-    }
+/// The error of a server that took too long.
+pub fn late(longest: Duration) -> Error {
+    Unsent::Lost(format!("the server that has the ledger did not answer in {longest:?}")).into()
 }

@@ -1,7 +1,8 @@
 //! Shapes that stand for statuses, so that no colour is needed to tell them apart.
 
 use crate::escape::Charset;
-use taskledger::event::{Action, Restored, TaskStatus};
+use taskledger::event::TaskStatus;
+use taskledger_interop::jsonl::EventLine;
 
 /// The shape of a status, one column wide.
 #[must_use]
@@ -26,17 +27,16 @@ pub fn shape_and_word(status: TaskStatus, charset: Charset) -> String {
 
 /// The status that an event leads to, whose shape stands for the event.
 #[must_use]
-pub fn status_after(action: &Action) -> Option<TaskStatus> {
-    match action {
-        Action::Upserted { .. } => Some(TaskStatus::Running),
-        Action::Terminated { outcome, .. } => Some((*outcome).into()),
-        Action::Restored { why: Restored::Snapshot { status, .. } } => Some(*status),
-        Action::Restored { why: Restored::Orphaned { .. } } => Some(TaskStatus::Failed),
-        Action::CancelRequested { .. }
-        | Action::Messaged { .. }
-        | Action::Emitted { .. }
-        | Action::Redacted { .. }
-        | Action::Began { .. } => None,
+pub fn status_after(event: &EventLine) -> Option<TaskStatus> {
+    let named = |word: &Option<String>| {
+        TaskStatus::ALL.into_iter().find(|status| word.as_deref() == Some(status.as_str()))
+    };
+    match (event.action.as_str(), event.why.as_deref()) {
+        ("upserted", _) => Some(TaskStatus::Running),
+        ("terminated", _) => named(&event.outcome),
+        ("restored", Some("orphaned")) => Some(TaskStatus::Failed),
+        ("restored", _) => named(&event.status),
+        _ => None,
     }
 }
 

@@ -4,13 +4,11 @@
 //! escaped where it is shown.
 
 use taskledger::{
-    event::{
-        Action, Began, CancelScope, Delivery, Entry, Outcome, PartKind, PartSet, Restored,
-        TaskRecord, TaskStatus,
-    },
+    event::{PartKind, PartSet},
     query::{Value, format_time},
     state::{Task, Text, TextBody},
 };
+use taskledger_interop::jsonl::{EventLine, RecordLine};
 
 /// The words in place of a text that was erased.
 pub const ERASED: &str = "(erased)";
@@ -20,52 +18,61 @@ pub const WITHHELD: &str = "(withheld: not what was recorded)";
 
 /// What an event says.
 #[must_use]
-pub fn event(entry: &Entry) -> String {
-    let text = |kind| match entry.text(kind) {
-        Some(text) => format!(": {text}"),
-        None if entry.withheld.contains(kind) => format!(": {WITHHELD}"),
-        None if entry.parts.iter().any(|part| part.kind == kind) => format!(": {ERASED}"),
+pub fn event(line: &EventLine) -> String {
+    let text = |kind: PartKind| match line.texts.get(kind.as_str()) {
+        Some(Some(text)) => format!(": {text}"),
+        Some(None) if line.withheld.iter().any(|word| word == kind.as_str()) => {
+            format!(": {WITHHELD}")
+        }
+        Some(None) => format!(": {ERASED}"),
         None => String::new(),
     };
-    match &entry.event.action {
-        Action::Upserted { record } => {
-            format!("{}{}", spawned(record), text(PartKind::Description))
+    let of = |field: &Option<String>| field.clone().unwrap_or_default();
+    let record = line.record.as_ref();
+    match (line.action.as_str(), line.why.as_deref()) {
+        ("upserted", _) => {
+            format!("{}{}", record.map(spawned).unwrap_or_default(), text(PartKind::Description))
         }
-        Action::Terminated { outcome, .. } => {
-            format!("{}{}", status_of(*outcome).as_str(), text(PartKind::Error))
-        }
-        Action::Restored { why: Restored::Snapshot { record, status, .. } } => {
-            format!("{} {}{}", record.task_type, status.as_str(), text(PartKind::Description))
-        }
-        Action::Restored { why: Restored::Orphaned { .. } } => {
+        ("terminated", _) => format!("{}{}", of(&line.outcome), text(PartKind::Error)),
+        ("restored", Some("orphaned")) => {
             format!("failed, its manager is gone{}", text(PartKind::Error))
         }
-        Action::CancelRequested { scope: CancelScope::Run(run), .. } => {
-            format!("run {run}{}", text(PartKind::Reason))
+        ("restored", _) => {
+            let kind = record.map(|record| record.task_type.clone()).unwrap_or_default();
+            format!("{kind} {}{}", of(&line.status), text(PartKind::Description))
         }
-        Action::CancelRequested { scope, .. } => {
-            format!("{}{}", scope_name(scope), text(PartKind::Reason))
+        ("cancel_requested", _) => match &line.run_id {
+            Some(run) => format!("run {run}{}", text(PartKind::Reason)),
+            None => format!("{}{}", of(&line.scope), text(PartKind::Reason)),
+        },
+        ("messaged", _) => match line.delivery.as_deref() {
+            Some("delivered") | None => {
+                format!("from {}{}", of(&line.from), text(PartKind::Content))
+            }
+            Some(other) => format!("from {}, {other}{}", of(&line.from), text(PartKind::Content)),
+        },
+        ("emitted", _) => format!("{}{}", of(&line.event_type), text(PartKind::Content)),
+        ("redacted", _) => {
+            let (parts, seq) = line
+                .redacts
+                .as_ref()
+                .map_or((String::new(), 0), |redacts| (redacts.parts.join(", "), redacts.seq));
+            format!("{parts} of #{seq}{}", text(PartKind::Reason))
         }
-        Action::Messaged { from, delivery: Delivery::Delivered } => {
-            format!("from {from}{}", text(PartKind::Content))
+        ("began", why) => {
+            let incarnation = line.incarnation.unwrap_or_default();
+            let why = why.unwrap_or_default();
+            format!("{why} writer {incarnation}, version {}", of(&line.version))
         }
-        Action::Messaged { from, delivery } => {
-            format!("from {from}, {}{}", delivery_name(*delivery), text(PartKind::Content))
-        }
-        Action::Emitted { event_type } => format!("{event_type}{}", text(PartKind::Content)),
-        Action::Redacted { seq, parts } => {
-            format!("{} of {seq}{}", part_names(*parts).join(", "), text(PartKind::Reason))
-        }
-        Action::Began { why, incarnation, version, .. } => {
-            format!("{} writer {incarnation}, version {version}", began_name(why))
-        }
+        // Of a later version.
+        (_, why) => why.unwrap_or_default().to_owned(),
     }
 }
 
-fn spawned(record: &TaskRecord) -> String {
+fn spawned(record: &RecordLine) -> String {
     let name = record.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
     let parent = record.parent.as_ref();
-    let below = parent.map(|parent| format!(" below {}", parent.id())).unwrap_or_default();
+    let below = parent.map(|parent| format!(" below {}", parent.task_id)).unwrap_or_default();
     format!("{}{name}{below}", record.task_type)
 }
 
@@ -110,35 +117,4 @@ pub fn value(value: &Value) -> String {
 #[must_use]
 pub fn part_names(parts: PartSet) -> Vec<&'static str> {
     PartKind::ALL.into_iter().filter(|kind| parts.contains(*kind)).map(PartKind::as_str).collect()
-}
-
-fn status_of(outcome: Outcome) -> TaskStatus {
-    outcome.into()
-}
-
-fn scope_name(scope: &CancelScope) -> &'static str {
-    match scope {
-        CancelScope::Task => "task",
-        CancelScope::Tree => "tree",
-        CancelScope::Thread => "thread",
-        CancelScope::Run(_) => "run",
-    }
-}
-
-fn delivery_name(delivery: Delivery) -> &'static str {
-    match delivery {
-        Delivery::Delivered => "delivered",
-        Delivery::InboxFull => "inbox_full",
-        Delivery::InboxClosed => "inbox_closed",
-    }
-}
-
-fn began_name(why: &Began) -> &'static str {
-    match why {
-        Began::Created => "created",
-        Began::Opened => "opened",
-        Began::Promoted => "promoted",
-        Began::Forked(_) => "forked",
-        Began::RestoredFrom(_) => "restored_from",
-    }
 }

@@ -1,7 +1,7 @@
 //! A ledger as an import sees it.
 
 use crate::apply::{Known, Owner, Sink, SinkError};
-use std::{collections::BTreeSet, error::Error};
+use std::{collections::BTreeSet, error::Error, fmt};
 use taskledger::{
     Ledger,
     command::Proposal,
@@ -11,10 +11,14 @@ use taskledger::{
     state::{LedgerState, Rejection, Stamp, decide},
 };
 
+/// Has a batch appended by the process that has the ledger open.
+pub type Append<'a> = Box<dyn FnMut(Vec<Proposal>) -> Result<(), SinkError> + 'a>;
+
 /// An import's way into a [`Ledger`]. Asks its state, which it takes anew after each append.
-#[derive(Debug)]
 pub struct LedgerSink<'a> {
     ledger: &'a Ledger,
+    /// Appends where the ledger is only read here.
+    elsewhere: Option<Append<'a>>,
     state: LedgerState,
     /// Events of a rehearsal, which follow the ledger's in `state` and nowhere else.
     rehearsed: Vec<Event>,
@@ -26,7 +30,17 @@ impl<'a> LedgerSink<'a> {
     /// # Errors
     /// [`ReadError`] if what is true now could not be read.
     pub fn new(ledger: &'a Ledger) -> Result<Self, ReadError> {
-        Ok(Self { ledger, state: ledger.reader().state()?, rehearsed: Vec::new() })
+        let state = ledger.reader().state()?;
+        Ok(Self { ledger, elsewhere: None, state, rehearsed: Vec::new() })
+    }
+
+    /// An import into `ledger`, which is only read here: `append` has another process append. When it
+    /// returns, `ledger` must show what was appended.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn through(ledger: &'a Ledger, append: Append<'a>) -> Result<Self, ReadError> {
+        Ok(Self { elsewhere: Some(append), ..Self::new(ledger)? })
     }
 
     fn walk(
@@ -86,6 +100,12 @@ impl<'a> LedgerSink<'a> {
     }
 }
 
+impl fmt::Debug for LedgerSink<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LedgerSink").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
 impl Sink for LedgerSink<'_> {
     fn task(&self, id: &TaskId) -> Option<Known> {
         let task = self.state.task(id)?;
@@ -115,6 +135,11 @@ impl Sink for LedgerSink<'_> {
     }
 
     fn append(&mut self, batch: Vec<Proposal>) -> Result<(), SinkError> {
+        if let Some(elsewhere) = &mut self.elsewhere {
+            let appended = elsewhere(batch);
+            self.state = self.ledger.reader().state().map_err(|e| SinkError::Failed(e.into()))?;
+            return appended;
+        }
         let appended = self.ledger.append_blocking(batch);
         self.state = self.ledger.reader().state().map_err(|e| SinkError::Failed(e.into()))?;
         match appended {

@@ -65,7 +65,7 @@ pub use detect::{Found, Importers, Spooled, find_among, look_among};
 pub use error::{ImportError, ReadError};
 pub use importer::{Dataset, Export, Exporter, Format, Importer};
 pub use input::Input;
-pub use ledger_sink::LedgerSink;
+pub use ledger_sink::{Append, LedgerSink};
 pub use notes::NOTE;
 pub use options::{Grain, Phase, Progress, ReadOptions};
 pub use recording::{Proposals, Recording};

@@ -22,6 +22,7 @@
 //! | [`tls`] | certificate and key, their renewal, the handshake |
 //! | `observe`, `metrics`, [`recorder`] | each request counted and told, and `/metrics` |
 //! | `pools`, `rooms` | what may be going on at once, and what of it one token may take |
+//! | [`client`] | the other end: asking and recording, with limits |
 //! | `accept`, `places`, `timed`, [`socket`] | connections: their number, their pace, their end |
 //!
 //! ```
@@ -39,6 +40,7 @@
 //! ```
 
 mod accept;
+pub mod client;
 mod feed;
 mod follow;
 mod guard;

@@ -5,8 +5,16 @@
 //! cannot be read or the client's token holds no more, which the stream says.
 
 use crate::{
-    guard::Caller, outlet::outlet, place::Place, places::Slot, problem::Problem, reads::Address,
-    service::Service, stream::Stream, text::Form, wanted::Wanted,
+    guard::Caller,
+    outlet::outlet,
+    place::Place,
+    places::Slot,
+    problem::Problem,
+    reads::{Address, LEDGER},
+    service::Service,
+    stream::Stream,
+    text::Form,
+    wanted::Wanted,
 };
 use axum::{
     body::Body,
@@ -154,6 +162,8 @@ pub(crate) async fn begin(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let ledger = service.ledger().reader().ledger_id().to_string();
+    headers.extend(HeaderValue::try_from(ledger).ok().map(|ledger| (LEDGER, ledger)));
     Ok(response)
 }
 

@@ -26,7 +26,8 @@ use taskledger_contract::{
     render::Form,
 };
 
-const LEDGER: HeaderName = HeaderName::from_static("taskledger-ledger");
+/// The ledger that an answer is of; of a request to record, the one that is meant.
+pub(crate) const LEDGER: HeaderName = HeaderName::from_static("taskledger-ledger");
 const SIZE: HeaderName = HeaderName::from_static("taskledger-size");
 const SHORTFALL: HeaderName = HeaderName::from_static("taskledger-shortfall");
 

@@ -128,7 +128,11 @@ pub(crate) const ROUTES: &[Route] = &[
         "getTree",
         "The tasks of a thread as a tree.",
         "taskledger.tasks/v1",
-        &[AT, number("depth", 0, "At most so many levels.")],
+        &[
+            AT,
+            number("depth", 0, "At most so many levels."),
+            flag("without_results", "Without the results of the tasks."),
+        ],
     ),
     ask(
         "/v1/threads/{thread}/timeline",

@@ -11,6 +11,7 @@ use crate::{
     options::ServerOptions,
     pools::{Full, Kept},
     problem::Problem,
+    reads::LEDGER,
     routes::{Does, Records, segments},
     service::Service,
 };
@@ -30,6 +31,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 use std::{error::Error, fmt, io, time::Duration};
 use taskledger::{
+    Code,
     command::{Batch, Command, Proposal},
     ids::{Seq, TaskId},
     ledger::AppendError,
@@ -115,6 +117,7 @@ async fn record(
         return Err(Problem::bad_request("a write has no parameters"));
     }
     check_json(&parts.headers)?;
+    let own = is_meant(service, &parts.headers)?;
     let keys = keys_of(&parts.headers, caller)?;
     let by_socket = caller.token.is_none();
     let options = service.options();
@@ -143,7 +146,11 @@ async fn record(
         let _ = tell.send(recorded);
     });
     match told.await {
-        Ok(recorded) => answer(&kind, recorded?),
+        Ok(recorded) => {
+            let mut response = answer(&kind, recorded?)?;
+            response.headers_mut().insert(LEDGER, own);
+            Ok(response)
+        }
         Err(_) => Err(refused(&AppendError::OutcomeUnknown { key: None })),
     }
 }
@@ -172,10 +179,29 @@ fn check_batch(batch: &Batch, caller: &Caller, options: &ServerOptions) -> Resul
         let text = format!("a batch of {} commands", batch.len());
         return Err(too_large("commands_max", options.commands_max, &text));
     }
+    let by_socket = caller.token.is_none();
+    if !by_socket && batch.iter().any(wire::is_importers) {
+        let text = "commands of an importer are taken by the socket alone";
+        return Err(Problem::bad_request(text));
+    }
     if batch.iter().any(|proposal| matches!(proposal.command, Command::Redact(_))) {
         needs(Some(caller), Role::Admin)?;
     }
     Ok(())
+}
+
+/// The id of the ledger, if it is the one that the client means, where it names one: another may have
+/// come to the address since it last asked.
+fn is_meant(service: &Service, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    let own = service.ledger().reader().ledger_id().to_string();
+    let other = headers.get(LEDGER).filter(|meant| meant.as_bytes() != own.as_bytes());
+    match HeaderValue::try_from(&own) {
+        Ok(value) if other.is_none() => Ok(value),
+        _ => {
+            let text = format!("this is ledger {own}, and another one is meant");
+            Err(Problem::new(StatusCode::CONFLICT, Code::OtherHistory.as_str(), text))
+        }
+    }
 }
 
 fn check_json(headers: &HeaderMap) -> Result<(), Problem> {

@@ -8,7 +8,7 @@
 use super::run::asker;
 use crate::{
     app::App,
-    command::{self, Moment},
+    command::{self, Moment, Server},
     exit::{Exit, Problem},
     output::Out,
     process::{self, BadgeName},
@@ -18,10 +18,9 @@ use anyhow::{Context as _, Result};
 use taskledger::{
     command::{Cancel, Proposal},
     ids::TaskId,
-    ledger::{AppendError, Reader},
-    state::Task,
+    ledger::AppendError,
 };
-use taskledger_contract::answers::{CancelBody, ProcessItem, Unsignalled, process_of};
+use taskledger_contract::answers::{CancelBody, ProcessItem, Unsignalled};
 
 /// Ask a task to stop: the request is recorded, and its `run` is sent SIGTERM.
 ///
@@ -56,26 +55,32 @@ impl command::Command for Args {
         true
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         let mut writing = Writing::open(app)?;
-        let reader = writing.reader();
-        let task = reader.task(&self.task)?.ok_or_else(|| {
+        let facts = writing.facts();
+        let task = facts.task(&self.task)?.ok_or_else(|| {
             Problem::not_found(format!("no task {:?}", self.task.as_str()))
                 .hint("`taskledger tasks` lists them")
         })?;
+        let id = &self.task;
         if task.status.is_terminal() {
-            let text = format!("{} has ended already: {}", task.id, task.status.as_str());
-            let hint =
-                format!("`taskledger why {}` says who asked it to stop, if anybody", task.id);
+            let text = format!("{id} has ended already: {}", task.status.as_str());
+            let hint = format!("`taskledger why {id}` says who asked it to stop, if anybody");
             return Err(Problem::new(Exit::Failure, text).hint(hint).into());
         }
-        let request = Cancel::task(&task.id).reason(reason(self.reason.as_deref()));
-        let proposal = Proposal::new(request).cause(asker(reader.ledger_id())?);
-        let runner = Runner::of(reader, &task)?;
+        let ledger = facts.ledger()?;
+        let request = Cancel::task(id).reason(reason(self.reason.as_deref()));
+        let proposal = Proposal::new(request).cause(asker(ledger)?);
+        let badge = task.key.map(|key| BadgeName::new(ledger, key));
+        let runner = Runner { process: task.process, badge };
         let receipts = writing.append(proposal).context("not recorded")?;
         let signalled = runner.terminate();
         let receipt = receipts.first().ok_or(AppendError::Halted)?;
-        let body = CancelBody::new(task.id.as_str(), receipt, runner.process, signalled);
+        let body = CancelBody::new(id.as_str(), receipt, runner.process, signalled);
         let (name, quiet) = (body.seq.to_string(), app.quiet);
         let told = app.out.single(
             body,
@@ -97,15 +102,6 @@ struct Runner {
 }
 
 impl Runner {
-    fn of(reader: &Reader, task: &Task) -> Result<Self> {
-        let spawn = reader.entry(task.first_seq)?;
-        let next = task.first_seq.next().filter(|_| spawn.batch_goes_on);
-        let next = next.map(|next| reader.entry(next)).transpose()?;
-        let process = next.and_then(|next| process_of(&spawn, &next));
-        let badge = spawn.event.key.map(|key| BadgeName::new(reader.ledger_id(), key));
-        Ok(Self { process, badge })
-    }
-
     fn terminate(&self) -> Result<(), Unsignalled> {
         let process = self.process.as_ref().ok_or(Unsignalled::NoProcess)?;
         let facts = process.facts.as_ref().ok_or(Unsignalled::Erased)?;

@@ -2,12 +2,13 @@
 
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Passed,
+    command::{Command, Moment, Server},
     exit::Exit,
 };
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
-use taskledger::proof::SigningKey;
+use taskledger::proof::{Checkpoint, SigningKey};
 use taskledger_contract::{answers::CheckpointBody, questions::CheckpointQuestion};
 
 /// Print the ledger's size and root as a C2SP checkpoint.
@@ -31,20 +32,24 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let checkpoint = CheckpointQuestion.checkpoint(&app.asked(&opened.reader)?)?;
-        let text = match &self.key {
-            Some(file) => {
-                let key = fs::read_to_string(file)
-                    .with_context(|| format!("cannot read {}", file.display()))?;
-                let key: SigningKey =
-                    key.trim().parse().with_context(|| format!("in {}", file.display()))?;
-                checkpoint.sign(&key)?
-            }
-            None => checkpoint.to_text(),
-        };
-        let body = CheckpointBody::new(&checkpoint, text);
+        let source = app.source()?;
+        if self.key.is_none() && !matches!(source.pass(app, &CheckpointQuestion)?, Passed::No) {
+            return Ok(Exit::Ok);
+        }
+        let mut body = source.ask(app, &CheckpointQuestion)?;
+        let checkpoint = Checkpoint::parse(&body.text).context("the answer is no checkpoint")?;
+        body = CheckpointBody::new(&checkpoint, checkpoint.to_text());
+        if let Some(file) = &self.key {
+            let shown = file.display();
+            let key = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+            let key: SigningKey = key.trim().parse().with_context(|| format!("in {shown}"))?;
+            body.text = checkpoint.sign(&key)?;
+        }
         let name = body.root.clone();
         app.out.single(body, Some(&name), |out, body| out.raw(body.text.as_bytes()))?;
         Ok(Exit::Ok)

@@ -1,6 +1,10 @@
 //! `taskledger completions`: for a shell.
 
-use crate::{app::App, command::Command, exit::Exit};
+use crate::{
+    app::App,
+    command::{Command, Server},
+    exit::Exit,
+};
 use anyhow::Result;
 use clap_complete::Shell;
 
@@ -18,6 +22,10 @@ pub struct Args {
 impl Command for Args {
     fn ends_on_interrupt(&self) -> bool {
         false
+    }
+
+    fn server(&self) -> Server {
+        Server::NoLedger
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {

@@ -2,7 +2,7 @@
 
 use crate::{
     app::{App, Program},
-    command::Command,
+    command::{Command, Server},
     exit::{Exit, Problem},
     global::Global,
     paint::Paint,
@@ -52,6 +52,10 @@ pub struct Args {
 impl Command for Args {
     fn appends(&self) -> bool {
         self.live
+    }
+
+    fn server(&self) -> Server {
+        Server::NoLedger
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {

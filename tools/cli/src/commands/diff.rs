@@ -2,7 +2,8 @@
 
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Passed,
+    command::{Command, Moment, Server},
     exit::{Exit, Problem},
     output::{Format, Item, Out},
     paint::Paint,
@@ -13,18 +14,17 @@ use anyhow::Result;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use taskledger::{
-    event::{Entry, Parent, PartKind, TaskStatus},
-    ids::{Seq, TaskId, ThreadId},
-    ledger::{ReadError, Reader},
-    query::{self, Change, Field, Point, QueryError, Texts, Value},
-    state::LedgerState,
+    event::TaskStatus,
+    ids::ThreadId,
+    query::{Point, format_time},
+    time::Millis,
 };
 use taskledger_contract::{
-    answers::{ChangeItem, DiffCounts, part_of},
+    answers::{ChangeItem, DiffCounts},
     escape,
     questions::DiffQuestion,
     shapes::shape,
-    words,
+    words::{ERASED, WITHHELD},
 };
 
 /// Compare two moments of a thread.
@@ -58,34 +58,37 @@ impl Command for Args {
         Moment::Refused("name the two moments with --from and --to")
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let asked = app.asked(&opened.reader)?;
+        let rows = matches!(app.out.format, Format::Csv | Format::Name);
+        if rows && self.stat {
+            return Err(Problem::usage("--stat has no rows").hint("use -o json or table").into());
+        }
+        let source = app.source()?;
         let question = DiffQuestion {
             thread: self.thread.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
             stat: self.stat,
         };
-        let compared = question.compare(&asked)?;
-        let changes = &compared.diff.changes;
-        let rows = matches!(app.out.format, Format::Csv | Format::Name);
-        if rows && self.stat {
-            return Err(Problem::usage("--stat has no rows").hint("use -o json or table").into());
-        }
-        let body = question.answer(&asked, &compared)?;
+        let passed = source.pass(app, &question)?;
+        let (is_passed, body) = match passed {
+            Passed::Whole(body) => (true, body),
+            Passed::No | Passed::Lines => (false, source.ask(app, &question)?),
+        };
+        let DiffCounts { spawned, gone, ended, reparented, changed } = body.stat;
+        let differs = spawned + gone + ended + reparented + changed > 0;
         if rows {
             app.out.list(&body.to, body.items.into_iter().map(Ok))?;
-        } else {
+        } else if !is_passed {
             app.out.single(body, None, |out, body| {
-                if self.stat {
-                    tell(out, &body.stat)
-                } else {
-                    human(out, changes, &compared.to.state, &opened.reader)
-                }
+                if self.stat { tell(out, &body.stat) } else { human(out, &body.items) }
             })?;
         }
-        Ok(if !changes.is_empty() && self.exit_code { Exit::Finding } else { Exit::Ok })
+        Ok(if differs && self.exit_code { Exit::Finding } else { Exit::Ok })
     }
 }
 
@@ -105,57 +108,36 @@ fn tell(out: &mut Out, stat: &DiffCounts) -> Result<()> {
     out.line(&if told.is_empty() { "no differences".to_owned() } else { told.join(", ") })
 }
 
-fn human(out: &mut Out, changes: &[Change], after: &LedgerState, reader: &Reader) -> Result<()> {
+fn human(out: &mut Out, changes: &[ChangeItem]) -> Result<()> {
     let look = out.look;
-    let mut texts = query::texts(reader);
     if changes.is_empty() {
         return out.line("no differences");
     }
-    let ended = changes.iter().filter_map(|change| match change {
-        Change::Ended { task, .. } => Some(task),
-        Change::Spawned { .. }
-        | Change::Vanished { .. }
-        | Change::Reparented { .. }
-        | Change::Changed { .. } => None,
-    });
-    let ended: BTreeSet<&TaskId> = ended.collect();
+    let ended = changes.iter().filter(|change| change.change == "ended");
+    let ended: BTreeSet<&str> = ended.map(|change| change.task_id.as_str()).collect();
     for change in changes.iter().filter(|change| !is_part_of_an_end(change, &ended)) {
-        let (mark, status) = match change {
-            Change::Spawned { .. } => ("+".to_owned(), Some(TaskStatus::Running)),
-            Change::Vanished { .. } => ("<".to_owned(), None),
-            Change::Ended { to, .. } => (shape(*to, look.charset).to_string(), Some(*to)),
-            Change::Reparented { .. } => ("^".to_owned(), None),
-            Change::Changed { .. } => ("*".to_owned(), None),
+        let task = &change.task_id;
+        let field = change.field.as_deref().unwrap_or_default();
+        let [before, after] = [("before", &change.before), ("after", &change.after)]
+            .map(|(name, value)| said(change, name, value));
+        let status = status(change);
+        let (mark, told) = match change.change.as_str() {
+            "spawned" | "gone" => {
+                let name = change.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+                let kind = change.task_type.as_deref().unwrap_or_default();
+                let why = text(change).map(|why| format!("  {why}")).unwrap_or_default();
+                let mark = if change.change == "gone" { '<' } else { '+' };
+                (mark, format!("{task} {kind}{name}{why}"))
+            }
+            "ended" => {
+                let why = text(change).map(|why| format!(": {why}")).unwrap_or_default();
+                let mark = status.map_or('*', |status| shape(status, look.charset));
+                (mark, format!("{task} {before} -> {after}{why}"))
+            }
+            "reparented" => ('^', format!("{task} {field}: {before} -> {after}")),
+            _ => ('*', format!("{task} {field}: {before} -> {after}")),
         };
-        let told = match change {
-            Change::Spawned { task } | Change::Vanished { task } => {
-                let why = texts.settled(&task.description, PartKind::Description)?;
-                let why = words::text(&why);
-                format!("{}{}{why}", words::title(task), if why.is_empty() { "" } else { "  " })
-            }
-            Change::Ended { task, from, to } => {
-                let error = after.task(task).and_then(|task| task.error.as_ref());
-                let error = error.map(|error| texts.settled(error, PartKind::Error)).transpose()?;
-                let error =
-                    error.map(|error| format!(": {}", words::text(&error))).unwrap_or_default();
-                format!("{task} {} -> {}{error}", from.as_str(), to.as_str())
-            }
-            Change::Reparented { task, from, to } => {
-                let of = |parent: &Option<Parent>| {
-                    parent.as_ref().map_or("none".to_owned(), |parent| parent.id().to_string())
-                };
-                format!("{task} parent_task_id: {} -> {}", of(from), of(to))
-            }
-            Change::Changed { task, field, from, to } => {
-                let mut of = |value: &Option<Value>| {
-                    let settled = value.as_ref().map(|value| settled(value, *field, &mut texts));
-                    let said = settled.transpose()?.as_ref().map(words::value);
-                    Ok::<_, QueryError>(said.unwrap_or_else(|| "none".to_owned()))
-                };
-                format!("{task} {}: {} -> {}", field.as_str(), of(from)?, of(to)?)
-            }
-        };
-        let head = format!("{mark} {:<10} ", ChangeItem::kind(change));
+        let head = format!("{mark} {:<10} ", look.safe(&change.change));
         let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(head.len()));
         let told = escape::cut(&look.safe(&told), room, look.charset);
         let head = status.map_or(head.clone(), |status| Paint::Status(status).on(&head, &look));
@@ -164,21 +146,51 @@ fn human(out: &mut Out, changes: &[Change], after: &LedgerState, reader: &Reader
     Ok(())
 }
 
-/// A value in which no text stands on the word of a snapshot.
-fn settled<R>(value: &Value, field: Field, texts: &mut Texts<R>) -> Result<Value, QueryError>
-where
-    R: FnMut(Seq) -> Result<Entry, ReadError>,
-{
-    match (value, part_of(field)) {
-        (Value::Text(text), Some(kind)) => texts.settled(text, kind).map(Value::Text),
-        (value, _) => Ok(value.clone()),
+/// The status that a change leads to.
+fn status(change: &ChangeItem) -> Option<TaskStatus> {
+    match change.change.as_str() {
+        "spawned" => Some(TaskStatus::Running),
+        "ended" => TaskStatus::ALL.into_iter().find(|to| change.after == to.as_str()),
+        _ => None,
+    }
+}
+
+/// The words in place of what is erased or withheld.
+fn missing(change: &ChangeItem, name: &str) -> Option<&'static str> {
+    let among = |names: &[String]| names.iter().any(|among| among == name);
+    if among(&change.erased) {
+        return Some(ERASED);
+    }
+    among(&change.withheld).then_some(WITHHELD)
+}
+
+/// The description or the error of a change.
+fn text(change: &ChangeItem) -> Option<String> {
+    change.text.clone().or_else(|| missing(change, "text").map(str::to_owned))
+}
+
+/// A value for people.
+fn said(change: &ChangeItem, name: &str, value: &Json) -> String {
+    let is_time = change.field.as_deref().is_some_and(|field| field.ends_with("_ms"));
+    match (missing(change, name), value) {
+        (Some(missing), _) => missing.to_owned(),
+        (None, Json::Null) => "none".to_owned(),
+        (None, Json::String(text)) => text.clone(),
+        (None, Json::Number(number)) if is_time => {
+            format_time(Millis(number.as_u64().unwrap_or_default()))
+        }
+        (None, Json::Number(number)) if change.field.as_deref() == Some("cancel_requested") => {
+            format!("#{number}")
+        }
+        (None, other) => other.to_string(),
     }
 }
 
 /// Whether a change only says what came with the end of its task.
-fn is_part_of_an_end(change: &Change, ended: &BTreeSet<&TaskId>) -> bool {
-    let Change::Changed { task, field, .. } = change else { return false };
-    matches!(field, Field::Error | Field::Result | Field::Completed) && ended.contains(task)
+fn is_part_of_an_end(change: &ChangeItem, ended: &BTreeSet<&str>) -> bool {
+    let of_end = ["error", "result", "completed_at_ms"];
+    let field = change.field.as_deref().unwrap_or_default();
+    change.change == "changed" && of_end.contains(&field) && ended.contains(change.task_id.as_str())
 }
 
 impl Item for ChangeItem {

@@ -3,7 +3,8 @@
 use super::common::seq;
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Passed,
+    command::{Command, Moment, Server},
     exit::Exit,
     output::Out,
     paint::Paint,
@@ -12,10 +13,7 @@ use crate::{
 };
 use anyhow::Result;
 use serde_json::Value;
-use taskledger::{
-    event::{Commitment, Entry},
-    ids::Seq,
-};
+use taskledger::{event::PartKind, ids::Seq, time::Millis};
 use taskledger_contract::{answers::EventLine, questions::EventQuestion, words::ERASED};
 
 /// Show one event with all its fields and texts.
@@ -35,46 +33,49 @@ impl Command for Args {
         Moment::Refused("an event is the same at every moment")
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let (line, entry) = EventQuestion { seq: self.seq }.answer(&app.asked(&opened.reader)?)?;
-        let name = self.seq.get().to_string();
-        app.out.document(&line, Some(&name), |out, line| {
-            human(out, line, &entry, |_| ERASED.to_owned())
-        })?;
+        let source = app.source()?;
+        let question = EventQuestion { seq: self.seq };
+        if let Passed::No = source.pass(app, &question)? {
+            let line = source.ask(app, &question)?;
+            let name = self.seq.get().to_string();
+            app.out.document(&line, Some(&name), |out, line| {
+                human(out, line, |_| ERASED.to_owned())
+            })?;
+        }
         Ok(Exit::Ok)
     }
 }
 
-/// Shows an event whole; `missing` is said of a text that is not there.
-pub fn human(
-    out: &mut Out,
-    line: &EventLine,
-    entry: &Entry,
-    missing: impl Fn(&Commitment) -> String,
-) -> Result<()> {
+/// Shows an event whole; `missing` is said of a text of this kind that is not there.
+pub fn human(out: &mut Out, line: &EventLine, missing: impl Fn(PartKind) -> String) -> Result<()> {
     let look = out.look;
-    out.line(&shown(entry, Around::Nothing, &look))?;
+    out.line(&shown(line, Around::Nothing, &look))?;
     let mut field = |name: &str, value: &str| {
-        let name = Paint::Dim.on(&format!("{name:<20}"), &look);
+        let name = Paint::Dim.on(&format!("{:<20}", look.safe(name)), &look);
         if value.is_empty() { Ok(()) } else { out.line(&format!("{name} {}", look.safe(value))) }
     };
-    field("occurred", &time::show(entry.event.occurred, &look))?;
-    field("recorded", &time::show(entry.event.recorded, &look))?;
+    field("occurred", &time::show(Millis(line.occurred_ms.unwrap_or_default()), &look))?;
+    field("recorded", &time::show(Millis(line.recorded_ms.unwrap_or_default()), &look))?;
     for (name, value) in plain(line)? {
         field(&name, &value)?;
     }
-    for (part, promised) in entry.parts.iter().zip(&entry.event.parts) {
-        let text =
-            part.body.as_ref().map_or_else(|| missing(promised), |body| body.text.to_string());
-        field(part.kind.as_str(), &text)?;
+    for kind in PartKind::ALL {
+        if let Some(text) = line.texts.get(kind.as_str()) {
+            field(kind.as_str(), &text.clone().unwrap_or_else(|| missing(kind)))?;
+        }
     }
     Ok(())
 }
 
 /// The fields that no other line shows, those of objects named after them.
 fn plain(line: &EventLine) -> Result<Vec<(String, String)>> {
-    const SHOWN: [&str; 6] = ["schema", "seq", "occurred_ms", "recorded_ms", "action", "texts"];
+    const SHOWN: [&str; 7] =
+        ["schema", "seq", "occurred_ms", "recorded_ms", "action", "texts", "withheld"];
     let Value::Object(fields) = serde_json::to_value(line)? else { return Ok(Vec::new()) };
     let mut plain = Vec::new();
     for (name, value) in fields.into_iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())) {

@@ -2,7 +2,8 @@
 
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Passed,
+    command::{Command, Moment, Server},
     exit::Exit,
     output::Format,
     shown::line::{Around, line},
@@ -36,22 +37,30 @@ impl Command for Args {
         Moment::Refused("it looks at the whole log of the thread")
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
+        let source = app.source()?;
         let question =
             FirstQuestion { thread: self.thread.clone(), condition: self.condition.clone() };
-        let (body, found) = question.answer(&app.asked(&opened.reader)?)?;
+        if let Passed::Whole(body) = source.pass(app, &question)? {
+            return Ok(if body.event.is_some() { Exit::Ok } else { Exit::NotFound });
+        }
+        let body = source.ask(app, &question)?;
+        let found = body.event.is_some();
         let name = body.event.as_ref().map(EventLine::name);
         if name.is_none() && app.out.format == Format::Name {
             return Ok(Exit::NotFound);
         }
         app.out.single(body, name.as_deref(), |out, body| {
-            let told = match &found {
-                Some(entry) => line(entry, Around::Thread, &out.look),
+            let told = match &body.event {
+                Some(event) => line(event, Around::Thread, &out.look),
                 None => format!("{}: never", out.look.safe(&body.condition)),
             };
             out.line(&told)
         })?;
-        Ok(if found.is_some() { Exit::Ok } else { Exit::NotFound })
+        Ok(if found { Exit::Ok } else { Exit::NotFound })
     }
 }

@@ -7,20 +7,27 @@ use crate::{
     output::Item,
     paint::Paint,
     progress::{Shown, Unit},
+    remote::{Remote, Unsent, new_key},
     table::{Cell, Column},
     term::Look,
+    writing::{Beside, server_of},
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use clap::{
     ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use std::{io, path::PathBuf};
-use taskledger::{Ledger, Options, ids::ThreadId, ledger::OpenError};
+use taskledger::{
+    Ledger, Options,
+    command::Proposal,
+    ids::{Size, ThreadId},
+    ledger::OpenError,
+};
 use taskledger_contract::answers::{At, BadLineItem, ImportItem, RefusalItem, count};
 use taskledger_interop::{
     self as interop, Dataset, Found, Grain, LedgerSink, Phase, Progress, ReadOptions, Recording,
-    Spooled, Tally,
+    SinkError, Spooled, Tally,
 };
 
 /// Bring recordings of agents into the ledger.
@@ -109,10 +116,12 @@ fn run(args: &Args, app: &mut App) -> Result<Exit> {
     let (datasets, mut left_out) = datasets(args, app, spooled.as_ref())?;
     let (recordings, unread) = read(args, app, &datasets)?;
     left_out |= unread;
-    let opened = open(args, app)?;
-    let items = import_all(args, app, &opened, recordings, &mut left_out)?;
-    let at = At::head(&opened.reader)?;
-    opened.close();
+    let place = open(args, app)?;
+    let items = import_all(args, app, &place, recordings, &mut left_out)?;
+    let at = At::head(&place.ledger().reader())?;
+    if let Place::Here(opened) = place {
+        opened.close();
+    }
     left_out |= items.iter().any(|item| item.malformed > 0 || item.refused > 0);
     if !app.quiet || app.out.for_programs() {
         app.out.list(&at, items.into_iter().map(Ok))?;
@@ -125,14 +134,14 @@ fn run(args: &Args, app: &mut App) -> Result<Exit> {
 fn import_all(
     args: &Args,
     app: &App,
-    opened: &Opened,
+    place: &Place,
     recordings: Vec<(String, Recording)>,
     left_out: &mut bool,
 ) -> Result<Vec<ImportItem>> {
     let mut ranked: Vec<(usize, (String, Recording))> =
         recordings.into_iter().enumerate().collect();
     ranked.sort_by_key(|(place, (_, recording))| (recording.rank, *place));
-    let mut sink = LedgerSink::new(&opened.ledger)?;
+    let mut sink = place.sink()?;
     let mut items = Vec::new();
     for (place, (path, recording)) in ranked {
         *left_out |= nothing_recognised(app, &path, &recording);
@@ -168,29 +177,81 @@ fn datasets(args: &Args, app: &App, spooled: Option<&Spooled>) -> Result<(Vec<Da
         if fatal {
             return Err(error.into());
         }
-        app.remark(&format!("left out: {:#}", anyhow::Error::from(error)));
+        app.remark(&format!("left out: {:#}", Error::from(error)));
     }
     for error in passed {
         if args.on_error == OnError::Fail {
             return Err(error.into());
         }
-        app.remark(&format!("passed over: {:#}", anyhow::Error::from(error)));
+        app.remark(&format!("passed over: {:#}", Error::from(error)));
     }
     Ok((datasets, left_out))
 }
 
 /// The ledger to import to; a dry run into one that is not there happens in memory.
-fn open(args: &Args, app: &App) -> Result<Opened> {
-    match Ledger::open(&app.db, app.options()) {
+fn open(args: &Args, app: &App) -> Result<Place> {
+    // One that takes no connection now may do so in time.
+    if !matches!(server_of(&app.db), Ok(None)) {
+        return Ok(Place::Beside(Beside::open(app)?));
+    }
+    let opened = match Ledger::open(&app.db, app.options()) {
         Err(OpenError::NotFound { .. }) if args.dry_run => {
-            Ok(Opened::of(Ledger::in_memory(Options::default())?))
+            Opened::of(Ledger::in_memory(Options::default())?)
         }
         Err(OpenError::NotFound { .. }) => {
             let opened = Opened::of(Ledger::create(&app.db, Options::default())?);
             app.remark(&format!("made a new ledger at {}", app.db.display()));
-            Ok(opened)
+            opened
         }
-        opened => Ok(Opened::of(app.in_turn(opened)?)),
+        opened => Opened::of(app.in_turn(opened)?),
+    };
+    Ok(Place::Here(opened))
+}
+
+/// The ledger to import to.
+enum Place {
+    /// It is open here.
+    Here(Opened),
+    /// A server has it.
+    Beside(Beside),
+}
+
+impl Place {
+    fn ledger(&self) -> &Ledger {
+        match self {
+            Self::Here(opened) => &opened.ledger,
+            Self::Beside(beside) => beside.ledger(),
+        }
+    }
+
+    fn sink(&self) -> Result<LedgerSink<'_>> {
+        let beside = match self {
+            Self::Here(opened) => return Ok(LedgerSink::new(&opened.ledger)?),
+            Self::Beside(beside) => beside,
+        };
+        let append = move |batch: Vec<Proposal>| through(beside, &batch).map_err(of_server);
+        Ok(LedgerSink::through(beside.ledger(), Box::new(append))?)
+    }
+}
+
+/// Has the server record a batch, and waits until it is shown here.
+fn through(beside: &Beside, batch: &[Proposal]) -> Result<()> {
+    let mut keyed = batch.to_vec();
+    for proposal in &mut keyed {
+        proposal.key.get_or_insert_with(new_key);
+    }
+    let gone = || Unsent::Unreached("the server that has the ledger has stopped".to_owned());
+    let receipts = beside.send(&keyed, Remote::import)?.ok_or_else(gone)?;
+    let last = receipts.iter().map(|receipt| receipt.seq).max().unwrap_or_default();
+    beside.see(Size::new(last))
+}
+
+/// The same as the ledger's own error: what a rule refuses is left out, and all else ends the import.
+fn of_server(error: Error) -> SinkError {
+    match error.downcast::<Unsent>() {
+        Ok(unsent) if unsent.is_rule() => SinkError::Refused(unsent.into()),
+        Ok(unsent) => SinkError::Failed(unsent.into()),
+        Err(error) => SinkError::Failed(error.reallocate_into_boxed_dyn_error_without_backtrace()),
     }
 }
 

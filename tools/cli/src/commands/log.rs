@@ -3,10 +3,12 @@
 use super::common::{Follower, check_follow, list};
 use crate::{
     app::{App, Opened},
-    command::{Command, Moment},
-    exit::Exit,
+    asking::Source,
+    command::{Command, Moment, Server},
+    exit::{Exit, Problem},
     output::Format,
-    shown::line::Around,
+    remote::Remote,
+    shown::line::{Around, line},
 };
 use anyhow::Result;
 use clap::ValueEnum;
@@ -16,7 +18,12 @@ use taskledger::{
     ids::{TaskId, ThreadId},
     query::{History, Point, Position},
 };
-use taskledger_contract::questions::{Asked, LogQuestion};
+use taskledger_contract::{
+    answers::EventLine,
+    questions::{Asked, LogQuestion, time},
+    render::Form,
+    safe_json,
+};
 
 /// List events: all, or those of a thread or task, oldest first.
 ///
@@ -96,6 +103,10 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         if self.follow {
             check_follow(app, &[Format::Json, Format::Jsonl])?;
@@ -103,8 +114,6 @@ impl Command for Args {
                 app.out.format = Format::Jsonl;
             }
         }
-        let opened = app.open()?;
-        let reader = &opened.reader;
         let question = LogQuestion {
             thread: self.thread.clone(),
             task: self.task.clone(),
@@ -114,14 +123,19 @@ impl Command for Args {
             count: self.count,
             reverse: self.reverse,
         };
-        let asked = Asked::new(reader, Some(&app.db), app.at.as_ref(), app.now())?;
-        let upto = asked.position;
-        let (wanted, first) = question.wanted(&asked)?;
         let around = match (self.oneline, &self.thread) {
             (true, _) => Around::Nothing,
             (false, Some(_)) => Around::Thread,
             (false, None) => Around::Log,
         };
+        let opened = match app.source()? {
+            Source::Here(opened) => opened,
+            Source::There(remote) => return self.through(&remote, &question, around, app),
+        };
+        let reader = &opened.reader;
+        let asked = Asked::new(reader, Some(&app.db), app.at.as_ref(), app.now())?;
+        let upto = asked.position;
+        let (wanted, first) = question.wanted(&asked)?;
         list(&mut app.out, reader, &wanted, first, around, self.raw)?;
         if self.follow {
             let wanted = wanted.limit(None);
@@ -129,6 +143,59 @@ impl Command for Args {
         }
         Ok(Exit::Ok)
     }
+}
+
+impl Args {
+    /// The same by a server.
+    fn through(
+        &self,
+        remote: &Remote,
+        question: &LogQuestion,
+        around: Around,
+        app: &mut App,
+    ) -> Result<Exit> {
+        if self.raw {
+            let problem = Problem::usage("--raw needs the directory of the ledger");
+            return Err(problem.hint("a server tells no salts of texts but in a proof").into());
+        }
+        let source = Source::There(remote.clone());
+        let mut seen = None;
+        if self.follow {
+            // The stream goes on where this answer ends.
+            let answer = remote.bytes(&question.clone().into(), app.at.as_ref(), Form::Jsonl)?;
+            seen = answer.size;
+            for line in std::str::from_utf8(&answer.body)?.lines() {
+                show(app, &serde_json::from_str(line)?, line, around)?;
+            }
+        } else if app.out.for_programs() {
+            app.list(&source, question)?;
+        } else {
+            for event in source.ask(app, question)?.items {
+                let shown = line(&event, around, &app.out.look);
+                app.out.line(&shown)?;
+            }
+        }
+        let Some(seen) = seen else { return Ok(Exit::Ok) };
+        let since = question.since.as_ref().and_then(|at| time(at, app.now()).ok());
+        let tail = remote.tail(question, seen, app.global.wait)?;
+        loop {
+            app.out.flush()?;
+            let Some(next) = tail.next(app, Duration::MAX)? else { continue };
+            if next.event.occurred_ms >= since.map(|since| since.0) {
+                show(app, &next.event, &next.text, around)?;
+            }
+        }
+    }
+}
+
+/// Shows an event on a line, as it came where programs read it.
+fn show(app: &mut App, event: &EventLine, text: &str, around: Around) -> Result<()> {
+    let shown = if app.out.for_programs() {
+        safe_json::safe(text)
+    } else {
+        line(event, around, &app.out.look)
+    };
+    app.out.line(&shown)
 }
 
 /// Lists the events after those that were shown, as they become durable, until it is interrupted.

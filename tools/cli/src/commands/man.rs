@@ -1,6 +1,10 @@
 //! `taskledger man`: the manual pages.
 
-use crate::{app::App, command::Command, exit::Exit};
+use crate::{
+    app::App,
+    command::{Command, Server},
+    exit::Exit,
+};
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 
@@ -19,6 +23,10 @@ pub struct Args {
 impl Command for Args {
     fn ends_on_interrupt(&self) -> bool {
         false
+    }
+
+    fn server(&self) -> Server {
+        Server::NoLedger
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {

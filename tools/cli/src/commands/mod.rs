@@ -38,6 +38,7 @@ mod threads;
 mod timeline;
 mod token;
 mod tree;
+mod update;
 mod verify;
 mod why;
 
@@ -70,6 +71,7 @@ pub enum Commands {
     Export(export::Args),
     Stats(stats::Args),
     Record(record::Args),
+    Update(update::Args),
     Run(run::Args),
     Cancel(cancel::Args),
     Serve(serve::Args),
@@ -109,6 +111,7 @@ impl Commands {
             Self::Export(args) => args,
             Self::Stats(args) => args,
             Self::Record(args) => args,
+            Self::Update(args) => args,
             Self::Run(args) => args,
             Self::Cancel(args) => args,
             Self::Serve(args) => args,

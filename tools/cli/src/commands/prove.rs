@@ -2,8 +2,9 @@
 
 use super::common;
 use crate::{
-    app::{App, Opened},
-    command::{Command, Moment},
+    app::App,
+    asking::{Passed, Source},
+    command::{Command, Moment, Server},
     exit::{Exit, Problem},
     shown::line::{Around, line},
 };
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use taskledger::ids::{Seq, Size};
 use taskledger_contract::{
     answers::ProofText,
-    questions::{GrowthQuestion, ProofQuestion},
+    questions::{EventQuestion, GrowthQuestion, ProofQuestion},
 };
 
 mod check;
@@ -68,34 +69,47 @@ impl Command for Args {
         }
     }
 
+    fn server(&self) -> Server {
+        if self.check.is_some() { Server::NoLedger } else { Server::Taken }
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         if let Some(file) = &self.check {
             let expected = common::expected(self.expect.as_deref(), self.signed_by.as_deref())?;
             return check::run(file, expected, app);
         }
-        let opened = app.open()?;
+        let source = app.source()?;
         match (self.seq, self.since) {
-            (Some(seq), _) => self.inclusion(seq, &opened, app),
-            (None, Some(old)) => growth(Size::new(old), &opened, app),
+            (Some(seq), _) => self.inclusion(seq, &source, app),
+            (None, Some(old)) => growth(Size::new(old), &source, app),
             (None, None) => Err(Problem::usage("name an event, or --since SIZE").into()),
         }
     }
 }
 
 impl Args {
-    fn inclusion(&self, seq: Seq, opened: &Opened, app: &mut App) -> Result<Exit> {
+    fn inclusion(&self, seq: Seq, source: &Source, app: &mut App) -> Result<Exit> {
         let question = ProofQuestion { seq, with_texts: self.with_texts };
-        let (body, entry) = question.answer(&app.asked(&opened.reader)?)?;
+        if !matches!(source.pass(app, &question)?, Passed::No) {
+            return Ok(Exit::Ok);
+        }
+        let body = source.ask(app, &question)?;
+        if app.out.for_programs() {
+            app.out.single(body, None, |_, _| Ok(()))?;
+            return Ok(Exit::Ok);
+        }
+        let event = source.ask_at(app, &EventQuestion { seq }, None)?;
         app.out.single(body, None, |out, body| {
-            let event = line(&entry, Around::Log, &out.look);
-            out.line(&event)?;
-            out.line(&format!("leaf   {}", body.leaf_hash))?;
+            let look = out.look;
+            out.line(&line(&event, Around::Log, &look))?;
+            let mut safe = |text: String| out.line(&look.safe(&text));
+            safe(format!("leaf   {}", body.leaf_hash))?;
             for hash in &body.path {
-                out.line(&format!("with   {hash}"))?;
+                safe(format!("with   {hash}"))?;
             }
-            out.line(&format!("root   {}  of {} events", body.root, body.size))?;
+            safe(format!("root   {}  of {} events", body.root, body.size))?;
             for ProofText { kind, salt, text } in body.texts.iter().flatten() {
-                out.line(&format!("salt   {salt}  of {kind}: {}", out.look.safe(text)))?;
+                safe(format!("salt   {salt}  of {kind}: {text}"))?;
             }
             Ok(())
         })?;
@@ -103,14 +117,20 @@ impl Args {
     }
 }
 
-fn growth(since: Size, opened: &Opened, app: &mut App) -> Result<Exit> {
-    let body = GrowthQuestion { since }.answer(&app.asked(&opened.reader)?)?;
+fn growth(since: Size, source: &Source, app: &mut App) -> Result<Exit> {
+    let question = GrowthQuestion { since };
+    if !matches!(source.pass(app, &question)?, Passed::No) {
+        return Ok(Exit::Ok);
+    }
+    let body = source.ask(app, &question)?;
     app.out.single(body, None, |out, body| {
-        out.line(&format!("was    {}  of {} events", body.old_root, body.old_size))?;
+        let look = out.look;
+        let mut safe = |text: String| out.line(&look.safe(&text));
+        safe(format!("was    {}  of {} events", body.old_root, body.old_size))?;
         for hash in &body.path {
-            out.line(&format!("with   {hash}"))?;
+            safe(format!("with   {hash}"))?;
         }
-        out.line(&format!("root   {}  of {} events", body.root, body.size))
+        safe(format!("root   {}  of {} events", body.root, body.size))
     })?;
     Ok(Exit::Ok)
 }

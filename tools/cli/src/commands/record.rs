@@ -3,7 +3,7 @@
 use super::common::check_parent;
 use crate::{
     app::App,
-    command::{self, Moment},
+    command::{self, Moment, Server},
     exit::{Exit, Problem},
     writing::Writing,
 };
@@ -136,6 +136,10 @@ impl command::Command for Args {
         true
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         let (common, spawns, cause, command) = match self.what.clone() {
             What::Spawn(args) => spawn(args),
@@ -148,7 +152,7 @@ impl command::Command for Args {
             common.occurred.map(|point| questions::time(&point, app.now())).transpose()?;
         let mut writing = Writing::open(app)?;
         if let What::Spawn(SpawnArgs { parent, external_parent, .. }) = &self.what {
-            check_parent(writing.reader(), parent.as_ref(), external_parent.as_ref())?;
+            check_parent(&writing.facts(), parent.as_ref(), external_parent.as_ref())?;
         }
         let receipts = writing.append([proposal]).context("not recorded")?;
         let receipt = receipts.into_iter().next().ok_or(AppendError::Halted)?;
@@ -214,7 +218,7 @@ fn json(option: &str, text: String) -> Result<String> {
 }
 
 /// 32 hex digits are the key itself; of any other text it is the hash.
-fn key(text: &str) -> Key {
+pub fn key(text: &str) -> Key {
     let digits: Option<Vec<u8>> = (text.len() == 32 && text.is_ascii())
         .then(|| {
             let pairs = text.as_bytes().chunks(2);

@@ -1,7 +1,12 @@
 //! `taskledger redact`: an event's texts disappear from every view.
 
 use super::common::seq;
-use crate::{app::App, command::Command, exit::Exit, writing::Writing};
+use crate::{
+    app::App,
+    command::{Command, Server},
+    exit::Exit,
+    writing::Writing,
+};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use taskledger::{
@@ -60,11 +65,14 @@ impl Command for Args {
         true
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         let mut writing = Writing::open(app)?;
         // All texts that it has: a redaction names those that there are to erase.
-        let there: PartSet =
-            writing.reader().cursor().event(self.seq)?.parts.iter().map(|part| part.kind).collect();
+        let there = writing.facts().parts(self.seq)?;
         let named: PartSet = self.parts.iter().copied().map(PartKind::from).collect();
         let parts = if named.is_empty() { there } else { named };
         let receipts = writing

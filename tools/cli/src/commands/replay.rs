@@ -27,6 +27,7 @@ use taskledger::{
     state::LedgerState,
     time::Millis,
 };
+use taskledger_contract::answers::EventLine;
 
 /// No pause is longer: recordings have gaps of hours.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -117,7 +118,7 @@ impl<'a> Screen<'a> {
         self.state.apply(entry);
         let look = app.out.look;
         if !self.redraw {
-            return app.out.line(&line(entry, Around::Thread, &look));
+            return app.out.line(&line(&EventLine::from(entry), Around::Thread, &look));
         }
         app.out.raw(CLEAR.as_bytes())?;
         let when = time::show(entry.event.occurred, &look);
@@ -125,7 +126,7 @@ impl<'a> Screen<'a> {
         app.out.line(&Paint::Strong.on(&title, &look))?;
         draw(&mut app.out, &nodes(&query::tree(&self.state, &self.args.thread)))?;
         app.out.line("")?;
-        app.out.line(&line(entry, Around::Nothing, &look))?;
+        app.out.line(&line(&EventLine::from(entry), Around::Nothing, &look))?;
         app.out.flush()
     }
 

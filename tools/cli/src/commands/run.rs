@@ -7,7 +7,7 @@
 use super::common::check_parent;
 use crate::{
     app::App,
-    command::{self, Moment},
+    command::{self, Moment, Server},
     exit::{Exit, Problem},
     note::note,
     process::{self, Badge, BadgeName},
@@ -29,13 +29,13 @@ use std::{
 };
 use taskledger::{
     command::{Command, Emit, Proposal, Spawn, Spawned},
-    event::{DESCRIPTION_BYTES_MAX, Parent},
+    event::DESCRIPTION_BYTES_MAX,
     ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
     ledger::{AppendError, Spool},
     time::{Entropy as _, OsEntropy},
 };
 use taskledger_contract::{answers::PROCESS, safe_json};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 mod child;
 mod end;
@@ -120,6 +120,10 @@ impl command::Command for Args {
         true
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn ends_on_interrupt(&self) -> bool {
         false
     }
@@ -135,8 +139,12 @@ impl command::Command for Args {
 
 async fn supervise(args: &Args, app: &App) -> Result<Exit> {
     let lineage = Lineage::of(args)?;
-    let db = std::path::absolute(&app.db).context("cannot tell where the ledger is")?;
-    let recorder = Recorder { db, wait: app.global.wait, tell: app.verbose > 0, creates: false };
+    let db = match &app.remote {
+        Some(remote) => PathBuf::from(remote.address().to_string()),
+        None => std::path::absolute(&app.db).context("cannot tell where the ledger is")?,
+    };
+    let (remote, wait) = (app.remote.clone(), app.global.wait);
+    let recorder = Recorder { db, remote, wait, tell: app.verbose > 0, creates: false };
     let mut signals = Signals::catch(&[&INTERRUPT, &QUIT, &TERMINATE, &HANGUP, &USER_1, &USER_2])
         .context("signals cannot be caught")?;
     let begun = match begin(args, &lineage, &recorder, &mut signals).await {
@@ -149,11 +157,14 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
         Err(Unrecorded::Refused(error)) => return Err(error.context("the command was not started")),
     };
     begun.tell(app);
-    let spool = Spool::of(&recorder.db);
+    // Beside a server elsewhere there is no directory that could hold anything.
+    let spool = recorder.remote.is_none().then(|| Spool::of(&recorder.db));
     let origin = &begun.origin;
-    let mut kept = Kept::new(spool.writer(origin.ledger, origin.task.clone()));
+    let writer = spool.as_ref().map(|spool| spool.writer(origin.ledger, origin.task.clone()));
+    let mut kept = Kept::new(writer);
     let mut record = Record::new(&recorder, spool, origin, app.quiet);
-    let vars = lineage.vars(&recorder.db, &origin.task, origin.ledger);
+    let is_server = recorder.remote.is_some();
+    let vars = lineage.vars(&recorder.db, is_server, &origin.task, origin.ledger);
     let running = match Running::start(&args.command, &vars) {
         Ok(running) => running,
         Err(error) => return record.unstartable(&args.command, error, &mut signals).await,
@@ -221,26 +232,30 @@ async fn begin(
     let (parent, external) = (args.parent.clone(), args.external_parent.clone());
     let badge = Arc::new(Mutex::new(None));
     let worn = Arc::clone(&badge);
-    let answer = recorder.append(Some(signals), move |reader| {
-        check_parent(reader, parent.as_ref(), external.as_ref())?;
+    let answer = recorder.append(Some(signals), move |facts| {
+        check_parent(facts, parent.as_ref(), external.as_ref())?;
+        let ledger = facts.ledger()?;
         // Before the task can be seen: from then on it can be cancelled.
-        let name = BadgeName::new(reader.ledger_id(), key);
+        let name = BadgeName::new(ledger, key);
         *worn.lock().unwrap_or_else(PoisonError::into_inner) = Badge::wear(&name).ok();
-        let cause = lineage.cause(reader.ledger_id());
+        let cause = lineage.cause(ledger);
         Ok(batch.iter().map(|proposal| proposal.clone().cause(cause.clone())).collect())
     });
     let begun = answer.await?;
-    let badge = badge.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut badge = badge.lock().unwrap_or_else(PoisonError::into_inner).take();
     let made = begun.made.then(|| recorder.db.clone());
     let task = begun.receipts.iter().find_map(|receipt| receipt.task_id.as_ref()?.parse().ok());
     let task: TaskId = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
-    let parent = begun.after.task(&task).ok().flatten();
-    let parent = parent.and_then(|task| task.record.parent.clone());
-    let unknown_parent = match parent {
-        Some(Parent::External { id, .. }) => Some(id),
-        Some(Parent::Local(_)) | None => None,
-    };
-    let origin = Origin { ledger: begun.ledger, task, key };
+    let (after, asked) = (begun.after, task.clone());
+    let known = spawn_blocking(move || after.begun(&asked).unwrap_or_default()).await;
+    let known = known.unwrap_or_default();
+    // By TCP a server gives the event a key of its own, which belongs to the token.
+    let own_key = known.key.unwrap_or(key);
+    if own_key != key {
+        badge = Badge::wear(&BadgeName::new(begun.ledger, own_key)).ok();
+    }
+    let unknown_parent = known.external;
+    let origin = Origin { ledger: begun.ledger, task, key: own_key };
     Ok(Begun { origin, made, unknown_parent, _badge: badge })
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Passed,
+    command::{Command, Moment, Server},
     exit::Exit,
     output::Out,
     paint::Paint,
@@ -10,11 +11,7 @@ use crate::{
     time,
 };
 use anyhow::Result;
-use taskledger::{
-    event::{Entry, PartKind},
-    ids::TaskId,
-    time::Millis,
-};
+use taskledger::{event::PartKind, ids::TaskId, time::Millis};
 use taskledger_contract::{
     answers::ShowBody, questions::ShowQuestion, shapes::shape_and_word, words::ERASED,
 };
@@ -38,17 +35,22 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
+        let source = app.source()?;
         let question = ShowQuestion { task: self.task.clone() };
-        let (body, history) = question.answer(&app.asked(&opened.reader)?)?;
-        let name = self.task.to_string();
-        app.out.single(body, Some(&name), |out, body| human(out, body, &history))?;
+        if let Passed::No = source.pass(app, &question)? {
+            let body = source.ask(app, &question)?;
+            app.out.single(body, Some(self.task.as_str()), human)?;
+        }
         Ok(Exit::Ok)
     }
 }
 
-fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
+fn human(out: &mut Out, body: &ShowBody) -> Result<()> {
     let look = out.look;
     let task = &body.task;
     let status = task.status.into();
@@ -88,8 +90,8 @@ fn human(out: &mut Out, body: &ShowBody, history: &[Entry]) -> Result<()> {
         field("process", &facts)?;
     }
     out.line("")?;
-    for entry in history {
-        out.line(&line(entry, Around::Thread, &look))?;
+    for event in &body.history {
+        out.line(&line(event, Around::Thread, &look))?;
     }
     Ok(())
 }

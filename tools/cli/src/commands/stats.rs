@@ -2,7 +2,8 @@
 
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Passed,
+    command::{Command, Moment, Server},
     exit::Exit,
     output::Out,
     paint::Paint,
@@ -26,11 +27,17 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let body = StatsQuestion.answer(&app.asked(&opened.reader)?)?;
-        let name = body.ledger.clone();
-        app.out.single(body, Some(&name), human)?;
+        let source = app.source()?;
+        if let Passed::No = source.pass(app, &StatsQuestion)? {
+            let body = source.ask(app, &StatsQuestion)?;
+            let name = body.ledger.clone();
+            app.out.single(body, Some(&name), human)?;
+        }
         Ok(Exit::Ok)
     }
 }
@@ -41,12 +48,12 @@ fn human(out: &mut Out, stats: &StatsBody) -> Result<()> {
         let name = Paint::Dim.on(&format!("{name:<12}"), &look);
         out.line(&format!("{name} {value}"))
     };
-    figure("ledger", stats.ledger.clone())?;
+    figure("ledger", look.safe(&stats.ledger))?;
     figure("events", stats.events.to_string())?;
     if let Some(root) = &stats.root {
-        figure("root", root.clone())?;
+        figure("root", look.safe(root))?;
     }
-    figure("time", stats.at.time.clone().unwrap_or_default())?;
+    figure("time", look.safe(stats.at.time.as_deref().unwrap_or_default()))?;
     figure("writers", stats.incarnation.to_string())?;
     figure("threads", stats.threads.to_string())?;
     figure("tasks", format!("{}, {} deep", stats.tasks, stats.depth))?;

@@ -3,21 +3,22 @@
 use super::common::{StatusArg, draw};
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Source,
+    command::{Command, Moment, Server},
     exit::Exit,
     output::Format,
     paint::Paint,
-    shown::nodes::{nodes_of, note},
+    shown::nodes::nodes_of,
 };
 use anyhow::Result;
 use clap::ValueEnum;
+use std::collections::BTreeSet;
 use taskledger::{
     event::TaskStatus,
     ids::{AgentId, CallId, RunId, TaskId, ThreadId},
-    ledger::Reader,
-    query::{self, Point, SortKey, TaskFilter, View},
+    query::{Point, SortKey},
 };
-use taskledger_contract::questions::{Between, TasksQuestion};
+use taskledger_contract::questions::{TasksQuestion, TreeQuestion};
 
 /// List tasks, of all threads or of those that match.
 ///
@@ -111,16 +112,17 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let asked = app.asked(&opened.reader)?;
+        let source = app.source()?;
         let question = self.question();
         if app.out.format == Format::Tree {
-            let (view, (filter, between)) = (question.view(&asked)?, question.filter(&asked)?);
-            return trees(app, &opened.reader, &view, &filter, &between);
+            return trees(app, &source, &question);
         }
-        let tasks = question.answer(&asked)?;
-        app.out.listed(tasks)?;
+        app.list(&source, &question)?;
         Ok(Exit::Ok)
     }
 }
@@ -147,25 +149,21 @@ impl Args {
 }
 
 /// The trees of the threads in which a task matches; what matches stands out.
-fn trees(
-    app: &mut App,
-    reader: &Reader,
-    view: &View,
-    filter: &TaskFilter,
-    between: &Between,
-) -> Result<Exit> {
-    let (look, state) = (app.out.look, &view.state);
-    let passing = query::matching(state, filter).filter(|t| between.holds(t.first_seq.get()));
-    let mut threads: Vec<&ThreadId> = passing.map(|t| &t.thread).collect();
-    threads.sort_unstable();
-    threads.dedup();
+fn trees(app: &mut App, source: &Source, question: &TasksQuestion) -> Result<Exit> {
+    // All of them, in any order.
+    let question = TasksQuestion { count: None, sort: SortKey::default(), ..question.clone() };
+    let found = source.ask(app, &question)?;
+    let passing: BTreeSet<&str> = found.items.iter().map(|item| item.task_id.as_str()).collect();
+    let threads: BTreeSet<&str> = found.items.iter().map(|item| item.thread_id.as_str()).collect();
     for thread in threads {
-        app.out.line(&Paint::Strong.on(&look.safe(thread.as_str()), &look))?;
-        let grown = query::tree(state, thread);
-        let mut drawn = nodes_of(&grown, reader)?;
-        note(&mut drawn, &grown, reader, view.position)?;
-        for (node, drawn) in grown.nodes.iter().zip(&mut drawn) {
-            if !filter.passes(&node.task) || !between.holds(node.task.first_seq.get()) {
+        let look = app.out.look;
+        app.out.line(&Paint::Strong.on(&look.safe(thread), &look))?;
+        let thread = thread.parse()?;
+        let question = TreeQuestion { thread, depth: None, without_results: true };
+        let tree = source.tree(app, &question, &found.at)?;
+        let mut drawn = nodes_of(&tree.items);
+        for (item, drawn) in tree.items.iter().zip(&mut drawn) {
+            if !passing.contains(item.task_id.as_str()) {
                 drawn.detail.clear();
             }
         }

@@ -3,18 +3,18 @@
 use super::common::{check_follow, draw, watch};
 use crate::{
     app::App,
-    command::{Command, Moment},
+    asking::Source,
+    command::{Command, Moment, Server},
     exit::Exit,
     output::{Format, Out},
     paint::Paint,
-    shown::nodes::{nodes_of, note},
+    shown::nodes::nodes_of,
 };
 use anyhow::Result;
-use taskledger::{
-    ledger::Reader,
-    query::{self, Position, Scope, View},
+use taskledger_contract::{
+    answers::ThreadItem,
+    questions::{Listed, LogQuestion, ThreadsQuestion, TreeQuestion},
 };
-use taskledger_contract::{answers::ThreadItem, questions::ThreadsQuestion};
 
 /// List the threads, and how their tasks stand.
 ///
@@ -38,36 +38,46 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         if self.follow {
             check_follow(app, &[Format::Json])?;
         }
-        let opened = app.open()?;
-        let reader = &opened.reader;
+        let source = app.source()?;
         if self.follow {
-            let answer = |out: &mut Out, position| answer(out, reader, position);
-            return watch::<ThreadItem>(app, &opened, "threads", answer);
+            let human = |app: &App, out: &mut Out, listed: &Listed<ThreadItem>| {
+                shown(app, out, &source, listed.clone())
+            };
+            let all = LogQuestion::default();
+            return watch(app, &source, "threads", &ThreadsQuestion, &all, human);
         }
-        let position = app.position(reader)?;
-        answer(&mut app.out, reader, position)?;
+        if app.out.format != Format::Tree {
+            app.list(&source, &ThreadsQuestion)?;
+            return Ok(Exit::Ok);
+        }
+        let listed = source.ask(app, &ThreadsQuestion)?;
+        let (mut kept, text) = Out::kept(app.out.look, app.out.format);
+        shown(app, &mut kept, &source, listed)?;
+        app.out.raw(text.take().as_bytes())?;
         Ok(Exit::Ok)
     }
 }
 
-/// Writes the threads as they stood at a moment.
-fn answer(out: &mut Out, reader: &Reader, position: Position) -> Result<View> {
-    let view = query::as_of(reader, Scope::All, position)?;
-    if out.format == Format::Tree {
-        for thread in view.state.threads() {
-            let title = out.look.safe(thread.id.as_str());
-            out.line(&Paint::Strong.on(&title, &out.look))?;
-            let grown = query::tree(&view.state, &thread.id);
-            let mut nodes = nodes_of(&grown, reader)?;
-            note(&mut nodes, &grown, reader, view.position)?;
-            draw(out, &nodes)?;
-        }
-        return Ok(view);
+/// Writes the threads as a table, or as their trees.
+fn shown(app: &App, out: &mut Out, source: &Source, listed: Listed<ThreadItem>) -> Result<()> {
+    if out.format != Format::Tree {
+        return out.listed(listed);
     }
-    out.listed(ThreadsQuestion.told(&view))?;
-    Ok(view)
+    for thread in &listed.items {
+        let title = out.look.safe(&thread.thread_id);
+        out.line(&Paint::Strong.on(&title, &out.look))?;
+        let thread = thread.thread_id.parse()?;
+        let question = TreeQuestion { thread, depth: None, without_results: true };
+        let tree = source.tree(app, &question, &listed.at)?;
+        draw(out, &nodes_of(&tree.items))?;
+    }
+    Ok(())
 }

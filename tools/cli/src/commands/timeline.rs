@@ -2,30 +2,24 @@
 
 use crate::{
     app::App,
-    command::{Command, Moment},
+    command::{Command, Moment, Server},
     exit::Exit,
     forest,
     output::{Format, Item},
     paint::Paint,
-    shown::nodes::{nodes, noted},
+    shown::nodes::{nodes_of, noted, title},
     table::{Cell, Column},
     term::Look,
     time,
 };
 use anyhow::Result;
 use std::collections::BTreeMap;
-use taskledger::{
-    event::TaskStatus,
-    ids::{TaskId, ThreadId},
-    query::{Forest, Span, Timeline},
-    time::Millis,
-};
+use taskledger::{event::TaskStatus, ids::ThreadId, query::Point, time::Millis};
 use taskledger_contract::{
-    answers::{SpanItem, count, notes},
+    answers::{At, SpanItem, TaskItem, count},
     escape::{self, Charset},
-    questions::TimelineQuestion,
+    questions::{TimelineQuestion, TreeQuestion},
     shapes::shape,
-    words,
 };
 
 /// Without a terminal: as wide as most.
@@ -51,49 +45,71 @@ impl Command for Args {
         Moment::Taken
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let opened = app.open()?;
-        let asked = app.asked(&opened.reader)?;
+        let source = app.source()?;
         let question = TimelineQuestion { thread: self.thread.clone() };
         if app.out.for_programs() || app.out.format == Format::Wide {
-            let spans = question.answer(&asked)?;
-            app.out.listed(spans)?;
+            app.list(&source, &question)?;
             return Ok(Exit::Ok);
         }
-        let (view, forest, timeline) = question.spans(&asked)?;
-        let mut told = BTreeMap::new();
-        for span in &timeline.spans {
-            told.insert(&span.task.id, notes(&opened.reader, &span.task, view.position)?);
-        }
-        for line in draw(&timeline, &forest, &told, &app.out.look) {
+        let spans = source.ask(app, &question)?;
+        let tree = TreeQuestion { thread: self.thread.clone(), depth: None, without_results: true };
+        let tree = source.tree(app, &tree, &spans.at)?;
+        let now = moment(&spans.at);
+        for line in draw(&Chart::of(&spans.items, now), &tree.items, &app.out.look) {
             app.out.line(&line)?;
         }
         Ok(Exit::Ok)
     }
 }
 
+/// The times of the tasks of a thread, and the first and the last of them.
+struct Chart<'a> {
+    spans: BTreeMap<&'a str, &'a SpanItem>,
+    start: Millis,
+    end: Millis,
+}
+
+impl<'a> Chart<'a> {
+    /// `now` stands for both ends where there are no tasks.
+    fn of(items: &'a [SpanItem], now: Millis) -> Self {
+        let start = items.iter().map(|span| span.start_ms).min();
+        let end = items.iter().map(|span| span.until_ms).max();
+        Self {
+            spans: items.iter().map(|span| (span.task_id.as_str(), span)).collect(),
+            start: start.map_or(now, Millis),
+            end: end.map_or(now, Millis),
+        }
+    }
+}
+
+/// The moment of an answer.
+fn moment(at: &At) -> Millis {
+    match at.time.as_ref().and_then(|time| time.parse().ok()) {
+        Some(Point::Occurred(at)) => at,
+        Some(_) | None => Millis(0),
+    }
+}
+
 /// A line for each task, and one below it for each note on it.
-fn draw(
-    timeline: &Timeline,
-    forest: &Forest,
-    in_doubt: &BTreeMap<&TaskId, Vec<String>>,
-    look: &Look,
-) -> Vec<String> {
+fn draw(chart: &Chart<'_>, tree: &[TaskItem], look: &Look) -> Vec<String> {
     let width = look.width.unwrap_or(WIDTH);
-    let labels = labels(forest, look);
+    let labels = labels(tree, look);
     let longest = labels.iter().map(|label| escape::width(label)).max().unwrap_or(0);
     let label_width = longest.min((width / 2).max(BARS_MIN));
     let bars = width.saturating_sub(label_width + 2).max(BARS_MIN);
-    let mut lines = vec![axis(timeline, label_width, bars, look)];
-    let spans: BTreeMap<&TaskId, &Span> =
-        timeline.spans.iter().map(|span| (&span.task.id, span)).collect();
-    for (label, node) in labels.iter().zip(&forest.nodes) {
-        let Some(span) = spans.get(&node.task.id) else { continue };
+    let mut lines = vec![axis(chart, label_width, bars, look)];
+    for (label, task) in labels.iter().zip(tree) {
+        let Some(span) = chart.spans.get(task.task_id.as_str()) else { continue };
         let label = escape::pad(&escape::cut(label, label_width, look.charset), label_width);
-        let status = span.task.status;
-        let bar = Paint::Status(status).on(&bar(span, timeline, bars, look.charset), look);
+        let status = span.status.into();
+        let bar = Paint::Status(status).on(&bar(span, chart, bars, look.charset), look);
         lines.push(format!("{label}  {bar}").trim_end().to_owned());
-        for note in in_doubt.get(&node.task.id).into_iter().flatten() {
+        for note in &span.notes {
             let note = look.safe(&format!("    [note: {note}]"));
             lines.push(match look.width {
                 Some(width) => escape::cut(&note, width, look.charset).clone(),
@@ -105,33 +121,34 @@ fn draw(
 }
 
 /// The tree as it is drawn, without what would be read second.
-fn labels(forest: &Forest, look: &Look) -> Vec<String> {
+fn labels(tree: &[TaskItem], look: &Look) -> Vec<String> {
     let plain = Look { color: false, width: None, ..*look };
-    let mut nodes = nodes(forest);
-    for (drawn, node) in nodes.iter_mut().zip(&forest.nodes) {
-        drawn.title = words::title(&node.task);
+    let mut nodes = nodes_of(tree);
+    for (drawn, item) in nodes.iter_mut().zip(tree) {
+        drawn.title = title(item);
         drawn.detail.clear();
     }
     forest::draw(&nodes, &plain).collect()
 }
 
-fn axis(timeline: &Timeline, label_width: usize, bars: usize, look: &Look) -> String {
-    let start = time::show(timeline.start, look);
-    let length = format!("+{}", time::span(timeline.end.0.saturating_sub(timeline.start.0)));
+fn axis(chart: &Chart<'_>, label_width: usize, bars: usize, look: &Look) -> String {
+    let start = time::show(chart.start, look);
+    let length = format!("+{}", time::span(chart.end.0.saturating_sub(chart.start.0)));
     let room = bars.saturating_sub(escape::width(&length) + 1);
     let start = escape::pad(&escape::cut(&start, room, look.charset), room);
     let line = format!("{}  {start} {length}", " ".repeat(label_width));
     Paint::Dim.on(&line, look)
 }
 
-fn bar(span: &Span, timeline: &Timeline, columns: usize, charset: Charset) -> String {
-    let start = column(span.start, timeline, columns);
-    let end = column(span.end.unwrap_or(timeline.end), timeline, columns).max(start);
+fn bar(span: &SpanItem, chart: &Chart<'_>, columns: usize, charset: Charset) -> String {
+    let start = column(Millis(span.start_ms), chart, columns);
+    let end = span.end_ms.map_or(chart.end, Millis);
+    let end = column(end, chart, columns).max(start);
     let (line, open) = match charset {
         Charset::Unicode => ("\u{2501}", '\u{25b6}'),
         Charset::Ascii => ("=", '>'),
     };
-    let last = match span.task.status {
+    let last = match span.status.into() {
         TaskStatus::Running => open,
         ended @ (TaskStatus::Completed | TaskStatus::Failed | TaskStatus::Cancelled) => {
             shape(ended, charset)
@@ -141,9 +158,9 @@ fn bar(span: &Span, timeline: &Timeline, columns: usize, charset: Charset) -> St
 }
 
 /// The column of a moment, from 0 to the last.
-fn column(at: Millis, timeline: &Timeline, columns: usize) -> usize {
-    let length = u128::from(timeline.end.0.saturating_sub(timeline.start.0)).max(1);
-    let passed = u128::from(at.0.saturating_sub(timeline.start.0)).min(length);
+fn column(at: Millis, chart: &Chart<'_>, columns: usize) -> usize {
+    let length = u128::from(chart.end.0.saturating_sub(chart.start.0)).max(1);
+    let passed = u128::from(at.0.saturating_sub(chart.start.0)).min(length);
     let last = columns.saturating_sub(1);
     let scaled = passed * u128::from(count(last)) / length;
     usize::try_from(scaled).unwrap_or(last).min(last)

@@ -2,7 +2,7 @@
 
 use crate::{
     app::App,
-    command,
+    command::{self, Server},
     exit::Exit,
     output::{Item, Out},
     table::{Cell, Column},
@@ -82,6 +82,10 @@ impl From<RoleArg> for Role {
 impl command::Command for Args {
     fn ends_on_interrupt(&self) -> bool {
         false
+    }
+
+    fn server(&self) -> Server {
+        Server::NoLedger
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {

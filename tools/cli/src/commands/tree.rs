@@ -3,20 +3,18 @@
 use super::common::{StatusArg, check_follow, draw, watch};
 use crate::{
     app::App,
-    command::{Command, Moment},
+    command::{Command, Moment, Server},
     exit::Exit,
     forest::Node,
     output::{Format, Out},
-    shown::nodes::{nodes_of, note},
+    shown::nodes::nodes_of,
 };
 use anyhow::Result;
-use taskledger::{
-    event::TaskStatus,
-    ids::ThreadId,
-    ledger::Reader,
-    query::{self, Position, Scope, View},
+use taskledger::{event::TaskStatus, ids::ThreadId};
+use taskledger_contract::{
+    answers::TaskItem,
+    questions::{Listed, LogQuestion, TreeQuestion},
 };
-use taskledger_contract::{answers::TaskItem, questions::TreeQuestion};
 
 /// Draw the tree of a thread's tasks: who spawned whom, and how each stands.
 ///
@@ -58,37 +56,48 @@ impl Command for Args {
         Format::Tree
     }
 
+    fn server(&self) -> Server {
+        Server::Taken
+    }
+
     fn run(&self, app: &mut App) -> Result<Exit> {
         if self.follow {
             check_follow(app, &[Format::Json])?;
         }
-        let opened = app.open()?;
-        let reader = &opened.reader;
+        let source = app.source()?;
         if self.follow {
-            let answer = |out: &mut Out, position| self.answer(out, reader, position);
-            return watch::<TaskItem>(app, &opened, self.thread.as_str(), answer);
+            let human = |_: &App, out: &mut Out, listed: &Listed<TaskItem>| self.shown(out, listed);
+            let question = self.question(app.out.format);
+            let of_thread =
+                LogQuestion { thread: Some(self.thread.clone()), ..LogQuestion::default() };
+            return watch(app, &source, self.thread.as_str(), &question, &of_thread, human);
         }
-        let position = app.position(reader)?;
-        self.answer(&mut app.out, reader, position)?;
+        let question = self.question(app.out.format);
+        if app.out.format == Format::Tree {
+            let listed = source.ask(app, &question)?;
+            self.shown(&mut app.out, &listed)?;
+        } else {
+            app.list(&source, &question)?;
+        }
         Ok(Exit::Ok)
     }
 }
 
 impl Args {
-    /// Writes the tree as it stood at a moment.
-    fn answer(&self, out: &mut Out, reader: &Reader, position: Position) -> Result<View> {
-        let view = query::as_of(reader, Scope::Thread(&self.thread), position)?;
-        let grown = query::tree(&view.state, &self.thread);
+    /// A drawing shows no results, and says how many tasks are too deep for it.
+    fn question(&self, format: Format) -> TreeQuestion {
+        let draws = format == Format::Tree;
+        let depth = self.depth.filter(|_| !draws);
+        TreeQuestion { thread: self.thread.clone(), depth, without_results: draws }
+    }
+
+    /// Writes the tree as it was answered.
+    fn shown(&self, out: &mut Out, listed: &Listed<TaskItem>) -> Result<()> {
         if out.format != Format::Tree {
-            let question = TreeQuestion { thread: self.thread.clone(), depth: self.depth };
-            out.listed(question.told(reader, &view, &grown)?)?;
-            return Ok(view);
+            return out.listed(listed.clone());
         }
-        let mut nodes = nodes_of(&grown, reader)?;
-        note(&mut nodes, &grown, reader, view.position)?;
-        let nodes = folded(nodes, self.depth, self.fold.map(TaskStatus::from));
-        draw(out, &nodes)?;
-        Ok(view)
+        let fold = self.fold.map(TaskStatus::from);
+        draw(out, &folded(nodes_of(&listed.items), self.depth, fold))
     }
 }
 

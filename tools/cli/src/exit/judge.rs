@@ -7,7 +7,7 @@ use super::{
     Exit, Problem,
     hints::{Link, hint},
 };
-use crate::{interrupt::Interrupted, writing::Unsent};
+use crate::{interrupt::Interrupted, remote::Unsent};
 use anyhow::Error;
 use std::io;
 use taskledger::{

@@ -163,10 +163,11 @@ fn no_command_believes_a_text_that_was_changed_in_the_log() {
 
 /// The commands that write to the ledger or to a copy of it; none of them takes the changed text
 /// for the recorded one, and none says it.
-const WRITERS: [(&[&str], i32); 13] = [
+const WRITERS: [(&[&str], i32); 14] = [
     (&["record", "event", "pay", "--type", "note", "--content", "1"], 0),
     (&["record", "spawn", "--thread", "bank", "--type", "shell"], 0),
     (&["run", "--thread", "bank", "--", "true"], 0),
+    (&["update", "t1", "--name", "n"], 0),
     (&["cancel", "t1", "--reason", "enough"], 0),
     (&["import", "jsonl", "again.jsonl"], 0),
     (&["purge"], 0),
@@ -233,6 +234,29 @@ fn no_answer_of_a_server_holds_a_text_that_was_changed() {
         let stream = served.raw("/v1/log?after=0&follow=true");
         assert!(stream.contains(r#"{"problem":{"#) && !stream.contains("pay 999"), "{stream}");
         assert!(stream.contains(r#""seq":1,"#), "what is before it is given: {stream}");
+    }
+}
+
+/// The command line at a server ends as it does in the directory.
+#[test]
+fn a_command_at_a_server_ends_with_4_where_a_text_is_withheld() {
+    let place = forged(Struck::Journal);
+    let served = Served::start(&place, &["--read-only"]);
+    for words in [
+        &["show", "pay"][..],
+        &["tree", "bank"],
+        &["tasks"],
+        &["log"],
+        &["show", "pay", "--json"],
+        &["log", "-o", "jsonl"],
+        &["event", "2"],
+    ] {
+        let here = place.run(words);
+        let mut command = place.command(words);
+        command.env_remove("TASKLEDGER_DB").env("TASKLEDGER_SERVER", &served.url);
+        let there = crate::support::ran(command.env("TASKLEDGER_TOKEN", &served.token));
+        not_believed(&there, &format!("{words:?}"));
+        assert_eq!((there.code, &there.out), (4, &here.out), "{words:?}: {there:?}");
     }
 }
 

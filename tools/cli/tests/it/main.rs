@@ -39,4 +39,5 @@ mod run;
 mod run_signals;
 mod served;
 mod support;
+mod through;
 mod watching;

@@ -38,7 +38,7 @@ const MOMENTS: [&str; 20] = [
 ];
 
 /// Questions that take a moment: as arguments and as a target.
-const AT: [(&[&str], &str); 12] = [
+pub(crate) const AT: [(&[&str], &str); 12] = [
     (&["threads"], "/v1/threads"),
     (&["tasks"], "/v1/tasks"),
     (
@@ -60,7 +60,7 @@ const AT: [(&[&str], &str); 12] = [
 ];
 
 /// Questions that name their moments themselves, or none.
-const OTHERS: [(&[&str], &str); 5] = [
+pub(crate) const OTHERS: [(&[&str], &str); 5] = [
     (
         &["diff", "build", "--from", "spawn:test", "--to", "@"],
         "/v1/diff?thread=build&from=spawn%3Atest&to=%40",
@@ -76,18 +76,24 @@ const OTHERS: [(&[&str], &str); 5] = [
 
 /// A server as its own process.
 pub(crate) struct Served {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) url: String,
     pub(crate) socket: Option<String>,
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Served {
     pub(crate) fn start(place: &Place, args: &[&str]) -> Self {
+        Self::start_as(place, "read", args)
+    }
+
+    /// The same with a token of another role.
+    pub(crate) fn start_as(place: &Place, role: &str, args: &[&str]) -> Self {
         let tokens = place.path("tokens");
         let file = tokens.to_str().unwrap();
-        let name = format!("client-{}", args.len());
-        let token = place.run(&["token", "--token-file", file, "new", &name]).ok();
+        let name = format!("client-{role}-{}", args.len());
+        let new = ["token", "--token-file", file, "new", &name, "--role", role];
+        let token = place.run(&new).ok();
         let listen = ["serve", "-o", "jsonl", "--listen", "127.0.0.1:0", "--token-file", file];
         let mut child = Command::new(env!("CARGO_BIN_EXE_taskledger"))
             .current_dir(place.path("."))
@@ -136,7 +142,7 @@ impl Served {
     }
 
     /// Asks it to stop, and expects that it does so in order.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0));

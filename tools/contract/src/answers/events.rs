@@ -68,9 +68,14 @@ impl Row for EventLine {
         "incarnation",
         "origin",
         "texts",
+        "withheld",
     ];
 
     fn name(&self) -> String {
         self.seq.unwrap_or(0).to_string()
+    }
+
+    fn is_withheld(&self) -> bool {
+        !self.withheld.is_empty()
     }
 }

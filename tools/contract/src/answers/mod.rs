@@ -18,6 +18,7 @@ mod notes;
 mod problem;
 mod process;
 mod proofs;
+mod reading;
 mod serving;
 mod stats;
 mod tasks;
@@ -26,16 +27,17 @@ mod tasks;
 mod tests;
 
 pub use audit::{FindingItem, ReadableItem, VerifyBody};
-pub use changes::{ChangeItem, DiffBody, DiffCounts, part_of};
+pub use changes::{ChangeItem, DiffBody, DiffCounts};
 pub use events::{FirstBody, commitments};
 pub use imports::{BadLineItem, ImportItem, RefusalItem};
 pub use ledgers::{HeadBody, ReceiptBody, ReceiptsBody};
-pub use lineage::{LinkItem, SpanItem, end_of_chain, origins};
+pub use lineage::{LinkItem, SpanItem};
 pub use logs::{LogsBody, LogsSource, output_of, tail_text};
 pub use notes::{note, notes, notes_holding, notes_in};
 pub use problem::ProblemBody;
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};
 pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody, ProofText};
+pub use reading::{AnswerError, read_document, read_list, read_single};
 pub use serving::{ServingBody, TokenBody, TokenItem};
 pub use stats::StatsBody;
 pub use taskledger_interop::jsonl::EventLine;
@@ -60,6 +62,11 @@ pub trait Row: Serialize + DeserializeOwned + JsonSchema {
 
     /// The id of the item.
     fn name(&self) -> String;
+
+    /// True if a text of it is stored and is not what was recorded.
+    fn is_withheld(&self) -> bool {
+        false
+    }
 }
 
 /// An answer that is one thing.

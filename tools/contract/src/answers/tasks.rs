@@ -270,6 +270,10 @@ impl Row for TaskItem {
     fn name(&self) -> String {
         self.task_id.clone()
     }
+
+    fn is_withheld(&self) -> bool {
+        !self.withheld.is_empty()
+    }
 }
 
 impl Row for ThreadItem {

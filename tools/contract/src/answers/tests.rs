@@ -116,6 +116,14 @@ fn lists() -> Vec<&'static str> {
         seq: Some(3),
         task_id: Some("bg_1".into()),
         detail: Some("why".into()),
+        thread_id: Some("t".into()),
+        task_type: Some("shell".into()),
+        name: Some("n".into()),
+        status: Some(Status::Failed),
+        spawned_seq: Some(2),
+        spawned_ms: Some(1),
+        erased: true,
+        withheld: true,
     };
     let outside = LinkItem { seq: None, task_id: None, detail: None, ..link.clone() };
     let span = SpanItem {
@@ -124,6 +132,7 @@ fn lists() -> Vec<&'static str> {
         status: Status::Cancelled,
         start_ms: 1,
         end_ms: Some(2),
+        until_ms: 2,
         notes: vec!["why".into()],
     };
     let open = SpanItem { status: Status::Completed, end_ms: None, ..span.clone() };
@@ -162,6 +171,11 @@ fn questions() -> Vec<&'static str> {
         field: Some("result".into()),
         before,
         after,
+        task_type: Some("shell".into()),
+        name: None,
+        text: Some("why".into()),
+        erased: vec!["after".into()],
+        withheld: vec!["before".into()],
     };
     let stat = DiffCounts { spawned: 1, gone: 2, ended: 3, reparented: 4, changed: 5 };
     let items = vec![change(Value::Null, json!({ "a": [1] })), change(5.into(), "x".into())];

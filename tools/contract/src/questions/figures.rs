@@ -5,7 +5,6 @@ use crate::answers::{CheckpointBody, ConsistencyBody, ProofBody, StatsBody};
 use std::{fs, path::Path};
 use taskledger::{
     codec,
-    event::Entry,
     ids::{Seq, Size},
     ledger::{ReadError, Reader, Spool},
     proof::{self, Checkpoint},
@@ -50,32 +49,24 @@ impl StatsQuestion {
 }
 
 impl CheckpointQuestion {
-    /// The checkpoint itself, to be signed.
+    /// The checkpoint, not signed.
     ///
     /// # Errors
     /// [`taskledger::query::QueryError::NotLogPosition`] for a time of occurrence, and as
     /// [`Reader::root_at`].
-    pub fn checkpoint(self, asked: &Asked<'_>) -> Result<Checkpoint, AskError> {
-        Ok(checkpoint(asked.reader, asked.position.log_position()?)?)
-    }
-
-    /// The checkpoint, not signed.
-    ///
-    /// # Errors
-    /// As [`checkpoint`](Self::checkpoint).
     pub fn answer(self, asked: &Asked<'_>) -> Result<CheckpointBody, AskError> {
-        let checkpoint = self.checkpoint(asked)?;
+        let checkpoint = checkpoint(asked.reader, asked.position.log_position()?)?;
         Ok(CheckpointBody::new(&checkpoint, checkpoint.to_text()))
     }
 }
 
 impl ProofQuestion {
-    /// The proof, which was checked, and the event.
+    /// The proof, which was checked.
     ///
     /// # Errors
     /// [`AskError::Size`] if the event came after the moment, and as
     /// [`Reader::prove_inclusion`].
-    pub fn answer(self, asked: &Asked<'_>) -> Result<(ProofBody, Entry), AskError> {
+    pub fn answer(self, asked: &Asked<'_>) -> Result<ProofBody, AskError> {
         let (reader, seq) = (asked.reader, self.seq);
         let size = asked.position.log_position()?;
         let entry = reader.entry(seq)?;
@@ -90,7 +81,7 @@ impl ProofQuestion {
         let leaf = codec::leaf(frames.first().ok_or(ReadError::NoSuchEvent { seq, head })?)?;
         proof::check_inclusion(&proof, proof::leaf_hash(leaf), checkpoint.root)?;
         let body = ProofBody::new(seq, leaf, &proof, &checkpoint);
-        Ok((if self.with_texts { body.with_texts(&entry) } else { body }, entry))
+        Ok(if self.with_texts { body.with_texts(&entry) } else { body })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events that match.
 
-use super::{AskError, Asked, Between};
+use super::{AskError, Asked, Between, Listed};
 use crate::{
     answers::{At, EventLine},
     render::{self, Form},
@@ -49,6 +49,21 @@ impl LogQuestion {
             .limit(self.count)
             .order(if self.reverse { Order::NewestFirst } else { Order::OldestFirst });
         Ok((wanted, first))
+    }
+
+    /// The events, all in memory: [`write`](Self::write) needs none.
+    ///
+    /// # Errors
+    /// As [`query::history`].
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<Listed<EventLine>, AskError> {
+        let (wanted, from) = self.wanted(asked)?;
+        let at = At::position(wanted.upto.unwrap_or(asked.position), asked.reader)?;
+        let mut items = Vec::new();
+        query::history(asked.reader, &wanted, |entry: Entry| -> Result<(), AskError> {
+            items.extend((entry.event.seq.get() >= from).then(|| EventLine::from(&entry)));
+            Ok(())
+        })?;
+        Ok(Listed { at, items })
     }
 
     /// Writes the events one by one, so that a long log takes no memory.

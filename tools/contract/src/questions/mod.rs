@@ -2,11 +2,12 @@
 //!
 //! A question is asked of a [`Reader`] at a moment ([`Asked`]) and gives the types of
 //! [`answers`](crate::answers). The command line shows these; a server sends what
-//! [`Question::write`] writes, so the two cannot differ. [`Question::parse`] reads a question from
+//! [`Question::write`] writes, so the two cannot differ. A client reads it back by [`Ask`]. [`Question::parse`] reads a question from
 //! the path and the parameters of a request, [`Question::target`] writes it as one.
 //!
 //! Everything here reads from disk, and blocks. Knows no terminal and no socket.
 
+mod ask;
 mod between;
 mod error;
 mod figures;
@@ -22,12 +23,13 @@ mod threads;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{Ask, Withholds};
 pub use between::{Between, time};
 pub use error::AskError;
 pub use figures::{CheckpointQuestion, GrowthQuestion, ProofQuestion, StatsQuestion};
 pub use log::LogQuestion;
 pub use one::{EventQuestion, ShowQuestion, WhyQuestion};
-pub use past::{Compared, DiffQuestion, FirstQuestion};
+pub use past::{DiffQuestion, FirstQuestion};
 pub use request::{Asking, RequestError};
 pub use tasks::TasksQuestion;
 pub use threads::{ThreadsQuestion, TimelineQuestion, TreeQuestion};
@@ -187,13 +189,13 @@ impl Question {
             Self::Log(question) => question.write(asked, form, out),
             Self::Show(question) => question.write(asked, form, out),
             Self::Diff(question) => question.write(asked, form, out),
-            Self::First(question) => write_single(question.answer(asked)?.0, form, out),
+            Self::First(question) => write_single(question.answer(asked)?, form, out),
             Self::Event(question) => {
-                Ok(render::write_document(form, &question.answer(asked)?.0, out)?)
+                Ok(render::write_document(form, &question.answer(asked)?, out)?)
             }
             Self::Stats(question) => write_single(question.answer(asked)?, form, out),
             Self::Checkpoint(question) => write_single(question.answer(asked)?, form, out),
-            Self::Proof(question) => write_single(question.answer(asked)?.0, form, out),
+            Self::Proof(question) => write_single(question.answer(asked)?, form, out),
             Self::Growth(question) => write_single(question.answer(asked)?, form, out),
         }
     }

@@ -40,10 +40,10 @@ impl ShowQuestion {
     /// # Errors
     /// - [`AskError::NotYet`] if the task came later.
     /// - As [`query::as_of`] and [`query::history_of_task`].
-    pub fn answer(&self, asked: &Asked<'_>) -> Result<(ShowBody, Vec<Entry>), AskError> {
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<ShowBody, AskError> {
         let (view, thread, row) = self.found(asked)?;
         let history = query::history_of_task(asked.reader, &self.task, view.position)?;
-        Ok((ShowBody::new(&view, &thread.state, row, &history), history))
+        Ok(ShowBody::new(&view, &thread.state, row, &history))
     }
 
     /// The task in its own view, the view of its thread, since relatives are not in the view of one
@@ -108,7 +108,7 @@ impl WhyQuestion {
     ///
     /// # Errors
     /// As [`query::why`].
-    pub fn chain(&self, asked: &Asked<'_>) -> Result<Chain, AskError> {
+    fn chain(&self, asked: &Asked<'_>) -> Result<Chain, AskError> {
         Ok(query::why(asked.reader, &self.task, asked.position)?)
     }
 
@@ -137,12 +137,11 @@ impl WhyQuestion {
 }
 
 impl EventQuestion {
-    /// The event, as it is told and as it is.
+    /// The event.
     ///
     /// # Errors
     /// As [`Reader::entry`](taskledger::ledger::Reader::entry).
-    pub fn answer(self, asked: &Asked<'_>) -> Result<(EventLine, Entry), AskError> {
-        let entry = asked.reader.entry(self.seq)?;
-        Ok((EventLine::from(&entry), entry))
+    pub fn answer(self, asked: &Asked<'_>) -> Result<EventLine, AskError> {
+        Ok(EventLine::from(&asked.reader.entry(self.seq)?))
     }
 }

@@ -8,7 +8,6 @@ use crate::{
 use serde::Serialize;
 use std::io;
 use taskledger::{
-    event::Entry,
     ids::ThreadId,
     query::{self, Atom, Diff, Point, Predicate, QueryError, Scope, View},
 };
@@ -28,7 +27,7 @@ pub struct DiffQuestion {
 
 /// Two moments of a thread, and what differs.
 #[derive(Debug)]
-pub struct Compared {
+struct Compared {
     /// The first moment.
     pub from: View,
     /// The second moment.
@@ -51,7 +50,7 @@ impl DiffQuestion {
     ///
     /// # Errors
     /// [`AskError::Moment`], and as [`query::as_of`].
-    pub fn compare(&self, asked: &Asked<'_>) -> Result<Compared, AskError> {
+    fn compare(&self, asked: &Asked<'_>) -> Result<Compared, AskError> {
         let view = |point: &Point| -> Result<View, AskError> {
             let position = asked.resolve(point)?;
             Ok(query::as_of(asked.reader, Scope::Thread(&self.thread), position)?)
@@ -65,7 +64,8 @@ impl DiffQuestion {
     ///
     /// # Errors
     /// [`QueryError::Read`] if a long text could not be read.
-    pub fn answer(&self, asked: &Asked<'_>, compared: &Compared) -> Result<DiffBody, AskError> {
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<DiffBody, AskError> {
+        let compared = &self.compare(asked)?;
         let items = self.items(asked, compared).collect::<Result<_, QueryError>>()?;
         let Compared { from, to, diff } = compared;
         let stat = DiffCounts::from(diff.stat());
@@ -80,7 +80,7 @@ impl DiffQuestion {
     ) -> impl Iterator<Item = Result<ChangeItem, QueryError>> {
         let changes = if self.stat { &[] } else { compared.diff.changes.as_slice() };
         let reader = asked.reader;
-        changes.iter().map(move |change| ChangeItem::new(change, reader))
+        changes.iter().map(move |change| ChangeItem::new(change, &compared.to.state, reader))
     }
 
     /// Writes what [`answer`](Self::answer) gives.
@@ -116,21 +116,20 @@ struct Told<'a, I> {
 }
 
 impl FirstQuestion {
-    /// The event, as it is told and as it is; none if the condition never held.
+    /// The event; none if the condition never held.
     ///
     /// # Errors
     /// - [`AskError::ElsewhereInLedger`], [`QueryError::UnknownTask`] for a status of a task that
     ///   the thread does not hold: it is never true, which would look like an answer.
     /// - As [`query::first`].
-    pub fn answer(&self, asked: &Asked<'_>) -> Result<(FirstBody, Option<Entry>), AskError> {
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<FirstBody, AskError> {
         self.check_names(asked)?;
         let found = query::first(asked.reader, &self.thread, &self.condition)?;
-        let body = FirstBody {
+        Ok(FirstBody {
             at: At::head(asked.reader)?,
             condition: self.condition.to_string(),
             event: found.as_ref().map(EventLine::from),
-        };
-        Ok((body, found))
+        })
     }
 
     fn check_names(&self, asked: &Asked<'_>) -> Result<(), AskError> {

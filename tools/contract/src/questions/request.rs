@@ -66,6 +66,7 @@ impl Question {
             ["threads", thread, "tree"] => Self::Tree(TreeQuestion {
                 thread: parsed("thread", thread)?,
                 depth: params.one("depth")?,
+                without_results: params.flag("without_results")?,
             }),
             ["threads", thread, "timeline"] => {
                 Self::Timeline(TimelineQuestion { thread: parsed("thread", thread)? })
@@ -107,9 +108,10 @@ impl Question {
         let mut target = match self {
             Self::Threads(_) => path(&["threads"]),
             Self::Tasks(question) => tasks_target(question, path(&["tasks"])),
-            Self::Tree(TreeQuestion { thread, depth }) => {
+            Self::Tree(TreeQuestion { thread, depth, without_results }) => {
                 let mut target = path(&["threads", thread.as_str(), "tree"]);
                 target.optional("depth", depth.as_ref());
+                target.flag("without_results", *without_results);
                 target
             }
             Self::Timeline(TimelineQuestion { thread }) => {

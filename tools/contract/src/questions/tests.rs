@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    answers::{Listing, Row, TaskItem},
+    answers::{AnswerError, Listing, Row, TaskItem},
     render,
 };
 use std::time::Duration;
@@ -51,7 +51,11 @@ fn every() -> Vec<Question> {
             reverse: true,
             count: Some(7),
         }),
-        Question::Tree(TreeQuestion { thread: build.clone(), depth: Some(2) }),
+        Question::Tree(TreeQuestion {
+            thread: build.clone(),
+            depth: Some(2),
+            without_results: true,
+        }),
         Question::Timeline(TimelineQuestion { thread: build.clone() }),
         Question::Show(ShowQuestion { task: test.clone() }),
         Question::Why(WhyQuestion { task: test.clone() }),
@@ -155,16 +159,72 @@ fn all_parts_of_an_answer_are_of_the_moment_at_which_it_was_asked() {
     let asked = Asked::new(&reader, None, None, Millis(0)).unwrap();
     ledger.append_blocking(Finish::completed(task("root"))).unwrap();
     ledger.append_blocking(Spawn::new(thread("build"), "late").task(task("late"))).unwrap();
-    let (shown, history) = ShowQuestion { task: task("root") }.answer(&asked).unwrap();
-    assert_eq!((shown.at.seq, history.len()), (asked.head.size.get(), 1));
+    let shown = ShowQuestion { task: task("root") }.answer(&asked).unwrap();
+    assert_eq!((shown.at.seq, shown.history.len()), (asked.head.size.get(), 1));
     assert_eq!(TaskStatus::from(shown.task.status), TaskStatus::Running);
-    let tree = TreeQuestion { thread: thread("build"), depth: None }.answer(&asked).unwrap();
+    let tree = TreeQuestion { thread: thread("build"), depth: None, without_results: false };
+    let tree = tree.answer(&asked).unwrap();
     assert_eq!(tree.items.iter().map(|item| &item.task_id).collect::<Vec<_>>(), ["root", "test"]);
     let mut log = Vec::new();
     LogQuestion::default().write(&asked, Form::Jsonl, &mut log).unwrap();
     assert_eq!(str::from_utf8(&log).unwrap().lines().count(), 4); // began, two spawns, an end
     let not_yet = ShowQuestion { task: task("late") }.answer(&asked).unwrap_err();
     assert!(matches!(not_yet, AskError::NotYet { .. }), "{not_yet}");
+}
+
+#[test]
+fn an_answer_is_read_back_whole_or_not_at_all() {
+    fn there<Q: Ask>(question: &Q, asked: &Asked<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        question.clone().into().write(asked, Form::Json, &mut out).unwrap();
+        question.ask(asked).unwrap();
+        Q::read(&out).unwrap();
+        for end in [0, 1, out.len() / 2, out.len() - 2] {
+            assert!(Q::read(&out[..end]).is_err(), "{end}");
+        }
+        out
+    }
+    let ledger = story();
+    let reader = ledger.reader();
+    let asked = Asked::new(&reader, None, None, Millis(0)).unwrap();
+    let build = || thread("build");
+    let tasks = there(&TasksQuestion::default(), &asked);
+    there(&ThreadsQuestion, &asked);
+    there(&TimelineQuestion { thread: build() }, &asked);
+    let tree = TreeQuestion { thread: build(), depth: None, without_results: true };
+    there(&tree, &asked);
+    there(&WhyQuestion { task: task("test") }, &asked);
+    there(&LogQuestion::default(), &asked);
+    there(&ShowQuestion { task: task("test") }, &asked);
+    there(&EventQuestion { seq: Seq::FIRST }, &asked);
+    let from = Point::Spawn(task("root"));
+    there(&DiffQuestion { thread: build(), from, to: Point::Head, stat: false }, &asked);
+    let condition = "running>1".parse().unwrap();
+    there(&FirstQuestion { thread: build(), condition }, &asked);
+    let stats = there(&StatsQuestion, &asked);
+    there(&CheckpointQuestion, &asked);
+    there(&GrowthQuestion { since: Size::new(1) }, &asked);
+    there(&ProofQuestion { seq: Seq::FIRST, with_texts: true }, &asked);
+    // Another answer is none, and a list says that it is not whole.
+    assert!(ThreadsQuestion::read(&tasks).is_err());
+    assert!(CheckpointQuestion::read(&stats).is_err());
+    let cut = String::from_utf8(tasks).unwrap().replace("\n]}", "\n],\"incomplete\":true}");
+    assert!(matches!(TasksQuestion::read(cut.as_bytes()), Err(AnswerError::Incomplete)));
+}
+
+#[test]
+fn a_tree_without_results_is_the_same_tree() {
+    let ledger = story();
+    ledger.append_blocking(Finish::completed(task("root")).result("[1]")).unwrap();
+    let reader = ledger.reader();
+    let asked = Asked::new(&reader, None, None, Millis(0)).unwrap();
+    let results = |without_results| {
+        let question = TreeQuestion { thread: thread("build"), depth: None, without_results };
+        let items = question.answer(&asked).unwrap().items;
+        items.into_iter().map(|item| (item.task_id, item.result.is_null())).collect::<Vec<_>>()
+    };
+    assert_eq!(results(false), [("root".to_owned(), false), ("test".to_owned(), true)]);
+    assert_eq!(results(true), [("root".to_owned(), true), ("test".to_owned(), true)]);
 }
 
 #[test]
@@ -231,18 +291,17 @@ fn an_answer_is_the_same_bytes_whether_or_not_it_is_held() {
             String::from_utf8(out).unwrap()
         };
         let show = ShowQuestion { task: task("late") };
-        let held = render::single(form, show.answer(&asked).unwrap().0).unwrap();
+        let held = render::single(form, show.answer(&asked).unwrap()).unwrap();
         assert_eq!(written(Question::Show(show)), held);
         for stat in [true, false] {
             let (from, to) = (Point::Back(4), Point::Head);
             let diff = DiffQuestion { thread: build(), from, to, stat };
-            let compared = diff.compare(&asked).unwrap();
-            let held = render::single(form, diff.answer(&asked, &compared).unwrap()).unwrap();
+            let held = render::single(form, diff.answer(&asked).unwrap()).unwrap();
             assert_eq!(written(Question::Diff(diff)), held);
         }
         let why = WhyQuestion { task: task("root") };
         assert_eq!(written(Question::Why(why.clone())), whole(&why.answer(&asked).unwrap(), form));
-        let tree = TreeQuestion { thread: build(), depth: None };
+        let tree = TreeQuestion { thread: build(), depth: None, without_results: false };
         assert_eq!(
             written(Question::Tree(tree.clone())),
             whole(&tree.answer(&asked).unwrap(), form)

@@ -10,6 +10,7 @@ use taskledger::{
     ids::{TaskId, ThreadId},
     ledger::Reader,
     query::{self, Forest, Scope, Timeline, View},
+    state::Task,
 };
 
 /// Asks for the threads.
@@ -23,6 +24,8 @@ pub struct TreeQuestion {
     pub thread: ThreadId,
     /// The deepest level that is told, from 0; `None` for all.
     pub depth: Option<usize>,
+    /// True to leave the results out, which may be most of the answer.
+    pub without_results: bool,
 }
 
 /// Asks when the tasks of a thread ran.
@@ -38,14 +41,9 @@ impl ThreadsQuestion {
     /// # Errors
     /// As [`query::as_of`].
     pub fn answer(self, asked: &Asked<'_>) -> Result<Listed<ThreadItem>, AskError> {
-        Ok(self.told(&asked.view(Scope::All)?))
-    }
-
-    /// The threads of a view of everything.
-    #[must_use]
-    pub fn told(self, view: &View) -> Listed<ThreadItem> {
+        let view = asked.view(Scope::All)?;
         let items = query::threads(&view.state).into_iter().map(ThreadItem::from).collect();
-        Listed { at: At::from(view), items }
+        Ok(Listed { at: At::from(&view), items })
     }
 }
 
@@ -63,7 +61,7 @@ impl TreeQuestion {
     ///
     /// # Errors
     /// As [`query::task_row`].
-    pub fn told(
+    fn told(
         &self,
         reader: &Reader,
         view: &View,
@@ -94,9 +92,13 @@ impl TreeQuestion {
         forest: &'a Forest,
         held: impl Fn() -> H + 'a,
     ) -> impl Iterator<Item = Result<TaskItem, AskError>> {
-        let depth = self.depth.unwrap_or(usize::MAX);
+        let (depth, without_results) = (self.depth.unwrap_or(usize::MAX), self.without_results);
         forest.nodes.iter().filter(move |node| node.depth <= depth).map(move |node| {
-            let row = query::task_row(reader, &view.state, &node.task)?;
+            let mut bare = None;
+            if without_results && node.task.result.is_some() {
+                bare.insert(Task::clone(&node.task)).result = None;
+            }
+            let row = query::task_row(reader, &view.state, bare.as_ref().unwrap_or(&node.task))?;
             let notes = notes_holding(reader, &node.task, view.position, held())?;
             Ok(TaskItem::from(row).noted(notes))
         })
@@ -108,7 +110,7 @@ impl TimelineQuestion {
     ///
     /// # Errors
     /// As [`query::as_of`].
-    pub fn spans(&self, asked: &Asked<'_>) -> Result<(View, Forest, Timeline), AskError> {
+    fn spans(&self, asked: &Asked<'_>) -> Result<(View, Forest, Timeline), AskError> {
         let view = asked.view(Scope::Thread(&self.thread))?;
         let forest = query::tree(&view.state, &self.thread);
         // A task that runs at the head runs on; of a recording, nothing is known past its last
@@ -149,6 +151,7 @@ fn items<'a>(
     timeline.spans.iter().map(move |span| {
         let depth = depths.get(&span.task.id).copied().unwrap_or(0);
         let notes = notes_holding(asked.reader, &span.task, view.position, asked.held())?;
-        Ok(SpanItem::new(span, depth, notes))
+        let until = view.state.thread(&span.task.thread).map_or(view.time, |thread| thread.last);
+        Ok(SpanItem::new(span, until, depth, notes))
     })
 }

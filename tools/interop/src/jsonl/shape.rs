@@ -106,6 +106,9 @@ pub struct EventLine {
     /// for one that is erased. A result is JSON text, as text.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub texts: BTreeMap<String, Option<String>>,
+    /// The kinds of its texts that are stored and are not what was recorded: null above.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<String>,
 }
 
 /// Who did something.
@@ -225,6 +228,7 @@ impl From<&Entry> for EventLine {
             key: text(event.key.as_ref()),
             action: event.action.as_str().to_owned(),
             texts: texts.collect(),
+            withheld: part_words(entry.withheld),
             ..Self::default()
         };
         line.fill(&event.action);

@@ -125,7 +125,14 @@ fn every_parameter_that_a_question_can_have_is_told_of() {
     for (question, name) in [
         (Question::Tasks(tasks), "listTasks"),
         (Question::Log(log), "getLog"),
-        (Question::Tree(TreeQuestion { thread: thread.clone(), depth: Some(2) }), "getTree"),
+        (
+            Question::Tree(TreeQuestion {
+                thread: thread.clone(),
+                depth: Some(2),
+                without_results: true,
+            }),
+            "getTree",
+        ),
         (
             Question::Diff(DiffQuestion {
                 thread: thread.clone(),

@@ -38,7 +38,7 @@ pub fn list(
     }
     if !out.for_programs() {
         return each(reader, wanted, shown, |entry| {
-            let shown = line(&entry, around, &out.look);
+            let shown = line(&EventLine::from(&entry), around, &out.look);
             out.line(&shown)
         });
     }

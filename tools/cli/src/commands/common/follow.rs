@@ -5,10 +5,12 @@
 //! otherwise after it.
 
 use crate::{
-    app::{App, Opened},
+    app::App,
+    asking::Source,
     exit::{Exit, Problem},
     output::{Format, Item, Out},
     paint::Paint,
+    remote::Tail,
     term::{self, Look, TimeStyle},
     time,
 };
@@ -17,10 +19,14 @@ use std::time::{Duration, Instant};
 use taskledger::{
     Code, Ledger,
     ids::Size,
-    query::{Position, View},
+    query::Point,
     time::{Clock as _, SystemClock},
 };
-use taskledger_contract::{answers::At, safe_json};
+use taskledger_contract::{
+    answers::At,
+    questions::{Ask, Listed, LogQuestion},
+    safe_json,
+};
 
 /// The pauses between two looks at a log in which nothing is new.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -84,18 +90,50 @@ pub fn check_follow(app: &App, formats: &[Format]) -> Result<()> {
     Ok(())
 }
 
-/// Gives an answer, and gives it again each time it has changed, until that is interrupted.
+/// The one who tells that a ledger has grown.
+enum Growth<'a> {
+    Here(Follower<'a>),
+    There(Tail),
+}
+
+impl Growth<'_> {
+    /// Waits until the answer may be another one, or until `longest` has passed.
+    fn wait(&mut self, app: &mut App, longest: Duration) -> Result<()> {
+        match self {
+            Self::Here(follower) => follower.next(app, longest).map(|_| ()),
+            Self::There(tail) => {
+                app.out.flush()?;
+                tail.next(app, longest)?;
+                // One answer for all that came together.
+                while tail.ready()?.is_some() {}
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Gives an answer, and gives it again each time it has changed, until that is interrupted. Events that
+/// `wanted` names may change it.
 ///
 /// People see a line with `title` and the moment, and the answer below it. Programs get the list on one
 /// line.
-pub fn watch<T: Item>(
+pub fn watch<T: Item, Q: Ask<Answer = Listed<T>>>(
     app: &mut App,
-    opened: &Opened,
+    source: &Source,
     title: &str,
-    answer: impl Fn(&mut Out, Position) -> Result<View>,
+    question: &Q,
+    wanted: &LogQuestion,
+    human: impl Fn(&App, &mut Out, &Listed<T>) -> Result<()>,
 ) -> Result<Exit> {
-    let mut size = opened.reader.head().size;
-    let mut follower = Follower::new(&opened.ledger, size);
+    let mut answer = source.ask(app, question)?;
+    let mut growth = match source {
+        Source::Here(opened) => {
+            Growth::Here(Follower::new(&opened.ledger, Size::new(answer.at.seq)))
+        }
+        Source::There(remote) => {
+            Growth::There(remote.tail(wanted, answer.at.seq, app.global.wait)?)
+        }
+    };
     let redraws = app.out.look.redraws && !app.out.for_programs();
     let ages = redraws && app.out.look.time == TimeStyle::Relative;
     let longest = if ages { AGE_SHOWN_MAX } else { Duration::MAX };
@@ -105,38 +143,42 @@ pub fn watch<T: Item>(
         app.out.look = app.out.look.again(SystemClock.now());
         let format = if app.out.for_programs() { Format::Jsonl } else { app.out.format };
         let (mut kept, text) = Out::kept(app.out.look, format);
-        let view = answer(&mut kept, Position::Log(size))?;
+        human(app, &mut kept, &answer)?;
         let text = text.take();
         if redraws {
             app.out.raw(CLEAR.as_bytes())?;
             let rows = term::rows().unwrap_or(usize::MAX).saturating_sub(2);
-            app.out.line(&heading(title, &view, &app.out.look))?;
+            app.out.line(&heading(title, &answer.at, &app.out.look))?;
             app.out.raw(last_lines(&text, rows).as_bytes())?;
         } else if before.as_ref() != Some(&text) {
             if app.out.for_programs() {
-                let (schema, at) = (safe_json::to_string(T::SCHEMA)?, At::from(&view));
+                let (schema, at) = (safe_json::to_string(T::SCHEMA)?, &answer.at);
                 let items = text.trim_end().replace('\n', ",");
-                let at = safe_json::to_string(&at)?;
+                let at = safe_json::to_string(at)?;
                 app.out
                     .line(&format!("{{\"schema\":{schema},\"at\":{at},\"items\":[{items}]}}"))?;
             } else {
                 if before.is_some() {
                     app.out.line("")?;
                 }
-                app.out.line(&heading(title, &view, &app.out.look))?;
+                app.out.line(&heading(title, &answer.at, &app.out.look))?;
                 app.out.raw(text.as_bytes())?;
             }
             before = Some(text);
         }
         app.out.rest((began.elapsed() * WORK_SHARE).max(ANSWER_PAUSE))?;
-        size = follower.next(app, longest)?;
+        growth.wait(app, longest)?;
+        answer = source.ask(app, question)?;
     }
 }
 
 /// The name of an answer, and its moment.
-fn heading(title: &str, view: &View, look: &Look) -> String {
-    let when = if view.size.is_empty() { String::new() } else { time::show(view.time, look) };
-    let heading = format!("{}  #{}  {when}", look.safe(title), view.size);
+fn heading(title: &str, at: &At, look: &Look) -> String {
+    let when = match at.time.as_ref().and_then(|time| time.parse().ok()) {
+        Some(Point::Occurred(time)) if at.seq > 0 => time::show(time, look),
+        Some(_) | None => String::new(),
+    };
+    let heading = format!("{}  #{}  {when}", look.safe(title), at.seq);
     let heading = match look.width {
         Some(width) => taskledger_contract::escape::cut(&heading, width, look.charset),
         None => heading,

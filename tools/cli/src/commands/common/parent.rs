@@ -1,17 +1,17 @@
 //! The parent of a task that is about to be recorded.
 
-use crate::exit::Problem;
+use crate::{exit::Problem, facts::Facts};
 use anyhow::Result;
-use taskledger::{ids::TaskId, ledger::Reader};
+use taskledger::ids::TaskId;
 
 /// Refuses a parent that is not where the arguments say: a typo would be on the record for good.
 pub fn check_parent(
-    reader: &Reader,
+    facts: &Facts,
     parent: Option<&TaskId>,
     external: Option<&TaskId>,
 ) -> Result<()> {
     if let Some(id) = parent
-        && reader.task(id)?.is_none()
+        && !facts.has_task(id)?
     {
         let text = format!("no task {:?} that could be the parent", id.as_str());
         return Err(Problem::not_found(text)
@@ -21,7 +21,7 @@ pub fn check_parent(
             .into());
     }
     if let Some(id) = external
-        && reader.task(id)?.is_some()
+        && facts.has_task(id)?
     {
         let text = format!("task {:?} is in this ledger", id.as_str());
         return Err(Problem::usage(text).hint("--parent names it").into());

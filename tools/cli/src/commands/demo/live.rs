@@ -28,7 +28,7 @@ use taskledger::{
     query,
     state::LedgerState,
 };
-use taskledger_contract::safe_json;
+use taskledger_contract::{answers::EventLine, safe_json};
 use tokio::{select, sync::Notify};
 
 /// How long a step takes where somebody watches.
@@ -40,10 +40,10 @@ const THREAD: &str = "live-";
 
 /// Shows it.
 pub fn run(app: &mut App, mut demo: Demo, crash: bool) -> Result<Exit> {
-    if app.global.db.is_none() {
-        demo.db = directory();
-    } else {
+    if app.global.names_directory() {
         demo.db.clone_from(&app.db);
+    } else {
+        demo.db = directory();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     quiet_panics();
@@ -212,14 +212,14 @@ impl Screen {
         self.state.apply(entry);
         let look = app.out.look;
         if !look.terminal {
-            return app.out.line(&line(entry, Around::Nothing, &look));
+            return app.out.line(&line(&EventLine::from(entry), Around::Nothing, &look));
         }
         if self.up > 0 {
             app.out.raw(format!("\u{1b}[{}A\u{1b}[J", self.up).as_bytes())?;
         }
         let nodes = nodes(&query::tree(&self.state, &self.thread));
         draw(&mut app.out, &nodes)?;
-        app.out.line(&line(entry, Around::Nothing, &look))?;
+        app.out.line(&line(&EventLine::from(entry), Around::Nothing, &look))?;
         self.up = nodes.len() + 1;
         app.out.flush()
     }

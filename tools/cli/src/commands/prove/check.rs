@@ -62,8 +62,10 @@ fn human(out: &mut Out, body: &CheckBody, entry: Option<&Entry>) -> Result<()> {
     }
     let (Some(entry), Some(line)) = (entry, &body.event) else { return Ok(()) };
     out.line("")?;
-    event::human(out, line, entry, |promised| {
-        format!("({} bytes, committed to; not in this proof)", promised.len)
+    event::human(out, line, |kind| {
+        let promised = entry.event.parts.iter().find(|promised| promised.kind == kind);
+        let len = promised.map(|promised| promised.len).unwrap_or_default();
+        format!("({len} bytes, committed to; not in this proof)")
     })
 }
 

@@ -5,14 +5,15 @@ use super::{
     kept::Kept,
     keyed,
     origin::Origin,
-    recorder::{Recorder, Unrecorded, is_replaced},
+    recorder::{Recorder, Unrecorded, is_replaced, is_unreached},
 };
 use crate::{
     exit::{self, Exit, Problem},
+    facts::{Facts, Stop},
     note::note,
+    remote::Unsent,
     shell,
     signals::{Kind, Signals, TERMINATE},
-    writing::Unsent,
 };
 use anyhow::{Error, Result};
 use serde_json::json;
@@ -20,10 +21,10 @@ use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::Exi
 use taskledger::{
     Code, Ledger, Options,
     command::{Cancel, Command, Finish, Proposal},
-    event::{Action, Cause, Entry, Outcome, TaskStatus},
-    ids::TaskId,
-    ledger::{AppendError, Reader, Spool, SpoolError},
-    query::{Position, format_time, history_of_task},
+    event::{Cause, Outcome, TaskStatus},
+    ids::{Key, TaskId},
+    ledger::{AppendError, Spool, SpoolError},
+    query::format_time,
     state::Rejection,
     time::{Clock as _, Millis, SystemClock},
 };
@@ -39,8 +40,8 @@ const SUCCESS: &str = "exit status 0";
 /// What is to be recorded of a task that has begun.
 pub struct Record<'a> {
     recorder: &'a Recorder,
-    /// The place of an end that cannot be recorded now.
-    spool: Spool,
+    /// The place of an end that cannot be recorded now; none beside a server elsewhere.
+    spool: Option<Spool>,
     origin: &'a Origin,
     /// True to leave out remarks.
     quiet: bool,
@@ -53,7 +54,12 @@ type Asked = (&'static Kind, Proposal);
 
 impl<'a> Record<'a> {
     /// Nothing has happened to it yet.
-    pub fn new(recorder: &'a Recorder, spool: Spool, origin: &'a Origin, quiet: bool) -> Self {
+    pub fn new(
+        recorder: &'a Recorder,
+        spool: Option<Spool>,
+        origin: &'a Origin,
+        quiet: bool,
+    ) -> Self {
         Self { recorder, spool, origin, quiet, asked: Vec::new() }
     }
 
@@ -63,9 +69,8 @@ impl<'a> Record<'a> {
         if !signal.stops || self.asked.iter().any(|(before, _)| *before == signal) {
             return; // somebody leans on the key
         }
-        let request = Command::Cancel(
-            Cancel::task(self.origin.task.clone()).reason(format!("received {}", signal.name)),
-        );
+        let request =
+            Command::Cancel(Cancel::task(self.origin.task.clone()).reason(received(signal)));
         let proposal = keyed(request).occurred_at(SystemClock.now());
         self.asked.push((signal, proposal));
         let (recorder, batch) = (self.recorder.clone(), self.batch(None));
@@ -80,12 +85,12 @@ impl<'a> Record<'a> {
     fn batch(
         &self,
         end: Option<Proposal>,
-    ) -> impl Fn(&Reader) -> Result<Vec<Proposal>> + Clone + Send + 'static {
+    ) -> impl Fn(&Facts) -> Result<Vec<Proposal>> + Clone + Send + 'static {
         let (origin, asked) = (self.origin.clone(), self.asked.clone());
         let db = self.recorder.db.clone();
-        move |reader| {
-            origin.check(reader, &db)?;
-            let mut batch = unasked(reader, &origin.task, &asked);
+        move |facts| {
+            origin.check(facts, &db)?;
+            let mut batch = unasked(facts, &origin.task, &asked);
             batch.extend(end.clone());
             Ok(batch)
         }
@@ -152,6 +157,7 @@ impl<'a> Record<'a> {
         let occurred = SystemClock.now();
         let end = keyed(finish).cause(cause).occurred_at(occurred);
         // A signal ends this wait, and nothing is lost: the end goes to the spool.
+        let key = end.key;
         match self.recorder.append(Some(signals), self.batch(Some(end.clone()))).await {
             Ok(_) => (Output::Kept, Ok(Exit::Command(code))),
             Err(Unrecorded::Refused(why)) if is_ended(&why) => {
@@ -160,27 +166,33 @@ impl<'a> Record<'a> {
                 (Output::Unkept, Ok(Exit::Command(code)))
             }
             Err(why) if why.is_rule() => {
-                self.unrecorded(&why, None, outcome, occurred, error.as_deref())
+                self.unrecorded(&why, None, outcome, occurred, error.as_deref(), key)
             }
             Err(why) => match self.spooled(end) {
-                Ok(()) => {
+                None => self.unrecorded(&why, None, outcome, occurred, error.as_deref(), key),
+                Some(Ok(())) => {
                     let ended = error.as_deref().unwrap_or(SUCCESS);
                     (Output::Kept, self.waits(&why, ended).map(|()| Exit::Command(code)))
                 }
-                Err(spool) => {
-                    self.unrecorded(&why, Some(&spool), outcome, occurred, error.as_deref())
+                Some(Err(spool)) => {
+                    self.unrecorded(&why, Some(&spool), outcome, occurred, error.as_deref(), key)
                 }
             },
         }
     }
 
-    /// Leaves the end to the next writer, with the requests to stop that are not on the record.
-    fn spooled(&self, end: Proposal) -> Result<()> {
-        let batch = match Ledger::open_read_only(&self.recorder.db, Options::default()) {
-            Ok(ledger) => self.batch(Some(end))(&ledger.reader())?,
-            Err(_) => self.asked.iter().map(|(_, asked)| asked.clone()).chain([end]).collect(),
+    /// Leaves the end to the next writer, with the requests to stop that are not on the record; `None`
+    /// where there is no spool.
+    fn spooled(&self, end: Proposal) -> Option<Result<()>> {
+        let spool = self.spool.as_ref()?;
+        let put = || {
+            let batch = match Ledger::open_read_only(&self.recorder.db, Options::default()) {
+                Ok(ledger) => self.batch(Some(end))(&Facts::Read(ledger.reader()))?,
+                Err(_) => self.asked.iter().map(|(_, asked)| asked.clone()).chain([end]).collect(),
+            };
+            Ok(spool.put(self.origin.ledger, batch, SystemClock.now())?)
         };
-        Ok(self.spool.put(self.origin.ledger, batch, SystemClock.now())?)
+        Some(put())
     }
 
     /// Says that the end waits. It is an error if nothing that passes by itself is the cause: then no
@@ -210,6 +222,7 @@ impl<'a> Record<'a> {
         outcome: Outcome,
         occurred: Millis,
         error: Option<&str>,
+        key: Option<Key>,
     ) -> (Output, Result<Exit>) {
         let task = &self.origin.task;
         let ended = error.unwrap_or(SUCCESS);
@@ -221,6 +234,9 @@ impl<'a> Record<'a> {
         }
         let text = format!("the end of {task} ({ended}) is not recorded: {told}");
         let (exit, replaced) = match why {
+            Unrecorded::TimedOut(error) if is_unreached(error) && self.spool.is_none() => {
+                (Exit::Unavailable, false)
+            }
             Unrecorded::TimedOut(_) | Unrecorded::Interrupted(_) => (Exit::TimedOut, false),
             Unrecorded::Refused(error) => (exit::judge(error).0, is_replaced(error)),
         };
@@ -231,12 +247,17 @@ impl<'a> Record<'a> {
         let db = self.recorder.db.to_string_lossy();
         let program = shell::program();
         let status = TaskStatus::from(outcome).as_str();
+        let place = if self.spool.is_some() { "--db" } else { "--server" };
         let mut words =
-            vec![&*program, "--db", &*db, "record", "end", task.as_str(), "--status", status];
+            vec![&*program, place, &*db, "record", "end", task.as_str(), "--status", status];
         words.extend(error.into_iter().flat_map(|error| ["--error", error]));
         let occurred = format_time(occurred);
         words.extend(["--occurred", &occurred]);
-        let hint = format!("once the ledger is free: {}", shell::line(words));
+        // The server may have recorded it: then this is refused, and not recorded twice.
+        let key = key.filter(|_| self.spool.is_none()).map(|key| key.to_string());
+        words.extend(key.iter().flat_map(|key| ["--key", key]));
+        let when = if self.spool.is_some() { "the ledger is free" } else { "the server answers" };
+        let hint = format!("once {when}: {}", shell::line(words));
         (Output::Unkept, Err(Problem::new(exit, text).hint(hint).into()))
     }
 }
@@ -253,27 +274,34 @@ enum Output {
 
 /// The requests to stop that the record is to have. SIGTERM is none of its own if it passes on one
 /// that is there: `taskledger cancel` records before it signals.
-fn unasked(reader: &Reader, task: &TaskId, asked: &[Asked]) -> Vec<Proposal> {
+fn unasked(facts: &Facts, task: &TaskId, asked: &[Asked]) -> Vec<Proposal> {
     if asked.is_empty() {
         return Vec::new();
     }
-    let is_others = |entry: &Entry| {
-        matches!(entry.event.action, Action::CancelRequested { .. })
-            && asked.iter().all(|(_, own)| own.key != entry.event.key)
+    let is_own = |stop: &Stop| {
+        // By TCP a server gives them keys of its own.
+        asked.iter().any(|(kind, own)| {
+            own.key == stop.key || stop.reason.as_deref() == Some(received(kind).as_str())
+        })
     };
-    let upto = Position::Log(reader.head().size);
-    // What cannot be read says nothing, and keeps no end from the record.
-    let history = history_of_task(reader, task, upto).unwrap_or_default();
-    let passes_on = history.iter().any(is_others);
+    let passes_on = facts.stops(task).iter().any(|stop| !is_own(stop));
     let own = asked.iter().filter(|(kind, _)| !(passes_on && **kind == TERMINATE));
     own.map(|(_, proposal)| proposal.clone()).collect()
+}
+
+/// The reason of a request to stop that a signal is.
+fn received(kind: &Kind) -> String {
+    format!("received {}", kind.name)
 }
 
 /// Whether the task has an end already: terminal is final.
 fn is_ended(error: &Error) -> bool {
     let here =
         matches!(error.downcast_ref(), Some(AppendError::Rejected(Rejection::AlreadyEnded { .. })));
-    here || matches!(error.downcast_ref(), Some(Unsent::Refused(Some(Code::AlreadyEnded), _)))
+    here || matches!(
+        error.downcast_ref(),
+        Some(Unsent::Refused { code: Some(Code::AlreadyEnded), .. })
+    )
 }
 
 /// How a command ended, in words, and as shells count.

@@ -14,7 +14,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The output of one command.
 pub struct Kept {
-    writer: OutputWriter,
+    /// None where no directory holds an output.
+    writer: Option<OutputWriter>,
     written: u64,
     /// True if a write was tried, so that there may be a file.
     tried: bool,
@@ -24,7 +25,7 @@ pub struct Kept {
 
 impl Kept {
     /// Nothing is written yet.
-    pub fn new(writer: OutputWriter) -> Self {
+    pub fn new(writer: Option<OutputWriter>) -> Self {
         Self { writer, written: 0, tried: false, told: false }
     }
 
@@ -46,12 +47,13 @@ impl Kept {
         if output.total == self.written {
             return;
         }
+        let Some(mut writer) = self.writer.clone() else { return };
         self.tried = true;
-        let (mut writer, total) = (self.writer.clone(), output.total);
+        let total = output.total;
         // The output is not kept waiting for a disk that is slow.
         let wrote = spawn_blocking(move || writer.write(output).map(|()| writer));
         match wrote.await {
-            Ok(Ok(writer)) => (self.writer, self.written) = (writer, total),
+            Ok(Ok(writer)) => (self.writer, self.written) = (Some(writer), total),
             // It may pass: the next write has all that there is by then.
             Ok(Err(error)) if !self.told => {
                 self.told = true;
@@ -64,9 +66,9 @@ impl Kept {
 
     /// Removes it: what the command wrote is in its result.
     pub fn remove(self) {
-        if self.tried {
+        if let Some(writer) = self.writer.filter(|_| self.tried) {
             // One that stays is passed over, and a purge removes it.
-            let _ = self.writer.remove();
+            let _ = writer.remove();
         }
     }
 }

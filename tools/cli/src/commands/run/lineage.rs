@@ -2,7 +2,10 @@
 //! which is how a command inherits it.
 
 use super::Args;
-use crate::exit::Problem;
+use crate::{
+    exit::Problem,
+    global::{DB, SERVER},
+};
 use anyhow::Result;
 use std::{env, path::Path, str::FromStr};
 use taskledger::{
@@ -16,7 +19,6 @@ const TASK: &str = "TASKLEDGER_TASK";
 const RUN: &str = "TASKLEDGER_RUN";
 const CALL: &str = "TASKLEDGER_CALL";
 const AGENT: &str = "TASKLEDGER_AGENT";
-const DB: &str = "TASKLEDGER_DB";
 /// The ledger that the task of the environment belongs to: in another one, it is no local parent.
 const LEDGER: &str = "TASKLEDGER_LEDGER";
 
@@ -73,12 +75,16 @@ impl Lineage {
     pub fn vars(
         &self,
         db: &Path,
+        is_server: bool,
         task: &TaskId,
         ledger: LedgerId,
-    ) -> [(&'static str, Option<String>); 7] {
+    ) -> [(&'static str, Option<String>); 8] {
+        // A path that is no text cannot be handed on this way; then it is inherited, or not.
+        let place = db.to_str().map(str::to_owned);
+        let (db, server) = if is_server { (None, place) } else { (place, None) };
         [
-            // A path that is no text cannot be handed on this way; then it is inherited, or not.
-            (DB, db.to_str().map(str::to_owned)),
+            (DB, db),
+            (SERVER, server),
             (THREAD, Some(self.thread.to_string())),
             (TASK, Some(task.to_string())),
             (RUN, self.run.as_ref().map(ToString::to_string)),

@@ -3,11 +3,11 @@
 //! Nothing keeps the ledger from being replaced while the command runs: by another one, or by an older
 //! copy of its own, in which the same number has gone to another task.
 
+use crate::facts::Facts;
 use anyhow::Result;
 use std::path::Path;
 use taskledger::{
     ids::{Key, LedgerId, TaskId},
-    ledger::Reader,
     store,
 };
 
@@ -26,15 +26,8 @@ impl Origin {
     /// Refuses a ledger, found at `db`, in which the task is not the one that was recorded.
     ///
     /// A spawn that cannot be read keeps no end from the record: the ledger's id says enough then.
-    pub fn check(&self, reader: &Reader, db: &Path) -> Result<()> {
-        let is_ours = reader.ledger_id() == self.ledger
-            && match reader.task(&self.task) {
-                Ok(Some(task)) => {
-                    reader.entry(task.first_seq).map_or(true, |it| it.event.key == Some(self.key))
-                }
-                Ok(None) => false,
-                Err(_) => true,
-            };
+    pub fn check(&self, facts: &Facts, db: &Path) -> Result<()> {
+        let is_ours = facts.ledger()? == self.ledger && facts.is_spawn(&self.task, self.key)?;
         if is_ours { Ok(()) } else { Err(store::Error::Replaced { path: db.to_owned() }.into()) }
     }
 }

@@ -7,9 +7,11 @@
 
 use crate::{
     app::waiting,
+    facts::Facts,
     note::note,
+    remote::{Remote, Unsent},
     signals::{Kind, Signals},
-    writing::{Unsent, send, server_of},
+    writing::{late, server_of},
 };
 use anyhow::{Error, Result};
 use std::{
@@ -17,10 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 use taskledger::{
-    Ledger, Options,
+    Code, Ledger, Options,
     command::Proposal,
     ids::LedgerId,
-    ledger::{AppendError, OpenError, Reader},
+    ledger::{AppendError, OpenError},
     store,
 };
 use taskledger_contract::answers::ReceiptBody;
@@ -40,8 +42,10 @@ const ANSWER_MIN: Duration = Duration::from_secs(5);
 /// Appends to a ledger that it holds only for as long as an append takes.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    /// The ledger's directory.
+    /// The ledger's directory; the address of the server that was named, if one was.
     pub db: PathBuf,
+    /// That server.
+    pub remote: Option<Remote>,
     /// How long to try.
     pub wait: Duration,
     /// Whether to say that it waits.
@@ -58,7 +62,7 @@ pub struct Recorded {
     /// Whether it was made for this.
     pub made: bool,
     /// What is true after it.
-    pub after: Reader,
+    pub after: Facts,
     /// One for each proposal.
     pub receipts: Vec<ReceiptBody>,
 }
@@ -113,16 +117,14 @@ impl Recorder {
     pub async fn append(
         &self,
         mut signals: Option<&mut Signals>,
-        make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Clone + Send + 'static,
+        make: impl Fn(&Facts) -> Result<Vec<Proposal>> + Clone + Send + 'static,
     ) -> Result<Recorded, Unrecorded> {
         let until = Instant::now() + self.wait;
         let mut pause = PAUSE_MIN;
         loop {
-            let db = self.db.clone();
-            let found = interruptible(&mut signals, spawn_blocking(move || server_of(&db))).await?;
-            let recorded = match found.map_err(Error::from).and_then(|found| Ok(found?)) {
-                Ok(Some(socket)) => {
-                    interruptible(&mut signals, self.through(socket, until, make.clone())).await?
+            let recorded = match interruptible(&mut signals, self.server()).await? {
+                Ok(Some(remote)) => {
+                    interruptible(&mut signals, self.through(remote, until, make.clone())).await?
                 }
                 Ok(None) => match interruptible(&mut signals, self.open(until)).await? {
                     Ok((ledger, is_new)) => Self::once(ledger, is_new, make.clone()).await,
@@ -134,7 +136,9 @@ impl Recorder {
                 Ok(recorded) => return Ok(recorded),
                 Err(error) => error,
             };
-            if !is_passing(&error) {
+            // A server that was named and is not there is most likely not there at all.
+            let is_lost = self.creates && self.remote.is_some() && is_unreached(&error);
+            if is_lost || !is_passing(&error) {
                 return Err(Unrecorded::Refused(error));
             }
             if Instant::now() >= until {
@@ -165,35 +169,50 @@ impl Recorder {
         opened.await?
     }
 
-    /// Appends through the server that has the ledger, if it answers in time. A caller that does not
-    /// wait for that may have it recorded all the same.
+    /// The server that was named, or the one that has the ledger, if one does.
+    async fn server(&self) -> Result<Option<Remote>, Error> {
+        if let Some(remote) = &self.remote {
+            return Ok(Some(remote.clone()));
+        }
+        let db = self.db.clone();
+        let found = spawn_blocking(move || server_of(&db)).await??;
+        Ok(found.map(|socket| Remote::at_socket(&socket)))
+    }
+
+    /// Appends through a server, if it answers in time. A caller that does not wait for that may have
+    /// it recorded all the same.
     async fn through(
         &self,
-        socket: PathBuf,
+        remote: Remote,
         until: Instant,
-        make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Send + 'static,
+        make: impl Fn(&Facts) -> Result<Vec<Proposal>> + Send + 'static,
     ) -> Result<Recorded, Error> {
-        let db = self.db.clone();
+        let (db, is_named) = (self.db.clone(), self.remote.is_some());
         let longest = until.saturating_duration_since(Instant::now()).max(ANSWER_MIN);
         let recorded = spawn_blocking(move || {
-            let look = || Ledger::open_read_only(&db, Options::default());
-            let proposals = make(&look()?.reader())?;
+            let look = || -> Result<Facts> {
+                if is_named {
+                    return Ok(Facts::Asked(remote.clone()));
+                }
+                // It is here, too, where nothing is too busy to be read.
+                Ok(Facts::Read(Ledger::open_read_only(&db, Options::default())?.reader()))
+            };
+            let proposals = make(&look()?)?;
             let receipts =
-                if proposals.is_empty() { Vec::new() } else { send(&socket, &proposals, longest)? };
-            let after = look()?.reader();
-            Ok(Recorded { ledger: after.ledger_id(), made: false, after, receipts })
+                if proposals.is_empty() { Vec::new() } else { remote.append(&proposals)? };
+            let after = look()?;
+            Ok(Recorded { ledger: after.ledger()?, made: false, after, receipts })
         });
-        let late = |_| Unsent::Lost(format!(" in {longest:?}"));
-        timeout(longest, recorded).await.map_err(late)??
+        timeout(longest, recorded).await.map_err(|_| late(longest))??
     }
 
     async fn once(
         ledger: Ledger,
         is_new: bool,
-        make: impl Fn(&Reader) -> Result<Vec<Proposal>> + Send + 'static,
+        make: impl Fn(&Facts) -> Result<Vec<Proposal>> + Send + 'static,
     ) -> Result<Recorded, Error> {
         let recorded = spawn_blocking(move || {
-            let reader = ledger.reader();
+            let reader = Facts::Read(ledger.reader());
             let receipts = make(&reader).and_then(|proposals| {
                 let none = proposals.is_empty();
                 Ok(if none { Vec::new() } else { ledger.append_blocking(proposals)? })
@@ -204,7 +223,7 @@ impl Recorder {
                 // What was acknowledged is durable all the same.
                 note(&format!("taskledger: the ledger could not be closed: {error}"));
             }
-            Ok(Recorded { ledger: reader.ledger_id(), made: is_new, after: reader, receipts })
+            Ok(Recorded { ledger: reader.ledger()?, made: is_new, after: reader, receipts })
         });
         recorded.await?
     }
@@ -232,8 +251,18 @@ async fn interruptible<T>(
 pub fn is_replaced(error: &Error) -> bool {
     let is = |cause: &(dyn std::error::Error + 'static)| {
         matches!(cause.downcast_ref(), Some(store::Error::Replaced { .. }))
+            || matches!(cause.downcast_ref(), Some(Unsent::Replaced { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(Unsent::Refused { code: Some(Code::OtherHistory), .. })
+            )
     };
     error.chain().any(is)
+}
+
+/// True if the server that was named cannot be reached, or went away.
+pub fn is_unreached(error: &Error) -> bool {
+    error.downcast_ref().is_some_and(Unsent::is_absence)
 }
 
 fn is_in_use(error: &Error) -> bool {

@@ -1,0 +1,182 @@
+//! A server, as a command asks it: one request after another, on a thread that may block.
+//!
+//! Start at [`Remote`]. What a server says is held against what was asked: an answer that is cut, too
+//! long, of another kind or of another ledger than the answers before it is an error.
+
+mod tail;
+mod token;
+mod unsent;
+
+pub use tail::Tail;
+pub use unsent::Unsent;
+
+use crate::exit::Problem;
+use anyhow::{Context as _, Result};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+use taskledger::{
+    command::{Command, Proposal},
+    ids::{Key, LedgerId},
+    query::Point,
+    time::{Entropy as _, OsEntropy},
+    wire,
+};
+use taskledger_contract::{
+    answers::{ReceiptBody, ReceiptsBody, read_single},
+    questions::{Ask, Question},
+    render::Form,
+};
+use taskledger_server::client::{
+    Address, Answer, Client, ClientError, ClientOptions, Recording, trust,
+};
+use tokio::runtime::{Builder, Runtime};
+
+const APPEND: &str = "/v1/append";
+
+/// A server, and the ledger that it was found to have. Clones know the same.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    client: Client,
+    ledger: Arc<Mutex<Option<LedgerId>>>,
+}
+
+impl Remote {
+    /// The server that was named, with the token of the environment, and trust in `ca`.
+    pub fn named(address: &Address, ca: Option<&Path>) -> Result<Self> {
+        let mut client = Client::new(address.clone(), ClientOptions::default());
+        if !address.is_socket()
+            && let Some(token) = token::of_env()?
+        {
+            client = client.token(token);
+        }
+        match ca {
+            Some(ca) => client = client.tls(trust(ca)?),
+            None if address.is_tls() => {
+                return Err(Problem::usage("no certificate is trusted")
+                    .hint("--ca FILE, or TASKLEDGER_CA, names the authority of the server")
+                    .into());
+            }
+            None => {}
+        }
+        Ok(Self { client, ledger: Arc::default() })
+    }
+
+    /// The server at a socket of this user.
+    pub fn at_socket(path: &Path) -> Self {
+        let address = Address::socket(path.to_owned());
+        Self { client: Client::new(address, ClientOptions::default()), ledger: Arc::default() }
+    }
+
+    /// The address of the server.
+    pub fn address(&self) -> &Address {
+        self.client.address()
+    }
+
+    /// The ledger that it has, as far as it has said.
+    pub fn ledger(&self) -> Option<LedgerId> {
+        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks a question.
+    pub fn ask<Q: Ask>(&self, question: &Q, at: Option<&Point>) -> Result<Q::Answer> {
+        let answer = self.bytes(&question.clone().into(), at, Form::Json)?;
+        self.read::<Q>(&answer)
+    }
+
+    /// Reads the answer to a question.
+    pub fn read<Q: Ask>(&self, answer: &Answer) -> Result<Q::Answer> {
+        Q::read(&answer.body)
+            .with_context(|| format!("the answer of {} is not one", self.address()))
+    }
+
+    /// Asks a question, and takes the answer as it comes.
+    pub fn bytes(&self, question: &Question, at: Option<&Point>, form: Form) -> Result<Answer> {
+        let mut target = question.target(at);
+        target.push(if target.contains('?') { '&' } else { '?' });
+        target.push_str(match form {
+            Form::Json => "format=json",
+            Form::Jsonl => "format=jsonl",
+        });
+        let answer = runtime()?.block_on(self.client.ask(&target));
+        let answer = self.checked(answer)?;
+        if answer.ledger.is_none() {
+            return Err(Unsent::NoAnswer("it does not say of which ledger".to_owned()).into());
+        }
+        Ok(answer)
+    }
+
+    /// Has the batch recorded, all or nothing, under the keys of its proposals, of which each has one.
+    /// By TCP the keys belong to the client: a batch that spawns goes as a whole under the first of
+    /// them, and the proposals of any other one by one.
+    pub fn append(&self, batch: &[Proposal]) -> Result<Vec<ReceiptBody>> {
+        if self.address().is_socket() {
+            return self.sent(None, wire::to_json(batch)?);
+        }
+        let whole = matches!(batch.first(), Some(Proposal { command: Command::Spawn(_), .. }));
+        let len = if whole { batch.len() } else { 1 };
+        let mut receipts = Vec::new();
+        for part in batch.chunks(len.max(1)) {
+            let key = part.first().and_then(|first| first.key).unwrap_or_else(new_key);
+            let mut bare = part.to_vec();
+            for proposal in &mut bare {
+                proposal.key = None;
+            }
+            receipts.extend(self.sent(Some(key), wire::to_json(&bare)?)?);
+        }
+        Ok(receipts)
+    }
+
+    /// Has the batch of an importer recorded, which only a socket takes.
+    pub fn import(&self, batch: &[Proposal]) -> Result<Vec<ReceiptBody>> {
+        self.sent(None, wire::import_to_json(batch)?)
+    }
+
+    fn sent(&self, key: Option<Key>, json: String) -> Result<Vec<ReceiptBody>> {
+        let key = key.map(|key| key.to_string());
+        let recording = Recording {
+            target: APPEND,
+            key: key.as_deref(),
+            ledger: self.ledger(),
+            body: json.into(),
+        };
+        let answer = self.checked(runtime()?.block_on(self.client.record(recording)))?;
+        let receipts: ReceiptsBody = read_single(&answer.body)
+            .with_context(|| format!("the answer of {} is not one", self.address()))?;
+        Ok(receipts.receipts)
+    }
+
+    /// An answer of the ledger that the others were of; else the refusal.
+    fn checked(&self, answer: Result<Answer, ClientError>) -> Result<Answer, Unsent> {
+        let answer = answer.map_err(Unsent::from)?;
+        if !matches!(answer.status, 200 | 201) {
+            return Err(Unsent::refused(answer.status, &answer.body));
+        }
+        self.meet(answer.ledger)?;
+        Ok(answer)
+    }
+
+    /// Another ledger may come to the address between two requests: its answers go with none of these.
+    fn meet(&self, found: Option<LedgerId>) -> Result<(), Unsent> {
+        let mut known = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        match (*known, found) {
+            (Some(known), Some(found)) if known != found => Err(Unsent::Replaced { known, found }),
+            (None, Some(found)) => {
+                *known = Some(found);
+                Ok(())
+            }
+            (_, _) => Ok(()),
+        }
+    }
+}
+
+/// A key that nothing else has.
+pub fn new_key() -> Key {
+    Key(OsEntropy.bytes16())
+}
+
+/// The runtime of one request. Commands are one thread, and may be in a runtime of their own.
+fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("cannot ask a server")
+}

@@ -1,0 +1,76 @@
+//! Connections to a server.
+
+use super::{Client, ClientError, address::Place, address::Tcp};
+use crate::socket;
+use rustls::pki_types::ServerName;
+use std::{io, net::IpAddr, net::SocketAddr};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+/// The bytes of a connection, whatever carries them.
+pub(super) trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
+
+/// Connects, within the time that is allowed for it.
+pub(super) async fn connect(client: &Client) -> Result<Box<dyn Carrier>, ClientError> {
+    let longest = client.options.connect_timeout;
+    let connected = async {
+        match client.address.place() {
+            Place::Socket(path) => match socket::connect(path).await {
+                Ok(stream) => Ok(carried(stream)),
+                Err(socket::SocketError::Io { source, .. }) => Err(unreached(client, source)),
+                Err(error) => Err(unreached(client, io::Error::other(error))),
+            },
+            Place::Tcp(tcp) => by_tcp(client, tcp).await,
+        }
+    };
+    timeout(longest, connected).await.unwrap_or_else(|_| {
+        let late = format!("no connection in {longest:?}");
+        Err(unreached(client, io::Error::new(io::ErrorKind::TimedOut, late)))
+    })
+}
+
+async fn by_tcp(client: &Client, tcp: &Tcp) -> Result<Box<dyn Carrier>, ClientError> {
+    let failed = |source| unreached(client, source);
+    let found = lookup_host((tcp.name.as_str(), tcp.port)).await.map_err(failed)?;
+    let found: Vec<SocketAddr> = found.collect();
+    // A name is what its answer says: one that leads elsewhere gets nothing in the clear.
+    let usable = |address: &&SocketAddr| tcp.tls || is_here(address.ip());
+    let usable: Vec<SocketAddr> = found.iter().filter(usable).copied().collect();
+    if usable.is_empty() && !found.is_empty() {
+        return Err(ClientError::Plain { address: client.address.clone() });
+    }
+    let stream = TcpStream::connect(usable.as_slice()).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    if !tcp.tls {
+        return Ok(Box::new(stream));
+    }
+    let untrusted = |source| ClientError::Untrusted { address: client.address.clone(), source };
+    let config = client.tls.clone().ok_or_else(|| {
+        untrusted(io::Error::other("no certificate is trusted: name the file of its authority"))
+    })?;
+    let name =
+        ServerName::try_from(tcp.name.clone()).map_err(io::Error::other).map_err(untrusted)?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+        // What rustls says is about trust; all else is the connection.
+        let cause: Option<&rustls::Error> = error.get_ref().and_then(|it| it.downcast_ref());
+        if cause.is_some() { untrusted(error) } else { failed(error) }
+    })?;
+    Ok(Box::new(stream))
+}
+
+fn carried(stream: impl Carrier + 'static) -> Box<dyn Carrier> {
+    Box::new(stream)
+}
+
+fn is_here(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn unreached(client: &Client, source: io::Error) -> ClientError {
+    ClientError::Unreached { address: client.address.clone(), source }
+}

@@ -1,0 +1,192 @@
+use super::*;
+use std::time::Instant;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, UnixListener},
+};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ntaskledger-ledger: 00000000000000000000000000000001\r\n";
+
+/// A server that reads a request and says `answer`, then closes; the request.
+async fn says(
+    answer: &'static str,
+    options: ClientOptions,
+    line: bool,
+) -> Result<Vec<u8>, ClientError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = Client::new(Address::socket(path), options);
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let _ = stream.read(&mut request).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    };
+    let asked = async {
+        if !line {
+            return client.ask("/v1/threads").await.map(|answer| answer.body.to_vec());
+        }
+        let mut lines = client.stream("/v1/log?follow=true").await?.unwrap();
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().await? {
+            all.extend(line);
+            all.push(b'|');
+        }
+        Ok(all)
+    };
+    tokio::join!(asked, server).0
+}
+
+fn small() -> ClientOptions {
+    ClientOptions { answer_bytes_max: 8, line_bytes_max: 8, ..ClientOptions::default() }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_or_too_long_is_none() {
+    let of = |rest: &str| -> &'static str { format!("{OK}{rest}").leak() };
+    let whole = says(of("content-length: 8\r\n\r\n12345678"), small(), false).await.unwrap();
+    assert_eq!(whole, b"12345678");
+    for cut in [
+        "",
+        of(""),
+        of("content-length: 8\r\n\r\n1234567"),
+        of("transfer-encoding: chunked\r\n\r\n4\r\n1234\r\n"),
+        "nonsense\r\n\r\n",
+    ] {
+        let lost = says(cut, small(), false).await.unwrap_err();
+        assert!(matches!(lost, ClientError::Lost { .. }), "{cut}: {lost}");
+        assert!(!lost.is_unsent());
+    }
+    for long in [
+        of("content-length: 9\r\n\r\n123456789"),
+        of("transfer-encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n"),
+        // Without a length, its end is the end of the connection.
+        of("\r\n123456789"),
+    ] {
+        let refused = says(long, small(), false).await.unwrap_err();
+        assert!(matches!(refused, ClientError::TooLong { max: 8, .. }), "{long}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_lines_and_a_part_of_one_is_none() {
+    let of = |rest: &str| -> &'static str {
+        format!("{OK}transfer-encoding: chunked\r\n\r\n{rest}").leak()
+    };
+    let whole = of("4\r\na\nb\n\r\n3\r\ncd\n\r\n0\r\n\r\n");
+    assert_eq!(says(whole, small(), true).await.unwrap(), b"a|b|cd|");
+    let cut = of("4\r\na\nb\n\r\n");
+    let lost = says(cut, small(), true).await.unwrap_err();
+    assert!(matches!(lost, ClientError::Lost { .. }), "{lost}");
+    let part = of("3\r\na\nb\r\n0\r\n\r\n");
+    let lost = says(part, small(), true).await.unwrap_err();
+    assert!(matches!(lost, ClientError::Lost { .. }), "{lost}");
+    let long = of("a\r\n1234567890\r\n0\r\n\r\n");
+    let refused = says(long, small(), true).await.unwrap_err();
+    assert!(matches!(refused, ClientError::TooLong { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up() {
+    let options = ClientOptions { answer_timeout: Duration::from_millis(50), ..small() };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sock");
+    let _hung = UnixListener::bind(&path).unwrap();
+    let began = Instant::now();
+    let lost = Client::new(Address::socket(path), options).ask("/v1/threads").await.unwrap_err();
+    assert!(matches!(lost, ClientError::Lost { .. }), "{lost}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+/// No token, and nothing else, goes in the clear to another machine, whatever a name is said to mean.
+#[tokio::test]
+async fn nothing_is_sent_in_the_clear_to_another_machine() {
+    let token = || Token::new("taskledger_x").unwrap();
+    for address in ["http://192.0.2.1:7300", "http://[2001:db8::1]:7300"] {
+        let client = Client::new(address.parse().unwrap(), small()).token(token());
+        let refused = client.ask("/v1/threads").await.unwrap_err();
+        assert!(matches!(refused, ClientError::Plain { .. }), "{refused}");
+        assert!(refused.is_unsent());
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let client = Client::new(url.parse().unwrap(), ClientOptions::default()).token(token());
+    let asked = client.ask("/v1/threads");
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let len = stream.read(&mut request).await.unwrap();
+        request.truncate(len);
+        String::from_utf8(request).unwrap()
+    };
+    let (_, request) = tokio::join!(asked, server);
+    assert!(request.contains("authorization: Bearer taskledger_x"), "{request}");
+}
+
+#[test]
+fn a_token_is_never_shown() {
+    let client = Client::new("http://localhost".parse().unwrap(), small());
+    let client = client.token(Token::new("taskledger_secret").unwrap());
+    assert!(!format!("{client:?}").contains("secret"));
+    for no_token in ["", "a b", "a\r\nx: y", "\u{e9}"] {
+        assert!(Token::new(no_token).is_none(), "{no_token:?}");
+    }
+}
+
+/// Only what the file of the authority stands for is trusted, under the name that was asked for.
+#[tokio::test]
+async fn a_server_is_trusted_by_its_authority_and_name_alone() {
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    let dir = tempfile::tempdir().unwrap();
+    let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let (own, other) = (made("localhost"), made("localhost"));
+    let file = |name: &str, pem: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path
+    };
+    let (ca, wrong) = (file("ca", own.cert.pem()), file("wrong", other.cert.pem()));
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = vec![0; 4096];
+            let len = stream.read(&mut request).await.unwrap();
+            assert!(String::from_utf8_lossy(&request[..len]).contains("Bearer taskledger_x"));
+            let answer = format!("{OK}content-length: 2\r\n\r\n{{}}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    let client = |name: &str| {
+        let address = format!("https://{name}:{port}").parse().unwrap();
+        Client::new(address, small()).token(Token::new("taskledger_x").unwrap())
+    };
+    let trusted = client("localhost").tls(trust(&ca).unwrap());
+    assert_eq!(trusted.ask("/v1/threads").await.unwrap().body, "{}");
+    for untrusted in [
+        client("localhost"),
+        client("localhost").tls(trust(&wrong).unwrap()),
+        client("127.0.0.1").tls(trust(&ca).unwrap()),
+    ] {
+        let refused = untrusted.ask("/v1/threads").await.unwrap_err();
+        assert!(matches!(refused, ClientError::Untrusted { .. }), "{refused}");
+    }
+    for nothing in [file("empty", String::new()), file("key", own.signing_key.serialize_pem())] {
+        assert!(trust(&nothing).is_err());
+    }
+    assert!(trust(&dir.path().join("nowhere")).is_err());
+}
