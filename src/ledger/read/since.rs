@@ -210,9 +210,9 @@ fn hash(hasher: &RandomState, id: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::{
-        Ledger, Options,
         command::{Proposal, Spawn},
         ids::ThreadId,
+        ledger::{Ledger, Options},
         store::MemStore,
     };
 
