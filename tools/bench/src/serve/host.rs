@@ -36,6 +36,7 @@ pub(crate) fn serve(place: &Path) -> Result<()> {
     options.tcp_connections_max = CONNECTIONS_MAX;
     options.socket_connections_max = CONNECTIONS_MAX;
     options.streams_max = STREAMS_MAX;
+    options.share_percent = 100; // one token stands for all clients
     let service = Service::new(ledger.clone(), Some(path), options);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
