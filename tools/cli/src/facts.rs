@@ -4,14 +4,14 @@ use crate::remote::{Remote, Unsent};
 use anyhow::{Error, Result};
 use taskledger::{
     Code,
-    event::{Action, Entry, Parent, PartKind, PartSet, TaskStatus},
+    event::{Action, ActionKind, Entry, Parent, PartKind, PartSet, TaskStatus},
     ids::{Key, LedgerId, Seq, TaskId},
     ledger::Reader,
     query::{Position, history_of_task},
 };
 use taskledger_contract::{
-    answers::{ProcessItem, ShowBody, process_of},
-    questions::{CheckpointQuestion, EventQuestion, ShowQuestion},
+    answers::{EventLine, ProcessItem, ShowBody, process_of},
+    questions::{CheckpointQuestion, EventQuestion, LogQuestion, ShowQuestion},
 };
 
 /// A ledger that tells facts.
@@ -92,8 +92,9 @@ impl Facts {
         }))
     }
 
-    /// A task that was just recorded. Reads no event: the ledger may be closed by now.
-    pub fn begun(&self, id: &TaskId) -> Result<Begun> {
+    /// A task that was just recorded, by its spawn. Of a ledger that is read here no event is: it may be
+    /// closed by now. Of a server's nothing else is asked: a task may have more than one answer takes.
+    pub fn begun(&self, id: &TaskId, spawn: Seq) -> Result<Begun> {
         match self {
             Self::Read(reader) => {
                 let parent = reader.task(id)?.and_then(|task| task.record.parent.clone());
@@ -104,30 +105,39 @@ impl Facts {
                 Ok(Begun { key: None, external })
             }
             Self::Asked(remote) => {
-                let Some(shown) = shown(remote, id)? else { return Ok(Begun::default()) };
-                let spawn = shown.history.first();
-                let parent = spawn.and_then(|spawn| spawn.record.as_ref()?.parent.as_ref());
+                let spawn = remote.ask(&EventQuestion { seq: spawn }, None)?;
+                let parent = spawn.record.as_ref().and_then(|record| record.parent.as_ref());
                 let external = parent.filter(|parent| parent.external);
                 Ok(Begun {
-                    key: spawn_key(&shown),
+                    key: spawn.key.as_deref().and_then(key),
                     external: external.and_then(|parent| parent.task_id.parse().ok()),
                 })
             }
         }
     }
 
-    /// True if the event that spawned a task has this key. A task that cannot be read, or its spawn, is
-    /// taken for that one.
-    pub fn is_spawn(&self, id: &TaskId, key: Key) -> Result<bool> {
+    /// True if the event that spawned a task has this key; where the key is not known, if it is about
+    /// this task. A task that cannot be read, or its spawn, is taken for that one.
+    ///
+    /// # Errors
+    /// A server does not say so now, and may in a while.
+    pub fn is_spawn(&self, id: &TaskId, spawn: Seq, key: Option<Key>) -> Result<bool> {
         match self {
             Self::Read(reader) => Ok(match reader.task(id) {
-                Ok(Some(task)) => {
-                    reader.entry(task.first_seq).map_or(true, |it| it.event.key == Some(key))
-                }
+                Ok(Some(task)) => reader
+                    .entry(task.first_seq)
+                    .map_or(true, |it| key.is_none() || it.event.key == key),
                 Ok(None) => false,
                 Err(_) => true,
             }),
-            Self::Asked(_) => Ok(self.task(id)?.is_some_and(|known| known.key == Some(key))),
+            Self::Asked(remote) => match remote.ask(&EventQuestion { seq: spawn }, None) {
+                Ok(event) => Ok(is_spawn_of(&event, id, key)),
+                Err(error) => match error.downcast_ref() {
+                    Some(Unsent::Refused { code: Some(Code::NoSuchEvent), .. }) => Ok(false),
+                    Some(unsent @ Unsent::Refused { .. }) if !unsent.is_passing() => Ok(true),
+                    Some(_) | None => Err(error),
+                },
+            },
         }
     }
 
@@ -140,10 +150,13 @@ impl Facts {
                 history.iter().filter_map(stop).collect()
             }
             Self::Asked(remote) => {
-                let shown = shown(remote, id).ok().flatten();
-                let history = shown.map(|shown| shown.history).unwrap_or_default();
-                let stops = history.into_iter().filter(|event| event.action == "cancel_requested");
-                let stops = stops.map(|mut event| Stop {
+                let question = LogQuestion {
+                    task: Some(id.clone()),
+                    actions: vec![ActionKind::CancelRequested],
+                    ..LogQuestion::default()
+                };
+                let asked = remote.ask(&question, None).map(|listed| listed.items);
+                let stops = asked.unwrap_or_default().into_iter().map(|mut event| Stop {
                     key: event.key.as_deref().and_then(key),
                     reason: event.texts.remove(PartKind::Reason.as_str()).flatten(),
                 });
@@ -184,6 +197,11 @@ fn shown(remote: &Remote, id: &TaskId) -> Result<Option<ShowBody>> {
 
 fn is_unknown(error: &Error) -> bool {
     matches!(error.downcast_ref(), Some(Unsent::Refused { code: Some(Code::UnknownTask), .. }))
+}
+
+fn is_spawn_of(event: &EventLine, id: &TaskId, spawned: Option<Key>) -> bool {
+    let is_about = event.task_id.as_deref() == Some(id.as_str()) && event.action == "upserted";
+    is_about && (spawned.is_none() || event.key.as_deref().and_then(key) == spawned)
 }
 
 fn of_shown(shown: &ShowBody) -> Known {

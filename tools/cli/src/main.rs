@@ -37,7 +37,7 @@ use args::Cli;
 use clap::{CommandFactory as _, Parser as _};
 use command::LogFormat;
 use exit::Exit;
-use note::note;
+use note::note_styled;
 use std::{io, process::ExitCode};
 use taskledger_contract::escape;
 use term::Look;
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
                 let _ = error.print();
                 return Exit::Ok.into();
             }
-            note(&misuse(&error));
+            note_styled(&misuse(&error));
             return Exit::Usage.into();
         }
     };
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
             // What was written before the error comes first.
             let _ = app.out.flush();
             let (exit, hint) = exit::judge(&error);
-            note(&exit::explain(&error, hint, &app.err));
+            note_styled(&exit::explain(&error, hint, &app.err));
             exit.into()
         }
     }

@@ -90,12 +90,15 @@ impl Writing {
         match self {
             Self::Here(_) => {}
             Self::There { remote, wait } => {
-                return patiently(*wait, false, || remote.append(&batch));
+                let sent = patiently(*wait, false, || remote.append(&batch));
+                return sent.map_err(|error| keyed(error, &batch));
             }
-            Self::Beside(beside) => match beside.send(&batch, Remote::append)? {
-                Some(receipts) => return Ok(receipts),
-                None => *self = Self::Here(beside.take()?),
-            },
+            Self::Beside(beside) => {
+                match beside.send(&batch, Remote::append).map_err(|error| keyed(error, &batch))? {
+                    Some(receipts) => return Ok(receipts),
+                    None => *self = Self::Here(beside.take()?),
+                }
+            }
         }
         let Self::Here(opened) = self else { return Err(AppendError::Halted.into()) };
         let receipts = opened.ledger.append_blocking(batch)?;
@@ -163,7 +166,19 @@ impl Beside {
     }
 }
 
-/// Tries until it is done, or so long. A server that is not there at the first try is not waited for,
+/// Names the key of a batch that may be recorded.
+fn keyed(error: Error, batch: &[Proposal]) -> Error {
+    let key = batch.iter().find_map(|proposal| proposal.key);
+    match (error.downcast_ref::<Unsent>(), key) {
+        (Some(unsent), Some(key)) if unsent.is_unknown() => {
+            Unsent::Unknown { why: unsent.to_string(), key }.into()
+        }
+        _ => error,
+    }
+}
+
+/// Tries until it is done, or so long; then the error is the one of a try that may have done it, if
+/// there was one. A server that is not there at the first try is not waited for,
 /// unless it `may_come`.
 #[expect(clippy::disallowed_methods, reason = "a server says of no event that it has room")]
 fn patiently<T>(
@@ -173,6 +188,7 @@ fn patiently<T>(
 ) -> Result<T> {
     let until = Instant::now() + wait;
     let mut met = may_come;
+    let mut unknown = None;
     loop {
         let error = match attempt() {
             Ok(done) => return Ok(done),
@@ -181,8 +197,14 @@ fn patiently<T>(
         let unsent = error.downcast_ref::<Unsent>();
         met |= !matches!(unsent, Some(Unsent::Unreached(_)));
         let passes = unsent.is_some_and(Unsent::is_passing);
-        if !passes || !met || Instant::now() >= until {
+        if !passes {
             return Err(error);
+        }
+        if !met || Instant::now() >= until {
+            return Err(unknown.unwrap_or(error));
+        }
+        if unsent.is_some_and(Unsent::is_unknown) {
+            unknown = Some(error);
         }
         std::thread::sleep(PAUSE);
     }

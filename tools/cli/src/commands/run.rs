@@ -9,6 +9,7 @@ use crate::{
     app::App,
     command::{self, Moment, Server},
     exit::{Exit, Problem},
+    facts::{self, Facts},
     note::note,
     process::{self, Badge, BadgeName},
     shell,
@@ -20,7 +21,7 @@ use end::Record;
 use kept::Kept;
 use lineage::Lineage;
 use origin::Origin;
-use recorder::{Recorder, Unrecorded};
+use recorder::{ANSWER_MIN, PAUSE_MAX, Recorder, Unrecorded, is_passing, is_unknown};
 use std::{
     ffi::OsString,
     path::PathBuf,
@@ -30,12 +31,15 @@ use std::{
 use taskledger::{
     command::{Command, Emit, Proposal, Spawn, Spawned},
     event::DESCRIPTION_BYTES_MAX,
-    ids::{AgentId, CallId, Key, RunId, TaskId, ThreadId},
+    ids::{AgentId, CallId, Key, RunId, Seq, TaskId, ThreadId},
     ledger::{AppendError, Spool},
     time::{Entropy as _, OsEntropy},
 };
 use taskledger_contract::{answers::PROCESS, safe_json};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::{
+    task::{JoinSet, spawn_blocking},
+    time::{sleep, timeout},
+};
 
 mod child;
 mod end;
@@ -153,7 +157,7 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
             note(&format!("taskledger: {}: the command was not started", signal.name));
             return Ok(Exit::Signal(signal.number()));
         }
-        Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, app.global.wait).into()),
+        Err(Unrecorded::TimedOut(error)) => return Err(too_late(&error, app.global.wait)),
         Err(Unrecorded::Refused(error)) => return Err(error.context("the command was not started")),
     };
     begun.tell(app);
@@ -177,9 +181,14 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
     record.ended(ended.context("the command was lost")?, kept, &mut signals).await
 }
 
-fn too_late(error: &Error, wait: Duration) -> Problem {
-    Problem::timed_out(format!("the command was not started: {error:#}, for {wait:?}"))
-        .hint("--wait DURATION says how long to wait")
+fn too_late(error: &Error, wait: Duration) -> Error {
+    let text = format!("the command was not started: {error:#}, for {wait:?}");
+    if is_unknown(error) {
+        let hint = "its task may be on record as running: `taskledger tasks --status running` lists \
+                    those, and `taskledger record end` ends one";
+        return Problem::timed_out(text).hint(hint).into();
+    }
+    Problem::timed_out(text).hint("--wait DURATION says how long to wait").into()
 }
 
 /// A task that is on the record.
@@ -235,7 +244,8 @@ async fn begin(
     let answer = recorder.append(Some(signals), move |facts| {
         check_parent(facts, parent.as_ref(), external.as_ref())?;
         let ledger = facts.ledger()?;
-        // Before the task can be seen: from then on it can be cancelled.
+        // Before the task can be seen: from then on it can be cancelled. By TCP that is so only once the
+        // server has said the key that it gave the event.
         let name = BadgeName::new(ledger, key);
         *worn.lock().unwrap_or_else(PoisonError::into_inner) = Badge::wear(&name).ok();
         let cause = lineage.cause(ledger);
@@ -244,19 +254,37 @@ async fn begin(
     let begun = answer.await?;
     let mut badge = badge.lock().unwrap_or_else(PoisonError::into_inner).take();
     let made = begun.made.then(|| recorder.db.clone());
-    let task = begun.receipts.iter().find_map(|receipt| receipt.task_id.as_ref()?.parse().ok());
-    let task: TaskId = task.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
-    let (after, asked) = (begun.after, task.clone());
-    let known = spawn_blocking(move || after.begun(&asked).unwrap_or_default()).await;
-    let known = known.unwrap_or_default();
+    let spawned = begun.receipts.iter().find_map(|receipt| {
+        Some((receipt.task_id.as_ref()?.parse().ok()?, Seq::new(receipt.seq)?))
+    });
+    let spawned: Option<(TaskId, Seq)> = spawned;
+    let (task, spawn) = spawned.ok_or_else(|| Unrecorded::Refused(AppendError::Halted.into()))?;
+    let is_asked = matches!(begun.after, Facts::Asked(_));
+    let known = learn(begun.after, &task, spawn).await;
     // By TCP a server gives the event a key of its own, which belongs to the token.
-    let own_key = known.key.unwrap_or(key);
-    if own_key != key {
+    let own_key = if is_asked { known.key } else { Some(key) };
+    if let Some(own_key) = own_key.filter(|own_key| *own_key != key) {
         badge = Badge::wear(&BadgeName::new(begun.ledger, own_key)).ok();
     }
     let unknown_parent = known.external;
-    let origin = Origin { ledger: begun.ledger, task, key: own_key };
+    let origin = Origin { ledger: begun.ledger, task, spawn, key: own_key };
     Ok(Begun { origin, made, unknown_parent, _badge: badge })
+}
+
+/// The facts of a task that is on the record now. A server that does not say them is asked again for a
+/// while; the command is started all the same.
+async fn learn(after: Facts, task: &TaskId, spawn: Seq) -> facts::Begun {
+    let asked = async {
+        loop {
+            let (after, task) = (after.clone(), task.clone());
+            match spawn_blocking(move || after.begun(&task, spawn)).await {
+                Ok(Err(error)) if is_passing(&error) => sleep(PAUSE_MAX).await,
+                Ok(Ok(known)) => return known,
+                Ok(Err(_)) | Err(_) => return facts::Begun::default(),
+            }
+        }
+    };
+    timeout(ANSWER_MIN, asked).await.unwrap_or_default()
 }
 
 /// A proposal that can be tried again without being recorded twice.

@@ -99,7 +99,7 @@ impl Remote {
             Form::Json => "format=json",
             Form::Jsonl => "format=jsonl",
         });
-        let answer = runtime()?.block_on(self.client.ask(&target));
+        let answer = block_on(self.client.ask(&target))?;
         let answer = self.checked(answer)?;
         if answer.ledger.is_none() {
             return Err(Unsent::NoAnswer("it does not say of which ledger".to_owned()).into());
@@ -107,12 +107,13 @@ impl Remote {
         Ok(answer)
     }
 
-    /// Has the batch recorded, all or nothing, under the keys of its proposals, of which each has one.
-    /// By TCP the keys belong to the client: a batch that spawns goes as a whole under the first of
-    /// them, and the proposals of any other one by one.
+    /// Has the batch recorded under the keys of its proposals, of which each has one: all or nothing,
+    /// but by TCP. There the keys belong to the client: a batch that begins with a spawn goes as a whole
+    /// under the first of them, and any other one by one, of which an error may leave the first ones
+    /// recorded. Under the same keys the same batch may be sent again.
     pub fn append(&self, batch: &[Proposal]) -> Result<Vec<ReceiptBody>> {
         if self.address().is_socket() {
-            return self.sent(None, wire::to_json(batch)?);
+            return self.sent(None, wire::to_json(batch)?, batch.len());
         }
         let whole = matches!(batch.first(), Some(Proposal { command: Command::Spawn(_), .. }));
         let len = if whole { batch.len() } else { 1 };
@@ -123,17 +124,17 @@ impl Remote {
             for proposal in &mut bare {
                 proposal.key = None;
             }
-            receipts.extend(self.sent(Some(key), wire::to_json(&bare)?)?);
+            receipts.extend(self.sent(Some(key), wire::to_json(&bare)?, bare.len())?);
         }
         Ok(receipts)
     }
 
     /// Has the batch of an importer recorded, which only a socket takes.
     pub fn import(&self, batch: &[Proposal]) -> Result<Vec<ReceiptBody>> {
-        self.sent(None, wire::import_to_json(batch)?)
+        self.sent(None, wire::import_to_json(batch)?, batch.len())
     }
 
-    fn sent(&self, key: Option<Key>, json: String) -> Result<Vec<ReceiptBody>> {
+    fn sent(&self, key: Option<Key>, json: String, len: usize) -> Result<Vec<ReceiptBody>> {
         let key = key.map(|key| key.to_string());
         let recording = Recording {
             target: APPEND,
@@ -141,9 +142,14 @@ impl Remote {
             ledger: self.ledger(),
             body: json.into(),
         };
-        let answer = self.checked(runtime()?.block_on(self.client.record(recording)))?;
+        let answer = self.checked(block_on(self.client.record(recording))?)?;
         let receipts: ReceiptsBody = read_single(&answer.body)
             .with_context(|| format!("the answer of {} is not one", self.address()))?;
+        let told = receipts.receipts.len();
+        if told != len {
+            let why = format!("{told} receipts for {len} commands");
+            return Err(Unsent::NoAnswer(why).into());
+        }
         Ok(receipts.receipts)
     }
 
@@ -174,6 +180,15 @@ impl Remote {
 /// A key that nothing else has.
 pub fn new_key() -> Key {
     Key(OsEntropy.bytes16())
+}
+
+/// The outcome of one request. A name that is still looked up, on a thread that cannot be stopped, is
+/// not waited for.
+fn block_on<T>(request: impl Future<Output = T>) -> Result<T> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(request);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// The runtime of one request. Commands are one thread, and may be in a runtime of their own.

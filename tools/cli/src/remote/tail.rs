@@ -187,9 +187,10 @@ impl Feed {
         let mark: Mark = serde_json::from_str(&text).map_err(|error| no_line(error.to_string()))?;
         if let Some(Checkpoint { size, root }) = mark.checkpoint {
             let is_root = root.len() == 64 && root.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if size < self.given || !is_root {
+            if size < self.after || !is_root {
                 return Err(no_line("a checkpoint that goes back".to_owned()).into());
             }
+            // One before the last event that was given is of a stream that was begun again.
             (self.after, self.root) = (size, Some(root));
             return Ok(());
         }
@@ -204,5 +205,33 @@ impl Feed {
         }
         self.given = seq;
         self.sender.send(Ok(Line { text, event })).map_err(|_| Ended::Unread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A stream that was begun again at a checkpoint may say one before what was given.
+    #[test]
+    fn a_checkpoint_before_what_was_given_is_none_that_goes_back() {
+        let (sender, _lines) = sync_channel(LINES);
+        let mut feed = Feed {
+            remote: Remote::at_socket(Path::new("/x")),
+            filter: String::new(),
+            after: 5,
+            root: None,
+            given: 9,
+            wait: Duration::ZERO,
+            sender,
+        };
+        let mut take = |size: u64| {
+            let root = "0".repeat(64);
+            feed.take(format!("{{\"checkpoint\":{{\"size\":{size},\"root\":\"{root}\"}}}}").into())
+                .is_ok()
+        };
+        assert_eq!([5, 7, 9, 12].map(&mut take), [true; 4]);
+        assert!(!take(11));
     }
 }

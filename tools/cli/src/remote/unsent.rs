@@ -3,7 +3,10 @@
 use crate::exit::Exit;
 use serde::Deserialize;
 use std::fmt;
-use taskledger::{Code, ids::LedgerId};
+use taskledger::{
+    Code,
+    ids::{Key, LedgerId},
+};
 use taskledger_contract::errors;
 use taskledger_server::client::ClientError;
 
@@ -30,6 +33,13 @@ pub enum Unsent {
     Unsafe(String),
     /// Its answer did not come, or not all of it: what was to be recorded may be.
     Lost(String),
+    /// The same of a record, after every try: it may be on record, under this key.
+    Unknown {
+        /// The reason in words.
+        why: String,
+        /// The key.
+        key: Key,
+    },
     /// It answered something else than what it was asked.
     NoAnswer(String),
     /// It has another ledger than before.
@@ -72,37 +82,43 @@ impl Unsent {
     /// True if the same batch, with keys, may be recorded in a while.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Refused { code: Some(Code::OutcomeUnknown), .. } | Self::Lost(_) => true,
-            Self::Refused { .. } | Self::Unreached(_) => self.is_unrecorded(),
-            Self::Unsafe(_) | Self::NoAnswer(_) | Self::Replaced { .. } => false,
+            Self::Unreached(_) | Self::Lost(_) => true,
+            Self::Refused { status, .. } => self.is_unknown() || [429, 503, 507].contains(status),
+            Self::Unknown { .. } | Self::Unsafe(_) | Self::NoAnswer(_) | Self::Replaced { .. } => {
+                false
+            }
         }
     }
 
-    /// True if nothing was recorded, and the same batch may be in a while.
-    pub fn is_unrecorded(&self) -> bool {
+    /// True if what was to be recorded may be, though the server has not said so. A proxy answers 502
+    /// and 504 for a server that has the request and did not answer.
+    pub fn is_unknown(&self) -> bool {
         match self {
-            Self::Unreached(_) => true,
-            Self::Refused { status, .. } => [429, 502, 503, 504, 507].contains(status),
-            Self::Unsafe(_) | Self::Lost(_) | Self::NoAnswer(_) | Self::Replaced { .. } => false,
+            Self::Refused { status, code, .. } => {
+                *code == Some(Code::OutcomeUnknown) || [502, 504].contains(status)
+            }
+            Self::Lost(_) | Self::Unknown { .. } => true,
+            Self::Unreached(_) | Self::Unsafe(_) | Self::NoAnswer(_) | Self::Replaced { .. } => {
+                false
+            }
         }
-    }
-
-    /// True if the server is not there, or went away.
-    pub fn is_absence(&self) -> bool {
-        matches!(self, Self::Unreached(_) | Self::Lost(_))
     }
 
     /// How the program ends, and what helps.
     pub fn judged(&self) -> (Exit, Option<String>) {
         let (exit, hint) = match self {
+            Self::Unknown { key, .. } => {
+                let hint = format!(
+                    "it may be recorded, which `taskledger log` shows; `record` and `update` with \
+                     --key {key} record the same only once"
+                );
+                return (Exit::Unavailable, Some(hint));
+            }
             Self::Refused { code: Some(code), .. } => (errors::exit(*code), of_code(*code)),
             Self::Refused { status, name, .. } => of_status(*status, name),
-            Self::Unreached(_) => (Exit::Unavailable, None),
+            Self::Unreached(_) | Self::Lost(_) => (Exit::Unavailable, None),
             Self::Unsafe(_) => {
                 (Exit::Usage, Some("a proxy with TLS, or `ssh -L`, leads there; see --ca"))
-            }
-            Self::Lost(_) => {
-                (Exit::Unavailable, Some("with the same --key, recording it again is safe"))
             }
             Self::NoAnswer(_) => (Exit::Failure, None),
             Self::Replaced { .. } => (Exit::Finding, None),
@@ -112,11 +128,10 @@ impl Unsent {
 }
 
 /// The help against what the ledger says: each hint with its code.
-const HINTS: [(Code, &str); 4] = [
+const HINTS: [(Code, &str); 3] = [
     (Code::UnknownTask, "`taskledger tasks` lists them"),
     (Code::UnknownThread, "`taskledger threads` lists them"),
     (Code::NotLogPosition, "name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME"),
-    (Code::OutcomeUnknown, "with the same --key, recording it again is safe"),
 ];
 
 fn of_code(code: Code) -> Option<&'static str> {
@@ -159,7 +174,10 @@ impl fmt::Display for Unsent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { detail, .. } => f.write_str(detail),
-            Self::Unreached(why) | Self::Unsafe(why) | Self::Lost(why) => f.write_str(why),
+            Self::Unreached(why)
+            | Self::Unsafe(why)
+            | Self::Lost(why)
+            | Self::Unknown { why, .. } => f.write_str(why),
             Self::NoAnswer(why) => write!(f, "the answer is not one: {why}"),
             Self::Replaced { known, found } => {
                 write!(f, "the server has ledger {found} now, and had {known}")
@@ -169,3 +187,26 @@ impl fmt::Display for Unsent {
 }
 
 impl std::error::Error for Unsent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A proxy that got no answer does not know what the server has done.
+    #[test]
+    fn a_refusal_of_a_proxy_that_has_sent_it_on_says_nothing_about_the_record() {
+        for (status, is_passing, is_unknown) in [
+            (429, true, false),
+            (502, true, true),
+            (503, true, false),
+            (504, true, true),
+            (507, true, false),
+            (500, false, false),
+            (404, false, false),
+        ] {
+            let refused = Unsent::refused(status, b"<html>");
+            assert_eq!(refused.is_passing(), is_passing, "{status}");
+            assert_eq!(refused.is_unknown(), is_unknown, "{status}");
+        }
+    }
+}

@@ -11,6 +11,7 @@
 
 mod answers;
 mod beside;
+mod between;
 mod cancel;
 mod contract;
 mod copies;

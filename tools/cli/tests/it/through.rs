@@ -304,7 +304,12 @@ fn commands_run_at_a_server_and_nest_and_are_cancelled() {
         assert!((0..2).all(|n| tree["items"][n]["status"] == "failed"), "{tree}");
         assert_eq!(tree["items"][1]["result"]["output"], "deep\n");
         // It shows itself to those who cancel it, also under a key that the server made.
-        let cancel = format!("{program} cancel $TASKLEDGER_TASK --json >cancelled; sleep 60");
+        // The signal comes to the command that asked for it, too, which may not have said all by then.
+        let cancel = format!(
+            "trap 'trap - TERM; kill $$' TERM; \
+             (trap '' TERM; exec {program} cancel $TASKLEDGER_TASK --json >cancelled); \
+             while :; do sleep 1; done"
+        );
         let thread = format!("c{nth}");
         let run = ["run", "--thread", &thread, "--", "sh", "-c", &cancel];
         let ran = at(&place, address, &served.token, &run);

@@ -1,9 +1,12 @@
 //! Answers of a server, whole and line by line.
 
 use super::{Client, ClientError};
-use axum::http::{HeaderMap, Response, header::CONTENT_LENGTH};
+use axum::http::{
+    HeaderMap, Response,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use http_body_util::BodyExt as _;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use taskledger::ids::LedgerId;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -48,6 +51,13 @@ impl Answer {
         let is_refusal = !head.status.is_success();
         let max = if is_refusal { REFUSAL_BYTES_MAX } else { client.options.answer_bytes_max };
         let too_long = || ClientError::TooLong { address: client.address.clone(), max };
+        // The end of the connection would be its end, also where it is cut.
+        let is_bounded = head.headers.contains_key(CONTENT_LENGTH)
+            || head.headers.contains_key(TRANSFER_ENCODING)
+            || incoming.is_end_stream();
+        if !is_bounded && !is_refusal {
+            return Err(client.lost(" (it does not say where it ends)".to_owned()));
+        }
         let told = text(&head.headers, CONTENT_LENGTH.as_str()).and_then(|len| len.parse().ok());
         if told.is_some_and(|len: usize| len > max) {
             return Err(too_long());

@@ -3,7 +3,11 @@
 use super::{Client, ClientError, address::Place, address::Tcp};
 use crate::socket;
 use rustls::pki_types::ServerName;
-use std::{io, net::IpAddr, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -44,7 +48,7 @@ async fn by_tcp(client: &Client, tcp: &Tcp) -> Result<Box<dyn Carrier>, ClientEr
     if usable.is_empty() && !found.is_empty() {
         return Err(ClientError::Plain { address: client.address.clone() });
     }
-    let stream = TcpStream::connect(usable.as_slice()).await.map_err(failed)?;
+    let stream = first_of(&usable, client.options.connect_timeout).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     if !tcp.tls {
         return Ok(Box::new(stream));
@@ -61,6 +65,24 @@ async fn by_tcp(client: &Client, tcp: &Tcp) -> Result<Box<dyn Carrier>, ClientEr
         if cause.is_some() { untrusted(error) } else { failed(error) }
     })?;
     Ok(Box::new(stream))
+}
+
+/// A connection to the first address that takes one. Each has its share of the time: one that says
+/// nothing does not keep the others from being tried.
+async fn first_of(addresses: &[SocketAddr], longest: Duration) -> io::Result<TcpStream> {
+    let share = longest / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => {
+                let late = format!("{address} takes no connection in {share:?}");
+                last = io::Error::new(io::ErrorKind::TimedOut, late);
+            }
+        }
+    }
+    Err(last)
 }
 
 fn carried(stream: impl Carrier + 'static) -> Box<dyn Carrier> {

@@ -43,7 +43,7 @@ pub struct ClientOptions {
     pub answer_timeout: Duration,
     /// Bytes of one answer. 64 MiB, as the server's own limit.
     pub answer_bytes_max: usize,
-    /// Bytes of one line of a stream. 8 MiB: the largest event, whose texts may be six times as long
+    /// Bytes of one line of a stream. 32 MiB: the largest event, whose texts may be six times as long
     /// as JSON, is shorter.
     pub line_bytes_max: usize,
 }

@@ -5,13 +5,25 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use std::{path::Path, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The reason that no server can be trusted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The file could not be read, or holds no certificate.
+    /// The file cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The file holds no certificate of an authority.
     #[error("{} holds no certificates", .path.display())]
     Certificates {
         /// The file.
@@ -23,7 +35,8 @@ pub enum TlsError {
 }
 
 /// Trusts servers whose certificate an authority in this file of PEM has signed, and no other: also no
-/// authority of the system.
+/// authority of the system. A certificate in it that cannot stand for an authority is passed over, if
+/// another one can.
 ///
 /// # Errors
 /// [`TlsError`].
@@ -32,14 +45,17 @@ pub fn trust(path: &Path) -> Result<Arc<ClientConfig>, TlsError> {
         path: path.to_owned(),
         source,
     };
+    let pem = fs::read(path).map_err(|source| TlsError::Io { path: path.to_owned(), source })?;
     let mut roots = RootCertStore::empty();
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.into()))?;
-    for certificate in found {
+    let mut unusable = None;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| wrong(error.into()))?;
-        roots.add(certificate).map_err(|error| wrong(error.into()))?;
+        if let Err(error) = roots.add(certificate) {
+            unusable = Some(error);
+        }
     }
     if roots.is_empty() {
-        return Err(wrong("there is none in it".into()));
+        return Err(wrong(unusable.map_or("there is none in it".into(), Into::into)));
     }
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

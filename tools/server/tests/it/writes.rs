@@ -7,7 +7,13 @@ use std::{
     os::unix::net::UnixStream,
     time::Duration,
 };
-use taskledger::{Ledger, Options, event::PartKind, ids::Seq};
+use taskledger::{
+    Ledger, Options,
+    command::{Emit, Proposal},
+    event::PartKind,
+    ids::{Seq, TaskId},
+    wire,
+};
 use taskledger_server::{Role, tokens};
 
 /// Posts as the writer.
@@ -131,6 +137,35 @@ fn a_batch_is_recorded_whole_or_not_at_all() {
     let commands = vec![json!({"command": {"spawn": {"thread_id": "t", "task_type": "x"}}}); 1_025];
     let large = json!({"schema": "taskledger.batch/v1", "commands": commands}).to_string();
     assert_eq!(post(&server, "/v1/append", "c", &large).refused(413, "too-large")["max"], 1_024);
+}
+
+/// What other processes did is told by the server's own user alone.
+#[test]
+fn commands_of_an_importer_are_taken_by_the_socket_alone() {
+    let server = Server::new();
+    json(&post(&server, "/v1/tasks", "1", SPAWN), 201);
+    let task = TaskId::new("a").unwrap();
+    let batch = wire::import_to_json(&[Proposal::new(Emit::new(task, "p", "no JSON"))]).unwrap();
+    let before = size(&server);
+    let refused = post(&server, "/v1/append", "2", &batch);
+    assert!(json(&refused, 400)["detail"].as_str().unwrap().contains("importer"), "{refused:?}");
+    assert_eq!(size(&server), before);
+    json(&by_socket(&server, "/v1/append", "", &batch), 200);
+    assert_eq!(size(&server), before + 1);
+}
+
+/// Another ledger may have come to the address since the client asked.
+#[test]
+fn what_is_meant_for_another_ledger_is_not_recorded() {
+    let server = Server::new();
+    let own = server.service.ledger().reader().ledger_id().to_string();
+    let before = size(&server);
+    for other in ["0".repeat(32), String::new(), own.to_uppercase() + "0"] {
+        let line = format!("taskledger-ledger: {other}\r\n");
+        by_socket(&server, "/v1/tasks", &line, SPAWN).refused(409, "other-history");
+    }
+    assert_eq!(size(&server), before);
+    json(&by_socket(&server, "/v1/tasks", &format!("taskledger-ledger: {own}\r\n"), SPAWN), 201);
 }
 
 #[test]

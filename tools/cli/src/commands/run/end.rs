@@ -5,7 +5,7 @@ use super::{
     kept::Kept,
     keyed,
     origin::Origin,
-    recorder::{Recorder, Unrecorded, is_replaced, is_unreached},
+    recorder::{Recorder, Unrecorded, is_absent, is_replaced},
 };
 use crate::{
     exit::{self, Exit, Problem},
@@ -234,7 +234,7 @@ impl<'a> Record<'a> {
         }
         let text = format!("the end of {task} ({ended}) is not recorded: {told}");
         let (exit, replaced) = match why {
-            Unrecorded::TimedOut(error) if is_unreached(error) && self.spool.is_none() => {
+            Unrecorded::TimedOut(error) if is_absent(error) && self.spool.is_none() => {
                 (Exit::Unavailable, false)
             }
             Unrecorded::TimedOut(_) | Unrecorded::Interrupted(_) => (Exit::TimedOut, false),

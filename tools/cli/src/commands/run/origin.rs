@@ -7,7 +7,7 @@ use crate::facts::Facts;
 use anyhow::Result;
 use std::path::Path;
 use taskledger::{
-    ids::{Key, LedgerId, TaskId},
+    ids::{Key, LedgerId, Seq, TaskId},
     store,
 };
 
@@ -18,8 +18,10 @@ pub struct Origin {
     pub ledger: LedgerId,
     /// Its id.
     pub task: TaskId,
-    /// The key of the event that spawned it, which no other event has.
-    pub key: Key,
+    /// The event that spawned it.
+    pub spawn: Seq,
+    /// The key of that event, which no other event has; none if its server has not said it.
+    pub key: Option<Key>,
 }
 
 impl Origin {
@@ -27,7 +29,11 @@ impl Origin {
     ///
     /// A spawn that cannot be read keeps no end from the record: the ledger's id says enough then.
     pub fn check(&self, facts: &Facts, db: &Path) -> Result<()> {
-        let is_ours = facts.ledger()? == self.ledger && facts.is_spawn(&self.task, self.key)?;
-        if is_ours { Ok(()) } else { Err(store::Error::Replaced { path: db.to_owned() }.into()) }
+        let is_ours = facts.ledger()? == self.ledger;
+        if is_ours && facts.is_spawn(&self.task, self.spawn, self.key)? {
+            Ok(())
+        } else {
+            Err(store::Error::Replaced { path: db.to_owned() }.into())
+        }
     }
 }

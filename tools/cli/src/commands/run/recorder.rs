@@ -34,10 +34,10 @@ use tokio::{
 
 /// The first and the longest pause between two tries.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(50);
+pub const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// The shortest time in which a server has to answer, also where the ledger is not waited for.
-const ANSWER_MIN: Duration = Duration::from_secs(5);
+pub const ANSWER_MIN: Duration = Duration::from_secs(5);
 
 /// Appends to a ledger that it holds only for as long as an append takes.
 #[derive(Debug, Clone)]
@@ -121,6 +121,8 @@ impl Recorder {
     ) -> Result<Recorded, Unrecorded> {
         let until = Instant::now() + self.wait;
         let mut pause = PAUSE_MIN;
+        // The error of a try that may have recorded it.
+        let mut unknown = None;
         loop {
             let recorded = match interruptible(&mut signals, self.server()).await? {
                 Ok(Some(remote)) => {
@@ -136,16 +138,20 @@ impl Recorder {
                 Ok(recorded) => return Ok(recorded),
                 Err(error) => error,
             };
-            // A server that was named and is not there is most likely not there at all.
-            let is_lost = self.creates && self.remote.is_some() && is_unreached(&error);
-            if is_lost || !is_passing(&error) {
+            // A server that was named and was not there at any try is most likely not there at all.
+            let is_nowhere =
+                self.creates && self.remote.is_some() && unknown.is_none() && is_unreached(&error);
+            if is_nowhere || !is_passing(&error) {
                 return Err(Unrecorded::Refused(error));
             }
             if Instant::now() >= until {
-                return Err(Unrecorded::TimedOut(error));
+                return Err(Unrecorded::TimedOut(unknown.unwrap_or(error)));
             }
             if self.tell && pause == PAUSE_MIN {
                 note(&format!("taskledger: waiting: {error:#}"));
+            }
+            if is_unknown(&error) {
+                unknown = Some(error);
             }
             interruptible(&mut signals, sleep(pause)).await?;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -260,9 +266,19 @@ pub fn is_replaced(error: &Error) -> bool {
     error.chain().any(is)
 }
 
+/// True if the server that was named cannot be reached: nothing was sent.
+fn is_unreached(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(Unsent::Unreached(_)))
+}
+
 /// True if the server that was named cannot be reached, or went away.
-pub fn is_unreached(error: &Error) -> bool {
-    error.downcast_ref().is_some_and(Unsent::is_absence)
+pub fn is_absent(error: &Error) -> bool {
+    is_unreached(error) || matches!(error.downcast_ref(), Some(Unsent::Lost(_)))
+}
+
+/// True if it may be recorded all the same.
+pub fn is_unknown(error: &Error) -> bool {
+    error.downcast_ref().is_some_and(Unsent::is_unknown)
 }
 
 fn is_in_use(error: &Error) -> bool {
@@ -287,7 +303,7 @@ fn opened(db: &Path, creates: bool, wait: Duration) -> Result<(Ledger, bool)> {
 }
 
 /// Whether the same append may succeed in a while.
-fn is_passing(error: &Error) -> bool {
+pub fn is_passing(error: &Error) -> bool {
     let open = matches!(
         error.downcast_ref(),
         Some(OpenError::InUse { .. } | OpenError::Io(store::Error::Full { .. }))
