@@ -366,6 +366,65 @@ fn a_stream_that_waits_for_room_for_a_large_event_says_that_it_is_alive() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_while_its_stream_waits_for_room_keeps_it_from_nobody() {
+    on_one_worker(async {
+        let options = ServerOptions {
+            stream_bytes_max: 8 << 10,
+            large_events_bytes_max: 700_000,
+            heartbeat: Duration::from_millis(20),
+            write_timeout: PATIENCE * 4,
+            ..Default::default()
+        };
+        let service = service(options);
+        let text = "x".repeat(100_000);
+        spawn(&service, 1, "x").await;
+        let finish = Finish::failed(TaskId::new("task-1").unwrap(), text.as_str());
+        let large = service.ledger().append(finish).await.unwrap()[0].seq.get();
+        let after = [("after", (large - 1).to_string())];
+        let mut one = Client::begin(&service, Form::Lines, &after).await;
+        let held = one.take().await;
+        let mut still = Client::begin(&service, Form::Lines, &after).await;
+        let beat = still.take().await; // and waits for room
+        let mut other = Client::begin(&service, Form::Lines, &after).await;
+        other.take().await; // and waits behind it
+        drop(held);
+        take_up_to(&mut other, large).await;
+        drop(beat);
+        take_up_to(&mut still, large).await;
+    });
+}
+
+#[test]
+fn a_stream_that_waits_for_a_turn_to_read_says_that_it_is_alive() {
+    on_one_worker(async {
+        let options = ServerOptions {
+            reads_max: 1,
+            heartbeat: Duration::from_millis(20),
+            ..Default::default()
+        };
+        let service = service(options);
+        for number in 0..3 {
+            spawn(&service, number, "x").await;
+        }
+        for form in [Form::Lines, Form::Events] {
+            let mut client = Client::begin(&service, form, &[("after", "2".to_owned())]).await;
+            let caller = Caller { role: Role::Admin, token: None };
+            let turn = service.pools().turn(&caller, false).await.unwrap();
+            while client.told < 2 {
+                client.take().await;
+            }
+            for _ in 0..3 {
+                client.take().await;
+                assert_eq!((client.told, client.given.len()), (2, 0));
+            }
+            drop(turn);
+            take_up_to(&mut client, 4).await;
+            assert_eq!(client.given.len(), 2);
+        }
+    });
+}
+
+#[test]
 fn a_stream_whose_task_is_dropped_is_cut() {
     let mut runtime = runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_time().build().unwrap();
