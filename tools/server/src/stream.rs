@@ -113,6 +113,9 @@ impl Stream {
         if self.form == Form::Events {
             self.send(RETRY.to_owned()).await?;
         }
+        if self.follow {
+            self.synced(&place).await?;
+        }
         loop {
             place = self.catch_up(place).await?;
             let service = self.service.clone();
@@ -134,6 +137,21 @@ impl Stream {
             });
             place = at.await?;
         }
+    }
+
+    /// Waits until the event that the client has named is durable: it may have a receipt before. The feed
+    /// begins at no place that others have not come to.
+    async fn synced(&mut self, place: &Place) -> Result<(), Ended> {
+        let (reader, size) = (self.service.ledger().reader(), place.size());
+        if size > Size::EMPTY {
+            let grown = move || {
+                let reader = reader.clone();
+                async move { reader.grown(size.less(1)).await }
+            };
+            let space = self.space().await?;
+            self.alive(space, place.head(), grown).await?;
+        }
+        Ok(())
     }
 
     /// True if the log ends with `size` events, and no more will come.

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use taskledger::{
-    Ledger, Options,
+    Durability, Ledger, Options,
     command::{Finish, Redact, Spawn},
     event::{Entry, PartSet},
     ids::{Seq, TaskId, ThreadId},
@@ -38,6 +38,11 @@ fn spawned(number: u64, text: &str) -> Spawn {
 
 async fn spawn(service: &Service, number: u64, text: &str) -> Seq {
     service.ledger().append(spawned(number, text)).await.unwrap()[0].seq
+}
+
+async fn sync(service: &Service) {
+    let ledger = service.ledger().clone();
+    tokio::task::spawn_blocking(move || ledger.sync_blocking().unwrap()).await.unwrap();
 }
 
 /// A client that takes a stream piece by piece.
@@ -421,6 +426,35 @@ fn a_stream_that_waits_for_a_turn_to_read_says_that_it_is_alive() {
             take_up_to(&mut client, 4).await;
             assert_eq!(client.given.len(), 2);
         }
+    });
+}
+
+#[test]
+fn a_client_that_knows_of_an_event_that_is_not_durable_yet_waits_for_it_alone() {
+    on_one_worker(async {
+        let interval = Durability::Interval(PATIENCE * 20);
+        let ledger = Ledger::in_memory(Options::default().durability(interval)).unwrap();
+        let heartbeat = Duration::from_millis(20);
+        let options = ServerOptions { heartbeat, ..Default::default() };
+        let service = Service::new(ledger, None, options);
+        let size = spawn(&service, 1, "x").await.size().get();
+        let after = |size: u64| [("after", size.to_string())];
+        let mut ahead = Client::begin(&service, Form::Lines, &after(size)).await;
+        ahead.take().await;
+        // The others follow, and are not sent back and forth.
+        let mut other = Client::begin(&service, Form::Lines, &after(0)).await;
+        for _ in 0..3 {
+            other.take().await;
+            assert!(other.told < size);
+        }
+        sync(&service).await;
+        take_up_to(&mut other, size).await;
+        let size = spawn(&service, 2, "x").await.size().get();
+        sync(&service).await;
+        for client in [&mut ahead, &mut other] {
+            take_up_to(client, size).await;
+        }
+        assert_eq!(ahead.given.len(), 1);
     });
 }
 
