@@ -86,7 +86,7 @@ pub(crate) struct Item {
 
 impl Item {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.text.as_ref().map_or(0, Text::len)
+        size_of::<Self>() + self.subject.bytes() + self.text.as_ref().map_or(0, Text::len)
     }
 }
 

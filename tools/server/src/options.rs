@@ -21,8 +21,8 @@ pub struct ServerOptions {
     /// Names, with port, by which clients may call the server, besides loopback at its own port.
     pub hosts: BTreeSet<String>,
     /// The most that one token may have at once of what TCP has, in percent: of `tcp_connections_max`,
-    /// `streams_max`, `reads_max`, `map_reads_max`, `appends_max`, `answers_bytes_max` and
-    /// `bodies_bytes_max`. 50: then another one finds as much. At least one of each.
+    /// `streams_max`, `reads_max`, `map_reads_max`, `appends_max`, `answers_bytes_max`,
+    /// `bodies_bytes_max` and `large_events_bytes_max`. 50: then another one finds as much. At least one of each.
     pub share_percent: usize,
     /// Connections by TCP at once. 192: each takes a descriptor and up to some 100 KiB. Where all are
     /// taken, the oldest without a token gives way to a new one.
@@ -35,10 +35,11 @@ pub struct ServerOptions {
     /// They do not count as connections.
     pub streams_max: usize,
     /// Bytes of events that a stream holds until its client takes them. 64 KiB: some 100 events, and
-    /// 64 MiB for all streams. A larger event goes alone, and counts among `large_events_bytes_max`.
+    /// 64 MiB for all streams of a door. A larger event goes alone, and counts among `large_events_bytes_max`.
     pub stream_bytes_max: usize,
-    /// Bytes of events that are larger than the share of a stream, of all streams together. 64 MiB: twice
-    /// the largest event with every byte escaped. A stream waits for room.
+    /// Bytes of events that are larger than the share of a stream, of all streams of each door, and as many
+    /// of those that streams share. 64 MiB: twice the largest event with every byte escaped. A stream
+    /// waits for room.
     pub large_events_bytes_max: usize,
     /// Bytes of the newest events, which the streams that follow the log share. 8 MiB: some 10,000
     /// events. A stream that is further behind reads on by itself.

@@ -6,6 +6,7 @@
 
 use crate::{
     feed::Item,
+    rooms::Taken,
     text::{Form, Room, Text},
     wanted::{Subject, Wanted},
 };
@@ -18,7 +19,6 @@ use taskledger::{
     proof::{Tree, leaf_hash},
 };
 use taskledger_contract::questions::AskError;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The number of bytes that are read at once: some 100 events, which make about half the share of a
 /// stream.
@@ -36,7 +36,7 @@ pub(crate) enum Filled {
     /// Those that are wanted of some events; none of these may be.
     Piece(Bytes),
     /// The next event is large: it needs so many bytes of room first.
-    NoRoom(u32),
+    NoRoom(usize),
 }
 
 impl Place {
@@ -81,7 +81,7 @@ impl Place {
         reader: &Reader,
         (wanted, form): (&Wanted, Form),
         room: &Room,
-        mut held: Option<OwnedSemaphorePermit>,
+        mut held: Option<Taken>,
     ) -> Result<Filled, AskError> {
         let mut piece = Vec::new();
         for event in read(reader, self.size())? {
@@ -92,8 +92,8 @@ impl Place {
             }
             let (mut taken, mut before) = (None, None);
             if let Some(needed) = room.needed(frame_bytes) {
-                let enough = |held: &OwnedSemaphorePermit| held.num_permits() >= enough_for(needed);
-                taken = held.take().filter(enough).or_else(|| room.try_take(needed));
+                let held = held.take().filter(|held| held.units() >= needed);
+                taken = held.or_else(|| room.try_take(needed));
                 if taken.is_none() && piece.is_empty() {
                     return Ok(Filled::NoRoom(needed));
                 } else if taken.is_none() {
@@ -136,18 +136,18 @@ impl Place {
             let Read { entry, redacted, leaf, frame_bytes } = event?;
             self.tree.push_hash(leaf);
             let subject = Subject::of(&entry.event);
-            let needed = room.needed(frame_bytes);
-            let taken = needed.and_then(|needed| room.try_take(needed));
-            let text = (is_wanted(&subject) && needed.is_some() == taken.is_some())
-                .then(|| Text::new(&entry, self.head(), taken));
-            items.push(Item { size: self.size(), subject, redacted, text: text.transpose()? });
+            let text = if is_wanted(&subject) {
+                let needed = room.needed(frame_bytes);
+                let taken = needed.and_then(|needed| room.try_take(needed));
+                let has_room = needed.is_some() == taken.is_some();
+                has_room.then(|| Text::new(&entry, self.head(), taken)).transpose()?
+            } else {
+                None
+            };
+            items.push(Item { size: self.size(), subject, redacted, text });
         }
         Ok(items)
     }
-}
-
-fn enough_for(needed: u32) -> usize {
-    usize::try_from(needed).unwrap_or(usize::MAX)
 }
 
 /// An event as it was read.

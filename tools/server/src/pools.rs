@@ -7,6 +7,7 @@ use crate::{
     options::ServerOptions,
     problem::Problem,
     rooms::{Met, Room, Taken, Token},
+    text,
 };
 use axum::{body::Bytes, http::StatusCode};
 use std::{io, sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ pub(crate) struct Pools {
     socket: Door,
     read_wait: Duration,
     answer_bytes_max: usize,
+    stream_bytes_max: usize,
 }
 
 /// What one door has.
@@ -27,6 +29,8 @@ struct Door {
     reads: Room,
     map_reads: Room,
     streams: Room,
+    /// Bytes of events that are larger than the share of a stream.
+    large: Arc<Room>,
     appends: Room,
     /// Bytes of answers that are made or sent.
     answers: Arc<Room>,
@@ -48,6 +52,7 @@ impl Door {
             reads: room("reads_max", options.reads_max),
             map_reads: room("map_reads_max", options.map_reads_max),
             streams: room("streams_max", options.streams_max),
+            large: Arc::new(room("large_events_bytes_max", options.large_events_bytes_max)),
             appends: room("appends_max", options.appends_max),
             answers: Arc::new(room("answers_bytes_max", options.answers_bytes_max)),
             bodies: Arc::new(room("bodies_bytes_max", options.bodies_bytes_max)),
@@ -62,6 +67,7 @@ impl Pools {
             socket: Door::new(options),
             read_wait: options.read_wait,
             answer_bytes_max: options.answer_bytes_max,
+            stream_bytes_max: options.stream_bytes_max,
         }
     }
 
@@ -84,6 +90,19 @@ impl Pools {
         let met = full.or_else(|| door.reads.full(token));
         let met = met.unwrap_or_else(|| door.reads.limit());
         Err(met.refuse(&format!("waited {:?} for a turn to read", self.read_wait)))
+    }
+
+    /// Waits for a turn to read, however long.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a place in the queue is lost.
+    pub(crate) async fn wait_turn(&self, caller: &Caller) -> Turn {
+        Turn { _map: None, _read: self.door(caller).reads.wait(caller.name()).await }
+    }
+
+    /// The memory that a stream may take.
+    pub(crate) fn stream_room(&self, caller: &Caller) -> text::Room {
+        text::Room::of(&self.door(caller).large, caller.name(), self.stream_bytes_max)
     }
 
     /// The right to a stream.

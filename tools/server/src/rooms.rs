@@ -69,17 +69,29 @@ impl Room {
         Ok(Taken { share, of_all: Some(of_all.map_err(|_| self.limit())?) })
     }
 
-    /// Waits for one unit. Those of others do not matter to a token that has its whole share.
+    /// The most that one who asks may have.
+    pub(crate) fn most(&self, token: Option<&Token>) -> usize {
+        if token.is_some() { self.share } else { self.max }
+    }
+
+    /// Waits for one unit, as [`wait_for`](Self::wait_for) does.
+    pub(crate) async fn wait(&self, token: Option<&Token>) -> Taken {
+        self.wait_for(token, 1).await
+    }
+
+    /// Waits for so many units, at most [`most`](Self::most). Those of others do not matter to a token
+    /// that has its whole share.
     ///
     /// # Cancel safety
     /// Cancel safe: a place in the queue is lost.
-    pub(crate) async fn wait(&self, token: Option<&Token>) -> Taken {
+    pub(crate) async fn wait_for(&self, token: Option<&Token>, units: usize) -> Taken {
+        let units = u32::try_from(units.min(self.most(token))).unwrap_or(u32::MAX);
         // The semaphores are never closed.
         let share = match token {
-            Some(token) => self.share_of(token).acquire_owned().await.ok(),
+            Some(token) => self.share_of(token).acquire_many_owned(units).await.ok(),
             None => None,
         };
-        let of_all = Arc::clone(&self.free).acquire_owned().await.ok();
+        let of_all = Arc::clone(&self.free).acquire_many_owned(units).await.ok();
         Taken { share, of_all }
     }
 
@@ -145,6 +157,18 @@ impl Taken {
         add(&mut self.share, more.share);
         add(&mut self.of_all, more.of_all);
     }
+
+    /// The units that it holds.
+    pub(crate) fn units(&self) -> usize {
+        self.of_all.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// Gives back all but so many units.
+    pub(crate) fn keep(&mut self, units: usize) {
+        for held in [&mut self.share, &mut self.of_all].into_iter().flatten() {
+            drop(held.split(held.num_permits().saturating_sub(units)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -191,6 +215,9 @@ mod tests {
         let mut held = room.take(Some(&one), 2).unwrap();
         held.add(room.take(Some(&one), 3).unwrap());
         assert_eq!(room.take(Some(&one), 1).unwrap_err().share, Some(5));
+        held.keep(1);
+        assert_eq!((held.units(), room.taken()), (1, 1));
+        drop(room.take(Some(&one), 4).unwrap());
         drop(held);
         let mut held = room.take(None, 1).unwrap();
         room.charge(&mut held, &one).unwrap();

@@ -17,7 +17,7 @@ use crate::{
     wanted::Wanted,
 };
 use axum::body::Bytes;
-use std::{future::ready, pin::pin, sync::Arc};
+use std::{future::ready, pin::pin, sync::Arc, time::Duration};
 use taskledger::{
     Code,
     ids::{Head, Size},
@@ -25,9 +25,11 @@ use taskledger::{
 use taskledger_contract::questions::AskError;
 use tokio::{
     select,
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
+
+/// The time in which a client takes a sign of life, if it takes anything.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A stream on its way.
 pub(crate) struct Stream {
@@ -111,6 +113,9 @@ impl Stream {
         if self.form == Form::Events {
             self.send(RETRY.to_owned()).await?;
         }
+        if self.follow {
+            self.synced(&place).await?;
+        }
         loop {
             place = self.catch_up(place).await?;
             let service = self.service.clone();
@@ -121,9 +126,10 @@ impl Stream {
                 service.spawn(feeder.run(service.ledger().reader(), service.closing().clone()));
             };
             let seat = self.service.feed().join(&place, Arc::clone(&self.wanted), spawn);
-            let size = self.live(&seat, place.head()).await?;
+            let (size, head) = self.live(&seat, place.head()).await?;
             drop(seat);
-            let turn = self.turn().await;
+            let space = self.space().await?;
+            let (_space, (_, turn)) = self.right(space, None, head).await?;
             let reader = self.service.ledger().reader();
             let at = reader.run(move |reader| {
                 let _turn = turn;
@@ -131,6 +137,21 @@ impl Stream {
             });
             place = at.await?;
         }
+    }
+
+    /// Waits until the event that the client has named is durable: it may have a receipt before. The feed
+    /// begins at no place that others have not come to.
+    async fn synced(&mut self, place: &Place) -> Result<(), Ended> {
+        let (reader, size) = (self.service.ledger().reader(), place.size());
+        if size > Size::EMPTY {
+            let grown = move || {
+                let reader = reader.clone();
+                async move { reader.grown(size.less(1)).await }
+            };
+            let space = self.space().await?;
+            self.alive(space, place.head(), grown).await?;
+        }
+        Ok(())
     }
 
     /// True if the log ends with `size` events, and no more will come.
@@ -145,34 +166,35 @@ impl Stream {
 
     /// Reads on by itself until all was given that is durable.
     async fn catch_up(&mut self, mut place: Place) -> Result<Place, Ended> {
-        let mut held = None;
+        let (mut space, mut needed) = (self.space().await?, None);
         loop {
             let before = place.size();
-            let space = self.space().await?;
-            let filled;
-            (filled, place) = self.read(place, held.take()).await?;
+            let (filled, right);
+            (space, right) = self.right(space, needed.take(), place.head()).await?;
+            (filled, place) = self.read(place, right).await?;
             match filled {
-                Filled::Piece(piece) if piece.is_empty() => drop(space),
+                Filled::Piece(piece) if piece.is_empty() => {}
                 Filled::Piece(piece) => {
                     self.due = true;
                     self.give(space, piece)?;
+                    space = self.space().await?;
                 }
                 Filled::NoRoom(bytes) => {
-                    drop(space);
-                    held = Some(self.room(bytes, &place).await?);
+                    needed = Some(bytes);
                     continue;
                 }
             }
             if place.size() == before {
                 if self.due {
-                    self.send(self.form.checkpoint(place.head())).await?;
+                    self.give(space, self.form.checkpoint(place.head()).into())?;
                     self.due = false;
                 }
                 return Ok(place);
             }
             // Much may be read of which nothing is wanted.
             if self.sent.elapsed() >= self.service.options().heartbeat {
-                self.send(self.form.beat(place.head())).await?;
+                self.give(space, self.form.beat(place.head()).into())?;
+                space = self.space().await?;
             }
         }
     }
@@ -181,12 +203,11 @@ impl Stream {
     async fn read(
         &self,
         mut place: Place,
-        held: Option<OwnedSemaphorePermit>,
+        (held, turn): (Option<rooms::Taken>, Turn),
     ) -> Result<(Filled, Place), Ended> {
-        let turn = self.turn().await;
         self.caller.check(&self.service)?;
         let (wanted, form) = (Arc::clone(&self.wanted), self.form);
-        let room = self.service.feed().room().clone();
+        let room = self.service.pools().stream_room(&self.caller);
         let reader = self.service.ledger().reader();
         let read = reader.run(move |reader| {
             let _turn = turn;
@@ -196,32 +217,60 @@ impl Stream {
         Ok(read.await?)
     }
 
-    /// Waits for a turn to read. Nobody waits for an answer here, so a busy server only makes a stream
-    /// slower.
-    async fn turn(&self) -> Turn {
-        loop {
-            if let Ok(turn) = self.service.pools().turn(&self.caller, false).await {
-                return turn;
+    /// Waits for room for a large event, if the next one is, and for a turn to read. Nobody waits for an
+    /// answer here, so a busy server only makes a stream slower. Whoever waits for room has no turn.
+    async fn right(
+        &mut self,
+        space: Space,
+        bytes: Option<usize>,
+        at: Head,
+    ) -> Result<(Space, (Option<rooms::Taken>, Turn)), Ended> {
+        let (service, caller) = (self.service.clone(), self.caller.clone());
+        let right = move || {
+            let (service, caller) = (service.clone(), caller.clone());
+            async move {
+                let room = match bytes {
+                    Some(bytes) => Some(service.pools().stream_room(&caller).take(bytes).await),
+                    None => None,
+                };
+                (room, service.pools().wait_turn(&caller).await)
             }
-        }
+        };
+        self.alive(space, at, right).await
     }
 
-    /// Waits for room for a large event, and says meanwhile that the stream is alive.
-    async fn room(&mut self, bytes: u32, place: &Place) -> Result<OwnedSemaphorePermit, Ended> {
-        let service = self.service.clone();
-        let mut room = pin!(service.feed().room().take(bytes));
+    /// Waits for `right`, and says meanwhile that the stream is alive, `at` this place. Where the client does
+    /// not take that soon, `right` is given up, which may hold what others wait for, and asked for anew.
+    async fn alive<T, F: Future<Output = T> + Send>(
+        &mut self,
+        mut space: Space,
+        at: Head,
+        right: impl Fn() -> F,
+    ) -> Result<(Space, T), Ended> {
         loop {
-            let heard = self.sent + service.options().heartbeat;
-            if let Ok(room) = timeout_at(heard, room.as_mut()).await {
-                return room.map_err(|_| Ended::Gone);
+            {
+                let mut right = pin!(right());
+                loop {
+                    let heard = self.sent + self.service.options().heartbeat;
+                    if let Ok(right) = timeout_at(heard, right.as_mut()).await {
+                        return Ok((space, right));
+                    }
+                    self.caller.check(&self.service)?;
+                    self.give(space, self.form.beat(at).into())?;
+                    match timeout(SOON, self.space()).await {
+                        Ok(again) => space = again?,
+                        Err(_) => break,
+                    }
+                }
             }
-            self.caller.check(&service)?;
-            self.send(self.form.beat(place.head())).await?;
+            space = self.space().await?;
         }
     }
 
     /// Follows the feed, from `from` on, until it must read on by itself: after so many events.
-    async fn live(&mut self, seat: &Seat, from: Head) -> Result<Size, Ended> {
+    /// Of these it has told the client as far as the head that is given too.
+    async fn live(&mut self, seat: &Seat, from: Head) -> Result<(Size, Head), Ended> {
+        let mut told = from;
         loop {
             let heard = self.sent + self.service.options().heartbeat;
             let silent = timeout_at(heard, seat.woken()).await.is_err();
@@ -233,8 +282,13 @@ impl Stream {
                 if !piece.is_empty() {
                     self.give(space, piece)?;
                 }
+                told = match (events.last(), then) {
+                    (_, Then::Wait(end)) if end.size > told.size => end,
+                    (Some(last), _) => last.text.head(),
+                    (None, _) => told,
+                };
                 match then {
-                    Then::Alone(size) => return Ok(size),
+                    Then::Alone(size) => return Ok((size, told)),
                     Then::Wait(_) if !self.due => break,
                     Then::Wait(_) | Then::More => {}
                 }

@@ -3,12 +3,15 @@
 //! Knows neither log nor connection. The text of an event is made once and holds both forms, so that
 //! streams of either form can share it.
 
-use crate::{options::ServerOptions, problem::Problem};
+use crate::{
+    options::ServerOptions,
+    problem::Problem,
+    rooms::{self, Taken, Token},
+};
 use axum::body::Bytes;
 use std::{ops::Range, sync::Arc};
 use taskledger::{event::Entry, ids::Head};
 use taskledger_contract::{answers::EventLine, questions::AskError, safe_json};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// The pause between two tries of a client that lost its stream, as a browser is told.
 pub(crate) const RETRY: &str = "retry: 2000\n\n";
@@ -61,6 +64,7 @@ pub(crate) struct Text {
     bytes: Bytes,
     /// The line of JSON in it, with its end.
     line: Range<usize>,
+    head: Head,
 }
 
 impl Text {
@@ -69,18 +73,19 @@ impl Text {
     pub(crate) fn new(
         entry: &Entry,
         head: Head,
-        room: Option<OwnedSemaphorePermit>,
+        mut room: Option<Taken>,
     ) -> Result<Self, AskError> {
         let mut text = format!("id: {}:{}\ndata: ", head.size, head.root);
         let begin = text.len();
-        text.push_str(&safe_json::to_string(&EventLine::from(entry))?);
+        let json = safe_json::to_string(&EventLine::from(entry))?;
+        text.reserve_exact(json.len() + 2); // what is counted is what is taken
+        text.push_str(&json);
         text.push_str("\n\n");
         let line = begin..text.len() - 1;
-        let room = room.map(|mut room| {
-            drop(room.split(room.num_permits().saturating_sub(text.len())));
-            room
-        });
-        Ok(Self { bytes: Bytes::from_owner(Kept { text, _room: room }), line })
+        if let Some(room) = &mut room {
+            room.keep(text.capacity());
+        }
+        Ok(Self { bytes: Bytes::from_owner(Kept { text, _room: room }), line, head })
     }
 
     pub(crate) fn of(&self, form: Form) -> Bytes {
@@ -88,6 +93,11 @@ impl Text {
             Form::Lines => self.bytes.slice(self.line.clone()),
             Form::Events => self.bytes.clone(),
         }
+    }
+
+    /// The log up to the event.
+    pub(crate) fn head(&self) -> Head {
+        self.head
     }
 
     /// The bytes of memory that it takes.
@@ -98,7 +108,7 @@ impl Text {
 
 struct Kept {
     text: String,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Taken>,
 }
 
 impl AsRef<[u8]> for Kept {
@@ -107,21 +117,25 @@ impl AsRef<[u8]> for Kept {
     }
 }
 
-/// The memory that streams may take: a share for each of them, and room for larger events that all of
-/// them have together. Cheap to clone.
+/// The memory that a stream may take: a share of its own, and room for larger events that it has
+/// together with others. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
-    large: Arc<Semaphore>,
-    large_max: u32,
+    large: Arc<rooms::Room>,
+    /// The token that it is taken for.
+    token: Option<Token>,
     share: usize,
 }
 
 impl Room {
+    /// A room of its own, for the texts that all streams share.
     pub(crate) fn new(options: &ServerOptions) -> Self {
-        let large_max = u32::try_from(options.large_events_bytes_max).unwrap_or(u32::MAX);
-        let permits = usize::try_from(large_max).unwrap_or(usize::MAX);
-        let large = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        Self { large, large_max, share: options.stream_bytes_max }
+        let (name, max) = ("large_events_bytes_max", options.large_events_bytes_max);
+        Self::of(&Arc::new(rooms::Room::new(name, max, 100)), None, options.stream_bytes_max)
+    }
+
+    pub(crate) fn of(large: &Arc<rooms::Room>, token: Option<&Token>, share: usize) -> Self {
+        Self { large: Arc::clone(large), token: token.cloned(), share }
     }
 
     /// The bytes of text that a stream takes at once, except for one event that is larger. A text of
@@ -132,20 +146,23 @@ impl Room {
 
     /// The room to take before an event is written whose frame has so many bytes: as much as its text
     /// could need. `None` if the share of a stream is enough.
-    pub(crate) fn needed(&self, frame_bytes: usize) -> Option<u32> {
+    pub(crate) fn needed(&self, frame_bytes: usize) -> Option<usize> {
         let most = frame_bytes.saturating_mul(ESCAPED_BYTES).saturating_add(AROUND_BYTES);
-        // One event may have all of it, so that none waits for ever.
-        let needed = u32::try_from(most).unwrap_or(u32::MAX).min(self.large_max);
+        // One event may have all that its stream can get, so that none waits for ever.
+        let needed = most.min(self.large.most(self.token.as_ref()));
         (most > self.half_share()).then_some(needed)
     }
 
-    pub(crate) fn try_take(&self, bytes: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.large).try_acquire_many_owned(bytes).ok()
+    pub(crate) fn try_take(&self, bytes: usize) -> Option<Taken> {
+        self.large.take(self.token.as_ref(), bytes).ok()
     }
 
     /// Waits for room, in turn.
-    pub(crate) async fn take(&self, bytes: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
-        Arc::clone(&self.large).acquire_many_owned(bytes).await
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a place in the queue is lost.
+    pub(crate) async fn take(&self, bytes: usize) -> Taken {
+        self.large.wait_for(self.token.as_ref(), bytes).await
     }
 }
 
@@ -185,7 +202,6 @@ mod tests {
     fn both_forms_are_the_same_line_and_fit_the_room_that_was_taken() {
         let options = ServerOptions { stream_bytes_max: 0, ..Default::default() };
         let room = Room::new(&options);
-        let all = room.large.available_permits();
         for entry in entries() {
             let line = safe_json::to_string(&EventLine::from(&entry)).unwrap() + "\n";
             let head = Head { size: entry.event.seq.size(), ..Head::EMPTY };
@@ -195,14 +211,14 @@ mod tests {
             assert_eq!(text.of(Form::Lines), line);
             let event = format!("id: {}:{}\ndata: {line}\n", head.size, head.root);
             assert_eq!(text.of(Form::Events), event);
-            assert!(text.len() <= usize::try_from(needed).unwrap(), "{} {needed}", text.len());
+            assert!(text.len() <= needed, "{} {needed}", text.len());
             // Room for the text alone, until its last copy is gone.
-            assert_eq!(room.large.available_permits(), all - text.len());
+            assert_eq!(room.large.taken(), text.len(), "and no more was allocated");
             let copy = text.of(Form::Lines);
             drop(text);
-            assert!(room.large.available_permits() < all);
+            assert!(room.large.taken() > 0);
             drop(copy);
-            assert_eq!(room.large.available_permits(), all);
+            assert_eq!(room.large.taken(), 0);
         }
     }
 
@@ -221,6 +237,6 @@ mod tests {
         let other = room.try_take(1).unwrap();
         assert!(room.try_take(all).is_none());
         drop(other);
-        assert_eq!(room.take(all).await.unwrap().num_permits(), 10_000);
+        assert_eq!(room.take(all).await.units(), 10_000);
     }
 }

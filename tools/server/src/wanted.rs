@@ -36,6 +36,13 @@ impl Subject {
         let (thread, task) = (event.thread.clone(), event.task.clone());
         Self { thread, task, kind: event.action.kind() }
     }
+
+    /// The bytes of memory that it takes besides itself: the ids, each with its two counters.
+    pub(crate) fn bytes(&self) -> usize {
+        let ids =
+            [self.thread.as_ref().map(ThreadId::as_str), self.task.as_ref().map(TaskId::as_str)];
+        ids.into_iter().flatten().map(|id| id.len() + 2 * size_of::<usize>()).sum()
+    }
 }
 
 /// The number of a follower.
@@ -91,6 +98,12 @@ fn remove<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Id>>, key: &K, id: Id) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ids_of_a_subject_count() {
+        let of_ids = "thread".len() + "task".len();
+        assert!(subject("thread", "task").bytes() > of_ids);
+    }
 
     fn subject(thread: &str, task: &str) -> Subject {
         let (thread, task) = (ThreadId::new(thread).unwrap(), TaskId::new(task).unwrap());

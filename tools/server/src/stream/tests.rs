@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use taskledger::{
-    Ledger, Options,
+    Durability, Ledger, Options,
     command::{Finish, Redact, Spawn},
     event::{Entry, PartSet},
     ids::{Seq, TaskId, ThreadId},
@@ -38,6 +38,11 @@ fn spawned(number: u64, text: &str) -> Spawn {
 
 async fn spawn(service: &Service, number: u64, text: &str) -> Seq {
     service.ledger().append(spawned(number, text)).await.unwrap()[0].seq
+}
+
+async fn sync(service: &Service) {
+    let ledger = service.ledger().clone();
+    tokio::task::spawn_blocking(move || ledger.sync_blocking().unwrap()).await.unwrap();
 }
 
 /// A client that takes a stream piece by piece.
@@ -362,6 +367,94 @@ fn a_stream_that_waits_for_room_for_a_large_event_says_that_it_is_alive() {
             other.take().await;
         }
         assert_eq!(other.given.first().map(|(seq, ..)| *seq), Some(large[1]));
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_while_its_stream_waits_for_room_keeps_it_from_nobody() {
+    on_one_worker(async {
+        let options = ServerOptions {
+            stream_bytes_max: 8 << 10,
+            large_events_bytes_max: 700_000,
+            heartbeat: Duration::from_millis(20),
+            write_timeout: PATIENCE * 4,
+            ..Default::default()
+        };
+        let service = service(options);
+        let text = "x".repeat(100_000);
+        spawn(&service, 1, "x").await;
+        let finish = Finish::failed(TaskId::new("task-1").unwrap(), text.as_str());
+        let large = service.ledger().append(finish).await.unwrap()[0].seq.get();
+        let after = [("after", (large - 1).to_string())];
+        let mut one = Client::begin(&service, Form::Lines, &after).await;
+        let held = one.take().await;
+        let mut still = Client::begin(&service, Form::Lines, &after).await;
+        let beat = still.take().await; // and waits for room
+        let mut other = Client::begin(&service, Form::Lines, &after).await;
+        other.take().await; // and waits behind it
+        drop(held);
+        take_up_to(&mut other, large).await;
+        drop(beat);
+        take_up_to(&mut still, large).await;
+    });
+}
+
+#[test]
+fn a_stream_that_waits_for_a_turn_to_read_says_that_it_is_alive() {
+    on_one_worker(async {
+        let options = ServerOptions {
+            reads_max: 1,
+            heartbeat: Duration::from_millis(20),
+            ..Default::default()
+        };
+        let service = service(options);
+        for number in 0..3 {
+            spawn(&service, number, "x").await;
+        }
+        for form in [Form::Lines, Form::Events] {
+            let mut client = Client::begin(&service, form, &[("after", "2".to_owned())]).await;
+            let caller = Caller { role: Role::Admin, token: None };
+            let turn = service.pools().turn(&caller, false).await.unwrap();
+            while client.told < 2 {
+                client.take().await;
+            }
+            for _ in 0..3 {
+                client.take().await;
+                assert_eq!((client.told, client.given.len()), (2, 0));
+            }
+            drop(turn);
+            take_up_to(&mut client, 4).await;
+            assert_eq!(client.given.len(), 2);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_knows_of_an_event_that_is_not_durable_yet_waits_for_it_alone() {
+    on_one_worker(async {
+        let interval = Durability::Interval(PATIENCE * 20);
+        let ledger = Ledger::in_memory(Options::default().durability(interval)).unwrap();
+        let heartbeat = Duration::from_millis(20);
+        let options = ServerOptions { heartbeat, ..Default::default() };
+        let service = Service::new(ledger, None, options);
+        let size = spawn(&service, 1, "x").await.size().get();
+        let after = |size: u64| [("after", size.to_string())];
+        let mut ahead = Client::begin(&service, Form::Lines, &after(size)).await;
+        ahead.take().await;
+        // The others follow, and are not sent back and forth.
+        let mut other = Client::begin(&service, Form::Lines, &after(0)).await;
+        for _ in 0..3 {
+            other.take().await;
+            assert!(other.told < size);
+        }
+        sync(&service).await;
+        take_up_to(&mut other, size).await;
+        let size = spawn(&service, 2, "x").await.size().get();
+        sync(&service).await;
+        for client in [&mut ahead, &mut other] {
+            take_up_to(client, size).await;
+        }
+        assert_eq!(ahead.given.len(), 1);
     });
 }
 

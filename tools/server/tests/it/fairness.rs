@@ -5,7 +5,7 @@
 
 use crate::support::{Answer, PATIENCE, Server, large, memory, until};
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
     sync::atomic::{AtomicBool, Ordering},
@@ -181,6 +181,52 @@ fn one_token_that_reads_nothing_of_its_answers_leaves_room_for_those_of_others()
         let answer = attacked.get("/v1/log");
         assert_eq!(answer.status, answered, "{}", answer.head);
         assert_eq!(attacked.server.by_socket("/v1/log").status, 200);
+        drop(held);
+    }
+}
+
+/// True if a stream that begins at a large event is told three times that it waits.
+fn waits_for_room(attacked: &Attacked, bearer: &str) -> bool {
+    let mut stream = attacked.server.connect();
+    let host = attacked.server.address;
+    let target = "/v1/log?follow=false&after=2";
+    let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n{bearer}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let (mut lines, mut beats) = (BufReader::new(stream).lines(), 0);
+    while beats < 3 {
+        let line = lines.next().unwrap().unwrap();
+        if line.contains("\"seq\":3,") {
+            return false;
+        }
+        beats += usize::from(line.contains("checkpoint"));
+    }
+    true
+}
+
+/// Each of its streams holds a large event, of which its client takes nothing.
+#[test]
+fn one_token_cannot_take_all_room_for_large_events() {
+    for share in [100, 50] {
+        let attacked = Attacked::new(large(24), share, |limits| {
+            limits.large_events_bytes_max = 4 << 20;
+            limits.heartbeat = Duration::from_millis(200);
+        });
+        let open = || attacked.hold("GET", "/v1/log?follow=true&after=2", "", "");
+        let mut held = vec![open()];
+        let mut hold_until_waits = |bearer: &str| {
+            while !waits_for_room(&attacked, bearer) {
+                assert!(held.len() < 60, "there is room without end");
+                held.push(open());
+            }
+        };
+        hold_until_waits(&attacked.one);
+        if share == 100 {
+            hold_until_waits(&attacked.other);
+        } else {
+            until("another one has room", || !waits_for_room(&attacked, &attacked.other));
+        }
+        let answer = attacked.server.by_socket("/v1/log?follow=false&after=48");
+        assert!(answer.body.contains("\"seq\":49,"), "the socket has its own");
         drop(held);
     }
 }
