@@ -21,7 +21,7 @@ use hyper_util::{
 use std::{
     future::{Future, ready},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -99,7 +99,8 @@ impl Service {
             // Of a server that listens at every address, the one that was called.
             let server = stream.local_addr().unwrap_or(address);
             let server = SocketAddr::new(server.ip().to_canonical(), server.port());
-            let peer = Peer::Tcp { client: client.ip(), server, tls: tls.is_some() };
+            let client = told_apart(client.ip());
+            let peer = Peer::Tcp { client, server, tls: tls.is_some() };
             // Answers are whole when they are written: nothing is gained by waiting for more.
             let _ = stream.set_nodelay(true);
             match &tls {
@@ -139,6 +140,15 @@ impl Service {
         }
         drop(socket); // nobody finds it any more while the last answers are sent
         connections.end().await;
+    }
+}
+
+/// The address by which a client is told from others. Of IPv6 it is the network of 64 bits: who has one
+/// address has all of those in it.
+pub(crate) fn told_apart(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(client) => Ipv6Addr::from_bits(client.to_bits() & (u128::MAX << 64)).into(),
+        client @ IpAddr::V4(_) => client,
     }
 }
 
@@ -203,7 +213,7 @@ impl<'a> Connections<'a> {
                     let begun = select! {
                         biased; // a connection that has begun is served to its end
                         begun = begun => begun,
-                        () = slot.gave_way() => return,
+                        () = slot.gave_way() => return gave_way(&service, &slot),
                         () = service.closing().cancelled() => return,
                     };
                     match begun {
@@ -255,6 +265,12 @@ fn address(peer: Peer) -> Option<IpAddr> {
     }
 }
 
+/// Counts a connection that is cut since another one got its place.
+fn gave_way(service: &Service, slot: &Slot) {
+    service.metrics().refused(slot.limit());
+    tracing::debug!(limit = slot.limit(), "a connection that had asked nothing gave way");
+}
+
 async fn serve<S>(service: Service, routes: Router, stream: S, slot: Slot)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -271,7 +287,7 @@ where
     );
     let ended = select! {
         ended = connection.as_mut() => ended,
-        () = slot.gave_way() => return,
+        () = slot.gave_way() => return gave_way(&service, &slot),
         () = service.closing().cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -279,5 +295,21 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(error = %error, "a connection was cut");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_network_are_one_client() {
+        let apart = |text: &str| told_apart(text.parse().unwrap()).to_string();
+        assert_eq!(apart("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(apart("2001:db8:1:2::1"), apart("2001:db8:1:2:ffff::"));
+        assert_ne!(apart("2001:db8:1:3::1"), apart("2001:db8:1:2::1"));
+        // As a server that listens at every address sees those of IPv4.
+        assert_eq!(apart("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(apart("192.0.2.1"), "192.0.2.1");
     }
 }
