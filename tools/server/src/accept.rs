@@ -103,6 +103,7 @@ impl Service {
             let peer = Peer::Tcp { client, server, tls: tls.is_some() };
             // Answers are whole when they are written: nothing is gained by waiting for more.
             let _ = stream.set_nodelay(true);
+            let stream = Timed::new(stream, self.options().write_timeout);
             match &tls {
                 Some(tls) => {
                     connections.take(Arc::clone(tls).handshake(stream, longest), peer).await;
@@ -132,6 +133,7 @@ impl Service {
                 () = self.closing().cancelled() => break,
             };
             if is_own(&stream) {
+                let stream = Timed::new(stream, self.options().write_timeout);
                 connections.take(ready(Ok(stream)), Peer::Socket).await;
             } else {
                 let text = "the socket is for processes of its owner";
@@ -195,7 +197,7 @@ impl<'a> Connections<'a> {
     }
 
     /// Serves a connection, if there is a place for it, once it has begun. Until then it has its place
-    /// as well.
+    /// as well. What it writes to is [timed](Timed), below TLS: there each byte that leaves is seen.
     pub(crate) async fn take<S, B>(&mut self, begun: B, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -276,14 +278,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let options = service.options();
-    let stream = TokioIo::new(Timed::new(stream, options.write_timeout));
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(options.header_timeout)
             .max_buf_size(options.header_bytes_max.max(8_192))
             .half_close(false)
-            .serve_connection(stream, TowerToHyperService::new(routes))
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
     );
     let ended = select! {
         ended = connection.as_mut() => ended,
