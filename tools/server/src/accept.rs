@@ -4,6 +4,9 @@
 //! head holds from the first byte. Each door has its own [places](crate::places); a connection over them is
 //! told so and closed.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     guard::Peer,
     places::{Places, Slot},
@@ -85,7 +88,7 @@ impl Service {
     pub async fn serve_tcp(&self, listener: TcpListener) -> Result<(), ServeError> {
         let address = listener.local_addr()?;
         self.check_address(address)?;
-        let (tls, longest) = (self.options().tls.clone(), self.options().header_timeout);
+        let tls = self.options().tls.is_some();
         let max = self.options().tcp_connections_max;
         let mut connections = Connections::new(self, "tcp_connections_max", max);
         loop {
@@ -100,16 +103,10 @@ impl Service {
             let server = stream.local_addr().unwrap_or(address);
             let server = SocketAddr::new(server.ip().to_canonical(), server.port());
             let client = told_apart(client.ip());
-            let peer = Peer::Tcp { client, server, tls: tls.is_some() };
+            let peer = Peer::Tcp { client, server, tls };
             // Answers are whole when they are written: nothing is gained by waiting for more.
             let _ = stream.set_nodelay(true);
-            let stream = Timed::new(stream, self.options().write_timeout);
-            match &tls {
-                Some(tls) => {
-                    connections.take(Arc::clone(tls).handshake(stream, longest), peer).await;
-                }
-                None => connections.take(ready(Ok(stream)), peer).await,
-            }
+            connections.take_tcp(stream, peer).await;
         }
         drop(listener); // who comes now is refused at once, instead of waiting for an end
         connections.end().await;
@@ -133,8 +130,7 @@ impl Service {
                 () = self.closing().cancelled() => break,
             };
             if is_own(&stream) {
-                let stream = Timed::new(stream, self.options().write_timeout);
-                connections.take(ready(Ok(stream)), Peer::Socket).await;
+                connections.take_plain(stream, Peer::Socket).await;
             } else {
                 let text = "the socket is for processes of its owner";
                 connections.refuse(ready(Ok(stream)), Problem::forbidden("other-user", text));
@@ -196,9 +192,30 @@ impl<'a> Connections<'a> {
         Self { service, router: service.router(), places, served: JoinSet::new() }
     }
 
+    /// Serves a connection by TCP, with TLS if the options have a certificate.
+    async fn take_tcp<S>(&mut self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let options = self.service.options();
+        let Some(tls) = options.tls.clone() else { return self.take_plain(stream, peer).await };
+        // Timed below TLS: there each byte that leaves is seen.
+        let stream = Timed::new(stream, options.write_timeout);
+        self.take(tls.handshake(stream, options.header_timeout), peer).await;
+    }
+
+    /// Serves a connection without TLS.
+    pub(crate) async fn take_plain<S>(&mut self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = Timed::new(stream, self.service.options().write_timeout);
+        self.take(ready(Ok(stream)), peer).await;
+    }
+
     /// Serves a connection, if there is a place for it, once it has begun. Until then it has its place
-    /// as well. What it writes to is [timed](Timed), below TLS: there each byte that leaves is seen.
-    pub(crate) async fn take<S, B>(&mut self, begun: B, peer: Peer)
+    /// as well.
+    async fn take<S, B>(&mut self, begun: B, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         B: Future<Output = io::Result<S>> + Send + 'static,
@@ -296,21 +313,5 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(error = %error, "a connection was cut");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_one_network_are_one_client() {
-        let apart = |text: &str| told_apart(text.parse().unwrap()).to_string();
-        assert_eq!(apart("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(apart("2001:db8:1:2::1"), apart("2001:db8:1:2:ffff::"));
-        assert_ne!(apart("2001:db8:1:3::1"), apart("2001:db8:1:2::1"));
-        // As a server that listens at every address sees those of IPv4.
-        assert_eq!(apart("::ffff:192.0.2.1"), "192.0.2.1");
-        assert_eq!(apart("192.0.2.1"), "192.0.2.1");
     }
 }
