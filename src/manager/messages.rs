@@ -72,7 +72,9 @@ impl BackgroundTaskManager {
     /// receipt of the event that records the delivery.
     ///
     /// A message whose key is on the record is not delivered again, whatever has become of its
-    /// task. A message that was refused does not use its key up.
+    /// task: its receipt is [repeated](Receipt::repeated), and says that it was recorded. A message
+    /// that was refused does not use its key up, but for one whose inbox closed while it was
+    /// recorded ([`SendError::InboxClosed`]).
     ///
     /// # Durability
     /// As [`send_task_inbox_message`](Self::send_task_inbox_message).

@@ -4,6 +4,9 @@
 //! head holds from the first byte. Each door has its own [places](crate::places); a connection over them is
 //! told so and closed.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     guard::Peer,
     places::{Places, Slot},
@@ -21,7 +24,7 @@ use hyper_util::{
 use std::{
     future::{Future, ready},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -85,7 +88,7 @@ impl Service {
     pub async fn serve_tcp(&self, listener: TcpListener) -> Result<(), ServeError> {
         let address = listener.local_addr()?;
         self.check_address(address)?;
-        let (tls, longest) = (self.options().tls.clone(), self.options().header_timeout);
+        let tls = self.options().tls.is_some();
         let max = self.options().tcp_connections_max;
         let mut connections = Connections::new(self, "tcp_connections_max", max);
         loop {
@@ -99,15 +102,11 @@ impl Service {
             // Of a server that listens at every address, the one that was called.
             let server = stream.local_addr().unwrap_or(address);
             let server = SocketAddr::new(server.ip().to_canonical(), server.port());
-            let peer = Peer::Tcp { client: client.ip(), server, tls: tls.is_some() };
+            let client = told_apart(client.ip());
+            let peer = Peer::Tcp { client, server, tls };
             // Answers are whole when they are written: nothing is gained by waiting for more.
             let _ = stream.set_nodelay(true);
-            match &tls {
-                Some(tls) => {
-                    connections.take(Arc::clone(tls).handshake(stream, longest), peer).await;
-                }
-                None => connections.take(ready(Ok(stream)), peer).await,
-            }
+            connections.take_tcp(stream, peer).await;
         }
         drop(listener); // who comes now is refused at once, instead of waiting for an end
         connections.end().await;
@@ -131,7 +130,7 @@ impl Service {
                 () = self.closing().cancelled() => break,
             };
             if is_own(&stream) {
-                connections.take(ready(Ok(stream)), Peer::Socket).await;
+                connections.take_plain(stream, Peer::Socket).await;
             } else {
                 let text = "the socket is for processes of its owner";
                 connections.refuse(ready(Ok(stream)), Problem::forbidden("other-user", text));
@@ -139,6 +138,15 @@ impl Service {
         }
         drop(socket); // nobody finds it any more while the last answers are sent
         connections.end().await;
+    }
+}
+
+/// The address by which a client is told from others. Of IPv6 it is the network of 64 bits: who has one
+/// address has all of those in it.
+pub(crate) fn told_apart(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(client) => Ipv6Addr::from_bits(client.to_bits() & (u128::MAX << 64)).into(),
+        client @ IpAddr::V4(_) => client,
     }
 }
 
@@ -184,9 +192,30 @@ impl<'a> Connections<'a> {
         Self { service, router: service.router(), places, served: JoinSet::new() }
     }
 
+    /// Serves a connection by TCP, with TLS if the options have a certificate.
+    async fn take_tcp<S>(&mut self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let options = self.service.options();
+        let Some(tls) = options.tls.clone() else { return self.take_plain(stream, peer).await };
+        // Timed below TLS: there each byte that leaves is seen.
+        let stream = Timed::new(stream, options.write_timeout);
+        self.take(tls.handshake(stream, options.header_timeout), peer).await;
+    }
+
+    /// Serves a connection without TLS.
+    pub(crate) async fn take_plain<S>(&mut self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = Timed::new(stream, self.service.options().write_timeout);
+        self.take(ready(Ok(stream)), peer).await;
+    }
+
     /// Serves a connection, if there is a place for it, once it has begun. Until then it has its place
     /// as well.
-    pub(crate) async fn take<S, B>(&mut self, begun: B, peer: Peer)
+    async fn take<S, B>(&mut self, begun: B, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         B: Future<Output = io::Result<S>> + Send + 'static,
@@ -203,7 +232,7 @@ impl<'a> Connections<'a> {
                     let begun = select! {
                         biased; // a connection that has begun is served to its end
                         begun = begun => begun,
-                        () = slot.gave_way() => return,
+                        () = slot.gave_way() => return gave_way(&service, &slot),
                         () = service.closing().cancelled() => return,
                     };
                     match begun {
@@ -255,23 +284,28 @@ fn address(peer: Peer) -> Option<IpAddr> {
     }
 }
 
+/// Counts a connection that is cut since another one got its place.
+fn gave_way(service: &Service, slot: &Slot) {
+    service.metrics().refused(slot.limit());
+    tracing::debug!(limit = slot.limit(), "a connection that had asked nothing gave way");
+}
+
 async fn serve<S>(service: Service, routes: Router, stream: S, slot: Slot)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let options = service.options();
-    let stream = TokioIo::new(Timed::new(stream, options.write_timeout));
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(options.header_timeout)
             .max_buf_size(options.header_bytes_max.max(8_192))
             .half_close(false)
-            .serve_connection(stream, TowerToHyperService::new(routes))
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
     );
     let ended = select! {
         ended = connection.as_mut() => ended,
-        () = slot.gave_way() => return,
+        () = slot.gave_way() => return gave_way(&service, &slot),
         () = service.closing().cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

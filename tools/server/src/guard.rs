@@ -66,7 +66,7 @@ pub(crate) enum Peer {
     Socket,
     /// A client by TCP, and the address that it called.
     Tcp {
-        /// The client.
+        /// The client, as it is [told from others](crate::accept::told_apart).
         client: IpAddr,
         /// The server.
         server: SocketAddr,

@@ -51,7 +51,11 @@ impl Message {
         let options = SendOptions { thread: thread_id, key };
         let sent = manager.send_task_inbox_message_with(&task, &from, &content, options).await;
         match sent {
-            Ok(receipt) => Ok(ReceiptBody { delivered: Some(true), ..(&receipt).into() }),
+            // Of one that was recorded before, the inbox may have closed meanwhile.
+            Ok(receipt) => {
+                let delivered = (!receipt.repeated).then_some(true);
+                Ok(ReceiptBody { delivered, ..(&receipt).into() })
+            }
             Err(SendError::State(error)) => Err(refused(&error)),
             Err(error) => Err(Problem::of_code(error.code(), &error)),
         }

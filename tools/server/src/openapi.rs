@@ -107,6 +107,8 @@ fn operation(route: &Route) -> Value {
                 schema.insert("maxLength".to_owned(), 256.into());
             }
             parameters.push(key);
+            let meant = "The id of the ledger that is meant: another one refuses it (409).";
+            parameters.push(header("Taskledger-Ledger", meant, false));
             let schema = components::reference("schemas", components::request_name(what));
             more(
                 "requestBody",
@@ -262,15 +264,14 @@ fn of_answers() -> Value {
 fn recorded(what: Records) -> Value {
     let batch = what == Records::Batch;
     let name = if batch { "Receipts" } else { "Receipt" };
-    let mut answer = json!({
+    let spawn = what == Records::Spawn;
+    let named = ["Taskledger-Ledger"].into_iter().chain(spawn.then_some("Location"));
+    let headers = named.map(|name| (name.to_owned(), components::reference("headers", name)));
+    json!({
         "description": "It is recorded, and survives loss of power.",
+        "headers": headers.collect::<Map<_, _>>(),
         "content": {
             "application/json": { "schema": components::reference("schemas", name) },
         },
-    });
-    if let (Records::Spawn, Some(answer)) = (what, answer.as_object_mut()) {
-        let location = components::reference("headers", "Location");
-        answer.insert("headers".to_owned(), json!({ "Location": location }));
-    }
-    answer
+    })
 }

@@ -11,7 +11,6 @@ use crate::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use std::{
-    future::ready,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -89,7 +88,7 @@ pub async fn connection(service: &Service, sent: &[u8], by_socket: bool) -> Vec<
     let peer = if by_socket { Peer::Socket } else { by_tcp };
     let (client, server) = duplex(64 << 10);
     let mut connections = Connections::new(service, "connections", 1);
-    connections.take(ready(Ok(server)), peer).await;
+    connections.take_plain(server, peer).await;
     let (mut from, mut to) = split(client);
     let mut answered = Vec::new();
     // A connection that is cut takes no more; a stream goes on for as long as it is read.

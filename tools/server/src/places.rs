@@ -1,12 +1,13 @@
 //! The places of connections at a door.
 //!
 //! Until it has sent a request that is let in, a connection is a stranger, and gives way: where every
-//! place is taken, a new connection gets that of the oldest stranger, of the address that has the most
+//! place is taken, a new connection gets that of the oldest stranger, of the addresses that have the most
 //! of them. So connections that say nothing keep nobody out, and a flood from one address pushes out its
 //! own. One that was let in keeps its place, and counts against the share of its token.
 
 use crate::rooms::{Met, Room, Taken, Token};
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     mem,
     net::IpAddr,
@@ -111,13 +112,15 @@ impl Places {
 }
 
 impl Strangers {
-    /// Takes out the oldest one of the address that has the most. O(addresses).
+    /// Takes out the oldest one of the addresses that have the most. O(addresses).
     fn oldest(&mut self) -> Option<Arc<Place>> {
         loop {
-            let (address, _) = self.of.iter().max_by_key(|(_, places)| places.len())?;
-            let address = *address;
-            let (number, place) = self.of.get(&address)?.first_key_value()?;
-            let (number, place) = (*number, place.upgrade());
+            let firsts = self.of.iter().filter_map(|(address, places)| {
+                let (number, place) = places.first_key_value()?;
+                Some(((places.len(), Reverse(*number)), *address, place))
+            });
+            let ((_, Reverse(number)), address, place) = firsts.max_by_key(|(by, ..)| *by)?;
+            let place = place.upgrade();
             self.remove(address, number);
             if place.is_some() {
                 return place;
@@ -153,6 +156,7 @@ impl Slot {
         }
         let was_stranger = held.owner == Owner::Stranger;
         if was_stranger && !places.strangers().remove(self.0.address, self.0.number) {
+            held.taken.uncharge(); // it is the place of another one, or about to be
             return Err(places.room.limit());
         }
         held.owner = owner;
@@ -163,6 +167,11 @@ impl Slot {
     /// when the stream has ended too, for as long as its client takes the rest.
     pub(crate) fn change(&self, place: Taken) {
         *self.0.held() = Held { taken: place, owner: Owner::Stream };
+    }
+
+    /// The name of the limit that it counts against.
+    pub(crate) fn limit(&self) -> &'static str {
+        self.0.places.room.limit().name
     }
 
     /// Ends when the connection has given its place away, and is to be cut.
@@ -218,6 +227,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_addresses_that_have_as_many_the_oldest_stranger_gives_way() {
+        let places = Places::new("connections_max", 5, 50);
+        let take = |last| places.take(Some(IpAddr::from([10, 0, 0, last])));
+        let mut flood = Vec::new();
+        for last in 1..=4 {
+            flood.push(take(last).await.unwrap());
+        }
+        let highest = take(255).await.unwrap();
+        for last in 5..=8 {
+            flood.push(take(last).await.unwrap());
+        }
+        assert!(flood.iter().take(4).all(cut) && !cut(&highest));
+        assert!(!flood.iter().skip(4).any(cut));
+        flood.push(take(9).await.unwrap());
+        assert!(cut(&highest), "it is the oldest one now");
+    }
+
+    #[tokio::test]
     async fn a_connection_that_was_let_in_gives_way_to_nobody() {
         let places = Places::new("connections_max", 4, 50);
         let [one, other] = ["one", "other"].map(Token::from);
@@ -248,6 +275,16 @@ mod tests {
         assert!(places.take(None).await.is_err());
         second.change(Taken::default());
         places.take(None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_let_in_while_it_gives_way_takes_nothing_of_its_share() {
+        let places = Places::new("connections_max", 2, 50);
+        let one = Token::from("one");
+        let slot = places.take(ONE).await.unwrap();
+        let _ = places.strangers().oldest().unwrap();
+        assert!(slot.belongs_to(Some(&one)).is_err());
+        assert_eq!(places.room.full(Some(&one)), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -144,6 +144,11 @@ impl Room {
 }
 
 impl Taken {
+    /// Counts it against the share of nobody any more.
+    pub(crate) fn uncharge(&mut self) {
+        self.share = None;
+    }
+
     /// Adds what was taken of the same room for the same token.
     pub(crate) fn add(&mut self, more: Self) {
         let add = |to: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePermit>| match (

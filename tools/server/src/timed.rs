@@ -1,4 +1,7 @@
 //! A connection that ends when its client takes nothing for too long.
+//!
+//! It lies below TLS, which writes from a buffer of its own: above it, a client that takes a little at a
+//! time looks as if it took nothing.
 
 use std::{
     io,

@@ -80,10 +80,14 @@ struct Loaded {
     tried: Stamps,
     /// True while these are not those in use.
     stale: bool,
+    /// True if these could not be read, which may pass without a change to them.
+    again: bool,
 }
 
 /// By which files that were changed or replaced are told; `None` for one that is not there.
 type Stamps = [Option<Stamp>; 2];
+
+type Loading = Result<Arc<ServerConfig>, TlsError>;
 
 impl TlsFiles {
     /// Reads both files. The key belongs to the user of this process alone (0600 or less), or is a
@@ -96,17 +100,21 @@ impl TlsFiles {
         let (chain, key) = (chain.into(), key.into());
         let tried = stamps(&chain, &key);
         let config = load(&chain, &key)?;
-        let loaded = Mutex::new(Loaded { config, tried, stale: false });
+        let loaded = Mutex::new(Loaded { config, tried, stale: false, again: false });
         Ok(Self { chain, key, loaded })
     }
 
-    /// The pair for the next connection. Two looks at the file system; reads the files if one changed.
-    fn config(&self) -> Arc<ServerConfig> {
+    /// The pair for the next connection. Two looks at the file system; reads the files if one changed,
+    /// or could not be read.
+    fn config(&self, load: impl FnOnce(&Path, &Path) -> Loading) -> Arc<ServerConfig> {
         let mut loaded = self.loaded();
         let found = stamps(&self.chain, &self.key);
-        if found != loaded.tried {
+        let changed = found != loaded.tried;
+        if changed || loaded.again {
             loaded.tried = found; // as they were before they are read: a later change is another try
-            match load(&self.chain, &self.key) {
+            let new = load(&self.chain, &self.key);
+            loaded.again = matches!(new, Err(TlsError::Io { .. }));
+            match new {
                 Ok(config) => {
                     loaded.config = config;
                     loaded.stale = false;
@@ -114,8 +122,13 @@ impl TlsFiles {
                 }
                 Err(error) => {
                     loaded.stale = true;
-                    let error = chain(&error);
-                    tracing::error!(error, "the new certificate cannot be used, the old one stays");
+                    if changed {
+                        let error = chain(&error);
+                        tracing::error!(
+                            error,
+                            "the new certificate cannot be used, the old one stays"
+                        );
+                    }
                 }
             }
         }
@@ -143,7 +156,7 @@ impl TlsFiles {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let acceptor = TlsAcceptor::from(self.config());
+        let acceptor = TlsAcceptor::from(self.config(load));
         timeout(longest, acceptor.accept(stream)).await.unwrap_or_else(|late| Err(late.into()))
     }
 }
@@ -152,7 +165,7 @@ fn stamps(chain: &Path, key: &Path) -> Stamps {
     [chain, key].map(|path| fs::metadata(path).ok().as_ref().map(stamp_of))
 }
 
-fn load(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn load(chain: &Path, key: &Path) -> Loading {
     let lacks = |path: &Path, what| TlsError::Lacks { path: path.to_owned(), what };
     let (_, bytes) = read(chain)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
@@ -213,6 +226,31 @@ fn exposure(owner: u32, mode: u32, me: u32, is_credential: bool) -> Option<&'sta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_pair_that_could_not_be_read_is_tried_again_though_it_has_not_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [chain, key] = ["chain.pem", "key.pem"].map(|name| dir.path().join(name));
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&chain, signed.cert.pem()).unwrap();
+        fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let files = TlsFiles::open(&chain, &key).unwrap();
+        let old = files.config(|_, _| unreachable!("nothing has changed"));
+        fs::write(&chain, signed.cert.pem() + "\n").unwrap();
+        // The process has no descriptor left.
+        let full = |path: &Path, _: &Path| {
+            let source = io::Error::from_raw_os_error(24);
+            Err(TlsError::Io { path: path.to_owned(), source })
+        };
+        assert!(Arc::ptr_eq(&files.config(full), &old) && files.is_stale());
+        assert!(!Arc::ptr_eq(&files.config(load), &old) && !files.is_stale());
+        // One that was read, and is no good, waits for a change.
+        fs::write(&chain, "nonsense").unwrap();
+        let last = files.config(load);
+        assert!(Arc::ptr_eq(&files.config(|_, _| unreachable!("tried")), &last));
+    }
 
     #[test]
     fn a_key_is_its_users_alone_or_a_credential() {

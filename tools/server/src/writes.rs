@@ -241,7 +241,8 @@ async fn read(
     timeout(longest, whole).await.unwrap_or_else(|_| {
         let text = format!("the body took longer than body_timeout, {longest:?}");
         let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text);
-        Err(problem.with("limit", "body_timeout").with("max", longest.as_secs_f64()))
+        let max = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        Err(problem.with("limit", "body_timeout").with("max", max))
     })
 }
 

@@ -21,7 +21,7 @@ pub struct ReceiptBody {
     /// Whether it survives loss of power.
     pub durable: bool,
     /// Of a message or a request to stop that came by a server: true if a running task of the server's
-    /// own program was told. Otherwise left out.
+    /// own program was told. Otherwise left out, also of a message that was recorded before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<bool>,
 }

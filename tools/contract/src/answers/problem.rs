@@ -21,7 +21,7 @@ pub struct ProblemBody {
     /// The limit that was met, by its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
-    /// Its value.
+    /// Its value; of a time in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u64>,
     /// What one token may have of it, if that was met.

@@ -109,7 +109,7 @@ fn a_message_is_delivered_once_however_often_it_is_sent() {
                         let own = format!("{client}-{round}");
                         for text in [format!("all-{round}"), own.clone(), own] {
                             let told = receipt(&host.send(agent, &text, &text));
-                            assert_eq!(told["delivered"], true, "{told}");
+                            assert_ne!(told.get("delivered").is_some(), told["repeated"], "{told}");
                         }
                     }
                 });
@@ -147,6 +147,7 @@ fn a_message_that_was_sent_has_its_receipt_also_when_its_agent_has_ended() {
     assert_eq!(host.end(&agent).1, Some(json!(["hello"])));
     let again = receipt(&host.send(&agent, "one", "hello"));
     assert_eq!((&again["seq"], &again["repeated"]), (&first["seq"], &true.into()));
+    assert_eq!(again.get("delivered"), None, "only the first answer knows: {again}");
     assert_eq!(host.send(&agent, "one", "other").refused(422, "key-reused")["seq"], 3);
     host.send(&agent, "two", "late").refused(409, "already-ended");
 }

@@ -1,6 +1,6 @@
 //! The numbers of a server: who may see them, what they say, and what they never say.
 
-use crate::support::{Server, large, memory, until};
+use crate::support::{Answer, PATIENCE, Server, large, memory, until};
 use std::io::{Read as _, Write as _};
 
 /// The value of a series.
@@ -70,12 +70,21 @@ fn numbers_say_what_went_on_and_what_is() {
 
 #[test]
 fn connections_that_are_refused_are_counted_by_their_limit() {
-    let server = Server::with(memory(), |limits| limits.tcp_connections_max = 1);
-    let held = server.connect();
-    until("the place is taken", || server.get("/healthz").status == 503);
-    let page = server.by_socket("/metrics").body;
-    let refused = value(&page, r#"taskledger_http_refused_total{limit="tcp_connections_max"}"#);
-    assert!(refused >= Some(1.0), "{page}");
+    let server = Server::with(memory(), |limits| {
+        limits.tcp_connections_max = 1;
+        limits.header_timeout = PATIENCE * 2;
+    });
+    let refused = || {
+        let page = server.by_socket("/metrics").body;
+        value(&page, r#"taskledger_http_refused_total{limit="tcp_connections_max"}"#)
+    };
+    // One that has asked nothing gives way, and is cut.
+    let stranger = server.connect();
+    let held = server.let_in();
+    assert_eq!(Answer::read(&mut &stranger).status, 0);
+    assert_eq!(refused(), Some(1.0));
+    server.get("/healthz").refused(503, "limit");
+    assert_eq!(refused(), Some(2.0));
     drop(held);
 }
 

@@ -1,6 +1,6 @@
 //! The description of the server, held against the server.
 
-use crate::support::{Server, memory};
+use crate::support::{Answer, Server, memory};
 use serde_json::Value;
 use taskledger::{
     command::{Finish, Spawn},
@@ -63,6 +63,45 @@ fn sample(param: &Value) -> String {
     }
 }
 
+/// Expects that those of the answer's headers that are the server's own are told of.
+#[track_caller]
+fn headers_are_told_of(told: &Value, answer: &Answer) {
+    if ![200, 201].contains(&answer.status) {
+        return;
+    }
+    let headers = told["responses"][answer.status.to_string()]["headers"].as_object();
+    let headers: Vec<_> =
+        headers.into_iter().flatten().map(|(name, _)| name.to_lowercase()).collect();
+    for line in answer.head.lines().skip(1) {
+        let name = line.split(':').next().unwrap();
+        let own = name.starts_with("taskledger-") || ["etag", "location"].contains(&name);
+        assert!(!own || headers.iter().any(|told| told == name), "{name}: {told}");
+    }
+}
+
+#[test]
+fn a_request_that_records_may_name_the_ledger_that_it_means() {
+    let server = server();
+    let admin = tokens::add(&server.tokens, "admin", Role::Admin, None).unwrap();
+    let bearer = format!("authorization: Bearer {admin}");
+    for Operation { path, is_get, told } in operations(&server) {
+        let named = told["parameters"].as_array().unwrap().iter();
+        let named = named.filter(|param| param["name"] == "Taskledger-Ledger").count();
+        assert_eq!(named, usize::from(!is_get), "{path}");
+        if !is_get {
+            let lines = [&*bearer, "content-type: application/json", "taskledger-ledger: other"];
+            server.send("POST", &path, &lines, "{}").refused(409, "other-history");
+        }
+    }
+    let lines = [&*bearer, "content-type: application/json", "idempotency-key: 1"];
+    let spawn = r#"{"thread_id":"t","task_type":"x"}"#;
+    let answer = server.send("POST", "/v1/tasks", &lines, spawn);
+    assert!(answer.header("location").is_some(), "{answer:?}");
+    let spawned = |it: &Operation| it.path == "/v1/tasks" && !it.is_get;
+    let told = operations(&server).into_iter().find(spawned).unwrap().told;
+    headers_are_told_of(&told, &answer);
+}
+
 #[test]
 fn every_route_that_is_told_of_is_there_and_takes_what_is_told_of() {
     let server = server();
@@ -76,6 +115,7 @@ fn every_route_that_is_told_of_is_there_and_takes_what_is_told_of() {
             let answer = server.send("POST", &path, &lines, "{}");
             // Nothing is recorded by an empty object but a request to stop.
             assert!([200, 400, 403, 409].contains(&answer.status), "{path}: {answer:?}");
+            headers_are_told_of(&told, &answer);
             continue;
         }
         let params = told["parameters"].as_array().unwrap().iter();
@@ -85,6 +125,7 @@ fn every_route_that_is_told_of_is_there_and_takes_what_is_told_of() {
         let base: Vec<String> = needed.iter().map(|param| pair(param)).collect();
         let answer = server.get(&format!("{path}?{}", base.join("&")));
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        headers_are_told_of(&told, &answer);
         for missing in &base {
             let without: Vec<_> = base.iter().filter(|pair| *pair != missing).cloned().collect();
             let answer = server.get(&format!("{path}?{}", without.join("&")));

@@ -1,7 +1,7 @@
 //! A server of its own for each test, and a client that can misbehave.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -105,6 +105,20 @@ impl Server {
         self.raw(&format!(
             "{method} {target} HTTP/1.1\r\nhost: {host}\r\n{lines}\r\ncontent-length: {len}\r\n\r\n{body}"
         ))
+    }
+
+    /// A connection that is let in, and stays open for as long as the limits allow.
+    pub(crate) fn let_in(&self) -> TcpStream {
+        let mut stream = self.connect();
+        stream.write_all(self.lasting().as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 16]).unwrap();
+        stream
+    }
+
+    /// A request of the reader after which the connection stays open.
+    pub(crate) fn lasting(&self) -> String {
+        let (host, bearer) = (self.address, self.bearer());
+        format!("GET /v1/threads HTTP/1.1\r\nhost: {host}\r\n{bearer}\r\n\r\n")
     }
 
     /// Asks as the reader.

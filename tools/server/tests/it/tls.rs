@@ -187,14 +187,15 @@ fn a_handshake_counts_as_a_connection_and_a_refusal_is_told_by_tls() {
         limits.tcp_connections_max = 1;
         limits.header_timeout = PATIENCE * 2;
     });
-    let stalled = server.connect();
-    let status = || {
-        let stream = authority.connect(&server, "localhost");
-        stream.map_or(0, |mut stream| ask(&server, &mut stream).status)
-    };
-    until("the place is taken", || status() == 503);
-    drop(stalled);
-    until("there is room again", || status() == 200);
+    let mut stalled = server.connect();
+    let mut held = authority.connect(&server, "localhost").unwrap();
+    assert_eq!(Answer::read(&mut stalled).status, 0, "it gives its place away");
+    held.write_all(server.lasting().as_bytes()).unwrap();
+    held.read_exact(&mut [0; 16]).unwrap();
+    let ask = || io::Result::Ok(ask(&server, &mut authority.connect(&server, "localhost")?));
+    ask().unwrap().refused(503, "limit");
+    drop(held);
+    until("there is room again", || ask().is_ok_and(|answer| answer.status == 200));
 }
 
 #[test]

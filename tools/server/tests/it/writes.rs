@@ -273,7 +273,7 @@ fn a_body_that_comes_too_slowly_is_cut() {
     );
     stream.write_all(head.as_bytes()).unwrap();
     let problem = Answer::read(&mut stream).refused(408, "timeout");
-    assert_eq!((&problem["limit"], &problem["max"]), (&"body_timeout".into(), &0.2.into()));
+    assert_eq!((&problem["limit"], &problem["max"]), (&"body_timeout".into(), &200.into()));
 }
 
 #[test]
