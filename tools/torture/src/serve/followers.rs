@@ -84,7 +84,7 @@ pub(super) fn follow(shared: &Shared, follower: u64, seed: u64) -> Result<Given>
                 continue;
             }
             Err(error) => {
-                shared.rest(&error)?;
+                Shared::rest(&error)?;
                 continue;
             }
         };
@@ -101,7 +101,7 @@ pub(super) fn follow(shared: &Shared, follower: u64, seed: u64) -> Result<Given>
             }
             End::Cut(error) => {
                 given.cut += 1;
-                shared.rest(&error)?;
+                Shared::rest(&error)?;
             }
         }
     }

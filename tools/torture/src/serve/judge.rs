@@ -127,7 +127,7 @@ mod tests {
         let mut seqs = Vec::new();
         for (number, mark) in marks.iter().enumerate() {
             let emit = Proposal::new(Emit::new(&task, "step", "1")).cause(marked(mark));
-            let receipts = ledger.append_blocking(emit.key(Key::of(&number.to_string()))).unwrap();
+            let receipts = ledger.append_blocking(emit.key(Key::of(number.to_string()))).unwrap();
             seqs.push(receipts[0].seq.get());
         }
         ledger.close_blocking().unwrap();

@@ -151,9 +151,9 @@ impl ServeSoak {
             }
             for follower in 0..CLIENTS {
                 let (shared, tell) = (&shared, tell.clone());
-                let seed = self.seed.wrapping_add((follower + 1) << 32);
+                let drawn = self.seed.wrapping_add((follower + 1) << 32);
                 scope.spawn(move || {
-                    let given = followers::follow(shared, follower, seed);
+                    let given = followers::follow(shared, follower, drawn);
                     let _ = tell.send(Ended::Follower(follower, given));
                 });
             }

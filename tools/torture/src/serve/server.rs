@@ -54,8 +54,8 @@ impl Program {
         let said = OpenOptions::new().create(true).append(true).open(&self.said)?;
         let mut child = self.spawn(said).context("the server does not start")?;
         let lines = patience::lines_of(&mut child)?;
-        let mut server = Server { child, _lines: lines, address: ([127, 0, 0, 1], 0).into() };
-        let Ok(line) = patience::wait(&server._lines, START_MAX) else {
+        let mut server = Server { child, lines, address: ([127, 0, 0, 1], 0).into() };
+        let Ok(line) = patience::wait(&server.lines, START_MAX) else {
             let ended = server.child.try_wait()?;
             bail!("the server does not listen ({ended:?}); it said {}", self.last_words());
         };
@@ -97,7 +97,7 @@ impl Program {
 pub(super) struct Server {
     child: Child,
     /// Its output: a pipe that nobody reads would end it.
-    _lines: Receiver<String>,
+    lines: Receiver<String>,
     pub(super) address: SocketAddr,
 }
 

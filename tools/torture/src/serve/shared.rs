@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The longest silence of a server that lives: a stream says something every 15 s.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// The rest of a client before it tries again.
 const REST: Duration = Duration::from_millis(20);
 
@@ -70,7 +70,7 @@ impl Shared {
     }
 
     /// Rests after a failure of a connection. A silence is a failure of the server.
-    pub(super) fn rest(&self, error: &io::Error) -> Result<()> {
+    pub(super) fn rest(error: &io::Error) -> Result<()> {
         let silent = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
         ensure!(!silent, "the server was silent for {} s", SILENCE.as_secs());
         thread::park_timeout(REST);

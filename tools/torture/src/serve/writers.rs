@@ -12,7 +12,7 @@ use std::{
 /// Commands for one task: its spawn, progress, its end.
 const OF_A_TASK: u64 = 100;
 /// The longest time until a command is answered.
-const ANSWER_MAX: Duration = Duration::from_secs(180);
+const ANSWER_MAX: Duration = Duration::from_mins(3);
 /// The longest pause that a server asks for.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -119,7 +119,7 @@ pub(super) fn write(shared: &Shared, writer: u64, pace: Duration) -> Result<Told
                 Ok(None) => {}
                 Err(error) => {
                     connection = None;
-                    shared.rest(&error)?;
+                    Shared::rest(&error)?;
                 }
             }
         };
