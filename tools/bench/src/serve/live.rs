@@ -108,7 +108,8 @@ fn turn(args: &Args, seen: &mut Seen) -> Result<()> {
     super::runtime()?.block_on(async {
         let mut followers = JoinSet::new();
         for number in 0..args.live {
-            let target = "/v1/log?follow=true&after=1"; // the first event is the ledger's own
+            // All but the first event, which is the ledger's own.
+            let target = "/v1/log?follow=true&action=upserted";
             let lines = Http::connect(&host.tcp).await?.follow(target, number % 2 == 0).await?;
             followers.spawn(follow(lines, events));
         }

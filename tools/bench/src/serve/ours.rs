@@ -9,7 +9,7 @@ use super::{
 };
 use crate::append::Sample;
 use anyhow::Result;
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 use taskledger::{Ledger, Options, command::Proposal};
 
 /// What the ledger by TCP is called in the tables.
@@ -76,6 +76,7 @@ impl Connection for Http {
 }
 
 fn here(place: &Path, load: Load, each: Duration) -> Result<Sample> {
+    fs::create_dir_all(place)?;
     let ledger = Ledger::create(place.join("ledger"), Options::default())?;
     let connections =
         (0..load.connections).map(|_| -> Box<dyn Connection> { Box::new(Here(ledger.clone())) });

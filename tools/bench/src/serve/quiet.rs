@@ -138,6 +138,10 @@ fn turn(args: &Args, followers: u16) -> Result<Turn> {
         tokio::time::sleep(REST).await;
         let before = host.memory()?;
         let mut streams = follow(&host.tcp, followers).await?;
+        // A connection on which nothing is asked meanwhile is cut.
+        for spawner in &mut spawners {
+            spawner.connection = Http::connect(&host.tcp).await?;
+        }
         tokio::time::sleep(REST).await;
         let with = host.memory()?;
         let (times, took) = spawn(&mut spawners, args.spawns).await?;
