@@ -80,6 +80,7 @@ def refusals(task):
 def main():
     assert call("health.alive") == "alive\n"
     assert call("health.ready") == "ready\n"
+    assert "taskledger_log_events" in call("health.metrics")
     thread = "generated/client"
     spawn = models.SpawnTaskRequest(
         thread_id=thread, task_type="shell", task_id="a/b", description="make all"
