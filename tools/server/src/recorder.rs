@@ -1,7 +1,7 @@
 //! Keeps what the library counts through the `metrics` facade, for `/metrics`.
 //!
 //! Bounded memory: a histogram is some counters, never a list of what was observed, and no more than
-//! [`SERIES_MAX`] series are kept.
+//! 256 series are kept.
 
 use metrics::{
     Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Label, Metadata, SharedString,
