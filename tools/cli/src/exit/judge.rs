@@ -118,7 +118,7 @@ fn of_question(error: &AskError) -> Option<(Exit, Option<String>)> {
         AskError::ElsewhereInLedger { found, .. } => told(Some(format!("it is in thread {found}"))),
         AskError::NoTime { .. } => told(Some("write 2026-01-31T12:00:00Z, or -10m".to_owned())),
         AskError::Size(_) => told(Some("leave out --at, or name a later moment".to_owned())),
-        AskError::Write(cause) => of_io(cause).map(|exit| (exit, None)),
+        AskError::Write(cause) => judge_one(cause),
         AskError::Proof(_)
         | AskError::Frame(_)
         | AskError::Json(_)
@@ -224,6 +224,9 @@ mod tests {
         ends_with(refused, Exit::Finding);
         let interrupted: Error = io::Error::other(Interrupted::by(2)).into();
         assert_eq!(judge(&interrupted).0, Exit::Signal(2));
+        // So did a `log -o json`, whose answer is written by the contract.
+        let written = AskError::from(io::Error::other(Interrupted::by(2)));
+        assert_eq!(judge(&written.into()).0, Exit::Signal(2));
         ends_with(io::Error::other("no more"), Exit::Failure);
     }
 
