@@ -1,4 +1,4 @@
-//! What strangers send to a server: addresses, bodies, headers, whole connections; and its file of
+//! Bytes that strangers send to a server: addresses, bodies, headers, whole connections; and its file of
 //! tokens.
 
 use super::Input;

@@ -49,7 +49,7 @@ pub trait Command {
     fn run(&self, app: &mut App) -> Result<Exit>;
 }
 
-/// How the log on standard error is written.
+/// The form of the log on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people, and for a journal that adds the time.

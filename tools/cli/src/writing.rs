@@ -39,7 +39,7 @@ pub enum Writing {
     There {
         /// The server.
         remote: Remote,
-        /// How long to try.
+        /// The longest time to try.
         wait: Duration,
     },
 }

@@ -102,7 +102,7 @@ pub fn single<T: Body>(form: Form, body: T) -> io::Result<String> {
     document(form, &Single::new(body))
 }
 
-/// What is written, as a text.
+/// The text that is written.
 fn kept(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<String> {
     let mut out = Vec::new();
     write(&mut out)?;

@@ -17,7 +17,7 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<String>
 /// The same as [`to_string`] gives, written piece by piece: it is never in memory as a whole.
 ///
 /// # Errors
-/// What the serializer or `out` said.
+/// The error of the serializer or of `out`.
 pub fn to_writer<T: Serialize + ?Sized>(out: impl io::Write, value: &T) -> serde_json::Result<()> {
     serde_json::to_writer(Safe(out), value)
 }
@@ -25,7 +25,7 @@ pub fn to_writer<T: Serialize + ?Sized>(out: impl io::Write, value: &T) -> serde
 /// The same as [`to_writer`], over several lines, indented.
 ///
 /// # Errors
-/// What the serializer or `out` said.
+/// The error of the serializer or of `out`.
 pub fn to_writer_pretty<T: Serialize + ?Sized>(
     out: impl io::Write,
     value: &T,

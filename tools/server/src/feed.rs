@@ -78,7 +78,7 @@ pub(crate) struct Item {
     /// The size of the log with it.
     pub(crate) size: Size,
     pub(crate) subject: Subject,
-    /// What had been redacted of it when it was read.
+    /// The parts of it that had been redacted when it was read.
     pub(crate) redacted: PartSet,
     /// None if no stream wanted it, or there was no room.
     pub(crate) text: Option<Text>,
@@ -94,7 +94,7 @@ impl Item {
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) events: Vec<Given>,
-    /// How it goes on.
+    /// The next step of the stream.
     pub(crate) then: Then,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct Given {
     pub(crate) text: Text,
 }
 
-/// How a stream goes on after the events that it took.
+/// The next step of a stream after the events that it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Then {
     /// There may be more to take.

@@ -1,6 +1,6 @@
 //! The parsers of the server by themselves, for fuzzers: each takes what a stranger may send.
 //!
-//! What is refused gives nothing; what is read comes back in a form that can be compared.
+//! Input that is refused gives nothing; what is read comes back in a form that can be compared.
 
 use crate::{
     accept::Connections,

@@ -23,7 +23,7 @@ pub(crate) struct Pools {
     stream_bytes_max: usize,
 }
 
-/// What one door has.
+/// The rooms of one door.
 #[derive(Debug)]
 struct Door {
     reads: Room,

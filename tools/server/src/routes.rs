@@ -32,7 +32,7 @@ pub(crate) enum Does {
     Ready,
     /// The answer to a question: the contract that it keeps, and the parameters that it has.
     Ask(&'static str, &'static [Param]),
-    /// What the routes are.
+    /// The description of the routes.
     Describe,
     /// Numbers for Prometheus.
     Count,

@@ -1,15 +1,15 @@
-//! What a process takes: looked at now and then, and flat once it is warm.
+//! Memory, descriptors and threads of a process: looked at now and then, and flat once it is warm.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
 
-/// How much more memory than when it was warm is still flat, in percent: a snapshot is made now and
+/// Memory beyond that of a warm process that is still flat, in percent: a snapshot is made now and
 /// then.
 const GROWTH_PERCENT: u64 = 15;
 /// And in kB, for what is small.
 const GROWTH_KB: u64 = 24 << 10;
 
-/// What a process takes at one moment.
+/// The memory, descriptors and threads of a process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
     pub(crate) memory_kb: u64,

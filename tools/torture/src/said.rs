@@ -23,7 +23,7 @@ pub struct Known {
     /// Whether the power goes: what sled was not synced with may then be anything, and is made anew
     /// by an opening.
     pub dark: bool,
-    /// What the last check found, but for what its opening took in from the spool. An opening makes it
+    /// The state that the last check found, but for what its opening took in from the spool. An opening makes it
     /// durable, so it stays.
     pub seen: Head,
 }

@@ -21,7 +21,7 @@ pub(crate) struct Event {
     pub(crate) body: Arc<[u8]>,
 }
 
-/// What becomes of the task.
+/// The end of the task.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     Spawned { thread: String, parent: Option<String> },

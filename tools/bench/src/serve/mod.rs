@@ -26,9 +26,9 @@ pub(crate) use host::serve as host;
 /// One that takes part in the contest: how one turn of it is made.
 struct Entrant {
     name: &'static str,
-    /// What has happened before it acknowledges.
+    /// The steps before it acknowledges.
     means: &'static str,
-    /// What it does, and by which way it is asked.
+    /// Its work, and the way by which it is asked.
     promised: &'static str,
     run: Run,
 }
@@ -47,7 +47,7 @@ pub(crate) enum Part {
     Live,
 }
 
-/// How much, and how often.
+/// The size of the workload, and its rounds.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Times that each contestant has its turn.
@@ -89,7 +89,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What is reported.
+    /// The workload that is reported.
     pub(crate) fn all(rounds: u32) -> Self {
         Self {
             rounds,

@@ -12,7 +12,7 @@ use anyhow::Result;
 use std::{fs, path::Path, time::Duration};
 use taskledger::{Ledger, Options, command::Proposal};
 
-/// What the ledger by TCP is called in the tables.
+/// The name of the ledger by TCP in the tables.
 pub(super) const BY_TCP: &str = "taskledger, TCP";
 /// And by its socket.
 pub(super) const BY_SOCKET: &str = "taskledger, socket";

@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use std::{path::Path, sync::Arc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// What it is called in the tables, by each door.
+/// Its name in the tables, by each door.
 pub(super) const BY_TCP: &str = "PostgreSQL, TCP";
 pub(super) const BY_SOCKET: &str = "PostgreSQL, socket";
 

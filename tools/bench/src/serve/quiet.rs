@@ -34,7 +34,7 @@ const RATE_MIN: f64 = 0.95;
 /// Of each follower.
 const BYTES_MAX: f64 = 65_536.0;
 
-/// What one turn gave.
+/// The figures of one turn.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     /// Spawns a second.

@@ -22,7 +22,7 @@ use tokio::{sync::Barrier, task::JoinSet};
 /// Each connection spawns tasks of a thread of its own, all but the first below the first.
 const SPAWNS: Size = Size { threads: 1 << 20, per_task: 1 };
 
-/// How a server is asked.
+/// The way in which a server is asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
     pub(super) connections: usize,

@@ -104,7 +104,7 @@ impl Unsent {
         }
     }
 
-    /// How the program ends, and what helps.
+    /// The exit of the program, and what helps.
     pub fn judged(&self) -> (Exit, Option<String>) {
         let (exit, hint) = match self {
             Self::Unknown { key, .. } => {

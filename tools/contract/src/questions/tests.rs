@@ -272,7 +272,7 @@ fn an_answer_is_the_document_that_its_schema_names() {
     assert!(out.ends_with(b"\n]}\n"));
 }
 
-/// What is written item by item is the answer as a whole, which the command line writes.
+/// Items that are written one by one are the answer as a whole, which the command line writes.
 #[test]
 fn an_answer_is_the_same_bytes_whether_or_not_it_is_held() {
     let ledger = story();

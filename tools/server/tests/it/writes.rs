@@ -139,7 +139,7 @@ fn a_batch_is_recorded_whole_or_not_at_all() {
     assert_eq!(post(&server, "/v1/append", "c", &large).refused(413, "too-large")["max"], 1_024);
 }
 
-/// What other processes did is told by the server's own user alone.
+/// The work of other processes is told by the server's own user alone.
 #[test]
 fn commands_of_an_importer_are_taken_by_the_socket_alone() {
     let server = Server::new();

@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// What one follower was given.
+/// The events that one follower was given.
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) kind: Kind,

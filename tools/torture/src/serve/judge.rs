@@ -1,4 +1,4 @@
-//! What is left, held against what was told.
+//! The ledger that is left, held against what was told.
 
 use super::{
     followers::{Given, Kind},

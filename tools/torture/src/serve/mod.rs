@@ -31,7 +31,7 @@ use std::{
 };
 use writers::Told;
 
-/// How often it is looked at what the server takes.
+/// The pause between two looks at what the server takes.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// The age of a server from which on its samples count: by then every client is back.
 const SETTLED: Duration = Duration::from_secs(20);
@@ -41,7 +41,7 @@ const FLAT_FROM: Duration = Duration::from_mins(8);
 /// Writers, and as many followers.
 const CLIENTS: u64 = 64;
 
-/// How long, and how hard.
+/// The length of a run, and its load.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Course {
     /// For how long
@@ -70,14 +70,14 @@ impl Course {
     }
 }
 
-/// What is to be done.
+/// The run that is asked for.
 #[derive(Debug, Clone)]
 pub struct ServeSoak {
     /// Below which directory.
     pub dir: PathBuf,
     /// For how long.
     pub course: Course,
-    /// What is drawn follows from it.
+    /// All that is drawn follows from it.
     pub seed: u64,
 }
 
@@ -231,7 +231,7 @@ impl ServeSoak {
         ))
     }
 
-    /// What the servers took: in the second quarter against the last; what the first one took is told,
+    /// The means that the servers took: in the second quarter against the last; what the first one took is told,
     /// and not held against anything.
     fn taken(&self, samples: &[Sample]) -> Result<String> {
         let quarter = samples.len() / 4;

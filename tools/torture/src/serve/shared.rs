@@ -1,4 +1,4 @@
-//! What writers and followers share: where the server is, when it is over, and what was seen.
+//! The facts that writers and followers share: where the server is, when it is over, and what was seen.
 
 use super::wire::Connection;
 use anyhow::{Result, ensure};

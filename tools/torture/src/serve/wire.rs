@@ -34,7 +34,7 @@ impl fmt::Debug for Connection {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// How many events the log had.
+    /// The number of events that the log had.
     pub(super) size: Option<u64>,
     pub(super) body: String,
 }
@@ -45,7 +45,7 @@ struct Head {
     size: Option<u64>,
 }
 
-/// What came instead of bytes that were to come.
+/// The error in place of bytes that were to come.
 fn strange(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }

@@ -16,7 +16,7 @@ const ANSWER_MAX: Duration = Duration::from_mins(3);
 /// The longest pause that a server asks for.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// What one writer was told.
+/// The receipts that one writer was told.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// For each of its requests the numbers of the events.
