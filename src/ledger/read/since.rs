@@ -238,10 +238,16 @@ mod tests {
             assert!(two.of_thread(&id).eq(one.of_thread(&id)));
             assert!(two.of_thread(&id).count() > 4_000);
         }
-        // Of two parts, the first one ends early: the second one does not take its place.
+        // The log ends within the first of two parts.
         let mut short = Since::new(Size::EMPTY, Millis(0));
         short.read_on(2, &store, Size::new(62_000)).unwrap_err();
         assert_eq!((short.size(), short.recorded()), (size, one.recorded()));
+        // An event of the first part is damaged: those of the second one do not take its place.
+        let bad = Seq::new(100).unwrap();
+        store.erase(bad, &|seq, _| Ok((seq == bad).then(|| vec![0; 8]))).unwrap();
+        let mut before = Since::new(Size::EMPTY, Millis(0));
+        before.read_on(2, &store, size).unwrap_err();
+        assert_eq!(before.size(), Size::new(99));
     }
 
     #[test]
