@@ -13,7 +13,7 @@ pub use taskledger_contract::exit::Exit;
 use crate::term::Look;
 use anyhow::Error;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
-use std::fmt;
+use std::{fmt, io};
 use taskledger_contract::escape::Charset;
 
 /// Something that the command line itself has to say.
@@ -90,6 +90,13 @@ impl Diagnostic for Shown {
         let hint: Box<dyn fmt::Display> = Box::new(self.hint.as_ref()?);
         Some(hint)
     }
+}
+
+/// The error for what writes through an interface of I/O, so that [`judge()`] still knows it.
+pub fn into_io(error: Error) -> io::Error {
+    // The plain conversion hides the type of what it is made of.
+    let kept = |error: Error| error.reallocate_into_boxed_dyn_error_without_backtrace();
+    error.downcast().unwrap_or_else(|error| io::Error::other(kept(error)))
 }
 
 /// The error and all its causes, with what helps; safe to print.

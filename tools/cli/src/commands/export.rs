@@ -4,7 +4,7 @@ use super::common::{NewFile, each};
 use crate::{
     app::App,
     command::{Command, Moment},
-    exit::{Exit, FORGED, Problem},
+    exit::{Exit, FORGED, Problem, into_io},
     interrupt,
     output::Out,
     progress::Unit,
@@ -64,7 +64,7 @@ struct Stdout<'a>(&'a mut Out);
 impl io::Write for Stdout<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.0.raw(bytes).map(|()| bytes.len());
-        written.map_err(|error| error.downcast().unwrap_or_else(io::Error::other))
+        written.map_err(into_io)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -203,7 +203,7 @@ fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::into_io, *};
     use anyhow::Context as _;
     use std::{io::ErrorKind, path::PathBuf};
     use taskledger::{
@@ -220,10 +220,12 @@ mod tests {
     /// An `export` that was interrupted between two lines ended with 1 now and then.
     #[test]
     fn what_an_error_of_io_was_made_of_counts() {
+        let interrupted = into_io(Interrupted::by(2).into());
+        ends_with(interrupted, Exit::Signal(2));
         let refused = io::Error::other(OpenError::LostTail { expected: 2, found: 1 });
         ends_with(refused, Exit::Finding);
         let interrupted: Error = io::Error::other(Interrupted::by(2)).into();
-        assert_eq!(judge(&interrupted).0, Exit::Signal(2));
+        ends_with(interrupted, Exit::Signal(2));
         // So did a `log -o json`, whose answer is written by the contract.
         let written = AskError::from(io::Error::other(Interrupted::by(2)));
         assert_eq!(judge(&written.into()).0, Exit::Signal(2));
