@@ -37,6 +37,7 @@
 //! - Every error has a [`Code`], which a program maps to an exit code or an HTTP status.
 //! - [`event`] and [`command`] are the types of recorded facts and of requests.
 //! - [`wire`] writes commands as JSON, for a server and for the spool beside a ledger in use.
+//! - [`replication`] is the protocol between a primary and its standbys, without a network.
 //! - [`proof`] makes and checks proofs; [`store`] is for a store of one's own.
 //! - [`codec`] makes frames of events: an inclusion proof is about the leaf of a frame.
 //! - [`snapshot`] is public for tools and tests, and is not part of the API.
@@ -59,6 +60,7 @@ pub mod manager;
 mod metrics;
 pub mod proof;
 pub mod query;
+pub mod replication;
 pub mod snapshot;
 pub mod state;
 pub mod store;

@@ -13,6 +13,7 @@ mod options;
 pub(crate) mod read;
 mod role;
 mod spool;
+mod takeover;
 
 pub(crate) use self::read::{reader::Current, scoped::Wanted};
 pub use self::{
@@ -35,6 +36,7 @@ pub use self::{
     options::{Durability, Options},
     role::Role,
     spool::{OUTPUT_BYTES_MAX, OutputWriter, Spool, SpoolError, TaskOutput},
+    takeover::NodeStatus,
 };
 pub use crate::store::{Rebuilt, Shortfall};
 pub(crate) use commit::witness::{Door, Witness};

@@ -5,9 +5,9 @@
 
 use crate::answers::{
     Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
-    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, ReceiptsBody, Row,
-    ServingBody, ShowBody, Single, SpanItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem,
-    VerifyBody,
+    FollowingBody, HeadBody, ImportItem, LinkItem, Listing, LogsBody, NodeBody, PromotedBody,
+    ProofBody, ReceiptBody, ReceiptsBody, Row, ServingBody, ShowBody, Single, SpanItem,
+    StandbyItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -43,6 +43,10 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<ServingBody>(),
         list::<TokenItem>(),
         single::<TokenBody>(),
+        single::<NodeBody>(),
+        single::<FollowingBody>(),
+        list::<StandbyItem>(),
+        single::<PromotedBody>(),
     ]
 }
 

@@ -14,6 +14,7 @@ mod imports;
 mod ledgers;
 mod lineage;
 mod logs;
+mod nodes;
 mod notes;
 mod problem;
 mod process;
@@ -33,6 +34,10 @@ pub use imports::{BadLineItem, ImportItem, RefusalItem};
 pub use ledgers::{HeadBody, ReceiptBody, ReceiptsBody};
 pub use lineage::{LinkItem, SpanItem};
 pub use logs::{LogsBody, LogsSource, output_of, tail_text};
+pub use nodes::{
+    AckRequest, EpochItem, EpochRequest, FollowingBody, NodeBody, PromiseRequest, PromoteRequest,
+    PromotedBody, StandbyItem, from_hex,
+};
 pub use notes::{note, notes, notes_holding, notes_in};
 pub use problem::ProblemBody;
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};

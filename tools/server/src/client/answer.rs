@@ -124,7 +124,10 @@ impl Lines {
 }
 
 /// The next piece of a body; an error if none comes in time, or the body was cut.
-async fn next(client: &Client, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
+pub(super) async fn next(
+    client: &Client,
+    body: &mut Incoming,
+) -> Result<Option<Bytes>, ClientError> {
     loop {
         let frame = timeout(client.options.answer_timeout, body.frame()).await;
         match frame.map_err(|late| client.late(&late))? {

@@ -6,6 +6,7 @@
 mod address;
 mod answer;
 mod connect;
+mod pieces;
 mod tls;
 
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod tests;
 
 pub use address::{Address, AddressError};
 pub use answer::{Answer, Lines};
+pub(crate) use pieces::FRAMES;
+pub use pieces::Pieces;
 pub use tls::{TlsError, trust};
 
 use axum::http::{

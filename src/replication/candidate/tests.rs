@@ -1,0 +1,240 @@
+use super::*;
+use crate::ids::{NodeId, Root, Size};
+
+const LEDGER: LedgerId = LedgerId([1; 16]);
+const START: Duration = Duration::ZERO;
+
+fn epoch(number: u64) -> Epoch {
+    Epoch { number, nonce: number }
+}
+
+fn head(size: u64) -> Head {
+    Head { size: Size::new(size), root: Root([u8::try_from(size).unwrap(); 32]) }
+}
+
+fn node(number: u8, role: Role, at: u64, size: u64) -> NodeStatus {
+    let epoch = Some(epoch(at));
+    NodeStatus {
+        ledger: LEDGER,
+        node: NodeId([number; 16]),
+        role,
+        promised: None,
+        epoch,
+        head: head(size),
+    }
+}
+
+fn primary(size: u64) -> NodeStatus {
+    node(1, Role::Primary, 1, size)
+}
+
+fn standby(number: u8, size: u64) -> NodeStatus {
+    node(number, Role::Standby, 1, size)
+}
+
+const WISHES: Wishes = Wishes { accept_loss: false, expect_epoch: None };
+const ACCEPT: Wishes = Wishes { accept_loss: true, expect_epoch: None };
+
+fn lost() -> Result<NodeStatus, Unanswered> {
+    Err(Unanswered::Lost("nobody is there".to_owned()))
+}
+
+/// The answers of other nodes, as they are and as they promise.
+struct Peers(Vec<Result<NodeStatus, Unanswered>>);
+
+/// Drives a candidate to its end. All that it asks for happens; what it asked is given back.
+fn run(
+    own: NodeStatus,
+    wishes: Wishes,
+    peers: &Peers,
+) -> (Vec<Effect>, Result<Outcome, PromoteError>) {
+    run_after(own, wishes, peers, Vec::new())
+}
+
+fn run_after(
+    own: NodeStatus,
+    wishes: Wishes,
+    Peers(peers): &Peers,
+    tried: Vec<Epoch>,
+) -> (Vec<Effect>, Result<Outcome, PromoteError>) {
+    let heard = Heard { reserved: 50, ..Heard::default() };
+    let mut candidate = Candidate::new(own, peers.len(), (wishes, heard), tried);
+    let mut due = candidate.step(START, Event::Begin { nonce: 77 });
+    let mut done = Vec::new();
+    loop {
+        let effect = due.remove(0);
+        let promised = |by: Epoch, node: NodeStatus| {
+            let role = if node.role == Role::Primary { Role::Fenced { by } } else { node.role };
+            NodeStatus { role, promised: Some(by), ..node }
+        };
+        let event = match &effect {
+            Effect::Survey(peer) => Event::Answered(*peer, peers[*peer].clone()),
+            Effect::PromiseHere(by) => Event::PromisedHere(Ok(promised(*by, own))),
+            Effect::Promise(peer, by) => {
+                let answer = peers[*peer].clone().map(|node| promised(*by, node));
+                Event::Answered(*peer, answer)
+            }
+            Effect::Fetch(_, upto) => Event::Fetched(Ok(*upto)),
+            Effect::TakeOver { .. } => Event::TookOver(Ok(head(200))),
+            Effect::Announce(peer, _) => Event::Answered(*peer, peers[*peer].clone()),
+            Effect::End(ended) => return (done, ended.clone()),
+        };
+        done.push(effect);
+        due.extend(candidate.step(START, event));
+    }
+}
+
+/// The epoch of a promotion above the number.
+fn next(number: u64) -> Epoch {
+    Epoch { number, nonce: 77 }
+}
+
+#[test]
+fn a_planned_switch_loses_nothing_and_fetches_what_is_missing() {
+    let (done, ended) = run(standby(2, 7), WISHES, &Peers(vec![Ok(primary(9))]));
+    let epoch = next(2);
+    assert_eq!(
+        done,
+        [
+            Effect::Survey(0),
+            Effect::PromiseHere(epoch),
+            Effect::Promise(0, epoch),
+            Effect::Fetch(0, head(9)),
+            Effect::TakeOver { epoch, numbers_from: 0 },
+            Effect::Announce(0, epoch),
+        ]
+    );
+    let (claim, untold) = (Claim::Nothing, vec![]);
+    assert_eq!(ended.unwrap(), Outcome { epoch, head: head(200), claim, untold });
+}
+
+/// A survey changes nothing: without the primary nobody is asked to promise, or the standbys would follow
+/// nobody although the primary may be alive.
+#[test]
+fn without_the_primary_nobody_promises_unless_a_loss_is_accepted() {
+    let peers = Peers(vec![lost(), Ok(standby(3, 9))]);
+    let (done, ended) = run(standby(2, 7), WISHES, &peers);
+    assert_eq!(done, [Effect::Survey(0), Effect::Survey(1)]);
+    let why = "nobody is there".to_owned();
+    assert_eq!(ended, Err(PromoteError::NoPrimary { why }));
+
+    let (done, ended) = run(standby(2, 7), ACCEPT, &peers);
+    let epoch = next(2);
+    assert_eq!(
+        done[2..],
+        [
+            Effect::PromiseHere(epoch),
+            Effect::Promise(1, epoch),
+            Effect::Fetch(1, head(9)),
+            Effect::TakeOver { epoch, numbers_from: 50 + NUMBERS_LOST_MAX },
+            Effect::Announce(0, epoch),
+            Effect::Announce(1, epoch),
+        ]
+    );
+    let Outcome { claim, untold, .. } = ended.unwrap();
+    assert!(matches!(claim, Claim::Window(_)));
+    assert_eq!(untold, [0]);
+}
+
+/// Events of an epoch that was given up are no longer log than those of the one after it.
+#[test]
+fn of_two_logs_the_one_of_the_later_epoch_is_further() {
+    let peers = Peers(vec![Ok(standby(3, 90)), Ok(node(4, Role::Primary, 2, 30))]);
+    let (done, ended) = run(node(2, Role::Standby, 2, 20), WISHES, &peers);
+    assert!(done.contains(&Effect::Fetch(1, head(30))), "{done:?}");
+    assert_eq!(ended.unwrap().epoch, next(3));
+}
+
+/// An old primary that comes back must not vouch for what its successor acknowledged.
+#[test]
+fn the_primary_of_an_earlier_epoch_vouches_for_nothing() {
+    let own = node(2, Role::Standby, 2, 20);
+    let (_, ended) = run(own, WISHES, &Peers(vec![Ok(primary(30))]));
+    assert!(matches!(ended, Err(PromoteError::NoPrimary { .. })), "{ended:?}");
+}
+
+/// Somebody may have taken over in an epoch that was promised, and died since.
+#[test]
+fn an_epoch_that_may_have_begun_elsewhere_is_a_loss_to_accept() {
+    let other = Epoch { number: 2, nonce: 5 };
+    let fenced = NodeStatus { promised: Some(other), ..node(1, Role::Fenced { by: other }, 1, 9) };
+    let peers = Peers(vec![Ok(fenced)]);
+    let (done, ended) = run(standby(2, 9), WISHES, &peers);
+    assert_eq!((done.len(), ended), (1, Err(PromoteError::Unsettled { epoch: other })));
+    let (_, ended) = run(standby(2, 9), ACCEPT, &peers);
+    let outcome = ended.unwrap();
+    assert!(matches!(outcome.claim, Claim::Window(_)));
+    assert_eq!(outcome.epoch, next(3));
+    // Its own try can have begun nowhere.
+    let (_, ended) = run_after(standby(2, 9), WISHES, &peers, vec![other]);
+    assert_eq!(ended.unwrap().claim, Claim::Nothing);
+}
+
+#[test]
+fn a_primary_raises_its_own_epoch_above_an_abandoned_promise() {
+    let abandoned = Epoch { number: 2, nonce: 5 };
+    let peers = Peers(vec![Ok(NodeStatus { promised: Some(abandoned), ..standby(2, 8) })]);
+    let (_, ended) = run(primary(9), ACCEPT, &peers);
+    assert_eq!(ended.unwrap().epoch, next(3));
+}
+
+#[test]
+fn whoever_is_outbid_stops() {
+    let mut candidate = Candidate::new(standby(2, 9), 1, (WISHES, Heard::default()), Vec::new());
+    candidate.step(START, Event::Begin { nonce: 77 });
+    candidate.step(START, Event::Answered(0, Ok(primary(9))));
+    let own = NodeStatus { promised: Some(next(2)), ..standby(2, 9) };
+    candidate.step(START, Event::PromisedHere(Ok(own)));
+    let promised = epoch(4);
+    let answer = Event::Answered(0, Err(Unanswered::Higher(promised)));
+    let ended = [Effect::End(Err(PromoteError::Outbid { promised }))];
+    assert_eq!(candidate.step(START, answer), ended);
+}
+
+/// The primary answered the survey and not the promise: it may go on acknowledging.
+#[test]
+fn a_primary_that_is_lost_within_the_rounds_is_a_loss_to_accept() {
+    for (wishes, goes_on) in [(WISHES, false), (ACCEPT, true)] {
+        let mut candidate =
+            Candidate::new(standby(2, 9), 1, (wishes, Heard::default()), Vec::new());
+        candidate.step(START, Event::Begin { nonce: 77 });
+        candidate.step(START, Event::Answered(0, Ok(primary(9))));
+        let own = NodeStatus { promised: Some(next(2)), ..standby(2, 9) };
+        candidate.step(START, Event::PromisedHere(Ok(own)));
+        assert_eq!(candidate.step(START, Event::Tick), [], "it has time to answer");
+        let effects = candidate.step(ANSWER_MAX, Event::Tick);
+        assert_eq!(matches!(effects[..], [Effect::TakeOver { .. }]), goes_on, "{effects:?}");
+    }
+}
+
+#[test]
+fn what_the_operator_did_not_expect_is_not_done() {
+    let peers = Peers(vec![Ok(primary(9))]);
+    let wishes = Wishes { expect_epoch: Some(2), ..WISHES };
+    let (done, ended) = run(standby(2, 9), wishes, &peers);
+    let other = PromoteError::OtherEpoch { expected: 2, found: 1 };
+    assert_eq!((done.len(), ended), (1, Err(other)));
+    let found = LedgerId([8; 16]);
+    let peers = Peers(vec![Ok(NodeStatus { ledger: found, ..primary(9) })]);
+    let (done, ended) = run(standby(2, 9), ACCEPT, &peers);
+    assert_eq!((done.len(), ended), (1, Err(PromoteError::OtherLedger { found })));
+    let (_, ended) = run(node(2, Role::ReadOnly, 1, 9), ACCEPT, &Peers(vec![]));
+    assert!(matches!(ended, Err(PromoteError::NotHere { .. })));
+}
+
+#[test]
+fn a_step_that_fails_ends_it_before_it_takes_over() {
+    let mut candidate = Candidate::new(standby(2, 7), 1, (WISHES, Heard::default()), Vec::new());
+    candidate.step(START, Event::Begin { nonce: 77 });
+    candidate.step(START, Event::Answered(0, Ok(primary(9))));
+    let own = NodeStatus { promised: Some(next(2)), ..standby(2, 7) };
+    candidate.step(START, Event::PromisedHere(Ok(own)));
+    let by = next(2);
+    let fenced = NodeStatus { promised: Some(by), ..node(1, Role::Fenced { by }, 1, 9) };
+    let fetch = candidate.step(START, Event::Answered(0, Ok(fenced)));
+    assert_eq!(fetch, [Effect::Fetch(0, head(9))]);
+    let ended = candidate.step(START, Event::Fetched(Ok(head(8))));
+    let unfetched = matches!(ended[..], [Effect::End(Err(PromoteError::Unfetched { .. }))]);
+    assert!(unfetched, "{ended:?}");
+    assert_eq!(candidate.step(START, Event::TookOver(Ok(head(9)))), []);
+}
