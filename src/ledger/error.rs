@@ -15,12 +15,14 @@ use std::{fmt, path::PathBuf, sync::Arc};
 mod damage;
 mod discontinuity;
 mod open;
+mod taking_over;
 #[cfg(test)]
 mod tests;
 
 pub use damage::Damage;
 pub use discontinuity::{Discontinuity, Fork};
 pub use open::OpenError;
+pub use taking_over::{PromiseError, TakeOverError};
 
 /// The reason that an append was not acknowledged. Unless the variant says otherwise, nothing was
 /// written.

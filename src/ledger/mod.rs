@@ -13,7 +13,7 @@ mod options;
 pub(crate) mod read;
 mod role;
 mod spool;
-mod takeover;
+mod take_over;
 
 pub(crate) use self::read::{reader::Current, scoped::Wanted};
 pub use self::{
@@ -32,14 +32,17 @@ pub use self::{
     },
 };
 pub use self::{
-    error::{AppendError, Damage, Discontinuity, Fork, OpenError, PurgeError, ReadError, Unit},
+    error::{
+        AppendError, Damage, Discontinuity, Fork, OpenError, PromiseError, PurgeError, ReadError,
+        TakeOverError, Unit,
+    },
     options::{Durability, Options},
     role::Role,
     spool::{OUTPUT_BYTES_MAX, OutputWriter, Spool, SpoolError, TaskOutput},
-    takeover::NodeStatus,
+    take_over::{NodeStatus, ORPHANED_AT_TAKE_OVER},
 };
 pub use crate::store::{Rebuilt, Shortfall};
-pub(crate) use commit::witness::{Door, Witness};
+pub(crate) use commit::witness::{Door, FenceWitness, Witness};
 
 use crate::{
     command::{Batch, Redact},
@@ -206,7 +209,16 @@ impl Ledger {
         options: Options,
     ) -> Result<Self, OpenError> {
         let node = Arc::new(store::FixedNode(store::Identity::new(ledger, NodeId(ledger.0))));
-        Self::start(Opened { log, snapshots, node }, options)
+        Self::over(Opened { log, snapshots, node }, options)
+    }
+
+    /// Makes a ledger over an open store, for tests with a store that fails or waits.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "test-util")]
+    pub fn over(opened: Opened, options: Options) -> Result<Self, OpenError> {
+        Self::start(opened, options)
     }
 
     fn start(opened: Opened, options: Options) -> Result<Self, OpenError> {
@@ -234,7 +246,10 @@ impl Ledger {
                 core.incarnation()
             }
         });
-        let writer = Writer::new(core, Arc::clone(&shared), options.clone());
+        let mut writer = Writer::new(core, Arc::clone(&shared), options.clone());
+        if role == Role::Primary {
+            writer.resume()?;
+        }
         let desk = Arc::new(Desk::new(writer, Arc::clone(&shared), role));
         let inner = Inner {
             reader: Reader::new(shared, ledger, options.reads_at_once_max),
@@ -328,10 +343,9 @@ impl Ledger {
         answer.wait().await
     }
 
-    /// The door for appends of a [`Witness`]; `None` if no appends are taken.
-    pub(crate) fn door(&self) -> Option<Door> {
-        let taken = self.role().check_append().is_ok();
-        taken.then(|| Door::new(Arc::clone(&self.inner.desk)))
+    /// The door for appends of a [`Witness`].
+    pub(crate) fn door(&self) -> Door {
+        Door::new(Arc::clone(&self.inner.desk))
     }
 
     /// Like [`append`](Self::append), for callers outside of async code. Writes and syncs on the

@@ -101,10 +101,41 @@ impl Ledger {
         self.inner.desk.role()
     }
 
-    /// Gives this ledger another role in memory only, for tests.
+    /// Gives this ledger another role in memory only, for tests. Waiting requests are served.
     #[cfg(feature = "test-util")]
     pub fn pretend_role(&self, role: Role) {
         self.inner.desk.set_role(role);
+    }
+
+    /// Like [`ingest_by`](Self::ingest_by), in the name of the epoch that the frames lead to: if this node
+    /// has promised a higher one, they are refused.
+    ///
+    /// # Errors
+    /// As [`ingest_by`](Self::ingest_by).
+    ///
+    /// # Cancel safety
+    /// As [`ingest_by`](Self::ingest_by).
+    pub async fn ingest(
+        &self,
+        frames: Vec<Vec<u8>>,
+        expect: Option<Head>,
+    ) -> Result<Head, AppendError> {
+        self.hand_in(frames, expect, None)?.wait().await
+    }
+
+    /// Like [`ingest`](Self::ingest), for callers outside of async code.
+    ///
+    /// # Errors
+    /// As [`ingest_by`](Self::ingest_by).
+    ///
+    /// # Panics
+    /// Inside an async runtime, whose thread it would block.
+    pub fn ingest_blocking(
+        &self,
+        frames: Vec<Vec<u8>>,
+        expect: Option<Head>,
+    ) -> Result<Head, AppendError> {
+        self.hand_in(frames, expect, None)?.wait_blocking()
     }
 
     /// Writes frames of the primary after the last event, byte for byte, as one group. All or nothing: a
@@ -113,13 +144,18 @@ impl Ledger {
     /// They must continue this log and end where a batch does: numbers, links, epochs and times are
     /// checked before anything is written, and so is `expect`, the head that they must lead to.
     ///
+    /// `by` is the epoch of the primary that is followed, in whose name they are taken, or the epoch that
+    /// this node is about to begin. If this node has promised another one, `by` must have a higher number.
+    /// The frames themselves may be of earlier epochs: a standby that was behind gets those, too.
+    ///
     /// # Durability
     /// `Ok` means that they survive loss of power, with any [`Durability`](super::Durability). An error other than [`AppendError::OutcomeUnknown`] means that nothing was written.
     ///
     /// # Errors
     /// - [`AppendError::NotContinuation`] if they do not continue this log.
     /// - [`AppendError::TooLarge`] if they are more bytes than one group may have.
-    /// - [`AppendError::NotStandby`], [`AppendError::Fenced`] if this ledger takes no frames.
+    /// - [`AppendError::NotStandby`], [`AppendError::Fenced`] if this ledger takes no frames, or not in the
+    ///   name of `by`.
     /// - [`AppendError::Busy`] if [`Options::queue_jobs_max`] requests wait;
     ///   [`AppendError::DiskFull`]. Try again later.
     /// - [`AppendError::OutcomeUnknown`], then [`AppendError::Halted`], after a storage failure.
@@ -130,39 +166,42 @@ impl Ledger {
     ///
     /// # Cost
     /// O(bytes), about 5 us an event, and a sync of its own.
-    pub async fn ingest(
+    pub async fn ingest_by(
         &self,
+        by: Epoch,
         frames: Vec<Vec<u8>>,
         expect: Option<Head>,
     ) -> Result<Head, AppendError> {
-        self.hand_in(frames, expect)?.wait().await
+        self.hand_in(frames, expect, Some(by))?.wait().await
     }
 
-    /// Like [`ingest`](Self::ingest), for callers outside of async code.
+    /// Like [`ingest_by`](Self::ingest_by), for callers outside of async code.
     ///
     /// # Errors
-    /// As [`ingest`](Self::ingest).
+    /// As [`ingest_by`](Self::ingest_by).
     ///
     /// # Panics
     /// Inside an async runtime, whose thread it would block.
-    pub fn ingest_blocking(
+    pub fn ingest_by_blocking(
         &self,
+        by: Epoch,
         frames: Vec<Vec<u8>>,
         expect: Option<Head>,
     ) -> Result<Head, AppendError> {
-        self.hand_in(frames, expect)?.wait_blocking()
+        self.hand_in(frames, expect, Some(by))?.wait_blocking()
     }
 
     fn hand_in(
         &self,
         frames: Vec<Vec<u8>>,
         expect: Option<Head>,
+        by: Option<Epoch>,
     ) -> Result<Pending<Head>, AppendError> {
         let (len, max) = (frames.iter().map(Vec::len).sum::<usize>(), super::options::GROUP_LIMIT);
         if len > max {
             return Err(AppendError::TooLarge { what: "frames", len, max, unit: Unit::Bytes });
         }
-        let (ingest, answer) = Ingest::new(frames, expect);
+        let (ingest, answer) = Ingest::new(frames, expect, by);
         self.inner.desk.ask(Role::check_ingest, Request::ingest(ingest))?;
         Ok(answer)
     }

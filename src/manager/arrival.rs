@@ -67,7 +67,7 @@ enum Stage {
 pub(super) struct Coming(Arc<Arrival>);
 
 impl Coming {
-    pub(super) fn new(seed: Seed, table: &Arc<Table>, door: Option<Door>) -> Self {
+    pub(super) fn new(seed: Seed, table: &Arc<Table>, door: Door) -> Self {
         let stage = Mutex::new(Stage::Asked(seed));
         Self(Arc::new(Arrival { table: Arc::clone(table), door, stage }))
     }
@@ -116,7 +116,7 @@ impl Drop for Coming {
 /// The state of a task on its way, for the thread that writes. Holds no ledger and no manager.
 struct Arrival {
     table: Arc<Table>,
-    door: Option<Door>,
+    door: Door,
     stage: Mutex<Stage>,
 }
 
@@ -126,7 +126,7 @@ impl Arrival {
     }
 
     fn end(&self, live: Arc<Live>, slot: Slot) {
-        end_dropped(&self.table, self.door.as_ref(), live, Some(slot));
+        end_dropped(&self.table, &self.door, live, Some(slot));
     }
 }
 

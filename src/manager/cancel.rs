@@ -20,6 +20,7 @@ use crate::{
     sync::{Instant, Runtime, sleep_until},
 };
 use std::{borrow::Borrow, collections::BTreeMap, sync::Arc, time::Duration};
+use tokio_util::task::TaskTracker;
 
 /// Options of a cancel request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -449,33 +450,13 @@ impl BackgroundTaskManager {
     fn signal(&self, live: &Arc<Live>, patience: Option<Duration>) {
         live.signal();
         if let Some(patience) = patience {
-            self.stop_after(live, patience);
+            stop_after(&self.tracker, live, patience);
         }
     }
 
     /// The handle of a task that has not ended.
     fn running(&self, state: &LedgerState, id: &str) -> Option<Arc<Live>> {
         self.table.get(id).filter(|live| !has_ended(state, &live.id))
-    }
-
-    fn stop_after(&self, live: &Arc<Live>, deadline: Duration) {
-        // The deadline counts from the call, however late the timer is polled first. A time beyond
-        // the range is no deadline.
-        let Some(until) = Instant::now().checked_add(deadline) else { return };
-        // Not the handle itself: that would keep the inbox of an agent open.
-        let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());
-        let patience = async move {
-            tokio::select! {
-                biased;
-                () = sleep_until(until) => {
-                    if let Some(live) = handle.upgrade() {
-                        live.abort_after(deadline);
-                    }
-                }
-                _ = end.wait_for(Option::is_some) => {}
-            }
-        };
-        drop(live.runtime.spawn(&self.tracker, patience));
     }
 
     /// Records a request that was refused for now, in the background.
@@ -497,6 +478,27 @@ impl BackgroundTaskManager {
         };
         drop(runtime.spawn(&self.tracker, again));
     }
+}
+
+/// Stops a task if it has not ended when `deadline` is over.
+pub(super) fn stop_after(tracker: &TaskTracker, live: &Arc<Live>, deadline: Duration) {
+    // The deadline counts from the call, however late the timer is polled first. A time beyond
+    // the range is no deadline.
+    let Some(until) = Instant::now().checked_add(deadline) else { return };
+    // Not the handle itself: that would keep the inbox of an agent open.
+    let (handle, mut end) = (Arc::downgrade(live), live.end.subscribe());
+    let patience = async move {
+        tokio::select! {
+            biased;
+            () = sleep_until(until) => {
+                if let Some(live) = handle.upgrade() {
+                    live.abort_after(deadline);
+                }
+            }
+            _ = end.wait_for(Option::is_some) => {}
+        }
+    };
+    drop(live.runtime.spawn(tracker, patience));
 }
 
 /// The trees whose roots a run spawned, and no task of this ledger.

@@ -179,8 +179,8 @@ impl Drop for Guard {
         if self.pending {
             let door = self.ledger.door();
             match self.finish.take() {
-                None => end_dropped(&table, door.as_ref(), live, self.slot.take()),
-                Some(finish) => end_as(&table, door.as_ref(), live, finish, telling),
+                None => end_dropped(&table, &door, live, self.slot.take()),
+                Some(finish) => end_as(&table, &door, live, finish, telling),
             }
             return;
         }
@@ -194,12 +194,7 @@ impl Drop for Guard {
 }
 
 /// Queues the end of a task that was dropped with its runtime. Waits for nothing.
-pub(super) fn end_dropped(
-    table: &Arc<Table>,
-    door: Option<&Door>,
-    live: Arc<Live>,
-    slot: Option<Slot>,
-) {
+pub(super) fn end_dropped(table: &Arc<Table>, door: &Door, live: Arc<Live>, slot: Option<Slot>) {
     let finish = outcome(&live.id, Outcome::Failed, Some(DROPPED.to_owned()), None);
     let event = event_of(&live.id, &finish, Value::Null);
     let inbox = live.owner_inbox.clone();
@@ -210,17 +205,13 @@ pub(super) fn end_dropped(
 /// Queues an end that no code will wait for.
 fn end_as(
     table: &Arc<Table>,
-    door: Option<&Door>,
+    door: &Door,
     live: Arc<Live>,
     finish: Finish,
     telling: Option<Arc<Telling>>,
 ) {
     let last = Arc::new(LastWord { table: Arc::clone(table), live, telling });
-    let handed_in = match door {
-        Some(door) => door.hand_in(proposal(finish), last.clone()),
-        None => Err(AppendError::NotPrimary),
-    };
-    if let Err(error) = handed_in {
+    if let Err(error) = door.hand_in(proposal(finish), last.clone()) {
         last.answered(Err(&error));
     }
 }

@@ -59,6 +59,7 @@ mod body;
 mod cancel;
 mod context;
 mod error;
+mod fence;
 mod guard;
 mod health;
 mod inbox;
@@ -107,13 +108,16 @@ pub use self::{
 };
 pub use crate::{event::TaskStatus, ids::TaskId};
 
-use self::{live::Table, past::Past, resume::Owner};
+use self::{fence::Fence, live::Table, past::Past, resume::Owner};
 use crate::{
     ids::LedgerId,
     ledger::{Current, Ledger, Seat},
     sync::Runtime,
 };
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+};
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -170,6 +174,7 @@ struct Bound {
     ledger: Ledger,
     past: Past,
     seat: Seat,
+    fence: Arc<Fence>,
 }
 
 impl Bound {
@@ -254,7 +259,8 @@ impl BackgroundTaskManager {
     ///
     /// # Errors
     /// - [`BindError::AlreadyBound`] if it is bound. If it is being bound, that is awaited.
-    /// - [`BindError::State`] if the orphans could not be recorded; nothing is bound.
+    /// - [`BindError::State`] if the orphans could not be recorded, or the ledger takes no appends, which a
+    ///   standby does not; nothing is bound.
     ///
     /// # Cancel safety
     /// If it is dropped, nothing is bound. Orphans that were recorded stay so, and are announced
@@ -284,9 +290,13 @@ impl BackgroundTaskManager {
         let mut mine = false;
         let bind = async {
             mine = true;
+            let fence = Fence::new(&self.table, &self.tracker);
+            let watch: Weak<Fence> = Arc::downgrade(&fence);
+            ledger.watch_fence(watch);
+            ledger.check_appends()?; // looked at after it is watched, so that no change is missed
             let seat = ledger.take_seat();
             self.recover(&ledger).await?;
-            Ok::<_, BindError>(Bound { past: Past::new(ledger.reader()), ledger, seat })
+            Ok::<_, BindError>(Bound { past: Past::new(ledger.reader()), ledger, seat, fence })
         };
         self.bound.get_or_try_init(|| bind).await?;
         if !mine {

@@ -214,7 +214,12 @@ impl BackgroundTaskManager {
                     continue;
                 }
             };
-            if follow.next().await.map_err(WaitError::Read)?.is_none() {
+            let news = tokio::select! {
+                biased;
+                news = follow.next() => news,
+                fenced = bound.fence.came() => return Err(WaitError::State(fenced)),
+            };
+            if news.map_err(WaitError::Read)?.is_none() {
                 return Err(WaitError::State(AppendError::Halted));
             }
         }

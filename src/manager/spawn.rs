@@ -254,6 +254,7 @@ impl BackgroundTaskManager {
             return Err(SpawnError::ReservedName(name.into()));
         }
         let bound = self.bound.get().ok_or(SpawnError::StoreNotConfigured)?;
+        bound.fence.check()?;
         let runtime = Runtime::current().ok_or(SpawnError::NoRuntime)?;
         let slot = self.table.slot(self.options.tasks_max).map_err(|none| match none {
             NoSlot::Full => SpawnError::TooManyTasks { max: self.options.tasks_max },

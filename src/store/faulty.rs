@@ -2,7 +2,7 @@
 //!
 //! [`FaultyDisk`] is the device. It keeps written bytes apart from durable bytes, and can lose
 //! power, fill up, fail a call, lie about a sync and rot, as its seed decides. [`FaultyStore`] is a
-//! simple [`FrameLog`] on it that keeps the contract as long as the device keeps its word. Uses no
+//! simple [`FrameLog`] on it, with snapshots and an identity, that keeps the contract as long as the device keeps its word. Uses no
 //! real file: `file` is the model of one, `record` the bytes in it, `disk` the effect of a call.
 
 #![allow(
@@ -16,8 +16,10 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use super::{Error, FrameLog, Group, Rewrite, SnapshotStore, mem::as_many_as_fit};
-use crate::ids::{Head, Seq, TreeHash};
+use super::{
+    Error, FrameLog, Group, Identity, NodeStore, Rewrite, SnapshotStore, mem::as_many_as_fit,
+};
+use crate::ids::{Head, LedgerId, NodeId, Seq, TreeHash};
 use disk::{Answer, Disk, Process};
 use std::{
     io,
@@ -31,7 +33,7 @@ pub enum Call {
     Read,
     /// Writing a group, a snapshot or an erasure.
     Write,
-    /// Making something durable: syncs, reservations, flushes.
+    /// Making something durable: syncs, reservations, flushes, identities.
     Sync,
     /// Any of these.
     Any,
@@ -264,5 +266,17 @@ impl SnapshotStore for FaultyStore {
         disk.answer(Call::Write, "removing a snapshot")?;
         disk.snapshots.remove(&at);
         Ok(())
+    }
+}
+
+impl NodeStore for FaultyStore {
+    /// Zeros until the first one is set.
+    fn identity(&self) -> Identity {
+        let nobody = || Identity::new(LedgerId([0; 16]), NodeId([0; 16]));
+        self.disk.disk().process.identity.unwrap_or_else(nobody)
+    }
+
+    fn set_identity(&self, identity: Identity) -> Result<(), Error> {
+        self.working()?.set_identity(identity)
     }
 }

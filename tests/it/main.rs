@@ -33,4 +33,5 @@ mod sizes;
 mod spool;
 mod stored;
 mod support;
+mod take_over;
 mod turns;

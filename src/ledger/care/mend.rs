@@ -48,6 +48,7 @@ fn may_be_cut_short(home: &dyn Home, error: &OpenError) -> bool {
         | OpenError::UnsupportedFormat { .. }
         | OpenError::Unfinished { .. }
         | OpenError::Option { .. }
+        | OpenError::TakeOver { .. }
         | OpenError::Io(_) => return false,
     };
     // A log that ends before the sealed events has lost its own end, and the sealed store is the

@@ -13,7 +13,7 @@ use crate::{
         OpenError, Options,
         commit::{
             core::{Author, Core},
-            shared::{KeptSnapshots, Shared, unreadable},
+            shared::{KeptSnapshots, Shared, Stores, unreadable},
             staging::Published,
         },
         copy::origin::OriginNote,
@@ -21,14 +21,13 @@ use crate::{
     },
     proof::Tree,
     state::LedgerState,
-    store::{FrameLog, Identity, Opened, SnapshotStore},
+    store::{FrameLog, Identity, Opened, Role, SnapshotStore},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 /// Replays a log and makes it ready for appends.
 pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Shared>), OpenError> {
-    let identity = opened.node.identity();
-    let Opened { log, snapshots, .. } = opened;
+    let Opened { log, snapshots, node } = opened;
     let sealed = log.sealed();
     let tree = Tree::restore(sealed.size, &LogHashes(&*log))?;
     check_root(sealed, tree.head())?;
@@ -51,7 +50,7 @@ pub(crate) fn load(opened: Opened, options: &Options) -> Result<(Core, Arc<Share
     log.resume(tree_hashes)?;
     set_aside(&*snapshots, &useless);
     let published = (Arc::new(Published::new(state, tree)), withheld);
-    Ok(assemble(identity, (log, snapshots), published, snapshot_at, options))
+    Ok(assemble((log, snapshots, node), published, snapshot_at, options))
 }
 
 /// The root that the tree hashes give; `None` if the sealed store, which nothing else here needs, does
@@ -72,24 +71,24 @@ fn root_without_name(log: &dyn FrameLog, size: Size) -> Result<Option<Root>, Ope
 
 /// Joins a state, with what was withheld from it, and the store that it was read from.
 pub(crate) fn assemble(
-    identity: Identity,
-    (log, snapshots): (Arc<dyn FrameLog>, Arc<dyn SnapshotStore>),
+    (log, snapshots, node): Stores,
     (published, withheld): (Arc<Published>, Withheld),
     snapshot_at: Size,
     options: &Options,
 ) -> (Core, Arc<Shared>) {
-    let number_floor = log.reserved();
+    let (identity, number_floor) = (node.identity(), log.reserved());
     let writer = Author {
         ledger: identity.ledger,
         node: identity.node,
         epoch_nonce: options.entropy.number(),
+        promised: identity.promised,
         began: why(&published.state, &identity),
         number_floor,
     };
     let core = Core::new(Arc::clone(&published), writer);
     let Options { snapshots_kept: newest, snapshot_distance: distance, .. } = *options;
     let kept = KeptSnapshots { newest, distance };
-    let mut shared = Shared::new(log, snapshots, published, snapshot_at.get(), kept);
+    let mut shared = Shared::new((log, snapshots, node), published, snapshot_at.get(), kept);
     shared.withheld = withheld;
     (core, Arc::new(shared))
 }
@@ -146,13 +145,26 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Unseal
     Ok(Unsealed { tree, tree_hashes, roots })
 }
 
-/// The reason that this writer begins.
-fn why(state: &LedgerState, identity: &Identity) -> Began {
-    match OriginNote::of_note(&identity.note) {
-        _ if state.ledger() == Some(identity.ledger) => Began::Opened,
-        None => Began::Created,
-        Some(OriginNote::Forked(origin)) => Began::Forked(origin),
-        Some(OriginNote::RestoredFrom(origin)) => Began::RestoredFrom(origin),
+/// The reason that this writer begins; `None` if it writes only what others began.
+///
+/// A primary whose log has not reached the epoch that it promised was stopped while it took over in
+/// that epoch: to go on in the old one would break the promise.
+fn why(state: &LedgerState, identity: &Identity) -> Option<Began> {
+    let reached = state.epoch().map_or(0, |epoch| epoch.number);
+    match (identity.role, OriginNote::of_note(&identity.note)) {
+        (Role::Standby, _) => None,
+        (Role::Primary, _) if identity.fenced.is_some() => None,
+        (Role::Primary, _) if identity.promised.is_some_and(|it| it.number > reached) => {
+            Some(Began::Promoted)
+        }
+        _ if state.ledger() == Some(identity.ledger) => Some(Began::Opened),
+        (Role::Primary | Role::Copying, None) => Some(Began::Created),
+        (Role::Primary | Role::Copying, Some(OriginNote::Forked(origin))) => {
+            Some(Began::Forked(origin))
+        }
+        (Role::Primary | Role::Copying, Some(OriginNote::RestoredFrom(origin))) => {
+            Some(Began::RestoredFrom(origin))
+        }
     }
 }
 

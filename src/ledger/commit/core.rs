@@ -27,7 +27,9 @@ pub(crate) struct Core {
     /// Distinguishes the epoch that this writer begins, if it begins one, from another of that
     /// number.
     epoch_nonce: u64,
-    /// The reason that this writer began, until the log has it.
+    /// The epoch that this copy has promised to begin in, if it takes over.
+    promised: Option<Epoch>,
+    /// The reason that this writer began, until the log has it; `None` also for a writer of frames.
     began: Option<Began>,
     /// Task numbers below this may have been assigned and lost with the power.
     number_floor: u64,
@@ -39,7 +41,8 @@ pub(crate) struct Author {
     pub(crate) ledger: LedgerId,
     pub(crate) node: NodeId,
     pub(crate) epoch_nonce: u64,
-    pub(crate) began: Began,
+    pub(crate) promised: Option<Epoch>,
+    pub(crate) began: Option<Began>,
     pub(crate) number_floor: u64,
 }
 
@@ -55,8 +58,8 @@ impl Core {
     pub(crate) fn new(last: Arc<Published>, writer: Author) -> Self {
         let (state, tree) = (&last.state, &last.tree);
         assert_eq!(state.size(), tree.size(), "state and tree are of the same events");
-        let Author { ledger, node, epoch_nonce, began, number_floor } = writer;
-        Self { last, ledger, node, epoch_nonce, began: Some(began), number_floor }
+        let Author { ledger, node, epoch_nonce, promised, began, number_floor } = writer;
+        Self { last, ledger, node, epoch_nonce, promised, began, number_floor }
     }
 
     /// The state after the last commit.
@@ -67,6 +70,26 @@ impl Core {
     /// The incarnation of this writer, recorded or not.
     pub(crate) fn incarnation(&self) -> u64 {
         self.state().incarnation().saturating_add(u64::from(self.began.is_some()))
+    }
+
+    /// The least number that a task may get.
+    pub(crate) fn number_floor(&self) -> u64 {
+        self.number_floor
+    }
+
+    /// Gives no task a number below `floor`.
+    pub(crate) fn raise_number_floor(&mut self, floor: u64) {
+        self.number_floor = self.number_floor.max(floor);
+    }
+
+    /// Makes the next event of this writer the one that begins `epoch`.
+    pub(crate) fn promote(&mut self, epoch: Epoch) {
+        (self.began, self.promised) = (Some(Began::Promoted), Some(epoch));
+    }
+
+    /// Says whether the next event of this writer begins the epoch that was promised.
+    pub(crate) fn is_promoted(&self) -> bool {
+        self.began == Some(Began::Promoted)
     }
 
     /// Opens a commit on top of the last one.
@@ -82,9 +105,7 @@ impl Core {
         around: &Surroundings<'_>,
     ) -> Result<Vec<Receipt>, AppendError> {
         check_batch(batch, around.options)?;
-        if let (Some(why), false) = (&self.began, staging.began) {
-            self.add_began(staging, why.clone(), around)?;
-        }
+        self.begin(staging, around)?;
         if let [proposal] = batch {
             // Only the last step of `add_one` changes anything, so there is nothing to undo.
             // Keeping an old version would make the maps copy entries that they could change in
@@ -93,6 +114,18 @@ impl Core {
         }
         let undo = Undo::before(staging);
         self.add_all(staging, batch, around).inspect_err(|_| undo.apply(staging))
+    }
+
+    /// Adds the event that says why this writer began, unless it is there.
+    pub(crate) fn begin(
+        &self,
+        staging: &mut Staging,
+        around: &Surroundings<'_>,
+    ) -> Result<(), AppendError> {
+        match &self.began {
+            Some(why) if !staging.began => self.add_began(staging, why.clone(), around),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn add_all(
@@ -120,7 +153,11 @@ impl Core {
 
     /// Adds frames that another ledger wrote: they must continue this log exactly, and hold whole
     /// batches.
-    pub(crate) fn add_frames(staging: &mut Staging, frames: &[Vec<u8>]) -> Result<(), AppendError> {
+    pub(crate) fn add_frames(
+        &self,
+        staging: &mut Staging,
+        frames: &[Vec<u8>],
+    ) -> Result<(), AppendError> {
         for frame in frames {
             let at = staging.next_seq();
             let refuse = |why| AppendError::NotContinuation { at, why };
@@ -128,6 +165,7 @@ impl Core {
             let entry = codec::decode(frame).map_err(damaged)?;
             codec::check_parts(&entry).map_err(damaged)?;
             links::check_continues(&staging.state, &entry.event).map_err(refuse)?;
+            links::check_ledger(&staging.state, self.ledger, &entry.event).map_err(refuse)?;
             staging.push(&entry, frame.clone()).map_err(damaged)?;
         }
         if staging.is_within_batch() {
@@ -197,16 +235,18 @@ impl Core {
         self.write(staging, draft, batch_goes_on, around)
     }
 
-    /// The current epoch, or the next one if the event begins it. Asked when the event is written:
+    /// The current epoch, or the one that the event begins: the promised one in a take-over, the next one
+    /// otherwise. Asked when the event is written:
     /// a copy learns its earlier epochs only after it was created.
     fn epoch_of(&self, state: &LedgerState, action: &Action) -> Epoch {
         let nonce = self.epoch_nonce;
-        match (state.epoch(), action) {
-            (None, _) => Epoch { number: 1, nonce },
-            (Some(before), Action::Began { why, .. }) if *why != Began::Opened => {
+        match (state.epoch(), action, self.promised) {
+            (_, Action::Began { why: Began::Promoted, .. }, Some(promised)) => promised,
+            (None, ..) => Epoch { number: 1, nonce },
+            (Some(before), Action::Began { why, .. }, _) if *why != Began::Opened => {
                 Epoch { number: before.number.saturating_add(1), nonce }
             }
-            (Some(current), _) => current,
+            (Some(current), ..) => current,
         }
     }
 

@@ -17,17 +17,18 @@ use self::queue::{Gathering, NotTaken, Queue, Ready, Service};
 use super::{
     request::{Alone, Append, Reply, Request},
     shared::Shared,
-    writer::{Closed, Group, Writer},
+    witness::FenceWitness,
+    writer::{Closed, Group, Turn, Writer},
 };
 use crate::{
-    ids::Head,
-    ledger::{AppendError, Durability, Role},
+    ids::{Epoch, Head},
+    ledger::{AppendError, Durability, Role, count_refused},
     store,
     sync::{Condvar, Mutex, MutexGuard},
 };
 use std::{
     ops::ControlFlow,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, Weak},
 };
 use tokio::sync::oneshot;
 
@@ -48,6 +49,8 @@ pub(crate) struct Desk {
     gatherer: Condvar,
     shared: Arc<Shared>,
     durability: Durability,
+    /// Those that are told when the ledger is fenced.
+    fences: Mutex<Vec<Weak<dyn FenceWitness>>>,
 }
 
 /// The next job of a thread.
@@ -75,6 +78,7 @@ impl Desk {
             gatherer: Condvar::new(),
             shared,
             durability,
+            fences: Mutex::default(),
         }
     }
 
@@ -86,6 +90,31 @@ impl Desk {
     /// Gives the ledger another role. Waiting requests were taken in the old one and are served.
     pub(crate) fn set_role(&self, role: Role) {
         self.queue().role = role;
+    }
+
+    /// Gives the ledger another role, and refuses the waiting requests that it does not take. Called
+    /// by the thread that has the writer: none of them is decided yet, and none will be.
+    fn change_role(&self, role: Role) {
+        let refused = self.queue().change_role(role);
+        for (request, error) in refused {
+            if matches!(request, Request::Append(_)) {
+                count_refused(&error);
+            }
+            request.refuse_with(error, false);
+        }
+    }
+
+    /// Tells this witness when the ledger is fenced, as long as it exists.
+    pub(crate) fn watch_fence(&self, witness: Weak<dyn FenceWitness>) {
+        let mut fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        fences.retain(|known| known.strong_count() > 0);
+        fences.push(witness);
+    }
+
+    /// Tells every witness that the ledger is fenced.
+    fn tell_fenced(&self, by: Epoch) {
+        let fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        fences.iter().filter_map(Weak::upgrade).for_each(|witness| witness.fenced(by));
     }
 
     /// Serves an append whose thread would only wait: here if the writer is free and nothing waits, or by
@@ -152,10 +181,20 @@ impl Desk {
                     hold.give_back();
                 }
                 Job::Alone(mut hold, alone) => {
-                    if let ControlFlow::Break(Closed { whole }) = hold.writer().serve(alone) {
+                    let mut became = None;
+                    let mut change = |role| {
+                        self.change_role(role);
+                        became = Some(role);
+                    };
+                    let turn = Turn { role: self.role(), change: &mut change };
+                    let served = hold.writer().serve(alone, turn);
+                    if let ControlFlow::Break(Closed { whole }) = served {
                         self.end(whole);
                     }
                     hold.give_back();
+                    if let Some(Role::Fenced { by }) = became {
+                        self.tell_fenced(by);
+                    }
                 }
                 Job::Leave(mut hold) => {
                     // No caller is left to get the result.

@@ -3,8 +3,8 @@
 use super::witness::{Answer, Witness};
 use crate::{
     command::{Batch, Command},
-    ids::{Head, Key},
-    ledger::{AppendError, PurgeError, Receipt},
+    ids::{Epoch, Head, Key},
+    ledger::{AppendError, NodeStatus, PromiseError, PurgeError, Receipt, Role, TakeOverError},
     store,
     sync::wait_for,
 };
@@ -35,15 +35,30 @@ pub(crate) enum Alone {
     Ingest(Ingest),
     /// Rewrite every file without the texts that are redacted.
     Purge(oneshot::Sender<Result<(), PurgeError>>),
+    /// Acknowledge nothing in an epoch below this one.
+    Promise(Epoch, oneshot::Sender<Result<NodeStatus, PromiseError>>),
+    TakeOver(TakeOver),
+    /// Give no task a number below this one.
+    Reserve(u64, Reply<()>),
     /// Sync, flush and end.
     Close(oneshot::Sender<Result<(), store::Error>>),
 }
 
-/// Frames of another ledger to write as one group; `expect` is the head that they must lead to.
+/// A take-over in an epoch; tasks get numbers from `numbers_from` on.
+#[derive(Debug)]
+pub(crate) struct TakeOver {
+    pub(crate) epoch: Epoch,
+    pub(crate) numbers_from: u64,
+    pub(crate) reply: oneshot::Sender<Result<Head, TakeOverError>>,
+}
+
+/// Frames of another ledger to write as one group; `expect` is the head that they must lead to, `by` the
+/// epoch of the primary that is followed.
 #[derive(Debug)]
 pub(crate) struct Ingest {
     pub(crate) frames: Vec<Vec<u8>>,
     pub(crate) expect: Option<Head>,
+    pub(crate) by: Option<Epoch>,
     pub(crate) reply: Reply<Head>,
 }
 
@@ -130,9 +145,13 @@ impl Append {
 }
 
 impl Ingest {
-    pub(crate) fn new(frames: Vec<Vec<u8>>, expect: Option<Head>) -> (Self, Pending<Head>) {
+    pub(crate) fn new(
+        frames: Vec<Vec<u8>>,
+        expect: Option<Head>,
+        by: Option<Epoch>,
+    ) -> (Self, Pending<Head>) {
         let (reply, pending) = Pending::new(None);
-        (Self { frames, expect, reply }, pending)
+        (Self { frames, expect, by, reply }, pending)
     }
 }
 
@@ -146,16 +165,44 @@ impl Request {
         Self::Alone(Alone::Ingest(ingest))
     }
 
+    pub(crate) fn reserve(upto: u64) -> (Self, Pending<()>) {
+        let (reply, pending) = Pending::new(None);
+        (Self::Alone(Alone::Reserve(upto, reply)), pending)
+    }
+
+    /// Says whether a ledger of this role takes it. Those that change the role, or do not depend on it, are
+    /// taken here, and look for themselves.
+    pub(crate) fn check(&self, role: Role) -> Result<(), AppendError> {
+        match self {
+            Self::Append(_) => role.check_append(),
+            Self::Alone(Alone::Ingest(_) | Alone::Reserve(..)) => role.check_ingest(),
+            Self::Sync(_)
+            | Self::Alone(
+                Alone::Purge(_) | Alone::Promise(..) | Alone::TakeOver(_) | Alone::Close(_),
+            ) => Ok(()),
+        }
+    }
+
     /// Refuses a request that came too late: none of it was done. `closed` says that the ledger was closed
     /// and all of it is durable; then closing it again succeeds.
     pub(crate) fn refuse(self, closed: bool) {
-        let halted = NotWritten::Refused(AppendError::Halted);
+        self.refuse_with(AppendError::Halted, closed);
+    }
+
+    /// Like [`refuse`](Self::refuse), with the reason for those that are answered with one of an append.
+    pub(crate) fn refuse_with(self, error: AppendError, closed: bool) {
+        let refused = NotWritten::Refused(error);
         match self {
-            Self::Append(Append { reply, .. }) => reply.send(Err(halted)),
+            Self::Append(Append { reply, .. }) => reply.send(Err(refused)),
             Self::Sync(reply) | Self::Alone(Alone::Ingest(Ingest { reply, .. })) => {
-                drop(reply.send(Err(halted)));
+                drop(reply.send(Err(refused)));
             }
+            Self::Alone(Alone::Reserve(_, reply)) => drop(reply.send(Err(refused))),
             Self::Alone(Alone::Purge(reply)) => drop(reply.send(Err(PurgeError::Halted))),
+            Self::Alone(Alone::Promise(_, reply)) => drop(reply.send(Err(PromiseError::Halted))),
+            Self::Alone(Alone::TakeOver(TakeOver { reply, .. })) => {
+                drop(reply.send(Err(TakeOverError::Halted)));
+            }
             Self::Alone(Alone::Close(reply)) => {
                 drop(reply.send(if closed { Ok(()) } else { Err(store::Error::Halted) }));
             }

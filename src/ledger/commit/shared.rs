@@ -13,7 +13,7 @@ use crate::{
         read::texts::{Withheld, withholding},
     },
     snapshot::{self, Rung},
-    store::{self, FrameLog, SnapshotStore},
+    store::{self, FrameLog, NodeStore, SnapshotStore},
     sync::ArcSwap,
 };
 use std::{
@@ -33,10 +33,15 @@ pub(crate) struct Progress {
     pub(crate) ended: bool,
 }
 
+/// The parts of an open store.
+pub(crate) type Stores = (Arc<dyn FrameLog>, Arc<dyn SnapshotStore>, Arc<dyn NodeStore>);
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn FrameLog>,
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    /// The identity of this copy, with its role and its promise.
+    pub(crate) node: Arc<dyn NodeStore>,
     published: ArcSwap<Published>,
     progress: watch::Sender<Progress>,
     halted: AtomicBool,
@@ -70,8 +75,7 @@ struct SnapshotJob {
 
 impl Shared {
     pub(crate) fn new(
-        log: Arc<dyn FrameLog>,
-        snapshots: Arc<dyn SnapshotStore>,
+        (log, snapshots, node): Stores,
         published: Arc<Published>,
         last_snapshot: u64,
         kept: KeptSnapshots,
@@ -82,6 +86,7 @@ impl Shared {
             halted: AtomicBool::new(false),
             log,
             snapshots,
+            node,
             incarnation: AtomicU64::new(0),
             kept,
             snapshot_job: Mutex::new(SnapshotJob {
@@ -357,7 +362,12 @@ mod tests {
     fn what_is_durable_is_announced_when_it_is_published() {
         let store = Arc::new(MemStore::new());
         let kept = KeptSnapshots { newest: 1, distance: 1 };
-        let shared = Arc::new(Shared::new(store.clone(), store.clone(), published(0), 0, kept));
+        let shared = Arc::new(Shared::new(
+            (store.clone(), store.clone(), store.clone()),
+            published(0),
+            0,
+            kept,
+        ));
         let progress = shared.watch_progress();
         let announced = || progress.borrow().synced;
         let (one, two) = (published(1), published(2));

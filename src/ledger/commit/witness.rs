@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     command::Proposal,
+    ids::Epoch,
     ledger::{AppendError, Receipt},
 };
 use std::{
@@ -33,6 +34,13 @@ pub(crate) trait Witness: fmt::Debug + Send + Sync {
 
     /// The append is about to be answered.
     fn answered(&self, _outcome: Result<&[Receipt], &AppendError>) {}
+}
+
+/// Learns that the ledger was fenced, from the thread that did it, with no lock held. Every append is
+/// refused by then.
+pub(crate) trait FenceWitness: fmt::Debug + Send + Sync {
+    /// Another node takes over in this epoch, or may.
+    fn fenced(&self, by: Epoch);
 }
 
 /// The place for the answer to an append.

@@ -2,11 +2,16 @@
 //!
 //! It takes the waiting appends, up to a group's limits, makes one commit of them, and only then
 //! answers. After a failed write or sync it answers [`AppendError::Halted`] until the ledger is
-//! opened again. [`super::desk`] decides which thread has the writer, and when.
+//! opened again. [`super::desk`] decides which thread has the writer, and when. `role` holds the requests
+//! that decide who is in charge.
+
+mod role;
+
+pub(crate) use self::role::Turn;
 
 use super::{
     core::{Core, Staging, Surroundings},
-    request::{Alone, Append, Ingest, NotWritten},
+    request::{Alone, Append, Ingest, NotWritten, TakeOver},
     shared::Shared,
     staging::Published,
     witness::Answer,
@@ -15,7 +20,7 @@ use crate::{
     code::Code,
     codec,
     command::Proposal,
-    ids::{Head, Seq},
+    ids::{Epoch, Head, Seq},
     ledger::{AppendError, Discontinuity, Durability, Options, PurgeError, Receipt, count_refused},
     metrics, store,
 };
@@ -122,6 +127,11 @@ impl Writer {
         if self.shared.is_halted() {
             return Err(AppendError::Halted);
         }
+        self.surrounded(|around| self.core.add(staging, batch, around))
+    }
+
+    /// The answer of `ask` to the values that a batch needs besides itself.
+    fn surrounded<T>(&self, ask: impl FnOnce(&Surroundings<'_>) -> T) -> T {
         let shared = &self.shared;
         let lookup = |seq: Seq| {
             shared
@@ -134,7 +144,7 @@ impl Writer {
             options: &self.options,
             lookup: &lookup,
         };
-        self.core.add(staging, batch, &around)
+        ask(&around)
     }
 
     /// Writes a group. The next one may be decided on top of it at once: if this one cannot be made
@@ -186,13 +196,22 @@ impl Writer {
 
     /// Serves a request that needs the right to sync as well, and answers. A caller that no longer
     /// waits for the answer misses nothing. Breaks if it was a close.
-    pub(crate) fn serve(&mut self, alone: Alone) -> ControlFlow<Closed> {
+    pub(crate) fn serve(&mut self, alone: Alone, turn: Turn<'_>) -> ControlFlow<Closed> {
         match alone {
-            Alone::Ingest(Ingest { frames, expect, reply }) => {
-                let _ = reply.send(self.ingest(&frames, expect));
+            Alone::Ingest(Ingest { frames, expect, by, reply }) => {
+                let _ = reply.send(self.ingest(&frames, expect, by));
             }
             Alone::Purge(reply) => {
                 let _ = reply.send(self.purge());
+            }
+            Alone::Promise(epoch, reply) => {
+                let _ = reply.send(self.promise(epoch, turn));
+            }
+            Alone::TakeOver(TakeOver { epoch, numbers_from, reply }) => {
+                let _ = reply.send(self.take_over(epoch, numbers_from, turn));
+            }
+            Alone::Reserve(upto, reply) => {
+                let _ = reply.send(self.reserve(upto));
             }
             Alone::Close(reply) => {
                 let closed = self.close();
@@ -204,12 +223,19 @@ impl Writer {
         ControlFlow::Continue(())
     }
 
-    fn ingest(&mut self, frames: &[Vec<u8>], expect: Option<Head>) -> Result<Head, NotWritten> {
+    /// Writes frames in the name of epoch `by`, or of the one that they lead to.
+    fn ingest(
+        &mut self,
+        frames: &[Vec<u8>],
+        expect: Option<Head>,
+        by: Option<Epoch>,
+    ) -> Result<Head, NotWritten> {
         if self.shared.is_halted() {
             return Err(AppendError::Halted.into());
         }
         let mut staging = self.core.stage();
-        Core::add_frames(&mut staging, frames)?;
+        self.core.add_frames(&mut staging, frames)?;
+        self.check_promise(by.or(staging.state().epoch()))?;
         let head = staging.head();
         if let Some(expected) = expect
             && expected != head
@@ -219,13 +245,19 @@ impl Writer {
             return Err(AppendError::NotContinuation { at, why }.into());
         }
         if !staging.is_empty() {
-            self.append(&staging)?;
-            self.shared.sync()?;
-            let published = self.core.commit(staging);
-            self.shared.set_incarnation(self.core.incarnation());
-            self.shared.publish(published);
+            self.write_durably(staging)?;
         }
         Ok(head)
+    }
+
+    /// Writes events, makes them durable and then publishes them, with any durability.
+    fn write_durably(&mut self, staging: Staging) -> Result<(), NotWritten> {
+        self.append(&staging)?;
+        self.shared.sync()?;
+        let published = self.core.commit(staging);
+        self.shared.set_incarnation(self.core.incarnation());
+        self.shared.publish(published);
+        Ok(())
     }
 
     fn purge(&mut self) -> Result<(), PurgeError> {
@@ -272,9 +304,10 @@ impl Writer {
 
     fn sync_and_settle(&mut self) -> Result<(), store::Error> {
         self.shared.log.sync()?;
-        let next = self.core.state().next_number();
+        // A number below the floor may be one that another node gave, or that was lost before.
+        let next = self.core.state().next_number().max(self.core.number_floor());
         if self.shared.log.reserved() > next {
-            // After a clean end everything is synced, so no reserved number can have been lost.
+            // After a clean end everything is synced, so no number reserved since can have been lost.
             self.shared.log.reserve(next)?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use crate::{
     code::Code,
     codec,
-    ids::{Epoch, Head, Seq},
+    ids::{Epoch, Head, LedgerId, Seq},
     time::Millis,
 };
 
@@ -89,6 +89,14 @@ pub enum Fork {
         previous: u64,
         /// Its number.
         found: u64,
+    },
+    /// Its writer began another ledger, as a copy of this one.
+    #[error("it begins the ledger {found}, which is not {expected}")]
+    Ledger {
+        /// This ledger.
+        expected: LedgerId,
+        /// The ledger that its writer began.
+        found: LedgerId,
     },
 }
 

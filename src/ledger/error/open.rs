@@ -1,9 +1,9 @@
 //! Why a ledger could not be created or opened.
 
-use super::{Damage, ReadError, damage};
+use super::{Damage, ReadError, TakeOverError, damage};
 use crate::{
     code::Code,
-    ids::{Root, Seq},
+    ids::{Epoch, Root, Seq},
     proof::ProofError,
     store,
 };
@@ -102,6 +102,16 @@ pub enum OpenError {
         /// The most that it may be, beside the other options.
         max: usize,
     },
+    /// It was stopped while it took over in an epoch, and the rest could not be written now. Open it
+    /// again, which goes on with it.
+    #[error("the take-over in epoch {epoch}, which was begun, could not be finished")]
+    TakeOver {
+        /// The epoch.
+        epoch: Epoch,
+        /// The reason.
+        #[source]
+        source: TakeOverError,
+    },
     /// The engine that holds the sealed blocks failed or panicked.
     #[error("the engine failed during {during}: {detail}")]
     Engine {
@@ -131,6 +141,7 @@ impl OpenError {
             Self::Tampered { .. } => Code::Tampered,
             Self::Engine { .. } => Code::EngineFailed,
             Self::Option { .. } => Code::Invalid,
+            Self::TakeOver { source, .. } => source.code(),
             Self::Io(error) => error.code(),
         }
     }

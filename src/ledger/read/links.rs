@@ -3,7 +3,7 @@
 
 use crate::{
     event::{Action, Began, Event},
-    ids::Seq,
+    ids::{LedgerId, Seq},
     ledger::{Discontinuity, Fork},
     state::{LedgerState, Place},
 };
@@ -67,6 +67,20 @@ fn check_epoch(state: &LedgerState, event: &Event) -> Result<(), Discontinuity> 
         return Ok(());
     }
     Err(Discontinuity::Epoch { previous, found: event.epoch })
+}
+
+/// A log that has become that of `ours` stays so. Before that, events of others are those that it was
+/// copied from: only the last writer that began says whose log it is.
+pub(crate) fn check_ledger(
+    state: &LedgerState,
+    ours: LedgerId,
+    event: &Event,
+) -> Result<(), Discontinuity> {
+    let Action::Began { ledger: found, .. } = event.action else { return Ok(()) };
+    if state.ledger() != Some(ours) || found == ours {
+        return Ok(());
+    }
+    Err(Discontinuity::Fork(Fork::Ledger { expected: ours, found }))
 }
 
 /// Writers are numbered without a gap. After the last number there is none.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ids::{Head, Seq, TreeHash},
-    store::{Damage, Error, Group, Rewrite, mem::rewritten},
+    store::{Damage, Error, Group, Identity, Rewrite, mem::rewritten},
 };
 use std::{collections::BTreeMap, io};
 
@@ -32,6 +32,7 @@ pub(super) struct Beside {
     pub(super) tree_hashes: BTreeMap<u64, TreeHash>,
     pub(super) erased_upto: Option<Seq>,
     pub(super) reserved: u64,
+    pub(super) identity: Option<Identity>,
 }
 
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub(super) struct Process {
     pub(super) halted: bool,
     pub(super) frames: Vec<Vec<u8>>,
     pub(super) written: Head,
+    pub(super) identity: Option<Identity>,
     /// Tree hashes that are not sealed.
     pub(super) tree_hashes: BTreeMap<u64, TreeHash>,
 }
@@ -51,6 +53,7 @@ impl Process {
             halted: false,
             frames: Vec::new(),
             written: Head::EMPTY,
+            identity: None,
             tree_hashes: BTreeMap::new(),
         }
     }
@@ -71,6 +74,7 @@ impl Disk {
             tree_hashes: BTreeMap::new(),
             erased_upto: None,
             reserved: 0,
+            identity: None,
         };
         Self {
             journal: File::default(),
@@ -100,6 +104,7 @@ impl Disk {
         self.sync(answer, found.head);
         self.process.written = found.head;
         self.process.frames = found.frames;
+        self.process.identity = self.beside.identity;
         Ok(self.process.opening)
     }
 
@@ -181,6 +186,22 @@ impl Disk {
             }
         }
         Ok(written)
+    }
+
+    /// Stores an identity. If that fails, the new one may be there all the same after the next opening.
+    pub(super) fn set_identity(&mut self, identity: Identity) -> Result<(), Error> {
+        match self.answer(Call::Sync, "storing the identity") {
+            Ok(Answer::Obeys) => self.beside.identity = Some(identity),
+            Ok(Answer::Lies) => {}
+            Err(error) => {
+                if self.random.below(2) == 1 {
+                    self.beside.identity = Some(identity);
+                }
+                return Err(error);
+            }
+        }
+        self.process.identity = Some(identity);
+        Ok(())
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use super::super::{
 };
 use crate::{
     ids::Head,
-    ledger::{AppendError, PurgeError, Role},
+    ledger::{AppendError, PromiseError, PurgeError, Role, TakeOverError},
 };
 use std::{
     collections::VecDeque,
@@ -60,6 +60,24 @@ impl From<NotTaken> for AppendError {
 }
 
 impl From<NotTaken> for PurgeError {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Ended => Self::Halted,
+            NotTaken::Full { max } => Self::Busy { max },
+        }
+    }
+}
+
+impl From<NotTaken> for PromiseError {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Ended => Self::Halted,
+            NotTaken::Full { max } => Self::Busy { max },
+        }
+    }
+}
+
+impl From<NotTaken> for TakeOverError {
     fn from(why: NotTaken) -> Self {
         match why {
             NotTaken::Ended => Self::Halted,
@@ -300,6 +318,23 @@ impl Queue {
         }
         self.called |= idle;
         Wakeups { gatherer, idle }
+    }
+
+    /// Changes the role, and returns the waiting requests that a ledger of the new one does not take,
+    /// each with the reason.
+    pub(super) fn change_role(&mut self, role: Role) -> Vec<(Request, AppendError)> {
+        self.role = role;
+        let mut refused = Vec::new();
+        for request in std::mem::take(&mut self.waiting) {
+            match request.check(role) {
+                Ok(()) => self.waiting.push_back(request),
+                Err(error) => {
+                    self.jobs -= usize::from(!matches!(request, Request::Append(_)));
+                    refused.push((request, error));
+                }
+            }
+        }
+        refused
     }
 
     /// Ends all work, and returns the requests left in the queue.
