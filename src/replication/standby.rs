@@ -55,7 +55,7 @@ pub struct Standby {
 enum Phase {
     Idle { until: Duration },
     Greeting { since: Duration },
-    Following { heard: Duration, goal: Size },
+    Following { heard: Duration, goal: Size, epoch: Option<Epoch> },
     Resting(Rest),
 }
 
@@ -177,6 +177,8 @@ pub enum Effect {
     Disconnect,
     /// Write these frames, which must lead to this head.
     Ingest {
+        /// The epoch of the source, in whose name they are taken; they may be of earlier ones.
+        by: Option<Epoch>,
         /// The frames.
         frames: Vec<Vec<u8>>,
         /// The head.
@@ -359,14 +361,16 @@ impl Standby {
             return self.rest(Rest::Behind { own, found });
         }
         self.source.node = Some(hello.node);
-        self.phase = Phase::Following { heard: now, goal: hello.head.size };
+        let (heard, goal) = (now, hello.head.size);
+        self.phase = Phase::Following { heard, goal, epoch: hello.epoch };
         self.heard_of(now, hello.head.size);
         Vec::new()
     }
 
     fn message(&mut self, now: Duration, message: Message) -> Vec<Effect> {
-        let Phase::Following { heard, .. } = &mut self.phase else { return Vec::new() };
+        let Phase::Following { heard, epoch, .. } = &mut self.phase else { return Vec::new() };
         *heard = now;
+        let by = *epoch;
         match message {
             // What goes on elsewhere, or comes while another one is written, is not of this stream.
             Message::Frames(frames)
@@ -374,23 +378,26 @@ impl Standby {
             {
                 self.give_up(now)
             }
-            Message::Frames(frames) => self.ingest(now, frames),
+            Message::Frames(frames) => self.ingest(now, by, frames),
             Message::Beat(beat) => self.beaten(now, beat),
             Message::End(End { .. }) => self.give_up(now),
         }
     }
 
-    fn ingest(&mut self, now: Duration, frames: Frames) -> Vec<Effect> {
+    fn ingest(&mut self, now: Duration, by: Option<Epoch>, frames: Frames) -> Vec<Effect> {
         let Some(expect) = frames.head() else { return self.give_up(now) };
         let bytes = u64::try_from(frames.bytes()).unwrap_or(u64::MAX);
         self.source.came = self.source.came.saturating_add(bytes);
         self.ingesting = true;
-        vec![Effect::Ingest { frames: frames.frames, expect }]
+        vec![Effect::Ingest { by, frames: frames.frames, expect }]
     }
 
     fn beaten(&mut self, now: Duration, beat: Beat) -> Vec<Effect> {
         self.heard_of(now, beat.head.size);
         (self.source.beat, self.source.came) = (Some((beat, now)), 0);
+        if let Phase::Following { epoch, .. } = &mut self.phase {
+            *epoch = Some(beat.epoch);
+        }
         if beat.reserved <= self.source.reserved {
             return Vec::new();
         }

@@ -70,11 +70,11 @@ fn it_follows_and_acknowledges_only_what_is_durable() {
     let mut standby = following(0, 3);
     assert_eq!(standby.status(), Status::CatchingUp);
     let expect = head(2);
-    let Effect::Ingest { frames: given, expect: led } = &standby.step(secs(1), frames(1, 2))[0]
+    let Effect::Ingest { by, frames: given, expect: led } = &standby.step(secs(1), frames(1, 2))[0]
     else {
         panic!("it does not write them");
     };
-    assert_eq!((given.len(), *led), (2, expect));
+    assert_eq!((*by, given.len(), *led), (Some(epoch(1)), 2, expect));
     assert!(!standby.wants_message());
     assert_eq!(standby.step(secs(1), ingested(2)), [Effect::Ack(head(2))]);
     assert!(standby.wants_message());

@@ -82,10 +82,13 @@ impl Service {
 
     async fn take_in(&self) {
         while !self.closing().is_cancelled() {
-            let ledger = self.ledger().clone();
-            let taken = spawn_blocking(move || ledger.take_in_blocking()).await;
-            if let Ok(Err(error)) = taken {
-                tracing::warn!(error = %error, "the spool could not be taken in");
+            // What waits is for a primary: a standby may become one.
+            if self.ledger().role() == Role::Primary {
+                let ledger = self.ledger().clone();
+                let taken = spawn_blocking(move || ledger.take_in_blocking()).await;
+                if let Ok(Err(error)) = taken {
+                    tracing::warn!(error = %error, "the spool could not be taken in");
+                }
             }
             select! {
                 () = sleep(SPOOL_PAUSE) => {}

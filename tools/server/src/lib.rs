@@ -16,6 +16,7 @@
 //! | `text`, `outlet` | a stream as text, and the way to its connection |
 //! | `writes`, `keys` | recording, and the keys by which it is repeated safely |
 //! | `manager` | messages and requests to stop, for the tasks that the host runs |
+//! | `standby` | following another node, and taking over from it |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
@@ -65,6 +66,7 @@ mod rooms;
 mod routes;
 mod service;
 pub mod socket;
+mod standby;
 mod stream;
 mod text;
 mod timed;

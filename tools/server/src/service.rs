@@ -12,6 +12,7 @@ use crate::{
     problem::Problem,
     reads,
     routes::{self, Does, ROUTES},
+    standby::Nodes,
     text::Room,
     writes,
 };
@@ -50,6 +51,7 @@ struct Inner {
     closing: CancellationToken,
     tasks: TaskTracker,
     run: Option<u64>,
+    nodes: OnceLock<Nodes>,
 }
 
 impl Service {
@@ -71,6 +73,7 @@ impl Service {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             run: getrandom::u64().ok(),
+            nodes: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -169,6 +172,15 @@ impl Service {
 
     pub(crate) fn freshness(&self) -> &Freshness {
         &self.inner.freshness
+    }
+
+    /// The other nodes of the ledger.
+    pub(crate) fn nodes(&self) -> &Nodes {
+        self.inner.nodes.get_or_init(|| Nodes::new(&self.inner.ledger, Vec::new()))
+    }
+
+    pub(crate) fn set_nodes(&self, nodes: Nodes) {
+        let _ = self.inner.nodes.set(nodes);
     }
 
     /// Runs `task` to its end, which [`stopped`](Self::stopped) waits for.

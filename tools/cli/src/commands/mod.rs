@@ -32,6 +32,7 @@ mod restore;
 mod run;
 mod serve;
 mod show;
+mod standby;
 mod stats;
 mod tasks;
 mod threads;
@@ -75,6 +76,7 @@ pub enum Commands {
     Run(run::Args),
     Cancel(cancel::Args),
     Serve(serve::Args),
+    Standby(standby::Args),
     Token(token::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -115,6 +117,7 @@ impl Commands {
             Self::Run(args) => args,
             Self::Cancel(args) => args,
             Self::Serve(args) => args,
+            Self::Standby(args) => args,
             Self::Token(args) => args,
             Self::Demo(args) => args,
             Self::Completions(args) => args,

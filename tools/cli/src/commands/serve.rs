@@ -7,6 +7,7 @@ use crate::{
     command::{self, LogFormat, Moment},
     exit::{Exit, Problem},
     output::Out,
+    remote::client_of,
     signals::{HANGUP, INTERRUPT, Signals, TERMINATE},
 };
 use anyhow::{Context as _, Result};
@@ -19,6 +20,7 @@ use std::{
 use taskledger_contract::answers::ServingBody;
 use taskledger_server::{
     Service,
+    client::Address,
     options::ServerOptions,
     recorder::Recorder,
     socket::{NAME, Socket},
@@ -71,6 +73,9 @@ pub struct Args {
     /// Another name by which clients call the server
     #[arg(long = "host", value_name = "NAME[:PORT]", requires = "listen")]
     hosts: Vec<String>,
+    /// Another node of the ledger: a standby follows the first that takes it, a primary tells it
+    #[arg(long, value_name = "URL", conflicts_with = "read_only")]
+    from: Vec<Address>,
     /// How to write the log on standard error; -vv has a line for each request
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -107,7 +112,10 @@ impl command::Command for Args {
             options.streams_max = streams;
         }
         let opened = app.open()?;
-        let service = Service::new(opened.ledger.clone(), Some(app.db.clone()), options);
+        let mut service = Service::new(opened.ledger.clone(), Some(app.db.clone()), options);
+        let ca = app.global.authority();
+        let nodes = self.from.iter().map(|address| client_of(address, ca.as_deref()));
+        service = service.with_nodes(nodes.collect::<Result<_>>()?);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(self.serve(&service, socket, app));
         drop(service);
@@ -118,6 +126,11 @@ impl command::Command for Args {
 }
 
 impl Args {
+    /// The other nodes of the ledger.
+    pub fn sources(&self) -> &[Address] {
+        &self.from
+    }
+
     fn options(&self, app: &App) -> Result<ServerOptions> {
         let mut options = ServerOptions::default();
         options.hosts = self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
@@ -211,7 +224,10 @@ impl Args {
             service.keep_up().await.inspect_err(|_| service.stop())
         };
         let served = async {
-            let ended = tokio::join!(by_tcp, by_socket, keep_up);
+            let follow = service.follow_source();
+            let ((), ended) = tokio::join!(follow, async {
+                tokio::join!(by_tcp, by_socket, keep_up)
+            });
             service.stopped().await;
             ended
         };

@@ -24,7 +24,7 @@ use taskledger::{
     wire,
 };
 use taskledger_contract::{
-    answers::{ReceiptBody, ReceiptsBody, read_single},
+    answers::{Body, ReceiptBody, ReceiptsBody, read_single},
     questions::{Ask, Question},
     render::Form,
 };
@@ -43,30 +43,20 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// The server that was named, with the token of the environment, and trust in `ca`.
+    /// The server that was named, as [`client_of`] reaches it.
     pub fn named(address: &Address, ca: Option<&Path>) -> Result<Self> {
-        let mut client = Client::new(address.clone(), ClientOptions::default());
-        if !address.is_socket()
-            && let Some(token) = token::of_env()?
-        {
-            client = client.token(token);
-        }
-        match ca {
-            Some(ca) => client = client.tls(trust(ca)?),
-            None if address.is_tls() => {
-                return Err(Problem::usage("no certificate is trusted")
-                    .hint("--ca FILE, or TASKLEDGER_CA, names the authority of the server")
-                    .into());
-            }
-            None => {}
-        }
-        Ok(Self { client, ledger: Arc::default() })
+        Ok(Self::of(client_of(address, ca)?))
+    }
+
+    /// The server of a client.
+    pub fn of(client: Client) -> Self {
+        Self { client, ledger: Arc::default() }
     }
 
     /// The server at a socket of this user.
     pub fn at_socket(path: &Path) -> Self {
         let address = Address::socket(path.to_owned());
-        Self { client: Client::new(address, ClientOptions::default()), ledger: Arc::default() }
+        Self::of(Client::new(address, ClientOptions::default()))
     }
 
     /// The address of the server.
@@ -105,6 +95,18 @@ impl Remote {
             return Err(Unsent::NoAnswer("it does not say of which ledger".to_owned()).into());
         }
         Ok(answer)
+    }
+
+    /// Asks for an answer that is one thing and no question about the log.
+    pub fn get<T: Body>(&self, target: &str) -> Result<T> {
+        let answer = self.checked(block_on(self.client.ask(target))?)?;
+        let read = read_single(&answer.body);
+        read.with_context(|| format!("the answer of {} is not one", self.address()))
+    }
+
+    /// Has something done that is no batch.
+    pub fn post(&self, recording: Recording<'_>) -> Result<Answer> {
+        Ok(self.checked(block_on(self.client.record(recording))?)?)
     }
 
     /// Has the batch recorded under the keys of its proposals, of which each has one: all or nothing,
@@ -174,6 +176,23 @@ impl Remote {
             }
             (_, _) => Ok(()),
         }
+    }
+}
+
+/// A client of a server, with the token of the environment, and trust in `ca`.
+pub fn client_of(address: &Address, ca: Option<&Path>) -> Result<Client> {
+    let mut client = Client::new(address.clone(), ClientOptions::default());
+    if !address.is_socket()
+        && let Some(token) = token::of_env()?
+    {
+        client = client.token(token);
+    }
+    match ca {
+        Some(ca) => Ok(client.tls(trust(ca)?)),
+        None if address.is_tls() => Err(Problem::usage("no certificate is trusted")
+            .hint("--ca FILE, or TASKLEDGER_CA, names the authority of the server")
+            .into()),
+        None => Ok(client),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Refusals of a server.
 
+use super::EpochItem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,4 +43,7 @@ pub struct ProblemBody {
     /// `other-history`: the root over them, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
+    /// `fenced`, `promised`: the epoch that stands above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<EpochItem>,
 }
