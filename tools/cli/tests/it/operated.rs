@@ -175,6 +175,10 @@ fn the_numbers_of_the_library_are_among_those_of_the_server() {
     for series in ["taskledger_appended_events_total ", "taskledger_commit_seconds_count "] {
         assert!(page.lines().any(|line| line.starts_with(series)), "{series}: {page}");
     }
+    for family in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        let help = format!("# HELP {family} ");
+        assert!(page.lines().any(|line| line.starts_with(&help)), "{family}: {page}");
+    }
     assert!(page.contains("taskledger_log_events 11\n"), "{page}");
     stop(child);
 }
