@@ -5,6 +5,7 @@
 //! token in a place that is logged.
 
 use crate::{
+    accept::told_apart,
     observe::Client,
     places::Slot,
     problem::Problem,
@@ -66,8 +67,8 @@ pub(crate) enum Peer {
     Socket,
     /// A client by TCP, and the address that it called.
     Tcp {
-        /// The client, as it is [told from others](crate::accept::told_apart).
-        client: IpAddr,
+        /// The client.
+        client: SocketAddr,
         /// The server.
         server: SocketAddr,
         /// True if the connection is one of TLS.
@@ -76,6 +77,19 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
+    /// The client, of TCP.
+    pub(crate) fn client(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp { client, .. } => Some(client),
+            Self::Socket => None,
+        }
+    }
+
+    /// The address by which a client without a token is [told from others](told_apart).
+    pub(crate) fn address(self) -> Option<IpAddr> {
+        self.client().map(|client| told_apart(client.ip()))
+    }
+
     /// The scheme by which the server was called, and its port where none is named.
     fn scheme(self) -> (&'static str, u16) {
         match self {
@@ -278,8 +292,8 @@ fn check_token(
         return Ok(Caller { role: token.role, token: Some(token) });
     }
     let max = service.options().failed_tokens_max;
-    match peer {
-        Some(Peer::Tcp { client, .. }) if !service.tries().fail(client, now, max) => {
+    match peer.and_then(Peer::address) {
+        Some(client) if !service.tries().fail(client, now, max) => {
             Err(Problem::too_many_tries(max))
         }
         _ => Err(Problem::unauthorized("a token that holds is needed: `Authorization: Bearer`")),
