@@ -11,7 +11,7 @@ use crate::{
     problem::Problem,
     rooms::Token,
     service::Service,
-    tokens::{Entry, TokenError},
+    tokens::{Entry, TokenError, Worth},
 };
 use axum::{
     extract::{Request, State},
@@ -281,23 +281,30 @@ fn check_token(
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    let found = match (&service.options().tokens, token) {
+    let worth = match (&service.options().tokens, token) {
         (Some(file), Some(token)) => {
             file.check(token, now).unwrap_or_else(|error| unusable(&error))
         }
-        (None, _) | (_, None) => None,
+        (None, _) | (_, None) => Worth::Unknown,
     };
-    if let Some(token) = found {
-        tracing::debug!(client = %token.name, "admitted");
-        return Ok(Caller { role: token.role, token: Some(token) });
-    }
-    let max = service.options().failed_tokens_max;
-    match peer.and_then(Peer::address) {
-        Some(client) if !service.tries().fail(client, now, max) => {
-            Err(Problem::too_many_tries(max))
+    let expired = match worth {
+        Worth::Holds(token) => {
+            tracing::debug!(client = %token.name, "admitted");
+            return Ok(Caller { role: token.role, token: Some(token) });
         }
-        _ => Err(Problem::unauthorized("a token that holds is needed: `Authorization: Bearer`")),
-    }
+        Worth::Expired(name) => Some(name),
+        Worth::Unknown => None,
+    };
+    let max = service.options().failed_tokens_max;
+    let address = peer.and_then(Peer::address);
+    let problem = match address {
+        Some(client) if !service.tries().fail(client, now, max) => Problem::too_many_tries(max),
+        _ => Problem::unauthorized("a token that holds is needed: `Authorization: Bearer`"),
+    };
+    Err(match expired {
+        Some(name) => problem.of_expired(name),
+        None => problem,
+    })
 }
 
 /// Refuses a client whose role does not allow what is asked.

@@ -1,6 +1,6 @@
 //! Refusals: problem details (RFC 9457) of the contract's table, and of the server's own limits.
 
-use crate::observe::Limit;
+use crate::observe::{Expired, Limit};
 use axum::{
     body::Body,
     http::{
@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::Value;
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 use taskledger::Code;
 use taskledger_contract::{
     errors,
@@ -60,6 +60,8 @@ struct Told {
     retry_after: Option<u16>,
     /// Members of its own.
     more: Vec<(&'static str, Value)>,
+    /// The name of the token that was sent, if it has expired: for the log alone.
+    expired: Option<Arc<str>>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -74,6 +76,7 @@ impl Problem {
             detail: detail.into(),
             retry_after: None,
             more: Vec::new(),
+            expired: None,
             header: None,
         }))
     }
@@ -144,6 +147,12 @@ impl Problem {
     /// The same with a member of its own, after those that it has.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.0.more.push((name, value.into()));
+        self
+    }
+
+    /// The same, of a request whose token has this name and holds no more. The log says so.
+    pub(crate) fn of_expired(mut self, name: Arc<str>) -> Self {
+        self.0.expired = Some(name);
         self
     }
 
@@ -243,6 +252,9 @@ impl IntoResponse for Problem {
         let limit = self.0.more.iter().find(|(name, _)| *name == "limit");
         if let Some(limit) = limit.and_then(|(_, limit)| limit.as_str()) {
             response.extensions_mut().insert(Limit(limit.to_owned()));
+        }
+        if let Some(name) = self.0.expired {
+            response.extensions_mut().insert(Expired(name));
         }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
