@@ -33,7 +33,37 @@ pub(crate) const ORPHANS: &str = "taskledger_orphans_total";
 mod facade {
     //! Passes numbers to the recorder that the host has installed.
 
+    use super::{
+        APPENDED_EVENTS, APPENDS_REFUSED, CANCELS_UNRECORDED, COMMIT, INBOX_FULL, ORPHANS,
+        OUTCOME_RETRIES, OUTCOMES_LOST, OUTCOMES_REFUSED, SPAWNS_REFUSED, TASKS_ENDED, TASKS_LIVE,
+        TASKS_SPAWNED,
+    };
     use std::time::Duration;
+
+    /// The counters, each with a text for operators.
+    const COUNTERS: [(&str, &str); 11] = [
+        (APPENDED_EVENTS, "Events that were acknowledged."),
+        (APPENDS_REFUSED, "Appends that were refused, by reason."),
+        (TASKS_SPAWNED, "Tasks whose spawn was acknowledged."),
+        (TASKS_ENDED, "Tasks whose end was acknowledged, by status."),
+        (SPAWNS_REFUSED, "Spawns that were refused, by reason."),
+        (OUTCOME_RETRIES, "Outcomes that could not be recorded at once."),
+        (OUTCOMES_LOST, "Outcomes that this process will not record."),
+        (OUTCOMES_REFUSED, "Second outcomes of a task, which are refused."),
+        (CANCELS_UNRECORDED, "Cancel requests that were signalled and could not be recorded."),
+        (INBOX_FULL, "Messages and progress for which an inbox had no room."),
+        (ORPHANS, "Running tasks that were found without a manager."),
+    ];
+
+    /// Tells the recorder what each name means. Cheap; a recorder that was told before keeps it.
+    pub(crate) fn describe() {
+        for (name, help) in COUNTERS {
+            ::metrics::describe_counter!(name, help);
+        }
+        ::metrics::describe_gauge!(TASKS_LIVE, "Tasks that are running in this process.");
+        let (unit, help) = (::metrics::Unit::Seconds, "The time until a commit is acknowledged.");
+        ::metrics::describe_histogram!(COMMIT, unit, help);
+    }
 
     pub(crate) fn count(name: &'static str) {
         ::metrics::counter!(name).increment(1);
@@ -66,6 +96,7 @@ mod facade {
 
     use std::time::Duration;
 
+    pub(crate) fn describe() {}
     pub(crate) fn count(_name: &'static str) {}
     pub(crate) fn count_many(_name: &'static str, _many: usize) {}
     pub(crate) fn observe(_name: &'static str, _took: Duration) {}
@@ -74,4 +105,4 @@ mod facade {
     pub(crate) fn lower(_name: &'static str) {}
 }
 
-pub(crate) use facade::{count, count_as, count_many, lower, observe, raise};
+pub(crate) use facade::{count, count_as, count_many, describe, lower, observe, raise};

@@ -240,6 +240,7 @@ impl Ledger {
         options: Options,
         look: Option<Arc<LookLog>>,
     ) -> Result<Self, OpenError> {
+        metrics::describe();
         shared.set_incarnation(match role {
             Role::ReadOnly => core.state().incarnation(),
             Role::Primary | Role::Standby | Role::Copying | Role::Fenced { .. } => {

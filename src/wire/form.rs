@@ -22,15 +22,15 @@ use std::{fmt::Display, str::FromStr, sync::Arc};
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Item {
-    command: Form,
+    pub(super) command: Form,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<Hex>,
+    pub(super) key: Option<Hex>,
     #[serde(default, skip_serializing_if = "CauseForm::is_empty")]
-    cause: CauseForm,
+    pub(super) cause: CauseForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    occurred_ms: Option<u64>,
+    pub(super) occurred_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    expect: Option<ExpectForm>,
+    pub(super) expect: Option<ExpectForm>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +66,11 @@ pub(super) struct CauseForm {
 
 /// The last event that was seen; `seq` is null for none.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected task_id or thread_id, and seq: a number or null"
+)]
 pub(super) enum ExpectForm {
     Task { task_id: Text<TaskId>, seq: Option<Number> },
     Thread { thread_id: Text<ThreadId>, seq: Option<Number> },
@@ -74,7 +78,7 @@ pub(super) enum ExpectForm {
 
 /// A task: its id, or the place of the command that spawns it.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(untagged, deny_unknown_fields, expecting = "expected the id of a task, or {\"spawned\":N}")]
 pub(super) enum TaskForm {
     Id(Text<TaskId>),
     Spawned { spawned: usize },
@@ -82,7 +86,11 @@ pub(super) enum TaskForm {
 
 /// A parent: a task, or one of the ledger with this id.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected the id of a task, {\"spawned\":N}, or ledger_id and task_id"
+)]
 pub(super) enum ParentForm {
     Task(TaskForm),
     InLedger { ledger_id: Hex, task_id: Text<TaskId> },
@@ -158,11 +166,11 @@ pub(super) struct EmitForm {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CancelForm {
-    target: TargetForm,
+    pub(super) target: TargetForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    deadline_ms: Option<u64>,
+    pub(super) deadline_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -193,7 +201,7 @@ pub(super) enum PartForm {
 }
 
 /// A value that stands as its text.
-pub(super) struct Text<T>(T);
+pub(super) struct Text<T>(pub(super) T);
 
 impl<T: Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

@@ -2,7 +2,8 @@
 //! that another process has open, and the body of a request to a server.
 //!
 //! Knows no file, no ledger and no rule: [`from_json`] gives a [`Batch`] of any commands, and an append
-//! decides. Start reading at [`to_json`]; `form` holds the shape of each command.
+//! decides. Start reading at [`to_json`]; `form` holds the shape of each command, and [`alone_from_json`]
+//! reads one whose task is named elsewhere.
 //!
 //! ```
 //! use taskledger::{command::{Batch, Finish, Proposal}, ids::{Key, TaskId}, wire};
@@ -29,6 +30,7 @@
 //! that an earlier command of the batch spawns is named by the place of that command, from 0:
 //! `{"spawned":0}`.
 
+mod alone;
 mod form;
 mod importers;
 #[cfg(test)]
@@ -38,8 +40,13 @@ use crate::{
     code::Code,
     command::{Batch, Proposal},
 };
+pub use alone::{Alone, alone_from_json};
 use form::Item;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, SeqAccess, Visitor},
+};
+use std::fmt;
 
 /// The name of the form and its version.
 pub const SCHEMA: &str = "taskledger.batch/v1";
@@ -51,6 +58,15 @@ pub enum WireError {
     /// The JSON does not hold commands of this form.
     #[error("no batch of commands")]
     Malformed {
+        /// The command, from 0, the place, and the expectation there.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The JSON does not hold the fields of the command that is wanted.
+    #[error("no command {command:?}")]
+    NotAlone {
+        /// The name of the command.
+        command: &'static str,
         /// The place, and the expectation there.
         #[source]
         source: serde_json::Error,
@@ -87,7 +103,10 @@ impl WireError {
     pub fn code(&self) -> Code {
         match self {
             Self::OtherSchema { .. } => Code::UnsupportedFormat,
-            Self::Malformed { .. } | Self::NotJson { .. } | Self::NoForm { .. } => Code::Invalid,
+            Self::Malformed { .. }
+            | Self::NotAlone { .. }
+            | Self::NotJson { .. }
+            | Self::NoForm { .. } => Code::Invalid,
         }
     }
 }
@@ -97,7 +116,34 @@ impl WireError {
 #[serde(deny_unknown_fields)]
 struct Document {
     schema: String,
+    #[serde(deserialize_with = "numbered")]
     commands: Vec<Item>,
+}
+
+/// Reads the commands, and says of one that cannot be read which it is.
+fn numbered<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Item>, D::Error> {
+    struct Commands;
+    impl<'de> Visitor<'de> for Commands {
+        type Value = Vec<Item>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of commands")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Item>, A::Error> {
+            let mut items = Vec::new();
+            loop {
+                let index = items.len();
+                // The error keeps its line and column.
+                let named = |error| A::Error::custom(format_args!("command {index}: {error}"));
+                match list.next_element().map_err(named)? {
+                    Some(item) => items.push(item),
+                    None => return Ok(items),
+                }
+            }
+        }
+    }
+    from.deserialize_seq(Commands)
 }
 
 /// The name of a document of any version.

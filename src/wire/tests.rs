@@ -155,6 +155,30 @@ fn what_is_no_batch_is_refused_with_its_place() {
 }
 
 #[test]
+fn the_command_of_a_batch_that_cannot_be_read_is_named_with_its_place() {
+    let good = r#"{"command":{"end":{"task_id":"a","status":"failed"}}}"#;
+    for (bad, told) in [
+        (r#"{"command":{"spawn":{"thread_id":"t"}}}"#, "missing field `task_type`"),
+        (r#"{"command":{"spawn":5}}"#, "invalid type: integer `5`"),
+        (r#"{"command":{"end":{"task_id":5,"status":"failed"}}}"#, "expected the id of a task"),
+        (
+            r#"{"command":{"end":{"task_id":"a","status":"failed"}},"expect":{"seq":1}}"#,
+            "thread_id",
+        ),
+        (r#"{"command":{"end":{"task_id":"a",}}}"#, "trailing comma"),
+    ] {
+        let json = format!(
+            "{{\"schema\":\"{SCHEMA}\",\"commands\":[\n{good},\n{good},\n{bad},\n{good}]}}"
+        );
+        let Err(WireError::Malformed { source }) = from_json(json.as_bytes()) else { panic!() };
+        let text = source.to_string();
+        assert!(text.starts_with("command 2: ") && text.contains(told), "{text}");
+        assert_eq!(source.line(), 4, "{text}");
+        assert_eq!(text.matches(" at line ").count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn a_later_version_is_named_and_not_called_malformed() {
     for text in [
         r#"{"schema":"taskledger.batch/v2","commands":[]}"#,

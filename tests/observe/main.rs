@@ -112,6 +112,13 @@ fn operators_see_what_happens_and_nothing_that_a_task_says() {
             "{name} is not counted"
         );
     }
+    let helps = metrics.helps();
+    for (name, _) in METRICS {
+        let (kind, help) = helps.get(name).unwrap_or_else(|| panic!("{name} is not described"));
+        assert_eq!(*kind == "counter", name.ends_with("_total"), "{name}: {kind}");
+        assert!(help.ends_with('.') && !help.contains('\n'), "{name}: {help:?}");
+    }
+    assert_eq!(helps.len(), METRICS.len(), "{helps:?}");
     let ended = metrics.sum("taskledger_tasks_ended_total");
     let (spawned, lost) = (
         metrics.sum("taskledger_tasks_spawned_total"),

@@ -13,7 +13,10 @@ type Labels = Vec<(String, String)>;
 
 /// What was counted under each name and label.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sums(Arc<Mutex<BTreeMap<(String, Labels), f64>>>);
+pub(crate) struct Sums(Arc<Mutex<BTreeMap<(String, Labels), f64>>>, Arc<Mutex<Helps>>);
+
+/// The kind and the text of each name that was described.
+pub(crate) type Helps = BTreeMap<String, (&'static str, String)>;
 
 pub(crate) fn install() -> Sums {
     let sums = Sums::default();
@@ -30,6 +33,15 @@ impl Sums {
     pub(crate) fn sum(&self, name: &str) -> f64 {
         let sums = self.0.lock().unwrap();
         sums.iter().filter(|((found, _), _)| found == name).map(|(_, sum)| sum).sum()
+    }
+
+    /// What the library says of its metrics.
+    pub(crate) fn helps(&self) -> Helps {
+        self.1.lock().unwrap().clone()
+    }
+
+    fn describe(&self, kind: &'static str, name: &KeyName, help: &SharedString) {
+        self.1.lock().unwrap().insert(name.as_str().to_owned(), (kind, help.to_string()));
     }
 
     fn cell(&self, key: &Key) -> Arc<Cell> {
@@ -77,9 +89,15 @@ impl HistogramFn for Cell {
 }
 
 impl Recorder for Sums {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe("counter", &name, &help);
+    }
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe("gauge", &name, &help);
+    }
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe("histogram", &name, &help);
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         Counter::from_arc(self.cell(key))

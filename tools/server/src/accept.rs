@@ -89,6 +89,9 @@ impl Service {
         let address = listener.local_addr()?;
         self.check_address(address)?;
         let tls = self.options().tls.is_some();
+        if let Some(files) = &self.options().tls {
+            files.look(self.options().clock.now());
+        }
         let max = self.options().tcp_connections_max;
         let mut connections = Connections::new(self, "tcp_connections_max", max);
         loop {
@@ -102,7 +105,7 @@ impl Service {
             // Of a server that listens at every address, the one that was called.
             let server = stream.local_addr().unwrap_or(address);
             let server = SocketAddr::new(server.ip().to_canonical(), server.port());
-            let client = told_apart(client.ip());
+            let client = SocketAddr::new(client.ip().to_canonical(), client.port());
             let peer = Peer::Tcp { client, server, tls };
             // Answers are whole when they are written: nothing is gained by waiting for more.
             let _ = stream.set_nodelay(true);
@@ -201,7 +204,8 @@ impl<'a> Connections<'a> {
         let Some(tls) = options.tls.clone() else { return self.take_plain(stream, peer).await };
         // Timed below TLS: there each byte that leaves is seen.
         let stream = Timed::new(stream, options.write_timeout);
-        self.take(tls.handshake(stream, options.header_timeout), peer).await;
+        let begun = tls.handshake(stream, options.header_timeout, options.clock.now());
+        self.take(begun, peer).await;
     }
 
     /// Serves a connection without TLS.
@@ -221,7 +225,7 @@ impl<'a> Connections<'a> {
         B: Future<Output = io::Result<S>> + Send + 'static,
     {
         while self.served.try_join_next().is_some() {}
-        match self.places.take(address(peer)).await {
+        match self.places.take(peer.address()).await {
             Ok(slot) => {
                 let routes = self.router.clone();
                 let routes = routes.layer(Extension(peer)).layer(Extension(slot.clone()));
@@ -238,8 +242,8 @@ impl<'a> Connections<'a> {
                     match begun {
                         Ok(stream) => serve(service, routes, stream, slot).await,
                         Err(error) => {
-                            service.metrics().handshake_failed();
-                            tracing::debug!(error = %error, "a connection did not begin");
+                            let now = service.options().clock.now();
+                            service.metrics().handshakes().failed(peer.client(), &error, now);
                         }
                     }
                 });
@@ -273,14 +277,6 @@ impl<'a> Connections<'a> {
             tracing::warn!(connections = self.served.len(), "connections were cut at the end");
         }
         self.served.shutdown().await;
-    }
-}
-
-/// The address by which a connection without a token is told from others.
-fn address(peer: Peer) -> Option<IpAddr> {
-    match peer {
-        Peer::Tcp { client, .. } => Some(client),
-        Peer::Socket => None,
     }
 }
 

@@ -5,12 +5,13 @@
 //! token in a place that is logged.
 
 use crate::{
+    accept::told_apart,
     observe::Client,
     places::Slot,
     problem::Problem,
     rooms::Token,
     service::Service,
-    tokens::{Entry, TokenError},
+    tokens::{Entry, TokenError, Worth},
 };
 use axum::{
     extract::{Request, State},
@@ -66,8 +67,8 @@ pub(crate) enum Peer {
     Socket,
     /// A client by TCP, and the address that it called.
     Tcp {
-        /// The client, as it is [told from others](crate::accept::told_apart).
-        client: IpAddr,
+        /// The client.
+        client: SocketAddr,
         /// The server.
         server: SocketAddr,
         /// True if the connection is one of TLS.
@@ -76,6 +77,19 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
+    /// The client, of TCP.
+    pub(crate) fn client(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp { client, .. } => Some(client),
+            Self::Socket => None,
+        }
+    }
+
+    /// The address by which a client without a token is [told from others](told_apart).
+    pub(crate) fn address(self) -> Option<IpAddr> {
+        self.client().map(|client| told_apart(client.ip()))
+    }
+
     /// The scheme by which the server was called, and its port where none is named.
     fn scheme(self) -> (&'static str, u16) {
         match self {
@@ -267,23 +281,30 @@ fn check_token(
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    let found = match (&service.options().tokens, token) {
+    let worth = match (&service.options().tokens, token) {
         (Some(file), Some(token)) => {
             file.check(token, now).unwrap_or_else(|error| unusable(&error))
         }
-        (None, _) | (_, None) => None,
+        (None, _) | (_, None) => Worth::Unknown,
     };
-    if let Some(token) = found {
-        tracing::debug!(client = %token.name, "admitted");
-        return Ok(Caller { role: token.role, token: Some(token) });
-    }
-    let max = service.options().failed_tokens_max;
-    match peer {
-        Some(Peer::Tcp { client, .. }) if !service.tries().fail(client, now, max) => {
-            Err(Problem::too_many_tries(max))
+    let expired = match worth {
+        Worth::Holds(token) => {
+            tracing::debug!(client = %token.name, "admitted");
+            return Ok(Caller { role: token.role, token: Some(token) });
         }
-        _ => Err(Problem::unauthorized("a token that holds is needed: `Authorization: Bearer`")),
-    }
+        Worth::Expired(name) => Some(name),
+        Worth::Unknown => None,
+    };
+    let max = service.options().failed_tokens_max;
+    let address = peer.and_then(Peer::address);
+    let problem = match address {
+        Some(client) if !service.tries().fail(client, now, max) => Problem::too_many_tries(max),
+        _ => Problem::unauthorized("a token that holds is needed: `Authorization: Bearer`"),
+    };
+    Err(match expired {
+        Some(name) => problem.of_expired(name),
+        None => problem,
+    })
 }
 
 /// Refuses a client whose role does not allow what is asked.

@@ -20,7 +20,7 @@
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
-//! | [`tls`] | certificate and key, their renewal, the handshake |
+//! | [`tls`], `validity`, `handshakes` | certificate and key, their renewal and end; handshakes that fail |
 //! | `observe`, `metrics`, [`recorder`] | each request counted and told, and `/metrics` |
 //! | `pools`, `rooms` | what may be going on at once, and what of it one token may take |
 //! | [`client`] | the other end: asking and recording, with limits |
@@ -45,6 +45,7 @@ pub mod client;
 mod feed;
 mod follow;
 mod guard;
+mod handshakes;
 mod health;
 mod keys;
 mod log;
@@ -72,6 +73,7 @@ mod text;
 mod timed;
 pub mod tls;
 pub mod tokens;
+mod validity;
 mod wanted;
 mod writes;
 

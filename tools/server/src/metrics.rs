@@ -5,9 +5,11 @@
 
 use crate::{
     guard::{Caller, Role, needs},
+    handshakes::Handshakes,
     problem::Problem,
     recorder::{Buckets, Page},
     service::Service,
+    tls::TlsFiles,
 };
 use ::metrics::HistogramFn as _;
 use axum::{
@@ -22,7 +24,7 @@ use std::{
     fs,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -38,7 +40,7 @@ pub(crate) struct Metrics {
     counted: Mutex<Counted>,
     tcp: Arc<AtomicUsize>,
     socket: Arc<AtomicUsize>,
-    handshakes_failed: AtomicU64,
+    handshakes: Handshakes,
     /// Held while a page is made: one at a time.
     making: Arc<tokio::sync::Mutex<()>>,
 }
@@ -89,9 +91,9 @@ impl Metrics {
         Open(open)
     }
 
-    /// Counts a connection on which TLS did not begin.
-    pub(crate) fn handshake_failed(&self) {
-        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    /// The connections on which TLS did not begin.
+    pub(crate) fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     fn write(&self, page: &mut Page) {
@@ -152,12 +154,8 @@ fn text(service: &Service) -> String {
     service.metrics().write(&mut page);
     let streams = service.pools().streams_open();
     page.single("taskledger_http_streams", "gauge", "Streams of the log.", streams);
-    if let Some(tls) = &service.options().tls {
-        let failed = service.metrics().handshakes_failed.load(Ordering::Relaxed);
-        let help = "Connections on which TLS did not begin.";
-        page.single("taskledger_tls_handshakes_failed_total", "counter", help, failed);
-        let help = "1 while the files hold a certificate and key that cannot be used.";
-        page.single("taskledger_tls_stale", "gauge", help, u8::from(tls.is_stale()));
+    if let Some(files) = &service.options().tls {
+        tls(service, files, &mut page);
     }
     ledger(service, &mut page);
     process(&mut page);
@@ -165,6 +163,22 @@ fn text(service: &Service) -> String {
         recorder.write(&mut page);
     }
     page.finish()
+}
+
+/// Looks at the files of the certificate as a connection does.
+fn tls(service: &Service, files: &TlsFiles, page: &mut Page) {
+    let name = "taskledger_tls_handshakes_failed_total";
+    page.family(name, "counter", "Connections on which TLS did not begin, by reason.");
+    for (reason, count) in service.metrics().handshakes().counts() {
+        page.sample(name, &[("reason", reason.as_str())], count);
+    }
+    files.look(service.options().clock.now());
+    let help = "1 while the files hold a certificate and key that cannot be used.";
+    page.single("taskledger_tls_stale", "gauge", help, u8::from(files.is_stale()));
+    if let Some(not_after) = files.not_after() {
+        let help = "The end of the certificate in use, in seconds since 1970.";
+        page.single("taskledger_tls_not_after_seconds", "gauge", help, not_after.0 / 1_000);
+    }
 }
 
 fn ledger(service: &Service, page: &mut Page) {

@@ -17,6 +17,10 @@ use std::{sync::Arc, time::Instant};
 #[derive(Debug, Clone)]
 pub(crate) struct Client(pub(crate) Arc<str>);
 
+/// The name of the token of a request that was refused since the token has expired, beside its response.
+#[derive(Debug, Clone)]
+pub(crate) struct Expired(pub(crate) Arc<str>);
+
 /// The limit that a request met, beside its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Limit(pub(crate) String);
@@ -36,17 +40,21 @@ pub(crate) async fn observe(
     let took = began.elapsed();
     let status = response.status().as_u16();
     let client = response.extensions_mut().remove::<Client>();
+    let expired = response.extensions_mut().remove::<Expired>();
     let limit = response.extensions_mut().remove::<Limit>();
     service.metrics().request(method, route, status, took);
     if let Some(Limit(limit)) = limit {
         service.metrics().refused(&limit);
     }
+    let token = expired.is_some().then_some("expired");
+    let client = client.map(|Client(name)| name).or(expired.map(|Expired(name)| name));
     tracing::info!(
         method,
         route,
         status,
         elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        client = client.as_ref().map(|client| &*client.0),
+        client = client.as_deref(),
+        token,
         // A stream has no length.
         bytes = response.body().size_hint().exact(),
         "request"

@@ -84,7 +84,7 @@ pub fn idempotency_key(header: &[u8], client: Option<&str>) -> Option<Vec<Key>> 
 /// Not cancel safe: dropped, it cuts the connection.
 pub async fn connection(service: &Service, sent: &[u8], by_socket: bool) -> Vec<u8> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 7300));
-    let by_tcp = Peer::Tcp { client: address.ip(), server: address, tls: false };
+    let by_tcp = Peer::Tcp { client: address, server: address, tls: false };
     let peer = if by_socket { Peer::Socket } else { by_tcp };
     let (client, server) = duplex(64 << 10);
     let mut connections = Connections::new(service, "connections", 1);

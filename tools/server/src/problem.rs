@@ -1,6 +1,6 @@
 //! Refusals: problem details (RFC 9457) of the contract's table, and of the server's own limits.
 
-use crate::observe::Limit;
+use crate::observe::{Expired, Limit};
 use axum::{
     body::Body,
     http::{
@@ -9,8 +9,9 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value};
-use std::error::Error;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde_json::Value;
+use std::{error::Error, sync::Arc};
 use taskledger::Code;
 use taskledger_contract::{
     errors,
@@ -58,7 +59,9 @@ struct Told {
     /// The seconds after which trying the same again may help.
     retry_after: Option<u16>,
     /// Members of its own.
-    more: Map<String, Value>,
+    more: Vec<(&'static str, Value)>,
+    /// The name of the token that was sent, if it has expired: for the log alone.
+    expired: Option<Arc<str>>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -67,8 +70,15 @@ impl Problem {
         let own = OWN.contains(&(status.as_u16(), name));
         let of_code = || Code::ALL.iter().any(|code| code.as_str() == name);
         debug_assert!(own || of_code(), "{status} {name} stands in no table");
-        let (detail, more) = (detail.into(), Map::new());
-        Self(Box::new(Told { status, name, detail, retry_after: None, more, header: None }))
+        Self(Box::new(Told {
+            status,
+            name,
+            detail: detail.into(),
+            retry_after: None,
+            more: Vec::new(),
+            expired: None,
+            header: None,
+        }))
     }
 
     /// A refusal because of a limit of the server.
@@ -134,9 +144,15 @@ impl Problem {
         self
     }
 
-    /// The same with a member of its own.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.more.insert(name.to_owned(), value.into());
+    /// The same with a member of its own, after those that it has.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.more.push((name, value.into()));
+        self
+    }
+
+    /// The same, of a request whose token has this name and holds no more. The log says so.
+    pub(crate) fn of_expired(mut self, name: Arc<str>) -> Self {
+        self.0.expired = Some(name);
         self
     }
 
@@ -185,17 +201,26 @@ impl From<AskError> for Problem {
 impl Told {
     /// The document. A text of a task that stands in it cannot act on a terminal.
     fn to_json(&self) -> String {
-        let mut members = Map::new();
-        let kind = format!("urn:taskledger:problem:{}", self.name);
-        members.insert("type".to_owned(), kind.into());
-        members.insert("title".to_owned(), self.name.replace('-', " ").into());
-        members.insert("status".to_owned(), self.status.as_u16().into());
+        // Texts and numbers are always written.
+        safe_json::safe(&serde_json::to_string(self).unwrap_or_default()) + "\n"
+    }
+}
+
+/// The members in the order of [`ProblemBody`](taskledger_contract::answers::ProblemBody).
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let detail: String = self.detail.chars().take(DETAIL_CHARS_MAX).collect();
-        members.insert("detail".to_owned(), detail.into());
-        members.insert("code".to_owned(), self.name.into());
-        members.insert("retryable".to_owned(), self.retry_after.is_some().into());
-        members.extend(self.more.clone());
-        safe_json::safe(&Value::Object(members).to_string()) + "\n"
+        let mut members = to.serialize_map(None)?;
+        members.serialize_entry("type", &format!("urn:taskledger:problem:{}", self.name))?;
+        members.serialize_entry("title", &self.name.replace('-', " "))?;
+        members.serialize_entry("status", &self.status.as_u16())?;
+        members.serialize_entry("code", self.name)?;
+        members.serialize_entry("detail", &detail)?;
+        members.serialize_entry("retryable", &self.retry_after.is_some())?;
+        for (name, value) in &self.more {
+            members.serialize_entry(name, value)?;
+        }
+        members.end()
     }
 }
 
@@ -208,12 +233,14 @@ impl Problem {
     /// The whole response as bytes, for a connection that is not served.
     pub(crate) fn to_http(&self) -> String {
         let (status, body) = (self.0.status, self.0.to_json());
+        let retry = self.0.retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
         format!(
             "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-             retry-after: 1\r\nconnection: close\r\n\r\n{body}",
+             {}connection: close\r\n\r\n{body}",
             status.as_u16(),
             status.canonical_reason().unwrap_or_default(),
             body.len(),
+            retry.unwrap_or_default(),
         )
     }
 }
@@ -222,8 +249,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.0.to_json()));
         *response.status_mut() = self.0.status;
-        if let Some(limit) = self.0.more.get("limit").and_then(Value::as_str) {
+        let limit = self.0.more.iter().find(|(name, _)| *name == "limit");
+        if let Some(limit) = limit.and_then(|(_, limit)| limit.as_str()) {
             response.extensions_mut().insert(Limit(limit.to_owned()));
+        }
+        if let Some(name) = self.0.expired {
+            response.extensions_mut().insert(Expired(name));
         }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

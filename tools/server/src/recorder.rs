@@ -54,6 +54,7 @@ pub(crate) struct Page(String);
 impl Page {
     /// Begins a family. All its samples follow.
     pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', r"\\").replace('\n', r"\n");
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
     }
@@ -119,6 +120,8 @@ struct Kept {
     counters: BTreeMap<Key, Arc<AtomicU64>>,
     gauges: BTreeMap<Key, Arc<Level>>,
     histograms: BTreeMap<Key, Arc<Buckets>>,
+    /// What each name means, as it was last said.
+    helps: BTreeMap<String, SharedString>,
 }
 
 /// A gauge: the bits of a number.
@@ -150,13 +153,23 @@ impl Recorder {
     /// Writes all that was counted.
     pub(crate) fn write(&self, page: &mut Page) {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        each(page, "counter", &kept.counters, |page, name, labels, counter| {
+        each(page, ("counter", &kept.helps), &kept.counters, |page, name, labels, counter| {
             page.sample(name, labels, counter.load(Ordering::Relaxed));
         });
-        each(page, "gauge", &kept.gauges, |page, name, labels, level| {
+        each(page, ("gauge", &kept.helps), &kept.gauges, |page, name, labels, level| {
             page.sample(name, labels, f64::from_bits(level.0.load(Ordering::Relaxed)));
         });
-        each(page, "histogram", &kept.histograms, Page::histogram);
+        each(page, ("histogram", &kept.helps), &kept.histograms, Page::histogram);
+    }
+
+    /// Keeps what a name means, if it is ours and there is room.
+    fn describe(&self, name: &KeyName, help: SharedString) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = name.as_str();
+        let full = kept.helps.len() >= SERIES_MAX && !kept.helps.contains_key(name);
+        if is_ours(name) && !full {
+            kept.helps.insert(name.to_owned(), help);
+        }
     }
 
     /// The series of a key, made if there is room.
@@ -171,16 +184,21 @@ impl Recorder {
         if let Some(known) = series.get(key) {
             return Some(Arc::clone(known));
         }
-        // Of others in the process nothing is known: neither their names nor their labels.
-        let ours = key.name().starts_with("taskledger_") && !full;
+        let ours = is_ours(key.name()) && !full;
         ours.then(|| Arc::clone(series.entry(key.clone()).or_default()))
     }
+}
+
+/// True for a name of the library. Of others in the process nothing is known: neither their names nor
+/// their labels.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("taskledger_")
 }
 
 /// Writes the series of one kind, family by family: keys are in the order of their names.
 fn each<T>(
     page: &mut Page,
-    kind: &str,
+    (kind, helps): (&str, &BTreeMap<String, SharedString>),
     series: &BTreeMap<Key, Arc<T>>,
     mut write: impl FnMut(&mut Page, &str, &[(&str, &str)], &T),
 ) {
@@ -188,7 +206,11 @@ fn each<T>(
     for (key, value) in series {
         if key.name() != family {
             family = key.name();
-            page.line(format_args!("# TYPE {family} {kind}"));
+            match helps.get(family) {
+                Some(help) => page.family(family, kind, help),
+                // The host opened its ledger before it made this the recorder of the process.
+                None => page.line(format_args!("# TYPE {family} {kind}")),
+            }
         }
         let labels: Vec<_> =
             key.labels().map(|label: &Label| (label.key(), label.value())).collect();
@@ -197,9 +219,17 @@ fn each<T>(
 }
 
 impl metrics::Recorder for Recorder {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, help);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, help);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, help);
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         let counter = self.series(key, |kept| &mut kept.counters);
@@ -239,9 +269,12 @@ mod tests {
                 metrics::histogram!("taskledger_c_seconds").record(value);
             }
             metrics::counter!("of_others_total").increment(1);
+            metrics::describe_counter!("taskledger_a_total", "First \\ and\nlast.");
+            metrics::describe_counter!("of_others_total", "others");
         });
         let text = written(&recorder);
-        let expected = "# TYPE taskledger_a_total counter\ntaskledger_a_total 7\n\
+        let expected = "# HELP taskledger_a_total First \\\\ and\\nlast.\n\
+             # TYPE taskledger_a_total counter\ntaskledger_a_total 7\n\
              # TYPE taskledger_b_total counter\n\
              taskledger_b_total{reason=\"a\\\"\\\\\\n\"} 1\ntaskledger_b_total{reason=\"busy\"} 2\n\
              # TYPE taskledger_live gauge\ntaskledger_live 2\n\
@@ -256,6 +289,39 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
         assert!(!text.contains("others"), "{text}");
+    }
+
+    /// A ledger says what its numbers mean when it is opened.
+    #[test]
+    fn what_the_library_counts_has_a_text_for_operators() {
+        let recorder = Recorder::default();
+        metrics::with_local_recorder(&recorder, || {
+            taskledger::Ledger::in_memory(taskledger::Options::default()).unwrap();
+            metrics::counter!("taskledger_append_refused_total", "reason" => "busy").increment(1);
+            metrics::gauge!("taskledger_live_tasks").increment(1.0);
+            metrics::histogram!("taskledger_commit_seconds").record(0.01);
+        });
+        let text = written(&recorder);
+        let families: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
+        assert!(families.len() >= 3, "{text}");
+        for family in families {
+            let help = format!("# HELP {family} ");
+            assert!(text.lines().any(|line| line.starts_with(&help)), "{family}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_texts_that_are_kept_are_bounded() {
+        let recorder = Recorder::default();
+        metrics::with_local_recorder(&recorder, || {
+            for number in 0..2 * SERIES_MAX {
+                metrics::describe_counter!(format!("taskledger_{number}_total"), "x");
+            }
+        });
+        assert_eq!(recorder.0.lock().unwrap().helps.len(), SERIES_MAX);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! TLS 1.2 and 1.3, and no protocol in it but HTTP/1.1. The files are looked at for each connection, so a
 //! pair that was renewed is that of the next one, and no connection is cut. While a new pair cannot be
-//! used, the old one stays. Knows nothing of tokens and requests.
+//! used, the old one stays. Of a pair that does not hold, or not for long, an operator is warned. Knows
+//! nothing of tokens and requests.
 
 use crate::{
     problem::chain,
     tokens::{Stamp, stamp_of},
+    validity::Validity,
 };
 use rustix::fs::OFlags;
 use rustls::{
@@ -23,6 +25,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use taskledger::time::Millis;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -31,6 +34,9 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// Bytes of each file. 1 MiB: a chain has some 5 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A day in milliseconds.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The reason that a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +81,9 @@ pub struct TlsFiles {
 
 #[derive(Debug)]
 struct Loaded {
-    config: Arc<ServerConfig>,
+    pair: Pair,
+    /// The time at which its end was last warned of.
+    warned: Option<Millis>,
     /// The files that were tried last, whether or not they could be used.
     tried: Stamps,
     /// True while these are not those in use.
@@ -84,10 +92,18 @@ struct Loaded {
     again: bool,
 }
 
+/// A certificate and its key as they were read.
+#[derive(Debug)]
+struct Pair {
+    config: Arc<ServerConfig>,
+    /// Of the certificate itself, not of its chain; none if it cannot be told.
+    validity: Option<Validity>,
+}
+
 /// By which files that were changed or replaced are told; `None` for one that is not there.
 type Stamps = [Option<Stamp>; 2];
 
-type Loading = Result<Arc<ServerConfig>, TlsError>;
+type Loading = Result<Pair, TlsError>;
 
 impl TlsFiles {
     /// Reads both files. The key belongs to the user of this process alone (0600 or less), or is a
@@ -99,14 +115,15 @@ impl TlsFiles {
     pub fn open(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsError> {
         let (chain, key) = (chain.into(), key.into());
         let tried = stamps(&chain, &key);
-        let config = load(&chain, &key)?;
-        let loaded = Mutex::new(Loaded { config, tried, stale: false, again: false });
+        let pair = load(&chain, &key)?;
+        let loaded = Loaded { pair, warned: None, tried, stale: false, again: false };
+        let loaded = Mutex::new(loaded);
         Ok(Self { chain, key, loaded })
     }
 
     /// The pair for the next connection. Two looks at the file system; reads the files if one changed,
-    /// or could not be read.
-    fn config(&self, load: impl FnOnce(&Path, &Path) -> Loading) -> Arc<ServerConfig> {
+    /// or could not be read. Warns once a day, and of each new pair, if it does not hold or ends soon.
+    fn config(&self, now: Millis, load: impl FnOnce(&Path, &Path) -> Loading) -> Arc<ServerConfig> {
         let mut loaded = self.loaded();
         let found = stamps(&self.chain, &self.key);
         let changed = found != loaded.tried;
@@ -115,8 +132,8 @@ impl TlsFiles {
             let new = load(&self.chain, &self.key);
             loaded.again = matches!(new, Err(TlsError::Io { .. }));
             match new {
-                Ok(config) => {
-                    loaded.config = config;
+                Ok(pair) => {
+                    (loaded.pair, loaded.warned) = (pair, None);
                     loaded.stale = false;
                     tracing::info!("the certificate was renewed");
                 }
@@ -132,7 +149,21 @@ impl TlsFiles {
                 }
             }
         }
-        Arc::clone(&loaded.config)
+        let due = loaded.warned.is_none_or(|last| now.0.saturating_sub(last.0) >= DAY_MS);
+        if due && loaded.pair.validity.is_some_and(|validity| validity.warn(now)) {
+            loaded.warned = Some(now);
+        }
+        Arc::clone(&loaded.pair.config)
+    }
+
+    /// Looks at the files as a connection does.
+    pub(crate) fn look(&self, now: Millis) {
+        self.config(now, load);
+    }
+
+    /// The last moment of the certificate in use; `None` if it cannot be told.
+    pub(crate) fn not_after(&self) -> Option<Millis> {
+        self.loaded().pair.validity.map(Validity::not_after)
     }
 
     /// True while the files hold a pair that cannot be used, and an older one is in use.
@@ -152,11 +183,12 @@ impl TlsFiles {
         self: Arc<Self>,
         stream: S,
         longest: Duration,
+        now: Millis,
     ) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let acceptor = TlsAcceptor::from(self.config(load));
+        let acceptor = TlsAcceptor::from(self.config(now, load));
         timeout(longest, acceptor.accept(stream)).await.unwrap_or_else(|late| Err(late.into()))
     }
 }
@@ -175,13 +207,14 @@ fn load(chain: &Path, key: &Path) -> Loading {
     check_private(key, &meta)?;
     let what = "private key in PEM; one with a passphrase cannot be used";
     let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| lacks(key, what))?;
+    let validity = certificates.first().and_then(|certificate| Validity::of(certificate));
     let provider = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|config| config.with_no_client_auth().with_single_cert(certificates, key));
     let mut config = config.map_err(TlsError::Unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Pair { config: Arc::new(config), validity })
 }
 
 fn read(path: &Path) -> Result<(Metadata, Vec<u8>), TlsError> {
@@ -228,6 +261,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
+    const NOW: Millis = Millis(0);
+
     #[test]
     fn a_pair_that_could_not_be_read_is_tried_again_though_it_has_not_changed() {
         let dir = tempfile::tempdir().unwrap();
@@ -237,19 +272,49 @@ mod tests {
         fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let files = TlsFiles::open(&chain, &key).unwrap();
-        let old = files.config(|_, _| unreachable!("nothing has changed"));
+        let old = files.config(NOW, |_, _| unreachable!("nothing has changed"));
         fs::write(&chain, signed.cert.pem() + "\n").unwrap();
         // The process has no descriptor left.
         let full = |path: &Path, _: &Path| {
             let source = io::Error::from_raw_os_error(24);
             Err(TlsError::Io { path: path.to_owned(), source })
         };
-        assert!(Arc::ptr_eq(&files.config(full), &old) && files.is_stale());
-        assert!(!Arc::ptr_eq(&files.config(load), &old) && !files.is_stale());
+        assert!(Arc::ptr_eq(&files.config(NOW, full), &old) && files.is_stale());
+        assert!(!Arc::ptr_eq(&files.config(NOW, load), &old) && !files.is_stale());
         // One that was read, and is no good, waits for a change.
         fs::write(&chain, "nonsense").unwrap();
-        let last = files.config(load);
-        assert!(Arc::ptr_eq(&files.config(|_, _| unreachable!("tried")), &last));
+        let last = files.config(NOW, load);
+        assert!(Arc::ptr_eq(&files.config(NOW, |_, _| unreachable!("tried")), &last));
+    }
+
+    #[test]
+    fn an_end_that_is_near_is_warned_of_once_a_day_and_for_each_new_pair() {
+        let dir = tempfile::tempdir().unwrap();
+        let [chain, key] = ["chain.pem", "key.pem"].map(|name| dir.path().join(name));
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let sign = |days: u64| {
+            let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+            params.not_after = params.not_before + Duration::from_millis(days * DAY_MS);
+            fs::write(&chain, params.self_signed(&pair).unwrap().pem()).unwrap();
+        };
+        fs::write(&key, pair.serialize_pem()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        sign(16);
+        let files = TlsFiles::open(&chain, &key).unwrap();
+        let warned_at = |ms: u64| {
+            files.look(Millis(ms));
+            files.loaded().warned.map(|at| at.0)
+        };
+        assert_eq!(warned_at(2 * DAY_MS - 1), None);
+        assert_eq!(warned_at(2 * DAY_MS), Some(2 * DAY_MS));
+        assert_eq!(warned_at(3 * DAY_MS - 1), Some(2 * DAY_MS));
+        assert_eq!(warned_at(3 * DAY_MS), Some(3 * DAY_MS));
+        sign(10);
+        assert_eq!(warned_at(3 * DAY_MS + 5), Some(3 * DAY_MS + 5), "it is another one");
+        sign(90);
+        assert_eq!(warned_at(3 * DAY_MS + 6), None);
+        assert_eq!(files.not_after(), Some(Millis(90 * DAY_MS)));
     }
 
     #[test]

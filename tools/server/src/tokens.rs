@@ -96,6 +96,18 @@ impl Entry {
     }
 }
 
+/// What a token is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Worth {
+    /// It holds.
+    Holds(Entry),
+    /// It has ended; its name.
+    Expired(Arc<str>),
+    /// No line of the file is its own.
+    #[default]
+    Unknown,
+}
+
 /// A file of tokens that a server reads.
 #[derive(Debug)]
 pub struct TokenFile {
@@ -117,19 +129,24 @@ impl TokenFile {
         Ok(file)
     }
 
-    /// The entry of a token, if it holds. Reads the file if it has changed.
-    pub(crate) fn check(&self, token: &str, now: Millis) -> Result<Option<Entry>, TokenError> {
+    /// The worth of a token now. Reads the file if it has changed.
+    pub(crate) fn check(&self, token: &str, now: Millis) -> Result<Worth, TokenError> {
         let hash = hash(token);
         self.with_entries(|entries| {
-            let mut found = None;
+            let (mut held, mut expired) = (None, None);
             for entry in entries {
                 // Every one is compared, and each as a whole: how long it takes tells nothing.
-                let same = entry.hash.ct_eq(&hash) & Choice::from(u8::from(entry.holds(now)));
-                if bool::from(same) {
-                    found = Some(entry.clone());
+                let (same, holds) =
+                    (entry.hash.ct_eq(&hash), Choice::from(u8::from(entry.holds(now))));
+                if bool::from(same & holds) {
+                    held = Some(entry.clone());
+                }
+                if bool::from(same & !holds) {
+                    expired = Some(Arc::clone(&entry.name));
                 }
             }
-            found
+            let expired = expired.map_or(Worth::Unknown, Worth::Expired);
+            held.map_or(expired, Worth::Holds)
         })
     }
 

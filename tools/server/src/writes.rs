@@ -1,7 +1,6 @@
 //! Recording: one command for each path, or a batch.
 //!
-//! A request becomes the JSON of a batch ([`taskledger::wire`]), which is read in one place. The append
-//! runs in a task of its own: a client that goes away half way loses nothing, and its key gives it the
+//! The body is read by [`taskledger::wire`], so that an error names a place in it. The append runs in a task of its own: a client that goes away half way loses nothing, and its key gives it the
 //! same receipts when it comes back.
 
 use crate::{
@@ -27,15 +26,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http_body_util::BodyExt as _;
-use serde::{Deserialize, Deserializer, de};
-use serde_json::value::RawValue;
-use std::{error::Error, fmt, io, time::Duration};
+use std::{io, time::Duration};
 use taskledger::{
     Code,
     command::{Batch, Command, Proposal},
     ids::{Seq, TaskId},
     ledger::AppendError,
-    wire,
+    wire::{self, Alone},
 };
 use taskledger_contract::{
     answers::{ReceiptBody, ReceiptsBody},
@@ -44,16 +41,14 @@ use taskledger_contract::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
-/// The fields of a request that belong to any command.
-const OF_ANY: [&str; 3] = ["cause", "expect", "occurred_ms"];
-
 /// The command that a request records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Batch,
     Spawn,
-    /// A command about a task: its name, and the task.
-    Of(&'static str, TaskId),
+    End(TaskId),
+    Emit(TaskId),
+    Update(TaskId),
     Cancel(TaskId),
     Message(TaskId),
     Redact,
@@ -70,12 +65,25 @@ impl Kind {
         Ok(match what {
             Records::Batch => Self::Batch,
             Records::Spawn => Self::Spawn,
-            Records::End => Self::Of("end", task()?),
-            Records::Emit => Self::Of("emit", task()?),
-            Records::Update => Self::Of("update", task()?),
+            Records::End => Self::End(task()?),
+            Records::Emit => Self::Emit(task()?),
+            Records::Update => Self::Update(task()?),
             Records::Cancel => Self::Cancel(task()?),
             Records::Message => Self::Message(task()?),
             Records::Redact => Self::Redact,
+        })
+    }
+
+    /// The command whose fields the body has, unless it is a batch or a message.
+    fn alone(&self) -> Option<Alone<'_>> {
+        Some(match self {
+            Self::Batch | Self::Message(_) => return None,
+            Self::Spawn => Alone::Spawn,
+            Self::End(task) => Alone::End(task),
+            Self::Emit(task) => Alone::Emit(task),
+            Self::Update(task) => Alone::Update(task),
+            Self::Cancel(task) => Alone::Cancel(task),
+            Self::Redact => Alone::Redact,
         })
     }
 }
@@ -246,67 +254,13 @@ async fn read(
     })
 }
 
-/// The members of a JSON object in their order, each as it was written, and none lost: what is given
-/// twice is refused where the command is read.
-struct Members(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        from.deserialize_map(Visitor)
-    }
-}
-
 /// The batch that a request of this kind asks for.
 fn batch(kind: &Kind, body: &[u8]) -> Result<Batch, Problem> {
-    let bad = |error: &(dyn Error + 'static)| Problem::invalid(error);
-    if *kind == Kind::Batch {
-        return wire::from_json(body).map_err(|error| Problem::of_code(error.code(), &error));
-    }
-    let Members(members) = serde_json::from_slice(body).map_err(|error| bad(&error))?;
-    let (of_any, mut own): (Vec<_>, Vec<_>) =
-        members.into_iter().partition(|(name, _)| OF_ANY.contains(&name.as_str()));
-    let text = |text: &str| serde_json::to_string(text).map_err(|error| bad(&error));
-    let (command, mut fields) = match kind {
-        Kind::Batch | Kind::Message(_) | Kind::Spawn => ("spawn", Vec::new()),
-        Kind::Redact => ("redact", Vec::new()),
-        Kind::Of(command, task) => {
-            (*command, vec![format!("\"task_id\":{}", text(task.as_str())?)])
-        }
-        Kind::Cancel(task) => {
-            let place = own.iter().position(|(name, _)| name == "scope");
-            let scope = place.map(|place| own.remove(place).1);
-            let scope = match scope.as_ref().map(|scope| scope.get()) {
-                None | Some("null" | "\"task\"") => "task",
-                Some("\"tree\"") => "tree",
-                Some(_) => return Err(Problem::bad_request("scope: expected task or tree")),
-            };
-            ("cancel", vec![format!("\"target\":{{\"{scope}\":{}}}", text(task.as_str())?)])
-        }
+    let read = match kind.alone() {
+        Some(command) => wire::alone_from_json(command, body).map(Batch::from),
+        None => wire::from_json(body),
     };
-    for (name, value) in own {
-        fields.push(format!("{}:{}", text(&name)?, value.get()));
-    }
-    let mut item = vec![format!("\"command\":{{\"{command}\":{{{}}}}}", fields.join(","))];
-    item.extend(of_any.iter().map(|(name, value)| format!("\"{name}\":{}", value.get())));
-    let (schema, item) = (wire::SCHEMA, item.join(","));
-    let json = format!("{{\"schema\":\"{schema}\",\"commands\":[{{{item}}}]}}");
-    wire::from_json(json.as_bytes()).map_err(|error| Problem::of_code(error.code(), &error))
+    read.map_err(|error| Problem::of_code(error.code(), &error))
 }
 
 /// The batch with a key for each command. By TCP nothing is recorded without one: an answer that is

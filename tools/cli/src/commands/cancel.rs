@@ -24,14 +24,15 @@ use taskledger_contract::answers::{CancelBody, ProcessItem, Unsignalled};
 
 /// Ask a task to stop: the request is recorded, and its `run` is sent SIGTERM.
 ///
-/// That `run` passes the signal on to its command and records the end, as for any SIGTERM; this
-/// command does not wait for it. The request holds the reason and who asked: `taskledger why` shows
-/// both.
+/// That `run` passes the signal on to its command and records the end, as for any
+/// SIGTERM; this command does not wait for it. The request holds the reason and who
+/// asked: `taskledger why` shows both.
 ///
-/// A `run` is signalled only on its own machine, by its own user or by root, and only if its process
-/// shows that it is the `run` of this task of this ledger. Otherwise the request is only recorded,
-/// and the answer says why. Tasks of managers and scripts have to look for it themselves. The exit
-/// code is 0 in both cases, and 1 if the task has ended already.
+/// A `run` is signalled only on its own machine, by its own user or by root, and
+/// only if its process shows that it is the `run` of this task of this ledger.
+/// Otherwise the request is only recorded, and the answer says why. Tasks of
+/// managers and scripts have to look for it themselves. The exit code is 0 in both
+/// cases, and 1 if the task has ended already.
 ///
 /// Example:
 ///   taskledger cancel bg_3 --reason 'wrong branch'

@@ -13,8 +13,9 @@ use taskledger_contract::{answers::CheckpointBody, questions::CheckpointQuestion
 
 /// Print the ledger's size and root as a C2SP checkpoint.
 ///
-/// Keep the text somewhere else: `verify --expect FILE` later shows that the ledger still begins
-/// with exactly those events. With --key, the text is signed (Ed25519, C2SP signed note).
+/// Keep the text somewhere else: `verify --expect FILE` later shows that the ledger
+/// still begins with exactly those events. With --key, the text is signed (Ed25519,
+/// C2SP signed note).
 ///
 /// Example:
 ///   taskledger checkpoint > monday.checkpoint

@@ -11,7 +11,8 @@ use clap_complete::Shell;
 /// Print completions for a shell.
 ///
 /// Example:
-///   taskledger completions bash > ~/.local/share/bash-completion/completions/taskledger
+///   to=~/.local/share/bash-completion/completions
+///   taskledger completions bash > $to/taskledger
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

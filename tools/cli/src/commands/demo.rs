@@ -27,9 +27,16 @@ mod story;
 
 /// Show what this program does, on a bundled recording or on tasks that run.
 ///
-/// Imports the recording into a new ledger, then asks every kind of question. Before each answer stands the command that gives it; the ledger stays, so that each can be repeated and varied.
+/// Imports the recording into a new ledger, then asks every kind of question.
+/// Before each answer stands the command that gives it; the ledger stays, so that
+/// each can be repeated and varied.
 ///
-/// With --live, agents and tasks run through the task manager, and their tree is shown as it changes: one fails, one panics, some are cancelled. The ledger is the one that --db or TASKLEDGER_DB names, which must hold nothing but such runs, or else one among the temporary files, the same each time. With --crash this process kills itself in the middle; the next run shows how its tasks are recovered.
+/// With --live, agents and tasks run through the task manager, and their tree is
+/// shown as it changes: one fails, one panics, some are cancelled. The ledger is
+/// the one that --db or TASKLEDGER_DB names, which must hold nothing but such runs,
+/// or else one among the temporary files, the same each time. With --crash this
+/// process kills itself in the middle; the next run shows how its tasks are
+/// recovered.
 ///
 /// Example:
 ///   taskledger demo

@@ -29,7 +29,8 @@ use taskledger_contract::{
 
 /// Compare two moments of a thread.
 ///
-/// Tells which tasks were spawned, ended, changed or got another parent between them.
+/// Tells which tasks were spawned, ended, changed or got another parent between
+/// them.
 ///
 /// Example:
 ///   taskledger diff session-1 --from spawn:bg_3 --to @

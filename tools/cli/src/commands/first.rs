@@ -17,8 +17,9 @@ use taskledger_contract::{
 
 /// Find the first event of a thread after which a condition held.
 ///
-/// Conditions: status(TASK)=failed, running>3, exists(TASK); `and` joins them. Counts are running,
-/// completed, failed, cancelled and tasks, of the thread. Ends with 3 if it never held.
+/// Conditions: status(TASK)=failed, running>3, exists(TASK); `and` joins them.
+/// Counts are running, completed, failed, cancelled and tasks, of the thread. Ends
+/// with 3 if it never held.
 ///
 /// Example:
 ///   taskledger first session-1 --where 'status(bg_3)=failed and running>1'

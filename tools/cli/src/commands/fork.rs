@@ -12,8 +12,9 @@ use std::path::PathBuf;
 
 /// Make a new ledger of the events up to the moment that --at names.
 ///
-/// The copy has the same roots up to there. What was redacted since is redacted in it too. One that
-/// was interrupted is no ledger; making it again in the same place clears it away.
+/// The copy has the same roots up to there. What was redacted since is redacted in
+/// it too. One that was interrupted is no ledger; making it again in the same place
+/// clears it away.
 ///
 /// Example:
 ///   taskledger fork --at spawn:bg_7 ./what-if

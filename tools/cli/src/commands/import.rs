@@ -32,11 +32,12 @@ use taskledger_interop::{
 
 /// Bring recordings of agents into the ledger.
 ///
-/// A recording is a file, a file with the folder of the same name beside it, or a folder of those;
-/// `-` reads standard input. The ledger is made if it is not there. Importing again adds nothing;
-/// importing a longer recording of the same session adds what is new; an interrupted import is
-/// completed by the next. A broken line is reported with its file and number, and skipped; the
-/// command then ends with 6.
+/// A recording is a file, a file with the folder of the same name beside it, or a
+/// folder of those; `-` reads standard input. The ledger is made if it is not
+/// there. Importing again adds nothing; importing a longer recording of the same
+/// session adds what is new; an interrupted import is completed by the next. A
+/// broken line is reported with its file and number, and skipped; the command then
+/// ends with 6.
 ///
 /// Example:
 ///   taskledger import auto ~/.claude/projects/my-project

@@ -11,8 +11,8 @@ use taskledger::Ledger;
 
 /// Make a new, empty ledger in the directory that --db names.
 ///
-/// The directory must not exist, or be empty. It will be yours alone (mode 0700), or your group's
-/// to read.
+/// The directory must not exist, or be empty. It will be yours alone (mode 0700),
+/// or your group's to read.
 ///
 /// Example:
 ///   taskledger --db ./ledger init

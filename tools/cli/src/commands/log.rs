@@ -27,8 +27,9 @@ use taskledger_contract::{
 
 /// List events: all, or those of a thread or task, oldest first.
 ///
-/// With --at, up to that moment. -n gives the last so many. With -f it goes on with each event that is
-/// recorded and survives loss of power, whoever records it, until it is interrupted; it stops nobody.
+/// With --at, up to that moment. -n gives the last so many. With -f it goes on with
+/// each event that is recorded and survives loss of power, whoever records it,
+/// until it is interrupted; it stops nobody.
 ///
 /// Example:
 ///   taskledger log -f -n 0 --action terminated

@@ -28,13 +28,15 @@ const LOOKS: u32 = 3;
 
 /// Show the output of a task: the last 64 KiB of what its command wrote.
 ///
-/// Of a command that `taskledger run` still runs it shows what was written until a moment ago, of one
-/// that has ended what its result holds; a result that `run` did not record is shown as it is. With -f it
-/// goes on until the task ends. If a `run` was killed, what its command wrote last stays until the task is
-/// ended (`taskledger record end`) and the ledger purged.
+/// Of a command that `taskledger run` still runs it shows what was written until a
+/// moment ago, of one that has ended what its result holds; a result that `run` did
+/// not record is shown as it is. With -f it goes on until the task ends. If a `run`
+/// was killed, what its command wrote last stays until the task is ended
+/// (`taskledger record end`) and the ledger purged.
 ///
-/// On a terminal, characters that would act on it are escaped. Elsewhere it gives the bytes as they came;
-/// of a task that has ended as its result has them, with U+FFFD for what is no UTF-8.
+/// On a terminal, characters that would act on it are escaped. Elsewhere it gives
+/// the bytes as they came; of a task that has ended as its result has them, with
+/// U+FFFD for what is no UTF-8.
 ///
 /// Example:
 ///   taskledger logs -f bg_3

@@ -21,19 +21,21 @@ mod fields;
 
 /// Prove that an event is in the log, or that the log only grew, to somebody with a checkpoint.
 ///
-/// The proof of an event is its leaf and the hashes beside the path up to the root (RFC 6962).
-/// With --at, it is for the log as it was then. With --since, the proof is that the log begins
-/// with what it was at that size. Either is checked before it is printed. Who receives it
-/// checks it with --check, and needs no ledger for that, only a checkpoint to hold it against. The
-/// check says what the event is. It refuses a proof in which any field is not what it must be.
+/// The proof of an event is its leaf and the hashes beside the path up to the root
+/// (RFC 6962). With --at, it is for the log as it was then. With --since, the proof
+/// is that the log begins with what it was at that size. Either is checked before
+/// it is printed. Who receives it checks it with --check, and needs no ledger for
+/// that, only a checkpoint to hold it against. The check says what the event is. It
+/// refuses a proof in which any field is not what it must be.
 ///
-/// An event only commits to its texts. With --with-texts they are in the proof, with the salts by
-/// which the check holds them against the event.
+/// An event only commits to its texts. With --with-texts they are in the proof,
+/// with the salts by which the check holds them against the event.
 ///
 /// Example:
 ///   taskledger prove 1204 --with-texts -o json > event.proof
 ///   taskledger prove --since 1000 -o json > growth.proof
-///   taskledger prove --check event.proof --expect monday.checkpoint --signed-by NAME+ID+KEY
+///   taskledger prove --check event.proof --expect monday.checkpoint \
+///     --signed-by NAME+ID+KEY
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -7,8 +7,10 @@ use taskledger::ledger::Spool;
 
 /// Remove every redacted text from every file of the ledger.
 ///
-/// Journal and archive are rewritten, the sealed blocks and the snapshots are made anew. Stopped half
-/// way, it is repeated. The output of a task that has not ended stays in the spool. Backups that were made before keep the texts: delete those yourself.
+/// Journal and archive are rewritten, the sealed blocks and the snapshots are made
+/// anew. Stopped half way, it is repeated. The output of a task that has not ended
+/// stays in the spool. Backups that were made before keep the texts: delete those
+/// yourself.
 ///
 /// Example:
 ///   taskledger redact 1204 --reason 'holds a password' && taskledger purge

@@ -13,12 +13,13 @@ use taskledger::{Ledger, ledger::Rebuilt};
 
 /// Make damaged files anew from the others.
 ///
-/// The sealed blocks are made anew from archive and journal; archives that are damaged or gone, from
-/// the sealed blocks; snapshots that are of no use make way for a new one. Everything is held against
-/// every root: every event comes back, with the same root, or nothing is changed. The old files stay in
-/// use until the new ones are whole, and are then kept in the ledger's quarantine/, and named: they may
-/// know of events that archive and journal have lost. Delete them once `verify` is sound and you miss
-/// nothing; `purge` deletes them too.
+/// The sealed blocks are made anew from archive and journal; archives that are
+/// damaged or gone, from the sealed blocks; snapshots that are of no use make way
+/// for a new one. Everything is held against every root: every event comes back,
+/// with the same root, or nothing is changed. The old files stay in use until the
+/// new ones are whole, and are then kept in the ledger's quarantine/, and named:
+/// they may know of events that archive and journal have lost. Delete them once
+/// `verify` is sound and you miss nothing; `purge` deletes them too.
 ///
 /// Example:
 ///   taskledger rebuild && taskledger verify

@@ -23,7 +23,8 @@ use taskledger_contract::{answers::ReceiptBody, questions};
 /// With --key, recording the same again adds nothing: a script can be run twice.
 ///
 /// Example:
-///   id=$(taskledger record spawn --thread build-7 --type shell --description 'make all')
+///   id=$(taskledger record spawn --thread build-7 --type shell \
+///     --description 'make all')
 ///   taskledger record event "$id" --type progress --content '{"percent":40}'
 ///   taskledger record end "$id" --status completed --result '{"warnings":0}'
 #[derive(Debug, clap::Args)]

@@ -19,8 +19,9 @@ use taskledger_contract::words::part_names;
 
 /// Erase an event's texts from every view, of now and of any past moment.
 ///
-/// The event itself stays, and every proof still holds. The bytes stay in the ledger's files until
-/// `taskledger purge`; backups that exist keep them. This cannot be undone.
+/// The event itself stays, and every proof still holds. The bytes stay in the
+/// ledger's files until `taskledger purge`; backups that exist keep them. This
+/// cannot be undone.
 ///
 /// Example:
 ///   taskledger redact 1204 --reason 'holds a password'

@@ -34,8 +34,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Watch a thread's tree grow, event by event.
 ///
-/// It is redrawn after each event, at the pace at which they occurred. Pauses are at most two seconds. Without a terminal nothing is redrawn and nothing waits: each
-/// event is one line. Nothing is executed: this is a replay of the log.
+/// It is redrawn after each event, at the pace at which they occurred. Pauses are
+/// at most two seconds. Without a terminal nothing is redrawn and nothing waits:
+/// each event is one line. Nothing is executed: this is a replay of the log.
 ///
 /// Example:
 ///   taskledger replay session-1 --speed 20x

@@ -13,8 +13,9 @@ use taskledger::Ledger;
 
 /// Make a new ledger of a backup file.
 ///
-/// The whole file is held against its checkpoint before anything is created. One that was
-/// interrupted is no ledger; making it again in the same place clears it away.
+/// The whole file is held against its checkpoint before anything is created. One
+/// that was interrupted is no ledger; making it again in the same place clears it
+/// away.
 ///
 /// Example:
 ///   taskledger restore ./monday.backup ./restored

@@ -53,29 +53,34 @@ pub use lineage::asker;
 
 /// Run a command as a task: its start, its end and the end of its output are recorded.
 ///
-/// Output is passed through as it comes. The task is Completed if the command ends with 0, else
-/// Failed with `exit status N` or `killed by signal N`. SIGINT, SIGQUIT, SIGTERM and SIGHUP are
-/// recorded as a request to stop and passed on to the command's process group; if it then ends with
-/// anything but 0, the task is Cancelled. SIGUSR1 and SIGUSR2 are passed on. Its result holds the
-/// exit status and the last 64 KiB of its output.
+/// Output is passed through as it comes. The task is Completed if the command ends
+/// with 0, else Failed with `exit status N` or `killed by signal N`. SIGINT,
+/// SIGQUIT, SIGTERM and SIGHUP are recorded as a request to stop and passed on to
+/// the command's process group; if it then ends with anything but 0, the task is
+/// Cancelled. SIGUSR1 and SIGUSR2 are passed on. Its result holds the exit status
+/// and the last 64 KiB of its output.
 ///
-/// While it runs, `taskledger logs` shows the end of its output. If its end cannot be recorded, because
-/// the ledger is not to be had within --wait, the disk is full, or a signal ends the wait, the end waits
-/// with its result in the ledger's spool, durably, and the next command that records takes it in.
+/// While it runs, `taskledger logs` shows the end of its output. If its end cannot
+/// be recorded, because the ledger is not to be had within --wait, the disk is
+/// full, or a signal ends the wait, the end waits with its result in the ledger's
+/// spool, durably, and the next command that records takes it in.
 ///
-/// This ends with the exit code of the command, with 128 + N if signal N killed it, and with 127 or
-/// 126 if it was not found or could not be started. If nothing was started: 124 when the ledger was
-/// not to be had in time, else as any command here. The same if the end could neither be recorded nor
-/// left in the spool, which it says; and, though the end waits there, if the ledger is refused for a
-/// reason that does not pass, such as damage.
+/// This ends with the exit code of the command, with 128 + N if signal N killed it,
+/// and with 127 or 126 if it was not found or could not be started. If nothing was
+/// started: 124 when the ledger was not to be had in time, else as any command
+/// here. The same if the end could neither be recorded nor left in the spool, which
+/// it says; and, though the end waits there, if the ledger is refused for a reason
+/// that does not pass, such as damage.
 ///
-/// With the task it records its own process, for `taskledger show` and `taskledger cancel`: number,
-/// host, user and working directory, which `taskledger redact` erases.
+/// With the task it records its own process, for `taskledger show` and `taskledger
+/// cancel`: number, host, user and working directory, which `taskledger redact`
+/// erases.
 ///
-/// The ledger is made if there is none, and is not kept open meanwhile: commands can run and record
-/// more. They find TASKLEDGER_DB, TASKLEDGER_THREAD, TASKLEDGER_TASK, TASKLEDGER_RUN,
-/// TASKLEDGER_CALL and TASKLEDGER_AGENT in their environment, and a `taskledger run` among them
-/// takes thread and parent from there, so that they form a tree.
+/// The ledger is made if there is none, and is not kept open meanwhile: commands
+/// can run and record more. They find TASKLEDGER_DB, TASKLEDGER_THREAD,
+/// TASKLEDGER_TASK, TASKLEDGER_RUN, TASKLEDGER_CALL and TASKLEDGER_AGENT in their
+/// environment, and a `taskledger run` among them takes thread and parent from
+/// there, so that they form a tree.
 ///
 /// Example:
 ///   taskledger run --thread build-7 --name all -- make all

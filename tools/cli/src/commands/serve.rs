@@ -34,21 +34,23 @@ const OWN_FILES: u64 = 256;
 
 /// Answer questions over HTTP, until it is interrupted.
 ///
-/// At a socket in the ledger's directory, `ledger.sock`, for processes of the same user; with --listen
-/// also by TCP, for clients with a token (`taskledger token new`): at an address of this machine, or with
-/// --tls-cert at any. The answers are those of `-o json`. docs/http.md tells of every route.
+/// At a socket in the ledger's directory, `ledger.sock`, for processes of the same
+/// user; with --listen also by TCP, for clients with a token (`taskledger token
+/// new`): at an address of this machine, or with --tls-cert at any. The answers are
+/// those of `-o json`. docs/http.md tells of every route.
 ///
-/// It has the ledger open, as a command that records. With --read-only it takes no lock and writes
-/// nothing, beside the process that records, and follows it. Then it listens only where that is said.
+/// It has the ledger open, as a command that records. With --read-only it takes no
+/// lock and writes nothing, beside the process that records, and follows it. Then
+/// it listens only where that is said.
 ///
-/// /metrics has numbers for Prometheus; -vv logs each request. systemd is told when it listens, and
-/// while it is alive. docs/systemd has a unit.
+/// /metrics has numbers for Prometheus; -vv logs each request. systemd is told when
+/// it listens, and while it is alive. docs/systemd has a unit.
 ///
 /// Example:
-///   taskledger serve --read-only --listen 127.0.0.1:7300 --token-file ~/.config/taskledger/tokens
+///   taskledger serve --read-only --listen 127.0.0.1:7300 --token-file tokens
 ///   curl --unix-socket ledger/ledger.sock http://localhost/v1/threads
-///   taskledger serve --listen 0.0.0.0:7443 --host ledger.example:7443 --token-file tokens \
-///     --tls-cert fullchain.pem --tls-key privkey.pem
+///   taskledger serve --listen 0.0.0.0:7443 --host ledger.example:7443 \
+///     --token-file tokens --tls-cert fullchain.pem --tls-key privkey.pem
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -62,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// The tokens, as `taskledger token` writes them
-    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE", hide_env_values = true)]
     token_file: Option<PathBuf>,
     /// The certificate with its chain, in PEM: TLS instead of plain HTTP at --listen
     #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"])]

@@ -18,8 +18,9 @@ use taskledger_contract::{
 
 /// List the threads, and how their tasks stand.
 ///
-/// A thread is a conversation, a session or a run. With -f they are drawn anew each time they have
-/// changed, whoever records; without a terminal they are written again below.
+/// A thread is a conversation, a session or a run. With -f they are drawn anew each
+/// time they have changed, whoever records; without a terminal they are written
+/// again below.
 ///
 /// Example:
 ///   taskledger threads

@@ -29,7 +29,8 @@ const BARS_MIN: usize = 10;
 
 /// Draw when each task of a thread ran: one bar for each, in the order of the tree.
 ///
-/// A bar ends in the shape of the task's status; one that still runs has an open end.
+/// A bar ends in the shape of the task's status; one that still runs has an open
+/// end.
 ///
 /// Example:
 ///   taskledger timeline session-1

@@ -21,8 +21,8 @@ use taskledger_server::{Role, tokens};
 
 /// Make, list and revoke the tokens of those who ask a server by TCP.
 ///
-/// The file holds hashes, not the tokens; a server that runs heeds every change at once. It belongs to
-/// you alone (mode 0600), and lies outside of the ledger.
+/// The file holds hashes, not the tokens; a server that runs heeds every change at
+/// once. It belongs to you alone (mode 0600), and lies outside of the ledger.
 ///
 /// Example:
 ///   taskledger token --token-file tokens new dashboard --role read --expires 90d
@@ -31,7 +31,7 @@ use taskledger_server::{Role, tokens};
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The file of tokens
-    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE", hide_env_values = true)]
     token_file: PathBuf,
     #[command(subcommand)]
     what: What,

@@ -18,9 +18,10 @@ use taskledger_contract::{
 
 /// Draw the tree of a thread's tasks: who spawned whom, and how each stands.
 ///
-/// Shapes stand for the statuses, so no colour is needed. With -o json the tasks come in the order
-/// of the drawing, each with its depth. With -f the tree is drawn anew each time it has changed, whoever
-/// records; without a terminal it is written again below, and with --json on one line.
+/// Shapes stand for the statuses, so no colour is needed. With -o json the tasks
+/// come in the order of the drawing, each with its depth. With -f the tree is drawn
+/// anew each time it has changed, whoever records; without a terminal it is written
+/// again below, and with --json on one line.
 ///
 /// Example:
 ///   taskledger tree session-1

@@ -16,8 +16,8 @@ use taskledger::{
 
 /// Change the name, the description or the parent of a running task.
 ///
-/// The values before stay in the log: `taskledger diff` compares. The parent must be a task of this
-/// ledger.
+/// The values before stay in the log: `taskledger diff` compares. The parent must
+/// be a task of this ledger.
 ///
 /// Example:
 ///   taskledger update bg_3 --name lint --description 'cargo clippy'

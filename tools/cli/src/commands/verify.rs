@@ -24,11 +24,12 @@ use taskledger_contract::{
 
 /// Check every byte of the ledger.
 ///
-/// Checksums, numbers, links, rules, texts, roots, sealed blocks, snapshots. Changes nothing. Ends with
-/// 4 if anything was found: each finding names the first event that is affected, and the last lines say
-/// how many events can still be read and what to do. docs/operations.md tells of each kind of finding.
-/// With --expect, the ledger must also begin with the history of a checkpoint that was
-/// kept elsewhere, so that not even its owner can have changed it since.
+/// Checksums, numbers, links, rules, texts, roots, sealed blocks, snapshots.
+/// Changes nothing. Ends with 4 if anything was found: each finding names the first
+/// event that is affected, and the last lines say how many events can still be read
+/// and what to do. docs/operations.md tells of each kind of finding. With --expect,
+/// the ledger must also begin with the history of a checkpoint that was kept
+/// elsewhere, so that not even its owner can have changed it since.
 ///
 /// Example:
 ///   taskledger checkpoint > monday.checkpoint

@@ -26,8 +26,8 @@ use taskledger_contract::{
 
 /// Say who started a task, and why: task, call, run and agent, up to the root.
 ///
-/// Each link names the event that is its evidence: `taskledger event SEQ` shows it, and
-/// `taskledger prove SEQ` proves it. Requests to stop the task are named too.
+/// Each link names the event that is its evidence: `taskledger event SEQ` shows it,
+/// and `taskledger prove SEQ` proves it. Requests to stop the task are named too.
 ///
 /// Example:
 ///   taskledger why bg_7

@@ -12,7 +12,7 @@ use std::{
         net::{UnixDatagram, UnixStream},
     },
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,11 +26,17 @@ struct Files {
 
 impl Files {
     fn new(place: &Place) -> Self {
+        Self::with(place, |_| {})
+    }
+
+    /// The same with a certificate that `change` has changed.
+    fn with(place: &Place, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
         let (tokens, cert, key) = (path("tokens"), path("cert.pem"), path("key.pem"));
         place.run(&["token", "--token-file", &tokens, "new", "a"]).ok();
         let pair = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        change(&mut params);
         fs::write(&cert, params.self_signed(&pair).unwrap().pem()).unwrap();
         fs::write(&key, pair.serialize_pem()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
@@ -97,6 +103,72 @@ fn a_server_with_tls_listens_at_any_address_and_stops_in_order() {
         let _ = plain.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
         stop(child);
+    }
+}
+
+/// The port of a server with TLS.
+fn port(told: &Value) -> u16 {
+    told["url"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_handshake_that_fails_is_a_line_of_the_log_where_that_is_wanted_and_a_flood_is_few() {
+    let place = Place::with_story();
+    let files = Files::new(&place);
+    let log = ["-o", "jsonl", "-vv", "--log-format", "json"];
+    let (child, told) = start(program(&place, &files.serve("127.0.0.1:0")).args(log));
+    for _ in 0..40 {
+        let mut plain = TcpStream::connect(("127.0.0.1", port(&told))).unwrap();
+        plain.set_read_timeout(Some(PATIENCE)).unwrap();
+        plain.write_all(b"GET /cAnArY7\x1b[31m HTTP/1.1\r\n\r\n").unwrap();
+        let _ = plain.read_to_end(&mut Vec::new());
+    }
+    let counted = "taskledger_tls_handshakes_failed_total{reason=\"not_tls\"} 40\n";
+    let began = Instant::now();
+    while !ask(&told, "/metrics").contains(counted) {
+        assert!(began.elapsed() < PATIENCE, "{}", ask(&told, "/metrics"));
+    }
+    let logged = stop(child);
+    let lines: Vec<Value> =
+        logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed = lines.iter().filter(|line| line["message"] == "a handshake of TLS failed");
+    let failed: Vec<_> = failed.collect();
+    // Ten in a minute, and one may end meanwhile.
+    assert!((10..=20).contains(&failed.len()), "{logged}");
+    for line in failed {
+        assert_eq!((&line["level"], &line["reason"]), (&"INFO".into(), &"not_tls".into()));
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+        assert!(line["error"].as_str().unwrap().contains("corrupt message"), "{line}");
+    }
+    assert!(!logged.contains("cAnArY7"), "{logged}");
+}
+
+#[test]
+fn a_certificate_that_ends_soon_or_does_not_hold_is_warned_of() {
+    let now = jiff::Timestamp::now().as_second();
+    let at = |days: i64| {
+        let day = rcgen::date_time_ymd(1970, 1, 1);
+        day + Duration::from_secs(u64::try_from(now + days * 86_400).unwrap())
+    };
+    for (from, to, warning) in [
+        (-1, 15, None),
+        (-1, 13, Some("the certificate ends soon: renew it")),
+        (-9, -1, Some("the certificate has ended: renew it")),
+        (1, 90, Some("the certificate does not hold yet")),
+    ] {
+        let place = Place::with_story();
+        let files = Files::with(&place, |params| {
+            (params.not_before, params.not_after) = (at(from), at(to));
+        });
+        let (child, told) =
+            start(program(&place, &files.serve("127.0.0.1:0")).args(["-o", "jsonl"]));
+        let page = ask(&told, "/metrics");
+        let end = format!("taskledger_tls_not_after_seconds {}\n", now + to * 86_400);
+        assert!(page.contains(&end), "{end}: {page}");
+        let logged = stop(child);
+        let told = logged.lines().filter(|line| line.contains("the certificate")).count();
+        assert_eq!(told, usize::from(warning.is_some()), "once: {logged}");
+        assert!(warning.is_none_or(|warning| logged.contains(warning)), "{logged}");
     }
 }
 
@@ -174,6 +246,10 @@ fn the_numbers_of_the_library_are_among_those_of_the_server() {
     let page = ask(&told, "/metrics");
     for series in ["taskledger_appended_events_total ", "taskledger_commit_seconds_count "] {
         assert!(page.lines().any(|line| line.starts_with(series)), "{series}: {page}");
+    }
+    for family in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        let help = format!("# HELP {family} ");
+        assert!(page.lines().any(|line| line.starts_with(&help)), "{family}: {page}");
     }
     assert!(page.contains("taskledger_log_events 11\n"), "{page}");
     stop(child);

@@ -14,7 +14,10 @@ fn place() -> Place {
 }
 
 fn role_of(file: &TokenFile, token: &str) -> Option<Role> {
-    file.check(token, NOW).unwrap().map(|entry| entry.role)
+    match file.check(token, NOW).unwrap() {
+        Worth::Holds(entry) => Some(entry.role),
+        Worth::Expired(_) | Worth::Unknown => None,
+    }
 }
 
 #[test]
@@ -26,7 +29,9 @@ fn a_token_holds_until_it_is_revoked_or_expires_and_the_server_need_not_start_ag
     assert_eq!(role_of(&file, "taskledger_"), None);
     let writer = add(&path, "ci", Role::Append, Some(Millis(NOW.0 + 1))).unwrap();
     assert_eq!(role_of(&file, &writer), Some(Role::Append), "the file is read again");
-    assert_eq!(file.check(&writer, Millis(NOW.0 + 1)).unwrap(), None, "it has expired");
+    let later = file.check(&writer, Millis(NOW.0 + 1)).unwrap();
+    assert_eq!(later, Worth::Expired("ci".into()), "its name is told");
+    assert_eq!(file.check("taskledger_", NOW).unwrap(), Worth::Unknown);
     revoke(&path, "dashboard").unwrap();
     assert_eq!(role_of(&file, &reader), None);
     assert_eq!(list(&path).unwrap().len(), 1);

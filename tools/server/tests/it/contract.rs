@@ -131,3 +131,17 @@ fn health_needs_no_token_and_readiness_says_when_nothing_can_be_recorded() {
     assert_eq!(ask("/healthz").status, 200);
     ask("/readyz").refused(503, "not-ready");
 }
+
+/// What docs/http.md shows is what is answered, byte for byte, and the order of the schema.
+#[test]
+fn a_refusal_is_the_one_of_the_documentation() {
+    let docs = include_str!("../../../../docs/http.md");
+    let shown = docs.lines().find(|line| line.starts_with("{\"type\":\"urn:taskledger:problem:"));
+    let server = Server::with(story(), |_| {});
+    let answer = server.get("/v1/tasks/bg_9");
+    answer.refused(404, "unknown-task");
+    assert_eq!(answer.body.trim_end(), shown.unwrap());
+    let conflict = server.get("/v1/log?after=99").body;
+    let told: taskledger_contract::answers::ProblemBody = serde_json::from_str(&conflict).unwrap();
+    assert_eq!(serde_json::to_string(&told).unwrap(), conflict.trim_end());
+}

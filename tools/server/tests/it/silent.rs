@@ -5,6 +5,8 @@ use std::{
     io::{self, Write},
     sync::{Mutex, PoisonError},
 };
+use taskledger::time::Millis;
+use taskledger_server::{Role, tokens};
 
 /// Everything that was logged by any test of this process.
 static LOGGED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -50,15 +52,21 @@ fn no_line_of_the_log_holds_what_a_client_or_a_task_said() {
     assert_eq!(server.send("GET", "/v1/threads", &[&wrong], "").status, 401);
     assert_eq!(server.send(CANARY, "/v1/threads", &[&bearer], "").status, 405);
     server.raw(&format!("{CANARY}\r\n\r\n"));
-    let tokens = [server.writer.clone(), server.reader.clone()];
+    let ended = tokens::add(&server.tokens, "ended", Role::Read, Some(Millis(1))).unwrap();
+    let bearer = format!("authorization: Bearer {ended}");
+    server.send("GET", "/v1/threads", &[&bearer], "").refused(401, "unauthorized");
+    let tokens = [server.writer.clone(), server.reader.clone(), ended];
     drop(server);
     let logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let logged = String::from_utf8_lossy(&logged);
     assert!(logged.contains("admitted"), "the log is looked at: {logged}");
     // One line for each request, in which a path is its template.
-    for told in
-        ["route=\"/v1/tasks/{task}\" status=404", "client=\"reader\"", "client=\"writer\" bytes="]
-    {
+    for told in [
+        "route=\"/v1/tasks/{task}\" status=404",
+        "client=\"reader\"",
+        "client=\"writer\" bytes=",
+        "client=\"ended\" token=\"expired\"",
+    ] {
         assert!(logged.contains(told), "{told}: {logged}");
     }
     assert!(!logged.contains(CANARY), "{logged}");

@@ -1,7 +1,7 @@
 //! TLS as its clients meet it: real handshakes, with an authority made for the test.
 
 use crate::support::{Answer, PATIENCE, Server, large, memory, until};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
     crypto::ring,
@@ -57,8 +57,14 @@ impl Authority {
 
     /// Makes a pair for this name and puts it where the old one was, as programs that renew do.
     fn sign(&self, name: &str) {
+        self.sign_until(name, 2_999);
+    }
+
+    /// The same; it holds until this year begins.
+    fn sign_until(&self, name: &str, year: i32) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, 1, 1);
         let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
         for (path, text, mode) in
             [(self.chain(), chain, 0o644), (self.key(), key.serialize_pem(), 0o600)]
@@ -178,6 +184,49 @@ fn a_handshake_that_stalls_is_cut() {
         let waited = end.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         assert!(!waited, "{end:?}");
     }
+}
+
+/// The value of a series of `/metrics`.
+fn value(server: &Server, series: &str) -> Option<u64> {
+    let page = server.by_socket("/metrics").body;
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[test]
+fn handshakes_that_fail_are_counted_by_their_reason() {
+    let authority = Authority::new();
+    let server = authority.serve(|limits| limits.header_timeout = Duration::from_millis(400));
+    let failed = |reason: &str| {
+        let series = format!("taskledger_tls_handshakes_failed_total{{reason=\"{reason}\"}}");
+        value(&server, &series)
+    };
+    assert_eq!(failed("other"), Some(0), "each is there from the start");
+    let counted = |reason: &str| until(reason, || failed(reason) == Some(1));
+    server.raw(&request(&server, "GET", "/v1/threads", &[]));
+    counted("not_tls");
+    assert!(Authority::new().connect(&server, "localhost").is_err());
+    counted("alert");
+    let mut client = authority.client(&BOTH);
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    assert!(connect(&server, client, "localhost").is_err());
+    counted("incompatible");
+    let _ = server.connect().read_to_end(&mut Vec::new());
+    counted("timeout");
+    drop(server.connect());
+    counted("closed");
+    assert_eq!(failed("other"), Some(0));
+}
+
+#[test]
+fn the_end_of_the_certificate_in_use_is_among_the_numbers() {
+    let authority = Authority::new();
+    let server = authority.serve(|_| {});
+    let end = || value(&server, "taskledger_tls_not_after_seconds");
+    assert_eq!(end(), Some(32_472_144_000));
+    authority.sign_until("localhost", 2_050);
+    assert_eq!(end(), Some(2_524_608_000), "also before the next connection");
+    authority.put(&authority.key(), "nonsense", 0o600);
+    assert_eq!(end(), Some(2_524_608_000), "the old one stays");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn a_refusal_records_nothing_and_says_what_was_wrong() {
         ("/v1/tasks/a/end", r#"{"status":"completed","colour":"red"}"#, 400, "invalid"),
         ("/v1/tasks/a/end", r#"{"status":"completed"} "#, 409, "already-ended"),
         ("/v1/tasks/a/end", r#"{"status":"completed"}]}"#, 400, "invalid"),
-        ("/v1/tasks/a/cancel", r#"{"scope":"all"}"#, 400, "bad-request"),
+        ("/v1/tasks/a/cancel", r#"{"scope":"all"}"#, 400, "invalid"),
         ("/v1/tasks/a/cancel", r#"{"target":{"thread":"t"}}"#, 400, "invalid"),
         ("/v1/tasks", "", 400, "invalid"),
         ("/v1/tasks", "[]", 400, "invalid"),
@@ -209,6 +209,37 @@ fn a_refusal_records_nothing_and_says_what_was_wrong() {
     let form = "content-type: application/x-www-form-urlencoded";
     server.send("POST", "/v1/tasks", &[&bearer, form], "a=b").refused(415, "not-json");
     assert_eq!(size(&server), before);
+}
+
+/// The body of one command is not rewritten before it is read: an error names a place in what was sent.
+#[test]
+fn a_body_that_cannot_be_read_is_refused_with_the_place_as_it_was_sent() {
+    let server = Server::new();
+    let told = |path: &str, body: &str| {
+        let problem = post(&server, path, "1", body).refused(400, "invalid");
+        problem["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        told("/v1/tasks", "{\"thread_id\":\"t\"}"),
+        "no command \"spawn\": missing field `task_type` at line 1 column 17"
+    );
+    assert_eq!(
+        told("/v1/tasks/a/end", "{\n \"occurred_ms\": 1,\n \"status\": 5}"),
+        "no command \"end\": expected value at line 3 column 12"
+    );
+    let cancel = told("/v1/tasks/a/cancel", "{\"scope\":\"all\"}");
+    assert!(cancel.ends_with("expected `task` or `tree` at line 1 column 14"), "{cancel}");
+    let message = told("/v1/tasks/a/messages", "{\"from\":\"x\",\n\"content\":1}");
+    assert!(message.ends_with("expected a string at line 2 column 11"), "{message}");
+    let (good, bad) = (r#"{"command":{"redact":{"seq":1,"parts":[],"reason":""}}}"#, "{}");
+    let batch = format!(r#"{{"schema":"taskledger.batch/v1","commands":[{good},{bad}]}}"#);
+    let column = batch.len() - 2;
+    assert_eq!(
+        told("/v1/append", &batch),
+        format!(
+            "no batch of commands: command 1: missing field `command` at line 1 column {column}"
+        )
+    );
 }
 
 #[test]
