@@ -90,6 +90,8 @@ pub(crate) fn assemble(
     let Options { snapshots_kept: newest, snapshot_distance: distance, .. } = *options;
     let kept = KeptSnapshots { newest, distance };
     let mut shared = Shared::new(log, snapshots, published, snapshot_at.get(), kept);
+    // All zeros where the file that says it could not be read.
+    shared.node = Some(identity.node).filter(|node| node.0 != [0; 16]);
     shared.withheld = withheld;
     (core, Arc::new(shared))
 }

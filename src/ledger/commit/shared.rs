@@ -7,7 +7,7 @@ use super::{request::NotWritten, staging::Published};
 use crate::{
     codec,
     event::{Entry, PartSet},
-    ids::{Head, Seq, Size},
+    ids::{Head, NodeId, Seq, Size},
     ledger::{
         AppendError, Damage, ReadError,
         read::texts::{Withheld, withholding},
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     kept: KeptSnapshots,
     snapshot_job: Mutex<SnapshotJob>,
     saving: Mutex<()>,
+    /// The id of this copy; `None` if no file tells.
+    pub(crate) node: Option<NodeId>,
     /// The texts that were withheld so far.
     pub(crate) withheld: Withheld,
     /// True if the log was opened in spite of damage, so that copies take what there is.
@@ -90,6 +92,7 @@ impl Shared {
                 running: None,
             }),
             saving: Mutex::new(()),
+            node: None,
             withheld: Withheld::default(),
             salvaged: AtomicBool::new(false),
         }

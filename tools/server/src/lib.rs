@@ -17,9 +17,10 @@
 //! | `writes`, `keys` | recording, and the keys by which it is repeated safely |
 //! | `manager` | messages and requests to stop, for the tasks that the host runs |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
+//! | [`nodes`] | nodes, and their names in certificates |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
-//! | [`tls`] | certificate and key, their renewal, the handshake |
+//! | [`tls`] | certificate and key, the authority of nodes, their renewal, the handshake |
 //! | `observe`, `metrics`, [`recorder`] | each request counted and told, and `/metrics` |
 //! | `pools`, `rooms` | what may be going on at once, and what of it one token may take |
 //! | [`client`] | the other end: asking and recording, with limits |
@@ -49,6 +50,7 @@ mod keys;
 mod log;
 mod manager;
 mod metrics;
+pub mod nodes;
 mod observe;
 mod openapi;
 pub mod options;

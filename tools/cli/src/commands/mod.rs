@@ -8,6 +8,7 @@ use clap::Subcommand;
 
 mod backup;
 mod cancel;
+mod cert;
 mod checkpoint;
 mod common;
 mod completions;
@@ -76,6 +77,7 @@ pub enum Commands {
     Cancel(cancel::Args),
     Serve(serve::Args),
     Token(token::Args),
+    Cert(cert::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -116,6 +118,7 @@ impl Commands {
             Self::Cancel(args) => args,
             Self::Serve(args) => args,
             Self::Token(args) => args,
+            Self::Cert(args) => args,
             Self::Demo(args) => args,
             Self::Completions(args) => args,
             Self::Man(args) => args,
