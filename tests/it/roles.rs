@@ -39,6 +39,8 @@ fn a_standby_takes_frames_and_no_appends_also_when_it_is_opened_again() {
     assert_eq!(head, reader.head());
     assert_eq!(standby.reader().state().unwrap(), reader.state().unwrap());
     assert_eq!(standby.reader().ledger_id(), reader.ledger_id());
+    let node = standby.reader().node_id();
+    assert!(node.is_some() && node != reader.node_id(), "each copy is a node of its own");
     standby.purge_blocking().unwrap();
     standby.close_blocking().unwrap();
 }

@@ -7,7 +7,7 @@ use super::{request::NotWritten, staging::Published};
 use crate::{
     codec,
     event::{Entry, PartSet},
-    ids::{Head, Seq, Size},
+    ids::{Head, NodeId, Seq, Size},
     ledger::{
         AppendError, Damage, ReadError,
         read::texts::{Withheld, withholding},

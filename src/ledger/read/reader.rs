@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     event::{Entry, Part, PartSet},
-    ids::{Head, LedgerId, Root, Seq, Size, TaskId, ThreadId},
+    ids::{Head, LedgerId, NodeId, Root, Seq, Size, TaskId, ThreadId},
     ledger::{
         ReadError, Visited,
         commit::{shared::Shared, staging::Published},
@@ -66,6 +66,13 @@ impl Reader {
     /// The id of the ledger that is read.
     pub fn ledger_id(&self) -> LedgerId {
         self.ledger
+    }
+
+    /// The id of the copy that is read: each directory has its own. `None` if the file that says it cannot
+    /// be read.
+    pub fn node_id(&self) -> Option<NodeId> {
+        // All zeros where the file could not be read.
+        Some(self.shared.node.identity().node).filter(|node| node.0 != [0; 16])
     }
 
     /// The current state of everything. The value never changes.

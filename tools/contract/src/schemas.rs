@@ -4,10 +4,10 @@
 //! what changed: a field may be added to a `v1`, nothing else.
 
 use crate::answers::{
-    Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
-    FollowingBody, HeadBody, ImportItem, LinkItem, Listing, LogsBody, NodeBody, PromotedBody,
-    ProofBody, ReceiptBody, ReceiptsBody, Row, ServingBody, ShowBody, Single, SpanItem,
-    StandbyItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem, VerifyBody,
+    Body, CancelBody, CertBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine,
+    FirstBody, FollowingBody, HeadBody, ImportItem, LinkItem, Listing, LogsBody, NodeBody,
+    PromotedBody, ProofBody, ReceiptBody, ReceiptsBody, Row, ServingBody, ShowBody, Single,
+    SpanItem, StandbyItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -47,6 +47,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<FollowingBody>(),
         list::<StandbyItem>(),
         single::<PromotedBody>(),
+        single::<CertBody>(),
     ]
 }
 

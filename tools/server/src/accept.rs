@@ -9,6 +9,7 @@ mod tests;
 
 use crate::{
     guard::Peer,
+    nodes::Shown,
     places::{Places, Slot},
     problem::Problem,
     service::Service,
@@ -65,12 +66,13 @@ impl Service {
     /// Refuses an address at which the server may not listen.
     ///
     /// # Errors
-    /// [`ServeError::NotLoopback`] for one that other machines reach, unless the server has TLS and
-    /// tokens.
+    /// [`ServeError::NotLoopback`] for one that other machines reach, unless the server has TLS, and
+    /// tokens or an authority of nodes.
     pub fn check_address(&self, address: SocketAddr) -> Result<(), ServeError> {
         let lacks = match (&self.options().tls, &self.options().tokens) {
             _ if address.ip().is_loopback() => return Ok(()),
             (Some(_), Some(_)) => return Ok(()),
+            (Some(tls), None) if tls.knows_nodes() => return Ok(()),
             (None, _) => "TLS",
             (Some(_), None) => "tokens",
         };
@@ -136,7 +138,8 @@ impl Service {
                 connections.take_plain(stream, Peer::Socket).await;
             } else {
                 let text = "the socket is for processes of its owner";
-                connections.refuse(ready(Ok(stream)), Problem::forbidden("other-user", text));
+                connections
+                    .refuse(ready(Ok((stream, None))), Problem::forbidden("other-user", text));
             }
         }
         drop(socket); // nobody finds it any more while the last answers are sent
@@ -166,12 +169,12 @@ fn is_own(stream: &UnixStream) -> bool {
 
 /// Says why a connection is not served, and reads on for a moment: a connection that is closed over
 /// bytes that nobody read takes the answer with it.
-async fn refuse<S>(begun: impl Future<Output = io::Result<S>>, problem: Problem)
+async fn refuse<S>(begun: impl Future<Output = Begun<S>>, problem: Problem)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let told = async {
-        let mut stream = begun.await?;
+        let (mut stream, _) = begun.await?;
         stream.write_all(problem.to_http().as_bytes()).await?;
         stream.shutdown().await?;
         let mut unread = [0; 1024];
@@ -180,6 +183,9 @@ where
     };
     let _ = timeout(REFUSAL, told).await;
 }
+
+/// A connection that has begun, and the certificate of a node that was shown on it.
+type Begun<S> = io::Result<(S, Option<Shown>)>;
 
 /// The connections of one door.
 pub(crate) struct Connections<'a> {
@@ -204,7 +210,12 @@ impl<'a> Connections<'a> {
         let Some(tls) = options.tls.clone() else { return self.take_plain(stream, peer).await };
         // Timed below TLS: there each byte that leaves is seen.
         let stream = Timed::new(stream, options.write_timeout);
-        let begun = tls.handshake(stream, options.header_timeout, options.clock.now());
+        let shaken = tls.handshake(stream, options.header_timeout, options.clock.now());
+        let begun = async move {
+            let stream = shaken.await?;
+            let shown = Shown::on(stream.get_ref().1);
+            Ok((stream, shown))
+        };
         self.take(begun, peer).await;
     }
 
@@ -214,7 +225,7 @@ impl<'a> Connections<'a> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = Timed::new(stream, self.service.options().write_timeout);
-        self.take(ready(Ok(stream)), peer).await;
+        self.take(ready(Ok((stream, None))), peer).await;
     }
 
     /// Serves a connection, if there is a place for it, once it has begun. Until then it has its place
@@ -222,7 +233,7 @@ impl<'a> Connections<'a> {
     async fn take<S, B>(&mut self, begun: B, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        B: Future<Output = io::Result<S>> + Send + 'static,
+        B: Future<Output = Begun<S>> + Send + 'static,
     {
         while self.served.try_join_next().is_some() {}
         match self.places.take(peer.address()).await {
@@ -240,7 +251,13 @@ impl<'a> Connections<'a> {
                         () = service.closing().cancelled() => return,
                     };
                     match begun {
-                        Ok(stream) => serve(service, routes, stream, slot).await,
+                        Ok((stream, shown)) => {
+                            let routes = match shown {
+                                Some(shown) => routes.layer(Extension(shown)),
+                                None => routes,
+                            };
+                            serve(service, routes, stream, slot).await;
+                        }
                         Err(error) => {
                             let now = service.options().clock.now();
                             service.metrics().handshakes().failed(peer.client(), &error, now);
@@ -259,7 +276,7 @@ impl<'a> Connections<'a> {
     fn refuse<S, B>(&mut self, begun: B, problem: Problem)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        B: Future<Output = io::Result<S>> + Send + 'static,
+        B: Future<Output = Begun<S>> + Send + 'static,
     {
         if let Some(room) = self.places.refuse() {
             self.served.spawn(async move {

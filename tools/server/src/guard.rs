@@ -1,4 +1,5 @@
-//! The right to ask: the host that is called, the origin of a write, the token and its role.
+//! The right to ask: the host that is called, the origin of a write, the token or the certificate of a
+//! node, and the role.
 //!
 //! A request that fails here reaches no handler. Everything is refused that is not known: a browser
 //! that was led here by a name that is not the server's (DNS rebinding), a page that sends a form, a
@@ -6,6 +7,7 @@
 
 use crate::{
     accept::told_apart,
+    nodes::Shown,
     observe::Client,
     places::Slot,
     problem::Problem,
@@ -27,15 +29,17 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
-use taskledger::time::Millis;
+use taskledger::{ids::NodeId, time::Millis};
 
 /// Addresses that are counted.
 const ADDRESSES_MAX: usize = 1_024;
 /// Where no token is asked for: what these answer is no data.
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
-/// The requests that a token allows. Each one allows those before it, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The requests that a client may send. Of the first three, each allows those before it, too.
+///
+/// Roles have no order: [`Replicate`](Self::Replicate) is neither above nor below another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Questions.
     Read,
@@ -43,11 +47,24 @@ pub enum Role {
     Append,
     /// Redacting.
     Admin,
+    /// Reading frames and taking part in replication, and nothing else. No other role allows it.
+    Replicate,
 }
 
 impl Role {
-    /// All of them, from the least.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Append, Self::Admin];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Append, Self::Admin, Self::Replicate];
+
+    /// True if a client that has this role may do what needs `needed`.
+    #[must_use]
+    pub const fn allows(self, needed: Self) -> bool {
+        match needed {
+            Self::Read => matches!(self, Self::Read | Self::Append | Self::Admin),
+            Self::Append => matches!(self, Self::Append | Self::Admin),
+            Self::Admin => matches!(self, Self::Admin),
+            Self::Replicate => matches!(self, Self::Replicate),
+        }
+    }
 
     /// The role as text.
     #[must_use]
@@ -56,6 +73,7 @@ impl Role {
             Self::Read => "read",
             Self::Append => "append",
             Self::Admin => "admin",
+            Self::Replicate => "replicate",
         }
     }
 }
@@ -103,18 +121,56 @@ impl Peer {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) role: Role,
-    /// Its token, as the file has it; none for a process that asks by the socket.
-    pub(crate) token: Option<Entry>,
+    /// Its token, as the file has it, if it has sent one.
+    token: Option<Entry>,
+    /// The certificate of a node that it has shown, if it has.
+    shown: Option<Shown>,
 }
 
 impl Caller {
-    /// The name of its token.
-    pub(crate) fn name(&self) -> Option<&Token> {
-        self.token.as_ref().map(|token| &token.name)
+    /// A process that asks by the socket. It may do everything but replicate: that is for nodes, which
+    /// are on other machines.
+    pub(crate) const SOCKET: Self = Self { role: Role::Admin, token: None, shown: None };
+
+    /// The holder of a token. Its token says what it may do, whatever else it has shown.
+    pub(crate) fn holder(token: Entry, shown: Option<Shown>) -> Self {
+        Self { role: token.role, token: Some(token), shown }
     }
 
-    /// Refuses a client whose token was revoked since, or has expired. Reads the file if it changed.
+    /// A node that has sent no token.
+    fn of_node(shown: Shown) -> Self {
+        Self { role: Role::Replicate, token: None, shown: Some(shown) }
+    }
+
+    /// The name of its token, or that of the node. A process at the socket has none.
+    pub(crate) fn name(&self) -> Option<&Token> {
+        let node = || self.shown.as_ref().map(|shown| &shown.name);
+        self.token.as_ref().map(|token| &token.name).or_else(node)
+    }
+
+    /// True for a process that asks by the socket.
+    pub(crate) fn is_at_socket(&self) -> bool {
+        self.name().is_none()
+    }
+
+    /// The node that it has proved to be, by a certificate of an authority that is trusted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the routes of replication"))]
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        self.shown.as_ref().map(|shown| shown.node)
+    }
+
+    /// Refuses a client that may not read frames and take part in replication.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the routes of replication"))]
+    pub(crate) fn may_replicate(&self) -> Result<(), Problem> {
+        needs(Some(self), Role::Replicate).map(|_| ())
+    }
+
+    /// Refuses a client whose token was revoked since, or has expired, or whose certificate is trusted no
+    /// more. Reads the files if they changed.
     pub(crate) fn check(&self, service: &Service) -> Result<(), Problem> {
+        if self.shown.as_ref().is_some_and(|shown| !trusts(service, shown)) {
+            return Err(Problem::unauthorized("the certificate is trusted no more"));
+        }
         let Some(token) = &self.token else { return Ok(()) };
         let now = service.options().clock.now();
         let file = service.options().tokens.as_ref();
@@ -122,6 +178,12 @@ impl Caller {
             .is_some_and(|file| file.holds(token, now).unwrap_or_else(|error| unusable(&error)));
         holds.then_some(()).ok_or_else(|| Problem::unauthorized("the token holds no more"))
     }
+}
+
+/// True if the certificate that was shown is still one of an authority that is trusted, and has not expired.
+fn trusts(service: &Service, shown: &Shown) -> bool {
+    let options = service.options();
+    options.tls.as_ref().is_some_and(|tls| tls.trusts(&shown.chain, options.clock.now()))
 }
 
 /// An operator must act: until then no token holds.
@@ -161,8 +223,8 @@ pub(crate) async fn guard(
         .and_then(|caller| own(&request, caller.as_ref()).map(|()| caller));
     let mut response = match admitted {
         Ok(caller) => {
-            let token = caller.as_ref().and_then(|caller| caller.token.as_ref());
-            let client = token.map(|token| Client(Arc::clone(&token.name)));
+            let name = caller.as_ref().and_then(Caller::name);
+            let client = name.map(|name| Client(Arc::clone(name)));
             request.extensions_mut().insert(caller);
             let mut response = next.run(request).await;
             if let Some(client) = client {
@@ -202,12 +264,18 @@ fn admit(service: &Service, request: &Request) -> Result<Option<Caller>, Problem
         return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "token-in-query", text));
     }
     if peer == Some(Peer::Socket) {
-        return Ok(Some(Caller { role: Role::Admin, token: None }));
+        return Ok(Some(Caller::SOCKET));
     }
     if is_read && OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(None);
     }
-    let caller = check_token(service, peer, request.headers())?;
+    let shown = request.extensions().get::<Shown>();
+    let shown = shown.filter(|shown| trusts(service, shown)).cloned();
+    let caller = match shown {
+        Some(shown) if !request.headers().contains_key(AUTHORIZATION) => Caller::of_node(shown),
+        shown => Caller::holder(check_token(service, peer, request.headers())?, shown),
+    };
+    tracing::debug!(client = caller.name().map(|name| &**name), "admitted");
     Ok(Some(caller))
 }
 
@@ -274,7 +342,7 @@ fn check_token(
     service: &Service,
     peer: Option<Peer>,
     headers: &HeaderMap,
-) -> Result<Caller, Problem> {
+) -> Result<Entry, Problem> {
     let now = service.options().clock.now();
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = given.and_then(|value| {
@@ -290,7 +358,7 @@ fn check_token(
     let expired = match worth {
         Worth::Holds(token) => {
             tracing::debug!(client = %token.name, "admitted");
-            return Ok(Caller { role: token.role, token: Some(token) });
+            return Ok(token);
         }
         Worth::Expired(name) => Some(name),
         Worth::Unknown => None,
@@ -310,11 +378,15 @@ fn check_token(
 /// Refuses a client whose role does not allow what is asked.
 pub(crate) fn needs(caller: Option<&Caller>, role: Role) -> Result<&Caller, Problem> {
     match caller {
-        Some(caller) if caller.role >= role => Ok(caller),
+        Some(caller) if caller.role.allows(role) => Ok(caller),
         Some(caller) => {
             let (has, role) = (caller.role.as_str(), role.as_str());
-            let text = format!("this needs the role {role}; the token has {has}");
-            Err(Problem::forbidden("role", text))
+            let by = match (&caller.token, &caller.shown) {
+                (Some(_), _) => "the token has",
+                (None, Some(_)) => "the certificate of a node gives",
+                (None, None) => "the socket gives",
+            };
+            Err(Problem::forbidden("role", format!("this needs the role {role}; {by} {has}")))
         }
         None => Err(Problem::unauthorized("a token is needed")),
     }
@@ -344,6 +416,26 @@ mod tests {
             tries.fail(IpAddr::from(number.to_be_bytes()), Millis(0), 50);
         }
         assert_eq!(tries.0.lock().unwrap().1.len(), ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn replication_is_for_nodes_and_for_tokens_of_that_role_alone() {
+        let token = |role| Entry { name: "a".into(), role, hash: [0; 32], expires: None };
+        let node = NodeId([7; 16]);
+        let shown = Shown { node, name: "node:07".into(), chain: Arc::from([]) };
+        let may = |caller: &Caller| caller.may_replicate().is_ok();
+        assert!(!may(&Caller::SOCKET) && Caller::SOCKET.node().is_none());
+        for role in Role::ALL {
+            let holder = Caller::holder(token(role), None);
+            assert_eq!(may(&holder), role == Role::Replicate, "{role:?}");
+            assert_eq!(holder.node(), None);
+            // A certificate says which node it is, and not what its token allows.
+            let both = Caller::holder(token(role), Some(shown.clone()));
+            assert_eq!(may(&both), role == Role::Replicate, "{role:?}");
+            assert_eq!(both.node(), Some(node));
+        }
+        let caller = Caller::of_node(shown);
+        assert!(may(&caller) && caller.node() == Some(node) && !caller.is_at_socket());
     }
 
     #[test]

@@ -55,11 +55,11 @@ pub(crate) fn keys_of(headers: &HeaderMap, caller: &Caller) -> Result<Keys, Prob
     if text.is_empty() || text.len() > BYTES_MAX {
         return refuse("expected 1 to 256 bytes");
     }
-    Ok(match &caller.token {
+    Ok(match caller.name() {
         None => Keys::First(hex_key(text).unwrap_or_else(|| Key::of(text))),
-        Some(token) => {
+        Some(name) => {
             let hash = Sha256::new_with_prefix(b"taskledger http key\0")
-                .chain_update(token.name.as_bytes())
+                .chain_update(name.as_bytes())
                 .chain_update([0])
                 .chain_update(text);
             Keys::Derived(hash.finalize().into())
@@ -85,7 +85,8 @@ mod tests {
         let role = Role::Append;
         let token =
             name.map(|name| Entry { name: name.into(), role, hash: [0; 32], expires: None });
-        keys_of(&headers, &Caller { role, token })
+        let caller = token.map_or(Caller::SOCKET, |token| Caller::holder(token, None));
+        keys_of(&headers, &caller)
     }
 
     #[test]

@@ -18,9 +18,10 @@
 //! | `manager` | messages and requests to stop, for the tasks that the host runs |
 //! | `standby` | following another node, and taking over from it |
 //! | `guard` | who may ask: hosts, origins, tokens, roles |
+//! | [`nodes`] | nodes, and their names in certificates |
 //! | [`tokens`] | the file of tokens |
 //! | `problem` | refusals, as RFC 9457 has them |
-//! | [`tls`], `validity`, `handshakes` | certificate and key, their renewal and end; handshakes that fail |
+//! | [`tls`], `validity`, `handshakes` | certificate and key, the authority of nodes, their renewal and end; handshakes that fail |
 //! | `observe`, `metrics`, [`recorder`] | each request counted and told, and `/metrics` |
 //! | `pools`, `rooms` | what may be going on at once, and what of it one token may take |
 //! | [`client`] | the other end: asking and recording, with limits |
@@ -51,6 +52,7 @@ mod keys;
 mod log;
 mod manager;
 mod metrics;
+pub mod nodes;
 mod observe;
 mod openapi;
 pub mod options;

@@ -73,7 +73,8 @@ pub fn idempotency_key(header: &[u8], client: Option<&str>) -> Option<Vec<Key>> 
         let (name, hash, expires) = (name.into(), [0; 32], None);
         tokens::Entry { name, role, hash, expires }
     });
-    let keys = keys::keys_of(&headers, &Caller { role, token }).ok()?;
+    let caller = token.map_or(Caller::SOCKET, |token| Caller::holder(token, None));
+    let keys = keys::keys_of(&headers, &caller).ok()?;
     (0..4).map(|index| keys.of(index)).collect()
 }
 

@@ -72,7 +72,7 @@ impl Pools {
     }
 
     fn door(&self, caller: &Caller) -> &Door {
-        if caller.token.is_some() { &self.tcp } else { &self.socket }
+        if caller.is_at_socket() { &self.socket } else { &self.tcp }
     }
 
     /// Waits for a turn to read, of the whole map too if that is needed: first for the rarer one, so
@@ -242,12 +242,12 @@ mod tests {
     }
 
     fn socket() -> Caller {
-        Caller { role: Role::Admin, token: None }
+        Caller::SOCKET
     }
 
     fn token(name: &str) -> Caller {
         let entry = Entry { name: name.into(), role: Role::Read, hash: [0; 32], expires: None };
-        Caller { role: Role::Read, token: Some(entry) }
+        Caller::holder(entry, None)
     }
 
     fn full(error: &io::Error) -> Full {

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The name of a token. Processes at the socket have none, and no shares: they are of one user.
+/// The name of a token, or of a node that has none. Processes at the socket have none, and no shares: they are of one user.
 pub(crate) type Token = Arc<str>;
 
 /// So many units of something, for one door.

@@ -231,3 +231,6 @@ async fn no_path() -> Response {
 async fn wrong_method() -> Response {
     Problem::method("GET").into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,9 @@
 //!
 //! TLS 1.2 and 1.3, and no protocol in it but HTTP/1.1. The files are looked at for each connection, so a
 //! pair that was renewed is that of the next one, and no connection is cut. While a new pair cannot be
-//! used, the old one stays. Of a pair that does not hold, or not for long, an operator is warned. Knows
-//! nothing of tokens and requests.
+//! used, the old one stays. The file of the authority that signs for nodes is the third of them, where there
+//! is one. Of a pair that does not hold, or not for long, an operator is warned. Knows nothing of tokens and
+//! requests.
 
 use crate::{
     problem::chain,
@@ -12,9 +13,10 @@ use crate::{
 };
 use rustix::fs::OFlags;
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use std::{
     env,
@@ -69,14 +71,37 @@ pub enum TlsError {
     /// The key is not that of the certificate, or of a kind that is not known.
     #[error("the certificate and its key cannot be used together")]
     Unusable(#[source] rustls::Error),
+    /// Others could put an authority of their own into the file.
+    #[error("{} is no authority to trust: {why}", .path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// A certificate in the file cannot be that of an authority.
+    #[error("a certificate in {} can stand for no authority", .path.display())]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+        /// The fault that was found.
+        source: rustls::Error,
+    },
 }
 
-/// A certificate with its chain, and its private key: two files of PEM.
+/// A certificate with its chain, its private key, and the authority that signs for nodes, if there is one:
+/// files of PEM.
 #[derive(Debug)]
 pub struct TlsFiles {
+    paths: Paths,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Debug)]
+struct Paths {
     chain: PathBuf,
     key: PathBuf,
-    loaded: Mutex<Loaded>,
+    nodes: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -92,16 +117,18 @@ struct Loaded {
     again: bool,
 }
 
-/// A certificate and its key as they were read.
+/// The files as they were read.
 #[derive(Debug)]
 struct Pair {
     config: Arc<ServerConfig>,
+    /// Judges the certificates of nodes; none if no node is known.
+    nodes: Option<Arc<dyn ClientCertVerifier>>,
     /// Of the certificate itself, not of its chain; none if it cannot be told.
     validity: Option<Validity>,
 }
 
 /// By which files that were changed or replaced are told; `None` for one that is not there.
-type Stamps = [Option<Stamp>; 2];
+type Stamps = [Option<Stamp>; 3];
 
 type Loading = Result<Pair, TlsError>;
 
@@ -113,23 +140,56 @@ impl TlsFiles {
     /// # Errors
     /// [`TlsError`].
     pub fn open(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsError> {
-        let (chain, key) = (chain.into(), key.into());
-        let tried = stamps(&chain, &key);
-        let pair = load(&chain, &key)?;
-        let loaded = Loaded { pair, warned: None, tried, stale: false, again: false };
-        let loaded = Mutex::new(loaded);
-        Ok(Self { chain, key, loaded })
+        Self::of(Paths { chain: chain.into(), key: key.into(), nodes: None })
     }
 
-    /// The pair for the next connection. Two looks at the file system; reads the files if one changed,
-    /// or could not be read. Warns once a day, and of each new pair, if it does not hold or ends soon.
-    fn config(&self, now: Millis, load: impl FnOnce(&Path, &Path) -> Loading) -> Arc<ServerConfig> {
+    /// The same with the authority, one or more, whose certificates make a client a node
+    /// ([`nodes`](crate::nodes)). Nobody else may write that file. A client need not show any certificate;
+    /// the handshake fails if it shows one that is not from there.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn with_nodes(
+        chain: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+        nodes: impl Into<PathBuf>,
+    ) -> Result<Self, TlsError> {
+        Self::of(Paths { chain: chain.into(), key: key.into(), nodes: Some(nodes.into()) })
+    }
+
+    fn of(paths: Paths) -> Result<Self, TlsError> {
+        let tried = paths.stamps();
+        let pair = load(&paths)?;
+        let loaded = Mutex::new(Loaded { pair, warned: None, tried, stale: false, again: false });
+        Ok(Self { paths, loaded })
+    }
+
+    /// True if nodes may prove who they are.
+    pub(crate) fn knows_nodes(&self) -> bool {
+        self.paths.nodes.is_some()
+    }
+
+    /// True if the first of these certificates leads by the others to the authority as its file is now, and
+    /// holds at `now`. One look at the files and a check of each signature, some 100 us.
+    pub(crate) fn trusts(&self, chain: &[CertificateDer<'_>], now: Millis) -> bool {
+        self.config(now, load); // that of the files as they are now
+        let nodes = self.loaded().pair.nodes.clone();
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
+        nodes.zip(chain.split_first()).is_some_and(|(nodes, (own, between))| {
+            nodes.verify_client_cert(own, between, now).is_ok()
+        })
+    }
+
+    /// The pair for the next connection. Two or three looks at the file system; reads the files if one
+    /// changed, or could not be read. Warns once a day, and of each new pair, if it does not hold or ends
+    /// soon.
+    fn config(&self, now: Millis, load: impl FnOnce(&Paths) -> Loading) -> Arc<ServerConfig> {
         let mut loaded = self.loaded();
-        let found = stamps(&self.chain, &self.key);
+        let found = self.paths.stamps();
         let changed = found != loaded.tried;
         if changed || loaded.again {
             loaded.tried = found; // as they were before they are read: a later change is another try
-            let new = load(&self.chain, &self.key);
+            let new = load(&self.paths);
             loaded.again = matches!(new, Err(TlsError::Io { .. }));
             match new {
                 Ok(pair) => {
@@ -193,11 +253,33 @@ impl TlsFiles {
     }
 }
 
-fn stamps(chain: &Path, key: &Path) -> Stamps {
-    [chain, key].map(|path| fs::metadata(path).ok().as_ref().map(stamp_of))
+impl Paths {
+    fn stamps(&self) -> Stamps {
+        [Some(&self.chain), Some(&self.key), self.nodes.as_ref()]
+            .map(|path| fs::metadata(path?).ok().as_ref().map(stamp_of))
+    }
 }
 
-fn load(chain: &Path, key: &Path) -> Loading {
+fn load(paths: &Paths) -> Loading {
+    let (certificates, key) = certificate(&paths.chain, &paths.key)?;
+    let validity = certificates.first().and_then(|certificate| Validity::of(certificate));
+    let nodes = paths.nodes.as_deref().map(judge).transpose()?;
+    let clients = nodes.clone().unwrap_or_else(WebPkiClientVerifier::no_client_auth);
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map(|config| config.with_client_cert_verifier(clients))
+        .and_then(|config| config.with_single_cert(certificates, key));
+    let mut config = config.map_err(TlsError::Unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Pair { config: Arc::new(config), nodes, validity })
+}
+
+/// A certificate with its chain, and its private key.
+pub(crate) fn certificate(
+    chain: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let lacks = |path: &Path, what| TlsError::Lacks { path: path.to_owned(), what };
     let (_, bytes) = read(chain)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
@@ -207,14 +289,39 @@ fn load(chain: &Path, key: &Path) -> Loading {
     check_private(key, &meta)?;
     let what = "private key in PEM; one with a passphrase cannot be used";
     let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| lacks(key, what))?;
-    let validity = certificates.first().and_then(|certificate| Validity::of(certificate));
+    Ok((certificates, key))
+}
+
+/// The judge of the certificates of nodes: those that an authority in this file has signed are good.
+fn judge(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(authority(path)?);
     let provider = Arc::new(ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|config| config.with_no_client_auth().with_single_cert(certificates, key));
-    let mut config = config.map_err(TlsError::Unusable)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Pair { config: Arc::new(config), validity })
+    let judge = WebPkiClientVerifier::builder_with_provider(roots, provider);
+    judge.allow_unauthenticated().build().map_err(|_| no_authority(path))
+}
+
+/// The authorities in a file that nobody else may write.
+pub(crate) fn authority(path: &Path) -> Result<RootCertStore, TlsError> {
+    let (meta, bytes) = read(path)?;
+    let why = match meta.uid() {
+        owner if owner != 0 && owner != rustix::process::geteuid().as_raw() => {
+            Some("another user owns it")
+        }
+        _ => (meta.mode() & 0o022 != 0).then_some("others may write it"),
+    };
+    if let Some(why) = why {
+        return Err(TlsError::Exposed { path: path.to_owned(), why });
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let added = roots.add(certificate.map_err(|_| no_authority(path))?);
+        added.map_err(|source| TlsError::NoAuthority { path: path.to_owned(), source })?;
+    }
+    if roots.is_empty() { Err(no_authority(path)) } else { Ok(roots) }
+}
+
+fn no_authority(path: &Path) -> TlsError {
+    TlsError::Lacks { path: path.to_owned(), what: "certificate of an authority in PEM" }
 }
 
 fn read(path: &Path) -> Result<(Metadata, Vec<u8>), TlsError> {
@@ -272,19 +379,19 @@ mod tests {
         fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let files = TlsFiles::open(&chain, &key).unwrap();
-        let old = files.config(NOW, |_, _| unreachable!("nothing has changed"));
+        let old = files.config(NOW, |_| unreachable!("nothing has changed"));
         fs::write(&chain, signed.cert.pem() + "\n").unwrap();
         // The process has no descriptor left.
-        let full = |path: &Path, _: &Path| {
+        let full = |paths: &Paths| {
             let source = io::Error::from_raw_os_error(24);
-            Err(TlsError::Io { path: path.to_owned(), source })
+            Err(TlsError::Io { path: paths.chain.clone(), source })
         };
         assert!(Arc::ptr_eq(&files.config(NOW, full), &old) && files.is_stale());
         assert!(!Arc::ptr_eq(&files.config(NOW, load), &old) && !files.is_stale());
         // One that was read, and is no good, waits for a change.
         fs::write(&chain, "nonsense").unwrap();
         let last = files.config(NOW, load);
-        assert!(Arc::ptr_eq(&files.config(NOW, |_, _| unreachable!("tried")), &last));
+        assert!(Arc::ptr_eq(&files.config(NOW, |_| unreachable!("tried")), &last));
     }
 
     #[test]

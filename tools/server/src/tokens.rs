@@ -321,7 +321,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, TokenError> {
         let name = words.next().filter(|name| is_name(name));
         let name = name.ok_or_else(|| refuse("it begins with no name"))?;
         let role = words.next().and_then(|role| role.parse().ok());
-        let role = role.ok_or_else(|| refuse("its role is not read, append or admin"))?;
+        let role =
+            role.ok_or_else(|| refuse("its role is not read, append, admin or replicate"))?;
         let hash = words.next().and_then(unhex);
         let hash = hash.ok_or_else(|| refuse("its hash is not of 64 hex digits"))?;
         let expires = words
@@ -366,7 +367,7 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        found.ok_or("expected read, append or admin")
+        found.ok_or("expected read, append, admin or replicate")
     }
 }
 

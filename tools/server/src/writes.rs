@@ -127,7 +127,7 @@ async fn record(
     check_json(&parts.headers)?;
     let own = is_meant(service, &parts.headers)?;
     let keys = keys_of(&parts.headers, caller)?;
-    let by_socket = caller.token.is_none();
+    let by_socket = caller.is_at_socket();
     let options = service.options();
     let (name, max) = if by_socket {
         ("socket_body_bytes_max", options.socket_body_bytes_max)
@@ -187,7 +187,7 @@ fn check_batch(batch: &Batch, caller: &Caller, options: &ServerOptions) -> Resul
         let text = format!("a batch of {} commands", batch.len());
         return Err(too_large("commands_max", options.commands_max, &text));
     }
-    let by_socket = caller.token.is_none();
+    let by_socket = caller.is_at_socket();
     if !by_socket && batch.iter().any(wire::is_importers) {
         let text = "commands of an importer are taken by the socket alone";
         return Err(Problem::bad_request(text));

@@ -8,6 +8,7 @@ use clap::Subcommand;
 
 mod backup;
 mod cancel;
+mod cert;
 mod checkpoint;
 mod common;
 mod completions;
@@ -78,6 +79,7 @@ pub enum Commands {
     Serve(serve::Args),
     Standby(standby::Args),
     Token(token::Args),
+    Cert(cert::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -119,6 +121,7 @@ impl Commands {
             Self::Serve(args) => args,
             Self::Standby(args) => args,
             Self::Token(args) => args,
+            Self::Cert(args) => args,
             Self::Demo(args) => args,
             Self::Completions(args) => args,
             Self::Man(args) => args,

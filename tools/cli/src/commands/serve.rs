@@ -11,6 +11,7 @@ use crate::{
     signals::{HANGUP, INTERRUPT, Signals, TERMINATE},
 };
 use anyhow::{Context as _, Result};
+use clap::ArgGroup;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::SocketAddr,
@@ -53,12 +54,14 @@ const OWN_FILES: u64 = 256;
 ///     --token-file tokens --tls-cert fullchain.pem --tls-key privkey.pem
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[command(group = ArgGroup::new("clients").args(["token_file", "client_ca"]).multiple(true))]
 pub struct Args {
     /// Take no lock and write nothing: answer beside the process that records
     #[arg(long)]
     read_only: bool,
-    /// Listen at this address for clients with a token: 127.0.0.1:PORT, [::1]:PORT, or with TLS any
-    #[arg(long, value_name = "ADDR", requires = "token_file")]
+    /// Listen at this address, for clients with a token (--token-file) or nodes (--client-ca): 127.0.0.1:PORT,
+    /// [::1]:PORT, or with TLS any
+    #[arg(long, value_name = "ADDR", requires = "clients")]
     listen: Option<SocketAddr>,
     /// Listen at this socket instead of the one in the ledger
     #[arg(long, value_name = "PATH")]
@@ -72,6 +75,10 @@ pub struct Args {
     /// Its private key, in PEM, which only you may read; read again when it changes
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// The authority whose certificates make a client a node, which may replicate (`taskledger cert`); read
+    /// again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    client_ca: Option<PathBuf>,
     /// Another name by which clients call the server
     #[arg(long = "host", value_name = "NAME[:PORT]", requires = "listen")]
     hosts: Vec<String>,
@@ -150,7 +157,10 @@ impl Args {
             options.tokens = Some(Arc::new(TokenFile::open(path)?));
         }
         if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            options.tls = Some(Arc::new(TlsFiles::open(cert, key)?));
+            options.tls = Some(Arc::new(match &self.client_ca {
+                Some(ca) => TlsFiles::with_nodes(cert, key, ca)?,
+                None => TlsFiles::open(cert, key)?,
+            }));
         }
         options.recorder = Recorder::install();
         Ok(options)
@@ -227,9 +237,8 @@ impl Args {
         };
         let served = async {
             let follow = service.follow_source();
-            let ((), ended) = tokio::join!(follow, async {
-                tokio::join!(by_tcp, by_socket, keep_up)
-            });
+            let ((), ended) =
+                tokio::join!(follow, async { tokio::join!(by_tcp, by_socket, keep_up) });
             service.stopped().await;
             ended
         };

@@ -49,6 +49,9 @@ fn human(out: &mut Out, stats: &StatsBody) -> Result<()> {
         out.line(&format!("{name} {value}"))
     };
     figure("ledger", look.safe(&stats.ledger))?;
+    if let Some(node) = &stats.node {
+        figure("node", look.safe(node))?;
+    }
     figure("events", stats.events.to_string())?;
     if let Some(root) = &stats.root {
         figure("root", look.safe(root))?;

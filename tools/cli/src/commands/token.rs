@@ -67,6 +67,8 @@ enum RoleArg {
     Append,
     /// Redacting, too
     Admin,
+    /// Replication, and nothing else
+    Replicate,
 }
 
 impl From<RoleArg> for Role {
@@ -75,6 +77,7 @@ impl From<RoleArg> for Role {
             RoleArg::Read => Self::Read,
             RoleArg::Append => Self::Append,
             RoleArg::Admin => Self::Admin,
+            RoleArg::Replicate => Self::Replicate,
         }
     }
 }

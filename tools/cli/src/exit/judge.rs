@@ -70,7 +70,12 @@ fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
         Some(TlsError::NotPrivate { .. }) => {
             return told(Exit::Unsafe, "make it yours alone: `chmod 600 FILE`");
         }
-        Some(TlsError::Lacks { .. } | TlsError::Unusable(_)) => return Some((Exit::Usage, None)),
+        Some(TlsError::Exposed { .. }) => {
+            return told(Exit::Unsafe, "let nobody else write it: `chmod go-w FILE`");
+        }
+        Some(TlsError::Lacks { .. } | TlsError::Unusable(_) | TlsError::NoAuthority { .. }) => {
+            return Some((Exit::Usage, None));
+        }
         Some(TlsError::Io { .. } | _) | None => {}
     }
     match error.downcast_ref() {

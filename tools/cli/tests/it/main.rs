@@ -13,6 +13,7 @@ mod answers;
 mod beside;
 mod between;
 mod cancel;
+mod certs;
 mod contract;
 mod copies;
 mod demo;

@@ -379,11 +379,14 @@ fn the_lines_of_the_documentation_do_what_they_say() {
         return;
     }
     let place = Place::with_story();
-    // Both at once, so that they are two.
-    let bound = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let [port, tls] = bound.map(|listener| listener.local_addr().unwrap().port());
+    // All at once, so that no two are the same.
+    let bound = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, tls, nodes] = bound.map(|listener| listener.local_addr().unwrap().port());
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/http.md"));
-    let docs = docs.unwrap().replace("7300", &port.to_string()).replace("7443", &tls.to_string());
+    let mut docs = docs.unwrap();
+    for (told, port) in [("7300", port), ("7443", tls), ("7444", nodes)] {
+        docs = docs.replace(told, &port.to_string());
+    }
     let mut script = String::from(
         "set -euo pipefail\ntrap 'kill $(jobs -p)' EXIT\ncurl() { command curl -sS --fail \"$@\"; }\n",
     );
@@ -397,7 +400,9 @@ fn the_lines_of_the_documentation_do_what_they_say() {
         }
         script.push('\n');
         if line.starts_with("taskledger serve") {
-            let ready = if line.contains("--tls-cert") {
+            let ready = if line.contains("--client-ca") {
+                format!("command curl -sf --cacert node/ca.pem https://localhost:{nodes}/readyz")
+            } else if line.contains("--tls-cert") {
                 format!("command curl -sf --cacert tls/ca.pem https://localhost:{tls}/readyz")
             } else if line.contains("--listen") {
                 format!("command curl -sf http://127.0.0.1:{port}/readyz")

@@ -43,7 +43,7 @@ pub use problem::ProblemBody;
 pub use process::{CancelBody, PROCESS, ProcessFacts, ProcessItem, Unsignalled, process_of};
 pub use proofs::{CheckBody, CheckpointBody, ConsistencyBody, ProofBody, ProofText};
 pub use reading::{AnswerError, read_document, read_list, read_single};
-pub use serving::{ServingBody, TokenBody, TokenItem};
+pub use serving::{CertBody, ServingBody, TokenBody, TokenItem};
 pub use stats::StatsBody;
 pub use taskledger_interop::jsonl::EventLine;
 pub use tasks::{ShowBody, Status, TaskItem, ThreadItem};

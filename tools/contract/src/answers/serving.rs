@@ -22,7 +22,8 @@ pub struct ServingBody {
 pub struct TokenItem {
     /// Its name.
     pub name: String,
-    /// What it allows: `read`, `append` or `admin`; each allows those before it.
+    /// What it allows: `read`, `append` or `admin`, of which each allows those before it; or `replicate`,
+    /// which allows replication and nothing else.
     pub role: String,
     /// When it ends; null if it does not.
     pub expires_ms: Option<u64>,
@@ -39,6 +40,25 @@ pub struct TokenBody {
     pub token: Option<String>,
 }
 
+/// A certificate that was made, in a new directory, and its key.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CertBody {
+    /// What was made: `ca`, an authority, or `node`, a certificate that it has signed.
+    pub done: String,
+    /// The file of the certificate.
+    pub certificate: String,
+    /// The file of its private key.
+    pub key: String,
+    /// The file of the authority's certificate.
+    pub ca: String,
+    /// The id of the node; null for an authority.
+    pub node: Option<String>,
+    /// The names and addresses by which the node may be called; none for an authority.
+    pub hosts: Vec<String>,
+    /// When it ends.
+    pub expires_ms: u64,
+}
+
 impl Body for ServingBody {
     const SCHEMA: &'static str = "taskledger.serving/v1";
 }
@@ -50,6 +70,10 @@ impl Row for TokenItem {
     fn name(&self) -> String {
         self.name.clone()
     }
+}
+
+impl Body for CertBody {
+    const SCHEMA: &'static str = "taskledger.cert/v1";
 }
 
 impl Body for TokenBody {

@@ -16,6 +16,9 @@ pub struct StatsBody {
     pub at: At,
     /// The ledger's id.
     pub ledger: String,
+    /// The id of this copy of the ledger, which each directory has of its own; null if it cannot be told.
+    #[serde(default)]
+    pub node: Option<String>,
     /// Which primary is in charge.
     pub epoch: Option<String>,
     /// How many writers there have been.
@@ -74,6 +77,7 @@ impl StatsBody {
         Ok(Self {
             at: At::from(view),
             ledger: reader.ledger_id().to_string(),
+            node: reader.node_id().map(|node| node.to_string()),
             epoch: state.epoch().map(|epoch| epoch.to_string()),
             incarnation: state.incarnation(),
             events: view.size.get(),

@@ -208,6 +208,7 @@ fn questions() -> Vec<&'static str> {
         one(StatsBody {
             at: at(),
             ledger: "l".into(),
+            node: Some("n".into()),
             epoch: Some("1/2".into()),
             incarnation: 1,
             events: 9,
@@ -237,6 +238,15 @@ fn servers() -> Vec<&'static str> {
             socket: None,
         }),
         one(TokenBody { done: "new".into(), name: "a".into(), token: Some("t".into()) }),
+        one(CertBody {
+            done: "node".into(),
+            certificate: "d/cert.pem".into(),
+            key: "d/key.pem".into(),
+            ca: "d/ca.pem".into(),
+            node: Some("00".into()),
+            hosts: vec!["localhost".into()],
+            expires_ms: 1,
+        }),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Connections to a server.
 
 use super::{Client, ClientError, address::Place, address::Tcp};
-use crate::socket;
+use crate::{nodes, socket};
 use rustls::pki_types::ServerName;
 use std::{
     io,
@@ -21,6 +21,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
 
 /// Connects, within the time that is allowed for it.
 pub(super) async fn connect(client: &Client) -> Result<Box<dyn Carrier>, ClientError> {
+    if client.node.is_some() && !client.address.is_tls() {
+        let why = "a node proves which one it is by TLS alone";
+        return Err(untrusted(client, io::Error::other(why)));
+    }
     let longest = client.options.connect_timeout;
     let connected = async {
         match client.address.place() {
@@ -53,17 +57,24 @@ async fn by_tcp(client: &Client, tcp: &Tcp) -> Result<Box<dyn Carrier>, ClientEr
     if !tcp.tls {
         return Ok(Box::new(stream));
     }
-    let untrusted = |source| ClientError::Untrusted { address: client.address.clone(), source };
-    let config = client.tls.clone().ok_or_else(|| {
-        untrusted(io::Error::other("no certificate is trusted: name the file of its authority"))
+    let own = client.files.as_ref().map(|files| files.config());
+    let config = own.or_else(|| client.tls.clone()).ok_or_else(|| {
+        let why = "no certificate is trusted: name the file of its authority";
+        untrusted(client, io::Error::other(why))
     })?;
-    let name =
-        ServerName::try_from(tcp.name.clone()).map_err(io::Error::other).map_err(untrusted)?;
+    let name = ServerName::try_from(tcp.name.clone()).map_err(io::Error::other);
+    let name = name.map_err(|error| untrusted(client, error))?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         // What rustls says is about trust; all else is the connection.
         let cause: Option<&rustls::Error> = error.get_ref().and_then(|it| it.downcast_ref());
-        if cause.is_some() { untrusted(error) } else { failed(error) }
+        if cause.is_some() { untrusted(client, error) } else { failed(error) }
     })?;
+    let shown =
+        stream.get_ref().1.peer_certificates().and_then(|shown| nodes::named(shown.first()?));
+    if client.node.is_some_and(|node| shown != Some(node)) {
+        let why = "its certificate is not that of the node that is meant";
+        return Err(untrusted(client, io::Error::other(why)));
+    }
     Ok(Box::new(stream))
 }
 
@@ -91,6 +102,10 @@ fn carried(stream: impl Carrier + 'static) -> Box<dyn Carrier> {
 
 fn is_here(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
+}
+
+fn untrusted(client: &Client, source: io::Error) -> ClientError {
+    ClientError::Untrusted { address: client.address.clone(), source }
 }
 
 fn unreached(client: &Client, source: io::Error) -> ClientError {

@@ -6,6 +6,7 @@
 mod address;
 mod answer;
 mod connect;
+mod node;
 mod pieces;
 mod tls;
 
@@ -14,6 +15,7 @@ mod tests;
 
 pub use address::{Address, AddressError};
 pub use answer::{Answer, Lines};
+pub use node::NodeFiles;
 pub(crate) use pieces::FRAMES;
 pub use pieces::Pieces;
 pub use tls::{TlsError, trust};
@@ -26,7 +28,7 @@ use http_body_util::Full;
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{fmt, io, sync::Arc, time::Duration};
-use taskledger::ids::LedgerId;
+use taskledger::ids::{LedgerId, NodeId};
 use tokio::{
     task::JoinSet,
     time::{error::Elapsed, timeout},
@@ -142,6 +144,8 @@ pub struct Client {
     address: Address,
     token: Option<Token>,
     tls: Option<Arc<rustls::ClientConfig>>,
+    files: Option<Arc<NodeFiles>>,
+    node: Option<NodeId>,
     options: ClientOptions,
 }
 
@@ -162,7 +166,7 @@ impl Client {
     /// A client of the server at `address`. Connects to nothing.
     #[must_use]
     pub fn new(address: Address, options: ClientOptions) -> Self {
-        Self { address, token: None, tls: None, options }
+        Self { address, token: None, tls: None, files: None, node: None, options }
     }
 
     /// Sends this token by TCP; a socket needs none.
@@ -176,6 +180,20 @@ impl Client {
     #[must_use]
     pub fn tls(self, config: Arc<rustls::ClientConfig>) -> Self {
         Self { tls: Some(config), ..self }
+    }
+
+    /// Shows the certificate in these files to the server, and trusts servers as they say, instead of a
+    /// configuration of [`tls`](Self::tls).
+    #[must_use]
+    pub fn files(self, files: Arc<NodeFiles>) -> Self {
+        Self { files: Some(files), ..self }
+    }
+
+    /// Asks no server but this node: one whose certificate names another node, or none, is not trusted, nor
+    /// one that is asked without TLS.
+    #[must_use]
+    pub fn node(self, node: NodeId) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     /// The address of the server.

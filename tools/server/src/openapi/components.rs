@@ -65,7 +65,8 @@ pub(super) fn all() -> Value {
                 "type": "http",
                 "scheme": "bearer",
                 "description": "A token of `taskledger token new`. Its role allows what \
-                    `x-taskledger-role` says: read, append or admin, each also those before it.",
+                    `x-taskledger-role` says: read, append or admin, each also those before it. \
+                    The role replicate allows none of these.",
             },
         },
         "headers": Map::from_iter(headers),

@@ -3,7 +3,10 @@
 //! An old primary that comes back hears of its successor so, and acknowledges nothing more.
 
 use super::{Nodes, connection::chain};
-use crate::{client::{Client, Recording}, service::Service};
+use crate::{
+    client::{Client, Recording},
+    service::Service,
+};
 use std::time::Duration;
 use taskledger::{
     ids::{Epoch, Head},

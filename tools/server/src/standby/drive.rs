@@ -35,14 +35,8 @@ struct Drive<'s> {
 /// Follows the sources, until the server stops or this node takes over.
 pub(super) async fn drive(service: &Service) {
     let nodes = service.nodes();
-    let mut drive = Drive {
-        service,
-        nodes,
-        connecting: None,
-        connection: None,
-        writing: None,
-        acking: None,
-    };
+    let mut drive =
+        Drive { service, nodes, connecting: None, connection: None, writing: None, acking: None };
     while service.ledger().role() == Role::Standby {
         let (event, why) = select! {
             () = service.closing().cancelled() => return,
@@ -200,7 +194,10 @@ fn rest_of(error: &AppendError) -> Option<Rest> {
             Some(Rest::NeedsUpgrade { why: why() })
         }
         // Bytes that were spoiled say nothing of the history.
-        AppendError::NotContinuation { why: Discontinuity::Frame(_) | Discontinuity::Batch, .. } => {
+        AppendError::NotContinuation {
+            why: Discontinuity::Frame(_) | Discontinuity::Batch,
+            ..
+        } => {
             tracing::warn!(error = %error, "the source sends what is no event");
             None
         }

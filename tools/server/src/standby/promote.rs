@@ -5,13 +5,18 @@ use super::{
     connection::{Connected, chain, connect},
     drive::is_passing,
 };
-use crate::{client::{Client, Recording}, service::Service};
+use crate::{
+    client::{Client, Recording},
+    service::Service,
+};
 use std::{collections::VecDeque, time::Duration};
 use taskledger::{
     ids::{Epoch, Head},
     ledger::NodeStatus,
     replication::{
-        candidate::{ANSWER_MAX, Candidate, Effect, Event, Outcome, PromoteError, Unanswered, Wishes},
+        candidate::{
+            ANSWER_MAX, Candidate, Effect, Event, Outcome, PromoteError, Unanswered, Wishes,
+        },
         message::Message,
         standby,
     },

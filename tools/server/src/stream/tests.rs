@@ -1,5 +1,5 @@
 use super::*;
-use crate::{guard::Role, log, options::ServerOptions, outlet::Cut};
+use crate::{log, options::ServerOptions, outlet::Cut};
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, header::ACCEPT},
@@ -64,7 +64,7 @@ impl Client {
         let params = params.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let follow = ("follow".to_owned(), "true".to_owned());
         let asked = log::parse(params.chain([follow]).collect(), &headers).unwrap();
-        let caller = Caller { role: Role::Read, token: None };
+        let caller = Caller::SOCKET;
         let response = log::begin(service, &caller, None, asked).await.unwrap();
         Self { body: response.into_body(), form, given: Vec::new(), told: 0 }
     }
@@ -413,7 +413,7 @@ fn a_stream_that_waits_for_a_turn_to_read_says_that_it_is_alive() {
         }
         for form in [Form::Lines, Form::Events] {
             let mut client = Client::begin(&service, form, &[("after", "2".to_owned())]).await;
-            let caller = Caller { role: Role::Admin, token: None };
+            let caller = Caller::SOCKET;
             let turn = service.pools().turn(&caller, false).await.unwrap();
             while client.told < 2 {
                 client.take().await;

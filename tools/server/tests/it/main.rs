@@ -8,6 +8,7 @@ mod hostile;
 mod log;
 mod manager;
 mod metrics;
+mod nodes;
 mod openapi;
 mod silent;
 mod support;
