@@ -7,7 +7,7 @@ use super::{request::NotWritten, staging::Published};
 use crate::{
     codec,
     event::{Entry, PartSet},
-    ids::{Head, NodeId, Seq, Size},
+    ids::{Head, Seq, Size},
     ledger::{
         AppendError, Damage, ReadError,
         read::texts::{Withheld, withholding},
