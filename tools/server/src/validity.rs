@@ -7,12 +7,11 @@ use der::{
     Decode as _, Reader, SliceReader, Tag,
     asn1::{GeneralizedTime, UtcTime},
 };
-use std::time::Duration;
 use taskledger::{query::format_time, time::Millis};
 
-/// A certificate that ends within this time is warned of. 14 days: programs that renew do so earlier, and
-/// a person has time to find out why one did not.
-const WARNED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// A certificate that ends within this time is warned of, in milliseconds. 14 days: programs that renew do
+/// so earlier, and a person has time to find out why one did not.
+const WARNED_MS: u64 = 14 * 24 * 60 * 60 * 1_000;
 
 /// The first and the last moment of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +59,11 @@ impl Validity {
     }
 
     fn trouble(self, now: Millis) -> Option<Trouble> {
-        let warned = u64::try_from(WARNED.as_millis()).unwrap_or(u64::MAX);
         if now > self.not_after {
             Some(Trouble::Ended)
         } else if now < self.not_before {
             Some(Trouble::NotYet)
-        } else if self.not_after.0 - now.0 <= warned {
+        } else if self.not_after.0 - now.0 <= WARNED_MS {
             Some(Trouble::Soon)
         } else {
             None
