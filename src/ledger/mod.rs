@@ -21,6 +21,8 @@ pub use self::{
     copy::{
         backup::{BackupDamage, BackupInfo, verify_backup},
         fork::CopyError,
+        rejoin::{Divergent, History, RejoinError, Rejoined, Told, Unanswered},
+        tail::{Tail, tail_key},
     },
     read::{
         cursor::Cursor,
@@ -31,6 +33,7 @@ pub use self::{
     },
 };
 pub use self::{
+    directory::divergent_beside,
     error::{AppendError, Damage, Discontinuity, Fork, OpenError, PurgeError, ReadError, Unit},
     options::{Durability, Options},
     role::Role,
@@ -123,6 +126,8 @@ struct Inner {
     /// The files beside the store, if it has a directory.
     spool: Option<Spool>,
     taking_in: Mutex<()>,
+    /// The point at which the history parted from its ledger's, if it did.
+    parted: Option<Head>,
     seats: Arc<std::sync::Mutex<Seats>>,
 }
 
@@ -244,6 +249,7 @@ impl Ledger {
             refreshing: Mutex::default(),
             spool: None,
             taking_in: Mutex::default(),
+            parted: None,
             seats: Arc::default(),
         };
         let started = Self { inner: Arc::new(inner) };

@@ -48,6 +48,8 @@ pub struct DiskOptions {
     /// Random, different at each opening: distinguishes the groups of a journal from bytes that an
     /// older file left in the same place on the disk.
     pub nonce_seed: u64,
+    /// True while the caller holds the lock of the ledger: no opening takes it then.
+    pub(crate) lock_held: bool,
     pub(crate) steps: Steps,
 }
 
@@ -83,6 +85,7 @@ impl Default for DiskOptions {
             group_read: false,
             cache_bytes: 48 << 20,
             nonce_seed: 0,
+            lock_held: false,
             steps: Steps::default(),
         }
     }
@@ -96,6 +99,9 @@ pub(crate) struct Steps {
     /// The bytes that the file system has left; `None`: as many as it says.
     #[cfg(test)]
     pub(crate) free: std::sync::Arc<std::sync::Mutex<Option<u64>>>,
+    /// True on a file system that cannot exchange two directories.
+    #[cfg(test)]
+    pub(crate) no_exchange: bool,
 }
 
 impl Steps {

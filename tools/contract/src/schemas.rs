@@ -4,10 +4,10 @@
 //! what changed: a field may be added to a `v1`, nothing else.
 
 use crate::answers::{
-    Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine, FirstBody,
-    HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody, ReceiptBody, ReceiptsBody, Row,
-    ServingBody, ShowBody, Single, SpanItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem,
-    VerifyBody,
+    Body, CancelBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, DivergentItem,
+    EventLine, FirstBody, HeadBody, ImportItem, LinkItem, Listing, LogsBody, ProofBody,
+    ReceiptBody, ReceiptsBody, Row, ServingBody, ShowBody, Single, SpanItem, StatsBody, TailBody,
+    TaskItem, ThreadItem, TokenBody, TokenItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -43,6 +43,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<ServingBody>(),
         list::<TokenItem>(),
         single::<TokenBody>(),
+        list::<DivergentItem>(),
+        single::<TailBody>(),
     ]
 }
 
@@ -140,6 +142,7 @@ mod tests {
         check::<SpanItem>();
         check::<ImportItem>();
         check::<TokenItem>();
+        check::<DivergentItem>();
         check::<ChangeItem>();
     }
 }

@@ -13,6 +13,7 @@ mod common;
 mod completions;
 mod demo;
 mod diff;
+mod divergent;
 mod event;
 mod export;
 mod first;
@@ -76,6 +77,7 @@ pub enum Commands {
     Cancel(cancel::Args),
     Serve(serve::Args),
     Token(token::Args),
+    Divergent(divergent::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -116,6 +118,7 @@ impl Commands {
             Self::Cancel(args) => args,
             Self::Serve(args) => args,
             Self::Token(args) => args,
+            Self::Divergent(args) => args,
             Self::Demo(args) => args,
             Self::Completions(args) => args,
             Self::Man(args) => args,

@@ -16,6 +16,7 @@ mod cancel;
 mod contract;
 mod copies;
 mod demo;
+mod divergent;
 mod drill;
 mod erased;
 mod errors;
