@@ -29,7 +29,7 @@ use crate::{
     },
     proof::common_size,
     state::LedgerState,
-    store::{self, FixedNode, Identity, Opened, Place, ReplaceError, Role as Kept},
+    store::{self, FixedNode, Identity, NOTE_BYTES, Opened, Place, ReplaceError, Role as Kept},
 };
 use std::{collections::BTreeMap, error::Error, io, ops::ControlFlow, path::PathBuf, sync::Arc};
 
@@ -96,8 +96,7 @@ pub struct Divergent {
     pub tail: Tail,
 }
 
-/// The reason that a node could not rejoin. The ledger is where it was, and can be read; except for
-/// [`Open`](Self::Open), calling again is safe and goes on.
+/// The reason that a node could not rejoin. There is a whole ledger at the path, and calling again goes on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejoinError {
@@ -241,7 +240,7 @@ impl Rejoin<'_> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Rejoined, RejoinError> {
         let told = self.primary.told().map_err(RejoinError::Unanswered)?;
-        let promised = self.check(&identity, &told)?;
+        let promised = check(&identity, &told)?;
         let ledger = self.open(identity, told.epoch)?;
         let reader = ledger.reader();
         let (common, head) = (self.common(&reader, &told)?, reader.head());
@@ -263,29 +262,18 @@ impl Rejoin<'_> {
         if self.place.copy_identity()?.is_some() {
             self.place.remove_copy()?;
         }
-        let standby =
-            Identity { role: Kept::Standby, fenced: None, promised, note: [0; 64], ..identity };
+        let standby = Identity {
+            role: Kept::Standby,
+            fenced: None,
+            promised,
+            note: [0; NOTE_BYTES],
+            ..identity
+        };
         let kept = self.copy(&reader, &tail, standby, progress)?;
         close(ledger, reader)?;
         let note = origin::parted_note(identity.ledger, common);
         self.place.set_identity(&Identity { role: Kept::Divergent, promised, note, ..identity })?;
         self.put_in_place(kept, tail)
-    }
-
-    /// Checks that the primary is one that this node may follow, and returns what the node has promised
-    /// from now on.
-    fn check(&self, identity: &Identity, told: &Told) -> Result<Option<Epoch>, RejoinError> {
-        let (ours, theirs) = (identity.ledger, told.ledger);
-        if ours != theirs {
-            return Err(RejoinError::OtherLedger { ours, theirs });
-        }
-        let theirs = told.epoch;
-        for promised in [identity.promised, identity.fenced].into_iter().flatten() {
-            if theirs != Some(promised) && theirs.map_or(0, number) <= promised.number {
-                return Err(RejoinError::Promised { promised, theirs });
-            }
-        }
-        Ok(theirs.or(identity.promised))
     }
 
     /// Opens the ledger, with all that it has made durable, so that it takes no events: not even one
@@ -375,6 +363,22 @@ impl Rejoin<'_> {
             }
         }
     }
+}
+
+/// Checks that the primary is one that this node may follow, and returns what the node has promised
+/// from now on.
+fn check(identity: &Identity, told: &Told) -> Result<Option<Epoch>, RejoinError> {
+    let (ours, theirs) = (identity.ledger, told.ledger);
+    if ours != theirs {
+        return Err(RejoinError::OtherLedger { ours, theirs });
+    }
+    let theirs = told.epoch;
+    for promised in [identity.promised, identity.fenced].into_iter().flatten() {
+        if theirs != Some(promised) && theirs.map_or(0, number) <= promised.number {
+            return Err(RejoinError::Promised { promised, theirs });
+        }
+    }
+    Ok(theirs.or(identity.promised))
 }
 
 fn number(epoch: Epoch) -> u64 {

@@ -3,7 +3,7 @@
 use crate::store::Error;
 #[cfg(test)]
 use crate::store::Room;
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 /// Options of the store on disk. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
@@ -119,6 +119,22 @@ impl Steps {
             Some(free) if free < bytes => Err(Error::full(what, Room { needed: bytes, free })),
             _ => Ok(()),
         }
+    }
+
+    /// Fails where a test says that two directories cannot be exchanged.
+    #[cfg(test)]
+    pub(crate) fn check_exchange(&self) -> io::Result<()> {
+        if self.no_exchange { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(()) }
+    }
+
+    #[cfg(not(test))]
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the answer is another in tests only"
+    )]
+    pub(crate) fn check_exchange(&self) -> io::Result<()> {
+        Ok(())
     }
 
     #[cfg(not(test))]

@@ -201,13 +201,12 @@ impl Place {
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> Result<(), ReplaceError> {
-        #[cfg(test)]
-        if self.options.steps.no_exchange {
-            let unsupported = io::Error::from(io::ErrorKind::InvalidInput);
-            return Err(ReplaceError::CannotExchange(unsupported));
-        }
-        rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
-            .map_err(|errno| ReplaceError::CannotExchange(errno.into()))
+        let exchange = |()| {
+            rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+                .map_err(io::Error::from)
+        };
+        let exchanged = self.options.steps.check_exchange().and_then(exchange);
+        exchanged.map_err(ReplaceError::CannotExchange)
     }
 }
 

@@ -138,7 +138,9 @@ impl TailBody {
 
 impl RedactionItem {
     fn new(proposal: &Proposal, present: Option<&Reader>) -> Option<Self> {
-        let Command::Redact(Redact { seq, parts, reason }) = &proposal.command else { return None };
+        let Command::Redact(Redact { seq, parts, reason, .. }) = &proposal.command else {
+            return None;
+        };
         let redacted = present.and_then(|present| present.redacted(*seq).ok());
         Some(Self {
             seq: seq.get(),
