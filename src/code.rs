@@ -53,6 +53,8 @@ codes! {
     Exists => "exists",
     /// The directory holds a copy that was cut short. Make the copy again in the same place.
     UnfinishedCopy => "unfinished-copy",
+    /// The directory was replaced by one that follows another primary, and is only read.
+    Diverged => "diverged",
     /// Another process, or another handle of this one, has the ledger open. Wait, or end it.
     InUse => "in-use",
     /// Others can change the directory. Make it the user's own, mode 0700, without symlinks.

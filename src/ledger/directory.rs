@@ -6,15 +6,52 @@
 use super::{CopyError, Ledger, OpenError, Options, Rebuilt, Spool};
 use crate::{
     ids::{LedgerId, Size},
-    store::disk::{DiskHome, DiskOptions},
+    store::{
+        self, Place,
+        disk::{DiskHome, DiskOptions},
+    },
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The directory at `path` as a home. The store has no source of random numbers, so each opening
 /// gives it some.
 pub(crate) fn directory(path: impl AsRef<Path>, options: &Options) -> DiskHome {
     let store = DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() };
     DiskHome::new(path.as_ref(), store)
+}
+
+/// The directory at `path`, which is to be replaced, under its lock.
+pub(crate) fn place(path: impl AsRef<Path>, options: &Options) -> Result<Place, store::Error> {
+    let store = DiskOptions { nonce_seed: options.entropy.number(), ..options.store.clone() };
+    Place::take(path.as_ref(), &store)
+}
+
+/// The directories beside the ledger at `path` that it has replaced, in the order of their names:
+/// `PATH.divergent-EPOCH-FIRST-LAST`. Each can be [opened for reading](Ledger::open_read_only). A path
+/// with such a name that holds no ledger is among them.
+///
+/// # Errors
+/// Those of the directory above it.
+pub fn divergent_beside(path: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
+    let path = path.as_ref();
+    let Some(name) = path.file_name() else { return Ok(Vec::new()) };
+    let mut begins = name.to_owned();
+    begins.push(".divergent-");
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut found = Vec::new();
+    for entry in parent.unwrap_or(Path::new(".")).read_dir()? {
+        let name = entry?.file_name();
+        let is_one = name.as_encoded_bytes().starts_with(begins.as_encoded_bytes());
+        if is_one && Path::new(&name).extension().is_none_or(|extension| extension != "tmp") {
+            found.push(path.with_file_name(name));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 impl Ledger {
@@ -224,6 +261,20 @@ impl Ledger {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Rebuilt, OpenError> {
         Self::rebuild_in(&directory(path, options), progress)
+    }
+
+    /// Removes the directory `path` of a ledger that was replaced when its node joined another primary.
+    /// Blocks. Its events are in no other place afterwards.
+    ///
+    /// # Durability
+    /// When it returns, it is gone for good. Stopped half way, it leaves a directory whose name ends in
+    /// `.tmp`, which the next removal of the same ledger removes.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] if it is any other ledger: nothing is changed. [`OpenError::NotFound`],
+    /// [`OpenError::InUse`], [`OpenError::UnsafeDir`], [`OpenError::Io`].
+    pub fn remove_divergent(path: impl AsRef<Path>, options: &Options) -> Result<(), OpenError> {
+        Ok(directory(path, options).remove_divergent()?)
     }
 
     /// Makes a new ledger in `path` from the first `size` events of this one.

@@ -221,6 +221,7 @@ impl AppendError {
             | store::Error::NotFound { .. }
             | store::Error::Exists { .. }
             | store::Error::Unfinished { .. }
+            | store::Error::Diverged { .. }
             | store::Error::InUse { .. }
             | store::Error::Unsettled { .. }
             | store::Error::Replaced { .. }

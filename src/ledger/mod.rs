@@ -22,6 +22,8 @@ pub use self::{
     copy::{
         backup::{BackupDamage, BackupInfo, verify_backup},
         fork::CopyError,
+        rejoin::{Divergent, History, RejoinError, Rejoined, Told, Unanswered},
+        tail::{Tail, tail_key},
     },
     read::{
         cursor::Cursor,
@@ -32,6 +34,7 @@ pub use self::{
     },
 };
 pub use self::{
+    directory::divergent_beside,
     error::{
         AppendError, Damage, Discontinuity, Fork, OpenError, PromiseError, PurgeError, ReadError,
         TakeOverError, Unit,
@@ -128,6 +131,8 @@ struct Inner {
     /// The files beside the store, if it has a directory.
     spool: Option<Spool>,
     taking_in: Mutex<()>,
+    /// The point at which the history parted from its ledger's, if it did.
+    parted: Option<Head>,
     seats: Arc<std::sync::Mutex<Seats>>,
 }
 
@@ -262,6 +267,7 @@ impl Ledger {
             refreshing: Mutex::default(),
             spool: None,
             taking_in: Mutex::default(),
+            parted: None,
             seats: Arc::default(),
         };
         let started = Self { inner: Arc::new(inner) };

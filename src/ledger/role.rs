@@ -35,9 +35,10 @@ pub enum Role {
 
 impl Role {
     /// The role that a directory's identity gives.
-    pub(super) fn of(kept: &Identity) -> Self {
+    pub(in crate::ledger) fn of(kept: &Identity) -> Self {
         match (kept.role, kept.fenced) {
             (Kept::Copying, _) => Self::Copying,
+            (Kept::Divergent, _) => Self::ReadOnly,
             (Kept::Primary | Kept::Standby, Some(by)) => Self::Fenced { by },
             (Kept::Primary, None) => Self::Primary,
             (Kept::Standby, None) => Self::Standby,

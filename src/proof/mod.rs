@@ -14,6 +14,7 @@ use crate::ids::{BLOCK_EVENTS, Head, Root, Seq, Size, TreeHash};
 use tlog_tiles::{Hash, node_hash, record_hash, stored_hash_index, sub_tree_index};
 
 mod checkpoint;
+mod common;
 mod judged;
 mod proofs;
 mod source;
@@ -26,6 +27,7 @@ pub(crate) use judged::{Claims, Judged};
 pub use checkpoint::{
     Checkpoint, CheckpointError, KeyPair, SigningKey, VerifyingKey, generate_keys,
 };
+pub use common::common_size;
 pub use proofs::{
     CheckError, ConsistencyProof, InclusionProof, check_consistency, check_inclusion,
     prove_consistency, prove_inclusion, root_at,

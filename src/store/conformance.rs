@@ -133,6 +133,7 @@ macro_rules! conformance_tests {
             home: a_finished_copy_is_a_store,
             home: only_an_unfinished_copy_is_removed,
             home: a_removed_copy_leaves_nothing,
+            home: a_divergent_store_is_only_read,
             home: an_inspection_sees_every_frame,
             home: a_rebuild_keeps_every_frame,
             look: where_nothing_is_nothing_is_seen,

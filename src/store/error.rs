@@ -30,6 +30,12 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// It was replaced by a copy that follows another primary, and is kept to be read.
+    #[error("{} holds a history that parted from its ledger's", .path.display())]
+    Diverged {
+        /// The path.
+        path: PathBuf,
+    },
     /// Another process, or another handle of this one, has it open.
     #[error("the ledger at {} is open in {}", .path.display(), holder(*.pid))]
     InUse {
@@ -236,6 +242,7 @@ impl Error {
             Self::NotFound { .. } => Code::NotFound,
             Self::Exists { .. } => Code::Exists,
             Self::Unfinished { .. } => Code::UnfinishedCopy,
+            Self::Diverged { .. } => Code::Diverged,
             Self::InUse { .. } => Code::InUse,
             Self::Unsettled { .. } => Code::Busy,
             Self::Replaced { .. } => Code::OtherHistory,
@@ -297,6 +304,7 @@ impl Error {
             Self::NotFound { .. }
             | Self::Exists { .. }
             | Self::Unfinished { .. }
+            | Self::Diverged { .. }
             | Self::InUse { .. }
             | Self::Replaced { .. }
             | Self::UnsafeDir { .. }

@@ -21,6 +21,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 ///   `create` clears and that [`open`](Self::open) does not accept.
 /// - An identity with [`Role::Copying`] is not a ledger yet: only `create` and
 ///   [`remove_unfinished`](Self::remove_unfinished) take such a place.
+/// - An identity with [`Role::Divergent`] is a ledger that is only read: every call but
+///   [`open`](Self::open) takes such a place.
 pub trait Home: fmt::Debug + Send + Sync {
     /// Makes a store without frames. Durable when it returns.
     ///
@@ -36,7 +38,8 @@ pub trait Home: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// - [`Error::NotFound`] if there is none, [`Error::Unfinished`] if it is an unfinished copy.
+    /// - [`Error::NotFound`] if there is none, [`Error::Unfinished`] if it is an unfinished copy,
+    ///   [`Error::Diverged`] if it was replaced.
     /// - [`Error::InUse`], [`Error::UnsafeDir`], [`Error::UnsupportedFormat`], [`Error::Io`].
     /// - The findings [`Error::Damaged`], [`Error::LostTail`] and [`Error::Engine`], after which
     ///   nothing was changed.
@@ -153,6 +156,9 @@ pub enum Role {
     /// An unfinished copy of another ledger: none of it was acknowledged. No opening accepts it,
     /// and a creation in its place clears it.
     Copying,
+    /// It was replaced by a copy that follows another primary. It holds events that no other node has;
+    /// it is read, and never opened to write.
+    Divergent,
 }
 
 /// The identity of one copy of a ledger.
@@ -242,5 +248,6 @@ mod tests {
         assert!(!may(Role::Primary, epoch));
         assert!(!may(Role::Standby, None));
         assert!(!may(Role::Copying, None));
+        assert!(!may(Role::Divergent, None));
     }
 }

@@ -234,6 +234,7 @@ impl StoreFinding {
             Error::NotFound { .. }
             | Error::Exists { .. }
             | Error::Unfinished { .. }
+            | Error::Diverged { .. }
             | Error::InUse { .. }
             | Error::Unsettled { .. }
             | Error::Replaced { .. }

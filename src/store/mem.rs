@@ -263,6 +263,9 @@ impl Home for MemStore {
 
     fn open(&self) -> Result<Opened, Error> {
         self.whole()?;
+        if self.peek().identity.is_some_and(|found| found.role == Role::Divergent) {
+            return Err(Error::Diverged { path: PLACE.into() });
+        }
         Ok(Opened::of(self.reopen()))
     }
 

@@ -31,7 +31,9 @@ pub use disk::DiskOptions;
 #[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub use disk::{DiskHome, parse};
-pub(crate) use disk::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled, output_key};
+pub(crate) use disk::{
+    OUTPUT_BYTES_MAX, Output, Place, ReplaceError, SpoolFiles, Spooled, output_key,
+};
 pub(crate) use error::holder;
 pub use error::{Error, Room, Unsafe};
 pub use frames::Frames;

@@ -115,7 +115,9 @@ impl Home for Shelf {
     }
 
     fn open(&self) -> Result<Opened, Error> {
-        self.whole()?;
+        if self.whole()?.identity.role == Role::Divergent {
+            return Err(Error::Diverged { path: "shelf".into() });
+        }
         Ok(self.handle())
     }
 

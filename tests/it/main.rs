@@ -27,6 +27,7 @@ mod manager;
 mod power;
 mod reads;
 mod redaction;
+mod rejoin;
 mod roles;
 mod scopes;
 mod sizes;

@@ -8,6 +8,7 @@ use crate::{
         Ledger, OpenError, Options, ReadError, Role,
         care::open,
         commit::staging::Published,
+        copy::origin,
         read::{
             look::LookLog,
             replay,
@@ -38,6 +39,9 @@ impl Ledger {
         let loaded = open::assemble(stores, (published, withheld), size, &options);
         let nameless = looked.identity.is_none();
         let mut ledger = Self::run(Role::ReadOnly, identity.ledger, loaded, options, Some(log))?;
+        if let Some(inner) = Arc::get_mut(&mut ledger.inner) {
+            inner.parted = origin::parted_of_note(&identity.note);
+        }
         if let Some(inner) = Arc::get_mut(&mut ledger.inner).filter(|_| nameless) {
             let readable = size.get();
             inner.shortfall = Some(Shortfall { readable, held: Some(readable) });

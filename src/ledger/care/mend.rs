@@ -47,6 +47,7 @@ fn may_be_cut_short(home: &dyn Home, error: &OpenError) -> bool {
         | OpenError::UnsafeDir { .. }
         | OpenError::UnsupportedFormat { .. }
         | OpenError::Unfinished { .. }
+        | OpenError::Diverged { .. }
         | OpenError::Option { .. }
         | OpenError::TakeOver { .. }
         | OpenError::Io(_) => return false,

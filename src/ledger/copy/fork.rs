@@ -119,9 +119,9 @@ impl Ledger {
         let reader = self.reader();
         let root = reader.root_at(size)?;
         let origin = Origin { ledger: reader.ledger_id(), at: size.last_seq(), root };
-        let draft = Draft::begin(home, options, OriginNote::Forked(origin))?;
+        let draft = Draft::begin(home, copy_of(OriginNote::Forked(origin), &options), options)?;
         draft.fill_fork(&reader, Head { size, root }, progress)?;
-        draft.finish()
+        draft.finish(|copy| Identity { role: Kept::Primary, ..copy })
     }
 
     /// Makes a new ledger in `home` from a backup file; see
@@ -139,32 +139,42 @@ impl Ledger {
         let checkpoint = verify_backup(file, &mut verifying)?.checkpoint;
         let head = checkpoint.head();
         let origin = Origin { ledger: checkpoint.ledger, at: head.seq(), root: head.root };
-        let draft = Draft::begin(home, options, OriginNote::RestoredFrom(origin))?;
+        let note = OriginNote::RestoredFrom(origin);
+        let draft = Draft::begin(home, copy_of(note, &options), options)?;
         let mut writing = |done: u64, size: u64| {
             progress(size.saturating_add(done), size.saturating_mul(2));
         };
         draft.fill_restore(file, head, &mut writing)?;
-        draft.finish()
+        draft.finish(|copy| Identity { role: Kept::Primary, ..copy })
     }
 }
 
+/// The identity of a new ledger that begins as a copy.
+fn copy_of(origin: OriginNote, options: &Options) -> Identity {
+    Identity { note: OriginNote::note(Some(origin)), ..new_identity(options) }
+}
+
 /// An unfinished copy. Dropping it removes its files.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     home: &'a dyn Home,
     /// `None` once it is finished, or is being removed.
     begun: Option<(Ledger, Arc<dyn NodeStore>)>,
 }
 
 impl<'a> Draft<'a> {
-    fn begin(home: &'a dyn Home, options: Options, origin: OriginNote) -> Result<Self, CopyError> {
-        let (role, note) = (Kept::Copying, OriginNote::note(Some(origin)));
-        let identity = Identity { role, note, ..new_identity(&options) };
+    /// Begins a copy with this identity, in the role of an unfinished one.
+    pub(super) fn begin(
+        home: &'a dyn Home,
+        identity: Identity,
+        options: Options,
+    ) -> Result<Self, CopyError> {
+        let identity = Identity { role: Kept::Copying, ..identity };
         let opened = home.create(identity).map_err(OpenError::from)?;
         let kept = Arc::clone(&opened.node);
         Ok(Self { home, begun: Some((Ledger::start(opened, options)?, kept)) })
     }
 
-    fn ledger(&self) -> &Ledger {
+    pub(super) fn ledger(&self) -> &Ledger {
         let Some((ledger, _)) = &self.begun else { unreachable!("only the end takes it") };
         ledger
     }
@@ -204,17 +214,21 @@ impl<'a> Draft<'a> {
         intake.finish()
     }
 
-    /// Makes it a ledger, durably. This is the last write, so all writes before it are there.
-    fn finish(mut self) -> Result<Ledger, CopyError> {
+    /// Makes it a ledger with the identity that `become_whole` gives, durably. This is the last write, so all
+    /// writes before it are there.
+    pub(super) fn finish(
+        mut self,
+        become_whole: impl FnOnce(Identity) -> Identity,
+    ) -> Result<Ledger, CopyError> {
         // Also syncs the appends, which may have any durability by its options.
         self.ledger().sync_blocking()?;
         let Some((ledger, node)) = self.begun.take() else { unreachable!("it is still begun") };
-        let whole = Identity { role: Kept::Primary, ..node.identity() };
+        let whole = become_whole(node.identity());
         if let Err(error) = node.set_identity(whole) {
             self.begun = Some((ledger, node));
             return Err(OpenError::from(error).into());
         }
-        ledger.inner.desk.set_role(Role::Primary);
+        ledger.inner.desk.set_role(Role::of(&whole));
         Ok(ledger)
     }
 }
@@ -275,7 +289,7 @@ pub(crate) fn copied(
 }
 
 /// Gives frames to a ledger, some hundred at a time, and whole batches only.
-struct Intake<'a> {
+pub(super) struct Intake<'a> {
     to: &'a Ledger,
     /// The head that they must lead to.
     head: Head,
@@ -287,11 +301,11 @@ struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    fn new(to: &'a Ledger, head: Head, progress: &'a mut dyn FnMut(u64, u64)) -> Self {
+    pub(super) fn new(to: &'a Ledger, head: Head, progress: &'a mut dyn FnMut(u64, u64)) -> Self {
         Self { to, head, frames: Vec::new(), bytes: 0, whole: 0, progress }
     }
 
-    fn take(&mut self, frame: Vec<u8>) -> Result<(), CopyError> {
+    pub(super) fn take(&mut self, frame: Vec<u8>) -> Result<(), CopyError> {
         self.bytes += frame.len();
         let ends = !codec::batch_goes_on(&frame);
         self.frames.push(frame);
@@ -311,6 +325,12 @@ impl<'a> Intake<'a> {
 
     fn finish(&mut self) -> Result<(), CopyError> {
         self.hand_over(Some(self.head))
+    }
+
+    /// Hands over the whole batches that were taken, and drops the beginning of another one.
+    pub(super) fn finish_at_batch(&mut self) -> Result<(), CopyError> {
+        self.frames.truncate(self.whole);
+        self.hand_over(None)
     }
 
     fn hand_over(&mut self, expect: Option<Head>) -> Result<(), CopyError> {

@@ -32,6 +32,13 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
+    /// It was replaced when its node became a standby of another primary. It keeps events that are in no
+    /// other history: it can be read, and takes neither appends nor frames.
+    #[error("{} holds a history that parted from its ledger's", .path.display())]
+    Diverged {
+        /// The path.
+        path: PathBuf,
+    },
     /// Another process, or another handle of this one, has it open.
     #[error("the ledger at {} is open in {}", .path.display(), store::holder(*.pid))]
     InUse {
@@ -133,6 +140,7 @@ impl OpenError {
             Self::NotFound { .. } => Code::NotFound,
             Self::Exists { .. } => Code::Exists,
             Self::Unfinished { .. } => Code::UnfinishedCopy,
+            Self::Diverged { .. } => Code::Diverged,
             Self::InUse { .. } => Code::InUse,
             Self::UnsafeDir { .. } => Code::UnsafeDirectory,
             Self::UnsupportedFormat { .. } => Code::UnsupportedFormat,
@@ -153,6 +161,7 @@ impl From<store::Error> for OpenError {
             store::Error::NotFound { path } => Self::NotFound { path },
             store::Error::Exists { path } => Self::Exists { path },
             store::Error::Unfinished { path } => Self::Unfinished { path },
+            store::Error::Diverged { path } => Self::Diverged { path },
             store::Error::InUse { path, pid } => Self::InUse { path, pid },
             store::Error::UnsafeDir { path, why } => Self::UnsafeDir { path, why },
             store::Error::UnsupportedFormat { found, max, .. } => {

@@ -77,6 +77,20 @@ pub fn a_copy_in_the_making_is_no_store(home: impl Home) {
     assert_eq!(again.log.written(), head(0), "what was left is cleared away");
 }
 
+/// A store that was replaced is not opened to write, and loses nothing.
+pub fn a_divergent_store_is_only_read(home: impl Home) {
+    let divergent = Identity { role: Role::Divergent, ..identity() };
+    let opened = home.create(identity()).unwrap();
+    opened.node.set_identity(divergent).unwrap();
+    fill(opened, 20);
+    assert!(matches!(home.open(), Err(Error::Diverged { .. })));
+    assert!(matches!(home.create(identity()), Err(Error::Exists { .. })));
+    assert!(matches!(home.remove_unfinished(), Err(Error::Exists { .. })));
+    let looked = home.look().unwrap();
+    assert_eq!((looked.log.shown(), looked.identity), (head(20), Some(divergent)));
+    assert_eq!(home.inspect().unwrap().identity(), Some(divergent));
+}
+
 /// A copy is a store as soon as its role says so.
 pub fn a_finished_copy_is_a_store(home: impl Home) {
     let copy = home.create(copying()).unwrap();

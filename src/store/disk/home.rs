@@ -7,7 +7,11 @@ use super::{
     whole::{create, open, rebuild},
 };
 use crate::store::{Error, Home, Identity, Inspect, Looked, NodeStore, Opened, Rebuilt, Replay};
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A directory that holds a store, or will hold one. Touches nothing before a call asks for it.
 #[derive(Clone)]
@@ -21,6 +25,11 @@ impl DiskHome {
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, options: DiskOptions) -> Self {
         Self { root: root.into(), options }
+    }
+
+    /// The directory and its options.
+    pub(super) fn parts(&self) -> (&Path, &DiskOptions) {
+        (&self.root, &self.options)
     }
 }
 

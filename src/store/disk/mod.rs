@@ -51,6 +51,7 @@ pub(crate) use files::snapshots::DiskSnapshots;
 pub use home::DiskHome;
 pub use options::DiskOptions;
 pub(crate) use spool::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled, output_key};
+pub(crate) use whole::replace::{Place, ReplaceError};
 
 /// A log in a directory. The module describes its files, [`FrameLog`] its promises.
 ///

@@ -3,7 +3,7 @@
 use crate::store::Error;
 #[cfg(test)]
 use crate::store::Room;
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 /// Options of the store on disk. The defaults are for a machine that does other work too.
 #[derive(Debug, Clone)]
@@ -48,6 +48,8 @@ pub struct DiskOptions {
     /// Random, different at each opening: distinguishes the groups of a journal from bytes that an
     /// older file left in the same place on the disk.
     pub nonce_seed: u64,
+    /// True while the caller holds the lock of the ledger: no opening takes it then.
+    pub(crate) lock_held: bool,
     pub(crate) steps: Steps,
 }
 
@@ -83,6 +85,7 @@ impl Default for DiskOptions {
             group_read: false,
             cache_bytes: 48 << 20,
             nonce_seed: 0,
+            lock_held: false,
             steps: Steps::default(),
         }
     }
@@ -96,6 +99,9 @@ pub(crate) struct Steps {
     /// The bytes that the file system has left; `None`: as many as it says.
     #[cfg(test)]
     pub(crate) free: std::sync::Arc<std::sync::Mutex<Option<u64>>>,
+    /// True on a file system that cannot exchange two directories.
+    #[cfg(test)]
+    pub(crate) no_exchange: bool,
 }
 
 impl Steps {
@@ -113,6 +119,22 @@ impl Steps {
             Some(free) if free < bytes => Err(Error::full(what, Room { needed: bytes, free })),
             _ => Ok(()),
         }
+    }
+
+    /// Fails where a test says that two directories cannot be exchanged.
+    #[cfg(test)]
+    pub(crate) fn check_exchange(&self) -> io::Result<()> {
+        if self.no_exchange { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(()) }
+    }
+
+    #[cfg(not(test))]
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the answer is another in tests only"
+    )]
+    pub(crate) fn check_exchange(&self) -> io::Result<()> {
+        Ok(())
     }
 
     #[cfg(not(test))]

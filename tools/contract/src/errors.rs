@@ -33,6 +33,7 @@ const fn row(code: Code) -> (Exit, u16) {
         Code::NotFound => (Exit::NotFound, 404),
         Code::Exists => (Exit::Usage, 409),
         Code::UnfinishedCopy => (Exit::Finding, 409),
+        Code::Diverged => (Exit::Refused, 421),
         Code::InUse => (Exit::Unavailable, 503),
         Code::UnsafeDirectory => (Exit::Unsafe, 500),
         Code::FileFailed => (Exit::Failure, 500),

@@ -4,10 +4,11 @@
 //! what changed: a field may be added to a `v1`, nothing else.
 
 use crate::answers::{
-    Body, CancelBody, CertBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody, EventLine,
-    FirstBody, FollowingBody, HeadBody, ImportItem, LinkItem, Listing, LogsBody, NodeBody,
-    PromotedBody, ProofBody, ReceiptBody, ReceiptsBody, Row, ServingBody, ShowBody, Single,
-    SpanItem, StandbyItem, StatsBody, TaskItem, ThreadItem, TokenBody, TokenItem, VerifyBody,
+    Body, CancelBody, CertBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody,
+    DivergentItem, EventLine, FirstBody, FollowingBody, HeadBody, ImportItem, LinkItem, Listing,
+    LogsBody, NodeBody, PromotedBody, ProofBody, ReceiptBody, ReceiptsBody, Row, ServingBody,
+    ShowBody, Single, SpanItem, StandbyItem, StatsBody, TailBody, TaskItem, ThreadItem, TokenBody,
+    TokenItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -48,6 +49,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         list::<StandbyItem>(),
         single::<PromotedBody>(),
         single::<CertBody>(),
+        list::<DivergentItem>(),
+        single::<TailBody>(),
     ]
 }
 
@@ -145,6 +148,7 @@ mod tests {
         check::<SpanItem>();
         check::<ImportItem>();
         check::<TokenItem>();
+        check::<DivergentItem>();
         check::<ChangeItem>();
     }
 }

@@ -74,16 +74,21 @@ impl Lock {
     ///
     /// As [`take`](Self::take).
     pub(crate) fn take_to_read(root: &Path, wait: Duration) -> Result<Self, Error> {
-        let path = root.join(FILE);
-        let file = match private().read(true).open(&path) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(at("open", &path)(error)),
-        };
-        match Self::both(file, directory(root)?, root)? {
-            Ok(lock) => Ok(lock),
-            Err(busy) if wait.is_zero() => Err(busy.refusal(root)),
-            Err(busy) => busy.wait(root, Instant::now().checked_add(wait)),
+        let (path, until) = (root.join(FILE), Instant::now().checked_add(wait));
+        loop {
+            let file = match private().read(true).open(&path) {
+                Ok(file) => Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(at("open", &path)(error)),
+            };
+            let lock = match Self::both(file, directory(root)?, root)? {
+                Ok(lock) => lock,
+                Err(busy) if wait.is_zero() => return Err(busy.refusal(root)),
+                Err(busy) => busy.wait(root, until)?,
+            };
+            if lock.is_current(root)? {
+                return Ok(lock);
+            }
         }
     }
 
@@ -103,16 +108,10 @@ impl Lock {
         }
     }
 
-    /// Says whether the locked file still has its name: a lock on another file is none.
+    /// Says whether the locked directory and file still have their names: a lock on others is none.
     fn is_current(&self, root: &Path) -> Result<bool, Error> {
-        let path = root.join(FILE);
-        let Some(file) = &self.file else { return Ok(true) };
-        let ours = file.metadata().map_err(at("inspect", &path))?;
-        match fs::symlink_metadata(&path) {
-            Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(at("inspect", &path)(error)),
-        }
+        let file = self.file.as_ref().map_or(Ok(true), |file| is_at(file, &root.join(FILE)))?;
+        Ok(file && is_at(&self.directory, root)?)
     }
 
     /// Names this process, as a hint for those who are refused: a failure stops nothing.
@@ -162,6 +161,16 @@ impl Busy {
                 Err(at("lock", root)(io::Error::other("the thread ended")))
             }
         }
+    }
+}
+
+/// Says whether an open file is the one at `path`.
+fn is_at(file: &File, path: &Path) -> Result<bool, Error> {
+    let ours = file.metadata().map_err(at("inspect", path))?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at("inspect", path)(error)),
     }
 }
 
@@ -262,6 +271,30 @@ mod tests {
         });
         // The one that was late has given back what it got after its time.
         drop(Lock::take(dir.path(), LONG).unwrap());
+    }
+
+    // A ledger that is replaced moves away with its lock: an audit that had waited for it read the
+    // directory that came in its place, without a lock on that.
+    #[test]
+    fn who_waits_for_a_directory_that_moves_away_gets_the_one_that_is_there_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, next] = ["ledger", "next"].map(|name| dir.path().join(name));
+        for place in [&path, &next] {
+            fs::create_dir(place).unwrap();
+            fs::write(place.join(FILE), "").unwrap();
+        }
+        for read in [false, true] {
+            let lock = Lock::take(&path, NOT).unwrap();
+            std::thread::scope(|scope| {
+                let take = if read { Lock::take_to_read } else { Lock::take };
+                let waiting = scope.spawn(|| take(&path, LONG).unwrap());
+                let (here, exchange) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                rustix::fs::renameat_with(here, &path, here, &next, exchange).unwrap();
+                drop(lock);
+                let taken = waiting.join().unwrap();
+                assert!(is_at(&taken.directory, &path).unwrap(), "{read}");
+            });
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(crate) fn encode(identity: &Identity) -> Vec<u8> {
         Role::Primary => 0,
         Role::Standby => 1,
         Role::Copying => 2,
+        Role::Divergent => 3,
     });
     for epoch in [identity.fenced, identity.promised] {
         body.push(u8::from(epoch.is_some()));
@@ -45,6 +46,7 @@ fn decode(mut body: Bytes<'_>) -> Option<Identity> {
             0 => Role::Primary,
             1 => Role::Standby,
             2 => Role::Copying,
+            3 => Role::Divergent,
             _ => return None,
         },
         fenced: epoch(&mut body).ok()?,
@@ -130,11 +132,15 @@ mod tests {
     fn an_identity_reads_back_as_it_was_written() {
         let root = tempfile::tempdir().unwrap();
         let epoch = Epoch { number: 3, nonce: 9 };
-        for (fenced, promised) in [(None, None), (Some(epoch), None), (None, Some(epoch))] {
+        for (role, fenced, promised) in [
+            (Role::Primary, None, None),
+            (Role::Standby, Some(epoch), None),
+            (Role::Divergent, None, Some(epoch)),
+        ] {
             let identity = Identity {
                 ledger: LedgerId([1; 16]),
                 node: NodeId([2; 16]),
-                role: Role::Standby,
+                role,
                 fenced,
                 promised,
                 note: [5; NOTE_BYTES],

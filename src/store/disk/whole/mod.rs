@@ -1,4 +1,4 @@
-//! Work on a whole directory: create, open, rebuild, erase.
+//! Work on a whole directory: create, open, rebuild, erase, replace.
 //!
 //! Start reading at [`open`].
 
@@ -6,4 +6,5 @@ pub(super) mod create;
 pub(super) mod erase;
 pub(super) mod open;
 pub(super) mod rebuild;
+pub(super) mod replace;
 pub(super) mod source;

@@ -6,7 +6,7 @@
 use crate::{
     ids::{Head, Size},
     store::{
-        Damage, Error, Frames, Identity,
+        Damage, Error, Frames, Identity, Role,
         disk::{
             files::{
                 archive,
@@ -49,7 +49,7 @@ pub(crate) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> 
         // This gives the error without leaving a lock file in a directory that is no ledger.
         node::read(root)?;
     }
-    let lock = Lock::take(root, options.lock_wait)?;
+    let lock = locked(root, options)?;
     let (parts, given_up) = match read(root, options) {
         Err(error) if is_full(&error) && make_space(root)? => (read(root, options)?, true),
         answer => (answer?, false),
@@ -62,6 +62,11 @@ pub(crate) fn open(root: &Path, options: &DiskOptions) -> Result<Shared, Error> 
         tracing::warn!(ledger = %root.display(), %error, "the disk is nearly full");
     }
     Ok(shared)
+}
+
+/// Takes the lock of the ledger; `None` if the caller of this process has it.
+pub(super) fn locked(root: &Path, options: &DiskOptions) -> Result<Option<Lock>, Error> {
+    if options.lock_held { Ok(None) } else { Lock::take(root, options.lock_wait).map(Some) }
 }
 
 /// Removes what is not needed. Returns false if there was nothing.
@@ -114,6 +119,9 @@ impl Agreed {
 
 fn read(root: &Path, options: &DiskOptions) -> Result<Found, Error> {
     let Agreed { identity, record, head_file, journals, upto } = Agreed::read(root)?;
+    if identity.role == Role::Divergent {
+        return Err(Error::Diverged { path: root.to_owned() });
+    }
     let after = journals.after().size;
     // As long as sled has only what it was synced with, and that is nearly all, it is not needed.
     let known = upto.as_ref().is_some_and(|upto| upto.is_settled_at(record.sealed));
@@ -201,7 +209,12 @@ fn tail_of(sled: &Sled, sealed: Head) -> Result<Tail, Error> {
 
 impl Found {
     /// Makes the directory ready for appends.
-    fn into_parts(self, lock: Lock, root: &Path, options: &DiskOptions) -> Result<Parts, Error> {
+    fn into_parts(
+        self,
+        lock: Option<Lock>,
+        root: &Path,
+        options: &DiskOptions,
+    ) -> Result<Parts, Error> {
         let Self { identity, mut record, mut head_file, journals, tail, beside, sled } = self;
         dir::remove_leftovers(root)?;
         let moved = engines::set_others_aside(root, record.engine)?;
@@ -242,7 +255,6 @@ impl Found {
                 Engine::Open(Arc::new(sled))
             }
         };
-        let lock = Some(lock);
         Ok(Parts { identity, lock, record, head_file, journal, retired, tail, beside, engine })
     }
 }
@@ -417,7 +429,7 @@ pub(crate) fn unsealed_since(root: impl AsRef<Path>) -> Result<Option<u64>, Erro
 /// All parts of an open store, before its threads can see it.
 pub(crate) struct Parts {
     pub(crate) identity: Identity,
-    /// None while a ledger is being made: then its maker has it.
+    /// None while the caller has it: the maker of a ledger, or one who replaces it.
     pub(crate) lock: Option<Lock>,
     pub(crate) record: HeadRecord,
     pub(crate) head_file: HeadFile,

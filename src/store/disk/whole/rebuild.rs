@@ -6,7 +6,7 @@
 //! other is one write. The old one is kept in `quarantine/`: it can know of events that archive and
 //! journals have lost (`docs/adr/0006`).
 
-use super::source::Source;
+use super::{open::locked, source::Source};
 use crate::{
     ids::{Seq, TreeHash},
     store::{
@@ -15,7 +15,6 @@ use crate::{
             files::{
                 dir, engines,
                 head::HeadFile,
-                lock::Lock,
                 node,
                 sector::{next_after, wide},
                 snapshots::DiskSnapshots,
@@ -50,7 +49,7 @@ pub(crate) fn rebuild(
     let root = path.as_ref();
     dir::check_ledger(root)?;
     let identity = node::read(root)?;
-    let _lock = Lock::take(root, options.lock_wait)?;
+    let _lock = locked(root, options)?;
     let (mut head_file, mut record) = HeadFile::open(root)?;
     let source = Source::open(root, &identity, &record)?;
 

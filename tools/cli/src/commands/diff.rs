@@ -109,7 +109,8 @@ fn tell(out: &mut Out, stat: &DiffCounts) -> Result<()> {
     out.line(&if told.is_empty() { "no differences".to_owned() } else { told.join(", ") })
 }
 
-fn human(out: &mut Out, changes: &[ChangeItem]) -> Result<()> {
+/// Writes changes for people, a line each.
+pub(super) fn human(out: &mut Out, changes: &[ChangeItem]) -> Result<()> {
     let look = out.look;
     if changes.is_empty() {
         return out.line("no differences");

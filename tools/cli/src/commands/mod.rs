@@ -14,6 +14,7 @@ mod common;
 mod completions;
 mod demo;
 mod diff;
+mod divergent;
 mod event;
 mod export;
 mod first;
@@ -80,6 +81,7 @@ pub enum Commands {
     Standby(standby::Args),
     Token(token::Args),
     Cert(cert::Args),
+    Divergent(divergent::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -122,6 +124,7 @@ impl Commands {
             Self::Standby(args) => args,
             Self::Token(args) => args,
             Self::Cert(args) => args,
+            Self::Divergent(args) => args,
             Self::Demo(args) => args,
             Self::Completions(args) => args,
             Self::Man(args) => args,

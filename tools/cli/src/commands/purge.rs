@@ -3,7 +3,7 @@
 use super::common::tell;
 use crate::{app::App, command::Command, exit::Exit};
 use anyhow::{Context as _, Result};
-use taskledger::ledger::Spool;
+use taskledger::ledger::{Spool, divergent_beside};
 
 /// Remove every redacted text from every file of the ledger.
 ///
@@ -31,6 +31,12 @@ impl Command for Args {
         let db = app.db.clone();
         tell(app, "purge", &db, ledger, head)?;
         app.remark("backups that were made before keep the texts");
+        let divergent = divergent_beside(&app.db)?.len();
+        if divergent > 0 {
+            app.remark(&format!(
+                "{divergent} directories of an old history keep them too: `taskledger divergent list`"
+            ));
+        }
         let spool = Spool::of(&app.db);
         let (outputs, batches) = (spool.outputs()?, spool.waiting()?);
         if outputs > 0 {

@@ -121,6 +121,11 @@ impl command::Command for Args {
             options.streams_max = streams;
         }
         let opened = app.open()?;
+        // Clients would take its events for those of the ledger.
+        if opened.ledger.parted_at().is_some() {
+            let text = "a history that parted from its ledger's is not served";
+            return Err(Problem::refused(text).hint("`taskledger divergent show` reads it").into());
+        }
         let mut service = Service::new(opened.ledger.clone(), Some(app.db.clone()), options);
         let ca = app.global.authority();
         let nodes = self.from.iter().map(|address| client_of(address, ca.as_deref()));

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path};
 use taskledger::{
     Code,
     codec::DecodeError,
-    ledger::{AppendError, CopyError, Damage, OpenError, ReadError},
+    ledger::{AppendError, CopyError, Damage, OpenError, ReadError, RejoinError},
     query::QueryError,
     store::{self, Unsafe},
 };
@@ -29,6 +29,15 @@ const LOST: &str = "nothing was written: `taskledger backup --from-sealed FILE` 
 const UNFINISHED: &str = "make it again in the same place, with `taskledger fork` or `taskledger \
                           restore`: that clears away what is there";
 
+const DIVERGED: &str = "nothing writes to it any more: `taskledger --db PATH divergent show` says what is in it, \
+                        where PATH is its path without `.divergent-` and what follows";
+const NOT_EXCHANGED: &str = "nothing was given up. By hand: stop what uses the ledger, rename PATH to \
+                             PATH.divergent, and make a new standby at PATH, which is a node of its own \
+                             and fetches everything from the primary; keep PATH.divergent until you have \
+                             looked through it. Or move the ledger to a directory below a file system \
+                             that can exchange two directories (ext4, xfs, btrfs, tmpfs; not NFS), and \
+                             which is not itself where one is mounted, and try again there";
+
 /// The help against a text that is not what was recorded.
 pub const FORGED: &str = "it is not shown: `taskledger redact SEQ --part PART` takes it out of every \
                           view, and `purge` out of the files; a standby or a backup may have the \
@@ -44,11 +53,16 @@ fn is_no_ledger(error: &Link) -> bool {
     matches!(error.downcast_ref(), Some(OpenError::NotFound { .. }))
 }
 
+/// Whether a directory could not make way for its copy.
+fn is_not_exchanged(error: &Link) -> bool {
+    matches!(error.downcast_ref(), Some(RejoinError::CannotExchange { .. }))
+}
+
 /// A hint: the code of the errors that it may help against, which of them, and what to do.
 type Hint = (Code, fn(&Link) -> bool, &'static str);
 
 /// Every hint that does not depend on more than that.
-const HINTS: [Hint; 16] = [
+const HINTS: [Hint; 19] = [
     (
         Code::NotFound,
         is_no_ledger,
@@ -57,6 +71,14 @@ const HINTS: [Hint; 16] = [
     (Code::Exists, is::<OpenError>, "name a directory that does not exist yet"),
     (Code::Exists, is::<CopyError>, "name a file that does not exist yet"),
     (Code::UnfinishedCopy, |_| true, UNFINISHED),
+    (Code::Diverged, |_| true, DIVERGED),
+    (Code::StorageFailed, is_not_exchanged, NOT_EXCHANGED),
+    (
+        Code::NotPrimary,
+        is::<RejoinError>,
+        "nothing was changed: `taskledger standby promote` on the node that is to be the primary \
+         begins an epoch above both",
+    ),
     (
         Code::InUse,
         is::<OpenError>,

@@ -12,7 +12,7 @@ use anyhow::Error;
 use std::io;
 use taskledger::{
     Code,
-    ledger::{AppendError, CopyError, OpenError, PurgeError, ReadError},
+    ledger::{AppendError, CopyError, OpenError, PurgeError, ReadError, RejoinError},
     proof::CheckpointError,
     query::{PointError, PredicateError, QueryError},
     store,
@@ -143,6 +143,7 @@ fn code(error: &Link) -> Option<Code> {
     let read = || error.downcast_ref().map(ReadError::code);
     let copy = || error.downcast_ref().and_then(of_copy);
     let purge = || error.downcast_ref().and_then(of_purge);
+    let rejoin = || error.downcast_ref().and_then(of_rejoin);
     let query = || error.downcast_ref().map(QueryError::code);
     let store = || error.downcast_ref().map(store::Error::code);
     let checkpoint = || error.downcast_ref().map(CheckpointError::code);
@@ -153,6 +154,7 @@ fn code(error: &Link) -> Option<Code> {
         .or_else(read)
         .or_else(copy)
         .or_else(purge)
+        .or_else(rejoin)
         .or_else(query)
         .or_else(store)
         .or_else(checkpoint)
@@ -174,6 +176,13 @@ fn of_copy(error: &CopyError) -> Option<Code> {
 /// The code of a purge that failed; `None` where the cause says more.
 fn of_purge(error: &PurgeError) -> Option<Code> {
     (!matches!(error, PurgeError::Store(_))).then(|| error.code())
+}
+
+/// The code of a rejoin that failed; `None` where the cause says more.
+fn of_rejoin(error: &RejoinError) -> Option<Code> {
+    let caused =
+        matches!(error, RejoinError::Open(_) | RejoinError::Read(_) | RejoinError::Copy(_));
+    (!caused).then(|| error.code())
 }
 
 /// A file that the command line names, or its disk; `None` where it is neither.

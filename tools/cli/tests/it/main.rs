@@ -17,6 +17,7 @@ mod certs;
 mod contract;
 mod copies;
 mod demo;
+mod divergent;
 mod drill;
 mod erased;
 mod errors;

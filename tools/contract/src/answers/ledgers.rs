@@ -36,7 +36,7 @@ pub struct ReceiptsBody {
 /// A ledger and its head.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct HeadBody {
-    /// What was done: `init`, `purge`, `fork`, `backup`, `restore`, `rebuild`.
+    /// What was done: `init`, `purge`, `fork`, `backup`, `restore`, `rebuild`, `drop`.
     pub done: String,
     /// The directory or file.
     pub path: String,

@@ -9,6 +9,7 @@
 
 mod audit;
 mod changes;
+mod divergent;
 mod events;
 mod imports;
 mod ledgers;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use audit::{FindingItem, ReadableItem, VerifyBody};
 pub use changes::{ChangeItem, DiffBody, DiffCounts};
+pub use divergent::{DivergentItem, RedactionItem, TailBody, short_name};
 pub use events::{FirstBody, commitments};
 pub use imports::{BadLineItem, ImportItem, RefusalItem};
 pub use ledgers::{HeadBody, ReceiptBody, ReceiptsBody};

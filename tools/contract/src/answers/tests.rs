@@ -161,6 +161,14 @@ fn lists() -> Vec<&'static str> {
         list(vec![span, open]),
         list(vec![import]),
         list(vec![TokenItem { name: "a".into(), role: "read".into(), expires_ms: Some(1) }]),
+        list(vec![DivergentItem {
+            name: "1-8-9".into(),
+            path: "ledger.divergent-1-8-9".into(),
+            ledger: "l".into(),
+            first_seq: 8,
+            last_seq: 9,
+            events: 2,
+        }]),
     ]
 }
 
@@ -250,6 +258,33 @@ fn servers() -> Vec<&'static str> {
     ]
 }
 
+/// What is left of a ledger that was replaced.
+fn tail() -> &'static str {
+    let redaction = RedactionItem {
+        seq: 3,
+        parts: vec!["error".into()],
+        reason: "a secret".into(),
+        key: Some("00".into()),
+        known: Some(false),
+    };
+    one(TailBody {
+        path: "ledger.divergent-1-8-9".into(),
+        ledger: "l".into(),
+        epoch: Some("1/2".into()),
+        common_size: 7,
+        common_root: "00".into(),
+        size: 9,
+        root: "01".into(),
+        events: 2,
+        bytes: 300,
+        tasks: vec!["bg_1".into()],
+        spawned: vec!["bg_1".into()],
+        changes: vec![ChangeItem { change: "spawned".into(), ..ChangeItem::default() }],
+        redactions: vec![redaction.clone(), RedactionItem { key: None, known: None, ..redaction }],
+        spooled: 1,
+    })
+}
+
 fn receipt(delivered: Option<bool>) -> ReceiptBody {
     ReceiptBody { seq: 7, task_id: None, repeated: true, durable: false, delivered }
 }
@@ -329,7 +364,8 @@ fn works() -> Vec<&'static str> {
 #[test]
 fn every_answer_is_read_as_it_was_written() {
     there_and_back(&event());
-    let mut known = [lists(), questions(), works(), servers(), vec![schemas::EVENT]].concat();
+    let mut known =
+        [lists(), questions(), works(), servers(), vec![schemas::EVENT, tail()]].concat();
     let mut all: Vec<&str> = schemas::all().into_iter().map(|(name, _)| name).collect();
     known.sort_unstable();
     known.dedup();
