@@ -194,7 +194,7 @@ fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
             let formats = interop::IMPORTERS.map(interop::Importer::id).join(", ");
             (Exit::Usage, Some(format!("name the format instead of `auto`: {formats}")))
         }
-        interop::ReadError::Nothing { .. } => (Exit::NotFound, None),
+        interop::ReadError::Nothing { .. } => (Exit::Refused, None),
         interop::ReadError::Io { .. } | interop::ReadError::Changed { .. } | _ => {
             (Exit::Failure, None)
         }
