@@ -8,7 +8,12 @@ use crate::{
     term::{ColorWhen, TimeStyle},
 };
 use clap::{ArgAction, Args};
-use std::{env, ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    path::PathBuf,
+    time::Duration,
+};
 use taskledger::query::Point;
 use taskledger_server::client::{Address, AddressError};
 
@@ -75,7 +80,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// The variables that name a ledger's directory, a server, and the authority of its certificate.
 pub const DB: &str = "TASKLEDGER_DB";
 pub const SERVER: &str = "TASKLEDGER_SERVER";
-const CA: &str = "TASKLEDGER_CA";
+pub const CA: &str = "TASKLEDGER_CA";
 
 /// The value of a variable; an empty one is as good as none.
 fn var(name: &str) -> Option<OsString> {

@@ -3,17 +3,21 @@
 //! Start at [`Remote`]. What a server says is held against what was asked: an answer that is cut, too
 //! long, of another kind or of another ledger than the answers before it is an error.
 
+mod advice;
+mod beside;
 mod tail;
 mod token;
 mod unsent;
 
+pub use advice::AUTHORITY;
+pub use beside::{late, server_of};
 pub use tail::Tail;
-pub use unsent::Unsent;
+pub use unsent::{Shown, Unsent};
 
 use crate::exit::Problem;
 use anyhow::{Context as _, Result};
 use std::{
-    path::Path,
+    path::{self, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 use taskledger::{
@@ -39,6 +43,10 @@ const APPEND: &str = "/v1/append";
 #[derive(Debug, Clone)]
 pub struct Remote {
     client: Client,
+    /// The authority that it trusts; a path from the root.
+    ca: Option<PathBuf>,
+    /// True if it shows a token.
+    has_token: bool,
     ledger: Arc<Mutex<Option<LedgerId>>>,
 }
 
@@ -46,27 +54,34 @@ impl Remote {
     /// The server that was named, with the token of the environment, and trust in `ca`.
     pub fn named(address: &Address, ca: Option<&Path>) -> Result<Self> {
         let mut client = Client::new(address.clone(), ClientOptions::default());
-        if !address.is_socket()
-            && let Some(token) = token::of_env()?
-        {
+        let token = if address.is_socket() { None } else { token::of_env()? };
+        let has_token = token.is_some();
+        if let Some(token) = token {
             client = client.token(token);
         }
+        // Where no certificate is shown, none is judged.
+        let ca = ca.filter(|_| address.is_tls());
         match ca {
             Some(ca) => client = client.tls(trust(ca)?),
             None if address.is_tls() => {
-                return Err(Problem::usage("no certificate is trusted")
-                    .hint("--ca FILE, or TASKLEDGER_CA, names the authority of the server")
-                    .into());
+                return Err(Problem::usage("no authority is trusted").hint(AUTHORITY).into());
             }
             None => {}
         }
-        Ok(Self { client, ledger: Arc::default() })
+        let ca = ca.map(path::absolute).transpose().context("cannot tell where --ca is")?;
+        Ok(Self { client, ca, has_token, ledger: Arc::default() })
     }
 
     /// The server at a socket of this user.
     pub fn at_socket(path: &Path) -> Self {
         let address = Address::socket(path.to_owned());
-        Self { client: Client::new(address, ClientOptions::default()), ledger: Arc::default() }
+        let client = Client::new(address, ClientOptions::default());
+        Self { client, ca: None, has_token: false, ledger: Arc::default() }
+    }
+
+    /// The file of the authority that it trusts, from the root.
+    pub fn authority(&self) -> Option<&Path> {
+        self.ca.as_deref()
     }
 
     /// The address of the server.
@@ -157,10 +172,25 @@ impl Remote {
     fn checked(&self, answer: Result<Answer, ClientError>) -> Result<Answer, Unsent> {
         let answer = answer.map_err(Unsent::from)?;
         if !matches!(answer.status, 200 | 201) {
-            return Err(Unsent::refused(answer.status, &answer.body));
+            return Err(self.refused(&answer));
         }
         self.meet(answer.ledger)?;
         Ok(answer)
+    }
+
+    /// The refusal that an answer is.
+    fn refused(&self, answer: &Answer) -> Unsent {
+        let refused = Unsent::refused(answer.status, &answer.body);
+        refused.met(answer.retry_after_s, self.shown())
+    }
+
+    /// The token that a server refuses if it refuses one now.
+    fn shown(&self) -> Shown {
+        match (self.has_token, self.ledger()) {
+            (false, _) => Shown::None,
+            (true, None) => Shown::Bad,
+            (true, Some(_)) => Shown::NoLonger,
+        }
     }
 
     /// Another ledger may come to the address between two requests: its answers go with none of these.

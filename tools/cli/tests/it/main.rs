@@ -41,4 +41,5 @@ mod run_signals;
 mod served;
 mod support;
 mod through;
+mod through_tls;
 mod watching;

@@ -1,6 +1,10 @@
 //! Connections to a server.
 
-use super::{Client, ClientError, address::Place, address::Tcp};
+use super::{
+    Client, ClientError, Distrust,
+    address::{Place, Tcp},
+    plain::Plain,
+};
 use crate::socket;
 use rustls::pki_types::ServerName;
 use std::{
@@ -51,20 +55,29 @@ async fn by_tcp(client: &Client, tcp: &Tcp) -> Result<Box<dyn Carrier>, ClientEr
     let stream = first_of(&usable, client.options.connect_timeout).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     if !tcp.tls {
-        return Ok(Box::new(stream));
+        return Ok(Box::new(Plain::new(stream)));
     }
-    let untrusted = |source| ClientError::Untrusted { address: client.address.clone(), source };
-    let config = client.tls.clone().ok_or_else(|| {
-        untrusted(io::Error::other("no certificate is trusted: name the file of its authority"))
-    })?;
-    let name =
-        ServerName::try_from(tcp.name.clone()).map_err(io::Error::other).map_err(untrusted)?;
+    let address = || client.address.clone();
+    let untrusted = |source| ClientError::Untrusted { address: address(), source };
+    let config = client.tls.clone().ok_or_else(|| untrusted(Distrust::NoAuthority))?;
+    let name = ServerName::try_from(tcp.name.clone()).map_err(io::Error::other).map_err(failed)?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
-        // What rustls says is about trust; all else is the connection.
-        let cause: Option<&rustls::Error> = error.get_ref().and_then(|it| it.downcast_ref());
-        if cause.is_some() { untrusted(error) } else { failed(error) }
+        // What rustls says is about trust, unless it was given no TLS; all else is the connection.
+        match error.get_ref().and_then(|it| it.downcast_ref()) {
+            Some(rustls::Error::InvalidMessage(_)) => ClientError::NoTls { address: address() },
+            Some(fault) => untrusted(Distrust::of(fault, &tcp.name)),
+            None => failed(ended_within_handshake(error)),
+        }
     })?;
     Ok(Box::new(stream))
+}
+
+/// The same error in words that do not need those of TLS.
+fn ended_within_handshake(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return io::Error::new(error.kind(), "the connection ended within the handshake of TLS");
+    }
+    error
 }
 
 /// A connection to the first address that takes one. Each has its share of the time: one that says
