@@ -16,7 +16,7 @@ use std::{
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
 };
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::ConstantTimeEq as _;
 use taskledger::{
     query::{format_time, parse_time},
     time::Millis,
@@ -91,7 +91,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn holds(&self, now: Millis) -> bool {
+    /// True if it has not expired by then.
+    #[must_use]
+    pub fn holds(&self, now: Millis) -> bool {
         self.expires.is_none_or(|end| now < end)
     }
 }
@@ -100,7 +102,16 @@ impl Entry {
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
-    read: Mutex<Option<(Stamp, Vec<Entry>)>>,
+    read: Mutex<Read>,
+}
+
+/// The file as it was read last.
+#[derive(Debug, Default)]
+struct Read {
+    /// Its tokens; none while it cannot be used.
+    tokens: Option<(Stamp, Vec<Entry>)>,
+    /// True if the last try failed.
+    failed: bool,
 }
 
 /// By which a file that was changed or replaced is told from the one that was read.
@@ -121,15 +132,18 @@ impl TokenFile {
     pub(crate) fn check(&self, token: &str, now: Millis) -> Result<Option<Entry>, TokenError> {
         let hash = hash(token);
         self.with_entries(|entries| {
-            let mut found = None;
+            let (mut found, mut expired) = (None, None);
             for entry in entries {
                 // Every one is compared, and each as a whole: how long it takes tells nothing.
-                let same = entry.hash.ct_eq(&hash) & Choice::from(u8::from(entry.holds(now)));
-                if bool::from(same) {
-                    found = Some(entry.clone());
+                if bool::from(entry.hash.ct_eq(&hash)) {
+                    let place = if entry.holds(now) { &mut found } else { &mut expired };
+                    *place = Some(entry);
                 }
             }
-            found
+            if let Some(expired) = expired.filter(|_| found.is_none()) {
+                tracing::info!(client = %expired.name, "a token that has expired was refused");
+            }
+            found.cloned()
         })
     }
 
@@ -141,16 +155,25 @@ impl TokenFile {
 
     fn with_entries<T>(&self, then: impl FnOnce(&[Entry]) -> T) -> Result<T, TokenError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = fs::symlink_metadata(&self.path).map_err(io_at("read", &self.path))?;
-        if let Some((stamp, entries)) = &*read
-            && *stamp == stamp_of(&found)
-        {
-            return Ok(then(entries));
+        let tokens = self.current(&mut read.tokens);
+        let failed = std::mem::replace(&mut read.failed, tokens.is_err());
+        tokens?;
+        if failed {
+            tracing::info!("the file of tokens can be used again");
         }
-        *read = None;
+        Ok(then(read.tokens.as_ref().map_or(&[], |(_, entries)| entries)))
+    }
+
+    /// Makes `tokens` those of the file as it is now, or none.
+    fn current(&self, tokens: &mut Option<(Stamp, Vec<Entry>)>) -> Result<(), TokenError> {
+        let found = fs::symlink_metadata(&self.path).map_err(io_at("read", &self.path))?;
+        if tokens.as_ref().is_some_and(|(stamp, _)| *stamp == stamp_of(&found)) {
+            return Ok(());
+        }
+        *tokens = None;
         let (stamp, text) = load(&self.path)?;
-        let (_, entries) = read.insert((stamp, parse(&text)?));
-        Ok(then(entries))
+        *tokens = Some((stamp, parse(&text)?));
+        Ok(())
     }
 }
 

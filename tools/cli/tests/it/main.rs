@@ -39,6 +39,7 @@ mod repairs;
 mod run;
 mod run_signals;
 mod served;
+mod serving;
 mod support;
 mod through;
 mod through_tls;
