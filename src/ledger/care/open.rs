@@ -152,7 +152,7 @@ fn hash_tail(log: &dyn FrameLog, mut tree: Tree, saved: &[Seq]) -> Result<Unseal
 fn why(state: &LedgerState, identity: &Identity) -> Option<Began> {
     let reached = state.epoch().map_or(0, |epoch| epoch.number);
     match (identity.role, OriginNote::of_note(&identity.note)) {
-        (Role::Standby, _) => None,
+        (Role::Standby | Role::Divergent, _) => None,
         (Role::Primary, _) if identity.fenced.is_some() => None,
         (Role::Primary, _) if identity.promised.is_some_and(|it| it.number > reached) => {
             Some(Began::Promoted)

@@ -6,7 +6,7 @@ use crate::{
     note::note,
     output::{Format, Out},
     progress::Shower,
-    remote::Remote,
+    remote::{Remote, server_of},
     term::Look,
     unshown::Unshown,
 };
@@ -112,7 +112,7 @@ impl App {
 
     fn open_as_asked(&self) -> Result<Opened> {
         if self.appends {
-            return Ok(Opened::of(self.in_turn(Ledger::open(&self.db, self.options()))?));
+            return Ok(Opened::of(self.in_turn(|options| Ledger::open(&self.db, options))?));
         }
         let ledger = Ledger::open_read_only(&self.db, Options::default())?;
         // Kept to the end of the process, which is soon: to free a large map takes longer than to
@@ -127,7 +127,7 @@ impl App {
         if !from_sealed {
             return self.open();
         }
-        let opened = self.in_turn(Ledger::open_salvaged(&self.db, self.options()))?;
+        let opened = self.in_turn(|options| Ledger::open_salvaged(&self.db, options))?;
         let opened = self.shown(opened);
         self.withheld.borrow_mut().push(opened.reader.withheld());
         Ok(opened)
@@ -182,11 +182,24 @@ impl App {
         waiting(self.global.wait)
     }
 
-    /// The answer of an opening that may have waited for its turn in vain.
-    pub fn in_turn<T>(&self, opened: Result<T, OpenError>) -> Result<T> {
-        match opened {
-            Err(error @ OpenError::InUse { .. }) if !self.global.wait.is_zero() => {
-                Err(Problem::timed_out(format!("{error}, for {:?}", self.global.wait))
+    /// Opens the ledger when its turn comes. A server is not waited for: it keeps the ledger for as long
+    /// as it runs.
+    pub fn in_turn<T>(&self, open: impl FnOnce(Options) -> Result<T, OpenError>) -> Result<T> {
+        let is_served = || !matches!(server_of(&self.db), Ok(None));
+        let wait = if is_served() { Duration::ZERO } else { self.global.wait };
+        match open(waiting(wait)) {
+            Err(OpenError::InUse { pid, path }) if is_served() => {
+                let path = path.display();
+                let (which, how) = match pid {
+                    0 => (String::new(), String::new()),
+                    pid => (format!(" (process {pid})"), format!(", as with `kill {pid}`")),
+                };
+                let text = format!("a server{which} has the ledger {path}");
+                let hint = format!("it keeps the ledger until it ends: stop it first{how}");
+                Err(Problem::new(Exit::Unavailable, text).hint(hint).into())
+            }
+            Err(error @ OpenError::InUse { .. }) if !wait.is_zero() => {
+                Err(Problem::timed_out(format!("{error}, for {wait:?}"))
                     .hint("--wait DURATION says how long to wait for it")
                     .into())
             }

@@ -22,12 +22,14 @@ pub struct Problem {
     exit: Exit,
     text: String,
     hint: Option<String>,
+    /// A command that helps.
+    command: Option<String>,
 }
 
 impl Problem {
     /// It ends like this.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into(), hint: None }
+        Self { exit, text: text.into(), hint: None, command: None }
     }
 
     /// It waited as long as it was told to.
@@ -59,6 +61,12 @@ impl Problem {
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// A command that helps, which follows the hint on a line of its own, so that it can be copied.
+    #[must_use]
+    pub fn command(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
     }
 }
 
@@ -99,7 +107,7 @@ pub fn into_io(error: Error) -> io::Error {
     error.downcast().unwrap_or_else(|error| io::Error::other(kept(error)))
 }
 
-/// The error and all its causes, with what helps; safe to print.
+/// The error and all its causes, with what helps; safe to print. A command that helps is not wrapped.
 pub fn explain(error: &Error, hint: Option<String>, look: &Look) -> String {
     let text = look.safe(&format!("{error:#}"));
     let mut characters = match look.charset {
@@ -118,7 +126,12 @@ pub fn explain(error: &Error, hint: Option<String>, look: &Look) -> String {
     // The handler indents for its source excerpts, of which there are none.
     let lines: Vec<&str> =
         shown.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
-    lines.join("\n").trim().to_owned()
+    let told = lines.join("\n").trim().to_owned();
+    let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
+    match problem.and_then(|problem| problem.command.as_ref()) {
+        Some(command) => format!("{told}\n{}", look.safe(command)),
+        None => told,
+    }
 }
 
 #[cfg(test)]
@@ -141,5 +154,11 @@ mod tests {
         let error = anyhow::anyhow!("name \u{1b}[2J taken").context("recording a spawn");
         let shown = explain(&error, Some("choose another".into()), &look);
         assert_eq!(shown, "error: recording a spawn: name \\u{1b}[2J taken\nhelp: choose another");
+        // A command is whole on its line, however narrow the terminal is.
+        let command = "taskledger record end bg_1 --error 'exit status 3'";
+        let problem = Problem::usage("no").hint("this helps:").command(command);
+        let narrow = Look { width: Some(20), ..look };
+        let shown = explain(&problem.into(), Some("this helps:".into()), &narrow);
+        assert_eq!(shown.lines().last(), Some(command), "{shown}");
     }
 }

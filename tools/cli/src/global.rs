@@ -8,7 +8,12 @@ use crate::{
     term::{ColorWhen, TimeStyle},
 };
 use clap::{ArgAction, Args};
-use std::{env, ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use taskledger::query::Point;
 use taskledger_server::client::{Address, AddressError};
 
@@ -75,11 +80,18 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// The variables that name a ledger's directory, a server, and the authority of its certificate.
 pub const DB: &str = "TASKLEDGER_DB";
 pub const SERVER: &str = "TASKLEDGER_SERVER";
-const CA: &str = "TASKLEDGER_CA";
+pub const CA: &str = "TASKLEDGER_CA";
+/// The variable that names a file of tokens.
+const TOKEN_FILE: &str = "TASKLEDGER_TOKEN_FILE";
 
 /// The value of a variable; an empty one is as good as none.
 fn var(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The file of tokens that a server and `token` use, if an argument or the environment names one.
+pub fn token_file(argument: Option<&Path>) -> Option<PathBuf> {
+    argument.map(Path::to_owned).or_else(|| var(TOKEN_FILE).map(PathBuf::from))
 }
 
 impl Global {

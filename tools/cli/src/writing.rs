@@ -3,12 +3,11 @@
 use crate::{
     app::{App, Opened, waiting},
     facts::Facts,
-    remote::{Remote, Unsent, new_key},
+    remote::{Remote, Unsent, new_key, server_of},
 };
 use anyhow::{Error, Result};
 use std::{
-    io,
-    path::{self, Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 use taskledger::{
@@ -18,10 +17,7 @@ use taskledger::{
     ledger::{AppendError, Reader},
 };
 use taskledger_contract::answers::ReceiptBody;
-use taskledger_server::socket::{self, SocketError};
 
-/// The longest wait until a server takes a connection, which one that is alive does at once.
-const CONNECT: Duration = Duration::from_secs(1);
 /// The pause before a server is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The pause before a look for events that a server has recorded, and the longest time for them to be
@@ -195,7 +191,7 @@ fn patiently<T>(
             Err(error) => error,
         };
         let unsent = error.downcast_ref::<Unsent>();
-        met |= !matches!(unsent, Some(Unsent::Unreached(_)));
+        met |= !matches!(unsent, Some(Unsent::Unreached { .. }));
         let passes = unsent.is_some_and(Unsent::is_passing);
         if !passes {
             return Err(error);
@@ -208,24 +204,4 @@ fn patiently<T>(
         }
         std::thread::sleep(PAUSE);
     }
-}
-
-/// The socket of the server that has the ledger, if one listens. A socket that nobody listens at was
-/// left by a server that was killed. Blocks for as long as [`CONNECT`]: a server that hangs is one.
-pub fn server_of(db: &Path) -> Result<Option<PathBuf>, Unsent> {
-    let Ok(db) = path::absolute(db) else { return Ok(None) };
-    let path = db.join(socket::NAME);
-    match socket::connect_now(&path, CONNECT) {
-        Ok(_) => Ok(Some(path)),
-        Err(SocketError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-            let why = format!("the server that has the ledger takes no connection ({source})");
-            Err(Unsent::Unreached(why))
-        }
-        Err(_) => Ok(None),
-    }
-}
-
-/// The error of a server that took too long.
-pub fn late(longest: Duration) -> Error {
-    Unsent::Lost(format!("the server that has the ledger did not answer in {longest:?}")).into()
 }

@@ -91,7 +91,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn holds(&self, now: Millis) -> bool {
+    /// True if it has not expired by then.
+    #[must_use]
+    pub fn holds(&self, now: Millis) -> bool {
         self.expires.is_none_or(|end| now < end)
     }
 }
@@ -112,7 +114,16 @@ pub(crate) enum Worth {
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
-    read: Mutex<Option<(Stamp, Vec<Entry>)>>,
+    read: Mutex<Read>,
+}
+
+/// The file as it was read last.
+#[derive(Debug, Default)]
+struct Read {
+    /// Its tokens; none while it cannot be used.
+    tokens: Option<(Stamp, Vec<Entry>)>,
+    /// True if the last try failed.
+    failed: bool,
 }
 
 /// By which a file that was changed or replaced is told from the one that was read.
@@ -158,16 +169,25 @@ impl TokenFile {
 
     fn with_entries<T>(&self, then: impl FnOnce(&[Entry]) -> T) -> Result<T, TokenError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = fs::symlink_metadata(&self.path).map_err(io_at("read", &self.path))?;
-        if let Some((stamp, entries)) = &*read
-            && *stamp == stamp_of(&found)
-        {
-            return Ok(then(entries));
+        let tokens = self.current(&mut read.tokens);
+        let failed = std::mem::replace(&mut read.failed, tokens.is_err());
+        tokens?;
+        if failed {
+            tracing::info!("the file of tokens can be used again");
         }
-        *read = None;
+        Ok(then(read.tokens.as_ref().map_or(&[], |(_, entries)| entries)))
+    }
+
+    /// Makes `tokens` those of the file as it is now, or none.
+    fn current(&self, tokens: &mut Option<(Stamp, Vec<Entry>)>) -> Result<(), TokenError> {
+        let found = fs::symlink_metadata(&self.path).map_err(io_at("read", &self.path))?;
+        if tokens.as_ref().is_some_and(|(stamp, _)| *stamp == stamp_of(&found)) {
+            return Ok(());
+        }
+        *tokens = None;
         let (stamp, text) = load(&self.path)?;
-        let (_, entries) = read.insert((stamp, parse(&text)?));
-        Ok(then(entries))
+        *tokens = Some((stamp, parse(&text)?));
+        Ok(())
     }
 }
 

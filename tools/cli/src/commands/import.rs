@@ -7,10 +7,10 @@ use crate::{
     output::Item,
     paint::Paint,
     progress::{Shown, Unit},
-    remote::{Remote, Unsent, new_key},
+    remote::{Remote, Unsent, new_key, server_of},
     table::{Cell, Column},
     term::Look,
-    writing::{Beside, server_of},
+    writing::Beside,
 };
 use anyhow::{Context as _, Error, Result};
 use clap::{
@@ -195,17 +195,16 @@ fn open(args: &Args, app: &App) -> Result<Place> {
     if !matches!(server_of(&app.db), Ok(None)) {
         return Ok(Place::Beside(Beside::open(app)?));
     }
-    let opened = match Ledger::open(&app.db, app.options()) {
-        Err(OpenError::NotFound { .. }) if args.dry_run => {
-            Opened::of(Ledger::in_memory(Options::default())?)
-        }
+    let open = |options| match Ledger::open(&app.db, options) {
+        Err(OpenError::NotFound { .. }) if args.dry_run => Ledger::in_memory(Options::default()),
         Err(OpenError::NotFound { .. }) => {
-            let opened = Opened::of(Ledger::create(&app.db, Options::default())?);
+            let made = Ledger::create(&app.db, Options::default())?;
             app.remark(&format!("made a new ledger at {}", app.db.display()));
-            opened
+            Ok(made)
         }
-        opened => Opened::of(app.in_turn(opened)?),
+        opened => opened,
     };
+    let opened = Opened::of(app.in_turn(open)?);
     Ok(Place::Here(opened))
 }
 
@@ -241,7 +240,7 @@ fn through(beside: &Beside, batch: &[Proposal]) -> Result<()> {
     for proposal in &mut keyed {
         proposal.key.get_or_insert_with(new_key);
     }
-    let gone = || Unsent::Unreached("the server that has the ledger has stopped".to_owned());
+    let gone = || Unsent::Stuck("the server that has the ledger has stopped".to_owned());
     let receipts = beside.send(&keyed, Remote::import)?.ok_or_else(gone)?;
     let last = receipts.iter().map(|receipt| receipt.seq).max().unwrap_or_default();
     beside.see(Size::new(last))

@@ -172,8 +172,7 @@ async fn supervise(args: &Args, app: &App) -> Result<Exit> {
     let writer = spool.as_ref().map(|spool| spool.writer(origin.ledger, origin.task.clone()));
     let mut kept = Kept::new(writer);
     let mut record = Record::new(&recorder, spool, origin, app.quiet);
-    let is_server = recorder.remote.is_some();
-    let vars = lineage.vars(&recorder.db, is_server, &origin.task, origin.ledger);
+    let vars = lineage.vars(&recorder.db, recorder.remote.as_ref(), &origin.task, origin.ledger);
     let running = match Running::start(&args.command, &vars) {
         Ok(running) => running,
         Err(error) => return record.unstartable(&args.command, error, &mut signals).await,

@@ -2,18 +2,20 @@
 
 mod notify;
 
+use super::common::check_outside;
 use crate::{
     app::App,
     command::{self, LogFormat, Moment},
     exit::{Exit, Problem},
+    global::token_file,
     output::Out,
     remote::client_of,
     signals::{HANGUP, INTERRUPT, Signals, TERMINATE},
 };
-use anyhow::{Context as _, Result};
-use clap::ArgGroup;
+use anyhow::{Context as _, Error, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
+    io,
     net::SocketAddr,
     path::{self, Path, PathBuf},
     sync::Arc,
@@ -54,20 +56,19 @@ const OWN_FILES: u64 = 256;
 ///     --token-file tokens --tls-cert fullchain.pem --tls-key privkey.pem
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-#[command(group = ArgGroup::new("clients").args(["token_file", "client_ca"]).multiple(true))]
 pub struct Args {
     /// Take no lock and write nothing: answer beside the process that records
     #[arg(long)]
     read_only: bool,
-    /// Listen at this address, for clients with a token (--token-file) or nodes (--client-ca): 127.0.0.1:PORT,
-    /// [::1]:PORT, or with TLS any
-    #[arg(long, value_name = "ADDR", requires = "clients")]
+    /// Listen at this address, for clients with a token (--token-file) or nodes (--client-ca):
+    /// 127.0.0.1:PORT, [::1]:PORT, or with TLS any
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Listen at this socket instead of the one in the ledger
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// The tokens, as `taskledger token` writes them
-    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE", hide_env_values = true)]
+    /// The tokens, as `taskledger token` writes them [env: TASKLEDGER_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The certificate with its chain, in PEM: TLS instead of plain HTTP at --listen
     #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"])]
@@ -113,7 +114,7 @@ impl command::Command for Args {
             return Err(Problem::usage(text).hint("name --listen ADDR or --socket PATH").into());
         }
         let socket = self.socket(&app.db)?;
-        let mut options = self.options(app)?;
+        let mut options = self.options()?;
         if let Some(streams) = room_for(&options) {
             app.remark(&format!(
                 "too few files may be open: at most {streams} streams at each door"
@@ -145,21 +146,26 @@ impl Args {
         &self.from
     }
 
-    fn options(&self, app: &App) -> Result<ServerOptions> {
+    fn options(&self) -> Result<ServerOptions> {
         let mut options = ServerOptions::default();
         options.hosts = self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        let db = app.db.canonicalize().ok();
-        for (what, path) in [("tokens lie", &self.token_file), ("key lies", &self.tls_key)] {
-            let file = path.as_ref().and_then(|path| path.canonicalize().ok());
-            if let (Some(file), Some(db)) = (file, &db)
-                && file.starts_with(db)
-            {
-                let text = format!("the {what} in the ledger, and would go where its copies go");
-                return Err(Problem::usage(text).hint("name one in another directory").into());
-            }
+        let tokens = token_file(self.token_file.as_deref());
+        for (what, path) in [
+            ("the tokens lie", &tokens),
+            ("the certificate lies", &self.tls_cert),
+            ("the key lies", &self.tls_key),
+        ] {
+            path.iter().try_for_each(|path| check_outside(what, path))?;
         }
-        if let Some(path) = &self.token_file {
-            options.tokens = Some(Arc::new(TokenFile::open(path)?));
+        match tokens {
+            Some(path) => options.tokens = Some(Arc::new(TokenFile::open(path)?)),
+            None if self.listen.is_some() => {
+                let problem = Problem::usage("--listen is for clients with a token");
+                let hint = "--token-file FILE, or TASKLEDGER_TOKEN_FILE, names the file of tokens, \
+                            which `taskledger token` makes";
+                return Err(problem.hint(hint).into());
+            }
+            None => {}
         }
         if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
             options.tls = Some(Arc::new(match &self.client_ca {
@@ -196,7 +202,7 @@ impl Args {
             Some(address) => {
                 service.check_address(address)?;
                 let bound = TcpListener::bind(address).await;
-                Some(bound.with_context(|| format!("cannot use {address}"))?)
+                Some(bound.map_err(|error| unusable(address, error))?)
             }
             None => None,
         };
@@ -255,6 +261,40 @@ impl Args {
             () = stop => Ok(()),
             never = notify::watch(service, &name) => match never {},
         }
+    }
+}
+
+/// An address, as `--listen` has it.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "expected an address and a port, such as 127.0.0.1:7300, [::1]:7300 or, with TLS, \
+         0.0.0.0:7443; a name is none"
+            .to_owned()
+    })
+}
+
+/// The reasons for which the system lets no server listen, and what helps.
+const UNUSABLE: [(io::ErrorKind, Exit, &str); 3] = [
+    (
+        io::ErrorKind::AddrInUse,
+        Exit::Unavailable,
+        "another process listens there: name another port with --listen, or 0 for any that is free",
+    ),
+    (io::ErrorKind::AddrNotAvailable, Exit::Usage, "it is no address of this machine"),
+    (
+        io::ErrorKind::PermissionDenied,
+        Exit::Failure,
+        "a port below 1024 needs CAP_NET_BIND_SERVICE: name a higher one",
+    ),
+];
+
+/// The error of an address at which the system lets no server listen.
+fn unusable(address: SocketAddr, error: io::Error) -> Error {
+    let found = UNUSABLE.iter().find(|(kind, _, _)| *kind == error.kind());
+    let told = format!("cannot listen at {address}");
+    match found {
+        Some((_, exit, hint)) => Problem::new(*exit, format!("{told}: {error}")).hint(*hint).into(),
+        None => Error::new(error).context(told),
     }
 }
 

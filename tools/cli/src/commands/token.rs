@@ -1,10 +1,13 @@
 //! `taskledger token`: who may ask a server.
 
+use super::common::check_outside;
 use crate::{
     app::App,
     command::{self, Server},
-    exit::Exit,
+    exit::{Exit, Problem},
+    global::token_file,
     output::{Item, Out},
+    paint::Paint,
     table::{Cell, Column},
     term::Look,
     time,
@@ -30,9 +33,9 @@ use taskledger_server::{Role, tokens};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The file of tokens
-    #[arg(long, value_name = "FILE", env = "TASKLEDGER_TOKEN_FILE", hide_env_values = true)]
-    token_file: PathBuf,
+    /// The file of tokens [env: TASKLEDGER_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     what: What,
 }
@@ -92,25 +95,31 @@ impl command::Command for Args {
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
-        let file = &self.token_file;
+        let file = token_file(self.token_file.as_deref()).ok_or_else(|| {
+            Problem::usage("no file of tokens is named")
+                .hint("--token-file FILE, or TASKLEDGER_TOKEN_FILE, names it")
+        })?;
         match &self.what {
             What::New { name, role, expires } => {
+                check_outside("the tokens would lie", &file)?;
                 let expires = expires.as_deref().map(|text| end(text, app.now())).transpose()?;
-                let token = tokens::add(file, name, (*role).into(), expires)?;
+                let token = tokens::add(&file, name, (*role).into(), expires)?;
                 tell(app, "new", name, Some(token))?;
             }
             What::List => {
-                let items = tokens::list(file)?.into_iter().map(|entry| {
+                let now = app.now();
+                let items = tokens::list(&file)?.into_iter().map(|entry| {
                     Ok(TokenItem {
                         name: entry.name.to_string(),
                         role: entry.role.as_str().to_owned(),
                         expires_ms: entry.expires.map(|at| at.0),
+                        expired: !entry.holds(now),
                     })
                 });
-                app.out.list(&At::new(0, app.now()), items)?;
+                app.out.list(&At::new(0, now), items)?;
             }
             What::Revoke { name } => {
-                tokens::revoke(file, name)?;
+                tokens::revoke(&file, name)?;
                 tell(app, "revoke", name, None)?;
             }
         }
@@ -134,7 +143,7 @@ fn end(text: &str, now: Millis) -> Result<Millis> {
     };
     parse_time(text).or_else(after).ok_or_else(|| {
         let text = format!("{text:?} is neither a time nor a duration");
-        crate::exit::Problem::usage(text).hint("write 2026-12-31T00:00:00Z, or 90d").into()
+        Problem::usage(text).hint("write 2026-12-31T00:00:00Z, or 90d").into()
     })
 }
 
@@ -143,7 +152,12 @@ impl Item for TokenItem {
         &[Column::new("NAME"), Column::new("ROLE"), Column::new("EXPIRES")];
 
     fn cells(&self, look: &Look) -> Vec<Cell> {
-        let expires = self.expires_ms.map(|at| time::show(Millis(at), look));
-        vec![self.name.clone().into(), self.role.clone().into(), expires.unwrap_or_default().into()]
+        let expires = self.expires_ms.map(|at| time::show(Millis(at), look)).unwrap_or_default();
+        let expires = if self.expired {
+            Cell { text: format!("{expires} (expired)"), paint: Some(Paint::Bad) }
+        } else {
+            expires.into()
+        };
+        vec![self.name.clone().into(), self.role.clone().into(), expires]
     }
 }

@@ -95,7 +95,12 @@ const HINTS: [Hint; 19] = [
     (Code::EngineFailed, |_| true, SEALED),
     (Code::BadBackup, |_| true, "nothing was created"),
     (Code::DiskFull, is::<AppendError>, "nothing was written: make space"),
-    (Code::OutcomeUnknown, |_| true, "with the same --key, recording it again is safe"),
+    (
+        Code::OutcomeUnknown,
+        |_| true,
+        "it may be recorded, which `taskledger log` shows; `record` and `update` with the same --key \
+         record the same only once",
+    ),
     (Code::UnknownTask, is::<QueryError>, "`taskledger tasks` lists them"),
     (Code::UnknownThread, is::<QueryError>, "`taskledger threads` lists them"),
     (Code::NotLogPosition, |_| true, "name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME"),

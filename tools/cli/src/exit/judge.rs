@@ -7,7 +7,10 @@ use super::{
     Exit, Problem,
     hints::{Link, hint},
 };
-use crate::{interrupt::Interrupted, remote::Unsent};
+use crate::{
+    interrupt::Interrupted,
+    remote::{AUTHORITY, Unsent},
+};
 use anyhow::Error;
 use std::io;
 use taskledger::{
@@ -20,7 +23,9 @@ use taskledger::{
 };
 use taskledger_contract::{errors, questions::AskError};
 use taskledger_interop as interop;
-use taskledger_server::{ServeError, socket::SocketError, tls::TlsError, tokens::TokenError};
+use taskledger_server::{
+    ServeError, client::TlsError as CaError, socket::SocketError, tls::TlsError, tokens::TokenError,
+};
 
 /// The exit code of an error, and what helps.
 pub fn judge(error: &Error) -> (Exit, Option<String>) {
@@ -51,13 +56,22 @@ fn judge_one(error: &Link) -> Option<(Exit, Option<String>)> {
         let source: &Link = source.as_ref();
         return judge_one(source).map(|(exit, _)| (exit, Some(GO_ON.to_owned())));
     }
-    if let Some(serving) = of_serving(error) {
+    if let Some(serving) = of_authority(error).or_else(|| of_serving(error)) {
         return Some(serving);
     }
     let io = error.downcast_ref::<io::Error>()?;
     // What an error of I/O was made of is not among its causes.
     let made_of = io.get_ref().and_then(|inner| judge_one(inner));
     made_of.or_else(|| of_io(io).map(|exit| (exit, None)))
+}
+
+/// An error of the file of `--ca`; `None` where it is none.
+fn of_authority(error: &Link) -> Option<(Exit, Option<String>)> {
+    let exit = match error.downcast_ref()? {
+        CaError::Io { source, .. } => of_io(source).unwrap_or(Exit::Failure),
+        CaError::NoCertificate { .. } | CaError::Unusable { .. } | _ => Exit::Usage,
+    };
+    Some((exit, Some(AUTHORITY.to_owned())))
 }
 
 /// An error of a server or its tokens; `None` where it is none, or a cause says more.
@@ -73,9 +87,10 @@ fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
         Some(TlsError::Exposed { .. }) => {
             return told(Exit::Unsafe, "let nobody else write it: `chmod go-w FILE`");
         }
-        Some(TlsError::Lacks { .. } | TlsError::Unusable(_) | TlsError::NoAuthority { .. }) => {
+        Some(TlsError::Lacks { .. } | TlsError::NoAuthority { .. }) => {
             return Some((Exit::Usage, None));
         }
+        Some(TlsError::Unusable(_)) => return told(Exit::Usage, PAIR),
         Some(TlsError::Io { .. } | _) | None => {}
     }
     match error.downcast_ref() {
@@ -99,9 +114,18 @@ fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
         {
             told(Exit::Unavailable, "another `token` is at work; if none is, remove that file")
         }
+        TokenError::Io { during: "read", source, .. }
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            told(Exit::NotFound, "`taskledger token --token-file FILE new NAME` makes it")
+        }
         TokenError::Io { .. } | _ => None,
     }
 }
+
+/// The hint where a certificate and a key do not belong together.
+const PAIR: &str = "--tls-key must be the key of the first certificate in --tls-cert: that of the \
+                    server comes first, then those that lead to its authority";
 
 /// The hint where a server would be reached from other machines.
 const BEYOND: &str = "name --tls-cert and --tls-key; or listen on 127.0.0.1, and let a proxy with TLS, \
@@ -208,7 +232,7 @@ fn of_recording(error: &interop::ReadError) -> (Exit, Option<String>) {
             let formats = interop::IMPORTERS.map(interop::Importer::id).join(", ");
             (Exit::Usage, Some(format!("name the format instead of `auto`: {formats}")))
         }
-        interop::ReadError::Nothing { .. } => (Exit::NotFound, None),
+        interop::ReadError::Nothing { .. } => (Exit::Refused, None),
         interop::ReadError::Io { .. } | interop::ReadError::Changed { .. } | _ => {
             (Exit::Failure, None)
         }

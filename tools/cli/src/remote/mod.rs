@@ -3,17 +3,21 @@
 //! Start at [`Remote`]. What a server says is held against what was asked: an answer that is cut, too
 //! long, of another kind or of another ledger than the answers before it is an error.
 
+mod advice;
+mod beside;
 mod tail;
 mod token;
 mod unsent;
 
+pub use advice::AUTHORITY;
+pub use beside::{late, server_of};
 pub use tail::Tail;
-pub use unsent::Unsent;
+pub use unsent::{Shown, Unsent};
 
 use crate::exit::Problem;
 use anyhow::{Context as _, Result};
 use std::{
-    path::Path,
+    path::{self, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 use taskledger::{
@@ -39,24 +43,37 @@ const APPEND: &str = "/v1/append";
 #[derive(Debug, Clone)]
 pub struct Remote {
     client: Client,
+    /// The authority that it trusts; a path from the root.
+    ca: Option<PathBuf>,
+    /// True if it shows a token.
+    has_token: bool,
     ledger: Arc<Mutex<Option<LedgerId>>>,
 }
 
 impl Remote {
     /// The server that was named, as [`client_of`] reaches it.
     pub fn named(address: &Address, ca: Option<&Path>) -> Result<Self> {
-        Ok(Self::of(client_of(address, ca)?))
+        // Where no certificate is shown, none is judged.
+        let ca = ca.filter(|_| address.is_tls());
+        let client = client_of(address, ca)?;
+        let ca = ca.map(path::absolute).transpose().context("cannot tell where --ca is")?;
+        Ok(Self { ca, ..Self::of(client) })
     }
 
     /// The server of a client.
     pub fn of(client: Client) -> Self {
-        Self { client, ledger: Arc::default() }
+        Self { has_token: client.has_token(), client, ca: None, ledger: Arc::default() }
     }
 
     /// The server at a socket of this user.
     pub fn at_socket(path: &Path) -> Self {
         let address = Address::socket(path.to_owned());
         Self::of(Client::new(address, ClientOptions::default()))
+    }
+
+    /// The file of the authority that it trusts, from the root.
+    pub fn authority(&self) -> Option<&Path> {
+        self.ca.as_deref()
     }
 
     /// The address of the server.
@@ -159,10 +176,25 @@ impl Remote {
     fn checked(&self, answer: Result<Answer, ClientError>) -> Result<Answer, Unsent> {
         let answer = answer.map_err(Unsent::from)?;
         if !matches!(answer.status, 200 | 201) {
-            return Err(Unsent::refused(answer.status, &answer.body));
+            return Err(self.refused(&answer));
         }
         self.meet(answer.ledger)?;
         Ok(answer)
+    }
+
+    /// The refusal that an answer is.
+    fn refused(&self, answer: &Answer) -> Unsent {
+        let refused = Unsent::refused(answer.status, &answer.body);
+        refused.met(answer.retry_after_s, self.shown())
+    }
+
+    /// The token that a server refuses if it refuses one now.
+    fn shown(&self) -> Shown {
+        match (self.has_token, self.ledger()) {
+            (false, _) => Shown::None,
+            (true, None) => Shown::Bad,
+            (true, Some(_)) => Shown::NoLonger,
+        }
     }
 
     /// Another ledger may come to the address between two requests: its answers go with none of these.
@@ -182,17 +214,16 @@ impl Remote {
 /// A client of a server, with the token of the environment, and trust in `ca`.
 pub fn client_of(address: &Address, ca: Option<&Path>) -> Result<Client> {
     let mut client = Client::new(address.clone(), ClientOptions::default());
-    if !address.is_socket()
-        && let Some(token) = token::of_env()?
-    {
+    let token = if address.is_socket() { None } else { token::of_env()? };
+    if let Some(token) = token {
         client = client.token(token);
     }
     match ca {
-        Some(ca) => Ok(client.tls(trust(ca)?)),
-        None if address.is_tls() => Err(Problem::usage("no certificate is trusted")
-            .hint("--ca FILE, or TASKLEDGER_CA, names the authority of the server")
-            .into()),
-        None => Ok(client),
+        Some(ca) if address.is_tls() => Ok(client.tls(trust(ca)?)),
+        None if address.is_tls() => {
+            Err(Problem::usage("no authority is trusted").hint(AUTHORITY).into())
+        }
+        Some(_) | None => Ok(client),
     }
 }
 

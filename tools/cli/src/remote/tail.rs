@@ -143,7 +143,7 @@ impl From<Unsent> for Ended {
 impl Feed {
     /// Gives lines until nobody takes them, or the server is gone for too long.
     fn run(&mut self) -> Result<(), Unsent> {
-        let runtime = runtime().map_err(|error| Unsent::Unreached(format!("{error:#}")))?;
+        let runtime = runtime().map_err(|error| Unsent::Stuck(format!("{error:#}")))?;
         runtime.block_on(async {
             let mut there = Instant::now();
             loop {
@@ -170,8 +170,7 @@ impl Feed {
             let _ = write!(target, "&root={root}");
         }
         let stream = self.remote.client.stream(&target).await.map_err(Unsent::from)?;
-        let mut lines: Lines =
-            stream.map_err(|answer| Unsent::refused(answer.status, &answer.body))?;
+        let mut lines: Lines = stream.map_err(|answer| self.remote.refused(&answer))?;
         self.remote.meet(lines.ledger)?;
         *there = Instant::now();
         while let Some(line) = lines.next().await.map_err(Unsent::from)? {
@@ -195,7 +194,8 @@ impl Feed {
             return Ok(());
         }
         if let Some(problem) = mark.problem {
-            return Err(Unsent::refused(500, problem.get().as_bytes()).into());
+            let refused = Unsent::refused(500, problem.get().as_bytes());
+            return Err(refused.met(None, self.remote.shown()).into());
         }
         let event: EventLine =
             serde_json::from_str(&text).map_err(|error| no_line(error.to_string()))?;

@@ -1,12 +1,12 @@
 //! The token of a client: never an argument, which any user of the machine can see.
 
 use crate::exit::{Exit, Problem};
-use anyhow::{Context as _, Result};
+use anyhow::{Error, Result};
 use rustix::process::geteuid;
 use std::{
     env,
     fs::File,
-    io::Read as _,
+    io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -33,17 +33,28 @@ pub fn of_env() -> Result<Option<Token>> {
     Ok(Some(Token::new(text.trim()).ok_or_else(|| no_token(&shown))?))
 }
 
+/// The error of a file that cannot be read.
+fn unread(path: &Path, error: io::Error) -> Error {
+    let told = format!("cannot read the token in {}", path.display());
+    if error.kind() != io::ErrorKind::NotFound {
+        return Error::new(error).context(told);
+    }
+    let hint =
+        format!("{PATH} names a file that holds the token which `taskledger token new` printed");
+    Problem::not_found(format!("{told}: {error}")).hint(hint).into()
+}
+
 /// A file of this user that nobody else can read.
 fn private(path: &Path) -> Result<String> {
     let shown = path.display();
-    let read = || -> std::io::Result<_> {
+    let read = || -> io::Result<_> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
         let mut text = String::new();
         file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
         Ok((meta, text))
     };
-    let (meta, text) = read().with_context(|| format!("cannot read {shown}"))?;
+    let (meta, text) = read().map_err(|error| unread(path, error))?;
     if meta.mode() & 0o077 != 0 || meta.uid() != geteuid().as_raw() {
         let problem = Problem::new(Exit::Unsafe, format!("others may read the token in {shown}"));
         return Err(problem.hint("make it yours alone: `chmod 600 FILE`").into());

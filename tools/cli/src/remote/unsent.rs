@@ -1,5 +1,6 @@
 //! The reasons that a server has not done what it was asked.
 
+use super::advice::{ANOTHER, NO_TLS, TOKEN, of_code, of_distrust, of_status, reached};
 use crate::exit::Exit;
 use serde::Deserialize;
 use std::fmt;
@@ -26,11 +27,29 @@ pub enum Unsent {
         name: String,
         /// The reason in words.
         detail: String,
+        /// The seconds after which it may be asked again, if it says so.
+        retry_after_s: Option<u32>,
     },
+    /// It lets in none without a token that holds.
+    NotAdmitted(Shown),
     /// It cannot be reached: nothing was sent.
-    Unreached(String),
+    Unreached {
+        /// The reason in words.
+        why: String,
+        /// The advice against it.
+        hint: &'static str,
+    },
+    /// The server that has the ledger takes no connection, or has gone: nothing was sent.
+    Stuck(String),
     /// It is not spoken to: nothing was sent.
-    Unsafe(String),
+    Barred {
+        /// The reason in words.
+        why: String,
+        /// The end of the program.
+        exit: Exit,
+        /// The advice against it.
+        hint: Option<&'static str>,
+    },
     /// Its answer did not come, or not all of it: what was to be recorded may be.
     Lost(String),
     /// The same of a record, after every try: it may be on record, under this key.
@@ -51,6 +70,17 @@ pub enum Unsent {
     },
 }
 
+/// The token that a server has not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// It was shown none.
+    None,
+    /// It was shown one that does not hold.
+    Bad,
+    /// It was shown one that held before.
+    NoLonger,
+}
+
 /// The part of a refusal that decides what to do.
 #[derive(Debug, Deserialize)]
 struct Refusal {
@@ -63,14 +93,39 @@ struct Refusal {
 impl Unsent {
     /// Reads a refusal; it may be one of a proxy, which says anything.
     pub fn refused(status: u16, body: &[u8]) -> Self {
+        let retry_after_s = None;
         let Ok(Refusal { code: name, detail, status: told }) = serde_json::from_slice(body) else {
             let detail = format!("the server refused with the status {status}");
-            return Self::Refused { status, code: None, name: String::new(), detail };
+            return Self::Refused {
+                status,
+                code: None,
+                name: String::new(),
+                detail,
+                retry_after_s,
+            };
         };
         let code = Code::ALL.iter().copied().find(|code| code.as_str() == name);
         let detail = detail.chars().take(DETAIL_CHARS_MAX).collect();
         let status = told.unwrap_or(status);
-        Self::Refused { status, code, name, detail }
+        Self::Refused { status, code, name, detail, retry_after_s }
+    }
+
+    /// The same refusal with what the client knows besides: for how long the server wants to be left
+    /// alone, and the token that it was shown.
+    #[must_use]
+    pub fn met(mut self, after_s: Option<u32>, shown: Shown) -> Self {
+        if let Self::Refused { status, retry_after_s, .. } = &mut self {
+            if *status == 401 {
+                return Self::NotAdmitted(shown);
+            }
+            *retry_after_s = after_s;
+        }
+        self
+    }
+
+    /// True if it refuses for now whatever has no token that holds: too many such requests came.
+    fn is_shut(&self) -> bool {
+        matches!(self, Self::Refused { status: 429, code: None, name, .. } if name == "limit")
     }
 
     /// True if a rule of the ledger forbids it, so that it would be refused again.
@@ -82,11 +137,16 @@ impl Unsent {
     /// True if the same batch, with keys, may be recorded in a while.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreached(_) | Self::Lost(_) => true,
-            Self::Refused { status, .. } => self.is_unknown() || [429, 503, 507].contains(status),
-            Self::Unknown { .. } | Self::Unsafe(_) | Self::NoAnswer(_) | Self::Replaced { .. } => {
-                false
+            Self::Unreached { .. } | Self::Stuck(_) | Self::Lost(_) => true,
+            Self::Refused { status, .. } => {
+                // One more try with a token that does not hold is one too many as well.
+                !self.is_shut() && (self.is_unknown() || [429, 503, 507].contains(status))
             }
+            Self::NotAdmitted(_)
+            | Self::Unknown { .. }
+            | Self::Barred { .. }
+            | Self::NoAnswer(_)
+            | Self::Replaced { .. } => false,
         }
     }
 
@@ -98,9 +158,12 @@ impl Unsent {
                 *code == Some(Code::OutcomeUnknown) || [502, 504].contains(status)
             }
             Self::Lost(_) | Self::Unknown { .. } => true,
-            Self::Unreached(_) | Self::Unsafe(_) | Self::NoAnswer(_) | Self::Replaced { .. } => {
-                false
-            }
+            Self::NotAdmitted(_)
+            | Self::Unreached { .. }
+            | Self::Stuck(_)
+            | Self::Barred { .. }
+            | Self::NoAnswer(_)
+            | Self::Replaced { .. } => false,
         }
     }
 
@@ -114,12 +177,16 @@ impl Unsent {
                 );
                 return (Exit::Unavailable, Some(hint));
             }
+            Self::Refused { retry_after_s: Some(seconds), .. } if self.is_shut() => {
+                return (Exit::Unavailable, Some(format!("ask again in {seconds} s; {TOKEN}")));
+            }
             Self::Refused { code: Some(code), .. } => (errors::exit(*code), of_code(*code)),
             Self::Refused { status, name, .. } => of_status(*status, name),
-            Self::Unreached(_) | Self::Lost(_) => (Exit::Unavailable, None),
-            Self::Unsafe(_) => {
-                (Exit::Usage, Some("a proxy with TLS, or `ssh -L`, leads there; see --ca"))
-            }
+            Self::NotAdmitted(Shown::None) => (Exit::Failure, Some(TOKEN)),
+            Self::NotAdmitted(Shown::Bad | Shown::NoLonger) => (Exit::Failure, Some(ANOTHER)),
+            Self::Unreached { hint, .. } => (Exit::Unavailable, Some(*hint)),
+            Self::Stuck(_) | Self::Lost(_) => (Exit::Unavailable, None),
+            Self::Barred { exit, hint, .. } => (*exit, *hint),
             Self::NoAnswer(_) => (Exit::Failure, None),
             Self::Replaced { .. } => (Exit::Finding, None),
         };
@@ -127,55 +194,57 @@ impl Unsent {
     }
 }
 
-/// The help against what the ledger says: each hint with its code.
-const HINTS: [(Code, &str); 3] = [
-    (Code::UnknownTask, "`taskledger tasks` lists them"),
-    (Code::UnknownThread, "`taskledger threads` lists them"),
-    (Code::NotLogPosition, "name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME"),
-];
-
-fn of_code(code: Code) -> Option<&'static str> {
-    HINTS.iter().find(|(of, _)| *of == code).map(|(_, hint)| *hint)
-}
-
-/// A refusal that is not the ledger's.
-fn of_status(status: u16, name: &str) -> (Exit, Option<&'static str>) {
-    match (status, name) {
-        (_, "answer-too-large") => {
-            (Exit::Usage, Some("ask for less: -n, --thread, --since; or in the directory itself"))
-        }
-        (401, _) => {
-            let hint = "TASKLEDGER_TOKEN is the token, or TASKLEDGER_TOKEN_PATH names its file";
-            (Exit::Failure, Some(hint))
-        }
-        (403, _) => (Exit::Failure, None),
-        (408 | 429 | 502..=504 | 507, _) => (Exit::Unavailable, None),
-        (421, _) => (Exit::Refused, None),
-        (426, _) => (Exit::Format, None),
-        (400..=499, _) => (Exit::Usage, None),
-        (_, _) => (Exit::Failure, None),
-    }
-}
-
 impl From<ClientError> for Unsent {
     fn from(error: ClientError) -> Self {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        let told = cause.map_or(error.to_string(), |cause| format!("{error}: {cause}"));
-        match error {
-            ClientError::Unreached { .. } => Self::Unreached(told),
-            ClientError::Plain { .. } | ClientError::Untrusted { .. } => Self::Unsafe(told),
-            ClientError::TooLong { .. } => Self::NoAnswer(told),
-            ClientError::Lost { .. } | _ => Self::Lost(told),
+        let why = chain(&error);
+        let barred = |exit, hint| Self::Barred { why: why.clone(), exit, hint };
+        match &error {
+            ClientError::Unreached { address, source } => {
+                Self::Unreached { hint: reached(address, source.kind()), why }
+            }
+            ClientError::Plain { .. } => {
+                barred(Exit::Usage, Some("a proxy with TLS, or `ssh -L`, leads there; see --ca"))
+            }
+            ClientError::NoTls { .. } => barred(Exit::Usage, Some(NO_TLS)),
+            ClientError::OnlyTls { .. } => barred(
+                Exit::Usage,
+                Some("name it by https://, and the authority of its certificate with --ca"),
+            ),
+            ClientError::Untrusted { source, .. } => {
+                let (exit, hint) = of_distrust(source);
+                barred(exit, hint)
+            }
+            ClientError::TooLong { .. } => Self::NoAnswer(why),
+            ClientError::Lost { .. } | _ => Self::Lost(why),
         }
     }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &ClientError) -> String {
+    let mut told = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        told = format!("{told}: {cause}");
+        next = cause.source();
+    }
+    told
 }
 
 impl fmt::Display for Unsent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { detail, .. } => f.write_str(detail),
-            Self::Unreached(why)
-            | Self::Unsafe(why)
+            Self::NotAdmitted(Shown::None) => f.write_str("the server asks for a token"),
+            Self::NotAdmitted(Shown::Bad) => {
+                f.write_str("the server does not take the token: it is unknown, revoked or expired")
+            }
+            Self::NotAdmitted(Shown::NoLonger) => {
+                f.write_str("the server takes the token no longer: it was revoked, or has expired")
+            }
+            Self::Unreached { why, .. }
+            | Self::Stuck(why)
+            | Self::Barred { why, .. }
             | Self::Lost(why)
             | Self::Unknown { why, .. } => f.write_str(why),
             Self::NoAnswer(why) => write!(f, "the answer is not one: {why}"),
@@ -208,5 +277,18 @@ mod tests {
             assert_eq!(refused.is_passing(), is_passing, "{status}");
             assert_eq!(refused.is_unknown(), is_unknown, "{status}");
         }
+    }
+
+    /// A token that does not hold is not tried again and again, which would keep the door shut.
+    #[test]
+    fn too_many_tries_are_not_followed_by_more() {
+        let body = br#"{"code":"limit","detail":"too many requests","status":429}"#;
+        let shut = Unsent::refused(429, body).met(Some(60), Shown::Bad);
+        assert!(!shut.is_passing());
+        let (exit, hint) = shut.judged();
+        assert_eq!(exit, Exit::Unavailable);
+        assert!(hint.is_some_and(|hint| hint.contains("in 60 s")));
+        let busy = br#"{"code":"busy","detail":"too many appends","status":429}"#;
+        assert!(Unsent::refused(429, busy).met(Some(1), Shown::Bad).is_passing());
     }
 }

@@ -100,6 +100,20 @@ fn recordings_below_a_folder_are_found_and_a_bad_path_stops_no_other() {
     place.run(&failing).fails(3);
 }
 
+/// It ended with 3, as if the folder were not there.
+#[test]
+fn a_folder_without_a_recording_is_skipped_whether_or_not_others_are_named() {
+    let place = Place::with_story();
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.run(&["export", "jsonl", "--out", "story.jsonl"]).ok();
+    for more in [&[][..], &["story.jsonl"]] {
+        let told =
+            place.run(&[&["--db", "new", "import", "auto", "empty"], more].concat()).fails(6);
+        assert!(told.contains("no known recording in empty"), "{told}");
+        assert_eq!(place.path("new").exists(), !more.is_empty(), "{told}");
+    }
+}
+
 #[test]
 fn what_holds_nothing_is_said_and_what_cannot_be_used_makes_no_ledger() {
     let place = Place::empty();

@@ -41,6 +41,8 @@ mod repairs;
 mod run;
 mod run_signals;
 mod served;
+mod serving;
 mod support;
 mod through;
+mod through_tls;
 mod watching;

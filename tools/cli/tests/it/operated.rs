@@ -187,7 +187,8 @@ fn a_pair_that_cannot_be_used_is_refused_before_the_ledger_is_opened() {
     place.run(&[&serve[..serve.len() - 1], &[&*within]].concat()).fails(2);
     fs::remove_file(within).unwrap();
     fs::write(&files.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
-    assert!(place.run(&serve).fails(2).contains("cannot be used together"));
+    let told = place.run(&serve).fails(2);
+    assert!(told.contains("cannot be used together") && told.contains("--tls-key must"), "{told}");
     fs::remove_file(&files.key).unwrap();
     place.run(&serve).fails(3);
 }
@@ -253,4 +254,44 @@ fn the_numbers_of_the_library_are_among_those_of_the_server() {
     }
     assert!(page.contains("taskledger_log_events 11\n"), "{page}");
     stop(child);
+}
+
+/// The log said that no token holds, and never that they do again, nor which token had expired.
+#[test]
+fn the_log_says_when_the_file_of_tokens_is_mended_and_which_token_has_expired() {
+    let place = Place::with_story();
+    let tokens = place.path("tokens");
+    let file = tokens.to_str().unwrap();
+    let new =
+        ["token", "--token-file", file, "new", "nightly", "--expires", "2020-01-01T00:00:00Z"];
+    let token = place.run(&new).ok();
+    let serve = ["serve", "-vv", "-o", "jsonl", "--listen", "127.0.0.1:0", "--token-file", file];
+    let (child, told) = start(&mut program(&place, &serve));
+    let host = told["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let asked = || {
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!(
+            "GET /v1/threads HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
+             authorization: Bearer {}\r\n\r\n",
+            token.trim()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    };
+    asked();
+    for mode in [0o640, 0o600] {
+        fs::set_permissions(&tokens, fs::Permissions::from_mode(mode)).unwrap();
+        asked();
+        asked();
+    }
+    let logged = stop(child);
+    let lines = |text: &str| logged.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("ERROR the file of tokens cannot be used"), 2, "{logged}");
+    assert_eq!(lines("INFO the file of tokens can be used again"), 1, "{logged}");
+    let expired = logged.lines().find(|line| line.contains("a token that has expired")).unwrap();
+    assert!(expired.contains("nightly"), "{logged}");
+    assert!(!logged.contains(token.trim()), "{logged}");
 }

@@ -27,6 +27,8 @@ pub struct TokenItem {
     pub role: String,
     /// When it ends; null if it does not.
     pub expires_ms: Option<u64>,
+    /// True if it has ended: a server takes it no more.
+    pub expired: bool,
 }
 
 /// A token that was made or revoked.
@@ -65,7 +67,7 @@ impl Body for ServingBody {
 
 impl Row for TokenItem {
     const SCHEMA: &'static str = "taskledger.tokens/v1";
-    const FIELDS: &'static [&'static str] = &["name", "role", "expires_ms"];
+    const FIELDS: &'static [&'static str] = &["name", "role", "expires_ms", "expired"];
 
     fn name(&self) -> String {
         self.name.clone()

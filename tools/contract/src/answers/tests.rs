@@ -160,7 +160,12 @@ fn lists() -> Vec<&'static str> {
         list(vec![link, outside]),
         list(vec![span, open]),
         list(vec![import]),
-        list(vec![TokenItem { name: "a".into(), role: "read".into(), expires_ms: Some(1) }]),
+        list(vec![TokenItem {
+            name: "a".into(),
+            role: "read".into(),
+            expires_ms: Some(1),
+            expired: true,
+        }]),
         list(vec![DivergentItem {
             name: "1-8-9".into(),
             path: "ledger.divergent-1-8-9".into(),

@@ -3,7 +3,7 @@
 use super::{Client, ClientError};
 use axum::http::{
     HeaderMap, Response,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
 };
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -24,6 +24,8 @@ pub struct Answer {
     pub size: Option<u64>,
     /// The text about events that are missing, of a ledger that is not whole.
     pub shortfall: Option<String>,
+    /// The seconds after which it is to be asked again, if it says so.
+    pub retry_after_s: Option<u32>,
     /// The document.
     pub body: Bytes,
 }
@@ -74,6 +76,7 @@ impl Answer {
             ledger: ledger(&head.headers),
             size: text(&head.headers, "taskledger-size").and_then(|size| size.parse().ok()),
             shortfall: text(&head.headers, "taskledger-shortfall").map(str::to_owned),
+            retry_after_s: text(&head.headers, RETRY_AFTER.as_str()).and_then(|s| s.parse().ok()),
             body: body.into(),
         })
     }

@@ -1,6 +1,10 @@
 //! Connections to a server.
 
-use super::{Client, ClientError, address::Place, address::Tcp};
+use super::{
+    Client, ClientError, Distrust,
+    address::{Place, Tcp},
+    plain::Plain,
+};
 use crate::{nodes, socket};
 use rustls::pki_types::ServerName;
 use std::{
@@ -22,8 +26,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
 /// Connects, within the time that is allowed for it.
 pub(super) async fn connect(client: &Client) -> Result<Box<dyn Carrier>, ClientError> {
     if client.node.is_some() && !client.address.is_tls() {
-        let why = "a node proves which one it is by TLS alone";
-        return Err(untrusted(client, io::Error::other(why)));
+        let (address, source) = (client.address.clone(), Distrust::Unproven);
+        return Err(ClientError::Untrusted { address, source });
     }
     let longest = client.options.connect_timeout;
     let connected = async {
@@ -55,27 +59,36 @@ async fn by_tcp(client: &Client, tcp: &Tcp) -> Result<Box<dyn Carrier>, ClientEr
     let stream = first_of(&usable, client.options.connect_timeout).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     if !tcp.tls {
-        return Ok(Box::new(stream));
+        return Ok(Box::new(Plain::new(stream)));
     }
+    let address = || client.address.clone();
+    let untrusted = |source| ClientError::Untrusted { address: address(), source };
     let own = client.files.as_ref().map(|files| files.config());
-    let config = own.or_else(|| client.tls.clone()).ok_or_else(|| {
-        let why = "no certificate is trusted: name the file of its authority";
-        untrusted(client, io::Error::other(why))
-    })?;
-    let name = ServerName::try_from(tcp.name.clone()).map_err(io::Error::other);
-    let name = name.map_err(|error| untrusted(client, error))?;
+    let config = own.or_else(|| client.tls.clone());
+    let config = config.ok_or_else(|| untrusted(Distrust::NoAuthority))?;
+    let name = ServerName::try_from(tcp.name.clone()).map_err(io::Error::other).map_err(failed)?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
-        // What rustls says is about trust; all else is the connection.
-        let cause: Option<&rustls::Error> = error.get_ref().and_then(|it| it.downcast_ref());
-        if cause.is_some() { untrusted(client, error) } else { failed(error) }
+        // What rustls says is about trust, unless it was given no TLS; all else is the connection.
+        match error.get_ref().and_then(|it| it.downcast_ref()) {
+            Some(rustls::Error::InvalidMessage(_)) => ClientError::NoTls { address: address() },
+            Some(fault) => untrusted(Distrust::of(fault, &tcp.name)),
+            None => failed(ended_within_handshake(error)),
+        }
     })?;
     let shown =
         stream.get_ref().1.peer_certificates().and_then(|shown| nodes::named(shown.first()?));
     if client.node.is_some_and(|node| shown != Some(node)) {
-        let why = "its certificate is not that of the node that is meant";
-        return Err(untrusted(client, io::Error::other(why)));
+        return Err(untrusted(Distrust::OtherNode));
     }
     Ok(Box::new(stream))
+}
+
+/// The same error in words that do not need those of TLS.
+fn ended_within_handshake(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return io::Error::new(error.kind(), "the connection ended within the handshake of TLS");
+    }
+    error
 }
 
 /// A connection to the first address that takes one. Each has its share of the time: one that says
@@ -102,10 +115,6 @@ fn carried(stream: impl Carrier + 'static) -> Box<dyn Carrier> {
 
 fn is_here(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
-}
-
-fn untrusted(client: &Client, source: io::Error) -> ClientError {
-    ClientError::Untrusted { address: client.address.clone(), source }
 }
 
 fn unreached(client: &Client, source: io::Error) -> ClientError {

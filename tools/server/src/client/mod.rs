@@ -6,8 +6,10 @@
 mod address;
 mod answer;
 mod connect;
+mod distrust;
 mod node;
 mod pieces;
+mod plain;
 mod tls;
 
 #[cfg(test)]
@@ -15,6 +17,7 @@ mod tests;
 
 pub use address::{Address, AddressError};
 pub use answer::{Answer, Lines};
+pub use distrust::Distrust;
 pub use node::NodeFiles;
 pub(crate) use pieces::FRAMES;
 pub use pieces::Pieces;
@@ -27,6 +30,7 @@ use axum::http::{
 use http_body_util::Full;
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use plain::SpeaksTls;
 use std::{fmt, io, sync::Arc, time::Duration};
 use taskledger::ids::{LedgerId, NodeId};
 use tokio::{
@@ -102,7 +106,19 @@ pub enum ClientError {
         /// The address.
         address: Address,
         /// The fault that was found.
-        source: io::Error,
+        source: Distrust,
+    },
+    /// The address says TLS, and the server answers in the clear. Nothing was sent.
+    #[error("the server at {address} does not speak TLS")]
+    NoTls {
+        /// The address.
+        address: Address,
+    },
+    /// The address says no TLS, and the server speaks nothing else: it has understood nothing.
+    #[error("the server at {address} speaks TLS alone")]
+    OnlyTls {
+        /// The address.
+        address: Address,
     },
     /// No connection came about. Nothing was sent.
     #[error("no server can be reached at {address}")]
@@ -134,7 +150,14 @@ impl ClientError {
     /// True if the server has not got the request: it is safe to send it again as it is.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::Plain { .. } | Self::Untrusted { .. } | Self::Unreached { .. })
+        match self {
+            Self::Plain { .. }
+            | Self::Untrusted { .. }
+            | Self::NoTls { .. }
+            | Self::OnlyTls { .. }
+            | Self::Unreached { .. } => true,
+            Self::Lost { .. } | Self::TooLong { .. } => false,
+        }
     }
 }
 
@@ -194,6 +217,12 @@ impl Client {
     #[must_use]
     pub fn node(self, node: NodeId) -> Self {
         Self { node: Some(node), ..self }
+    }
+
+    /// True if it shows a token.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// The address of the server.
@@ -274,13 +303,13 @@ impl Client {
         request: axum::http::request::Builder,
         body: Bytes,
     ) -> Result<(hyper::Response<hyper::body::Incoming>, JoinSet<()>), ClientError> {
-        let lost = |error: &dyn fmt::Display| self.lost(format!(" ({error})"));
-        let request = request.body(Full::new(body)).map_err(|error| lost(&error))?;
+        let request = request.body(Full::new(body));
+        let request = request.map_err(|error| self.lost(format!(" ({error})")))?;
         let stream = connect::connect(self).await?;
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES_MAX);
         let shaken = builder.handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = shaken.map_err(|error| lost(&error))?;
+        let (mut sender, connection) = shaken.map_err(|error| self.failed(&error))?;
         let mut connections = JoinSet::new();
         connections.spawn(async move {
             // The request says what became of it.
@@ -288,7 +317,15 @@ impl Client {
         });
         let response = timeout(self.options.answer_timeout, sender.send_request(request)).await;
         let response = response.map_err(|late| self.late(&late))?;
-        Ok((response.map_err(|error| lost(&error))?, connections))
+        Ok((response.map_err(|error| self.failed(&error))?, connections))
+    }
+
+    /// The error of a connection that failed before an answer began.
+    fn failed(&self, error: &hyper::Error) -> ClientError {
+        if SpeaksTls::is_cause(error) {
+            return ClientError::OnlyTls { address: self.address.clone() };
+        }
+        self.lost(format!(" ({error})"))
     }
 
     fn lost(&self, why: String) -> ClientError {

@@ -1,5 +1,8 @@
 use super::*;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::time::Instant;
+use taskledger::time::Millis;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, UnixListener},
@@ -134,26 +137,15 @@ fn a_token_is_never_shown() {
     }
 }
 
-/// Only what the file of the authority stands for is trusted, under the name that was asked for.
-#[tokio::test]
-async fn a_server_is_trusted_by_its_authority_and_name_alone() {
-    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-    let dir = tempfile::tempdir().unwrap();
-    let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    let (own, other) = (made("localhost"), made("localhost"));
-    let file = |name: &str, pem: String| {
-        let path = dir.path().join(name);
-        std::fs::write(&path, pem).unwrap();
-        path
-    };
-    let (ca, wrong) = (file("ca", own.cert.pem()), file("wrong", other.cert.pem()));
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+/// A server of TLS with this certificate and key, which wants the token of these tests.
+async fn server_of_tls(certificate: CertificateDer<'static>, key: &KeyPair) -> (u16, JoinSet<()>) {
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![own.cert.der().clone()], key)
+        .with_single_cert(vec![certificate], key)
         .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -171,29 +163,125 @@ async fn a_server_is_trusted_by_its_authority_and_name_alone() {
             let _ = stream.shutdown().await;
         }
     });
-    let client = |name: &str| {
-        let address = format!("https://{name}:{port}").parse().unwrap();
-        Client::new(address, small()).token(Token::new("taskledger_x").unwrap())
+    (port, server)
+}
+
+/// A client of `https://NAME:PORT` with a token.
+fn client(name: &str, port: u16) -> Client {
+    let address = format!("https://{name}:{port}").parse().unwrap();
+    Client::new(address, small()).token(Token::new("taskledger_x").unwrap())
+}
+
+/// Only what the file of the authority stands for is trusted, under the name that was asked for.
+#[tokio::test]
+async fn a_server_is_trusted_by_its_authority_and_name_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let (own, other) = (made("localhost"), made("localhost"));
+    let file = |name: &str, pem: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path
     };
-    let trusted = client("localhost").tls(trust(&ca).unwrap());
+    let (ca, wrong) = (file("ca", own.cert.pem()), file("wrong", other.cert.pem()));
+    let (port, _server) = server_of_tls(own.cert.der().clone(), &own.signing_key).await;
+    let trusted = client("localhost", port).tls(trust(&ca).unwrap());
     assert_eq!(trusted.ask("/v1/threads").await.unwrap().body, "{}");
-    for untrusted in [
-        client("localhost"),
-        client("localhost").tls(trust(&wrong).unwrap()),
-        client("127.0.0.1").tls(trust(&ca).unwrap()),
+    for (client, told) in [
+        (client("localhost", port), "no authority"),
+        (client("localhost", port).tls(trust(&wrong).unwrap()), "has signed its certificate"),
+        (
+            client("127.0.0.1", port).tls(trust(&ca).unwrap()),
+            "not for 127.0.0.1, but for localhost",
+        ),
     ] {
-        let refused = untrusted.ask("/v1/threads").await.unwrap_err();
-        assert!(matches!(refused, ClientError::Untrusted { .. }), "{refused}");
+        let refused = client.ask("/v1/threads").await.unwrap_err();
+        let ClientError::Untrusted { source, .. } = &refused else { panic!("{refused}") };
+        assert!(source.to_string().contains(told), "{source}");
+        assert!(refused.is_unsent());
     }
     // One that can stand for no authority does not refuse the others.
     let other = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let bundle = file("bundle", [other, &own.cert.pem()].concat());
-    let trusted = client("localhost").tls(trust(&bundle).unwrap());
+    let trusted = client("localhost", port).tls(trust(&bundle).unwrap());
     assert_eq!(trusted.ask("/v1/threads").await.unwrap().body, "{}");
-    assert!(trust(&file("other", other.to_owned())).is_err());
+    let unusable = trust(&file("other", other.to_owned())).unwrap_err();
+    assert!(matches!(unusable, TlsError::Unusable { .. }), "{unusable}");
     for nothing in [file("empty", String::new()), file("key", own.signing_key.serialize_pem())] {
-        assert!(trust(&nothing).is_err());
+        let none = trust(&nothing).unwrap_err();
+        assert!(matches!(none, TlsError::NoCertificate { .. }), "{none}");
     }
     let unread = trust(&dir.path().join("nowhere")).unwrap_err();
     assert!(matches!(unread, TlsError::Io { .. }), "{unread}");
+}
+
+/// Each fault of a certificate has words of its own. `webpki` has no name for the last one but a text.
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let pair = KeyPair::generate().unwrap();
+    let mut root = CertificateParams::new(Vec::new()).unwrap();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = dir.path().join("ca");
+    let authority = root.self_signed(&pair).unwrap();
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let issuer = Issuer::new(root, pair);
+    let signed = |change: fn(&mut CertificateParams)| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &issuer).unwrap().der().clone(), key)
+    };
+    let expired = Distrust::Expired { at: Millis(1_577_836_800_000) };
+    let early = Distrust::NotYetValid { from: Millis(3_976_214_400_000) };
+    for (of, expected) in [
+        (signed(|params| params.not_after = date_time_ymd(2020, 1, 1)), expired),
+        (signed(|params| params.not_before = date_time_ymd(2096, 1, 1)), early),
+        (
+            signed(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            Distrust::AuthorityItself,
+        ),
+    ] {
+        let (port, _server) = server_of_tls(of.0, &of.1).await;
+        let client = client("localhost", port).tls(trust(&ca).unwrap());
+        let refused = client.ask("/v1/threads").await.unwrap_err();
+        let ClientError::Untrusted { source, .. } = refused else { panic!("{refused}") };
+        assert_eq!(source, expected);
+    }
+}
+
+/// `http` at a port of TLS, and `https` at one without.
+#[tokio::test]
+async fn a_server_that_speaks_the_other_protocol_is_told_from_one_that_is_lost() {
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (port, _server) = server_of_tls(own.cert.der().clone(), &own.signing_key).await;
+    let address = format!("http://localhost:{port}").parse().unwrap();
+    let plain = Client::new(address, small()).token(Token::new("taskledger_x").unwrap());
+    let recording = Recording { target: "/v1/append", key: None, ledger: None, body: Bytes::new() };
+    let refused = plain.record(recording).await.unwrap_err();
+    assert!(matches!(refused, ClientError::OnlyTls { .. }), "{refused}");
+    assert!(refused.is_unsent(), "it is not told to be recorded, perhaps");
+
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca");
+    std::fs::write(&ca, own.cert.pem()).unwrap();
+    for (answer, speaks_http) in [("HTTP/1.1 400 Bad Request\r\n\r\n", true), ("", false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client("localhost", listener.local_addr().unwrap().port());
+        let client = client.tls(trust(&ca).unwrap());
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let (refused, ()) = tokio::join!(client.ask("/v1/threads"), server);
+        let refused = refused.unwrap_err();
+        assert!(refused.is_unsent(), "{refused}");
+        if speaks_http {
+            assert!(matches!(refused, ClientError::NoTls { .. }), "{refused}");
+        } else {
+            let ClientError::Unreached { source, .. } = refused else { panic!("{refused}") };
+            assert!(source.to_string().contains("within the handshake"), "{source}");
+        }
+    }
 }

@@ -11,24 +11,30 @@ use std::{
     sync::Arc,
 };
 
-/// The reason that no server can be trusted.
+/// The reason that the file of an authority makes no server trusted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The file cannot be read.
-    #[error("cannot read {}", .path.display())]
+    #[error("cannot read the authority {}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
     },
-    /// The file holds no certificate of an authority.
-    #[error("{} holds no certificates", .path.display())]
-    Certificates {
+    /// The file holds no certificate.
+    #[error("{} holds no certificate in PEM", .path.display())]
+    NoCertificate {
         /// The file.
         path: PathBuf,
-        /// The fault that was found.
+    },
+    /// The file holds certificates, of which none can stand for an authority.
+    #[error("no certificate in {} can stand for an authority", .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The fault that was found last.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -41,7 +47,7 @@ pub enum TlsError {
 /// # Errors
 /// [`TlsError`].
 pub fn trust(path: &Path) -> Result<Arc<ClientConfig>, TlsError> {
-    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Certificates {
+    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Unusable {
         path: path.to_owned(),
         source,
     };
@@ -55,7 +61,8 @@ pub fn trust(path: &Path) -> Result<Arc<ClientConfig>, TlsError> {
         }
     }
     if roots.is_empty() {
-        return Err(wrong(unusable.map_or("there is none in it".into(), Into::into)));
+        let none = TlsError::NoCertificate { path: path.to_owned() };
+        return Err(unusable.map_or(none, |error| wrong(error.into())));
     }
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

@@ -5,19 +5,21 @@ use super::{
     kept::Kept,
     keyed,
     origin::Origin,
-    recorder::{Recorder, Unrecorded, is_absent, is_replaced},
+    recorder::{Recorder, Unrecorded, is_absent, is_replaced, is_shut_out},
 };
 use crate::{
     exit::{self, Exit, Problem},
     facts::{Facts, Stop},
     note::note,
-    remote::Unsent,
+    remote::{Remote, Unsent},
     shell,
     signals::{Kind, Signals, TERMINATE},
 };
 use anyhow::{Error, Result};
 use serde_json::json;
-use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use std::{
+    ffi::OsString, io, os::unix::process::ExitStatusExt as _, path::Path, process::ExitStatus,
+};
 use taskledger::{
     Code, Ledger, Options,
     command::{Cancel, Command, Finish, Proposal},
@@ -238,27 +240,50 @@ impl<'a> Record<'a> {
                 (Exit::Unavailable, false)
             }
             Unrecorded::TimedOut(_) | Unrecorded::Interrupted(_) => (Exit::TimedOut, false),
+            Unrecorded::Refused(error) if is_shut_out(error) => (Exit::Unavailable, false),
             Unrecorded::Refused(error) => (exit::judge(error).0, is_replaced(error)),
         };
         if replaced || spool.is_some_and(is_replaced) {
             // A command that records it there would end another task.
             return (Output::Replaced, Err(Problem::new(exit, text).into()));
         }
+        let once = match why {
+            Unrecorded::Refused(error) if is_shut_out(error) => {
+                "TASKLEDGER_TOKEN, or the file of TASKLEDGER_TOKEN_PATH, is a token that holds"
+            }
+            Unrecorded::Refused(_) | Unrecorded::TimedOut(_) | Unrecorded::Interrupted(_) => {
+                if self.spool.is_some() { "the ledger is free" } else { "the server answers" }
+            }
+        };
+        let hint = format!("once {once}, this records it:");
+        let command = self.recovery(outcome, occurred, error, key);
+        (Output::Unkept, Err(Problem::new(exit, text).hint(hint).command(command).into()))
+    }
+
+    /// The command that records the end later, whole: it may be called from anywhere.
+    fn recovery(
+        &self,
+        outcome: Outcome,
+        occurred: Millis,
+        error: Option<&str>,
+        key: Option<Key>,
+    ) -> String {
         let db = self.recorder.db.to_string_lossy();
         let program = shell::program();
         let status = TaskStatus::from(outcome).as_str();
         let place = if self.spool.is_some() { "--db" } else { "--server" };
-        let mut words =
-            vec![&*program, place, &*db, "record", "end", task.as_str(), "--status", status];
+        let mut words = vec![&*program, place, &*db];
+        let authority = self.recorder.remote.as_ref().and_then(Remote::authority);
+        let authority = authority.map(Path::to_string_lossy);
+        words.extend(authority.iter().flat_map(|authority| ["--ca", authority]));
+        words.extend(["record", "end", self.origin.task.as_str(), "--status", status]);
         words.extend(error.into_iter().flat_map(|error| ["--error", error]));
         let occurred = format_time(occurred);
         words.extend(["--occurred", &occurred]);
         // The server may have recorded it: then this is refused, and not recorded twice.
         let key = key.filter(|_| self.spool.is_none()).map(|key| key.to_string());
         words.extend(key.iter().flat_map(|key| ["--key", key]));
-        let when = if self.spool.is_some() { "the ledger is free" } else { "the server answers" };
-        let hint = format!("once {when}: {}", shell::line(words));
-        (Output::Unkept, Err(Problem::new(exit, text).hint(hint).into()))
+        shell::line(words)
     }
 }
 

@@ -4,7 +4,8 @@
 use super::Args;
 use crate::{
     exit::Problem,
-    global::{DB, SERVER},
+    global::{CA, DB, SERVER},
+    remote::Remote,
 };
 use anyhow::Result;
 use std::{env, path::Path, str::FromStr};
@@ -71,18 +72,20 @@ impl Lineage {
             .agent(self.agent.clone())
     }
 
-    /// What the command finds in its environment.
+    /// What the command finds in its environment: the server that was named, or else the ledger at `db`.
     pub fn vars(
         &self,
         db: &Path,
-        is_server: bool,
+        server: Option<&Remote>,
         task: &TaskId,
         ledger: LedgerId,
-    ) -> [(&'static str, Option<String>); 8] {
+    ) -> Vec<(&'static str, Option<String>)> {
         // A path that is no text cannot be handed on this way; then it is inherited, or not.
-        let place = db.to_str().map(str::to_owned);
-        let (db, server) = if is_server { (None, place) } else { (place, None) };
-        [
+        let text = |path: &Path| path.to_str().map(str::to_owned);
+        let authority = server.and_then(Remote::authority).and_then(text);
+        let place = text(db);
+        let (db, server) = if server.is_some() { (None, place) } else { (place, None) };
+        let mut vars = vec![
             (DB, db),
             (SERVER, server),
             (THREAD, Some(self.thread.to_string())),
@@ -91,7 +94,9 @@ impl Lineage {
             (CALL, self.call.as_ref().map(ToString::to_string)),
             (AGENT, self.agent.as_ref().map(ToString::to_string)),
             (LEDGER, Some(ledger.to_string())),
-        ]
+        ];
+        vars.extend(authority.map(|authority| (CA, Some(authority))));
+        vars
     }
 }
 

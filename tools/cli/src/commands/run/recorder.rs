@@ -9,9 +9,8 @@ use crate::{
     app::waiting,
     facts::Facts,
     note::note,
-    remote::{Remote, Unsent},
+    remote::{Remote, Shown, Unsent, late, server_of},
     signals::{Kind, Signals},
-    writing::{late, server_of},
 };
 use anyhow::{Error, Result};
 use std::{
@@ -268,12 +267,17 @@ pub fn is_replaced(error: &Error) -> bool {
 
 /// True if the server that was named cannot be reached: nothing was sent.
 fn is_unreached(error: &Error) -> bool {
-    matches!(error.downcast_ref(), Some(Unsent::Unreached(_)))
+    matches!(error.downcast_ref(), Some(Unsent::Unreached { .. }))
 }
 
 /// True if the server that was named cannot be reached, or went away.
 pub fn is_absent(error: &Error) -> bool {
     is_unreached(error) || matches!(error.downcast_ref(), Some(Unsent::Lost(_)))
+}
+
+/// True if the server took the token before, and takes it no longer.
+pub fn is_shut_out(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(Unsent::NotAdmitted(Shown::NoLonger)))
 }
 
 /// True if it may be recorded all the same.
