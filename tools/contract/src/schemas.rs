@@ -6,9 +6,9 @@
 use crate::answers::{
     Body, CancelBody, CertBody, CheckBody, CheckpointBody, ConsistencyBody, DiffBody,
     DivergentItem, EventLine, FirstBody, FollowingBody, HeadBody, ImportItem, LinkItem, Listing,
-    LogsBody, NodeBody, PromotedBody, ProofBody, ReceiptBody, ReceiptsBody, Row, ServingBody,
-    ShowBody, Single, SpanItem, StandbyItem, StatsBody, TailBody, TaskItem, ThreadItem, TokenBody,
-    TokenItem, VerifyBody,
+    LogsBody, NodeBody, PromotedBody, ProofBody, ReceiptBody, ReceiptsBody, RejoinedBody, Row,
+    ServingBody, ShowBody, Single, SpanItem, StandbyItem, StatsBody, TailBody, TaskItem,
+    ThreadItem, TokenBody, TokenItem, VerifyBody,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -48,6 +48,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         single::<FollowingBody>(),
         list::<StandbyItem>(),
         single::<PromotedBody>(),
+        single::<RejoinedBody>(),
         single::<CertBody>(),
         list::<DivergentItem>(),
         single::<TailBody>(),

@@ -7,14 +7,20 @@ use crate::{
     exit::{Exit, Problem},
     output::Out,
     paint::Paint,
+    progress::Unit,
     remote::{Remote, client_of},
 };
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use std::{path::Path, time::Duration};
-use taskledger::{Ledger, Options, ids::LedgerId, ledger::OpenError};
+use taskledger::{
+    Ledger, Options,
+    ids::{LedgerId, Root, Size},
+    ledger::{History, OpenError, Role, Told, Unanswered},
+};
 use taskledger_contract::answers::{
-    FollowingBody, NodeBody, PromoteRequest, PromotedBody, from_hex, read_single,
+    CheckpointBody, FollowingBody, NodeBody, PromoteRequest, PromotedBody, RejoinedBody, from_hex,
+    read_single,
 };
 use taskledger_server::{
     client::{Address, Recording},
@@ -46,6 +52,15 @@ enum What {
     Status,
     /// Make the running standby of this ledger the primary
     Promote(Promote),
+    /// Make this ledger a standby of another primary than before; what only it has is kept beside it
+    Rejoin(Rejoin),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Rejoin {
+    /// The server of the primary
+    #[arg(long, value_name = "URL")]
+    from: Address,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -65,7 +80,7 @@ impl Command for Args {
 
     fn server(&self) -> Server {
         match self.what {
-            What::Run(_) => Server::Refused,
+            What::Run(_) | What::Rejoin(_) => Server::Refused,
             What::Status | What::Promote(_) => Server::Taken,
         }
     }
@@ -81,7 +96,7 @@ impl Command for Args {
     fn log_format(&self) -> LogFormat {
         match &self.what {
             What::Run(serve) => Command::log_format(&**serve),
-            What::Status | What::Promote(_) => LogFormat::Text,
+            What::Status | What::Promote(_) | What::Rejoin(_) => LogFormat::Text,
         }
     }
 
@@ -90,6 +105,7 @@ impl Command for Args {
             What::Run(serve) => run(serve, app),
             What::Status => status(app),
             What::Promote(wishes) => promote(wishes, app),
+            What::Rejoin(wishes) => rejoin(wishes, app),
         }
     }
 }
@@ -158,6 +174,64 @@ fn promote(wishes: &Promote, app: &mut App) -> Result<Exit> {
     let name = body.node.node.clone();
     app.out.single(body, Some(&name), |out, body| promoted(out, body))?;
     Ok(Exit::Ok)
+}
+
+/// The history of a primary, as its server tells it.
+struct Primary(Remote);
+
+impl History for Primary {
+    fn told(&self) -> Result<Told, Unanswered> {
+        let node: NodeBody = self.0.get("/v1/replication/node")?;
+        let status = node.status().ok_or("its answer is not that of a node")?;
+        if status.role != Role::Primary {
+            return Err(format!("it is no primary but {}", status.role).into());
+        }
+        Ok(Told { ledger: status.ledger, epoch: status.epoch, head: status.head })
+    }
+
+    fn root_at(&self, size: Size) -> Result<Root, Unanswered> {
+        let target = format!("/v1/replication/checkpoint?size={size}");
+        let checkpoint: CheckpointBody = self.0.get(&target)?;
+        if checkpoint.size != size.get() {
+            return Err("its answer is about another size".into());
+        }
+        Ok(from_hex(&checkpoint.root).map(Root).ok_or("its root is none")?)
+    }
+}
+
+fn rejoin(wishes: &Rejoin, app: &mut App) -> Result<Exit> {
+    let client = client_of(&wishes.from, app.global.authority().as_deref())?;
+    let primary = Primary(Remote::of(client));
+    let shown = app.progress.start("copying", Unit::Events);
+    let mut tell = |done, all| shown.set(done, all);
+    let rejoined = Ledger::rejoin(&app.db, &primary, Options::default(), &mut tell)?;
+    drop(shown);
+    let divergent = rejoined.divergent.as_ref();
+    let tail = divergent.map(|divergent| &divergent.tail);
+    let body = RejoinedBody {
+        path: app.db.display().to_string(),
+        size: rejoined.kept.size.get(),
+        root: rejoined.kept.root.to_string(),
+        divergent: divergent.map(|divergent| divergent.path.display().to_string()),
+        events: tail.map_or(0, |tail| tail.events),
+        redactions: tail.map_or(0, |tail| u64::try_from(tail.redactions.len()).unwrap_or(u64::MAX)),
+    };
+    let name = body.path.clone();
+    app.out.single(body, Some(&name), |out, body| rejoined_to(out, body))?;
+    Ok(Exit::Ok)
+}
+
+fn rejoined_to(out: &mut Out, body: &RejoinedBody) -> Result<()> {
+    let look = out.look;
+    figure(out, "standby", &format!("{}, with {} events", look.safe(&body.path), body.size))?;
+    let Some(divergent) = &body.divergent else { return Ok(()) };
+    let kept = format!("{} events that nobody else has, in {}", body.events, look.safe(divergent));
+    figure(out, "kept", &kept)?;
+    if body.redactions > 0 {
+        let told = format!("{} of them; `taskledger divergent show` tells how", body.redactions);
+        figure(out, "redact", &told)?;
+    }
+    Ok(())
 }
 
 fn figure(out: &mut Out, name: &str, value: &str) -> Result<()> {

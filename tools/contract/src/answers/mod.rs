@@ -38,7 +38,7 @@ pub use lineage::{LinkItem, SpanItem};
 pub use logs::{LogsBody, LogsSource, output_of, tail_text};
 pub use nodes::{
     AckRequest, EpochItem, EpochRequest, FollowingBody, NodeBody, PromiseRequest, PromoteRequest,
-    PromotedBody, StandbyItem, from_hex,
+    PromotedBody, RejoinedBody, StandbyItem, from_hex,
 };
 pub use notes::{note, notes, notes_holding, notes_in};
 pub use problem::ProblemBody;

@@ -92,6 +92,23 @@ pub struct PromotedBody {
     pub untold: Vec<String>,
 }
 
+/// A node that follows another primary than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RejoinedBody {
+    /// Its directory.
+    pub path: String,
+    /// Its events, which the primary has, too.
+    pub size: u64,
+    /// The root over them, in hex.
+    pub root: String,
+    /// The directory in which its own history is kept; null if that did not part from the primary's.
+    pub divergent: Option<String>,
+    /// The events of that which are in no other history.
+    pub events: u64,
+    /// Redactions among them that are to be repeated: `taskledger divergent show` tells how.
+    pub redactions: u64,
+}
+
 /// Asks for a promise to acknowledge nothing below an epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -219,6 +236,10 @@ impl Body for FollowingBody {
 
 impl Body for PromotedBody {
     const SCHEMA: &'static str = "taskledger.promoted/v1";
+}
+
+impl Body for RejoinedBody {
+    const SCHEMA: &'static str = "taskledger.rejoined/v1";
 }
 
 impl Row for StandbyItem {
