@@ -32,6 +32,8 @@ impl Service {
             Some("the server stops")
         } else if self.ledger().is_halted() {
             Some("the ledger is halted: open it again")
+        } else if matches!(self.ledger().role(), Role::Fenced { .. }) {
+            Some("the node is fenced: another one is in charge")
         } else if self.ledger().role() == Role::ReadOnly && !self.freshness().is_fresh() {
             Some("the end of the log could not be read for some seconds")
         } else {

@@ -14,6 +14,7 @@
 //! | `log`, `stream` | the log as a stream: the question, and the stream on its way |
 //! | `place`, `feed`, `wanted` | reading on by itself, the live end for all, and who wants what |
 //! | `text`, `outlet` | a stream as text, and the way to its connection |
+//! | `source` | this node as the source of its standbys: frames, acknowledgements, promises |
 //! | `writes`, `keys` | recording, and the keys by which it is repeated safely |
 //! | `manager` | messages and requests to stop, for the tasks that the host runs |
 //! | `standby` | following another node, and taking over from it |
@@ -69,6 +70,7 @@ mod rooms;
 mod routes;
 mod service;
 pub mod socket;
+mod source;
 mod standby;
 mod stream;
 mod text;

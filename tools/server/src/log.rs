@@ -168,7 +168,7 @@ pub(crate) async fn begin(
 }
 
 /// A client that has another history is told where this one ends.
-fn refused(service: &Service, error: &ReadError) -> Problem {
+pub(crate) fn refused(service: &Service, error: &ReadError) -> Problem {
     let head = service.ledger().reader().head();
     // A longer history than this one is another one, too.
     let longer = matches!(error, ReadError::NoSuchEvent { .. });

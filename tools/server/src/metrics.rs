@@ -1,7 +1,8 @@
 //! `/metrics`: the numbers of a server, as Prometheus reads them.
 //!
 //! Requests, refusals and connections are counted here, in bounded memory; log, files and memory are looked
-//! at when they are asked for. Labels come from closed sets: never an id, never a text.
+//! at when they are asked for. Labels come from closed sets: never a text,
+//! and no id but those of standbys, of which there are few.
 
 use crate::{
     guard::{Caller, Role, needs},
@@ -9,6 +10,7 @@ use crate::{
     problem::Problem,
     recorder::{Buckets, Page},
     service::Service,
+    source::answers::items,
     tls::TlsFiles,
 };
 use ::metrics::HistogramFn as _;
@@ -29,6 +31,7 @@ use std::{
     time::Duration,
 };
 use taskledger::ledger::Role as LedgerRole;
+use taskledger_contract::answers::StandbyItem;
 use tokio::task::spawn_blocking;
 
 /// The text format that Prometheus asks for.
@@ -158,6 +161,7 @@ fn text(service: &Service) -> String {
         tls(service, files, &mut page);
     }
     ledger(service, &mut page);
+    standbys(service, &mut page);
     process(&mut page);
     if let Some(recorder) = &service.options().recorder {
         recorder.write(&mut page);
@@ -204,9 +208,44 @@ fn ledger(service: &Service, page: &mut Page) {
             "1 if the server only reads, beside the process that records.",
             ledger.role() == LedgerRole::ReadOnly,
         ),
+        (
+            "taskledger_fenced",
+            "1 once another node is in charge.",
+            matches!(ledger.role(), LedgerRole::Fenced { .. }),
+        ),
     ];
     for (name, help, holds) in flags {
         page.single(name, "gauge", help, u8::from(holds));
+    }
+}
+
+/// How far the standbys are. A node that never had one has no series of it.
+fn standbys(service: &Service, page: &mut Page) {
+    let all = items(service, &service.ledger().reader());
+    let connected = all.iter().filter(|standby| standby.connected).count();
+    let help = "Standbys that have a stream.";
+    page.single("taskledger_standbys_connected", "gauge", help, connected);
+    if all.is_empty() {
+        return;
+    }
+    let seconds =
+        |item: &StandbyItem| item.lag_ms.map(|ms| Duration::from_millis(ms).as_secs_f64());
+    let name = "taskledger_standby_lag_events";
+    page.family(name, "gauge", "Events that a standby has not acknowledged.");
+    for item in &all {
+        page.sample(name, &[("node", &item.node)], item.lag_events);
+    }
+    let name = "taskledger_standby_lag_bytes";
+    page.family(name, "gauge", "About so many bytes of events that it has not acknowledged.");
+    for item in &all {
+        page.sample(name, &[("node", &item.node)], item.lag_bytes);
+    }
+    let name = "taskledger_standby_lag_seconds";
+    page.family(name, "gauge", "The time since it last had all events.");
+    for item in &all {
+        if let Some(seconds) = seconds(item) {
+            page.sample(name, &[("node", &item.node)], seconds);
+        }
     }
 }
 

@@ -8,8 +8,9 @@ mod components;
 mod tests;
 
 use crate::{
+    client::FRAMES,
     guard::{Caller, Role, needs},
-    routes::{Does, Is, Param, ROUTES, Records, Route},
+    routes::{Does, Is, Param, ROUTES, Records, Replicates, Route},
 };
 use axum::{
     Extension,
@@ -19,6 +20,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
+use taskledger_contract::answers::{Body as _, NodeBody, Row as _, StandbyItem};
 
 /// The description, as it is sent.
 static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
@@ -50,6 +52,7 @@ fn document() -> Value {
             { "name": "health", "description": "Probes, which hold no data, and numbers." },
             { "name": "questions", "description": "Questions about the ledger." },
             { "name": "recording", "description": "Recording, and messages to running tasks." },
+            { "name": "replication", "description": "What nodes of one ledger ask of one another." },
         ],
         "paths": paths(),
         "components": components::all(),
@@ -86,11 +89,7 @@ fn operation(route: &Route) -> Value {
         Does::Describe | Does::Count => {}
         Does::Ask(_, params) => {
             parameters.extend(params.iter().map(in_query));
-            parameters.push(json!({
-                "name": "format", "in": "query",
-                "description": "The form of the answer; `Accept` chooses it, too.",
-                "schema": { "type": "string", "enum": ["json", "jsonl"] },
-            }));
+            parameters.push(form());
             let known = "The tag of an answer that the client has: 304 if it is still the same.";
             parameters.push(header("If-None-Match", known, false));
             if is_log(route) {
@@ -106,17 +105,15 @@ fn operation(route: &Route) -> Value {
                 schema.insert("minLength".to_owned(), 1.into());
                 schema.insert("maxLength".to_owned(), 256.into());
             }
-            parameters.push(key);
-            let meant = "The id of the ledger that is meant: another one refuses it (409).";
-            parameters.push(header("Taskledger-Ledger", meant, false));
-            let schema = components::reference("schemas", components::request_name(what));
-            more(
-                "requestBody",
-                json!({
-                    "required": true,
-                    "content": { "application/json": { "schema": schema } },
-                }),
-            );
+            parameters.extend([key, meant()]);
+            more("requestBody", body(components::request_name(what)));
+        }
+        Does::Standbys => parameters.push(form()),
+        Does::Replicate(what) => {
+            if let Some(name) = components::replicates_name(what) {
+                parameters.push(meant());
+                more("requestBody", body(name));
+            }
         }
     }
     more("parameters", parameters.into());
@@ -126,11 +123,31 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+/// The body of a request, by the name of its schema.
+fn body(name: &str) -> Value {
+    let schema = components::reference("schemas", name);
+    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+}
+
+fn form() -> Value {
+    json!({
+        "name": "format", "in": "query",
+        "description": "The form of the answer; `Accept` chooses it, too.",
+        "schema": { "type": "string", "enum": ["json", "jsonl"] },
+    })
+}
+
+fn meant() -> Value {
+    let says = "The id of the ledger that is meant: another one refuses it (409).";
+    header("Taskledger-Ledger", says, false)
+}
+
 fn tag(does: Does) -> &'static str {
     match does {
         Does::Alive | Does::Ready | Does::Count => "health",
         Does::Ask(..) | Does::Describe => "questions",
         Does::Record(_) => "recording",
+        Does::Standbys | Does::Replicate(_) => "replication",
     }
 }
 
@@ -206,9 +223,32 @@ fn responses(route: &Route) -> Value {
             refusals(&OF_ANY);
             refusals(&[404, 422]);
             if is_log(route) {
-                refusals(&[409]);
+                // Of a stream; those after the first one of a stream of frames.
+                refusals(&[409, 421, 508]);
             }
             ("200", answered(route, contract))
+        }
+        Does::Standbys => {
+            refusals(&OF_ANY);
+            ("200", listed(route, StandbyItem::SCHEMA))
+        }
+        Does::Replicate(what) => {
+            refusals(&OF_ANY);
+            refusals(&[409]);
+            if what != Replicates::Survey {
+                refusals(&[408, 413, 415]);
+            }
+            match what {
+                Replicates::Survey => ("200", node("The node.")),
+                Replicates::Acknowledge => {
+                    refusals(&[410]);
+                    ("204", json!({ "description": "It is taken." }))
+                }
+                Replicates::Promise | Replicates::Announce => {
+                    refusals(&[421, 507]);
+                    ("200", node("The node, which is bound to the epoch."))
+                }
+            }
         }
         Does::Record(what) => {
             refusals(&OF_ANY);
@@ -249,8 +289,31 @@ fn answered(route: &Route, contract: &str) -> Value {
         let events = "Server-sent events: `id: SEQ:ROOT`, `data:` a `taskledger.event/v1`; `event: \
                       checkpoint` at the end of what was there; `event: problem` at last if it failed.";
         content.insert("text/event-stream".to_owned(), text(events));
+        let frames = "For standbys, with the role `replicate`: binary messages (docs/http.md).";
+        content.insert(FRAMES.to_owned(), text(frames));
     }
     json!({ "description": route.says, "headers": of_answers(), "content": content })
+}
+
+/// A list that is no answer to a question.
+fn listed(route: &Route, contract: &str) -> Value {
+    let schema = components::reference("schemas", &components::answer_name(contract));
+    let line = json!({ "type": "string", "description": "An item on each line." });
+    let content = json!({
+        "application/json": { "schema": schema },
+        "application/x-ndjson": { "schema": line },
+    });
+    json!({ "description": route.says, "headers": of_ledger(), "content": content })
+}
+
+fn node(says: &str) -> Value {
+    let schema = components::reference("schemas", &components::answer_name(NodeBody::SCHEMA));
+    let content = json!({ "application/json": { "schema": schema } });
+    json!({ "description": says, "headers": of_ledger(), "content": content })
+}
+
+fn of_ledger() -> Value {
+    json!({ "Taskledger-Ledger": components::reference("headers", "Taskledger-Ledger") })
 }
 
 /// The headers of an answer to a question.

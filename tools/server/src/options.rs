@@ -21,7 +21,7 @@ pub struct ServerOptions {
     /// Names, with port, by which clients may call the server, besides loopback at its own port.
     pub hosts: BTreeSet<String>,
     /// The most that one token may have at once of what TCP has, in percent: of `tcp_connections_max`,
-    /// `streams_max`, `reads_max`, `map_reads_max`, `appends_max`, `answers_bytes_max`,
+    /// `streams_max`, `standby_streams_max`, `reads_max`, `map_reads_max`, `appends_max`, `answers_bytes_max`,
     /// `bodies_bytes_max` and `large_events_bytes_max`. 50: then another one finds as much. At least one of each.
     pub share_percent: usize,
     /// Connections by TCP at once. 192: each takes a descriptor and up to some 100 KiB. Where all are
@@ -34,6 +34,9 @@ pub struct ServerOptions {
     /// Streams of the log at once, of each door. 1,024: each takes a descriptor, and memory for its share.
     /// They do not count as connections.
     pub streams_max: usize,
+    /// Streams of standbys at once. 32: each may hold 2 MiB, or a larger batch, which counts among
+    /// `large_events_bytes_max`. They have places of their own, so that others cannot shut them out.
+    pub standby_streams_max: usize,
     /// Bytes of events that a stream holds until its client takes them. 64 KiB: some 100 events, and
     /// 64 MiB for all streams of a door. A larger event goes alone, and counts among `large_events_bytes_max`.
     pub stream_bytes_max: usize,
@@ -99,6 +102,7 @@ impl Default for ServerOptions {
             socket_connections_max: 32,
             failed_tokens_max: 50,
             streams_max: 1_024,
+            standby_streams_max: 32,
             stream_bytes_max: 64 << 10,
             large_events_bytes_max: 64 << 20,
             feed_bytes_max: 8 << 20,

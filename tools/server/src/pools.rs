@@ -29,6 +29,8 @@ struct Door {
     reads: Room,
     map_reads: Room,
     streams: Room,
+    /// Streams of standbys.
+    standbys: Room,
     /// Bytes of events that are larger than the share of a stream.
     large: Arc<Room>,
     appends: Room,
@@ -52,6 +54,7 @@ impl Door {
             reads: room("reads_max", options.reads_max),
             map_reads: room("map_reads_max", options.map_reads_max),
             streams: room("streams_max", options.streams_max),
+            standbys: room("standby_streams_max", options.standby_streams_max),
             large: Arc::new(room("large_events_bytes_max", options.large_events_bytes_max)),
             appends: room("appends_max", options.appends_max),
             answers: Arc::new(room("answers_bytes_max", options.answers_bytes_max)),
@@ -109,6 +112,12 @@ impl Pools {
     pub(crate) fn stream(&self, caller: &Caller) -> Result<Taken, Problem> {
         let taken = self.door(caller).streams.take(caller.name(), 1);
         taken.map_err(|met| met.refuse("too many streams"))
+    }
+
+    /// The right to a stream of frames.
+    pub(crate) fn standby_stream(&self, caller: &Caller) -> Result<Taken, Problem> {
+        let taken = self.door(caller).standbys.take(caller.name(), 1);
+        taken.map_err(|met| met.refuse("too many streams of standbys"))
     }
 
     /// The number of streams, of both doors.

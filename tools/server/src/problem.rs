@@ -23,7 +23,7 @@ use taskledger_contract::{
 const DETAIL_CHARS_MAX: usize = 512;
 
 /// The refusals that are the server's own, and no error of the ledger, with their statuses.
-pub(crate) const OWN: [(u16, &str); 20] = [
+pub(crate) const OWN: [(u16, &str); 25] = [
     (400, "bad-request"),
     (400, "bad-host"),
     (400, "token-in-query"),
@@ -33,9 +33,13 @@ pub(crate) const OWN: [(u16, &str); 20] = [
     (403, "host-not-allowed"),
     (403, "origin-not-allowed"),
     (403, "other-user"),
+    (403, "other-node"),
     (404, "no-such-path"),
     (405, "method-not-allowed"),
     (408, "timeout"),
+    (409, "other-ledger"),
+    (409, "higher-epoch"),
+    (410, "session-gone"),
     (413, "too-large"),
     (415, "not-json"),
     (422, "answer-too-large"),
@@ -44,6 +48,7 @@ pub(crate) const OWN: [(u16, &str); 20] = [
     (503, "limit"),
     (503, "not-ready"),
     (503, "closing"),
+    (508, "not-a-source"),
 ];
 
 /// A refusal.
@@ -161,7 +166,8 @@ impl Problem {
         self.header(CONNECTION, HeaderValue::from_static("close"))
     }
 
-    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    /// The same with a header of its own; one at most.
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.header = Some((name, value));
         self
     }

@@ -8,6 +8,7 @@ use crate::{
     problem::Problem,
     routes::{decode, segments},
     service::Service,
+    source::{self, asked::accepts_frames},
 };
 use axum::{
     Extension,
@@ -50,8 +51,11 @@ async fn answer(
     caller: Option<&Caller>,
     request: &Parts,
 ) -> Result<Response, Problem> {
-    let caller = needs(caller, Role::Read)?;
     let address = parts(&request.uri)?;
+    if address.0 == ["log"] && accepts_frames(&request.headers) {
+        return frames(service, caller, request, address.1).await;
+    }
+    let caller = needs(caller, Role::Read)?;
     if log::is_stream(&address, &request.headers) {
         let slot = request.extensions.get::<Slot>();
         return log::begin(service, caller, slot, log::parse(address.1, &request.headers)?).await;
@@ -80,6 +84,21 @@ async fn answer(
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     describe(service, head, etag.as_ref(), response.headers_mut());
     Ok(response)
+}
+
+/// Begins a stream of frames.
+async fn frames(
+    service: &Service,
+    caller: Option<&Caller>,
+    request: &Parts,
+    params: Vec<(String, String)>,
+) -> Result<Response, Problem> {
+    let caller = needs(caller, Role::Replicate)?;
+    if request.method != Method::GET {
+        return Err(Problem::method("GET"));
+    }
+    let asked = source::asked::Asked::read(params, &request.headers, caller.node())?;
+    source::begin(service, caller, request.extensions.get::<Slot>(), asked).await
 }
 
 /// Asks on a thread that may block; the whole answer, and the end of the log that it is of.

@@ -38,6 +38,23 @@ pub(crate) enum Does {
     Count,
     /// A receipt.
     Record(Records),
+    /// The standbys of this node.
+    Standbys,
+    /// A part in replication.
+    Replicate(Replicates),
+}
+
+/// What nodes ask of one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replicates {
+    /// What the node is.
+    Survey,
+    /// An acknowledgement of a standby.
+    Acknowledge,
+    /// A promise for a candidate.
+    Promise,
+    /// That an epoch has begun.
+    Announce,
 }
 
 /// The thing that a request records.
@@ -195,6 +212,8 @@ pub(crate) const ROUTES: &[Route] = &[
         "taskledger.proof/v1",
         &[AT, flag("with_texts", "With the texts of the event.")],
     ),
+    route("/v1/standbys", "listStandbys", "The standbys, and how far each is.", Does::Standbys),
+    replicate("/v1/replication/node", "getNode", "What this node is.", Replicates::Survey),
     route("/v1/openapi.json", "getOpenapi", "This description.", Does::Describe),
     record("/v1/tasks", "spawnTask", "Records a task that starts.", Records::Spawn),
     record("/v1/tasks/{task}/end", "endTask", "Records the end of a task.", Records::End),
@@ -214,6 +233,24 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
     record("/v1/admin/redact", "redactEvent", "Erases texts of an event.", Records::Redact),
     record("/v1/append", "appendBatch", "Records a batch, all or nothing.", Records::Batch),
+    replicate(
+        "/v1/replication/acks",
+        "acknowledge",
+        "Says how far a standby is durable.",
+        Replicates::Acknowledge,
+    ),
+    replicate(
+        "/v1/replication/promise",
+        "promise",
+        "Asks for a promise to acknowledge nothing below an epoch; a primary is fenced by it.",
+        Replicates::Promise,
+    ),
+    replicate(
+        "/v1/replication/epoch",
+        "announceEpoch",
+        "Says that an epoch has begun at another node.",
+        Replicates::Announce,
+    ),
 ];
 
 const fn route(path: &'static str, name: &'static str, says: &'static str, does: Does) -> Route {
@@ -237,6 +274,15 @@ const fn record(
     what: Records,
 ) -> Route {
     route(path, name, says, Does::Record(what))
+}
+
+const fn replicate(
+    path: &'static str,
+    name: &'static str,
+    says: &'static str,
+    what: Replicates,
+) -> Route {
+    route(path, name, says, Does::Replicate(what))
 }
 
 const fn text(name: &'static str, says: &'static str) -> Param {
@@ -272,7 +318,8 @@ impl Does {
     pub(crate) const fn role(self) -> Option<Role> {
         match self {
             Self::Alive | Self::Ready => None,
-            Self::Ask(..) | Self::Describe | Self::Count => Some(Role::Read),
+            Self::Ask(..) | Self::Describe | Self::Count | Self::Standbys => Some(Role::Read),
+            Self::Replicate(_) => Some(Role::Replicate),
             Self::Record(Records::Redact) => Some(Role::Admin),
             Self::Record(_) => Some(Role::Append),
         }
@@ -280,7 +327,16 @@ impl Does {
 
     /// True if a request for it changes nothing.
     pub(crate) const fn is_get(self) -> bool {
-        !matches!(self, Self::Record(_))
+        match self {
+            Self::Record(_) => false,
+            Self::Replicate(what) => matches!(what, Replicates::Survey),
+            Self::Alive
+            | Self::Ready
+            | Self::Ask(..)
+            | Self::Describe
+            | Self::Count
+            | Self::Standbys => true,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     problem::Problem,
     reads,
     routes::{self, Does, ROUTES},
+    source::{answers, standbys::Standbys},
     standby::Nodes,
     text::Room,
     writes,
@@ -29,6 +30,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use taskledger::{BackgroundTaskManager, Ledger};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A ledger as a server answers for it. Cheap to clone.
@@ -46,6 +48,9 @@ struct Inner {
     pools: Pools,
     metrics: Metrics,
     feed: Feed,
+    standbys: Standbys,
+    /// Sent whenever the role of the ledger may have changed.
+    role_changes: watch::Sender<()>,
     tries: Tries,
     freshness: Freshness,
     closing: CancellationToken,
@@ -68,6 +73,8 @@ impl Service {
             pools,
             metrics: Metrics::default(),
             feed,
+            standbys: Standbys::default(),
+            role_changes: watch::Sender::new(()),
             tries: Tries::default(),
             freshness: Freshness::default(),
             closing: CancellationToken::new(),
@@ -117,7 +124,11 @@ impl Service {
                 Does::Alive => router.route(route.path, get(health::alive)),
                 Does::Ready => router.route(route.path, get(health::ready)),
                 Does::Count => router.route(route.path, get(metrics::page)),
-                Does::Ask(..) | Does::Describe | Does::Record(_) => router,
+                Does::Ask(..)
+                | Does::Describe
+                | Does::Record(_)
+                | Does::Standbys
+                | Does::Replicate(_) => router,
             };
         }
         router
@@ -164,6 +175,20 @@ impl Service {
 
     pub(crate) fn feed(&self) -> &Feed {
         &self.inner.feed
+    }
+
+    pub(crate) fn standbys(&self) -> &Standbys {
+        &self.inner.standbys
+    }
+
+    /// Says that the role of the ledger may have changed.
+    pub(crate) fn role_changed(&self) {
+        self.inner.role_changes.send_replace(());
+    }
+
+    /// Changes with each [`role_changed`](Self::role_changed).
+    pub(crate) fn role_changes(&self) -> watch::Receiver<()> {
+        self.inner.role_changes.subscribe()
     }
 
     pub(crate) fn tries(&self) -> &Tries {
@@ -216,6 +241,8 @@ async fn ask_or_record(
         Ok(route) => match route.does {
             Does::Record(what) => writes::write(service, caller, what, request).await,
             Does::Describe => openapi::describe(&caller),
+            Does::Standbys => answers::standbys(service, caller, request).await,
+            Does::Replicate(what) => answers::replicate(service, caller, what, request).await,
             Does::Ask(..) | Does::Alive | Does::Ready | Does::Count => {
                 reads::read(service, caller, request).await
             }

@@ -149,8 +149,13 @@ impl Room {
     pub(crate) fn needed(&self, frame_bytes: usize) -> Option<usize> {
         let most = frame_bytes.saturating_mul(ESCAPED_BYTES).saturating_add(AROUND_BYTES);
         // One event may have all that its stream can get, so that none waits for ever.
-        let needed = most.min(self.large.most(self.token.as_ref()));
+        let needed = self.most(most);
         (most > self.half_share()).then_some(needed)
+    }
+
+    /// So many bytes, or the most that its stream can get.
+    pub(crate) fn most(&self, bytes: usize) -> usize {
+        bytes.min(self.large.most(self.token.as_ref()))
     }
 
     pub(crate) fn try_take(&self, bytes: usize) -> Option<Taken> {

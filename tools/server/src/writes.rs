@@ -13,6 +13,7 @@ use crate::{
     reads::LEDGER,
     routes::{Does, Records, segments},
     service::Service,
+    source::standing::fenced,
 };
 use axum::{
     Extension,
@@ -212,7 +213,7 @@ fn is_meant(service: &Service, headers: &HeaderMap) -> Result<HeaderValue, Probl
     }
 }
 
-fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/json") {
@@ -229,7 +230,7 @@ fn too_large(name: &'static str, max: usize, what: &str) -> Problem {
 }
 
 /// The body, whose bytes take room as they come: one that is announced and does not come takes none.
-async fn read(
+pub(crate) async fn read(
     mut body: Body,
     mut kept: Kept,
     name: &'static str,
@@ -311,6 +312,9 @@ fn answer(kind: &Kind, receipts: Vec<ReceiptBody>) -> Result<Response, Problem> 
 /// An append that was refused, with the facts that a program decides by.
 pub(crate) fn refused(error: &AppendError) -> Problem {
     let problem = Problem::of_code(error.code(), error);
+    if let AppendError::Fenced { by } = error {
+        return fenced(*by);
+    }
     if let AppendError::KeyReused { seq } = error {
         return problem.with("seq", seq.get());
     }

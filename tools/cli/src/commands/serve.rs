@@ -301,7 +301,8 @@ fn unusable(address: SocketAddr, error: io::Error) -> Error {
 /// Raises the limit on open files to what the budgets may take. The streams of each door that there is room
 /// for, where the system allows fewer.
 fn room_for(options: &ServerOptions) -> Option<usize> {
-    let connections = options.tcp_connections_max + options.socket_connections_max;
+    let connections =
+        options.tcp_connections_max + options.socket_connections_max + options.standby_streams_max;
     let needed = u64::try_from(connections + 2 * options.streams_max).ok()? + OWN_FILES;
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.filter(|current| *current < needed)?;

@@ -467,7 +467,7 @@ fn a_server_has_descriptors_for_all_that_its_budgets_allow() {
     let limits = limits.unwrap();
     let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let soft: u64 = files.split_whitespace().next().unwrap().parse().unwrap();
-    assert_eq!(soft, 192 + 32 + 2 * 1_024 + 256, "{line}");
+    assert_eq!(soft, 192 + 32 + 32 + 2 * 1_024 + 256, "{line}");
 }
 
 /// A server that takes requests and answers none.

@@ -43,7 +43,7 @@ pub struct ProblemBody {
     /// `other-history`: the root over them, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
-    /// `fenced`, `promised`: the epoch that stands above.
+    /// `fenced`, `higher-epoch`: the epoch to which the node is bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<EpochItem>,
 }

@@ -2,14 +2,17 @@
 
 use crate::{
     problem,
-    routes::{Does, ROUTES, Records},
+    routes::{Does, ROUTES, Records, Replicates},
 };
 use schemars::Schema;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use taskledger::Code;
 use taskledger_contract::{
-    answers::{Body as _, ProblemBody, ReceiptBody, ReceiptsBody},
+    answers::{
+        AckRequest, Body as _, EpochRequest, NodeBody, ProblemBody, PromiseRequest, ReceiptBody,
+        ReceiptsBody, Row as _, StandbyItem,
+    },
     errors,
     requests::{
         BatchRequest, CancelTaskRequest, EmitRequest, EndRequest, ItemRequest, MessageRequest,
@@ -52,6 +55,16 @@ pub(super) const fn request_name(what: Records) -> &'static str {
         Records::Cancel => "CancelTaskRequest",
         Records::Message => "MessageRequest",
         Records::Redact => "RedactEventRequest",
+    }
+}
+
+/// The body of what a node asks of another one; none of a question.
+pub(super) const fn replicates_name(what: Replicates) -> Option<&'static str> {
+    match what {
+        Replicates::Survey => None,
+        Replicates::Acknowledge => Some("AckRequest"),
+        Replicates::Promise => Some("PromiseRequest"),
+        Replicates::Announce => Some("EpochRequest"),
     }
 }
 
@@ -109,6 +122,8 @@ fn all_schemas() -> Value {
     let mut found = Map::new();
     let asked = ROUTES.iter().filter_map(|route| match route.does {
         Does::Ask(contract, _) => Some(contract),
+        Does::Standbys => Some(StandbyItem::SCHEMA),
+        Does::Replicate(_) => Some(NodeBody::SCHEMA),
         Does::Alive | Does::Ready | Does::Count | Does::Describe | Does::Record(_) => None,
     });
     let answers: BTreeSet<&str> =
@@ -121,6 +136,9 @@ fn all_schemas() -> Value {
     add(&mut found, "Problem", schemas::of::<ProblemBody>());
     add(&mut found, "BatchRequest", schemas::request::<BatchRequest>());
     add(&mut found, "MessageRequest", schemas::request::<MessageRequest>());
+    add(&mut found, "AckRequest", schemas::request::<AckRequest>());
+    add(&mut found, "PromiseRequest", schemas::request::<PromiseRequest>());
+    add(&mut found, "EpochRequest", schemas::request::<EpochRequest>());
     for (what, schema) in [
         (Records::Spawn, schemas::request::<SpawnRequest>()),
         (Records::End, schemas::request::<EndRequest>()),

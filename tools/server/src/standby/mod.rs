@@ -90,7 +90,7 @@ impl Nodes {
     }
 
     /// Has the driver take an event of this process.
-    fn post(&self, event: Event) {
+    pub(crate) fn post(&self, event: Event) {
         self.state().events.push_back(event);
         self.posted.notify_one();
     }

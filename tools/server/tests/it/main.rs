@@ -10,6 +10,7 @@ mod manager;
 mod metrics;
 mod nodes;
 mod openapi;
+mod replication;
 mod silent;
 mod support;
 mod tls;
