@@ -154,7 +154,6 @@ impl Caller {
     }
 
     /// The node that it has proved to be, by a certificate of an authority that is trusted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the routes of replication"))]
     pub(crate) fn node(&self) -> Option<NodeId> {
         self.shown.as_ref().map(|shown| shown.node)
     }

@@ -3,10 +3,11 @@
 use crate::{problem::Problem, service::Service};
 use axum::{
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, Uri},
     response::{IntoResponse as _, Response},
 };
-use taskledger::ledger::Role;
+use std::time::Duration;
+use taskledger::{ledger::Role, query::parse_duration, replication::standby::Status};
 
 /// Answers as long as the process does.
 pub(crate) async fn alive() -> &'static str {
@@ -15,13 +16,39 @@ pub(crate) async fn alive() -> &'static str {
 
 /// Answers whether questions are answered from the end of the log, and whether appends are taken if
 /// the ledger is one that takes them.
-pub(crate) async fn ready(State(service): State<Service>) -> Response {
-    match service.not_ready() {
+///
+/// Of a standby `max_lag=DURATION` asks, too, whether it had all events of its source so lately.
+pub(crate) async fn ready(State(service): State<Service>, uri: Uri) -> Response {
+    let refuse = |why: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", why);
+    if let Some(why) = service.not_ready() {
+        return refuse(why.to_owned()).into_response();
+    }
+    let max_lag = match max_lag(&uri) {
+        Ok(max_lag) => max_lag,
+        Err(problem) => return problem.into_response(),
+    };
+    if service.ledger().role() != Role::Standby {
+        return "ready\n".into_response();
+    }
+    let (status, lag, _) = service.nodes().followed();
+    if let Status::Resting(rest) = status {
+        return refuse(format!("the standby waits for an operator: {rest}")).into_response();
+    }
+    match max_lag.filter(|max| lag.age.is_none_or(|age| age > *max)) {
         None => "ready\n".into_response(),
-        Some(why) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", why).into_response()
+        Some(max) => {
+            let text =
+                format!("the standby had all events of its source more than {max:?} ago, or never");
+            refuse(text).into_response()
         }
     }
+}
+
+/// The longest lag that is asked for, if one is.
+fn max_lag(uri: &Uri) -> Result<Option<Duration>, Problem> {
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else { return Ok(None) };
+    let max = query.strip_prefix("max_lag=").and_then(parse_duration);
+    max.map(Some).ok_or_else(|| Problem::bad_request("expected max_lag=DURATION, such as 5s"))
 }
 
 impl Service {

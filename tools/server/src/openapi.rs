@@ -20,7 +20,9 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
-use taskledger_contract::answers::{Body as _, NodeBody, Row as _, StandbyItem};
+use taskledger_contract::answers::{
+    Body as _, CheckpointBody, FollowingBody, NodeBody, PromotedBody, Row as _, StandbyItem,
+};
 
 /// The description, as it is sent.
 static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
@@ -235,11 +237,20 @@ fn responses(route: &Route) -> Value {
         Does::Replicate(what) => {
             refusals(&OF_ANY);
             refusals(&[409]);
-            if what != Replicates::Survey {
+            if !what.is_get() {
                 refusals(&[408, 413, 415]);
             }
             match what {
                 Replicates::Survey => ("200", node("The node.")),
+                Replicates::Root => {
+                    refusals(&[404]);
+                    ("200", answered(route, CheckpointBody::SCHEMA))
+                }
+                Replicates::Follow => ("200", answered(route, FollowingBody::SCHEMA)),
+                Replicates::Promote => {
+                    refusals(&[503]);
+                    ("200", answered(route, PromotedBody::SCHEMA))
+                }
                 Replicates::Acknowledge => {
                     refusals(&[410]);
                     ("204", json!({ "description": "It is taken." }))

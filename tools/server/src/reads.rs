@@ -9,6 +9,7 @@ use crate::{
     routes::{decode, segments},
     service::Service,
     source::{self, asked::accepts_frames},
+    standby::wire::millis,
 };
 use axum::{
     Extension,
@@ -21,7 +22,7 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use taskledger::{ids::Head, query::Point};
+use taskledger::{ids::Head, ledger, query::Point};
 use taskledger_contract::{
     questions::{AskError, Asked, Question},
     render::Form,
@@ -30,6 +31,8 @@ use taskledger_contract::{
 /// The ledger that an answer is of; of a request to record, the one that is meant.
 pub(crate) const LEDGER: HeaderName = HeaderName::from_static("taskledger-ledger");
 const SIZE: HeaderName = HeaderName::from_static("taskledger-size");
+/// Of a standby: milliseconds since it had all events of its source.
+const LAG: HeaderName = HeaderName::from_static("taskledger-lag-ms");
 const SHORTFALL: HeaderName = HeaderName::from_static("taskledger-shortfall");
 
 /// Answers a question.
@@ -138,6 +141,11 @@ fn describe(service: &Service, head: Head, etag: Option<&HeaderValue>, headers: 
     headers.extend(value(ledger.to_string()).map(|value| (LEDGER, value)));
     headers.extend(value(head.size.to_string()).map(|value| (SIZE, value)));
     headers.extend(etag.map(|etag| (ETAG, etag.clone())));
+    if service.ledger().role() == ledger::Role::Standby {
+        let age = service.nodes().followed().1.age.map(millis);
+        let told = age.map_or("unknown".to_owned(), |age| age.to_string());
+        headers.extend(value(told).map(|value| (LAG, value)));
+    }
     if let Some(short) = service.ledger().shortfall() {
         // Never silent: the answer is not of the whole history, or it is not known to be.
         let all = short.held.map_or("unknown".to_owned(), |held| held.to_string());

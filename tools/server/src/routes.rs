@@ -55,6 +55,28 @@ pub(crate) enum Replicates {
     Promise,
     /// That an epoch has begun.
     Announce,
+    /// The root at a size, by which the last common event of two histories is found.
+    Root,
+    /// How this node follows.
+    Follow,
+    /// That this node is to become the primary.
+    Promote,
+}
+
+impl Replicates {
+    /// The role that a client needs: an operator asks as such, a node as a node.
+    pub(crate) const fn role(self) -> Role {
+        match self {
+            Self::Follow => Role::Read,
+            Self::Promote => Role::Admin,
+            _ => Role::Replicate,
+        }
+    }
+
+    /// True if it changes nothing.
+    pub(crate) const fn is_get(self) -> bool {
+        matches!(self, Self::Survey | Self::Root | Self::Follow)
+    }
 }
 
 /// The thing that a request records.
@@ -214,6 +236,18 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
     route("/v1/standbys", "listStandbys", "The standbys, and how far each is.", Does::Standbys),
     replicate("/v1/replication/node", "getNode", "What this node is.", Replicates::Survey),
+    replicate(
+        "/v1/replication/roots/{size}",
+        "getRoot",
+        "The root over the first events, by which two histories are compared.",
+        Replicates::Root,
+    ),
+    replicate(
+        "/v1/replication/standby",
+        "getStandby",
+        "How this node follows its source.",
+        Replicates::Follow,
+    ),
     route("/v1/openapi.json", "getOpenapi", "This description.", Does::Describe),
     record("/v1/tasks", "spawnTask", "Records a task that starts.", Records::Spawn),
     record("/v1/tasks/{task}/end", "endTask", "Records the end of a task.", Records::End),
@@ -250,6 +284,12 @@ pub(crate) const ROUTES: &[Route] = &[
         "announceEpoch",
         "Says that an epoch has begun at another node.",
         Replicates::Announce,
+    ),
+    replicate(
+        "/v1/replication/promote",
+        "promote",
+        "Makes this node the primary.",
+        Replicates::Promote,
     ),
 ];
 
@@ -319,7 +359,7 @@ impl Does {
         match self {
             Self::Alive | Self::Ready => None,
             Self::Ask(..) | Self::Describe | Self::Count | Self::Standbys => Some(Role::Read),
-            Self::Replicate(_) => Some(Role::Replicate),
+            Self::Replicate(what) => Some(what.role()),
             Self::Record(Records::Redact) => Some(Role::Admin),
             Self::Record(_) => Some(Role::Append),
         }
@@ -329,7 +369,7 @@ impl Does {
     pub(crate) const fn is_get(self) -> bool {
         match self {
             Self::Record(_) => false,
-            Self::Replicate(what) => matches!(what, Replicates::Survey),
+            Self::Replicate(what) => what.is_get(),
             Self::Alive
             | Self::Ready
             | Self::Ask(..)

@@ -190,7 +190,7 @@ impl History for Primary {
     }
 
     fn root_at(&self, size: Size) -> Result<Root, Unanswered> {
-        let target = format!("/v1/replication/checkpoint?size={size}");
+        let target = format!("/v1/replication/roots/{size}");
         let checkpoint: CheckpointBody = self.0.get(&target)?;
         if checkpoint.size != size.get() {
             return Err("its answer is about another size".into());

@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use taskledger::Code;
 use taskledger_contract::{
     answers::{
-        AckRequest, Body as _, EpochRequest, NodeBody, ProblemBody, PromiseRequest, ReceiptBody,
-        ReceiptsBody, Row as _, StandbyItem,
+        AckRequest, Body as _, CheckpointBody, EpochRequest, FollowingBody, NodeBody, ProblemBody,
+        PromiseRequest, PromoteRequest, PromotedBody, ReceiptBody, ReceiptsBody, Row as _,
+        StandbyItem,
     },
     errors,
     requests::{
@@ -61,10 +62,22 @@ pub(super) const fn request_name(what: Records) -> &'static str {
 /// The body of what a node asks of another one; none of a question.
 pub(super) const fn replicates_name(what: Replicates) -> Option<&'static str> {
     match what {
-        Replicates::Survey => None,
+        Replicates::Survey | Replicates::Root | Replicates::Follow => None,
         Replicates::Acknowledge => Some("AckRequest"),
         Replicates::Promise => Some("PromiseRequest"),
         Replicates::Announce => Some("EpochRequest"),
+        Replicates::Promote => Some("PromoteRequest"),
+    }
+}
+
+/// The answer to a node; none is empty.
+pub(super) const fn replicated(what: Replicates) -> Option<&'static str> {
+    match what {
+        Replicates::Survey | Replicates::Promise | Replicates::Announce => Some(NodeBody::SCHEMA),
+        Replicates::Acknowledge => None,
+        Replicates::Root => Some(CheckpointBody::SCHEMA),
+        Replicates::Follow => Some(FollowingBody::SCHEMA),
+        Replicates::Promote => Some(PromotedBody::SCHEMA),
     }
 }
 
@@ -123,7 +136,7 @@ fn all_schemas() -> Value {
     let asked = ROUTES.iter().filter_map(|route| match route.does {
         Does::Ask(contract, _) => Some(contract),
         Does::Standbys => Some(StandbyItem::SCHEMA),
-        Does::Replicate(_) => Some(NodeBody::SCHEMA),
+        Does::Replicate(what) => replicated(what),
         Does::Alive | Does::Ready | Does::Count | Does::Describe | Does::Record(_) => None,
     });
     let answers: BTreeSet<&str> =
@@ -138,6 +151,7 @@ fn all_schemas() -> Value {
     add(&mut found, "MessageRequest", schemas::request::<MessageRequest>());
     add(&mut found, "AckRequest", schemas::request::<AckRequest>());
     add(&mut found, "PromiseRequest", schemas::request::<PromiseRequest>());
+    add(&mut found, "PromoteRequest", schemas::request::<PromoteRequest>());
     add(&mut found, "EpochRequest", schemas::request::<EpochRequest>());
     for (what, schema) in [
         (Records::Spawn, schemas::request::<SpawnRequest>()),

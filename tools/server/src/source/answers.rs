@@ -6,8 +6,9 @@ use crate::{
     guard::{Caller, Role, needs},
     problem::Problem,
     reads::{LEDGER, form},
-    routes::Replicates,
+    routes::{Replicates, segments},
     service::Service,
+    standby,
     writes::{check_json, read},
 };
 use axum::{
@@ -26,11 +27,15 @@ use taskledger::{
     Code,
     ids::{Epoch, Head, LedgerId, Root, Size},
     ledger::{NodeStatus, PromiseError, ReadError, Reader},
+    proof::Checkpoint,
     replication::standby::Event,
     time::Millis,
 };
 use taskledger_contract::{
-    answers::{AckRequest, At, EpochRequest, NodeBody, PromiseRequest, StandbyItem, from_hex},
+    answers::{
+        AckRequest, At, Body as Answer, CheckpointBody, EpochRequest, NodeBody, PromiseRequest,
+        StandbyItem, from_hex,
+    },
     questions::AskError,
     render::{self, Form},
 };
@@ -58,7 +63,7 @@ async fn answer(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = needs(caller, Role::Replicate)?;
+    let caller = needs(caller, what.role())?;
     if parts.uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(Problem::bad_request("this path has no parameters"));
     }
@@ -70,6 +75,12 @@ async fn answer(
     is_meant(&status, meant.transpose()?)?;
     match what {
         Replicates::Survey => told(status),
+        Replicates::Root => root(service, caller, parts).await,
+        Replicates::Follow => single(status.ledger, standby::status(service)),
+        Replicates::Promote => {
+            let request = body_of(service, caller, parts, body).await?;
+            single(status.ledger, standby::answer(service, request).await?)
+        }
         Replicates::Acknowledge => {
             acknowledge(service, caller, body_of(service, caller, parts, body).await?).await
         }
@@ -180,9 +191,31 @@ pub(super) async fn promise(service: &Service, epoch: Epoch) -> Result<NodeStatu
 
 /// A node as it is now.
 fn told(status: NodeStatus) -> Result<Response, Problem> {
-    let ledger = status.ledger;
-    let text = render::single(Form::Jsonl, NodeBody::from(status));
+    single(status.ledger, NodeBody::from(status))
+}
+
+fn single(ledger: LedgerId, body: impl Answer) -> Result<Response, Problem> {
+    let text = render::single(Form::Jsonl, body);
     Ok(json(text.map_err(|error| Problem::invalid(&error))?, ledger, Form::Json))
+}
+
+/// The checkpoint at the size that the path names.
+async fn root(service: &Service, caller: &Caller, parts: &Parts) -> Result<Response, Problem> {
+    let segments = segments(parts.uri.path())?;
+    let size = segments.last().and_then(|size| size.parse().ok()).map(Size::new);
+    let size = size.ok_or_else(|| Problem::bad_request("expected a number of events"))?;
+    let turn = service.pools().turn(caller, false).await?;
+    let reader = service.ledger().reader();
+    let asked = reader.run(move |reader| {
+        let _turn = turn;
+        let root = reader.root_at(size)?;
+        Ok::<_, ReadError>(Checkpoint { ledger: reader.ledger_id(), size, root })
+    });
+    let checkpoint = asked.await.map_err(|error| Problem::of_code(error.code(), &error))?;
+    single(
+        service.ledger().reader().ledger_id(),
+        CheckpointBody::new(&checkpoint, checkpoint.to_text()),
+    )
 }
 
 fn json(text: String, ledger: LedgerId, form: Form) -> Response {

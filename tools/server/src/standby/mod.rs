@@ -21,7 +21,7 @@ use std::{
 };
 use taskledger::{
     Ledger,
-    ids::{Epoch, LedgerId, NodeId},
+    ids::{Epoch, NodeId},
     ledger::Role,
     replication::{
         candidate::Heard,
@@ -152,9 +152,4 @@ impl Service {
             announce::announce(self).await;
         }
     }
-}
-
-/// The ledger of a node, as its source names it.
-pub(crate) fn ledger_of(text: &str) -> Option<LedgerId> {
-    wire::parse_id(text).map(LedgerId)
 }

@@ -157,6 +157,7 @@ async fn promise_here(service: Service, epoch: Epoch) -> Event {
     let promised = spawn_blocking(move || ledger.promise_blocking(epoch)).await;
     Event::PromisedHere(match promised {
         Ok(Ok(status)) => {
+            service.role_changed();
             service.nodes().state().tried.push(epoch);
             service.nodes().post(standby::Event::Promised(epoch));
             Ok(status)
@@ -173,6 +174,7 @@ async fn take_over(service: Service, epoch: Epoch, numbers_from: u64) -> Event {
     let taken = spawn_blocking(move || ledger.take_over_blocking(epoch, numbers_from)).await;
     Event::TookOver(match taken {
         Ok(Ok(head)) => {
+            service.role_changed();
             service.nodes().post(standby::Event::TookOver);
             let announcing = service.clone();
             service.spawn(async move { announce::announce(&announcing).await });
