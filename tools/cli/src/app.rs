@@ -112,7 +112,9 @@ impl App {
 
     fn open_as_asked(&self) -> Result<Opened> {
         if self.appends {
-            return Ok(Opened::of(self.in_turn(|options| Ledger::open(&self.db, options))?));
+            return Ok(Opened::of(
+                self.in_turn(&self.db, |options| Ledger::open(&self.db, options))?,
+            ));
         }
         let ledger = Ledger::open_read_only(&self.db, Options::default())?;
         // Kept to the end of the process, which is soon: to free a large map takes longer than to
@@ -127,7 +129,7 @@ impl App {
         if !from_sealed {
             return self.open();
         }
-        let opened = self.in_turn(|options| Ledger::open_salvaged(&self.db, options))?;
+        let opened = self.in_turn(&self.db, |options| Ledger::open_salvaged(&self.db, options))?;
         let opened = self.shown(opened);
         self.withheld.borrow_mut().push(opened.reader.withheld());
         Ok(opened)
@@ -182,10 +184,14 @@ impl App {
         waiting(self.global.wait)
     }
 
-    /// Opens the ledger when its turn comes. A server is not waited for: it keeps the ledger for as long
+    /// Opens the ledger at `db` when its turn comes. A server is not waited for: it keeps the ledger for as long
     /// as it runs.
-    pub fn in_turn<T>(&self, open: impl FnOnce(Options) -> Result<T, OpenError>) -> Result<T> {
-        let is_served = || !matches!(server_of(&self.db), Ok(None));
+    pub fn in_turn<T>(
+        &self,
+        db: &Path,
+        open: impl FnOnce(Options) -> Result<T, OpenError>,
+    ) -> Result<T> {
+        let is_served = || !matches!(server_of(db), Ok(None));
         let wait = if is_served() { Duration::ZERO } else { self.global.wait };
         match open(waiting(wait)) {
             Err(OpenError::InUse { pid, path }) if is_served() => {

@@ -234,7 +234,7 @@ fn drop_one(app: &mut App, which: Option<&str>, typed: u64) -> Result<Exit> {
     }
     let (ledger, head, path) = (kept.ledger(), kept.tail.head, kept.path.clone());
     std::mem::drop(kept);
-    app.in_turn(|options| Ledger::remove_divergent(&path, &options))?;
+    app.in_turn(&path, |options| Ledger::remove_divergent(&path, &options))?;
     tell(app, "drop", &path, ledger, head)?;
     Ok(Exit::Ok)
 }

@@ -204,7 +204,7 @@ fn open(args: &Args, app: &App) -> Result<Place> {
         }
         opened => opened,
     };
-    let opened = Opened::of(app.in_turn(open)?);
+    let opened = Opened::of(app.in_turn(&app.db, open)?);
     Ok(Place::Here(opened))
 }
 

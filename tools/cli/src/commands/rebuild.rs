@@ -36,7 +36,7 @@ impl Command for Args {
         let Rebuilt { head, set_aside } = {
             let shown = app.progress.start("rebuilding", Unit::Events);
             let mut tell = |done, total| shown.set(done, total);
-            app.in_turn(|options| Ledger::rebuild(&app.db, &options, &mut tell))?
+            app.in_turn(&app.db, |options| Ledger::rebuild(&app.db, &options, &mut tell))?
         };
         let opened = Opened::of(Ledger::open(&app.db, app.options()).context("after rebuilding")?);
         let ledger = opened.reader.ledger_id();

@@ -154,15 +154,16 @@ impl Args {
             ("the tokens lie", &tokens),
             ("the certificate lies", &self.tls_cert),
             ("the key lies", &self.tls_key),
+            ("the authority lies", &self.client_ca),
         ] {
             path.iter().try_for_each(|path| check_outside(what, path))?;
         }
         match tokens {
             Some(path) => options.tokens = Some(Arc::new(TokenFile::open(path)?)),
-            None if self.listen.is_some() => {
-                let problem = Problem::usage("--listen is for clients with a token");
+            None if self.listen.is_some() && self.client_ca.is_none() => {
+                let problem = Problem::usage("--listen is for clients with a token, and nodes");
                 let hint = "--token-file FILE, or TASKLEDGER_TOKEN_FILE, names the file of tokens, \
-                            which `taskledger token` makes";
+                            which `taskledger token` makes; --client-ca names the authority of nodes";
                 return Err(problem.hint(hint).into());
             }
             None => {}

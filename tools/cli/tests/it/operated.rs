@@ -291,7 +291,7 @@ fn the_log_says_when_the_file_of_tokens_is_mended_and_which_token_has_expired() 
     let lines = |text: &str| logged.lines().filter(|line| line.contains(text)).count();
     assert_eq!(lines("ERROR the file of tokens cannot be used"), 2, "{logged}");
     assert_eq!(lines("INFO the file of tokens can be used again"), 1, "{logged}");
-    let expired = logged.lines().find(|line| line.contains("a token that has expired")).unwrap();
+    let expired = logged.lines().find(|line| line.contains("token=\"expired\"")).unwrap();
     assert!(expired.contains("nightly"), "{logged}");
     assert!(!logged.contains(token.trim()), "{logged}");
 }
