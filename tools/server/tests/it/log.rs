@@ -18,14 +18,14 @@ use taskledger::{
 use taskledger_server::{Role, tokens};
 
 /// A stream that is read line by line.
-struct Stream {
-    status: u16,
+pub(crate) struct Stream {
+    pub(crate) status: u16,
     head: String,
     from: BufReader<TcpStream>,
     lines: VecDeque<String>,
     rest: String,
     /// The server said that this was all.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Stream {
@@ -47,7 +47,7 @@ impl Stream {
         Self { status, head: head.to_ascii_lowercase(), from, lines, rest, whole }
     }
 
-    fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
+    pub(crate) fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
         let id = id.map_or("x-none: 1".to_owned(), |id| format!("last-event-id: {id}"));
         Self::open(server, target, &["accept: text/event-stream", &id])
     }
@@ -78,7 +78,7 @@ impl Stream {
     }
 
     /// The next event of a stream of events: its id and its number.
-    fn event(&mut self) -> Option<(String, u64)> {
+    pub(crate) fn event(&mut self) -> Option<(String, u64)> {
         let mut id = String::new();
         loop {
             let line = self.line()?;

@@ -9,6 +9,7 @@ mod log;
 mod manager;
 mod metrics;
 mod openapi;
+mod resumed;
 mod silent;
 mod support;
 mod tls;
