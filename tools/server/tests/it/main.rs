@@ -11,6 +11,7 @@ mod metrics;
 mod openapi;
 mod resumed;
 mod silent;
+mod spool;
 mod support;
 mod tls;
 mod writes;
