@@ -4,6 +4,7 @@
 
 mod contract;
 mod fairness;
+mod held;
 mod hostile;
 mod log;
 mod manager;
