@@ -96,13 +96,14 @@ impl Held {
     fn fill(&self, room: usize, bytes: usize) -> Filled {
         let (tell, answers) = mpsc::channel();
         let mut streams = Vec::new();
+        // One is refused.
         for number in 0..=room {
             let mut stream = self.post(&self.one, number, bytes);
             streams.push(stream.try_clone().unwrap());
             let tell = tell.clone();
             thread::spawn(move || tell.send(Answer::read(&mut stream)));
         }
-        let refused = answers.recv_timeout(PATIENCE / 4).expect("one is refused");
+        let refused = answers.recv_timeout(PATIENCE / 4).unwrap();
         Filled { streams, answers, problem: refused.refused(503, "limit") }
     }
 

@@ -1,6 +1,6 @@
 //! The log as a stream.
 
-use crate::support::{PATIENCE, Server, memory, until};
+use crate::support::{PATIENCE, Server, large, memory, until};
 use serde_json::Value;
 use std::{
     collections::VecDeque,
@@ -225,6 +225,21 @@ fn a_stream_whose_token_is_gone_gets_no_event_that_comes_then() {
     tokens::revoke(&server.tokens, "reader").unwrap();
     spawn(server.service.ledger(), 2);
     ends_unauthorized(stream);
+}
+
+#[test]
+fn a_stream_whose_token_is_gone_ends_while_it_still_reads_on() {
+    // More than the system holds for a client.
+    let server = Server::with(large(24), |_| {});
+    let mut stream = Stream::open(&server, "/v1/log?after=0", &[]);
+    assert_eq!(stream.json().unwrap()["seq"], 1);
+    tokens::revoke(&server.tokens, "reader").unwrap();
+    let mut last = Value::Null;
+    while let Some(line) = stream.json() {
+        last = line;
+    }
+    assert_eq!(last["problem"]["code"], "unauthorized");
+    assert!(stream.whole);
 }
 
 #[test]

@@ -44,9 +44,13 @@ fn what_waits_is_recorded_once_though_the_server_ends_before_the_files_go() {
     let left = waiting(&path);
     let kept = dir.path().join("kept");
     fs::create_dir(&kept).unwrap();
-    left.iter().for_each(|file| drop(fs::copy(file, kept.join(file.file_name().unwrap()))));
+    for file in &left {
+        fs::copy(file, kept.join(file.file_name().unwrap())).unwrap();
+    }
     assert_eq!(served(&ledger, &path), 4);
-    left.iter().for_each(|file| drop(fs::copy(kept.join(file.file_name().unwrap()), file)));
+    for file in &left {
+        fs::copy(kept.join(file.file_name().unwrap()), file).unwrap();
+    }
     assert_eq!(waiting(&path).len(), 3);
     assert_eq!(served(&ledger, &path), 4, "each once");
     assert_eq!(fs::read_dir(path.join("quarantine")).unwrap().count(), 0);
