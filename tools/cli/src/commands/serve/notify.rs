@@ -118,12 +118,12 @@ mod tests {
             let is_told = |longest| told.recv_timeout(longest).is_ok();
             assert!((0..4).all(|_| is_told(PATIENCE)));
             let (hang, hangs) = mpsc::channel::<()>();
-            let (begin, begun) = mpsc::channel();
+            let (ready, is_hung) = mpsc::channel();
             handle.spawn(async move {
-                let _ = begin.send(());
+                let _ = ready.send(());
                 let _ = hangs.recv(); // the one thread that answers
             });
-            begun.recv_timeout(PATIENCE).unwrap();
+            is_hung.recv_timeout(PATIENCE).unwrap();
             // One that was about to be told; then none for as long as 25 take otherwise.
             let more = (0..25).take_while(|_| is_told(Duration::from_millis(50))).count();
             drop(hang);
