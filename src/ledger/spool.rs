@@ -246,3 +246,27 @@ impl OutputWriter {
         Ok(self.files.remove_output(self.ledger, &self.task)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Ledger, Options};
+
+    /// The file is there, and loss of power may take its name.
+    #[test]
+    fn a_batch_whose_name_is_not_durable_may_wait_and_is_not_said_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger");
+        let ledger = Ledger::create(&path, Options::default()).unwrap();
+        let (id, spool) = (ledger.reader().ledger_id(), Spool::of(&path));
+        let end = || Proposal::new(Finish::completed(TaskId::new("a").unwrap())).key(Key([1; 16]));
+        store::UNSETTLED.set(true);
+        let error = spool.put(id, end(), Millis(1)).unwrap_err();
+        assert!(matches!(error, SpoolError::Unknown(_)), "{error:?}");
+        assert_eq!(error.code(), Code::OutcomeUnknown);
+        assert_eq!(spool.waiting().unwrap(), 1);
+        store::UNSETTLED.set(false);
+        spool.put(id, end(), Millis(1)).unwrap();
+        assert_eq!(spool.waiting().unwrap(), 1, "the same one");
+    }
+}

@@ -72,6 +72,11 @@ impl Tree {
         Self { size: head.size.get(), edge }
     }
 
+    /// False of a tree of which the head alone is known.
+    pub(crate) fn takes_leaves(&self) -> bool {
+        u32::try_from(self.edge.len()) == Ok(self.size.count_ones())
+    }
+
     /// The tree over the first `size` leaves of a log. O(log n) reads.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ pub mod faulty;
 
 pub use damage::Damage;
 pub use disk::DiskOptions;
+#[cfg(test)]
+pub(crate) use disk::UNSETTLED;
 #[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub use disk::{DiskHome, parse};

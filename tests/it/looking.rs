@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 use taskledger::{
-    Code, Durability, Ledger, Options,
+    Code, Durability, Ledger, Options, codec,
     event::{PartKind, PartSet},
     ids::{Head, Seq, Size},
     ledger::{AppendError, CopyError, Followed, OpenError, ReadError},
@@ -81,6 +81,25 @@ fn roots_and_proofs_of_a_look_are_those_of_the_ledger() {
     let consistency = seen.prove_consistency(Size::new(100), head.size).unwrap();
     let old = here.root_at(Size::new(100)).unwrap();
     proof::check_consistency(&consistency, old, head.root).unwrap();
+}
+
+/// A stream of a server that only reads gave other roots than the log has, once it had begun at the end:
+/// the tree that it began with was the head alone, and took what came all the same.
+#[test]
+fn the_tree_at_the_end_of_a_look_goes_on_with_what_comes() {
+    let (_temporary, path) = directory();
+    let ledger = Ledger::create(&path, small()).unwrap();
+    let seen = look(&path);
+    for n in 0..70 {
+        let at = seen.refresh_blocking().unwrap().size;
+        let mut tree = seen.reader().tree_at(at).unwrap();
+        fill(&ledger, n..n + 1);
+        seen.refresh_blocking().unwrap();
+        for frame in seen.reader().frames(at.next_seq().unwrap(), 1 << 20).unwrap() {
+            tree.push(codec::leaf(&frame).unwrap());
+        }
+        assert_eq!(tree.head(), ledger.reader().head(), "from {at} on");
+    }
 }
 
 #[test]

@@ -128,6 +128,7 @@ impl Ledger {
             tracing::warn!(%error, "batches stay in the spool: they are recorded, and not synced");
             return Ok(0);
         }
+        self.inner.options.store.steps.at("batches recorded");
         files.remove(&recorded)?;
         tracing::info!(batches = recorded.len(), "batches of the spool were recorded");
         Ok(recorded.len())
@@ -216,11 +217,55 @@ mod tests {
     use crate::{
         command::{Emit, Finish, Proposal, Spawn},
         ids::{Key, TaskId, ThreadId},
-        ledger::Options,
+        ledger::{Durability, Options},
         store::DiskOptions,
         time::Millis,
     };
-    use std::sync::Arc;
+    use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, time::Duration};
+
+    /// Copies a ledger as a kill of its process would leave it.
+    fn copy(from: &Path, to: &Path) {
+        fs::DirBuilder::new().mode(0o700).create(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+            let target = to.join(entry.file_name().unwrap());
+            if entry.is_dir() {
+                copy(&entry, &target);
+            } else {
+                fs::copy(&entry, &target).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn killed_before_the_files_go_what_they_held_is_durable_and_is_recorded_once() {
+        for durability in [Durability::Synced, Durability::Interval(Duration::from_hours(1))] {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, image) = (dir.path().join("ledger"), dir.path().join("image"));
+            let mut options = Options::default().durability(durability);
+            let (from, to) = (path.clone(), image.clone());
+            options.store.steps.hook = Some(Arc::new(move |step| {
+                if step == "batches recorded" {
+                    copy(&from, &to);
+                }
+            }));
+            let ledger = Ledger::create(&path, options).unwrap();
+            let (id, spool) = (ledger.reader().ledger_id(), Spool::of(&path));
+            for at in 1..=3 {
+                let spawn = Spawn::new(ThreadId::new("t").unwrap(), "x");
+                let key = Key([u8::try_from(at).unwrap(); 16]);
+                spool.put(id, Proposal::new(spawn).key(key), Millis(at)).unwrap();
+            }
+            assert_eq!(ledger.take_in_blocking().unwrap(), 3);
+            let spool = Spool::of(&image);
+            assert_eq!(spool.waiting().unwrap(), 3, "the files had not gone");
+            // A reader shows what the files call durable.
+            let reader = Ledger::open_read_only(&image, Options::default()).unwrap();
+            assert_eq!(reader.reader().head().size.get(), 4);
+            let again = Ledger::open(&image, Options::default()).unwrap();
+            assert_eq!(again.reader().state().unwrap().tasks_len(), 3, "each once");
+            assert_eq!(spool.waiting().unwrap(), 0);
+        }
+    }
 
     #[test]
     fn what_finds_no_space_goes_on_waiting_and_so_does_what_came_after_it() {

@@ -50,6 +50,8 @@ pub(crate) use files::snapshots::DiskSnapshots;
 #[allow(unreachable_pub, reason = "tests see it, by the feature test-util")]
 pub use home::DiskHome;
 pub use options::DiskOptions;
+#[cfg(test)]
+pub(crate) use spool::UNSETTLED;
 pub(crate) use spool::{OUTPUT_BYTES_MAX, Output, SpoolFiles, Spooled, output_key};
 pub(crate) use whole::replace::{Place, ReplaceError};
 

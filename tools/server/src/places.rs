@@ -287,6 +287,15 @@ mod tests {
         assert_eq!(places.room.full(Some(&one)), None);
     }
 
+    #[test]
+    fn those_that_are_told_that_there_is_no_room_are_bounded() {
+        let places = Places::new("connections_max", 1, 50);
+        let told: Vec<_> = (0..REFUSED_MAX).map(|_| places.refuse().unwrap()).collect();
+        assert!(places.refuse().is_none());
+        drop(told);
+        assert!(places.refuse().is_some());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn those_that_are_not_closed_yet_are_bounded_and_the_next_one_waits() {
         let places = Places::new("connections_max", 1, 50);

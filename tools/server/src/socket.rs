@@ -322,6 +322,13 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(matches!(Socket::at(&path), Err(SocketError::Occupied { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::remove_file(&path).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        match unix::fs::chown(&path, Some(65_534), None) {
+            Ok(()) => assert!(matches!(Socket::at(&path), Err(SocketError::Occupied { .. }))),
+            // Only root can make one of another user.
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
+        }
         assert!(matches!(Socket::at(Path::new("/")), Err(SocketError::NoName { .. })));
     }
 }

@@ -278,7 +278,8 @@ impl ArchiveWriter {
         let index = std::mem::take(&mut self.index);
         self.put(&index)?;
         self.put(&sector::encode(TRAILER, &trailer))?;
-        self.file.sync_all().map_err(at_or_full("an archive", "sync", &self.tmp))?;
+        let synced = dir::sync_file(&self.file, &self.tmp);
+        synced.map_err(at_or_full("an archive", "sync", &self.tmp))?;
         let again = Archive::open_as(&self.tmp, self.span)?;
         again.all_frames().try_for_each(|frames| frames.map(drop))?;
         dir::publish(&self.tmp, &self.path)

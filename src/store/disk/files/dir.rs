@@ -400,9 +400,19 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 thread_local! {
-    /// The directories that were synced on this thread, for tests: their disk keeps everything.
+    /// The directories that were synced on this thread, and the files by [`sync_file`], for tests: their
+    /// disk keeps everything.
     pub(crate) static SYNCED: std::cell::RefCell<Vec<PathBuf>> =
         const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Makes the bytes of a file durable, and notes that for tests.
+pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    #[cfg(not(test))]
+    let _ = path;
+    file.sync_all()
 }
 
 /// Makes all creations and removals in a directory durable.

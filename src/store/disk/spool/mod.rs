@@ -57,6 +57,12 @@ pub(crate) struct SpoolFiles {
     root: PathBuf,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// True to let [`SpoolFiles::settle`] fail on this thread, for tests.
+    pub(crate) static UNSETTLED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// A batch that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spooled {
@@ -132,6 +138,10 @@ impl SpoolFiles {
     ///
     /// [`Error::Io`]: they wait, and may not after a loss of power.
     pub(crate) fn settle(&self) -> Result<(), Error> {
+        #[cfg(test)]
+        if UNSETTLED.get() {
+            return Err(at("sync", &self.place())(io::ErrorKind::Other.into()));
+        }
         dir::sync_dir(&self.place())
     }
 
@@ -349,7 +359,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
         tmp.push(format!(".{}.{number}{TMP}", std::process::id()));
         let tmp = PathBuf::from(tmp);
         let Some(file) = dir::create_new(&tmp)? else { continue };
-        let written = (&file).write_all(bytes).and_then(|()| file.sync_all());
+        let written = (&file).write_all(bytes).and_then(|()| dir::sync_file(&file, &tmp));
         return written.map(|()| tmp.clone()).map_err(|error| {
             let _ = fs::remove_file(&tmp);
             at_or_full("a batch in the spool", "write", &tmp)(error)

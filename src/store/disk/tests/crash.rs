@@ -252,6 +252,31 @@ fn head_and_archive_are_made_durable_again_before_an_opening_removes_its_first_j
     assert_eq!(seen, 1);
 }
 
+// The journal is the last other copy that was synced.
+#[test]
+fn the_bytes_and_the_name_of_an_archive_are_durable_before_its_journal_goes() {
+    let dir = TempDir::new().unwrap();
+    let store = created_with(dir.path(), &DiskOptions { seal_bytes: usize::MAX, ..small() });
+    store.stop_thread();
+    append_upto(&store, 700);
+    store.sync().unwrap();
+    let before = journals(dir.path()).len();
+    dir::SYNCED.take();
+    store.flush().unwrap();
+    let (synced, archived) = (dir::SYNCED.take(), archives(dir.path()));
+    assert!(before > 2 && archived.len() == before - 1, "{before} journals, {archived:?}");
+    let root = ledger(dir.path());
+    let mut last = 0;
+    for path in archived
+        .iter()
+        .flat_map(|path| [dir::tmp_of(path), root.join("archive"), root.join("journal")])
+    {
+        let next = synced.iter().skip(last).position(|found| *found == path);
+        last +=
+            next.unwrap_or_else(|| panic!("{path:?} is not synced in its turn: {synced:?}")) + 1;
+    }
+}
+
 /// Forgets what is in a journal behind event 60, as loss of power does with pages that a failed
 /// sync has left in memory only.
 fn forget_behind_60(journal: &Path) {

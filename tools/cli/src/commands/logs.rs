@@ -3,7 +3,7 @@
 //! Start at [`Sight::of`], which knows where the output is by now; [`Shown`] shows of it what it has not
 //! shown yet.
 
-use super::common::{Follower, check_follow};
+use super::common::{Follower, check_follow, refreshed};
 use crate::{
     app::{App, Opened},
     command::{Command, Moment},
@@ -13,11 +13,10 @@ use crate::{
 use anyhow::Result;
 use std::time::Duration;
 use taskledger::{
-    Code,
     event::PartKind,
-    ids::TaskId,
-    ledger::{OUTPUT_BYTES_MAX, Spool, TaskOutput},
-    query::{self, Point, Scope, TaskRow, View},
+    ids::{Size, TaskId},
+    ledger::{OUTPUT_BYTES_MAX, Reader, Spool, TaskOutput},
+    query::{self, Position, Scope, TaskRow, View},
 };
 use taskledger_contract::answers::{At, LogsBody, LogsSource, count, output_of, tail_text};
 
@@ -63,7 +62,11 @@ impl Command for Args {
         }
         let opened = app.open()?;
         let spool = Spool::of(&app.db);
-        let mut sight = Sight::settled(app, &opened, &spool, &self.task)?;
+        let look = |app: &mut App| {
+            let refresh = || refreshed(app, &opened.ledger);
+            Sight::settled(&opened, &spool, &self.task, refresh)
+        };
+        let mut sight = look(app)?;
         if app.out.for_programs() {
             let name = self.task.to_string();
             app.out.single(sight.body(), Some(&name), |_, _| Ok(()))?;
@@ -76,7 +79,7 @@ impl Command for Args {
             // Also beside a writer that always has something new.
             app.out.rest(PAUSE)?;
             follower.next(app, Duration::ZERO)?;
-            sight = Sight::settled(app, &opened, &spool, &self.task)?;
+            sight = look(app)?;
             shown.show(app, &sight)?;
         }
         shown.finish(app, &sight)?;
@@ -109,28 +112,27 @@ enum Said {
 
 impl Sight {
     /// Looks again where nothing is seen and the ledger has grown: between two looks an output can go from
-    /// the spool into the record. The last look stands.
-    fn settled(app: &App, opened: &Opened, spool: &Spool, task: &TaskId) -> Result<Self> {
+    /// the spool into the record. The last look stands. `refresh` gives the size of the ledger by then.
+    fn settled(
+        opened: &Opened,
+        spool: &Spool,
+        task: &TaskId,
+        mut refresh: impl FnMut() -> Result<Size>,
+    ) -> Result<Self> {
         for _ in 1..LOOKS {
             let size = opened.reader.head().size;
-            let sight = Self::of(app, opened, spool, task)?;
+            let sight = Self::of(&opened.reader, spool, task)?;
             let nothing = matches!(sight.said, Said::Nothing) && !sight.ended;
-            let has_grown = || match opened.ledger.refresh_blocking() {
-                // A writer was too quick for this look.
-                Err(error) if error.code() == Code::Busy => Ok(true),
-                head => head.map(|head| head.size != size),
-            };
-            if !nothing || !has_grown()? {
+            if !nothing || refresh()? == size {
                 return Ok(sight);
             }
         }
-        Self::of(app, opened, spool, task)
+        Self::of(&opened.reader, spool, task)
     }
 
-    fn of(app: &App, opened: &Opened, spool: &Spool, task: &TaskId) -> Result<Self> {
-        let reader = &opened.reader;
-        let view: View =
-            query::as_of(reader, Scope::Task(task), app.resolve(&Point::Head, reader)?)?;
+    fn of(reader: &Reader, spool: &Spool, task: &TaskId) -> Result<Self> {
+        let now = Position::Log(reader.head().size);
+        let view: View = query::as_of(reader, Scope::Task(task), now)?;
         let Some(found) = view.state.task(task) else {
             return Err(Problem::not_found(format!("no task {:?}", task.as_str())).into());
         };
@@ -302,7 +304,68 @@ fn unfinished(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::term::ColorWhen;
-    use taskledger::time::Millis;
+    use taskledger::{
+        Ledger, Options,
+        command::{Finish, Spawn},
+        ids::ThreadId,
+        time::Millis,
+    };
+
+    /// A task whose output was in the spool, and the ledger as it was seen by then.
+    struct Ending {
+        writer: Ledger,
+        spool: Spool,
+        seen: Opened,
+        task: TaskId,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Ending {
+        /// The output has left the spool.
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("ledger");
+            let writer = Ledger::create(&path, Options::default()).unwrap();
+            let task = TaskId::new("a").unwrap();
+            let spawn = Spawn::new(ThreadId::new("t").unwrap(), "x").task(&task);
+            writer.append_blocking(spawn).unwrap();
+            let ledger = Ledger::open_read_only(&path, Options::default()).unwrap();
+            let seen = Opened { reader: ledger.reader(), ledger };
+            Self { writer, spool: Spool::of(&path), seen, task, _dir: dir }
+        }
+
+        fn end(&self) {
+            let result = r#"{"exit_status":0,"output":"said","output_bytes":4}"#;
+            self.writer.append_blocking(Finish::completed(&self.task).result(result)).unwrap();
+        }
+
+        fn look(&self, refresh: impl FnMut() -> Result<Size>) -> Said {
+            Sight::settled(&self.seen, &self.spool, &self.task, refresh).unwrap().said
+        }
+    }
+
+    #[test]
+    fn an_output_that_goes_from_the_spool_into_the_record_between_two_looks_is_seen() {
+        let ending = Ending::new();
+        ending.end();
+        let refresh = || Ok(ending.seen.ledger.refresh_blocking()?.size);
+        let said = ending.look(refresh);
+        assert!(matches!(said, Said::Ended(LogsSource::Result, text, 4) if text == "said"));
+    }
+
+    #[test]
+    fn where_nothing_is_seen_a_ledger_is_looked_at_again_only_if_it_grows_and_not_for_ever() {
+        let ending = Ending::new();
+        for (grows, looks) in [(0, 1), (1, LOOKS - 1)] {
+            let (mut size, mut refreshed) = (ending.seen.reader.head().size.get(), 0);
+            let refresh = || {
+                (size, refreshed) = (size + grows, refreshed + 1);
+                Ok(Size::new(size))
+            };
+            assert!(matches!(ending.look(refresh), Said::Nothing));
+            assert_eq!(refreshed, looks);
+        }
+    }
 
     #[test]
     fn nothing_in_an_output_acts_on_a_terminal_but_lines_and_tabs() {

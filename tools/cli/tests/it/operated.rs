@@ -8,7 +8,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     os::unix::{
-        fs::PermissionsExt as _,
+        fs::{MetadataExt as _, PermissionsExt as _},
         net::{UnixDatagram, UnixStream},
     },
     process::{Child, Command, Stdio},
@@ -217,6 +217,21 @@ fn the_service_manager_is_told_what_the_server_does() {
     stop(child);
     let stopping = std::iter::from_fn(|| Some(next())).find(|told| told != "WATCHDOG=1\n");
     assert!(stopping.unwrap().starts_with("STOPPING=1\n"));
+}
+
+/// The socket of a ledger is that of the process that has it: no other one replaces it.
+#[test]
+fn a_second_server_leaves_the_socket_to_the_one_that_has_the_ledger() {
+    let place = Place::with_story();
+    let (child, told) = start(&mut program(&place, &["serve", "-o", "jsonl"]));
+    let socket = place.path("ledger/ledger.sock");
+    let id = || fs::symlink_metadata(&socket).map(|meta| meta.ino()).ok();
+    let before = id();
+    place.run(&["serve", "--wait", "0s"]).fails(5);
+    assert!(before.is_some() && id() == before);
+    assert!(ask(&told, "/v1/threads").starts_with("HTTP/1.1 200"));
+    stop(child);
+    assert_eq!(id(), None);
 }
 
 #[test]

@@ -10,11 +10,21 @@ use tokio::{
 
 const OK: &str = "HTTP/1.1 200 OK\r\ntaskledger-ledger: 00000000000000000000000000000001\r\n";
 
-/// A server that reads a request and says `answer`, then closes; the request.
+/// The answer of a server that reads a request and says `answer`, then closes.
 async fn says(
     answer: &'static str,
     options: ClientOptions,
     line: bool,
+) -> Result<Vec<u8>, ClientError> {
+    heard(answer, options, line, true).await
+}
+
+/// The same of one that may hang instead.
+async fn heard(
+    answer: &'static str,
+    options: ClientOptions,
+    line: bool,
+    closes: bool,
 ) -> Result<Vec<u8>, ClientError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.sock");
@@ -24,13 +34,17 @@ async fn says(
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = vec![0; 4096];
         let _ = stream.read(&mut request).await.unwrap();
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        let _ = stream.write_all(answer.as_bytes()).await;
+        (!closes).then_some(stream)
     };
     let asked = async {
         if !line {
             return client.ask("/v1/threads").await.map(|answer| answer.body.to_vec());
         }
-        let mut lines = client.stream("/v1/log?follow=true").await?.unwrap();
+        let mut lines = match client.stream("/v1/log?follow=true").await? {
+            Ok(lines) => lines,
+            Err(refusal) => return Ok(refusal.body.to_vec()),
+        };
         let mut all = Vec::new();
         while let Some(line) = lines.next().await? {
             all.extend(line);
@@ -64,12 +78,39 @@ async fn an_answer_that_is_cut_or_too_long_is_none() {
         assert!(!lost.is_unsent());
     }
     for long in [
+        of("content-length: 9\r\n\r\n"),
         of("content-length: 9\r\n\r\n123456789"),
         of("transfer-encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n"),
     ] {
         let refused = says(long, small(), false).await.unwrap_err();
         assert!(matches!(refused, ClientError::TooLong { max: 8, .. }), "{long}: {refused}");
     }
+}
+
+/// A refusal is short, however long an answer may be.
+#[tokio::test]
+async fn a_refusal_that_is_too_long_is_none() {
+    let refusal = |bytes: usize| -> &'static str {
+        let text = "x".repeat(bytes);
+        format!(
+            "HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n{bytes:x}\r\n{text}\r\n0\r\n\r\n"
+        )
+        .leak()
+    };
+    for line in [false, true] {
+        let told = says(refusal(64 << 10), ClientOptions::default(), line).await;
+        assert_eq!(told.unwrap().len(), 64 << 10);
+        let refused = says(refusal((64 << 10) + 1), ClientOptions::default(), line).await;
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, ClientError::TooLong { max: 0x1_0000, .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_has_no_end_is_given_up() {
+    let head = format!("{OK}x: {}", "x".repeat(128 << 10)).leak();
+    let lost = says(head, ClientOptions::default(), false).await.unwrap_err();
+    assert!(lost.to_string().contains("too large"), "{lost}");
 }
 
 #[tokio::test]
@@ -100,6 +141,16 @@ async fn a_server_that_hangs_is_given_up() {
     let lost = Client::new(Address::socket(path), options).ask("/v1/threads").await.unwrap_err();
     assert!(matches!(lost, ClientError::Lost { .. }), "{lost}");
     assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_within_its_answer_is_given_up() {
+    let options = || ClientOptions { answer_timeout: Duration::from_millis(50), ..small() };
+    let part = format!("{OK}transfer-encoding: chunked\r\n\r\n2\r\na\n\r\n").leak();
+    for line in [false, true] {
+        let lost = heard(part, options(), line, false).await.unwrap_err();
+        assert!(lost.to_string().contains("none in 50ms"), "{lost}");
+    }
 }
 
 /// No token, and nothing else, goes in the clear to another machine, whatever a name is said to mean.

@@ -136,6 +136,22 @@ fn a_piece_is_a_share_of_bytes_or_one_event_that_took_room_of_its_own() {
     assert_eq!(seqs, (1..=25).collect::<Vec<_>>());
 }
 
+/// Their text is several times as long as what is read of them at once.
+#[test]
+fn many_small_events_make_pieces_of_no_more_than_a_share() {
+    let ledger = Ledger::in_memory(Options::default()).unwrap();
+    for _ in 0..400 {
+        ledger.append_blocking(Spawn::new(ThreadId::new("t").unwrap(), "x")).unwrap();
+    }
+    let (reader, share) = (ledger.reader(), 16 << 10);
+    let room = Room::new(&ServerOptions { stream_bytes_max: share, ..Default::default() });
+    let mut place = Place::after(&reader, Head::EMPTY).unwrap();
+    let pieces = pieces(&mut place, &reader, &Wanted::default(), &room);
+    let longest = pieces.iter().map(Bytes::len).max();
+    assert!(longest <= Some(share), "{longest:?}");
+    assert_eq!(events(&pieces).len(), 401);
+}
+
 #[test]
 fn a_large_event_without_room_is_neither_written_nor_lost() {
     let ledger = mixed();

@@ -459,6 +459,18 @@ fn a_client_that_knows_of_an_event_that_is_not_durable_yet_waits_for_it_alone() 
 }
 
 #[test]
+fn a_stream_whose_client_goes_away_ends_though_it_has_nothing_to_say() {
+    on_one_worker(async {
+        let options = ServerOptions { heartbeat: PATIENCE * 20, ..Default::default() };
+        let service = service(options);
+        let mut client = Client::begin(&service, Form::Lines, &[]).await;
+        client.take().await;
+        drop(client);
+        timeout(PATIENCE, service.stopped()).await.unwrap();
+    });
+}
+
+#[test]
 fn a_stream_whose_task_is_dropped_is_cut() {
     let mut runtime = runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_time().build().unwrap();

@@ -334,3 +334,31 @@ fn a_stop_does_not_wait_for_those_who_never_end() {
     // It would be cut by the limit on writes after 30 seconds.
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_stop_waits_for_no_connection_that_asks_nothing_more() {
+    let mut server = Server::with(memory(), |limits| {
+        limits.header_timeout = PATIENCE * 4;
+        limits.drain = PATIENCE * 4;
+    });
+    let _idle = server.let_in();
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+}
+
+/// It would keep others from being told why they are refused.
+#[test]
+fn a_client_that_is_refused_and_stays_is_cut() {
+    let server = Server::with(memory(), |limits| {
+        limits.tcp_connections_max = 1;
+        limits.header_timeout = PATIENCE * 4;
+    });
+    let _known = server.let_in();
+    let mut refused = server.connect();
+    let mut told = [0; 12];
+    refused.read_exact(&mut told).unwrap();
+    assert_eq!(&told, b"HTTP/1.1 503");
+    let stream = std::cell::RefCell::new(refused);
+    until("it is cut", || stream.borrow_mut().write_all(b"x").is_err());
+}

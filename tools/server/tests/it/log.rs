@@ -1,6 +1,6 @@
 //! The log as a stream.
 
-use crate::support::{PATIENCE, Server, memory, until};
+use crate::support::{PATIENCE, Server, large, memory, until};
 use serde_json::Value;
 use std::{
     collections::VecDeque,
@@ -18,14 +18,14 @@ use taskledger::{
 use taskledger_server::{Role, tokens};
 
 /// A stream that is read line by line.
-struct Stream {
-    status: u16,
+pub(crate) struct Stream {
+    pub(crate) status: u16,
     head: String,
     from: BufReader<TcpStream>,
     lines: VecDeque<String>,
     rest: String,
     /// The server said that this was all.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Stream {
@@ -47,7 +47,7 @@ impl Stream {
         Self { status, head: head.to_ascii_lowercase(), from, lines, rest, whole }
     }
 
-    fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
+    pub(crate) fn events(server: &Server, target: &str, id: Option<&str>) -> Self {
         let id = id.map_or("x-none: 1".to_owned(), |id| format!("last-event-id: {id}"));
         Self::open(server, target, &["accept: text/event-stream", &id])
     }
@@ -78,7 +78,7 @@ impl Stream {
     }
 
     /// The next event of a stream of events: its id and its number.
-    fn event(&mut self) -> Option<(String, u64)> {
+    pub(crate) fn event(&mut self) -> Option<(String, u64)> {
         let mut id = String::new();
         loop {
             let line = self.line()?;
@@ -225,6 +225,21 @@ fn a_stream_whose_token_is_gone_gets_no_event_that_comes_then() {
     tokens::revoke(&server.tokens, "reader").unwrap();
     spawn(server.service.ledger(), 2);
     ends_unauthorized(stream);
+}
+
+#[test]
+fn a_stream_whose_token_is_gone_ends_while_it_still_reads_on() {
+    // More than the system holds for a client.
+    let server = Server::with(large(24), |_| {});
+    let mut stream = Stream::open(&server, "/v1/log?after=0", &[]);
+    assert_eq!(stream.json().unwrap()["seq"], 1);
+    tokens::revoke(&server.tokens, "reader").unwrap();
+    let mut last = Value::Null;
+    while let Some(line) = stream.json() {
+        last = line;
+    }
+    assert_eq!(last["problem"]["code"], "unauthorized");
+    assert!(stream.whole);
 }
 
 #[test]

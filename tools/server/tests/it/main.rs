@@ -4,6 +4,7 @@
 
 mod contract;
 mod fairness;
+mod held;
 mod hostile;
 mod log;
 mod manager;
@@ -11,7 +12,9 @@ mod metrics;
 mod nodes;
 mod openapi;
 mod replication;
+mod resumed;
 mod silent;
+mod spool;
 mod support;
 mod tls;
 mod writes;

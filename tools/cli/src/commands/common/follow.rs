@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use taskledger::{
     Code, Ledger,
     ids::Size,
+    ledger::ReadError,
     query::Point,
     time::{Clock as _, SystemClock},
 };
@@ -73,6 +74,31 @@ impl<'a> Follower<'a> {
             app.out.rest(pause)?;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+}
+
+/// The number of events of a ledger by now. Where a writer is too quick for a look, it looks again, for as
+/// long as commands wait.
+pub fn refreshed(app: &mut App, ledger: &Ledger) -> Result<Size> {
+    let longest = app.global.wait;
+    let look = || Ok(ledger.refresh_blocking()?.size);
+    patiently(longest, look, |pause| app.out.rest(pause))
+}
+
+/// Looks until that is not too quick, or for so long.
+fn patiently<T>(
+    longest: Duration,
+    mut look: impl FnMut() -> Result<T, ReadError>,
+    mut rest: impl FnMut(Duration) -> Result<()>,
+) -> Result<T> {
+    let (began, mut pause) = (Instant::now(), PAUSE_MIN);
+    loop {
+        match look() {
+            Err(error) if error.code() == Code::Busy && began.elapsed() < longest => {}
+            answer => return Ok(answer?),
+        }
+        rest(pause)?;
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
@@ -200,6 +226,35 @@ fn last_lines(text: &str, rows: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use taskledger::store;
+
+    fn too_quick<T>() -> Result<T, ReadError> {
+        Err(store::Error::Unsettled { path: "ledger".into() }.into())
+    }
+
+    /// The answer of a ledger whose writer is too quick for so many looks, and the number of looks.
+    fn quick(longest: Duration, looks: u32) -> (Result<u32>, u32) {
+        let mut taken = 0;
+        let look = || {
+            taken += 1;
+            if taken > looks { Ok(taken) } else { too_quick() }
+        };
+        (patiently(longest, look, |_| Ok(())), taken)
+    }
+
+    #[test]
+    fn a_writer_that_is_too_quick_for_a_look_is_looked_at_again_while_commands_wait() {
+        assert_eq!(quick(Duration::MAX, 9).0.unwrap(), 10);
+        let (refused, looks) = quick(Duration::ZERO, 9);
+        let refused = refused.unwrap_err();
+        let code = refused.downcast_ref::<ReadError>().map(ReadError::code);
+        assert_eq!((code, looks), (Some(Code::Busy), 1));
+        let other = || Err::<(), _>(ReadError::from(store::Error::Halted));
+        let halted = patiently(Duration::MAX, other, |_| unreachable!("nothing passes"));
+        assert!(halted.is_err());
+        let stopped = patiently(Duration::MAX, too_quick::<()>, |_| anyhow::bail!("interrupted"));
+        assert_eq!(stopped.unwrap_err().to_string(), "interrupted");
+    }
 
     #[test]
     fn an_answer_that_is_longer_than_the_screen_shows_its_end() {

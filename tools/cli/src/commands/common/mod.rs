@@ -16,7 +16,7 @@ mod tell;
 pub use draw::draw;
 pub use each::{each, list};
 pub use expected::{Expected, expected};
-pub use follow::{CLEAR, Follower, check_follow, watch};
+pub use follow::{CLEAR, Follower, check_follow, refreshed, watch};
 pub use new_dir::NewDir;
 pub use new_file::NewFile;
 pub use outside::check_outside;

@@ -230,9 +230,7 @@ impl<'a> Record<'a> {
         let ended = error.unwrap_or(SUCCESS);
         let mut told = why.told(self.recorder.wait);
         if let Some(error) = spool {
-            let is_unknown = matches!(error.downcast_ref(), Some(SpoolError::Unknown(_)));
-            let nor = if is_unknown { "and" } else { "nor does it wait in the spool:" };
-            told = format!("{told}; {nor} {error:#}");
+            told = format!("{told}; {}", unspooled(error));
         }
         let text = format!("the end of {task} ({ended}) is not recorded: {told}");
         let (exit, replaced) = match why {
@@ -287,6 +285,13 @@ impl<'a> Record<'a> {
     }
 }
 
+/// The reason that an end is not said to wait, in words: it may wait all the same.
+fn unspooled(error: &Error) -> String {
+    let may_wait = matches!(error.downcast_ref(), Some(SpoolError::Unknown(_)));
+    let nor = if may_wait { "and" } else { "nor does it wait in the spool:" };
+    format!("{nor} {error:#}")
+}
+
 /// The fate of the file of an output when the end was to be recorded.
 enum Output {
     /// The end is recorded, or waits, and the output with it.
@@ -338,5 +343,20 @@ fn told(status: ExitStatus) -> (String, u8) {
             (format!("killed by signal {signal}"), 128_u8.saturating_add(narrow(signal)))
         }
         (None, None) => (format!("{status}"), u8::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskledger::store;
+
+    #[test]
+    fn an_end_that_may_wait_is_not_said_not_to() {
+        let told = |error: SpoolError| unspooled(&error.into());
+        let unknown = told(SpoolError::Unknown(store::Error::Halted));
+        assert!(unknown.starts_with("and the batch may be in the spool, or not"), "{unknown}");
+        let not = told(SpoolError::Store(store::Error::Halted));
+        assert!(not.starts_with("nor does it wait in the spool: "), "{not}");
     }
 }

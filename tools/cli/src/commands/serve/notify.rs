@@ -65,10 +65,13 @@ fn tell(states: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
+    use std::{cell::RefCell, sync::mpsc, thread};
     use taskledger::{Ledger, Options};
     use taskledger_server::options::ServerOptions;
-    use tokio::time::timeout;
+    use tokio::{runtime, select, sync::oneshot, time::timeout};
+
+    /// Longer than anything takes here.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_cannot_do_its_work_is_not_said_to_be_alive() {
@@ -90,5 +93,43 @@ mod tests {
         told.borrow_mut().clear();
         let _ = timeout(Duration::from_mins(1), watched.as_mut()).await;
         assert_eq!(*told.borrow(), ["STATUS=the ledger is halted: open it again"]);
+    }
+
+    /// A thread of its own would say so all the same.
+    #[test]
+    fn a_server_whose_threads_hang_is_not_said_to_be_alive() {
+        let ledger = Ledger::in_memory(Options::default()).unwrap();
+        let service = Service::new(ledger, None, ServerOptions::default());
+        let mut runtime = runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let handle = runtime.handle().clone();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // As serving does: the future is not on a thread that answers.
+                runtime.block_on(async {
+                    let tell = |_: &[NotifyState<'_>]| tell.send(()).unwrap_or_default();
+                    let often = Some(Duration::from_millis(2));
+                    let watched = keep_telling(&service, "x", often, tell);
+                    select! { never = watched => match never {}, _ = stopped => {} }
+                });
+            });
+            let is_told = |longest| told.recv_timeout(longest).is_ok();
+            assert!((0..4).all(|_| is_told(PATIENCE)));
+            let (hang, hangs) = mpsc::channel::<()>();
+            let (ready, is_hung) = mpsc::channel();
+            handle.spawn(async move {
+                let _ = ready.send(());
+                let _ = hangs.recv(); // the one thread that answers
+            });
+            is_hung.recv_timeout(PATIENCE).unwrap();
+            // One that was about to be told; then none for as long as 25 take otherwise.
+            let more = (0..25).take_while(|_| is_told(Duration::from_millis(50))).count();
+            drop(hang);
+            assert!(more < 4, "{more} times while nobody was answered");
+            assert!((0..4).all(|_| is_told(PATIENCE)));
+            let _ = stop.send(());
+        });
     }
 }
