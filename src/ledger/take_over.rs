@@ -1,4 +1,4 @@
-//! Who is in charge: a node promises an epoch, and takes over in it.
+//! The node in charge: nodes promise an epoch, and one of them takes over in it.
 //!
 //! A promise is never taken back: after it, the node acknowledges nothing in an epoch below, also after it
 //! was opened again. So a node that knows of enough promises knows that no other one is in charge, and

@@ -4,10 +4,7 @@
 //! record. So they are stopped, and code that waits for them gets the error. A task may have had effects
 //! elsewhere by then, and may be started again there: at least once, not once.
 
-use super::{
-    cancel::stop_after,
-    live::{Live, Table},
-};
+use super::{cancel::stop_after, live::Table};
 use crate::{
     ids::Epoch,
     ledger::{AppendError, FenceWitness},
@@ -56,8 +53,13 @@ impl FenceWitness for Fence {
         if !live.is_empty() {
             tracing::warn!(%by, tasks = live.len(), "the ledger is fenced: its tasks are stopped");
         }
-        live.iter().for_each(|live| Live::signal(live));
-        live.iter().for_each(|live| stop_after(&self.tracker, live, FENCED_PATIENCE));
+        // All of them first: a timer is less urgent than the last signal.
+        for live in &live {
+            live.signal();
+        }
+        for live in &live {
+            stop_after(&self.tracker, live, FENCED_PATIENCE);
+        }
     }
 }
 

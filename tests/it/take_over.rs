@@ -1,19 +1,31 @@
 //! Who is in charge: promises, take-overs, and what a node takes that is bound to an epoch.
 
+mod power;
+
 use crate::support::*;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use taskledger::{
     Ledger,
     audit::{self, VerifyOptions},
     codec,
     command::{Proposal, Spawn},
     event::{Action, Began, Entry, Host, PartKind},
-    ids::{Epoch, LedgerId, Seq},
+    ids::{Epoch, LedgerId, NodeId, Seq},
     ledger::{
         AppendError, Discontinuity, Durability, Fork, ORPHANED_AT_TAKE_OVER, PromiseError, Role,
         TakeOverError,
     },
-    store::{Home, Identity, MemStore, Role as Kept},
+    store::{
+        self, FixedNode, Home, Identity, MemStore, NodeStore, Opened, Role as Kept,
+        faulty::FaultyDisk,
+    },
     time::SeededEntropy,
 };
 
@@ -32,7 +44,13 @@ fn frames(ledger: &Ledger) -> Vec<Vec<u8>> {
 fn began(entry: &Entry) -> Option<(&Began, Epoch)> {
     match &entry.event.action {
         Action::Began { why, .. } => Some((why, entry.event.epoch)),
-        _ => None,
+        Action::Upserted { .. }
+        | Action::Terminated { .. }
+        | Action::Restored { .. }
+        | Action::CancelRequested { .. }
+        | Action::Messaged { .. }
+        | Action::Emitted { .. }
+        | Action::Redacted { .. } => None,
     }
 }
 
@@ -71,8 +89,8 @@ fn assert_higher(answer: Result<taskledger::ledger::NodeStatus, PromiseError>, t
 }
 
 #[track_caller]
-fn assert_fenced<T: std::fmt::Debug>(answer: Result<T, AppendError>, epoch: Epoch) {
-    assert!(matches!(answer, Err(AppendError::Fenced { by }) if by == epoch), "{answer:?}");
+fn assert_fenced<T: std::fmt::Debug>(answer: &Result<T, AppendError>, epoch: Epoch) {
+    assert!(matches!(answer, Err(AppendError::Fenced { by }) if *by == epoch), "{answer:?}");
 }
 
 #[test]
@@ -84,8 +102,8 @@ fn a_primary_that_promises_is_fenced_at_its_final_head() {
     let status = primary.promise_blocking(SECOND).unwrap();
     assert_eq!((status.role, status.promised), (Role::Fenced { by: SECOND }, Some(SECOND)));
     assert_eq!((status.head, status.epoch), (primary.reader().head(), before.epoch));
-    assert_fenced(primary.append_blocking([spawn("late")]), SECOND);
-    assert_fenced(primary.ingest_blocking(vec![], None), SECOND);
+    assert_fenced(&primary.append_blocking([spawn("late")]), SECOND);
+    assert_fenced(&primary.ingest_blocking(vec![], None), SECOND);
     assert_eq!(primary.promise_blocking(SECOND).unwrap(), status, "it may be asked again");
     assert_eq!(primary.node_status(), status);
 }
@@ -99,7 +117,7 @@ fn a_promise_outlives_an_opening() {
     drop(primary);
     let primary = reopened(&memory);
     assert_eq!(primary.node_status(), status);
-    assert_fenced(primary.append_blocking([spawn("late")]), SECOND);
+    assert_fenced(&primary.append_blocking([spawn("late")]), SECOND);
     assert_eq!(primary.promise_blocking(SECOND).unwrap(), status);
 }
 
@@ -157,7 +175,7 @@ fn a_promise_leaves_no_append_waiting() {
         drop(open);
         let status = promise.join().unwrap().unwrap();
         assert_eq!(status.head, ledger.reader().head());
-        assert_fenced(ledger.append_blocking([spawn("late")]), SECOND);
+        assert_fenced(&ledger.append_blocking([spawn("late")]), SECOND);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             decided.await.unwrap();
@@ -186,9 +204,9 @@ fn a_standby_that_promised_takes_nothing_in_the_name_of_an_epoch_below() {
     append(&primary, [spawn("late")]);
     let late = || primary.reader().frames(Seq::new(5).unwrap(), usize::MAX).unwrap();
     for node in [standby, reopened(&memory)] {
-        assert_fenced(node.ingest_blocking(late(), None), SECOND);
-        assert_fenced(node.ingest_by_blocking(first, late(), None), SECOND);
-        assert_fenced(node.ingest_by_blocking(RIVAL, late(), None), SECOND);
+        assert_fenced(&node.ingest_blocking(late(), None), SECOND);
+        assert_fenced(&node.ingest_by_blocking(first, late(), None), SECOND);
+        assert_fenced(&node.ingest_by_blocking(RIVAL, late(), None), SECOND);
         assert_eq!(node.reader().head(), head);
     }
     // A standby that was behind gets old events, too, from the primary of the new epoch.
@@ -529,4 +547,77 @@ fn a_directory_takes_over_as_a_memory_does() {
     assert_eq!(given.as_str(), "bg_90");
     standby.close_blocking().unwrap();
     assert!(audit::verify(&path, &VerifyOptions::default(), &mut |_, _| {}).unwrap().is_ok());
+}
+
+/// A node store that has no room the next time.
+#[derive(Debug)]
+struct Crowded {
+    node: Arc<dyn NodeStore>,
+    full: AtomicBool,
+}
+
+impl NodeStore for Crowded {
+    fn identity(&self) -> Identity {
+        self.node.identity()
+    }
+
+    fn set_identity(&self, identity: Identity) -> Result<(), store::Error> {
+        if self.full.swap(false, Ordering::SeqCst) {
+            return Err(store::Error::Full { what: "a file", room: None, source: None });
+        }
+        self.node.set_identity(identity)
+    }
+}
+
+/// What could not be stored has not happened: the role changes after `NODE` did.
+#[test]
+fn a_role_that_could_not_be_stored_is_not_taken() {
+    let memory = MemStore::new();
+    drop(Ledger::create_in(&memory, options()).unwrap());
+    let Opened { log, snapshots, node } = memory.open().unwrap();
+    let crowded = Arc::new(Crowded { node, full: AtomicBool::new(true) });
+    let ledger = Ledger::over(Opened { log, snapshots, node: crowded.clone() }, options()).unwrap();
+    append(&ledger, [spawn("a")]);
+    let refused = ledger.promise_blocking(SECOND).unwrap_err();
+    assert!(matches!(refused, PromiseError::Store(_)) && refused.is_retryable(), "{refused:?}");
+    assert_eq!((ledger.role(), ledger.node_status().promised), (Role::Primary, None));
+    append(&ledger, [spawn("b")]);
+    ledger.promise_blocking(SECOND).unwrap();
+
+    crowded.full.store(true, Ordering::SeqCst);
+    let refused = ledger.take_over_blocking(SECOND, 0).unwrap_err();
+    assert!(matches!(refused, TakeOverError::Store(_)) && refused.is_retryable(), "{refused:?}");
+    assert_eq!(ledger.role(), Role::Fenced { by: SECOND });
+    assert_fenced(&ledger.append_blocking([spawn("c")]), SECOND);
+    ledger.take_over_blocking(SECOND, 0).unwrap();
+    append(&ledger, [spawn("c")]);
+}
+
+/// The role is stored, and then there is no room for the event that goes with it: until there is, this
+/// node is neither a primary nor a standby.
+#[test]
+fn a_take_over_that_finds_the_disk_full_is_gone_on_with() {
+    let disk = FaultyDisk::new(3);
+    let identity = Identity::new(LedgerId([7; 16]), NodeId([1; 16]));
+    disk.open().unwrap().set_identity(Identity { role: Kept::Standby, ..identity }).unwrap();
+    let standby = Ledger::over(Opened::of(disk.open().unwrap()), options()).unwrap();
+    let source = Ledger::over(
+        Opened { node: Arc::new(FixedNode(identity)), ..Opened::of(MemStore::new()) },
+        options(),
+    )
+    .unwrap();
+    append(&source, [spawn("a")]);
+    standby.ingest_blocking(frames(&source), None).unwrap();
+    standby.promise_blocking(SECOND).unwrap();
+    disk.set_bytes_max(Some(disk.bytes()));
+    let refused = standby.take_over_blocking(SECOND, 0).unwrap_err();
+    let full = matches!(refused, TakeOverError::Append(AppendError::DiskFull));
+    assert!(full && refused.is_retryable(), "{refused:?}");
+    assert_eq!(standby.role(), Role::Fenced { by: SECOND });
+    assert_fenced(&standby.ingest_by_blocking(THIRD, vec![], None), SECOND);
+    assert_fenced(&standby.append_blocking([spawn("b")]), SECOND);
+    disk.set_bytes_max(None);
+    standby.take_over_blocking(SECOND, 0).unwrap();
+    append(&standby, [spawn("b")]);
+    assert_eq!(beginnings(&standby).last().unwrap(), &(Began::Promoted, SECOND));
 }

@@ -17,7 +17,7 @@ use crate::{
         },
     },
     proof::Tree,
-    store::{FixedNode, FrameLog, FrameRead, Home, Identity, Shortfall, SnapshotStore},
+    store::{FixedNode, FrameLog, FrameRead, Home, Identity, NodeStore, Shortfall, SnapshotStore},
 };
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ impl Ledger {
         let identity = looked.identity.unwrap_or_else(unknown);
         let (published, size) = (Arc::new(published), log.shown().size);
         let shown: Arc<dyn FrameLog> = Arc::<LookLog>::clone(&log);
-        let stores = (shown, snapshots, Arc::new(FixedNode(identity)) as _);
+        let node: Arc<dyn NodeStore> = Arc::new(FixedNode(identity));
+        let stores = (shown, snapshots, node);
         let loaded = open::assemble(stores, (published, withheld), size, &options);
         let nameless = looked.identity.is_none();
         let mut ledger = Self::run(Role::ReadOnly, identity.ledger, loaded, options, Some(log))?;

@@ -186,8 +186,8 @@ impl Desk {
                         self.change_role(role);
                         became = Some(role);
                     };
-                    let turn = Turn { role: self.role(), change: &mut change };
-                    let served = hold.writer().serve(alone, turn);
+                    let mut turn = Turn { role: self.role(), change: &mut change };
+                    let served = hold.writer().serve(alone, &mut turn);
                     if let ControlFlow::Break(Closed { whole }) = served {
                         self.end(whole);
                     }

@@ -196,7 +196,7 @@ impl Writer {
 
     /// Serves a request that needs the right to sync as well, and answers. A caller that no longer
     /// waits for the answer misses nothing. Breaks if it was a close.
-    pub(crate) fn serve(&mut self, alone: Alone, turn: Turn<'_>) -> ControlFlow<Closed> {
+    pub(crate) fn serve(&mut self, alone: Alone, turn: &mut Turn<'_>) -> ControlFlow<Closed> {
         match alone {
             Alone::Ingest(Ingest { frames, expect, by, reply }) => {
                 let _ = reply.send(self.ingest(&frames, expect, by));

@@ -7,6 +7,7 @@ mod completion;
 mod cost;
 mod embedders;
 mod failures;
+mod fenced;
 mod gone;
 mod jam;
 mod lineage;

@@ -12,7 +12,7 @@ const PLACES: [&str; 4] =
 
 fn rules() -> BTreeSet<String> {
     let numbered = |letter: char, last: u32| (1..=last).map(move |n| format!("{letter}{n}"));
-    numbered('A', 28).chain(numbered('B', 16)).chain(numbered('C', 12)).collect()
+    numbered('A', 28).chain(numbered('B', 16)).chain(numbered('C', 13)).collect()
 }
 
 /// The rules that a text names: `A12, B3`.

@@ -31,7 +31,11 @@ pub(crate) struct Turn<'a> {
 impl Writer {
     /// Promises `epoch`. The log is synced first, so that what was acknowledged under `Interval` is in the
     /// answer; the promise is durable before the role changes; the head is read when nothing can follow it.
-    pub(super) fn promise(&self, epoch: Epoch, turn: Turn<'_>) -> Result<NodeStatus, PromiseError> {
+    pub(super) fn promise(
+        &self,
+        epoch: Epoch,
+        turn: &mut Turn<'_>,
+    ) -> Result<NodeStatus, PromiseError> {
         let identity = self.shared.node.identity();
         let role = match turn.role {
             Role::Primary | Role::Fenced { .. } => Role::Fenced { by: epoch },
@@ -76,7 +80,7 @@ impl Writer {
         &mut self,
         epoch: Epoch,
         numbers_from: u64,
-        turn: Turn<'_>,
+        turn: &mut Turn<'_>,
     ) -> Result<Head, TakeOverError> {
         if self.shared.is_halted() {
             return Err(TakeOverError::Halted);

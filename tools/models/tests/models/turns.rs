@@ -6,7 +6,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use taskledger_models::{
     Ledger, Options,
     command::{Proposal, Spawn},
-    ids::{Head, Seq, TaskId, ThreadId},
+    ids::{Epoch, Head, Seq, TaskId, ThreadId},
     ledger::{AppendError, Durability, Followed, ReadError, Receipt, Role},
     store::{Error, FrameLog, MemStore},
     time::{ManualClock, Millis},
@@ -131,6 +131,35 @@ fn closes_against_one_another() {
             close.join().unwrap();
         }
     });
+}
+
+/// What was acknowledged is below the head that a promise answers, and nothing is after it: appends
+/// that waited before it are written, and those behind it are refused.
+#[test]
+fn a_promise_against_appends() {
+    for durability in DURABILITIES {
+        explore(move || async move {
+            let ledger = ledger(durability);
+            let blocked = blocking(&ledger, "thread");
+            let awaited = waiting(&ledger, "task");
+            let by = Epoch { number: 2, nonce: 1 };
+            let promise = thread::spawn({
+                let ledger = ledger.clone();
+                move || ledger.promise_blocking(by)
+            });
+            let mut answers = awaited.await.unwrap();
+            answers.extend(blocked.join().unwrap());
+            let status = promise.join().unwrap().unwrap();
+            assert_eq!((status.role, status.head), (Role::Fenced { by }, ledger.reader().head()));
+            for answer in answers {
+                match answer {
+                    Ok(receipts) => assert!(receipts[0].seq.size() <= status.head.size),
+                    Err(AppendError::Fenced { by: told }) => assert_eq!(told, by),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    }
 }
 
 /// Frames, appends and a close: each is answered, and what was written is what was answered.
