@@ -19,14 +19,19 @@ use taskledger::{
     store::{DiskHome, DiskOptions, Home, Identity, Role as Kept},
 };
 
+fn count(size: Size) -> usize {
+    usize::try_from(size.get()).unwrap()
+}
+
 /// Every frame up to `size`.
 fn frames(reader: &Reader, size: Size) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    while size > frames.len() as u64 {
-        let next = Seq::new(frames.len() as u64 + 1).unwrap();
-        frames.extend(reader.frames(next, 1 << 20).unwrap());
+    let (mut frames, mut next) = (Vec::new(), Seq::FIRST);
+    while frames.len() < count(size) {
+        let more = reader.frames(next, 1 << 20).unwrap();
+        next = next.plus(u64::try_from(more.len()).unwrap()).unwrap();
+        frames.extend(more);
     }
-    frames.truncate(size.get() as usize);
+    frames.truncate(count(size));
     frames
 }
 
@@ -34,7 +39,7 @@ fn frames(reader: &Reader, size: Size) -> Vec<Vec<u8>> {
 fn stream(primary: &Ledger, standby: &Ledger) {
     let reader = primary.reader();
     let frames = frames(&reader, reader.head().size);
-    let missing = frames.into_iter().zip(1..).skip(standby.reader().head().size.get() as usize);
+    let missing = frames.into_iter().zip(1..).skip(count(standby.reader().head().size));
     let sent = missing.map(|(frame, seq)| {
         codec::erase(&frame, reader.redacted(Seq::new(seq).unwrap()).unwrap()).unwrap()
     });
@@ -188,8 +193,8 @@ fn a_tail_is_kept_byte_for_byte_in(place: tempfile::TempDir) {
     let told = kept.tail_blocking().unwrap().unwrap();
     for tail in [&divergent.tail, &told] {
         assert_eq!((tail.common, tail.head), (parted.common, parted.head));
-        let bytes: usize = parted.all.iter().skip(first as usize - 1).map(Vec::len).sum();
-        assert_eq!((tail.events, tail.bytes), (last + 1 - first, bytes as u64));
+        let bytes: usize = parted.all.iter().skip(count(parted.common.size)).map(Vec::len).sum();
+        assert_eq!((tail.events, tail.bytes), (last + 1 - first, u64::try_from(bytes).unwrap()));
         let ids: Vec<TaskId> = ["lost", "lost too"].map(task).into();
         assert_eq!(tail.tasks.iter().cloned().collect::<Vec<_>>(), ids);
         assert_eq!(tail.spawned.iter().cloned().collect::<Vec<_>>(), ids);
@@ -209,7 +214,7 @@ fn a_tail_is_kept_byte_for_byte_in(place: tempfile::TempDir) {
     let standby = Ledger::open(&parted.path, small()).unwrap();
     assert_eq!(standby.reader().head(), parted.common);
     let common = parted.common.size;
-    assert_eq!(frames(&standby.reader(), common), parted.all[..common.get() as usize]);
+    assert_eq!(frames(&standby.reader(), common), parted.all[..count(common)]);
     assert!(standby.reader().task(&task("lost")).unwrap().is_none());
     stream(&parted.primary, &standby);
     assert_eq!(standby.reader().head(), parted.primary.reader().head());

@@ -344,7 +344,9 @@ impl Reader {
     pub fn state_at(&self, size: Size) -> Result<LedgerState, ReadError> {
         let now = self.current();
         if size == now.size() {
-            return self.state();
+            // Not the state of now, which may have grown since.
+            let Published { state, scoped, .. } = &*now.0;
+            return scoped.as_ref().map_or_else(|| Ok(state.clone()), |scoped| scoped.whole());
         }
         self.check_size(size)?;
         let snapshots = &*self.shared.snapshots;

@@ -284,9 +284,9 @@ mod tests {
             fs::write(place.join(FILE), "").unwrap();
         }
         for read in [false, true] {
+            let take = if read { Lock::take_to_read } else { Lock::take };
             let lock = Lock::take(&path, NOT).unwrap();
             std::thread::scope(|scope| {
-                let take = if read { Lock::take_to_read } else { Lock::take };
                 let waiting = scope.spawn(|| take(&path, LONG).unwrap());
                 let (here, exchange) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
                 rustix::fs::renameat_with(here, &path, here, &next, exchange).unwrap();

@@ -138,7 +138,7 @@ fn list(app: &mut App) -> Result<Exit> {
         let kept = Kept::open(app, path)?;
         items.push(Ok(DivergentItem::new(&kept.path, kept.ledger(), &kept.tail)));
     }
-    app.out.list(&At::new(0, app.now()), items.into_iter())?;
+    app.out.list(&At::new(0, app.now()), items)?;
     Ok(Exit::Ok)
 }
 
@@ -151,7 +151,7 @@ fn show(app: &mut App, which: Option<&str>) -> Result<Exit> {
         &kept.opened.reader,
         &kept.tail,
         present.map(|ledger| ledger.reader()).as_ref(),
-        u64::try_from(spooled)?,
+        spooled,
     )?;
     let name = short_name(&kept.path);
     app.out.single(body, Some(&name), human)?;

@@ -166,14 +166,6 @@ fn lists() -> Vec<&'static str> {
             expires_ms: Some(1),
             expired: true,
         }]),
-        list(vec![DivergentItem {
-            name: "1-8-9".into(),
-            path: "ledger.divergent-1-8-9".into(),
-            ledger: "l".into(),
-            first_seq: 8,
-            last_seq: 9,
-            events: 2,
-        }]),
     ]
 }
 
@@ -264,7 +256,15 @@ fn servers() -> Vec<&'static str> {
 }
 
 /// What is left of a ledger that was replaced.
-fn tail() -> &'static str {
+fn divergent() -> Vec<&'static str> {
+    let item = DivergentItem {
+        name: "1-8-9".into(),
+        path: "ledger.divergent-1-8-9".into(),
+        ledger: "l".into(),
+        first_seq: 8,
+        last_seq: 9,
+        events: 2,
+    };
     let redaction = RedactionItem {
         seq: 3,
         parts: vec!["error".into()],
@@ -272,7 +272,7 @@ fn tail() -> &'static str {
         key: Some("00".into()),
         known: Some(false),
     };
-    one(TailBody {
+    let tail = TailBody {
         path: "ledger.divergent-1-8-9".into(),
         ledger: "l".into(),
         epoch: Some("1/2".into()),
@@ -287,7 +287,8 @@ fn tail() -> &'static str {
         changes: vec![ChangeItem { change: "spawned".into(), ..ChangeItem::default() }],
         redactions: vec![redaction.clone(), RedactionItem { key: None, known: None, ..redaction }],
         spooled: 1,
-    })
+    };
+    vec![list(vec![item]), one(tail)]
 }
 
 fn receipt(delivered: Option<bool>) -> ReceiptBody {
@@ -370,7 +371,7 @@ fn works() -> Vec<&'static str> {
 fn every_answer_is_read_as_it_was_written() {
     there_and_back(&event());
     let mut known =
-        [lists(), questions(), works(), servers(), vec![schemas::EVENT, tail()]].concat();
+        [lists(), questions(), works(), servers(), divergent(), vec![schemas::EVENT]].concat();
     let mut all: Vec<&str> = schemas::all().into_iter().map(|(name, _)| name).collect();
     known.sort_unstable();
     known.dedup();
