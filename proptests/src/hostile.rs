@@ -7,12 +7,14 @@
 
 mod files;
 mod frames;
+mod messages;
 mod recordings;
 mod server;
 mod words;
 
 pub use files::{archive, backup, block, groups, head, journal, node, sections, snapshot, state};
 pub use frames::{event, frame, parts};
+pub use messages::message;
 pub use recordings::{awaken, claude_code, copilot, jsonl};
 pub use server::{body, connection, idempotency_key, question, stream, tokens};
 pub use words::{checkpoint, point, predicate};
@@ -36,10 +38,11 @@ const SMALL: usize = 1 << 20;
 const LARGE: usize = 24 << 20;
 
 /// Every parser that takes bytes from outside.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 27] = [
     target("frame", frame, SMALL),
     target("event", event, SMALL),
     target("parts", parts, SMALL),
+    target("message", message, SMALL),
     target("journal", journal, SMALL),
     target("groups", groups, SMALL),
     target("head", head, SMALL),

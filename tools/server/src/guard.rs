@@ -158,12 +158,6 @@ impl Caller {
         self.shown.as_ref().map(|shown| shown.node)
     }
 
-    /// Refuses a client that may not read frames and take part in replication.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the routes of replication"))]
-    pub(crate) fn may_replicate(&self) -> Result<(), Problem> {
-        needs(Some(self), Role::Replicate).map(|_| ())
-    }
-
     /// Refuses a client whose token was revoked since, or has expired, or whose certificate is trusted no
     /// more. Reads the files if they changed.
     pub(crate) fn check(&self, service: &Service) -> Result<(), Problem> {
@@ -422,7 +416,7 @@ mod tests {
         let token = |role| Entry { name: "a".into(), role, hash: [0; 32], expires: None };
         let node = NodeId([7; 16]);
         let shown = Shown { node, name: "node:07".into(), chain: Arc::from([]) };
-        let may = |caller: &Caller| caller.may_replicate().is_ok();
+        let may = |caller: &Caller| needs(Some(caller), Role::Replicate).is_ok();
         assert!(!may(&Caller::SOCKET) && Caller::SOCKET.node().is_none());
         for role in Role::ALL {
             let holder = Caller::holder(token(role), None);

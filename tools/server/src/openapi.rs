@@ -163,6 +163,7 @@ fn in_path(path: &str) -> Vec<Value> {
     let parameter = |name: &str| {
         let (schema, says) = match name {
             "seq" => (json!({ "type": "integer", "minimum": 1 }), "The number of an event."),
+            "size" => (json!({ "type": "integer", "minimum": 0 }), "A number of events."),
             "thread" => (json!({ "type": "string" }), "The id of a thread."),
             _ => (json!({ "type": "string" }), "The id of a task."),
         };

@@ -1,6 +1,7 @@
 """Calls every operation of a client that openapi-python-client made of docs/openapi.json.
 
-    calls.py URL, with tokens of the roles append and admin in APPEND_TOKEN and ADMIN_TOKEN
+    calls.py URL, with tokens of the roles append, admin and replicate in APPEND_TOKEN, ADMIN_TOKEN and
+    NODE_TOKEN
 
 Run by run.sh. The generator leaves out what it cannot express: an answer as lines or as a stream. These
 have the same operations, and other media types, which a client reads by hand.
@@ -19,6 +20,7 @@ CALLED = set()
 URL = sys.argv[1]
 APPEND = AuthenticatedClient(URL, os.environ["APPEND_TOKEN"])
 ADMIN = AuthenticatedClient(URL, os.environ["ADMIN_TOKEN"])
+NODE = AuthenticatedClient(URL, os.environ["NODE_TOKEN"])
 
 
 def call(operation, *path, client=APPEND, expected=200, **arguments):
@@ -77,6 +79,32 @@ def refusals(task):
     assert refused.code == "role", refused
 
 
+def replication():
+    """Fences the server: the last that is asked of it."""
+    assert call("replication.list_standbys").items == []
+    node = call("replication.get_node", client=NODE)
+    assert node.role == "primary" and node.promised is None, node
+    assert call("replication.get_root", node.size, client=NODE).root == node.root
+    assert call("replication.get_standby").node.role == "primary"
+    wish = models.PromoteRequest(expect_epoch=99)
+    kept = call("replication.promote", client=ADMIN, expected=409, body=wish)
+    assert kept.code == "not-promoted", kept
+    ack = models.AckRequest(session="none", size=node.size, root=node.root)
+    gone = call("replication.acknowledge", client=NODE, expected=410, body=ack)
+    assert gone.code == "session-gone", gone
+    news = models.EpochRequest(epoch=node.epoch, size=1, root=node.root)
+    assert call("replication.announce_epoch", client=NODE, body=news).role == "primary"
+    next_epoch = models.EpochItem(number=node.epoch.number + 1, nonce=7)
+    promise = models.PromiseRequest(epoch=next_epoch)
+    fenced = call("replication.promise", client=NODE, body=promise)
+    assert fenced.role == "fenced" and fenced.promised.number == next_epoch.number, fenced
+    spawn = models.SpawnTaskRequest(thread_id="t", task_type="shell")
+    again = call("replication.promise", client=NODE, body=promise)
+    assert again == fenced, again
+    refused = record("recording.spawn_task", body=spawn, expected=421)
+    assert refused.code == "fenced" and refused.epoch.number == next_epoch.number, refused
+
+
 def main():
     assert call("health.alive") == "alive\n"
     assert call("health.ready") == "ready\n"
@@ -122,6 +150,7 @@ def main():
         seq=emitted.seq, parts=[models.PartWord.CONTENT], reason="secret"
     )
     record("recording.redact_event", body=redaction, client=ADMIN)
+    replication()
 
     every = set()
     for group in pkgutil.iter_modules(taskledger_client.api.__path__):

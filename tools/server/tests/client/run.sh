@@ -36,6 +36,7 @@ trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 tokens=$work/tokens
 append=$("$program" token --token-file "$tokens" new append --role append)
 admin=$("$program" token --token-file "$tokens" new admin --role admin)
+node=$("$program" token --token-file "$tokens" new node --role replicate)
 "$program" --db "$work/ledger" init >/dev/null
 "$program" --db "$work/ledger" serve --listen 127.0.0.1:0 --token-file "$tokens" -o jsonl \
     >"$work/serving" &
@@ -45,7 +46,7 @@ for _ in {1..300}; do
     sleep 0.1
 done
 url=$(sed 's/.*"url":"\([^"]*\)".*/\1/' "$work/serving")
-APPEND_TOKEN=$append ADMIN_TOKEN=$admin PYTHONPATH=$place/client \
+APPEND_TOKEN=$append ADMIN_TOKEN=$admin NODE_TOKEN=$node PYTHONPATH=$place/client \
     "$place/venv/bin/python" "$here/calls.py" "$url"
 kill "$server"
 wait "$server"

@@ -1,6 +1,7 @@
 //! Nodes as they meet each other: certificates of an authority of their own, on both ends.
 
 use crate::support::{Answer, Server, memory};
+use axum::http::HeaderName;
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
     date_time_ymd,
@@ -22,9 +23,10 @@ use taskledger::{
     ids::NodeId,
     time::{Clock as _, ManualClock, Millis, SystemClock},
 };
+use taskledger_contract::answers::{AckRequest, ProblemBody};
 use taskledger_server::{
     Role,
-    client::{Client, ClientError, ClientOptions, NodeFiles, Token, trust},
+    client::{Client, ClientError, ClientOptions, NodeFiles, Recording, Token, trust},
     nodes,
     options::ServerOptions,
     tls::{TlsError, TlsFiles},
@@ -204,6 +206,42 @@ async fn a_client_asks_the_node_that_it_means_and_no_other() {
         let refused = client.ask("/v1/threads").await;
         assert!(matches!(refused, Err(ClientError::Untrusted { .. })), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn a_node_follows_and_acknowledges_for_itself_alone() {
+    let authority = Authority::new();
+    let server = authority.serve(&authority.file(), |_| {});
+    let client = |name: &str, node| authority.client(&server, &authority.sign(name, &[node]));
+    let (standby, other) = (client("standby", STANDBY), client("other", NodeId([3; 16])));
+    let [ledger, node, session] = ["ledger", "node", "session"]
+        .map(|name| HeaderName::try_from(format!("taskledger-{name}")).unwrap());
+    let own = server.service.ledger().reader().ledger_id();
+    let follow = async |client: &Client, named: Option<NodeId>| {
+        let target = "/v1/log?after=0&follow=true";
+        let named = named.map(|named| (node.clone(), named.to_string()));
+        let headers = [(ledger.clone(), own.to_string())].into_iter().chain(named);
+        client.frames(target, headers).await.unwrap()
+    };
+    let code = |answer: &[u8]| serde_json::from_slice::<ProblemBody>(answer).unwrap().code;
+    let refused = follow(&other, Some(STANDBY)).await.unwrap_err();
+    assert_eq!((refused.status, code(&refused.body)), (403, "other-node".to_owned()));
+    // Its certificate says who it is, where the request does not.
+    let stream = follow(&standby, None).await.unwrap();
+    let head = server.service.ledger().reader().head();
+    let ack = AckRequest {
+        session: stream.header(&session).unwrap().to_owned(),
+        size: head.size.get(),
+        root: head.root.to_string(),
+    };
+    let (target, body) = ("/v1/replication/acks", serde_json::to_vec(&ack).unwrap());
+    let send = async |client: &Client| {
+        let (key, ledger, body) = (None, Some(own), body.clone().into());
+        client.record(Recording { target, key, ledger, body }).await.unwrap()
+    };
+    let refused = send(&other).await;
+    assert_eq!((refused.status, code(&refused.body)), (403, "other-node".to_owned()));
+    assert_eq!(send(&standby).await.status, 204);
 }
 
 /// A connection on which several requests are sent.

@@ -31,6 +31,7 @@ fn operations(server: &Server) -> Vec<Operation> {
     let mut found = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         let path = path.replace("{thread}", "t").replace("{task}", "a").replace("{seq}", "2");
+        let path = path.replace("{size}", "2");
         for (method, told) in methods.as_object().unwrap() {
             found.push(Operation {
                 path: path.clone(),
@@ -84,13 +85,19 @@ fn a_request_that_records_may_name_the_ledger_that_it_means() {
     let server = server();
     let admin = tokens::add(&server.tokens, "admin", Role::Admin, None).unwrap();
     let bearer = format!("authorization: Bearer {admin}");
+    let node = tokens::add(&server.tokens, "node", Role::Replicate, None).unwrap();
+    let other = format!("taskledger-ledger: {}", "0".repeat(32));
     for Operation { path, is_get, told } in operations(&server) {
         let named = told["parameters"].as_array().unwrap().iter();
         let named = named.filter(|param| param["name"] == "Taskledger-Ledger").count();
         assert_eq!(named, usize::from(!is_get), "{path}");
         if !is_get {
-            let lines = [&*bearer, "content-type: application/json", "taskledger-ledger: other"];
-            server.send("POST", &path, &lines, "{}").refused(409, "other-history");
+            let token = if told["x-taskledger-role"] == "replicate" { &node } else { &admin };
+            let of_nodes = path.starts_with("/v1/replication/");
+            let name = if of_nodes { "other-ledger" } else { "other-history" };
+            let bearer = format!("authorization: Bearer {token}");
+            let lines = [&*bearer, "content-type: application/json", &other];
+            server.send("POST", &path, &lines, "{}").refused(409, name);
         }
     }
     let lines = [&*bearer, "content-type: application/json", "idempotency-key: 1"];
@@ -106,6 +113,7 @@ fn a_request_that_records_may_name_the_ledger_that_it_means() {
 fn every_route_that_is_told_of_is_there_and_takes_what_is_told_of() {
     let server = server();
     let operations = operations(&server);
+    let node = tokens::add(&server.tokens, "node", Role::Replicate, None).unwrap();
     assert!(operations.len() > 20, "{}", operations.len());
     for Operation { path, is_get, told } in operations {
         if !is_get {
@@ -123,7 +131,10 @@ fn every_route_that_is_told_of_is_there_and_takes_what_is_told_of() {
             params.filter(|param| param["in"] == "query").partition(|it| it["required"] == true);
         let pair = |param: &Value| format!("{}={}", param["name"].as_str().unwrap(), sample(param));
         let base: Vec<String> = needed.iter().map(|param| pair(param)).collect();
-        let answer = server.get(&format!("{path}?{}", base.join("&")));
+        let of_node = told["x-taskledger-role"] == "replicate";
+        let token = if of_node { &node } else { &server.reader };
+        let bearer = format!("authorization: Bearer {token}");
+        let answer = server.send("GET", &format!("{path}?{}", base.join("&")), &[&bearer], "");
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         headers_are_told_of(&told, &answer);
         for missing in &base {
@@ -155,7 +166,8 @@ fn every_route_needs_the_role_that_is_told_of() {
             continue;
         };
         server.send(method, &path, &[], "").refused(401, "unauthorized");
-        let least = roles.iter().position(|(name, _)| role == name).unwrap();
+        // None of these is that of nodes, and each allows those before it.
+        let least = roles.iter().position(|(name, _)| role == name).unwrap_or(roles.len());
         for (place, (_, token)) in roles.iter().enumerate() {
             let bearer = format!("authorization: Bearer {token}");
             let answer = server.send(method, &path, &[&bearer], "");
