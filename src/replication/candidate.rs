@@ -263,7 +263,7 @@ impl Candidate {
                 if let Some(known) = self.peers.get_mut(peer) {
                     known.round = Some(answer);
                 }
-                self.round_done(now)
+                self.round_done()
             }
             (Phase::Survey | Phase::Promise | Phase::Announce, Event::Tick)
                 if now >= self.since + ANSWER_MAX =>
@@ -272,7 +272,7 @@ impl Candidate {
                     let late = || Err(Unanswered::Lost("no answer in time".to_owned()));
                     peer.round.get_or_insert_with(late);
                 }
-                self.round_done(now)
+                self.round_done()
             }
             (Phase::PromiseHere, Event::PromisedHere(Ok(own))) => self.promised_here(now, own),
             (Phase::PromiseHere, Event::PromisedHere(Err(why))) => {
@@ -303,14 +303,15 @@ impl Candidate {
         self.epoch
     }
 
-    fn round_done(&mut self, now: Duration) -> Vec<Effect> {
+    fn round_done(&mut self) -> Vec<Effect> {
         if self.peers.iter().any(|peer| peer.round.is_none()) {
             return Vec::new();
         }
         match self.phase {
             Phase::Survey => self.surveyed(),
             Phase::Promise => self.promised(),
-            _ => self.announced(now),
+            Phase::Announce => self.announced(),
+            Phase::PromiseHere | Phase::Fetch(_) | Phase::TakeOver | Phase::Ended => Vec::new(),
         }
     }
 
@@ -400,10 +401,10 @@ impl Candidate {
         }
         let told: Vec<_> =
             (0..self.peers.len()).map(|peer| Effect::Announce(peer, self.epoch)).collect();
-        if told.is_empty() { self.announced(now) } else { told }
+        if told.is_empty() { self.announced() } else { told }
     }
 
-    fn announced(&mut self, _: Duration) -> Vec<Effect> {
+    fn announced(&mut self) -> Vec<Effect> {
         self.phase = Phase::Ended;
         let peers = self.peers.iter().enumerate();
         let untold = peers.filter(|(_, peer)| !matches!(peer.round, Some(Ok(_))));

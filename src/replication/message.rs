@@ -21,10 +21,10 @@ use crate::{
 /// The largest message, in bytes: as many frames as one ingest takes, and what surrounds them.
 pub const MESSAGE_BYTES_MAX: usize = GROUP_BYTES_MAX + 1024;
 
-/// Bytes before the body: length, checksum, kind.
-const HEADER_BYTES: usize = 9;
 /// Bytes that `len` does not count.
 const LEN_BYTES: usize = 4;
+/// Bytes before the kind that `len` counts.
+const CHECKSUM_BYTES: usize = 4;
 
 /// A message from a source to its standby.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,40 +139,47 @@ impl Message {
     /// # Panics
     /// If it is larger than [`MESSAGE_BYTES_MAX`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&[0; HEADER_BYTES - 1]);
+        let body = self.body();
+        let len = LEN_BYTES + CHECKSUM_BYTES + body.len();
+        assert!(len <= MESSAGE_BYTES_MAX, "a message of {len} bytes");
+        let rest = u32::try_from(len - LEN_BYTES).unwrap_or(u32::MAX);
+        out.extend_from_slice(&rest.to_le_bytes());
+        out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+        out.extend_from_slice(&body);
+    }
+
+    /// The kind, and what it has.
+    fn body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
         match self {
             Self::Frames(Frames { first, frames, root }) => {
-                out.push(1);
-                out.extend_from_slice(&first.get().to_le_bytes());
-                out.extend_from_slice(&root.0);
-                frames.iter().for_each(|frame| out.extend_from_slice(frame));
+                body.push(1);
+                body.extend_from_slice(&first.get().to_le_bytes());
+                body.extend_from_slice(&root.0);
+                for frame in frames {
+                    body.extend_from_slice(frame);
+                }
             }
             Self::Beat(Beat { epoch, head, left, reserved, now }) => {
-                out.push(2);
-                put_epoch(*epoch, out);
-                out.extend_from_slice(&head.size.get().to_le_bytes());
-                out.extend_from_slice(&head.root.0);
+                body.push(2);
+                put_epoch(*epoch, &mut body);
+                body.extend_from_slice(&head.size.get().to_le_bytes());
+                body.extend_from_slice(&head.root.0);
                 for number in [*left, *reserved, now.0] {
-                    out.extend_from_slice(&number.to_le_bytes());
+                    body.extend_from_slice(&number.to_le_bytes());
                 }
             }
             Self::End(End { reason, epoch }) => {
-                out.push(3);
-                out.push(match reason {
+                body.push(3);
+                body.push(match reason {
                     Reason::Closing => 0,
                     Reason::Fenced => 1,
                     Reason::Replaced => 2,
                 });
-                put_epoch(*epoch, out);
+                put_epoch(*epoch, &mut body);
             }
         }
-        let len = out.len() - start;
-        assert!(len <= MESSAGE_BYTES_MAX, "a message of {len} bytes");
-        let rest = u32::try_from(len - LEN_BYTES).unwrap_or(u32::MAX);
-        let checksum = crc32c::crc32c(&out[start + HEADER_BYTES - 1..]);
-        out[start..start + 4].copy_from_slice(&rest.to_le_bytes());
-        out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
+        body
     }
 
     /// The message that `bytes`, without the length, are.
@@ -291,7 +298,7 @@ impl Decoder {
     /// # }
     /// ```
     pub fn next_message(&mut self) -> Result<Option<Message>, MessageError> {
-        let bytes = &self.bytes[self.read..];
+        let bytes = self.bytes.get(self.read..).unwrap_or_default();
         let Some((len, rest)) = bytes.split_first_chunk() else { return Ok(None) };
         let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
         if len > MESSAGE_BYTES_MAX - LEN_BYTES {
