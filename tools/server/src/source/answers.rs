@@ -1,4 +1,4 @@
-//! What nodes ask of one another: what they are, how far a standby is, promises, and the news that an epoch
+//! Questions of nodes to one another: what they are, how far a standby is, promises, and the news that an epoch
 //! has begun. And the standbys, for people.
 
 use super::{asked::speaks_for, is_meant, standbys::Progress, standing::higher, stream::durable};

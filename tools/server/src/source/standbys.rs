@@ -86,7 +86,7 @@ impl fmt::Display for Session {
     }
 }
 
-/// Whoever knows it may acknowledge: no log holds it.
+/// A session gives the right to acknowledge: no log holds it.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Session")

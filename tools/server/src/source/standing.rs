@@ -1,4 +1,4 @@
-//! What a node is to those that ask it for events: in charge, frozen, or nothing.
+//! The standing of a node before those that ask it for events: in charge, frozen, or none.
 
 use crate::problem::Problem;
 use axum::http::StatusCode;
