@@ -170,6 +170,22 @@ fn an_epoch_that_may_have_begun_elsewhere_is_a_loss_to_accept() {
     assert_eq!(ended.unwrap().claim, Claim::Nothing);
 }
 
+/// Each of two nodes that took over under one number has acknowledged events that the other one has not.
+#[test]
+fn two_primaries_of_one_number_do_not_vouch_for_each_other() {
+    let rival = Epoch { number: 1, nonce: 5 };
+    for role in [Role::Primary, Role::Standby] {
+        let other = NodeStatus { epoch: Some(rival), ..node(2, role, 1, 7) };
+        let peers = Peers(vec![Ok(other)]);
+        let (done, ended) = run(primary(9), WISHES, &peers);
+        assert_eq!(done, [Effect::Survey(0)], "nobody is asked to promise");
+        let (one, other) = (rival, epoch(1));
+        assert_eq!(ended, Err(PromoteError::Rivals { one, other }));
+        let (_, ended) = run(primary(9), ACCEPT, &peers);
+        assert!(matches!(ended.unwrap().claim, Claim::Window(_)));
+    }
+}
+
 #[test]
 fn a_primary_raises_its_own_epoch_above_an_abandoned_promise() {
     let abandoned = Epoch { number: 2, nonce: 5 };
