@@ -380,7 +380,9 @@ impl Candidate {
     /// Chooses the log that is furthest, of those that are frozen.
     fn promised(&mut self) -> Vec<Effect> {
         for peer in &mut self.peers {
-            peer.promised = peer.round.as_ref().and_then(|answer| answer.as_ref().ok()).copied();
+            let answer = peer.round.as_ref().and_then(|answer| answer.as_ref().ok()).copied();
+            // An answer to the survey that comes late is no promise.
+            peer.promised = answer.filter(|node| node.promised == Some(self.epoch));
             if let Some(Err(Unanswered::Higher(promised))) = peer.round {
                 return self.fail(PromoteError::Outbid { promised });
             }

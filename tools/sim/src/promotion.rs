@@ -10,7 +10,7 @@ use taskledger::{
     ids::{Epoch, Head},
     ledger::{NodeStatus, PromiseError, Role},
     replication::{
-        candidate::{Candidate, Claim, Effect, Event, Heard, Peer, Unanswered, Wishes},
+        candidate::{Candidate, Effect, Event, Heard, Peer, Unanswered, Wishes},
         message::{Decoder, Message},
         standby,
     },
@@ -110,9 +110,7 @@ impl World {
                 if let Some(process) = self.process(node) {
                     process.promotion = None;
                 }
-                let claims = ended.as_ref().is_ok_and(|outcome| outcome.claim == Claim::Nothing);
                 self.ended.push((node, ended.map_err(|error| error.to_string())));
-                let _ = claims;
             }
         }
     }
@@ -346,10 +344,12 @@ impl World {
             return;
         }
         let Some(promotion) = self.promotion(node) else { return };
-        if promotion.candidate.epoch().number > 0 {
+        let epoch = promotion.candidate.epoch();
+        if epoch.number > 0 {
             for (peer, mut status) in std::mem::take(&mut promotion.surveyed) {
                 if let (Role::Primary, Some(by)) = (status.role, status.promised.or(status.epoch)) {
                     status.role = Role::Fenced { by };
+                    status.promised = Some(epoch);
                     self.step_promotion(node, Event::Answered(peer, Ok(status)));
                 }
             }

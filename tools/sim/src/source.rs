@@ -104,6 +104,16 @@ impl World {
         let cut = mutant == Some(Mutant::BatchCut) && self.random.once_in(4);
         let Some(process) = self.process(node) else { return Vec::new() };
         let mut due = Vec::new();
+        let beat = |sent: Size| {
+            let reserved = process.ledger.reserved_numbers();
+            let left = own.head.size.get() - sent.get();
+            let beat = |epoch| Beat { epoch, head: own.head, left, reserved, now: Millis(0) };
+            own.epoch.map(|epoch| Message::Beat(beat(epoch)))
+        };
+        // As the server does: before the first event, the numbers are told that may be given.
+        if session.beat.is_none() {
+            due.extend(beat(session.sent));
+        }
         for _ in 0..AT_ONCE {
             let Ok(Some(frames)) = batches(&process.ledger, session.sent, MESSAGE_BYTES) else {
                 break;
@@ -112,12 +122,9 @@ impl World {
             session.sent = frames.head().map_or(session.sent, |head| head.size);
             due.push(Message::Frames(frames));
         }
-        let is_due = session.beat.is_none_or(|last| now >= last + BEAT);
-        if let Some(epoch) = own.epoch.filter(|_| is_due || !due.is_empty()) {
+        if session.beat.is_none_or(|last| now >= last + BEAT) || !due.is_empty() {
             session.beat = Some(now);
-            let reserved = process.ledger.reserved_numbers();
-            let left = own.head.size.get() - session.sent.get();
-            due.push(Message::Beat(Beat { epoch, head: own.head, left, reserved, now: Millis(0) }));
+            due.extend(beat(session.sent));
         }
         due
     }

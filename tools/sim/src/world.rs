@@ -17,7 +17,7 @@ use taskledger::{
     audit::{Finding, FindingKind, verify_reader},
     ids::{NodeId, TaskId},
     ledger::{NodeStatus, Role},
-    replication::{candidate::Outcome, standby::Event},
+    replication::candidate::Outcome,
     store::{
         FrameLog as _, Identity, Role as Kept,
         faulty::{Call, Effect, Fault},
@@ -85,10 +85,29 @@ impl World {
         self.pass(time);
         self.trace(|| format!("{:?} {:?}", step.act, time));
         self.act(step.act);
-        self.broken()
+        self.check()
     }
 
-    fn broken(&mut self) -> Result<(), String> {
+    /// A world without bad luck: only what is done to it happens.
+    #[must_use]
+    pub fn calm(seed: u64) -> Self {
+        let mut world = Self::new(seed, None);
+        world.net.is_calm = true;
+        world.pass(Duration::from_secs(5));
+        world
+    }
+
+    /// The number of histories of a node that were put aside.
+    #[must_use]
+    pub fn tails(&self, node: usize) -> usize {
+        self.nodes.get(node).map_or(0, |node| node.divergent.len())
+    }
+
+    /// What did not hold so far.
+    ///
+    /// # Errors
+    /// The first of it.
+    pub fn check(&self) -> Result<(), String> {
         self.checks.violation.clone().map_or(Ok(()), Err)
     }
 
@@ -247,12 +266,12 @@ impl World {
         let end = self.now + HEALING;
         while self.now < end {
             self.pass(Duration::from_secs(7));
-            self.broken()?;
+            self.check()?;
             if let Some(primary) = self.put_right() {
                 let before = self.checks.durable(primary);
                 self.append(primary);
                 self.pass(Duration::from_secs(7));
-                self.broken()?;
+                self.check()?;
                 if self.checks.durable(primary) > before && self.are_equal() {
                     return self.last_checks();
                 }
@@ -340,11 +359,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// Tells a standby to try again, as an operator does.
-    pub fn retry(&mut self, node: usize) {
-        self.tell(node, Event::Retry);
     }
 }
 
