@@ -57,25 +57,20 @@ fn main() -> ExitCode {
         }
         Command::Run { seeds, seed, steps, .. } => {
             let began = Instant::now();
-            match first_failure(seed, seeds, steps, None) {
-                Some((seed, failure)) => tell(seed, steps, None, &failure),
-                None => {
-                    println!("{seeds} seeds of {steps} steps held, {:.1?}", began.elapsed());
-                    ExitCode::SUCCESS
-                }
+            if let Some((seed, failure)) = first_failure(seed, seeds, steps, None) {
+                return tell(seed, steps, None, &failure);
             }
+            println!("{seeds} seeds of {steps} steps held, {:.1?}", began.elapsed());
+            ExitCode::SUCCESS
         }
         Command::Mutants { seeds, steps } => {
             let mut code = ExitCode::SUCCESS;
             for mutant in Mutant::ALL {
-                match first_failure(1, seeds, steps, Some(mutant)) {
-                    Some((seed, failure)) => {
-                        println!("{mutant:?}: caught by seed {seed}: {}", failure.what);
-                    }
-                    None => {
-                        println!("{mutant:?}: NOT caught within {seeds} seeds");
-                        code = ExitCode::FAILURE;
-                    }
+                if let Some((seed, failure)) = first_failure(1, seeds, steps, Some(mutant)) {
+                    println!("{mutant:?}: caught by seed {seed}: {}", failure.what);
+                } else {
+                    println!("{mutant:?}: NOT caught within {seeds} seeds");
+                    code = ExitCode::FAILURE;
                 }
             }
             code

@@ -211,9 +211,11 @@ impl World {
             Question::Survey => Ok(own),
             Question::Announce(epoch) if own.epoch == Some(epoch) => Ok(own),
             Question::Promise(epoch) | Question::Announce(epoch) => {
-                self.promise(node, epoch).map_err(|error| match error {
-                    PromiseError::Higher { promised } => Unanswered::Higher(promised),
-                    other => Unanswered::Refused(other.to_string()),
+                self.promise(node, epoch).map_err(|error| {
+                    if let PromiseError::Higher { promised } = error {
+                        return Unanswered::Higher(promised);
+                    }
+                    Unanswered::Refused(error.to_string())
                 })
             }
         };

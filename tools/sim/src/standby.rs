@@ -21,8 +21,11 @@ pub(crate) struct Following {
     source: usize,
     connection: Option<Connection>,
     /// Frames that are being written, and when they are.
-    writing: Option<(Duration, Option<Epoch>, Vec<Vec<u8>>, Head)>,
+    writing: Option<Writing>,
 }
+
+/// When it is done, in whose name it is taken, the frames and the head that they lead to.
+type Writing = (Duration, Option<Epoch>, Vec<Vec<u8>>, Head);
 
 #[derive(Debug)]
 struct Connection {
@@ -247,13 +250,9 @@ impl World {
 
 /// Of frames that could not be written: the reason, if trying again does not help.
 fn rest_of(error: &AppendError) -> Option<Rest> {
-    match error {
-        AppendError::NotContinuation {
-            why: Discontinuity::Frame(_) | Discontinuity::Batch,
-            ..
-        } => None,
-        AppendError::NotContinuation { .. } => Some(Rest::Diverged),
-        AppendError::NotStandby => Some(Rest::TookOver),
-        _ => None,
+    if let AppendError::NotContinuation { why, .. } = error {
+        let is_spoiled = matches!(why, Discontinuity::Frame(_) | Discontinuity::Batch);
+        return (!is_spoiled).then_some(Rest::Diverged);
     }
+    matches!(error, AppendError::NotStandby).then_some(Rest::TookOver)
 }

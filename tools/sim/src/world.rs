@@ -27,7 +27,7 @@ use taskledger::{
 /// The number of nodes.
 pub const NODES: usize = 3;
 /// The time within which everything is well after the last fault.
-const HEALING: Duration = Duration::from_secs(300);
+const HEALING: Duration = Duration::from_mins(5);
 
 /// A simulation under way.
 #[derive(Debug)]
@@ -211,7 +211,7 @@ impl World {
 
     /// The other nodes, in the order in which a node names them.
     pub(crate) fn others(&self, node: usize) -> Vec<usize> {
-        (0..NODES).filter(|other| *other != node).collect()
+        (0..self.nodes.len()).filter(|other| *other != node).collect()
     }
 
     pub(crate) fn process(&mut self, node: usize) -> Option<&mut Process> {
