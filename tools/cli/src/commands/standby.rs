@@ -117,10 +117,9 @@ fn run(serve: &serve::Args, app: &mut App) -> Result<Exit> {
         let problem = Problem::usage("a standby follows a source");
         return Err(problem.hint("name its server with --from URL").into());
     }
-    match Ledger::open_read_only(&app.db, Options::default()) {
-        Err(OpenError::NotFound { .. }) => make(sources, app)?,
-        // Any other error is told by the opening that counts.
-        Ok(_) | Err(_) => {}
+    // Any other error is told by the opening that counts.
+    if let Err(OpenError::NotFound { .. }) = Ledger::open_read_only(&app.db, Options::default()) {
+        make(sources, app)?;
     }
     serve.run(app)
 }
@@ -145,7 +144,7 @@ fn ledger_of(source: &Address, ca: Option<&Path>) -> Result<LedgerId> {
     let remote = Remote::of(client_of(source, ca)?);
     let node: NodeBody = remote.get("/v1/replication/node")?;
     let id = from_hex(&node.ledger).map(LedgerId);
-    Ok(id.with_context(|| format!("{source} does not say of which ledger it is"))?)
+    id.with_context(|| format!("{source} does not say of which ledger it is"))
 }
 
 /// The server that was named, or the one that has this ledger open.
@@ -156,7 +155,7 @@ fn server(app: &App) -> Remote {
 fn status(app: &mut App) -> Result<Exit> {
     let body: FollowingBody = server(app).get("/v1/replication/standby")?;
     let name = body.node.node.clone();
-    app.out.single(body, Some(&name), |out, body| show(out, body))?;
+    app.out.single(body, Some(&name), show)?;
     Ok(Exit::Ok)
 }
 
@@ -172,7 +171,7 @@ fn promote(wishes: &Promote, app: &mut App) -> Result<Exit> {
     let answer = server(app).post(recording)?;
     let body: PromotedBody = read_single(&answer.body)?;
     let name = body.node.node.clone();
-    app.out.single(body, Some(&name), |out, body| promoted(out, body))?;
+    app.out.single(body, Some(&name), promoted)?;
     Ok(Exit::Ok)
 }
 
@@ -217,7 +216,7 @@ fn rejoin(wishes: &Rejoin, app: &mut App) -> Result<Exit> {
         redactions: tail.map_or(0, |tail| u64::try_from(tail.redactions.len()).unwrap_or(u64::MAX)),
     };
     let name = body.path.clone();
-    app.out.single(body, Some(&name), |out, body| rejoined_to(out, body))?;
+    app.out.single(body, Some(&name), rejoined_to)?;
     Ok(Exit::Ok)
 }
 
