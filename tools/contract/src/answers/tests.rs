@@ -98,6 +98,19 @@ fn event() -> EventLine {
     }
 }
 
+fn node() -> NodeBody {
+    let epoch = EpochItem { number: 1, nonce: 2 };
+    NodeBody {
+        ledger: "l".into(),
+        node: "00".into(),
+        role: "standby".into(),
+        epoch: Some(epoch),
+        promised: Some(epoch),
+        size: 3,
+        root: "r".into(),
+    }
+}
+
 fn lists() -> Vec<&'static str> {
     let thread = ThreadItem {
         thread_id: "t".into(),
@@ -160,6 +173,14 @@ fn lists() -> Vec<&'static str> {
         list(vec![link, outside]),
         list(vec![span, open]),
         list(vec![import]),
+        list(vec![StandbyItem {
+            node: "00".into(),
+            connected: true,
+            size: 1,
+            lag_events: 2,
+            lag_bytes: 3,
+            lag_ms: Some(4),
+        }]),
         list(vec![TokenItem {
             name: "a".into(),
             role: "read".into(),
@@ -243,6 +264,33 @@ fn servers() -> Vec<&'static str> {
             socket: None,
         }),
         one(TokenBody { done: "new".into(), name: "a".into(), token: Some("t".into()) }),
+        one(node()),
+        one(FollowingBody {
+            node: node(),
+            state: "following".into(),
+            why: Some("w".into()),
+            source: Some("http://h".into()),
+            source_node: Some("00".into()),
+            lag_events: 1,
+            lag_bytes: 2,
+            lag_ms: Some(3),
+        }),
+        one(PromotedBody {
+            node: node(),
+            may_have_lost: true,
+            window_ms: Some(1),
+            window_events: 2,
+            window_bytes: 3,
+            untold: vec!["http://h".into()],
+        }),
+        one(RejoinedBody {
+            path: "p".into(),
+            size: 1,
+            root: "r".into(),
+            divergent: Some("d".into()),
+            events: 2,
+            redactions: 3,
+        }),
         one(CertBody {
             done: "node".into(),
             certificate: "d/cert.pem".into(),
