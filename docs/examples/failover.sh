@@ -56,15 +56,18 @@ until_true() {
         fi
         sleep 0.1
     done
+    tail -n 3 ./*.log >&2 2>/dev/null || true
     fail "waited in vain for $* ($try times)"
 }
 
 # Three nodes on one machine. Between machines each has a certificate instead: `taskledger cert`.
-declare -A port=([a]=0 [b]=0 [c]=0) url=()
+# Ports below those that the system gives to clients, which would take one while its server is away.
+base=$((20000 + RANDOM % 12000))
+declare -A port=([a]=$base [b]=$((base + 1)) [c]=$((base + 2))) url=()
 TASKLEDGER_TOKEN=$(taskledger token --token-file tokens new nodes --role replicate)
 export TASKLEDGER_TOKEN
 
-# Starts the server of a node: the first time at any port, later at the same one.
+# Starts the server of a node.
 start() {
     local node=$1
     shift
@@ -73,7 +76,6 @@ start() {
     servers[$node]=$!
     until_true grep -q '"url":' "$node.serving"
     url[$node]=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "$node.serving")
-    port[$node]=${url[$node]##*:}
 }
 
 stop() {

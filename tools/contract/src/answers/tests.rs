@@ -98,6 +98,39 @@ fn event() -> EventLine {
     }
 }
 
+/// What nodes tell of themselves.
+fn nodes() -> Vec<&'static str> {
+    vec![
+        one(node()),
+        one(FollowingBody {
+            node: node(),
+            state: "following".into(),
+            why: Some("w".into()),
+            source: Some("http://h".into()),
+            source_node: Some("00".into()),
+            lag_events: 1,
+            lag_bytes: 2,
+            lag_ms: Some(3),
+        }),
+        one(PromotedBody {
+            node: node(),
+            may_have_lost: true,
+            window_ms: Some(1),
+            window_events: 2,
+            window_bytes: 3,
+            untold: vec!["http://h".into()],
+        }),
+        one(RejoinedBody {
+            path: "p".into(),
+            size: 1,
+            root: "r".into(),
+            divergent: Some("d".into()),
+            events: 2,
+            redactions: 3,
+        }),
+    ]
+}
+
 fn node() -> NodeBody {
     let epoch = EpochItem { number: 1, nonce: 2 };
     NodeBody {
@@ -264,33 +297,6 @@ fn servers() -> Vec<&'static str> {
             socket: None,
         }),
         one(TokenBody { done: "new".into(), name: "a".into(), token: Some("t".into()) }),
-        one(node()),
-        one(FollowingBody {
-            node: node(),
-            state: "following".into(),
-            why: Some("w".into()),
-            source: Some("http://h".into()),
-            source_node: Some("00".into()),
-            lag_events: 1,
-            lag_bytes: 2,
-            lag_ms: Some(3),
-        }),
-        one(PromotedBody {
-            node: node(),
-            may_have_lost: true,
-            window_ms: Some(1),
-            window_events: 2,
-            window_bytes: 3,
-            untold: vec!["http://h".into()],
-        }),
-        one(RejoinedBody {
-            path: "p".into(),
-            size: 1,
-            root: "r".into(),
-            divergent: Some("d".into()),
-            events: 2,
-            redactions: 3,
-        }),
         one(CertBody {
             done: "node".into(),
             certificate: "d/cert.pem".into(),
@@ -301,6 +307,9 @@ fn servers() -> Vec<&'static str> {
             expires_ms: 1,
         }),
     ]
+    .into_iter()
+    .chain(nodes())
+    .collect()
 }
 
 /// What is left of a ledger that was replaced.
