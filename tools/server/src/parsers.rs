@@ -97,7 +97,7 @@ pub async fn connection(service: &Service, sent: &[u8], by_socket: bool) -> Vec<
     connections.take_plain(server, peer).await;
     let (mut from, mut to) = split(client);
     let mut answered = Vec::new();
-    let served = async {
+    let whole = async {
         // A connection that is cut takes no more; a stream goes on for as long as it is read.
         let exchange = async { tokio::join!(to.write_all(sent), from.read_to_end(&mut answered)) };
         let _ = timeout(Duration::from_mins(1), exchange).await;
@@ -105,7 +105,7 @@ pub async fn connection(service: &Service, sent: &[u8], by_socket: bool) -> Vec<
         connections.end().await;
     };
     select! {
-        () = served => {}
+        () = whole => {}
         () = wait_for_the_ledger(service) => {}
     }
     answered
