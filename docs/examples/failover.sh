@@ -67,15 +67,28 @@ declare -A port=([a]=$base [b]=$((base + 1)) [c]=$((base + 2))) url=()
 TASKLEDGER_TOKEN=$(taskledger token --token-file tokens new nodes --role replicate)
 export TASKLEDGER_TOKEN
 
-# Starts the server of a node.
+# Starts the server of a node, again while its port is taken.
 start() {
-    local node=$1
+    local node=$1 try
     shift
-    taskledger --db "$node" "$@" --listen "127.0.0.1:${port[$node]}" --token-file tokens -o json \
-        >"$node.serving" 2>"$node.log" &
-    servers[$node]=$!
-    until_true grep -q '"url":' "$node.serving"
-    url[$node]=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "$node.serving")
+    for try in {1..20}; do
+        taskledger --db "$node" "$@" --listen "127.0.0.1:${port[$node]}" --token-file tokens \
+            -o json >"$node.serving" 2>"$node.log" &
+        servers[$node]=$!
+        until grep -q '"url":' "$node.serving" || ! kill -0 "${servers[$node]}" 2>/dev/null; do
+            sleep 0.1
+        done
+        if grep -q '"url":' "$node.serving"; then
+            url[$node]=http://127.0.0.1:${port[$node]}
+            return 0
+        fi
+        grep -q 'Address already in use' "$node.log" || break
+        # At first any port will do.
+        [[ -n ${url[$node]:-} ]] || port[$node]=$((port[$node] + 7))
+        sleep 0.5
+    done
+    cat "$node.log" >&2
+    fail "the server of $node does not start ($try tries)"
 }
 
 stop() {

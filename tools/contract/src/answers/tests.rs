@@ -101,6 +101,14 @@ fn event() -> EventLine {
 /// What nodes tell of themselves.
 fn nodes() -> Vec<&'static str> {
     vec![
+        list(vec![StandbyItem {
+            node: "00".into(),
+            connected: true,
+            size: 1,
+            lag_events: 2,
+            lag_bytes: 3,
+            lag_ms: Some(4),
+        }]),
         one(node()),
         one(FollowingBody {
             node: node(),
@@ -206,14 +214,6 @@ fn lists() -> Vec<&'static str> {
         list(vec![link, outside]),
         list(vec![span, open]),
         list(vec![import]),
-        list(vec![StandbyItem {
-            node: "00".into(),
-            connected: true,
-            size: 1,
-            lag_events: 2,
-            lag_bytes: 3,
-            lag_ms: Some(4),
-        }]),
         list(vec![TokenItem {
             name: "a".into(),
             role: "read".into(),
