@@ -16,7 +16,7 @@ pub use files::{archive, backup, block, groups, head, journal, node, sections, s
 pub use frames::{event, frame, parts};
 pub use messages::message;
 pub use recordings::{awaken, claude_code, copilot, jsonl};
-pub use server::{body, connection, idempotency_key, question, stream, tokens};
+pub use server::{answered, body, connection, idempotency_key, question, stream, tokens};
 pub use words::{checkpoint, point, predicate};
 
 /// One parser, and how much it may take.

@@ -24,7 +24,8 @@ pub enum Role {
     /// It is an unfinished copy: it takes the frames that fill it, and then the appends that repeat
     /// redactions.
     Copying,
-    /// Another node took over from it: it takes neither.
+    /// It was a primary, and has promised that another node may take over, or stopped while it took over
+    /// itself: it takes neither.
     Fenced {
         /// The epoch of that node.
         by: Epoch,

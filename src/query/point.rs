@@ -269,7 +269,10 @@ pub fn parse_time(text: &str) -> Option<Millis> {
 /// Times after the year 9999, which the notation cannot say, are written as their milliseconds.
 #[must_use]
 pub fn format_time(at: Millis) -> String {
-    let time = i64::try_from(at.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    // In seconds and a rest: in milliseconds a timestamp takes nothing of the last second that it can say.
+    let (seconds, rest) = (i64::try_from(at.0 / 1000), i32::try_from(at.0 % 1000 * 1_000_000));
+    let time = seconds.ok().zip(rest.ok());
+    let time = time.and_then(|(seconds, rest)| Timestamp::new(seconds, rest).ok());
     time.map_or_else(|| at.to_string(), |time| format!("{time:.3}"))
 }
 

@@ -13,7 +13,7 @@
 //! at [`Candidate::step`].
 
 use crate::{
-    ids::{Epoch, Head, LedgerId},
+    ids::{Epoch, Head, LedgerId, Size},
     ledger::{NodeStatus, Role},
 };
 use std::{cmp::Ordering, time::Duration};
@@ -150,13 +150,13 @@ pub struct Outcome {
     pub epoch: Epoch,
     /// The head of the log with the beginning of that epoch.
     pub head: Head,
-    /// What may have been lost.
+    /// The events that may have been lost.
     pub claim: Claim,
     /// The peers that do not know of it yet.
     pub untold: Vec<Peer>,
 }
 
-/// What a promotion may have lost.
+/// The events that a promotion may have lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// No acknowledged event: the primary has promised, and all its events are here.
@@ -170,9 +170,13 @@ pub enum Claim {
 #[non_exhaustive]
 pub enum PromoteError {
     /// The primary cannot be asked.
-    #[error("the primary cannot be asked, so events that only it has would be lost: {why}")]
+    #[error(
+        "the primary of epoch {epoch} cannot be asked, so events that only it has would be lost: {why}"
+    )]
     NoPrimary {
-        /// The reason.
+        /// The newest epoch that is heard of.
+        epoch: u64,
+        /// The words of the nodes that gave no answer.
         why: String,
     },
     /// An epoch was promised that may have begun at a node which does not answer, and acknowledged events
@@ -218,8 +222,10 @@ pub enum PromoteError {
         promised: Epoch,
     },
     /// The events that are missing here could not be had.
-    #[error("the events that are missing here cannot be fetched: {why}")]
+    #[error("the events up to {upto} cannot be fetched: {why}")]
     Unfetched {
+        /// The end of the log that was to be fetched.
+        upto: Size,
         /// The reason.
         why: String,
     },
@@ -294,12 +300,12 @@ impl Candidate {
                 self.own.head = head;
                 self.take_over()
             }
-            (Phase::Fetch(_), Event::Fetched(Ok(_))) => {
+            (Phase::Fetch(goal), Event::Fetched(Ok(_))) => {
                 let why = "they lead to another head".to_owned();
-                self.fail(PromoteError::Unfetched { why })
+                self.fail(PromoteError::Unfetched { upto: goal.size, why })
             }
-            (Phase::Fetch(_), Event::Fetched(Err(why))) => {
-                self.fail(PromoteError::Unfetched { why })
+            (Phase::Fetch(goal), Event::Fetched(Err(why))) => {
+                self.fail(PromoteError::Unfetched { upto: goal.size, why })
             }
             (Phase::TakeOver, Event::TookOver(Ok(head))) => self.took_over(now, head),
             (Phase::TakeOver, Event::TookOver(Err(why))) => {
@@ -354,7 +360,8 @@ impl Candidate {
                 return self.fail(PromoteError::Rivals { one, other });
             }
             if !all.iter().any(|node| reigns(node, self.newest)) {
-                return self.fail(PromoteError::NoPrimary { why: self.unanswered() });
+                return self
+                    .fail(PromoteError::NoPrimary { epoch: self.newest, why: self.unanswered() });
             }
         }
         let highest = promised.map(|epoch| epoch.number).max().unwrap_or(0);
@@ -391,7 +398,8 @@ impl Candidate {
         let others = others.filter_map(|(peer, answer)| Some((peer, answer.promised?)));
         let best = others.max_by(|(_, a), (_, b)| further(a, b));
         if !self.wishes.accept_loss && self.claim() != Claim::Nothing {
-            return self.fail(PromoteError::NoPrimary { why: self.unanswered() });
+            return self
+                .fail(PromoteError::NoPrimary { epoch: self.newest, why: self.unanswered() });
         }
         match best {
             Some((peer, best)) if further(&best, &self.own) == Ordering::Greater => {

@@ -263,7 +263,7 @@ impl Rest<'_> {
 #[derive(Debug, Default)]
 pub struct Decoder {
     bytes: Vec<u8>,
-    /// How many of them are read.
+    /// The number of them that are read.
     read: usize,
 }
 

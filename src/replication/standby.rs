@@ -14,6 +14,7 @@
 
 use super::message::{Beat, End, Frames, Message};
 use crate::{
+    code::Code,
     ids::{Epoch, Head, LedgerId, NodeId, Size},
     time::Millis,
 };
@@ -99,15 +100,19 @@ pub enum Rest {
         found: Size,
     },
     /// An event, or a message, is of a newer format.
-    #[error("the source is newer: {why}")]
+    #[error("the source is newer: {what} {found} is not known here")]
     NeedsUpgrade {
-        /// What is not known here.
-        why: String,
+        /// The thing that is not known.
+        what: &'static str,
+        /// Its number.
+        found: u32,
     },
     /// The ledger here takes no events any more.
-    #[error("the ledger here is halted: {why}")]
+    #[error("the ledger here takes no events any more: {why}")]
     Halted {
-        /// The reason.
+        /// The kind of the error.
+        code: Code,
+        /// Its words.
         why: String,
     },
     /// This node became a primary.
@@ -190,7 +195,7 @@ pub enum Effect {
     Reserve(u64),
 }
 
-/// How far a standby is behind its source.
+/// The distance of a standby from its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lag {
     /// Events that the source was heard to have and that are not durable here.
@@ -319,7 +324,7 @@ impl Standby {
         }
     }
 
-    /// How far it is behind, as far as it has heard.
+    /// The distance from the source, as far as it has heard of that.
     #[must_use]
     pub fn lag(&self, now: Duration) -> Lag {
         let known = self.source.beat.map(|(beat, _)| beat);

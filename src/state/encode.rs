@@ -16,7 +16,7 @@ use crate::{
 };
 use imbl::Vector;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// The version of the fold. It rises when the same events give another state, or the same state
 /// gives other bytes. Snapshots of other versions are not read.
@@ -26,6 +26,11 @@ impl LedgerState {
     /// The state as bytes. Equal states give equal bytes. O(state).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.encoded(Cow::Borrowed)
+    }
+
+    /// The state as bytes, with each task as `shown` gives it.
+    fn encoded<'s>(&'s self, shown: impl Fn(&'s Task) -> Cow<'s, Task>) -> Vec<u8> {
         let mut to = Encoder::default();
         to.number(FOLD_VERSION);
         to.number(self.size);
@@ -59,7 +64,7 @@ impl LedgerState {
         to.count(self.tasks.len());
         self.tasks.iter().for_each(|task| to.text(task.id.as_str()));
         let mut words = Dictionary::default();
-        self.tasks.iter().for_each(|task| self.write_task(&mut to, &mut words, task));
+        self.tasks.iter().for_each(|task| self.write_task(&mut to, &mut words, &shown(task)));
         to.finish()
     }
 
@@ -91,6 +96,14 @@ impl LedgerState {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.to_bytes()).into()
+    }
+
+    /// SHA-256 over the state without the bodies of its texts, of which only the lengths count: equal for two
+    /// nodes that folded the same events, also if one of them got an event after a text of it was redacted,
+    /// and so without it. Comparable between equal [`FOLD_VERSION`]s. O(state).
+    #[must_use]
+    pub fn digest_without_texts(&self) -> [u8; 32] {
+        Sha256::digest(self.encoded(|task| Cow::Owned(task.without_texts()))).into()
     }
 
     fn read_heads(&mut self, from: &mut Reader<'_>) -> Result<(), DecodeError> {

@@ -13,6 +13,19 @@ use crate::{
 };
 use std::sync::Arc;
 
+impl Task {
+    /// The task with the lengths of its texts, and none of their bodies.
+    pub(super) fn without_texts(&self) -> Self {
+        let bare = |text: &Text| Text { body: TextBody::Erased, ..text.clone() };
+        Self {
+            description: bare(&self.description),
+            error: self.error.as_ref().map(bare),
+            result: self.result.as_ref().map(bare),
+            ..self.clone()
+        }
+    }
+}
+
 impl LedgerState {
     /// Writes a task without its id.
     pub(super) fn write_task(&self, to: &mut Encoder, words: &mut Dictionary, task: &Task) {

@@ -94,6 +94,7 @@ fn identity(path: &Path) -> Identity {
     home(path).look().unwrap().identity.unwrap()
 }
 
+#[expect(clippy::result_large_err, reason = "as the call that is tested")]
 fn rejoin(path: &Path, primary: &dyn History) -> Result<Rejoined, RejoinError> {
     Ledger::rejoin(path, primary, small(), &mut |_, _| {})
 }
@@ -136,6 +137,7 @@ impl Parted {
         Self { _place: place, path, primary, common, head, all }
     }
 
+    #[expect(clippy::result_large_err, reason = "as the call that is tested")]
     fn rejoin(&self) -> Result<Rejoined, RejoinError> {
         rejoin(&self.path, &self.primary.reader())
     }

@@ -47,7 +47,9 @@ pub fn body(bytes: &[u8]) {
     let mut input = Input(bytes);
     let path = PATHS.get(usize::from(input.byte()) % PATHS.len()).unwrap_or(&PATHS[0]);
     let Some(batch) = parsers::body(path, input.0) else { return };
-    let Ok(json) = wire::to_json(&batch) else { panic!("what was read can be written") };
+    let is_import = batch.iter().any(wire::is_importers);
+    let json = if is_import { wire::import_to_json(&batch) } else { wire::to_json(&batch) };
+    let Ok(json) = json else { panic!("what was read can be written") };
     assert_eq!(wire::from_json(json.as_bytes()).ok(), Some(batch), "{json}");
 }
 
@@ -82,8 +84,25 @@ pub fn idempotency_key(bytes: &[u8]) {
 /// # Panics
 /// If the answer does not begin as one, or is a fault of the server.
 pub fn connection(bytes: &[u8]) {
-    let mut input = Input(bytes);
-    let by_socket = input.byte() % 2 == 0;
+    let (by_socket, sent) = door(bytes);
+    let answered = answered(bytes);
+    if answered.is_empty() {
+        return;
+    }
+    let status = answered.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
+    let status = status.and_then(|digits| str::from_utf8(digits).ok()?.parse::<u16>().ok());
+    let Some(status) = status else { panic!("{:?} is no answer", answered.escape_ascii()) };
+    assert!((100..500).contains(&status) || status == 503, "{:?}", answered.escape_ascii());
+    assert!(by_socket || !(200..300).contains(&status) || is_open(sent), "without a token");
+}
+
+/// The answers on a connection to a server of an empty ledger, one after the other.
+///
+/// # Panics
+/// If there is no memory for a ledger.
+#[must_use]
+pub fn answered(bytes: &[u8]) -> Vec<u8> {
+    let (by_socket, sent) = door(bytes);
     let options = Options::default()
         .clock(std::sync::Arc::new(ManualClock::at(Millis(1_700_000_000_000))))
         .entropy(std::sync::Arc::new(SeededEntropy::new(1)));
@@ -94,15 +113,13 @@ pub fn connection(bytes: &[u8]) {
     let Ok(runtime) = runtime.enable_time().start_paused(true).build() else {
         panic!("a runtime can be made")
     };
-    let answered = runtime.block_on(parsers::connection(&service, input.0, by_socket));
-    if answered.is_empty() {
-        return;
-    }
-    let status = answered.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
-    let status = status.and_then(|digits| str::from_utf8(digits).ok()?.parse::<u16>().ok());
-    let Some(status) = status else { panic!("{:?} is no answer", answered.escape_ascii()) };
-    assert!((100..500).contains(&status) || status == 503, "{:?}", answered.escape_ascii());
-    assert!(by_socket || !(200..300).contains(&status) || is_open(input.0), "without a token");
+    runtime.block_on(parsers::connection(&service, sent, by_socket))
+}
+
+/// The door that is chosen, and the bytes that come through it.
+fn door(bytes: &[u8]) -> (bool, &[u8]) {
+    let mut input = Input(bytes);
+    (input.byte() % 2 == 0, input.0)
 }
 
 /// True if the client asks for something that needs no token.

@@ -68,7 +68,9 @@ fn run_after(
             NodeStatus { role, promised: Some(by), ..node }
         };
         let event = match &effect {
-            Effect::Survey(peer) => Event::Answered(*peer, peers[*peer].clone()),
+            Effect::Survey(peer) | Effect::Announce(peer, _) => {
+                Event::Answered(*peer, peers[*peer].clone())
+            }
             Effect::PromiseHere(by) => Event::PromisedHere(Ok(promised(*by, own))),
             Effect::Promise(peer, by) => {
                 let answer = peers[*peer].clone().map(|node| promised(*by, node));
@@ -76,7 +78,6 @@ fn run_after(
             }
             Effect::Fetch(_, upto) => Event::Fetched(Ok(*upto)),
             Effect::TakeOver { .. } => Event::TookOver(Ok(head(200))),
-            Effect::Announce(peer, _) => Event::Answered(*peer, peers[*peer].clone()),
             Effect::End(ended) => return (done, ended.clone()),
         };
         done.push(effect);
@@ -116,7 +117,7 @@ fn without_the_primary_nobody_promises_unless_a_loss_is_accepted() {
     let (done, ended) = run(standby(2, 7), WISHES, &peers);
     assert_eq!(done, [Effect::Survey(0), Effect::Survey(1)]);
     let why = "nobody is there".to_owned();
-    assert_eq!(ended, Err(PromoteError::NoPrimary { why }));
+    assert_eq!(ended, Err(PromoteError::NoPrimary { epoch: 1, why }));
 
     let (done, ended) = run(standby(2, 7), ACCEPT, &peers);
     let epoch = next(2);
@@ -153,7 +154,7 @@ fn the_primary_of_an_earlier_epoch_vouches_for_nothing() {
     assert!(matches!(ended, Err(PromoteError::NoPrimary { .. })), "{ended:?}");
 }
 
-/// Somebody may have taken over in an epoch that was promised, and died since.
+/// Another node may have taken over in an epoch that was promised, and died since.
 #[test]
 fn an_epoch_that_may_have_begun_elsewhere_is_a_loss_to_accept() {
     let other = Epoch { number: 2, nonce: 5 };

@@ -97,7 +97,7 @@ fn a_silent_source_is_given_up_and_asked_again_with_longer_pauses() {
     let (mut now, mut pauses) = (secs(5), Vec::new());
     for _ in 0..8 {
         let next = standby.next_tick().unwrap();
-        pauses.push((next - now).as_millis());
+        pauses.push(next.saturating_sub(now).as_millis());
         now = next;
         assert_eq!(standby.step(now, Event::Tick).len(), 1);
         standby.step(now, Event::Lost);
@@ -153,8 +153,7 @@ fn what_only_an_operator_can_mend_is_not_tried_again() {
     let behind = Rest::Behind { own: Size::new(3), found: Size::new(2) };
     assert_rests(connecting(3), hello(2), &behind);
     assert_rests(connecting(3), Event::Refused(Rest::Diverged), &Rest::Diverged);
-    let why = || "tag 9".to_owned();
-    let upgrade = Rest::NeedsUpgrade { why: why() };
+    let upgrade = Rest::NeedsUpgrade { what: "tag", found: 9 };
     let mut ingesting = following(0, 1);
     ingesting.step(secs(0), frames(1, 1));
     assert_rests(ingesting, Event::IngestFailed { rest: Some(upgrade.clone()) }, &upgrade);

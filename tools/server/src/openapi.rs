@@ -198,6 +198,20 @@ fn header(name: &str, says: &str, needed: bool) -> Value {
     })
 }
 
+/// The answer to a node: the refusals of its own, the status and the answer.
+fn replicated(route: &Route, what: Replicates) -> (&'static [u16], &'static str, Value) {
+    match what {
+        Replicates::Survey => (&[], "200", node("The node.")),
+        Replicates::Root => (&[404], "200", answered(route, CheckpointBody::SCHEMA)),
+        Replicates::Follow => (&[], "200", answered(route, FollowingBody::SCHEMA)),
+        Replicates::Promote => (&[503], "200", answered(route, PromotedBody::SCHEMA)),
+        Replicates::Acknowledge => (&[410], "204", json!({ "description": "It is taken." })),
+        Replicates::Promise | Replicates::Announce => {
+            (&[421, 507], "200", node("The node, which is bound to the epoch."))
+        }
+    }
+}
+
 fn responses(route: &Route) -> Value {
     const OF_ANY: [u16; 6] = [400, 401, 403, 429, 500, 503];
     let mut responses = Map::new();
@@ -241,26 +255,9 @@ fn responses(route: &Route) -> Value {
             if !what.is_get() {
                 refusals(&[408, 413, 415]);
             }
-            match what {
-                Replicates::Survey => ("200", node("The node.")),
-                Replicates::Root => {
-                    refusals(&[404]);
-                    ("200", answered(route, CheckpointBody::SCHEMA))
-                }
-                Replicates::Follow => ("200", answered(route, FollowingBody::SCHEMA)),
-                Replicates::Promote => {
-                    refusals(&[503]);
-                    ("200", answered(route, PromotedBody::SCHEMA))
-                }
-                Replicates::Acknowledge => {
-                    refusals(&[410]);
-                    ("204", json!({ "description": "It is taken." }))
-                }
-                Replicates::Promise | Replicates::Announce => {
-                    refusals(&[421, 507]);
-                    ("200", node("The node, which is bound to the epoch."))
-                }
-            }
+            let (more, status, answer) = replicated(route, what);
+            refusals(more);
+            (status, answer)
         }
         Does::Record(what) => {
             refusals(&OF_ANY);

@@ -18,8 +18,13 @@ use taskledger::{command::Batch, ids::Key};
 use taskledger_contract::questions::Question;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split},
-    time::timeout,
+    select,
+    task::yield_now,
+    time::{sleep, timeout},
 };
+
+/// The time that passes on a paused clock before a look at what the ledger has to do.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Reads the target of a question: the target that asks the same.
 #[must_use]
@@ -79,7 +84,7 @@ pub fn idempotency_key(header: &[u8], client: Option<&str>) -> Option<Vec<Key>> 
 }
 
 /// Serves a connection on which a client sends these bytes, and then nothing for a minute: all that it
-/// is answered. On a clock that is paused, this takes no time.
+/// is answered. On a clock that is paused, this takes no time but that of the ledger's threads.
 ///
 /// # Cancel safety
 /// Not cancel safe: dropped, it cuts the connection.
@@ -92,10 +97,27 @@ pub async fn connection(service: &Service, sent: &[u8], by_socket: bool) -> Vec<
     connections.take_plain(server, peer).await;
     let (mut from, mut to) = split(client);
     let mut answered = Vec::new();
-    // A connection that is cut takes no more; a stream goes on for as long as it is read.
-    let exchange = async { tokio::join!(to.write_all(sent), from.read_to_end(&mut answered)) };
-    let _ = timeout(Duration::from_mins(1), exchange).await;
-    drop((from, to));
-    connections.end().await;
+    let whole = async {
+        // A connection that is cut takes no more; a stream goes on for as long as it is read.
+        let exchange = async { tokio::join!(to.write_all(sent), from.read_to_end(&mut answered)) };
+        let _ = timeout(Duration::from_mins(1), exchange).await;
+        drop((from, to));
+        connections.end().await;
+    };
+    select! {
+        () = whole => {}
+        () = wait_for_the_ledger(service) => {}
+    }
     answered
+}
+
+/// Keeps the clock, for ever. A runtime that has nothing to do moves a paused one on, and knows nothing of
+/// the ledger's threads: every limit would pass before they have answered.
+async fn wait_for_the_ledger(service: &Service) {
+    loop {
+        sleep(TICK).await;
+        while service.pools().is_at_work() {
+            yield_now().await;
+        }
+    }
 }

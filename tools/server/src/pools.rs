@@ -125,6 +125,13 @@ impl Pools {
         self.tcp.streams.taken() + self.socket.streams.taken()
     }
 
+    /// True while the ledger reads or appends for a client.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_at_work(&self) -> bool {
+        let mut doors = [&self.tcp, &self.socket].into_iter();
+        doors.any(|door| door.reads.taken() > 0 || door.appends.taken() > 0)
+    }
+
     /// The right to append. Held until the ledger has answered, whether or not a client waits for it.
     pub(crate) fn append(&self, caller: &Caller) -> Result<Taken, Problem> {
         let taken = self.door(caller).appends.take(caller.name(), 1);

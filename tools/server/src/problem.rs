@@ -23,7 +23,7 @@ use taskledger_contract::{
 const DETAIL_CHARS_MAX: usize = 512;
 
 /// The refusals that are the server's own, and no error of the ledger, with their statuses.
-pub(crate) const OWN: [(u16, &str); 25] = [
+pub(crate) const OWN: [(u16, &str); 28] = [
     (400, "bad-request"),
     (400, "bad-host"),
     (400, "token-in-query"),
@@ -37,6 +37,8 @@ pub(crate) const OWN: [(u16, &str); 25] = [
     (404, "no-such-path"),
     (405, "method-not-allowed"),
     (408, "timeout"),
+    (409, "loss-not-accepted"),
+    (409, "not-promoted"),
     (409, "other-ledger"),
     (409, "higher-epoch"),
     (410, "session-gone"),
@@ -46,6 +48,7 @@ pub(crate) const OWN: [(u16, &str); 25] = [
     (429, "limit"),
     (500, "no-answer"),
     (503, "limit"),
+    (503, "not-promoted"),
     (503, "not-ready"),
     (503, "closing"),
     (508, "not-a-source"),

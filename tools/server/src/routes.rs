@@ -69,7 +69,9 @@ impl Replicates {
         match self {
             Self::Follow => Role::Read,
             Self::Promote => Role::Admin,
-            _ => Role::Replicate,
+            Self::Survey | Self::Acknowledge | Self::Promise | Self::Announce | Self::Root => {
+                Role::Replicate
+            }
         }
     }
 

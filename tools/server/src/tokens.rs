@@ -75,6 +75,9 @@ pub enum TokenError {
     /// A name that no token can have.
     #[error("a name of a token is of letters, digits, `.`, `_` and `-`, at most {NAME_BYTES_MAX}")]
     BadName,
+    /// An end that no date says, so that the file could not be read again.
+    #[error("a token ends by the end of 9999-12-30; one without an end holds until it is revoked")]
+    BadEnd,
 }
 
 /// One token, as the file has it.
@@ -207,6 +210,9 @@ pub fn add(
 ) -> Result<String, TokenError> {
     if !is_name(name) {
         return Err(TokenError::BadName);
+    }
+    if expires.is_some_and(|end| parse_time(&format_time(end)) != Some(end)) {
+        return Err(TokenError::BadEnd);
     }
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|source| {

@@ -23,7 +23,7 @@ use std::{
 use taskledger_contract::answers::ServingBody;
 use taskledger_server::{
     Service,
-    client::Address,
+    client::{Address, Client, ClientOptions, NodeFiles},
     options::ServerOptions,
     recorder::Recorder,
     socket::{NAME, Socket},
@@ -129,7 +129,7 @@ impl command::Command for Args {
         }
         let mut service = Service::new(opened.ledger.clone(), Some(app.db.clone()), options);
         let ca = app.global.authority();
-        let nodes = self.from.iter().map(|address| client_of(address, ca.as_deref()));
+        let nodes = self.from.iter().map(|address| self.node_at(address, ca.as_deref()));
         service = service.with_nodes(nodes.collect::<Result<_>>()?);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(self.serve(&service, socket, app));
@@ -141,6 +141,18 @@ impl command::Command for Args {
 }
 
 impl Args {
+    /// A client of another node: with the certificate of this one, where both are known by theirs; else
+    /// with the token of the environment.
+    pub fn node_at(&self, address: &Address, ca: Option<&Path>) -> Result<Client> {
+        if let (true, Some(cert), Some(key), Some(authority)) =
+            (address.is_tls(), &self.tls_cert, &self.tls_key, &self.client_ca)
+        {
+            let files = Arc::new(NodeFiles::open(authority, cert, key)?);
+            return Ok(Client::new(address.clone(), ClientOptions::default()).files(files));
+        }
+        client_of(address, ca)
+    }
+
     /// The other nodes of the ledger.
     pub fn sources(&self) -> &[Address] {
         &self.from

@@ -46,6 +46,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Make an empty standby, whose node id a certificate needs; `run` makes one by itself
+    Init(Init),
     /// Follow the primary, and answer questions; makes the ledger if there is none
     Run(Box<serve::Args>),
     /// Say what the running server of this ledger is, and how far behind
@@ -54,6 +56,17 @@ enum What {
     Promote(Promote),
     /// Make this ledger a standby of another primary than before; what only it has is kept beside it
     Rejoin(Rejoin),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Init {
+    /// The ledger of the primary, as its `taskledger stats` tells: 32 hex digits
+    #[arg(long, value_name = "HEX", value_parser = ledger_id)]
+    ledger: LedgerId,
+}
+
+fn ledger_id(text: &str) -> Result<LedgerId, String> {
+    from_hex(text).map(LedgerId).ok_or_else(|| "expected 32 hexadecimal digits".to_owned())
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -80,7 +93,7 @@ impl Command for Args {
 
     fn server(&self) -> Server {
         match self.what {
-            What::Run(_) | What::Rejoin(_) => Server::Refused,
+            What::Init(_) | What::Run(_) | What::Rejoin(_) => Server::Refused,
             What::Status | What::Promote(_) => Server::Taken,
         }
     }
@@ -96,12 +109,13 @@ impl Command for Args {
     fn log_format(&self) -> LogFormat {
         match &self.what {
             What::Run(serve) => Command::log_format(&**serve),
-            What::Status | What::Promote(_) | What::Rejoin(_) => LogFormat::Text,
+            What::Init(_) | What::Status | What::Promote(_) | What::Rejoin(_) => LogFormat::Text,
         }
     }
 
     fn run(&self, app: &mut App) -> Result<Exit> {
         match &self.what {
+            What::Init(wishes) => init(wishes, app),
             What::Run(serve) => run(serve, app),
             What::Status => status(app),
             What::Promote(wishes) => promote(wishes, app),
@@ -110,26 +124,33 @@ impl Command for Args {
     }
 }
 
+fn init(wishes: &Init, app: &mut App) -> Result<Exit> {
+    let ledger = Ledger::create_standby(&app.db, wishes.ledger, app.options())?;
+    let body = NodeBody::from(ledger.node_status());
+    ledger.close_blocking()?;
+    let name = body.node.clone();
+    app.out.single(body, Some(&name), node)?;
+    Ok(Exit::Ok)
+}
+
 /// Makes the ledger if there is none, and serves it.
 fn run(serve: &serve::Args, app: &mut App) -> Result<Exit> {
-    let sources = serve.sources();
-    if sources.is_empty() {
+    if serve.sources().is_empty() {
         let problem = Problem::usage("a standby follows a source");
         return Err(problem.hint("name its server with --from URL").into());
     }
-    match Ledger::open_read_only(&app.db, Options::default()) {
-        Err(OpenError::NotFound { .. }) => make(sources, app)?,
-        // Any other error is told by the opening that counts.
-        Ok(_) | Err(_) => {}
+    // Any other error is told by the opening that counts.
+    if let Err(OpenError::NotFound { .. }) = Ledger::open_read_only(&app.db, Options::default()) {
+        make(serve, app)?;
     }
     serve.run(app)
 }
 
 /// Makes an empty standby of the ledger that a source has.
-fn make(sources: &[Address], app: &App) -> Result<()> {
+fn make(serve: &serve::Args, app: &App) -> Result<()> {
     let mut last = None;
-    for source in sources {
-        match ledger_of(source, app.global.authority().as_deref()) {
+    for source in serve.sources() {
+        match ledger_of(serve, source, app.global.authority().as_deref()) {
             Ok(ledger) => {
                 let made = Ledger::create_standby(&app.db, ledger, Options::default());
                 let made = made.with_context(|| format!("cannot make {}", app.db.display()))?;
@@ -141,11 +162,11 @@ fn make(sources: &[Address], app: &App) -> Result<()> {
     Err(last.unwrap_or_else(|| Problem::usage("no source is named").into()))
 }
 
-fn ledger_of(source: &Address, ca: Option<&Path>) -> Result<LedgerId> {
-    let remote = Remote::of(client_of(source, ca)?);
+fn ledger_of(serve: &serve::Args, source: &Address, ca: Option<&Path>) -> Result<LedgerId> {
+    let remote = Remote::of(serve.node_at(source, ca)?);
     let node: NodeBody = remote.get("/v1/replication/node")?;
     let id = from_hex(&node.ledger).map(LedgerId);
-    Ok(id.with_context(|| format!("{source} does not say of which ledger it is"))?)
+    id.with_context(|| format!("{source} does not say of which ledger it is"))
 }
 
 /// The server that was named, or the one that has this ledger open.
@@ -156,7 +177,7 @@ fn server(app: &App) -> Remote {
 fn status(app: &mut App) -> Result<Exit> {
     let body: FollowingBody = server(app).get("/v1/replication/standby")?;
     let name = body.node.node.clone();
-    app.out.single(body, Some(&name), |out, body| show(out, body))?;
+    app.out.single(body, Some(&name), show)?;
     Ok(Exit::Ok)
 }
 
@@ -172,7 +193,7 @@ fn promote(wishes: &Promote, app: &mut App) -> Result<Exit> {
     let answer = server(app).post(recording)?;
     let body: PromotedBody = read_single(&answer.body)?;
     let name = body.node.node.clone();
-    app.out.single(body, Some(&name), |out, body| promoted(out, body))?;
+    app.out.single(body, Some(&name), promoted)?;
     Ok(Exit::Ok)
 }
 
@@ -217,7 +238,7 @@ fn rejoin(wishes: &Rejoin, app: &mut App) -> Result<Exit> {
         redactions: tail.map_or(0, |tail| u64::try_from(tail.redactions.len()).unwrap_or(u64::MAX)),
     };
     let name = body.path.clone();
-    app.out.single(body, Some(&name), |out, body| rejoined_to(out, body))?;
+    app.out.single(body, Some(&name), rejoined_to)?;
     Ok(Exit::Ok)
 }
 

@@ -108,7 +108,9 @@ fn of_serving(error: &Link) -> Option<(Exit, Option<String>)> {
         TokenError::NameTaken { .. } => {
             told(Exit::Usage, "revoke that one first, or choose another")
         }
-        TokenError::Line { .. } | TokenError::BadName => Some((Exit::Usage, None)),
+        TokenError::Line { .. } | TokenError::BadName | TokenError::BadEnd => {
+            Some((Exit::Usage, None))
+        }
         TokenError::Io { during: "make", source, .. }
             if source.kind() == io::ErrorKind::AlreadyExists =>
         {

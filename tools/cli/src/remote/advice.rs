@@ -20,10 +20,19 @@ pub(super) const NO_TLS: &str =
 pub const AUTHORITY: &str = "--ca FILE, or TASKLEDGER_CA, names the certificate, in PEM, of the \
                              authority that signed the server's";
 
+/// The help where a promotion would lose events.
+const LOSS: &str = "start the primary again, or make it reachable: then nothing is lost; or go on \
+                    without it with --accept-loss";
+
 /// The help against what the ledger says: each hint with its code.
-const HINTS: [(Code, &str); 3] = [
+const HINTS: [(Code, &str); 5] = [
     (Code::UnknownTask, "`taskledger tasks` lists them"),
     (Code::UnknownThread, "`taskledger threads` lists them"),
+    (Code::NotPrimary, "record at the primary, which `taskledger standby status` tells"),
+    (
+        Code::Fenced,
+        "another node is the primary: record there; `standby rejoin` makes this one follow it",
+    ),
     (Code::NotLogPosition, "name an event: #1204, @-3, spawn:TASK, end:TASK, rec:TIME"),
 ];
 
@@ -38,9 +47,10 @@ pub(super) fn of_status(status: u16, name: &str) -> (Exit, Option<&'static str>)
             (Exit::Usage, Some("ask for less: -n, --thread, --since; or in the directory itself"))
         }
         (401, _) => (Exit::Failure, Some(TOKEN)),
+        (_, "loss-not-accepted") => (Exit::Refused, Some(LOSS)),
         (403, _) => (Exit::Failure, None),
-        (408 | 429 | 502..=504 | 507, _) => (Exit::Unavailable, None),
-        (421, _) => (Exit::Refused, None),
+        (408 | 429 | 502..=504 | 507, _) if name != "not-promoted" => (Exit::Unavailable, None),
+        (421, _) | (_, "not-promoted") => (Exit::Refused, None),
         (426, _) => (Exit::Format, None),
         (400..=499, _) => (Exit::Usage, None),
         (_, _) => (Exit::Failure, None),

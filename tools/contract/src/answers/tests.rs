@@ -98,6 +98,60 @@ fn event() -> EventLine {
     }
 }
 
+/// What nodes tell of themselves.
+fn nodes() -> Vec<&'static str> {
+    vec![
+        list(vec![StandbyItem {
+            node: "00".into(),
+            connected: true,
+            size: 1,
+            lag_events: 2,
+            lag_bytes: 3,
+            lag_ms: Some(4),
+        }]),
+        one(node()),
+        one(FollowingBody {
+            node: node(),
+            state: "following".into(),
+            why: Some("w".into()),
+            source: Some("http://h".into()),
+            source_node: Some("00".into()),
+            lag_events: 1,
+            lag_bytes: 2,
+            lag_ms: Some(3),
+        }),
+        one(PromotedBody {
+            node: node(),
+            may_have_lost: true,
+            window_ms: Some(1),
+            window_events: 2,
+            window_bytes: 3,
+            untold: vec!["http://h".into()],
+        }),
+        one(RejoinedBody {
+            path: "p".into(),
+            size: 1,
+            root: "r".into(),
+            divergent: Some("d".into()),
+            events: 2,
+            redactions: 3,
+        }),
+    ]
+}
+
+fn node() -> NodeBody {
+    let epoch = EpochItem { number: 1, nonce: 2 };
+    NodeBody {
+        ledger: "l".into(),
+        node: "00".into(),
+        role: "standby".into(),
+        epoch: Some(epoch),
+        promised: Some(epoch),
+        size: 3,
+        root: "r".into(),
+    }
+}
+
 fn lists() -> Vec<&'static str> {
     let thread = ThreadItem {
         thread_id: "t".into(),
@@ -253,6 +307,9 @@ fn servers() -> Vec<&'static str> {
             expires_ms: 1,
         }),
     ]
+    .into_iter()
+    .chain(nodes())
+    .collect()
 }
 
 /// What is left of a ledger that was replaced.

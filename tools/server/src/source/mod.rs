@@ -78,7 +78,7 @@ pub(crate) async fn begin(
         Batches::after(reader, after)
     });
     let from = from.await.map_err(|error| log::refused(service, &error))?;
-    let session = Session::new().map_err(|error| no_session(&error))?;
+    let session = Session::new().map_err(no_session)?;
     let headers = greeting(service, session);
     let seat = Standbys::join(service, asked.node, after, session);
     // A host that serves by itself has no slots: there the stream holds its place.
@@ -142,7 +142,7 @@ fn is_meant(status: &NodeStatus, meant: Option<LedgerId>) -> Result<(), Problem>
     })
 }
 
-fn no_session(error: &getrandom::Error) -> Problem {
+fn no_session(error: getrandom::Error) -> Problem {
     let text = format!("the system has no random numbers: {error}");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no-answer", text)
 }

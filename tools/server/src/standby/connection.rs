@@ -109,9 +109,9 @@ impl Connection {
             match self.decoder.next_message() {
                 Ok(Some(message)) => return (Event::Message(message), None),
                 Ok(None) => {}
-                Err(error @ MessageError::Unsupported { .. }) => {
-                    let why = error.to_string();
-                    return (Event::Refused(Rest::NeedsUpgrade { why }), None);
+                Err(MessageError::Unsupported { what, found }) => {
+                    let found = u32::from(found);
+                    return (Event::Refused(Rest::NeedsUpgrade { what, found }), None);
                 }
                 Err(error) => return (Event::Lost, Some(error.to_string())),
             }

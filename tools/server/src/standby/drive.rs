@@ -15,7 +15,7 @@ use taskledger::{
 use taskledger_contract::answers::AckRequest;
 use tokio::{
     select,
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinSet, spawn_blocking},
     time::sleep,
 };
 
@@ -26,17 +26,23 @@ const TICK_MAX: Duration = Duration::from_secs(1);
 struct Drive<'s> {
     service: &'s Service,
     nodes: &'s Nodes,
-    connecting: Option<JoinHandle<Connected>>,
+    connecting: JoinSet<Connected>,
     connection: Option<Connection>,
-    writing: Option<JoinHandle<Event>>,
-    acking: Option<JoinHandle<Event>>,
+    writing: JoinSet<Event>,
+    acking: JoinSet<Event>,
 }
 
 /// Follows the sources, until the server stops or this node takes over.
 pub(super) async fn drive(service: &Service) {
     let nodes = service.nodes();
-    let mut drive =
-        Drive { service, nodes, connecting: None, connection: None, writing: None, acking: None };
+    let mut drive = Drive {
+        service,
+        nodes,
+        connecting: JoinSet::new(),
+        connection: None,
+        writing: JoinSet::new(),
+        acking: JoinSet::new(),
+    };
     while service.ledger().role() == Role::Standby {
         let (event, why) = select! {
             () = service.closing().cancelled() => return,
@@ -107,13 +113,11 @@ impl Drive<'_> {
             Effect::Connect { after, epoch } => self.connect(after, epoch),
             Effect::Disconnect => {
                 self.connection = None;
-                if let Some(connecting) = self.connecting.take() {
-                    connecting.abort();
-                }
+                self.connecting = JoinSet::new();
             }
             Effect::Ingest { by, frames, expect } => {
                 let ledger = self.service.ledger().clone();
-                self.writing = Some(tokio::spawn(async move {
+                self.writing.spawn(async move {
                     let written = match by {
                         Some(by) => ledger.ingest_by(by, frames, Some(expect)).await,
                         None => ledger.ingest(frames, Some(expect)).await,
@@ -122,9 +126,9 @@ impl Drive<'_> {
                         Ok(head) => Event::Ingested { head, epoch: ledger.node_status().epoch },
                         Err(error) => Event::IngestFailed { rest: rest_of(&error) },
                     }
-                }));
+                });
             }
-            Effect::Ack(head) => self.acking = self.ack(head),
+            Effect::Ack(head) => self.ack(head),
             Effect::Reserve(upto) => {
                 let ledger = self.service.ledger().clone();
                 spawn_blocking(move || {
@@ -140,18 +144,20 @@ impl Drive<'_> {
         let place = self.nodes.state().source;
         let Some(client) = self.nodes.others().get(place).cloned() else { return };
         let own = self.service.ledger().node_status();
-        self.connecting = Some(tokio::spawn(connect(client, own, after, epoch, true)));
+        self.connecting.spawn(connect(client, own, after, epoch, true));
     }
 
-    fn ack(&self, head: Head) -> Option<JoinHandle<Event>> {
+    fn ack(&mut self, head: Head) {
         let place = self.nodes.state().source;
-        let client = self.nodes.others().get(place)?.clone();
-        let session = self.connection.as_ref()?.session.clone();
+        let Some(client) = self.nodes.others().get(place).cloned() else { return };
+        let Some(session) = self.connection.as_ref().map(|open| open.session.clone()) else {
+            return;
+        };
         let ledger = self.service.ledger().reader().ledger_id();
         let (size, root) = (head.size.get(), head.root.to_string());
-        let body = serde_json::to_vec(&AckRequest { session, size, root }).ok()?;
+        let Ok(body) = serde_json::to_vec(&AckRequest { session, size, root }) else { return };
         let target = "/v1/replication/acks";
-        Some(tokio::spawn(async move {
+        self.acking.spawn(async move {
             let (key, ledger, body) = (None, Some(ledger), body.into());
             let recording = Recording { target, key, ledger, body };
             let answer = client.record(recording).await;
@@ -167,7 +173,7 @@ impl Drive<'_> {
                 }
             };
             Event::AckAnswered(taken)
-        }))
+        });
     }
 }
 
@@ -175,23 +181,18 @@ impl Drive<'_> {
 const FAILED: Event = Event::IngestFailed { rest: None };
 
 /// Waits for the end of what is under way, and takes it out.
-async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
-    match task {
-        Some(running) => {
-            let ended = running.await;
-            *task = None;
-            ended.ok()
-        }
+async fn ended<T: 'static>(tasks: &mut JoinSet<T>) -> Option<T> {
+    match tasks.join_next().await {
+        Some(ended) => ended.ok(),
         None => pending().await,
     }
 }
 
 /// Of frames that could not be written: the reason, if trying again does not help.
 fn rest_of(error: &AppendError) -> Option<Rest> {
-    let why = || error.to_string();
     match error {
-        AppendError::NotContinuation { why: Discontinuity::Format { .. }, .. } => {
-            Some(Rest::NeedsUpgrade { why: why() })
+        AppendError::NotContinuation { why: Discontinuity::Format { what, found, .. }, .. } => {
+            Some(Rest::NeedsUpgrade { what, found: *found })
         }
         // Bytes that were spoiled say nothing of the history.
         AppendError::NotContinuation {
@@ -204,9 +205,20 @@ fn rest_of(error: &AppendError) -> Option<Rest> {
         AppendError::NotContinuation { .. } => Some(Rest::Diverged),
         AppendError::NotStandby => Some(Rest::TookOver),
         AppendError::Halted | AppendError::OutcomeUnknown { .. } | AppendError::TooLarge { .. } => {
-            Some(Rest::Halted { why: why() })
+            Some(Rest::Halted { code: error.code(), why: error.to_string() })
         }
-        _ => {
+        AppendError::Rejected(_)
+        | AppendError::Unreadable { .. }
+        | AppendError::Busy { .. }
+        | AppendError::SealingBehind { .. }
+        | AppendError::SealingStopped { .. }
+        | AppendError::StorageUnavailable { .. }
+        | AppendError::DiskFull
+        | AppendError::Conflict { .. }
+        | AppendError::KeyReused { .. }
+        | AppendError::NotPrimary
+        | AppendError::Fenced { .. }
+        | _ => {
             tracing::warn!(error = %error, "events of the source cannot be written now");
             None
         }

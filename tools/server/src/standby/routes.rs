@@ -78,7 +78,9 @@ fn refusal(error: &PromoteError) -> Problem {
         | PromoteError::OtherLedger { .. }
         | PromoteError::NotHere { .. }
         | PromoteError::Outbid { .. } => (StatusCode::CONFLICT, "not-promoted"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "not-promoted"),
+        PromoteError::Unfetched { .. } | PromoteError::Failed { .. } | _ => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not-promoted")
+        }
     };
     Problem::new(status, name, error.to_string())
 }

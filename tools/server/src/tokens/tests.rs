@@ -92,6 +92,21 @@ fn lines_that_are_no_tokens_are_named_by_number() {
     );
 }
 
+/// Else one line too many would let nobody in any more.
+#[test]
+fn a_token_that_is_added_leaves_a_file_that_can_be_read() {
+    let Place { path, _dir } = place();
+    let last = parse_time("9999-12-30T22:00:00.999Z").unwrap();
+    add(&path, "a", Role::Read, Some(last)).unwrap();
+    let before = fs::read(&path).unwrap();
+    for beyond in [Millis(last.0 + 1), Millis(u64::MAX)] {
+        let added = add(&path, "b", Role::Read, Some(beyond));
+        assert!(matches!(added, Err(TokenError::BadEnd)), "{added:?}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(list(&path).unwrap().first().unwrap().expires, Some(last));
+}
+
 #[test]
 fn a_name_is_taken_once_and_a_change_that_fails_changes_nothing() {
     let Place { path, _dir } = place();

@@ -179,6 +179,7 @@ fn of_open(error: &OpenError) -> Refusal {
         OpenError::Engine { .. } => ("Engine", None),
         OpenError::Unfinished { .. } => ("Unfinished", None),
         OpenError::Diverged { .. } => ("Diverged", None),
+        OpenError::TakeOver { .. } => ("TakeOver", None),
         OpenError::Io(_) => ("Io", None),
         OpenError::Option { .. } => ("Option", None),
         #[allow(clippy::wildcard_enum_match_arm, reason = "a probe of any version")]
