@@ -64,6 +64,8 @@ pub struct Candidate {
     newest: u64,
     /// An epoch that may have begun, above it.
     unsettled: Option<Epoch>,
+    /// Two epochs of that newest number.
+    rivals: Option<(Epoch, Epoch)>,
     since: Duration,
 }
 
@@ -184,6 +186,15 @@ pub enum PromoteError {
         /// The epoch.
         epoch: Epoch,
     },
+    /// Two nodes took over in epochs of one number, as `--accept-loss` on both sides of a split allows:
+    /// events that one of them acknowledged would be lost.
+    #[error("epochs {one} and {other} both began: events of one of them would be lost")]
+    Rivals {
+        /// One of the epochs.
+        one: Epoch,
+        /// The other one.
+        other: Epoch,
+    },
     /// The epoch is not the expected one.
     #[error("the newest epoch is {found}, not {expected}")]
     OtherEpoch {
@@ -248,6 +259,7 @@ impl Candidate {
             epoch: Epoch { number: 0, nonce: 0 },
             newest: 0,
             unsettled: None,
+            rivals: None,
             since: Duration::ZERO,
         }
     }
@@ -339,9 +351,13 @@ impl Candidate {
         let promised = all.iter().filter_map(|node| node.promised);
         let above = promised.clone().filter(|epoch| epoch.number > self.newest);
         self.unsettled = above.filter(|epoch| !self.tried.contains(epoch)).max();
+        self.rivals = rivals(all.iter(), self.newest);
         if !self.wishes.accept_loss {
             if let Some(epoch) = self.unsettled {
                 return self.fail(PromoteError::Unsettled { epoch });
+            }
+            if let Some((one, other)) = self.rivals {
+                return self.fail(PromoteError::Rivals { one, other });
             }
             if !all.iter().any(|node| reigns(node, self.newest)) {
                 return self
@@ -371,7 +387,9 @@ impl Candidate {
     /// Chooses the log that is furthest, of those that are frozen.
     fn promised(&mut self) -> Vec<Effect> {
         for peer in &mut self.peers {
-            peer.promised = peer.round.as_ref().and_then(|answer| answer.as_ref().ok()).copied();
+            let answer = peer.round.as_ref().and_then(|answer| answer.as_ref().ok()).copied();
+            // An answer to the survey that comes late is no promise.
+            peer.promised = answer.filter(|node| node.promised == Some(self.epoch));
             if let Some(Err(Unanswered::Higher(promised))) = peer.round {
                 return self.fail(PromoteError::Outbid { promised });
             }
@@ -421,12 +439,18 @@ impl Candidate {
         vec![Effect::End(Ok(Outcome { epoch, head, claim, untold }))]
     }
 
-    /// Nothing is lost if the primary of the newest epoch that is heard of has promised, and none above it can
-    /// have begun: it holds every event that was acknowledged.
+    /// Nothing is lost if the primary of the newest epoch that is heard of has promised, and none above or
+    /// beside it can have begun: it holds every event that was acknowledged.
     fn claim(&self) -> Claim {
         let others = self.peers.iter().filter_map(|peer| peer.promised.as_ref());
-        let whole = others.chain([&self.own]).any(|node| reigns(node, self.newest));
-        if whole && self.unsettled.is_none() { Claim::Nothing } else { Claim::Window(self.heard) }
+        let all = others.chain([&self.own]);
+        let whole = all.clone().any(|node| reigns(node, self.newest));
+        let rivals = self.rivals.or_else(|| rivals(all, self.newest));
+        if whole && self.unsettled.is_none() && rivals.is_none() {
+            Claim::Nothing
+        } else {
+            Claim::Window(self.heard)
+        }
     }
 
     fn unanswered(&self) -> String {
@@ -450,6 +474,13 @@ impl Candidate {
 fn reigns(node: &NodeStatus, newest: u64) -> bool {
     let decides = matches!(node.role, Role::Primary | Role::Fenced { .. });
     decides && node.epoch.map_or(0, |epoch| epoch.number) == newest
+}
+
+/// Two epochs of that number in which the logs of nodes are: two nodes took over, and neither has all events.
+fn rivals<'a>(nodes: impl Iterator<Item = &'a NodeStatus>, number: u64) -> Option<(Epoch, Epoch)> {
+    let mut epochs = nodes.filter_map(|node| node.epoch).filter(|epoch| epoch.number == number);
+    let one = epochs.next()?;
+    Some((one, epochs.find(|other| *other != one)?))
 }
 
 /// Which of two logs is further: by the epoch first, since a longer log of an earlier one was given up.

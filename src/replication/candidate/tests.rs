@@ -171,6 +171,35 @@ fn an_epoch_that_may_have_begun_elsewhere_is_a_loss_to_accept() {
     assert_eq!(ended.unwrap().claim, Claim::Nothing);
 }
 
+/// It says where the log ended before it was frozen.
+#[test]
+fn an_answer_to_the_survey_that_comes_late_is_no_promise() {
+    let mut candidate = Candidate::new(standby(2, 9), 1, (WISHES, Heard::default()), Vec::new());
+    candidate.step(START, Event::Begin { nonce: 77 });
+    let asked = candidate.step(START, Event::Answered(0, Ok(primary(9))));
+    assert_eq!(asked, [Effect::PromiseHere(next(2))]);
+    let promised = NodeStatus { promised: Some(next(2)), ..standby(2, 9) };
+    candidate.step(START, Event::PromisedHere(Ok(promised)));
+    let ended = candidate.step(START, Event::Answered(0, Ok(primary(9))));
+    assert!(matches!(ended[..], [Effect::End(Err(PromoteError::NoPrimary { .. }))]), "{ended:?}");
+}
+
+/// Each of two nodes that took over under one number has acknowledged events that the other one has not.
+#[test]
+fn two_primaries_of_one_number_do_not_vouch_for_each_other() {
+    let rival = Epoch { number: 1, nonce: 5 };
+    for role in [Role::Primary, Role::Standby] {
+        let other = NodeStatus { epoch: Some(rival), ..node(2, role, 1, 7) };
+        let peers = Peers(vec![Ok(other)]);
+        let (done, ended) = run(primary(9), WISHES, &peers);
+        assert_eq!(done, [Effect::Survey(0)], "nobody is asked to promise");
+        let (one, other) = (rival, epoch(1));
+        assert_eq!(ended, Err(PromoteError::Rivals { one, other }));
+        let (_, ended) = run(primary(9), ACCEPT, &peers);
+        assert!(matches!(ended.unwrap().claim, Claim::Window(_)));
+    }
+}
+
 #[test]
 fn a_primary_raises_its_own_epoch_above_an_abandoned_promise() {
     let abandoned = Epoch { number: 2, nonce: 5 };

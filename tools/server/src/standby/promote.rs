@@ -15,7 +15,7 @@ use taskledger::{
     ledger::NodeStatus,
     replication::{
         candidate::{
-            ANSWER_MAX, Candidate, Effect, Event, Outcome, PromoteError, Unanswered, Wishes,
+            ANSWER_MAX, Candidate, Effect, Event, Heard, Outcome, PromoteError, Unanswered, Wishes,
         },
         message::Message,
         standby,
@@ -44,7 +44,11 @@ pub(crate) async fn promote(service: Service, wishes: Wishes) -> Result<Outcome,
     let nonce = getrandom::u64().map_err(|error| failed("draw a number", error.to_string()))?;
     let (own, tried) = (service.ledger().node_status(), nodes.state().tried.clone());
     let others = nodes.others();
-    let mut candidate = Candidate::new(own, others.len(), (wishes, nodes.heard()), tried);
+    // What was heard of before the last start of this node is kept on its disk alone.
+    let kept = service.ledger().reserved_numbers();
+    let heard = nodes.heard();
+    let heard = Heard { reserved: heard.reserved.max(kept), ..heard };
+    let mut candidate = Candidate::new(own, others.len(), (wishes, heard), tried);
     let mut due = VecDeque::from(candidate.step(nodes.now(), Event::Begin { nonce }));
     let mut tasks = JoinSet::new();
     loop {

@@ -71,9 +71,9 @@ fn promoted(service: &Service, outcome: &Outcome) -> PromotedBody {
 /// A promotion that was not made. Nothing was lost; a promise that was made stays.
 fn refusal(error: &PromoteError) -> Problem {
     let (status, name) = match error {
-        PromoteError::NoPrimary { .. } | PromoteError::Unsettled { .. } => {
-            (StatusCode::CONFLICT, "loss-not-accepted")
-        }
+        PromoteError::NoPrimary { .. }
+        | PromoteError::Unsettled { .. }
+        | PromoteError::Rivals { .. } => (StatusCode::CONFLICT, "loss-not-accepted"),
         PromoteError::OtherEpoch { .. }
         | PromoteError::OtherLedger { .. }
         | PromoteError::NotHere { .. }
