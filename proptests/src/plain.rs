@@ -261,7 +261,7 @@ impl Plain {
     /// The last writer let go of everything in order.
     pub fn close(&mut self) {
         self.sync();
-        self.reserved = self.reserved.min(self.model.next_number());
+        self.reserved = self.reserved.min(self.model.next_number().max(self.floor));
     }
 
     /// The power is gone, and with it the last `commits` of those that were not synced.

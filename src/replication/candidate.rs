@@ -13,7 +13,7 @@
 //! at [`Candidate::step`].
 
 use crate::{
-    ids::{Epoch, Head, LedgerId, Size},
+    ids::{Epoch, Head, LedgerId, NodeId, Size},
     ledger::{NodeStatus, Role},
 };
 use std::{cmp::Ordering, time::Duration};
@@ -55,15 +55,13 @@ pub struct Candidate {
     own: NodeStatus,
     wishes: Wishes,
     heard: Heard,
-    /// Epochs that this node has asked promises for and never began.
-    tried: Vec<Epoch>,
     peers: Vec<Answer>,
     phase: Phase,
     epoch: Epoch,
     /// The newest epoch in which events were heard of.
     newest: u64,
-    /// An epoch that may have begun, above it.
-    unsettled: Option<Epoch>,
+    /// Epochs above it that were promised, and may have begun.
+    above: Vec<Epoch>,
     /// Two epochs of that newest number.
     rivals: Option<(Epoch, Epoch)>,
     since: Duration,
@@ -104,7 +102,7 @@ pub enum Unanswered {
 pub enum Event {
     /// The promotion begins.
     Begin {
-        /// Random: it tells this epoch from another one of the same number.
+        /// Random; of it 16 bits are taken.
         nonce: u64,
     },
     /// A peer has answered the survey, the promise or the announcement that it was sent.
@@ -195,6 +193,12 @@ pub enum PromoteError {
         /// The other one.
         other: Epoch,
     },
+    /// This node is the primary, and no epoch above its own was promised.
+    #[error("this node is the primary already, of epoch {epoch}")]
+    IsPrimary {
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// The epoch is not the expected one.
     #[error("the newest epoch is {found}, not {expected}")]
     OtherEpoch {
@@ -240,25 +244,18 @@ pub enum PromoteError {
 }
 
 impl Candidate {
-    /// A promotion of the node `own`, which asks so many peers. `tried` are the epochs of promotions of this
-    /// node that failed before it took over: nobody else can have begun them.
+    /// A promotion of the node `own`, which asks so many peers.
     #[must_use]
-    pub fn new(
-        own: NodeStatus,
-        peers: usize,
-        (wishes, heard): (Wishes, Heard),
-        tried: Vec<Epoch>,
-    ) -> Self {
+    pub fn new(own: NodeStatus, peers: usize, (wishes, heard): (Wishes, Heard)) -> Self {
         Self {
             own,
             wishes,
             heard,
-            tried,
             peers: vec![Answer::default(); peers],
             phase: Phase::Survey,
             epoch: Epoch { number: 0, nonce: 0 },
             newest: 0,
-            unsettled: None,
+            above: Vec::new(),
             rivals: None,
             since: Duration::ZERO,
         }
@@ -269,7 +266,7 @@ impl Candidate {
     pub fn step(&mut self, now: Duration, event: Event) -> Vec<Effect> {
         match (self.phase, event) {
             (Phase::Survey, Event::Begin { nonce }) => {
-                self.epoch.nonce = nonce;
+                self.epoch.nonce = nonce_of(self.own.node, nonce);
                 self.since = now;
                 if !matches!(self.own.role, Role::Primary | Role::Standby | Role::Fenced { .. }) {
                     return self.fail(PromoteError::NotHere { role: self.own.role });
@@ -349,11 +346,17 @@ impl Candidate {
             return self.fail(PromoteError::OtherEpoch { expected, found: self.newest });
         }
         let promised = all.iter().filter_map(|node| node.promised);
-        let above = promised.clone().filter(|epoch| epoch.number > self.newest);
-        self.unsettled = above.filter(|epoch| !self.tried.contains(epoch)).max();
+        self.above = promised.clone().filter(|epoch| epoch.number > self.newest).collect();
         self.rivals = rivals(all.iter(), self.newest);
+        if self.own.role == Role::Primary
+            && self.above.is_empty()
+            && self.rivals.is_none()
+            && let Some(epoch) = self.own.epoch.filter(|epoch| epoch.number == self.newest)
+        {
+            return self.fail(PromoteError::IsPrimary { epoch });
+        }
         if !self.wishes.accept_loss {
-            if let Some(epoch) = self.unsettled {
+            if let Some(epoch) = unsettled(&self.above, all.iter()) {
                 return self.fail(PromoteError::Unsettled { epoch });
             }
             if let Some((one, other)) = self.rivals {
@@ -444,9 +447,13 @@ impl Candidate {
     fn claim(&self) -> Claim {
         let others = self.peers.iter().filter_map(|peer| peer.promised.as_ref());
         let all = others.chain([&self.own]);
-        let whole = all.clone().any(|node| reigns(node, self.newest));
-        let rivals = self.rivals.or_else(|| rivals(all, self.newest));
-        if whole && self.unsettled.is_none() && rivals.is_none() {
+        // Since the survey a log may have reached a later epoch.
+        let newest = all.clone().filter_map(|node| node.epoch).map(|epoch| epoch.number).max();
+        let newest = newest.unwrap_or(0).max(self.newest);
+        let whole = all.clone().any(|node| reigns(node, newest));
+        let unsettled = unsettled(&self.above, all.clone());
+        let rivals = self.rivals.or_else(|| rivals(all, newest));
+        if whole && unsettled.is_none() && rivals.is_none() {
             Claim::Nothing
         } else {
             Claim::Window(self.heard)
@@ -468,6 +475,30 @@ impl Candidate {
         self.phase = Phase::Ended;
         vec![Effect::End(Err(error))]
     }
+}
+
+/// The nonce of an epoch that a node chooses: it tells by which node the epoch is begun, if it is, and 16
+/// random bits tell it from that of a copy of the node's directory.
+fn nonce_of(node: NodeId, random: u64) -> u64 {
+    chooser(node) << 16 | random & 0xffff
+}
+
+/// The first 48 bits of a node's id.
+fn chooser(NodeId(id): NodeId) -> u64 {
+    id.first_chunk().map_or(0, |first| u64::from_be_bytes(*first)) >> 16
+}
+
+/// The highest of these epochs that may have begun: the node that chose it is not among those that are asked,
+/// or has begun it. One that is there and has not begun it never will, once it has promised a higher one.
+fn unsettled<'a>(above: &[Epoch], nodes: impl Iterator<Item = &'a NodeStatus>) -> Option<Epoch> {
+    let nodes: Vec<&NodeStatus> = nodes.collect();
+    let is_settled = |epoch: &Epoch| {
+        nodes.iter().any(|node| {
+            let number = node.epoch.map_or(0, |reached| reached.number);
+            chooser(node.node) == epoch.nonce >> 16 && number < epoch.number
+        })
+    };
+    above.iter().copied().filter(|epoch| !is_settled(epoch)).max()
 }
 
 /// True if the node is the one that decided in that epoch, the newest.

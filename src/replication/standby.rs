@@ -71,6 +71,9 @@ struct Source {
     ahead: VecDeque<(Size, Duration)>,
     /// The last time at which this node was known to have all.
     level: Option<Duration>,
+    /// The least that the clock here was ever found ahead of the source's when a beat came, in
+    /// milliseconds: that of the beat which was the least on its way.
+    ahead_ms: Option<i128>,
     reserved: u64,
 }
 
@@ -365,6 +368,9 @@ impl Standby {
             let (own, found) = (self.durable.size, hello.head.size);
             return self.rest(Rest::Behind { own, found });
         }
+        if self.source.node != Some(hello.node) {
+            self.source.ahead_ms = None;
+        }
         self.source.node = Some(hello.node);
         let (heard, goal) = (now, hello.head.size);
         self.phase = Phase::Following { heard, goal, epoch: hello.epoch };
@@ -398,7 +404,8 @@ impl Standby {
     }
 
     fn beaten(&mut self, now: Duration, beat: Beat) -> Vec<Effect> {
-        self.heard_of(now, beat.head.size);
+        let sent = self.sent(now, beat);
+        self.heard_of(sent, beat.head.size);
         (self.source.beat, self.source.came) = (Some((beat, now)), 0);
         if let Phase::Following { epoch, .. } = &mut self.phase {
             *epoch = Some(beat.epoch);
@@ -408,6 +415,18 @@ impl Standby {
         }
         self.source.reserved = beat.reserved;
         vec![Effect::Reserve(beat.reserved)]
+    }
+
+    /// The time here at which a beat was sent, as far as can be told: one that waited on its way, or in a
+    /// process that was stopped, tells of a state that is as old. A clock there that is set back makes it look
+    /// older.
+    fn sent(&mut self, now: Duration, beat: Beat) -> Duration {
+        let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
+        let ahead = millis(now) - i128::from(beat.now.0);
+        let least = self.source.ahead_ms.map_or(ahead, |least| least.min(ahead));
+        self.source.ahead_ms = Some(least);
+        let late = u64::try_from(ahead - least).unwrap_or(u64::MAX);
+        now.saturating_sub(Duration::from_millis(late))
     }
 
     fn ingested(&mut self, now: Duration, head: Head, epoch: Option<Epoch>) -> Vec<Effect> {

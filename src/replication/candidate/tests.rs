@@ -48,17 +48,9 @@ fn run(
     wishes: Wishes,
     peers: &Peers,
 ) -> (Vec<Effect>, Result<Outcome, PromoteError>) {
-    run_after(own, wishes, peers, Vec::new())
-}
-
-fn run_after(
-    own: NodeStatus,
-    wishes: Wishes,
-    Peers(peers): &Peers,
-    tried: Vec<Epoch>,
-) -> (Vec<Effect>, Result<Outcome, PromoteError>) {
+    let Peers(peers) = peers;
     let heard = Heard { reserved: 50, ..Heard::default() };
-    let mut candidate = Candidate::new(own, peers.len(), (wishes, heard), tried);
+    let mut candidate = Candidate::new(own, peers.len(), (wishes, heard));
     let mut due = candidate.step(START, Event::Begin { nonce: 77 });
     let mut done = Vec::new();
     loop {
@@ -85,9 +77,13 @@ fn run_after(
     }
 }
 
-/// The epoch of a promotion above the number.
+/// The epoch of a promotion of node 2.
 fn next(number: u64) -> Epoch {
-    Epoch { number, nonce: 77 }
+    chosen_by(2, number)
+}
+
+fn chosen_by(node: u8, number: u64) -> Epoch {
+    Epoch { number, nonce: nonce_of(NodeId([node; 16]), 77) }
 }
 
 #[test]
@@ -166,15 +162,39 @@ fn an_epoch_that_may_have_begun_elsewhere_is_a_loss_to_accept() {
     let outcome = ended.unwrap();
     assert!(matches!(outcome.claim, Claim::Window(_)));
     assert_eq!(outcome.epoch, next(3));
-    // Its own try can have begun nowhere.
-    let (_, ended) = run_after(standby(2, 9), WISHES, &peers, vec![other]);
-    assert_eq!(ended.unwrap().claim, Claim::Nothing);
+}
+
+/// Whoever chose an epoch, is asked, and has not begun it, never will: it promises a higher one. Two promotions
+/// at once left no primary that could be had without a loss, and so did a candidate that was killed.
+#[test]
+fn an_epoch_that_its_chooser_has_not_begun_stands_in_nobodys_way() {
+    for chooser in [2, 3] {
+        let tried = chosen_by(chooser, 2);
+        let by = NodeStatus { promised: Some(tried), ..node(1, Role::Fenced { by: tried }, 1, 9) };
+        let third = NodeStatus { promised: Some(tried), ..standby(3, 7) };
+        let (_, ended) = run(standby(2, 9), WISHES, &Peers(vec![Ok(by), Ok(third)]));
+        let Outcome { epoch, claim, .. } = ended.unwrap();
+        assert_eq!((epoch, claim), (next(3), Claim::Nothing), "chosen by {chooser}");
+    }
+    // It was not asked, or does not promise.
+    let tried = chosen_by(4, 2);
+    let by = NodeStatus { promised: Some(tried), ..node(1, Role::Fenced { by: tried }, 1, 9) };
+    let (_, ended) = run(standby(2, 9), WISHES, &Peers(vec![Ok(by)]));
+    assert_eq!(ended, Err(PromoteError::Unsettled { epoch: tried }));
+}
+
+/// The second answer would hide what the first one told of a loss.
+#[test]
+fn a_primary_is_not_promoted_again_for_nothing() {
+    let (done, ended) = run(primary(9), ACCEPT, &Peers(vec![Ok(standby(2, 9))]));
+    let epoch = epoch(1);
+    assert_eq!((done.len(), ended), (1, Err(PromoteError::IsPrimary { epoch })));
 }
 
 /// It says where the log ended before it was frozen.
 #[test]
 fn an_answer_to_the_survey_that_comes_late_is_no_promise() {
-    let mut candidate = Candidate::new(standby(2, 9), 1, (WISHES, Heard::default()), Vec::new());
+    let mut candidate = Candidate::new(standby(2, 9), 1, (WISHES, Heard::default()));
     candidate.step(START, Event::Begin { nonce: 77 });
     let asked = candidate.step(START, Event::Answered(0, Ok(primary(9))));
     assert_eq!(asked, [Effect::PromiseHere(next(2))]);
@@ -205,12 +225,12 @@ fn a_primary_raises_its_own_epoch_above_an_abandoned_promise() {
     let abandoned = Epoch { number: 2, nonce: 5 };
     let peers = Peers(vec![Ok(NodeStatus { promised: Some(abandoned), ..standby(2, 8) })]);
     let (_, ended) = run(primary(9), ACCEPT, &peers);
-    assert_eq!(ended.unwrap().epoch, next(3));
+    assert_eq!(ended.unwrap().epoch, chosen_by(1, 3));
 }
 
 #[test]
 fn whoever_is_outbid_stops() {
-    let mut candidate = Candidate::new(standby(2, 9), 1, (WISHES, Heard::default()), Vec::new());
+    let mut candidate = Candidate::new(standby(2, 9), 1, (WISHES, Heard::default()));
     candidate.step(START, Event::Begin { nonce: 77 });
     candidate.step(START, Event::Answered(0, Ok(primary(9))));
     let own = NodeStatus { promised: Some(next(2)), ..standby(2, 9) };
@@ -225,8 +245,7 @@ fn whoever_is_outbid_stops() {
 #[test]
 fn a_primary_that_is_lost_within_the_rounds_is_a_loss_to_accept() {
     for (wishes, goes_on) in [(WISHES, false), (ACCEPT, true)] {
-        let mut candidate =
-            Candidate::new(standby(2, 9), 1, (wishes, Heard::default()), Vec::new());
+        let mut candidate = Candidate::new(standby(2, 9), 1, (wishes, Heard::default()));
         candidate.step(START, Event::Begin { nonce: 77 });
         candidate.step(START, Event::Answered(0, Ok(primary(9))));
         let own = NodeStatus { promised: Some(next(2)), ..standby(2, 9) };
@@ -254,7 +273,7 @@ fn what_the_operator_did_not_expect_is_not_done() {
 
 #[test]
 fn a_step_that_fails_ends_it_before_it_takes_over() {
-    let mut candidate = Candidate::new(standby(2, 7), 1, (WISHES, Heard::default()), Vec::new());
+    let mut candidate = Candidate::new(standby(2, 7), 1, (WISHES, Heard::default()));
     candidate.step(START, Event::Begin { nonce: 77 });
     candidate.step(START, Event::Answered(0, Ok(primary(9))));
     let own = NodeStatus { promised: Some(next(2)), ..standby(2, 7) };

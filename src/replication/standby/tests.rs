@@ -32,8 +32,13 @@ fn frames(first: u64, count: u64) -> Event {
 }
 
 fn beat(size: u64, left: u64, reserved: u64) -> Event {
-    let head = head(size);
-    let beat = Beat { epoch: epoch(1), head, left, reserved, now: Millis(0) };
+    beat_at(0, size, left, reserved)
+}
+
+/// A beat that was sent so many seconds after the clock of the source began.
+fn beat_at(at: u64, size: u64, left: u64, reserved: u64) -> Event {
+    let (head, now) = (head(size), Millis(at * 1_000));
+    let beat = Beat { epoch: epoch(1), head, left, reserved, now };
     Event::Message(Message::Beat(beat))
 }
 
@@ -204,7 +209,7 @@ fn an_answer_to_an_acknowledgement_of_an_earlier_connection_counts_for_nothing()
 fn its_lag_is_what_it_heard_of_and_does_not_have_and_grows_with_silence() {
     let mut standby = following(0, 4);
     assert_eq!(standby.lag(secs(0)), Lag { events: 0, bytes: 0, age: None });
-    standby.step(secs(1), beat(4, 40, 0));
+    standby.step(secs(1), beat_at(1, 4, 40, 0));
     assert_eq!(standby.lag(secs(1)), Lag { events: 4, bytes: 40, age: None });
     standby.step(secs(1), frames(1, 3));
     standby.step(secs(1), ingested(3));
@@ -213,10 +218,22 @@ fn its_lag_is_what_it_heard_of_and_does_not_have_and_grows_with_silence() {
     standby.step(secs(2), ingested(4));
     let level = |secs| Some(Duration::from_secs(secs));
     assert_eq!(standby.lag(secs(3)), Lag { events: 0, bytes: 0, age: level(2) });
-    standby.step(secs(4), beat(4, 0, 0));
+    standby.step(secs(4), beat_at(4, 4, 0, 0));
     assert_eq!(standby.lag(secs(4)).age, level(0));
-    standby.step(secs(5), beat(9, 50, 0));
+    standby.step(secs(5), beat_at(5, 9, 50, 0));
     assert_eq!(standby.lag(secs(65)), Lag { events: 5, bytes: 50, age: level(61) });
+}
+
+/// A standby that was stopped read what its source had sent before, and told an operator that it had had all
+/// just now: the window of a loss was too small.
+#[test]
+fn a_beat_that_waited_on_its_way_tells_of_a_state_that_is_as_old() {
+    let mut standby = following(0, 0);
+    standby.step(secs(1), beat_at(500_001, 0, 0, 0));
+    assert_eq!(standby.lag(secs(1)).age, Some(secs(0)));
+    // It was sent two seconds after the first, and is read ten after it.
+    standby.step(secs(11), beat_at(500_003, 0, 0, 0));
+    assert_eq!(standby.lag(secs(11)).age, Some(secs(8)));
 }
 
 #[test]

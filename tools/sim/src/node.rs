@@ -40,8 +40,6 @@ pub(crate) struct Process {
     /// Only of a node that was opened as a standby.
     pub(crate) following: Option<Following>,
     pub(crate) promotion: Option<Promotion>,
-    /// Epochs for which it has asked for promises, and that it has not begun.
-    pub(crate) tried: Vec<Epoch>,
     /// Its streams to standbys.
     pub(crate) sessions: BTreeMap<u64, Session>,
     /// Nodes that do not know yet that the epoch here has begun, and the time at which they are told.
@@ -91,7 +89,6 @@ impl Node {
             ledger,
             following,
             promotion: None,
-            tried: Vec::new(),
             sessions: BTreeMap::new(),
             untold: BTreeSet::new(),
             tell_at: now,

@@ -56,7 +56,7 @@ impl World {
         let heard =
             Heard { reserved: heard.reserved.max(process.ledger.reserved_numbers()), ..heard };
         let wishes = Wishes { accept_loss, expect_epoch: None };
-        let candidate = Candidate::new(own, peers, (wishes, heard), process.tried.clone());
+        let candidate = Candidate::new(own, peers, (wishes, heard));
         process.promotion = Some(Promotion {
             candidate,
             round,
@@ -90,7 +90,6 @@ impl World {
                 let promised = self.promise(node, epoch).map_err(|error| error.to_string());
                 if promised.is_ok() {
                     let Some(process) = self.process(node) else { return };
-                    process.tried.push(epoch);
                 }
                 if let Some(before) = before {
                     self.note_reign(node, &before);
@@ -144,7 +143,6 @@ impl World {
             numbers_from = 0;
         }
         let Some(process) = self.process(node) else { return };
-        process.tried.retain(|tried| *tried != epoch);
         let kept = process.ledger.node_status().head.size.get();
         let newest = process.ledger.node_status().epoch;
         let taken = process.ledger.take_over_blocking(epoch, numbers_from);

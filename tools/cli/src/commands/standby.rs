@@ -29,9 +29,9 @@ use taskledger_server::{
 
 /// Keep a second node that has every event, and take over with it.
 ///
-/// `run` follows a source, writes what it gets as durably as the source does, and answers every
-/// question meanwhile. `promote` makes a running standby the primary. docs/replication.md says what
-/// each way can lose.
+/// `run` follows a source, writes what it gets as durably as the source does,
+/// and answers every question meanwhile. `promote` makes a running standby the
+/// primary. docs/replication.md says what each way can lose.
 ///
 /// Example:
 ///   taskledger --db copy standby run --from https://a.example:7443
@@ -289,11 +289,19 @@ fn show(out: &mut Out, body: &FollowingBody) -> Result<()> {
 fn promoted(out: &mut Out, body: &PromotedBody) -> Result<()> {
     node(out, &body.node)?;
     if body.may_have_lost {
+        let warned = !body.untold.is_empty();
         let window = body.window_ms.map_or("an unknown time".to_owned(), |window| {
             format!("the last {:.1} s", seconds(window))
         });
         let known = format!("{} events of it are known to be missing", body.window_events);
         figure(out, "lost", &format!("maybe what the primary acknowledged in {window}; {known}"))?;
+        if warned {
+            figure(
+                out,
+                "",
+                "and what a node that does not answer acknowledges until it hears of this",
+            )?;
+        }
     } else {
         figure(out, "lost", "no acknowledged event")?;
     }

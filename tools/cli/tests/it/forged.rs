@@ -272,9 +272,9 @@ fn every_command_was_tried_on_a_changed_text() {
     let read = COMMANDS.iter().map(|(command, _)| command[0]);
     let tried: Vec<&str> = read.chain(WRITERS.iter().map(|(command, _)| command[0])).collect();
     for name in names {
-        // A demo makes a ledger of its own, tokens are in no ledger, a server is tried above, and what was
-        // replaced is read as any ledger.
-        let others = ["demo", "help", "token", "serve", "divergent"];
+        // A demo makes a ledger of its own, tokens and certificates are in none, a server is tried above and a
+        // standby is one, and what was replaced is read as any ledger.
+        let others = ["demo", "help", "token", "cert", "serve", "standby", "divergent"];
         assert!(tried.contains(&name) || others.contains(&name), "{name}: not tried");
     }
 }

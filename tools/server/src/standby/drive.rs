@@ -79,9 +79,19 @@ impl Drive<'_> {
         match connected {
             Some(Connected::Greeted(connection, hello)) => {
                 self.connection = Some(*connection);
+                self.nodes.state().refused = 0;
                 (Event::Hello(hello), None)
             }
-            Some(Connected::Refused(rest)) => (Event::Refused(rest), None),
+            Some(Connected::Refused(rest)) => {
+                // Another one may be the right one: it rests when every one has refused in turn.
+                let mut state = self.nodes.state();
+                state.refused += 1;
+                if state.refused < self.nodes.others().len() {
+                    return (Event::Lost, Some(rest.to_string()));
+                }
+                state.refused = 0;
+                (Event::Refused(rest), None)
+            }
             Some(Connected::Lost(why)) => (Event::Lost, Some(why)),
             None => (Event::Lost, None),
         }

@@ -21,7 +21,7 @@ use std::{
 };
 use taskledger::{
     Ledger,
-    ids::{Epoch, NodeId},
+    ids::NodeId,
     ledger::Role,
     replication::{
         candidate::Heard,
@@ -52,16 +52,16 @@ struct State {
     source: usize,
     /// The last reason for not following.
     why: Option<String>,
-    /// Epochs of promotions that failed here before they took over.
-    tried: Vec<Epoch>,
+    /// Sources that have refused for good, one after the other.
+    refused: usize,
 }
 
 impl Nodes {
     pub(crate) fn new(ledger: &Ledger, others: Vec<Client>) -> Self {
         let own = ledger.node_status();
         let standby = Standby::new(own.ledger, own.head, own.epoch, own.promised);
-        let (events, tried) = (VecDeque::new(), Vec::new());
-        let state = State { standby, events, source: 0, why: None, tried };
+        let events = VecDeque::new();
+        let state = State { standby, events, source: 0, why: None, refused: 0 };
         Self {
             others,
             began: Instant::now(),

@@ -42,13 +42,13 @@ pub(crate) async fn promote(service: Service, wishes: Wishes) -> Result<Outcome,
     let _one = nodes.promoting.lock().await;
     let failed = |what, why: String| PromoteError::Failed { what, why };
     let nonce = getrandom::u64().map_err(|error| failed("draw a number", error.to_string()))?;
-    let (own, tried) = (service.ledger().node_status(), nodes.state().tried.clone());
+    let own = service.ledger().node_status();
     let others = nodes.others();
     // What was heard of before the last start of this node is kept on its disk alone.
     let kept = service.ledger().reserved_numbers();
     let heard = nodes.heard();
     let heard = Heard { reserved: heard.reserved.max(kept), ..heard };
-    let mut candidate = Candidate::new(own, others.len(), (wishes, heard), tried);
+    let mut candidate = Candidate::new(own, others.len(), (wishes, heard));
     let mut due = VecDeque::from(candidate.step(nodes.now(), Event::Begin { nonce }));
     let mut tasks = JoinSet::new();
     loop {
@@ -162,7 +162,6 @@ async fn promise_here(service: Service, epoch: Epoch) -> Event {
     Event::PromisedHere(match promised {
         Ok(Ok(status)) => {
             service.role_changed();
-            service.nodes().state().tried.push(epoch);
             service.nodes().post(standby::Event::Promised(epoch));
             Ok(status)
         }
@@ -173,8 +172,6 @@ async fn promise_here(service: Service, epoch: Epoch) -> Event {
 
 async fn take_over(service: Service, epoch: Epoch, numbers_from: u64) -> Event {
     let ledger = service.ledger().clone();
-    // Whatever comes of it, the epoch may have begun.
-    service.nodes().state().tried.retain(|tried| *tried != epoch);
     let taken = spawn_blocking(move || ledger.take_over_blocking(epoch, numbers_from)).await;
     Event::TookOver(match taken {
         Ok(Ok(head)) => {

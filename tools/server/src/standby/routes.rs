@@ -74,7 +74,8 @@ fn refusal(error: &PromoteError) -> Problem {
         PromoteError::NoPrimary { .. }
         | PromoteError::Unsettled { .. }
         | PromoteError::Rivals { .. } => (StatusCode::CONFLICT, "loss-not-accepted"),
-        PromoteError::OtherEpoch { .. }
+        PromoteError::IsPrimary { .. }
+        | PromoteError::OtherEpoch { .. }
         | PromoteError::OtherLedger { .. }
         | PromoteError::NotHere { .. }
         | PromoteError::Outbid { .. } => (StatusCode::CONFLICT, "not-promoted"),
