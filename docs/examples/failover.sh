@@ -63,7 +63,7 @@ until_true() {
 # Three nodes on one machine. Between machines each has a certificate instead: `taskledger cert`.
 # Ports below those that the system gives to clients, which would take one while its server is away.
 base=$((20000 + RANDOM % 12000))
-declare -A port=([a]=$base [b]=$((base + 1)) [c]=$((base + 2))) url=()
+declare -A port=([a]=$base [b]=$((base + 1)) [c]=$((base + 2)) [older]=$((base + 3))) url=()
 TASKLEDGER_TOKEN=$(taskledger token --token-file tokens new nodes --role replicate)
 export TASKLEDGER_TOKEN
 
@@ -144,6 +144,7 @@ stop -TERM b
 stop -TERM c
 record a load nobody-else >/dev/null
 stop -9 a
+cp -a a older
 start b standby run --from "${url[a]}" --from "${url[c]}"
 start c standby run --from "${url[a]}" --from "${url[b]}"
 until_true is b state disconnected
@@ -182,6 +183,12 @@ taskledger --db b standby rejoin --from "${url[a]}" >/dev/null
 start b standby run --from "${url[a]}"
 until_true same a b
 until_true same a c
+
+step 'An older copy of the primary hears of its successor before it records anything'
+start older serve --from "${url[a]}"
+is older role fenced || fail 'two primaries'
+stop -TERM older
+
 for node in a b c; do
     stop -TERM "$node"
     holds "$(taskledger --db "$node" verify)" sound

@@ -60,7 +60,7 @@ pub struct Candidate {
     epoch: Epoch,
     /// The newest epoch in which events were heard of.
     newest: u64,
-    /// Epochs above it that were promised, and may have begun.
+    /// Epochs above it, or beside it, that were promised, and may have begun.
     above: Vec<Epoch>,
     /// Two epochs of that newest number.
     rivals: Option<(Epoch, Epoch)>,
@@ -346,7 +346,9 @@ impl Candidate {
             return self.fail(PromoteError::OtherEpoch { expected, found: self.newest });
         }
         let promised = all.iter().filter_map(|node| node.promised);
-        self.above = promised.clone().filter(|epoch| epoch.number > self.newest).collect();
+        let begun = |epoch: &Epoch| all.iter().any(|node| node.epoch == Some(*epoch));
+        let above = promised.clone().filter(|epoch| epoch.number >= self.newest && !begun(epoch));
+        self.above = above.collect();
         self.rivals = rivals(all.iter(), self.newest);
         if self.own.role == Role::Primary
             && self.above.is_empty()

@@ -183,6 +183,16 @@ fn an_epoch_that_its_chooser_has_not_begun_stands_in_nobodys_way() {
     assert_eq!(ended, Err(PromoteError::Unsettled { epoch: tried }));
 }
 
+/// A node that is bound to another epoch of the same number follows the primary only when it has a higher one.
+#[test]
+fn a_primary_rises_above_a_promise_beside_its_own_epoch() {
+    let own = NodeStatus { epoch: Some(chosen_by(1, 2)), ..node(1, Role::Primary, 2, 9) };
+    let bound = NodeStatus { promised: Some(chosen_by(2, 2)), ..standby(2, 8) };
+    let (_, ended) = run(own, WISHES, &Peers(vec![Ok(bound)]));
+    let Outcome { epoch, claim, .. } = ended.unwrap();
+    assert_eq!((epoch, claim), (chosen_by(1, 3), Claim::Nothing));
+}
+
 /// The second answer would hide what the first one told of a loss.
 #[test]
 fn a_primary_is_not_promoted_again_for_nothing() {

@@ -8,7 +8,7 @@ use std::{
 };
 use taskledger::{
     Ledger, Options,
-    ids::{Epoch, Head, LedgerId},
+    ids::{Head, LedgerId},
     ledger::{Durability, OpenError, Role},
     store::{Identity, NodeStore as _, Opened, faulty::FaultyDisk},
     time::{ManualClock, Millis, SeededEntropy},

@@ -88,8 +88,8 @@ impl World {
             Effect::PromiseHere(epoch) => {
                 let before = self.status(node);
                 let promised = self.promise(node, epoch).map_err(|error| error.to_string());
-                if promised.is_ok() {
-                    let Some(process) = self.process(node) else { return };
+                if promised.is_ok() && self.process(node).is_none() {
+                    return;
                 }
                 if let Some(before) = before {
                     self.note_reign(node, &before);

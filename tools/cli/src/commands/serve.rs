@@ -211,6 +211,7 @@ impl Args {
     async fn serve(&self, service: &Service, socket: Option<PathBuf>, app: &mut App) -> Result<()> {
         let mut signals = Signals::catch(&[&INTERRUPT, &TERMINATE, &HANGUP])
             .context("signals cannot be caught")?;
+        service.meet_nodes().await;
         let listener = match self.listen {
             Some(address) => {
                 service.check_address(address)?;

@@ -2,7 +2,7 @@
 //!
 //! An old primary that comes back hears of its successor so, and acknowledges nothing more.
 
-use super::{Nodes, connection::chain};
+use super::{Nodes, connection::chain, promote::survey};
 use crate::{
     client::{Client, Recording},
     service::Service,
@@ -13,10 +13,16 @@ use taskledger::{
     ledger::Role,
 };
 use taskledger_contract::answers::{EpochRequest, ProblemBody};
-use tokio::{select, task::JoinSet, time::sleep};
+use tokio::{
+    select,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 /// The first and the longest pause before a node that has not answered is told again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The longest time in which a node is waited for before anything is recorded here.
+const MEET_MAX: Duration = Duration::from_secs(2);
 
 /// The answer of a node that was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +70,34 @@ async fn until_told(service: Service, client: Client, epoch: Epoch, head: Head) 
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
     }
+}
+
+/// Fences this node if another one has a later epoch: it was away, or is an older copy of itself.
+pub(super) async fn meet(service: &Service) {
+    let own = service.ledger().node_status();
+    let reached = |epoch: Option<Epoch>| epoch.map_or(0, |epoch| epoch.number);
+    let mut tasks = JoinSet::new();
+    for client in service.nodes().others() {
+        let client = client.clone();
+        tasks.spawn(async move { timeout(MEET_MAX, survey(Some(client))).await });
+    }
+    let mut later = None;
+    while let Some(met) = tasks.join_next().await {
+        if let Ok(Ok(Ok(other))) = met
+            && other.ledger == own.ledger
+            && reached(other.epoch) > reached(own.epoch).max(reached(later))
+        {
+            later = other.epoch;
+        }
+    }
+    let Some(by) = later else { return };
+    tracing::error!(epoch = %by, "another node is the primary of a later epoch");
+    let ledger = service.ledger().clone();
+    let fenced = tokio::task::spawn_blocking(move || ledger.promise_blocking(by)).await;
+    if let Ok(Err(error)) = fenced {
+        tracing::error!(error = %error, "this node could not be fenced");
+    }
+    service.role_changed();
 }
 
 /// Tells a node once.

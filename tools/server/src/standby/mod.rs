@@ -136,6 +136,17 @@ impl Service {
         self
     }
 
+    /// Asks the other nodes, before anything is recorded, whether one of them has taken over meanwhile; then this
+    /// one is fenced. A node that does not answer within two seconds is not waited for.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn meet_nodes(&self) {
+        if self.ledger().role() == Role::Primary {
+            announce::meet(self).await;
+        }
+    }
+
     /// Follows a source while the ledger is a standby, and tells the other nodes of the epoch while it is
     /// a primary, until the server [stops](Self::stop).
     ///

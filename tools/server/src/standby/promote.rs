@@ -118,7 +118,7 @@ async fn answered(
     Event::Answered(peer, timeout(ANSWER_MAX, asked).await.unwrap_or_else(late))
 }
 
-async fn survey(client: Option<Client>) -> Result<NodeStatus, Unanswered> {
+pub(super) async fn survey(client: Option<Client>) -> Result<NodeStatus, Unanswered> {
     let client = client.ok_or_else(unnamed)?;
     let answer = client.ask("/v1/replication/node").await;
     node_of(answer)
