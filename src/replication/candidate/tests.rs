@@ -164,7 +164,7 @@ fn an_epoch_that_may_have_begun_elsewhere_is_a_loss_to_accept() {
     assert_eq!(outcome.epoch, next(3));
 }
 
-/// Whoever chose an epoch, is asked, and has not begun it, never will: it promises a higher one. Two promotions
+/// A node that chose an epoch, is asked, and has not begun it, never will: it promises a higher one. Two promotions
 /// at once left no primary that could be had without a loss, and so did a candidate that was killed.
 #[test]
 fn an_epoch_that_its_chooser_has_not_begun_stands_in_nobodys_way() {
