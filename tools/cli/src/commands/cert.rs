@@ -32,15 +32,18 @@ const KEY: &str = "key.pem";
 const PUBLIC: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
 
-/// Make the certificates by which nodes know each other: an authority of your own, and one for each node.
+/// Make the certificates by which nodes know each other: an authority of your own,
+/// and one for each node.
 ///
-/// A node is a copy of a ledger, and its certificate names it. `taskledger serve --client-ca` lets a client
-/// with such a certificate replicate. The key of the authority makes nodes: keep it away from them. Each
-/// certificate goes into a new directory, outside of every ledger; to renew one, make another.
+/// A node is a copy of a ledger, and its certificate names it. `taskledger serve
+/// --client-ca` lets a client with such a certificate replicate. The key of the
+/// authority makes nodes: keep it away from them. Each certificate goes into a new
+/// directory, outside of every ledger; to renew one, make another.
 ///
 /// Example:
 ///   taskledger cert ca --out authority
-///   taskledger --db ledger cert node --authority authority --host ledger.example,10.0.0.7 --out tls
+///   taskledger --db ledger cert node --authority authority --out tls \
+///     --host ledger.example,10.0.0.7
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -57,6 +60,7 @@ enum What {
         out: PathBuf,
     },
     /// Make the certificate of a node: cert.pem and key.pem, with the ca.pem that it trusts
+    #[command(override_usage = "taskledger cert node --authority <DIR> --host <NAME> --out <DIR>")]
     Node {
         /// The directory of the authority
         #[arg(long, value_name = "DIR")]

@@ -30,9 +30,10 @@ use taskledger_interop::jsonl::EventLine;
 
 /// Show, export or drop what an old primary had recorded and no other node has.
 ///
-/// When an old primary becomes a standby of the new one, its directory is kept beside the ledger, if
-/// there are events in it that the new one does not have: PATH.divergent-EPOCH-FIRST-LAST. Every
-/// command that reads can read it, with --db; nothing writes to it.
+/// When an old primary becomes a standby of the new one, its directory is kept
+/// beside the ledger, if there are events in it that the new one does not have:
+/// PATH.divergent-EPOCH-FIRST-LAST. Every command that reads can read it, with
+/// --db; nothing writes to it.
 ///
 /// Example:
 ///   taskledger divergent list

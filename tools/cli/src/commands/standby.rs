@@ -29,9 +29,9 @@ use taskledger_server::{
 
 /// Keep a second node that has every event, and take over with it.
 ///
-/// `run` follows a source, writes what it gets as durably as the source does,
-/// and answers every question meanwhile. `promote` makes a running standby the
-/// primary. docs/replication.md says what each way can lose.
+/// `run` follows a source, writes what it gets as durably as the source does, and
+/// answers every question meanwhile. `promote` makes a running standby the primary.
+/// docs/replication.md says what each way can lose.
 ///
 /// Example:
 ///   taskledger --db copy standby run --from https://a.example:7443
