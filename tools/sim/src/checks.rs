@@ -1,7 +1,7 @@
 //! What must hold after every step.
 //!
 //! Knows each log by its roots, so that two logs are compared by one number, and each epoch by the log of
-//! the node that began it. Start reading at [`Checks::observe`].
+//! the node that began it. Start reading at `Checks::observe`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use taskledger::{
