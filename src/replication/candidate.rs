@@ -62,6 +62,8 @@ pub struct Candidate {
     newest: u64,
     /// Epochs above it, or beside it, that were promised, and may have begun.
     above: Vec<Epoch>,
+    /// The claim at the take-over: nothing is lost.
+    whole: bool,
     /// Two epochs of that newest number.
     rivals: Option<(Epoch, Epoch)>,
     since: Duration,
@@ -257,6 +259,7 @@ impl Candidate {
             newest: 0,
             above: Vec::new(),
             rivals: None,
+            whole: false,
             since: Duration::ZERO,
         }
     }
@@ -416,6 +419,7 @@ impl Candidate {
     }
 
     fn take_over(&mut self) -> Vec<Effect> {
+        self.whole = self.is_whole(self.newest_promised());
         let numbers_from = match self.claim() {
             Claim::Nothing => 0,
             Claim::Window(heard) => heard.reserved.saturating_add(NUMBERS_LOST_MAX),
@@ -449,10 +453,8 @@ impl Candidate {
     fn claim(&self) -> Claim {
         let others = self.peers.iter().filter_map(|peer| peer.promised.as_ref());
         let all = others.chain([&self.own]);
-        // Since the survey a log may have reached a later epoch.
-        let newest = all.clone().filter_map(|node| node.epoch).map(|epoch| epoch.number).max();
-        let newest = newest.unwrap_or(0).max(self.newest);
-        let whole = all.clone().any(|node| reigns(node, newest));
+        let newest = self.newest_promised();
+        let whole = self.is_whole(newest);
         let unsettled = unsettled(&self.above, all.clone());
         let rivals = self.rivals.or_else(|| rivals(all, newest));
         if whole && unsettled.is_none() && rivals.is_none() {
@@ -460,6 +462,34 @@ impl Candidate {
         } else {
             Claim::Window(self.heard)
         }
+    }
+
+    /// The newest epoch: since the survey a log may have reached a later one.
+    fn newest_promised(&self) -> u64 {
+        let others = self.peers.iter().filter_map(|peer| peer.promised.as_ref()?.epoch);
+        let newest = others.chain(self.own.epoch).map(|epoch| epoch.number).max();
+        newest.unwrap_or(0).max(self.newest)
+    }
+
+    /// True if this node is, or has or will fetch all of, the log of the one that decided in the newest epoch. A
+    /// longer log of that epoch, or another one of that length, is none that the same node wrote: it was put
+    /// back from a copy.
+    fn is_whole(&self, newest: u64) -> bool {
+        if self.phase == Phase::Announce
+            || self.phase == Phase::Ended
+            || self.phase == Phase::TakeOver
+        {
+            return self.whole;
+        }
+        let others: Vec<&NodeStatus> =
+            self.peers.iter().filter_map(|peer| peer.promised.as_ref()).collect();
+        let furthest = |node: &NodeStatus| {
+            let all = others.iter().copied().chain([&self.own]);
+            let same = all.filter(|other| further(other, node) != Ordering::Less);
+            same.clone().all(|other| other.head == node.head)
+        };
+        let mut all = others.iter().copied().chain([&self.own]);
+        all.any(|node| reigns(node, newest) && furthest(node))
     }
 
     fn unanswered(&self) -> String {

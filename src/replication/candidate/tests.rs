@@ -183,6 +183,19 @@ fn an_epoch_that_its_chooser_has_not_begun_stands_in_nobodys_way() {
     assert_eq!(ended, Err(PromoteError::Unsettled { epoch: tried }));
 }
 
+/// A primary that was put back from an older copy, and wrote another history since, knows nothing of what it
+/// acknowledged before.
+#[test]
+fn a_primary_whose_log_is_not_the_furthest_of_its_epoch_vouches_for_nothing() {
+    let other = Head { root: Root([99; 32]), ..head(9) };
+    for own in [standby(2, 11), NodeStatus { head: other, ..standby(2, 9) }] {
+        let (_, ended) = run(own, WISHES, &Peers(vec![Ok(primary(9))]));
+        assert!(matches!(ended, Err(PromoteError::NoPrimary { .. })), "{ended:?}");
+    }
+    let (_, ended) = run(standby(2, 9), WISHES, &Peers(vec![Ok(primary(9))]));
+    assert_eq!(ended.unwrap().claim, Claim::Nothing);
+}
+
 /// A node that is bound to another epoch of the same number follows the primary only when it has a higher one.
 #[test]
 fn a_primary_rises_above_a_promise_beside_its_own_epoch() {

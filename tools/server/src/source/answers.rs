@@ -43,6 +43,8 @@ use tokio::task::spawn_blocking;
 
 /// Bytes of a body: all of them are short.
 const BODY_BYTES_MAX: usize = 4 << 10;
+/// The most that an epoch may be above those that are known. Numbers end, and a promise is for ever.
+const EPOCHS_AHEAD_MAX: u64 = 1 << 20;
 
 /// Answers a node.
 pub(crate) async fn replicate(
@@ -167,6 +169,11 @@ async fn check_history(service: &Service, caller: &Caller, head: Head) -> Result
 
 /// Promises an epoch. The promise is given to its end also where nobody waits for it.
 pub(super) async fn promise(service: &Service, epoch: Epoch) -> Result<NodeStatus, Problem> {
+    let own = service.ledger().node_status();
+    let highest = [own.epoch, own.promised].into_iter().flatten().map(|epoch| epoch.number).max();
+    if epoch.number > highest.unwrap_or(0).saturating_add(EPOCHS_AHEAD_MAX) {
+        return Err(Problem::bad_request("the epoch is too far ahead: no promotions led there"));
+    }
     let working = service.clone();
     let promised = spawn_blocking(move || {
         let promised = working.ledger().promise_blocking(epoch);
