@@ -62,8 +62,8 @@ pub struct Candidate {
     newest: u64,
     /// Epochs above it, or beside it, that were promised, and may have begun.
     above: Vec<Epoch>,
-    /// The claim at the take-over: nothing is lost.
-    whole: bool,
+    /// The claim, once it is decided: when it takes over.
+    decided: Option<Claim>,
     /// Two epochs of that newest number.
     rivals: Option<(Epoch, Epoch)>,
     since: Duration,
@@ -259,7 +259,7 @@ impl Candidate {
             newest: 0,
             above: Vec::new(),
             rivals: None,
-            whole: false,
+            decided: None,
             since: Duration::ZERO,
         }
     }
@@ -419,8 +419,9 @@ impl Candidate {
     }
 
     fn take_over(&mut self) -> Vec<Effect> {
-        self.whole = self.is_whole(self.newest_promised());
-        let numbers_from = match self.claim() {
+        let claim = self.claim();
+        self.decided = Some(claim);
+        let numbers_from = match claim {
             Claim::Nothing => 0,
             Claim::Window(heard) => heard.reserved.saturating_add(NUMBERS_LOST_MAX),
         };
@@ -444,7 +445,8 @@ impl Candidate {
         let peers = self.peers.iter().enumerate();
         let untold = peers.filter(|(_, peer)| !matches!(peer.round, Some(Ok(_))));
         let untold = untold.map(|(peer, _)| peer).collect();
-        let (epoch, head, claim) = (self.epoch, self.own.head, self.claim());
+        let claim = self.decided.unwrap_or(Claim::Window(self.heard));
+        let (epoch, head) = (self.epoch, self.own.head);
         vec![Effect::End(Ok(Outcome { epoch, head, claim, untold }))]
     }
 
@@ -475,18 +477,12 @@ impl Candidate {
     /// longer log of that epoch, or another one of that length, is none that the same node wrote: it was put
     /// back from a copy.
     fn is_whole(&self, newest: u64) -> bool {
-        if self.phase == Phase::Announce
-            || self.phase == Phase::Ended
-            || self.phase == Phase::TakeOver
-        {
-            return self.whole;
-        }
         let others: Vec<&NodeStatus> =
             self.peers.iter().filter_map(|peer| peer.promised.as_ref()).collect();
         let furthest = |node: &NodeStatus| {
             let all = others.iter().copied().chain([&self.own]);
-            let same = all.filter(|other| further(other, node) != Ordering::Less);
-            same.clone().all(|other| other.head == node.head)
+            let mut same = all.filter(|other| further(other, node) != Ordering::Less);
+            same.all(|other| other.head == node.head)
         };
         let mut all = others.iter().copied().chain([&self.own]);
         all.any(|node| reigns(node, newest) && furthest(node))

@@ -30,6 +30,7 @@ use taskledger::{
     ids::{Head, Root, Size},
     ledger::ReadError,
 };
+use taskledger_contract::answers::from_hex;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -113,14 +114,7 @@ fn parse_id(id: &str) -> Option<Head> {
 }
 
 fn parse_root(text: &str) -> Option<Root> {
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(Root(bytes))
+    from_hex(text).map(Root)
 }
 
 /// Begins a stream, or refuses it.

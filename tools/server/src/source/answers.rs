@@ -168,7 +168,7 @@ async fn check_history(service: &Service, caller: &Caller, head: Head) -> Result
 }
 
 /// Promises an epoch. The promise is given to its end also where nobody waits for it.
-pub(super) async fn promise(service: &Service, epoch: Epoch) -> Result<NodeStatus, Problem> {
+pub(crate) async fn promise(service: &Service, epoch: Epoch) -> Result<NodeStatus, Problem> {
     let own = service.ledger().node_status();
     let highest = [own.epoch, own.promised].into_iter().flatten().map(|epoch| epoch.number).max();
     if epoch.number > highest.unwrap_or(0).saturating_add(EPOCHS_AHEAD_MAX) {

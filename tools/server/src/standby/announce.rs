@@ -3,6 +3,7 @@
 //! An old primary that comes back hears of its successor so, and acknowledges nothing more.
 
 use super::{Nodes, connection::chain, promote::survey};
+use crate::source::answers;
 use crate::{
     client::{Client, Recording},
     service::Service,
@@ -56,15 +57,7 @@ async fn until_told(service: Service, client: Client, epoch: Epoch, head: Head) 
     while service.ledger().role() == Role::Primary {
         match tell(&client, &service, epoch, head).await {
             Told::Knows => return,
-            Told::Later(by) => {
-                tracing::error!(epoch = %by, "another node is the primary of a later epoch");
-                let ledger = service.ledger().clone();
-                let fenced = tokio::task::spawn_blocking(move || ledger.promise_blocking(by)).await;
-                if let Ok(Err(error)) = fenced {
-                    tracing::error!(error = %error, "this node could not be fenced");
-                }
-                return;
-            }
+            Told::Later(by) => fence(&service, by).await,
             Told::Not => {}
         }
         sleep(pause).await;
@@ -90,14 +83,17 @@ pub(super) async fn meet(service: &Service) {
             later = other.epoch;
         }
     }
-    let Some(by) = later else { return };
-    tracing::error!(epoch = %by, "another node is the primary of a later epoch");
-    let ledger = service.ledger().clone();
-    let fenced = tokio::task::spawn_blocking(move || ledger.promise_blocking(by)).await;
-    if let Ok(Err(error)) = fenced {
-        tracing::error!(error = %error, "this node could not be fenced");
+    if let Some(by) = later {
+        fence(service, by).await;
     }
-    service.role_changed();
+}
+
+/// Ends the reign of this node: the epoch `by` is above its own.
+async fn fence(service: &Service, by: Epoch) {
+    tracing::error!(epoch = %by, "another node is the primary of a later epoch");
+    if let Err(problem) = answers::promise(service, by).await {
+        tracing::error!(?problem, "this node could not be fenced");
+    }
 }
 
 /// Tells a node once.

@@ -1,6 +1,6 @@
 //! The connection of a standby to its source.
 
-use super::wire::{EPOCH, HEAD, NODE, SESSION, parse_epoch, parse_id};
+use super::wire::{EPOCH, HEAD, NODE, SESSION, parse_epoch};
 use crate::{
     client::{Answer, Client, ClientError, Pieces},
     reads::LEDGER,
@@ -61,8 +61,8 @@ fn greeted(pieces: Pieces) -> Connected {
         let epoch = pieces.header(&EPOCH);
         let (size, root) = pieces.header(&HEAD)?.split_once(':')?;
         Some(Hello {
-            ledger: LedgerId(parse_id(pieces.header(&LEDGER)?)?),
-            node: NodeId(parse_id(pieces.header(&NODE)?)?),
+            ledger: LedgerId(from_hex(pieces.header(&LEDGER)?)?),
+            node: NodeId(from_hex(pieces.header(&NODE)?)?),
             epoch: match epoch {
                 Some(epoch) => Some(parse_epoch(epoch)?),
                 None => None,

@@ -104,12 +104,16 @@ impl Drive<'_> {
             self.connection = None;
         }
         let effects = self.nodes.step(event);
+        // Whether it was lost or given up, the next time another one is asked.
+        let is_over = is_lost || effects.contains(&Effect::Disconnect);
+        if is_over {
+            self.acking = JoinSet::new();
+        }
         for effect in effects {
             self.act(effect);
         }
         let mut state = self.nodes.state();
-        if is_lost {
-            // The next time another one is asked.
+        if is_over {
             state.source = (state.source + 1) % self.nodes.others().len().max(1);
         }
         state.why = why.or(state.why.take());

@@ -17,12 +17,6 @@ pub(crate) fn parse_epoch(text: &str) -> Option<Epoch> {
     Some(Epoch { number: number.parse().ok()?, nonce })
 }
 
-/// 32 hexadecimal digits.
-pub(crate) fn parse_id(text: &str) -> Option<[u8; 16]> {
-    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    u128::from_str_radix(text, 16).ok().filter(|_| is_hex).map(u128::to_be_bytes)
-}
-
 /// Milliseconds; the most that there are for longer.
 pub(crate) fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
